@@ -1,0 +1,1 @@
+"""Sparsight: what pruning a vision network does to its explanations."""

@@ -1,0 +1,289 @@
+"""Arrays in safetensors files: written as a stream, verified by checksum when read.
+
+The format is that of the safetensors library (tests read these files with it). Reading and writing
+are our own for two reasons: the library writes only tensors that are whole in memory, and it maps
+files into memory, so that a job's resident memory would grow with the number of images.
+
+A file's metadata holds `checksums`, a JSON object of one BLAKE2b digest per tensor and one of the
+header (computed with the digests blanked).
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import torch
+
+from sparsight.io.atomic import atomic_path
+from sparsight.io.errors import CorruptFile, InputError
+
+CHUNK_BYTES = 4 * 1024 * 1024
+DIGEST_BYTES = 16
+BLANK_DIGEST = "0" * (2 * DIGEST_BYTES)
+# name in the file, torch dtype, numpy dtype (numpy has no bfloat16; nothing stored needs it)
+_DTYPES = (
+    ("F64", torch.float64, np.dtype("<f8")),
+    ("F32", torch.float32, np.dtype("<f4")),
+    ("F16", torch.float16, np.dtype("<f2")),
+    ("I64", torch.int64, np.dtype("<i8")),
+    ("I32", torch.int32, np.dtype("<i4")),
+    ("I16", torch.int16, np.dtype("<i2")),
+    ("U8", torch.uint8, np.dtype("u1")),
+    ("BOOL", torch.bool, np.dtype("?")),
+)
+_NAME_OF = {torch_dtype: name for name, torch_dtype, _ in _DTYPES}
+_NUMPY_OF = {name: numpy_dtype for name, _, numpy_dtype in _DTYPES}
+
+Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+
+
+class _Plan:
+    """Where each tensor of a file lies."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.entries: dict[str, dict[str, Any]] = {}
+        offset = 0
+        # The format wants tensors without gaps; large alignments first keeps each one aligned.
+        order = sorted(layout, key=lambda name: (-_NUMPY_OF[_NAME_OF[layout[name][0]]].itemsize, name))
+        for name in order:
+            dtype, shape = layout[name]
+            size = _NUMPY_OF[_NAME_OF[dtype]].itemsize * int(np.prod(shape, dtype=np.int64))
+            self.entries[name] = {
+                "dtype": _NAME_OF[dtype],
+                "shape": list(shape),
+                "data_offsets": [offset, offset + size],
+            }
+            offset += size
+        self.size = offset
+
+
+def _header(plan: _Plan, metadata: Mapping[str, str], digests: Mapping[str, str]) -> bytes:
+    whole = {**metadata, "checksums": json.dumps(digests, sort_keys=True)}
+    text = json.dumps({"__metadata__": dict(sorted(whole.items())), **plan.entries})
+    raw = text.encode()
+    return raw + b" " * (-len(raw) % 8)
+
+
+def _blank(names: Iterable[str]) -> dict[str, str]:
+    return {**dict.fromkeys(names, BLANK_DIGEST), "": BLANK_DIGEST}
+
+
+def _hasher() -> Any:
+    return hashlib.blake2b(digest_size=DIGEST_BYTES)
+
+
+class ArrayWriter:
+    """Write tensors row by row into a safetensors file that appears only when it is complete.
+
+    Parameters
+    ----------
+    path : the file.
+    layout : tensor name to (dtype, shape); rows along the first dimension are appended in order.
+    metadata : strings to keep in the file.
+
+    Raises
+    ------
+    InputError
+        When rows do not fit the layout, or when the block ends before all rows are there.
+    """
+
+    def __init__(
+        self, path: Path | str, layout: Layout, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._metadata = dict(metadata or {})
+        self._plan = _Plan(layout)
+        self._written = dict.fromkeys(self._plan.entries, 0)
+        self._hashers = {name: _hasher() for name in self._plan.entries}
+        self._header_size = len(_header(self._plan, self._metadata, _blank(self._written)))
+
+    def __enter__(self) -> Self:
+        self._context = atomic_path(self.path)
+        self._file: BinaryIO = open(self._context.__enter__(), "w+b")
+        self._file.truncate(8 + self._header_size + self._plan.size)
+        return self
+
+    def append(self, name: str, rows: torch.Tensor) -> None:
+        """Append `rows` [n, ...] to tensor `name`; dtype and trailing shape must be as declared."""
+        entry = self._plan.entries.get(name)
+        if entry is None:
+            raise InputError(f"{self.path}: no tensor '{name}' was declared for this file")
+        # A scalar has no rows: its shape [] equals its declared trailing shape.
+        given = (_NAME_OF.get(rows.dtype), list(rows.shape[1:]))
+        if given != (entry["dtype"], entry["shape"][1:]):
+            raise InputError(
+                f"{self.path}: rows of '{name}' are {given[0]} {given[1]}, declared were "
+                f"{entry['dtype']} {entry['shape'][1:]}"
+            )
+        data = rows.detach().cpu().contiguous().numpy().tobytes()
+        start, end = entry["data_offsets"]
+        if start + self._written[name] + len(data) > end:
+            raise InputError(f"{self.path}: more rows of '{name}' than the {entry['shape'][0]} declared")
+        self._file.seek(8 + self._header_size + start + self._written[name])
+        self._file.write(data)
+        self._hashers[name].update(data)
+        self._written[name] += len(data)
+
+    def _finish(self) -> None:
+        for name, entry in self._plan.entries.items():
+            start, end = entry["data_offsets"]
+            if self._written[name] != end - start:
+                raise InputError(
+                    f"{self.path}: '{name}' got {self._written[name]} of {end - start} bytes"
+                )
+        digests = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
+        blanked = _header(self._plan, self._metadata, {**digests, "": BLANK_DIGEST})
+        digests[""] = hashlib.blake2b(blanked, digest_size=DIGEST_BYTES).hexdigest()
+        self._file.seek(0)
+        self._file.write(struct.pack("<Q", self._header_size))
+        self._file.write(_header(self._plan, self._metadata, digests))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        except InputError as found:
+            self._file.close()
+            # Let the context remove the temporary file, then report.
+            self._context.__exit__(type(found), found, found.__traceback__)
+            raise
+        self._file.close()
+        self._context.__exit__(kind, error, trace)
+
+
+class ArrayReader:
+    """Read rows of a safetensors file with plain reads; all checksums are verified on opening.
+
+    Parameters
+    ----------
+    path : the file.
+    verify : names of the tensors to verify; all by default.
+
+    Raises
+    ------
+    InputError
+        When the file is missing.
+    CorruptFile
+        When it is truncated, malformed or does not match its checksums; one sentence that names it.
+    """
+
+    def __init__(self, path: Path | str, verify: Iterable[str] | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"{self.path} does not exist; run snakemake again to make it")
+        self._file: BinaryIO = open(self.path, "rb")
+        try:
+            self._entries, self.metadata, digests = self._parse()
+            for name in self.names if verify is None else verify:
+                self._verify(name, digests)
+        except (ValueError, KeyError, TypeError, struct.error) as error:
+            self._file.close()
+            if isinstance(error, CorruptFile):
+                raise
+            raise self._corrupt("its header is malformed") from error
+
+    def _corrupt(self, why: str) -> CorruptFile:
+        return CorruptFile(f"{self.path} is corrupt ({why}); delete it and run snakemake again")
+
+    def _parse(self) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, str]]:
+        total = os.fstat(self._file.fileno()).st_size
+        (size,) = struct.unpack("<Q", self._file.read(8))
+        if size > total:
+            raise self._corrupt("it is shorter than its header says")
+        raw = self._file.read(size)
+        entries: dict[str, dict[str, Any]] = json.loads(raw)
+        metadata: dict[str, str] = entries.pop("__metadata__")
+        digests: dict[str, str] = json.loads(metadata.pop("checksums"))
+        self._start = 8 + size
+        blanked = raw.replace(digests[""].encode(), BLANK_DIGEST.encode())
+        if hashlib.blake2b(blanked, digest_size=DIGEST_BYTES).hexdigest() != digests[""]:
+            raise self._corrupt("its header does not match its checksum")
+        if self._start + max((e["data_offsets"][1] for e in entries.values()), default=0) != total:
+            raise self._corrupt("its length is not what its header says")
+        return entries, metadata, digests
+
+    def _verify(self, name: str, digests: Mapping[str, str]) -> None:
+        start, end = self._entries[name]["data_offsets"]
+        hasher = _hasher()
+        self._file.seek(self._start + start)
+        left = end - start
+        while left:
+            chunk = self._file.read(min(CHUNK_BYTES, left))
+            hasher.update(chunk)
+            left -= len(chunk)
+        if hasher.hexdigest() != digests[name]:
+            raise self._corrupt(f"'{name}' does not match its checksum")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tensors, sorted."""
+        return sorted(self._entries)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of tensor `name`."""
+        return tuple(self._entry(name)["shape"])
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        if name not in self._entries:
+            raise InputError(f"{self.path} holds no '{name}' (it holds {', '.join(self.names)})")
+        return self._entries[name]
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Rows `start` to `stop` (exclusive; the end by default) of tensor `name`."""
+        entry = self._entry(name)
+        shape, dtype = entry["shape"], _NUMPY_OF[entry["dtype"]]
+        if not shape:
+            start, stop, row_shape = 0, 1, []
+        else:
+            stop = shape[0] if stop is None else min(stop, shape[0])
+            row_shape = shape[1:]
+        count = max(stop - start, 0)
+        row_bytes = dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
+        self._file.seek(self._start + entry["data_offsets"][0] + start * row_bytes)
+        buffer = bytearray(self._file.read(count * row_bytes))
+        values = np.frombuffer(buffer, dtype=dtype)
+        return torch.from_numpy(values.reshape([count, *row_shape] if shape else []))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def write_arrays(
+    path: Path | str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write whole tensors (name to tensor, any rank) atomically, with checksums."""
+    layout = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    with ArrayWriter(path, layout, metadata) as writer:
+        for name, tensor in tensors.items():
+            writer.append(name, tensor)
+
+
+def read_arrays(path: Path | str, names: Iterable[str] | None = None) -> dict[str, torch.Tensor]:
+    """Read tensors (all by default) into memory; see `ArrayReader` for the errors."""
+    wanted = None if names is None else list(names)
+    with ArrayReader(path, wanted) as reader:
+        return {name: reader.rows(name) for name in (reader.names if wanted is None else wanted)}
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """The strings kept in a file, without the checksums; only the header is read and verified."""
+    with ArrayReader(path, verify=()) as reader:
+        return reader.metadata

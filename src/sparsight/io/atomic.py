@@ -1,0 +1,59 @@
+"""Files appear whole or not at all: temporary name, fsync, rename."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    Parameters
+    ----------
+    path : where the finished file shall be; parent folders are made.
+    durable : flush to the disk before the rename. Without it the file still never appears half
+        written to another process, but may be lost with the power.
+
+    Raises
+    ------
+    Whatever the block raises; the temporary file is then removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: libraries such as matplotlib choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    # What a killed job left behind; a path has one writer at a time (Snakemake's lock).
+    for leftover in path.parent.glob(f".{path.stem}.*.partial{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+    try:
+        yield temporary
+        if durable:
+            _flush(temporary)
+        os.replace(temporary, path)
+        if durable:
+            _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, content: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Write JSON atomically: sorted keys, two spaces, a final newline; NaN is refused."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")

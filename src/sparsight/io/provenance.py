@@ -1,0 +1,78 @@
+"""Where a result comes from: commit, configuration, data, versions, device, seed, time."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchvision", "captum", "grad-cam", "quantus", "numpy", "scipy", "snakemake")
+
+
+def content_hash(content: Any) -> str:
+    """First 16 hex digits of the SHA-256 of `content` as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit of the checkout that holds `folder`, and whether it has uncommitted changes.
+
+    Both are None where there is no checkout or no git (an installed package, a container).
+    """
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+            )
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, of this package and of the libraries that make numbers."""
+    versions = {"python": platform.python_version()}
+    for package in ("sparsight", *PACKAGES):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def provenance(
+    settings: Mapping[str, Any],
+    code: str,
+    seconds: float,
+    device: str,
+    seed: int | None = None,
+    data_hash: str | None = None,
+) -> dict[str, Any]:
+    """The content of a `provenance.json`.
+
+    Parameters
+    ----------
+    settings : every configuration value that the job used.
+    code : content hash of the code that the job ran.
+    seconds : wall time.
+    device, seed, data_hash : as far as they apply.
+    """
+    return {
+        **git_state(Path(__file__).parent),
+        "configuration_hash": content_hash(settings),
+        "settings": dict(settings),
+        "code_version": code,
+        "data_hash": data_hash,
+        "versions": package_versions(),
+        "device": device,
+        "seed": seed,
+        "seconds": round(seconds, 3),
+    }

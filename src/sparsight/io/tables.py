@@ -1,0 +1,96 @@
+"""Tidy tables: parquet with page checksums for rows, CSV for small summaries."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparsight.io.atomic import atomic_path
+from sparsight.io.errors import CorruptFile, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# zstd halves the size of score tables against snappy; page checksums are verified on reading.
+_OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+
+
+class TableWriter:
+    """Write a parquet table row group by row group; it appears only when the block ends well.
+
+    Parameters
+    ----------
+    path : the file.
+    schema : columns and types.
+    metadata : strings to keep in the file.
+    """
+
+    def __init__(
+        self, path: Path | str, schema: pa.Schema, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.schema = schema.with_metadata(dict(metadata or {}))
+
+    def __enter__(self) -> Self:
+        self._context = atomic_path(self.path)
+        self._writer = pq.ParquetWriter(self._context.__enter__(), self.schema, **_OPTIONS)
+        return self
+
+    def append(self, columns: Mapping[str, Any] | pa.Table) -> None:
+        """Append rows, one row group; `columns` maps each column of the schema to its values."""
+        if isinstance(columns, pa.Table):
+            table = columns.select(self.schema.names).cast(self.schema)
+        else:
+            table = pa.table({name: columns[name] for name in self.schema.names}, schema=self.schema)
+        self._writer.write_table(table.replace_schema_metadata(self.schema.metadata))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+        self._context.__exit__(kind, error, trace)
+
+
+def write_table(
+    path: Path | str,
+    columns: Mapping[str, Any] | pa.Table,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a whole table (column name to values) as parquet, atomically."""
+    table = columns if isinstance(columns, pa.Table) else pa.table(dict(columns))
+    with TableWriter(path, table.schema, metadata) as writer:
+        writer.append(table)
+
+
+def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Table:
+    """Read a parquet table (all columns by default).
+
+    Raises
+    ------
+    InputError
+        When the file is missing.
+    CorruptFile
+        When it is truncated or a page does not match its checksum; one sentence that names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    try:
+        names = None if columns is None else list(columns)
+        # ParquetFile and not read_table: the latter infers partitions from folder names.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=names)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{path} is corrupt; delete it and run snakemake again") from error
+
+
+def write_csv(path: Path | str, frame: "pd.DataFrame") -> None:
+    """Write a frame as CSV, atomically: ten significant digits, undefined values empty."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")

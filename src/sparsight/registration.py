@@ -1,0 +1,120 @@
+"""Tables from a name in the configuration to the class that does the work.
+
+A table is static and is imported by name, late: starting a job costs only what that job uses, and
+the content hash of a job's code (`sparsight.study.code_version`) covers only the modules of the
+items that the job names.
+"""
+
+import ast
+import difflib
+import functools
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class UnknownName(ValueError):
+    """A name that is in no table; the message lists the known ones."""
+
+
+class Registry:
+    """Static table from a name to `module:attribute`.
+
+    Parameters
+    ----------
+    kind : what the names stand for, for messages ("metric").
+    entries : name to `package.module:attribute`.
+    adapters : prefix to `package.module:attribute`, for names of a foreign library such as
+        `captum.Deconvolution`: the adapter is called with the part behind the prefix.
+    """
+
+    def __init__(
+        self, kind: str, entries: Mapping[str, str], adapters: Mapping[str, str] | None = None
+    ) -> None:
+        self.kind = kind
+        self.entries = dict(entries)
+        self.adapters = dict(adapters or {})
+
+    def __contains__(self, name: str) -> bool:
+        prefix, _, rest = name.partition(".")
+        return name in self.entries or (bool(rest) and prefix in self.adapters)
+
+    def names(self) -> list[str]:
+        """All names, sorted; a foreign library as `prefix.<Class>`."""
+        return sorted(self.entries) + [f"{prefix}.<Class>" for prefix in sorted(self.adapters)]
+
+    def _target(self, name: str) -> str:
+        if name in self.entries:
+            return self.entries[name]
+        prefix, _, rest = name.partition(".")
+        if rest and prefix in self.adapters:
+            return self.adapters[prefix]
+        near = difflib.get_close_matches(name, self.entries, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UnknownName(
+            f"unknown {self.kind} '{name}' (known: {', '.join(self.names())}){hint}"
+        )
+
+    def module(self, name: str) -> str:
+        """Dotted path of the module that defines `name`."""
+        return self._target(name).partition(":")[0]
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether `name` belongs to another library and is reached through an adapter."""
+        return name not in self.entries and name in self
+
+    def load(self, name: str) -> Any:
+        """The registered object; for a foreign name, the adapter bound to the foreign class name."""
+        module, _, attribute = self._target(name).partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if self.is_foreign(name):
+            return functools.partial(found, name.partition(".")[2])
+        return found
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Class attributes of `name` that are literals, read from its source without importing it.
+
+        Attributes of base classes in the same module are included. The workflow asks for facts
+        (needs, direction, cost) before any job starts, when importing torch would cost seconds.
+        """
+        module, _, attribute = self._target(name).partition(":")
+        return dict(_literal_attributes(module, attribute))
+
+
+@functools.lru_cache(maxsize=None)
+def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], ...]:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UnknownName(f"no module {module}")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    origins = {
+        alias.asname or alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    }
+    if class_name not in classes:
+        return ()
+    found: dict[str, Any] = {}
+    for base in classes[class_name].bases:
+        if not isinstance(base, ast.Name):
+            continue
+        if base.id in classes:
+            found.update(_literal_attributes(module, base.id))
+        elif (origin := origins.get(base.id, "")).startswith("sparsight."):
+            found.update(_literal_attributes(origin, base.id))
+    for node in classes[class_name].body:
+        target, value = None, None
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign):
+            target, value = node.target, node.value
+        if isinstance(target, ast.Name) and value is not None:
+            try:
+                found[target.id] = ast.literal_eval(value)
+            except ValueError:
+                continue
+    return tuple(found.items())
