@@ -1,0 +1,40 @@
+"""The frame of every job: a log file, and one clear sentence instead of a traceback for bad input."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sparsight.io.errors import InputError
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+@contextmanager
+def job(log: Path | str) -> Iterator[None]:
+    """Log into `log` while the block runs; leave with exit status 1 and a sentence on bad input.
+
+    Other exceptions are logged with their traceback and raised.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter(LOG_FORMAT, "%Y-%m-%d %H:%M:%S"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    started = time.perf_counter()
+    try:
+        yield
+        logging.info("done in %.1f s", time.perf_counter() - started)
+    except InputError as error:
+        logging.error("%s", error)
+        sys.exit(str(error))
+    except Exception:
+        logging.exception("the job failed")
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,62 @@
+"""What must hold after every round. Published code has broken each of these (science, sections 2, 3)."""
+
+import torch
+from torch import nn
+
+from sparsight.io.checkpoints import Tensors
+from sparsight.io.errors import InvariantError
+
+
+def check_masks(
+    before: Tensors, after: Tensors, expected_falling: dict[str, int] | int
+) -> None:
+    """Masks are nested, and exactly the expected number of weights fell.
+
+    Parameters
+    ----------
+    expected_falling : over all layers, or per layer.
+    """
+    fallen = {}
+    for name, mask in after.items():
+        if (mask & ~before[name]).any():
+            raise InvariantError(f"masks are not nested: a pruned weight of {name} came back")
+        fallen[name] = int(before[name].sum()) - int(mask.sum())
+    total = sum(fallen.values())
+    if isinstance(expected_falling, int):
+        if total != expected_falling:
+            raise InvariantError(f"{total} weights fell, not {expected_falling}")
+    elif fallen != expected_falling:
+        raise InvariantError(f"weights fell as {fallen}, not {expected_falling}")
+
+
+def check_start(network: nn.Module, point: Tensors, masks: Tensors) -> None:
+    """A round starts from its rewind point: all that is not prunable is equal, the rest is masked."""
+    for name, value in network.state_dict().items():
+        expected = point[name].to(value.device)
+        if name in masks:
+            expected = expected * masks[name].to(value.device)
+        if not torch.equal(value, expected):
+            raise InvariantError(f"{name} does not start the round at its rewind point")
+
+
+def check_trained(network: nn.Module, start: Tensors, masks: Tensors) -> None:
+    """Pruned weights are zero, survivors are not, and negative weights have trained.
+
+    Parameters
+    ----------
+    start : state at the start of the round, masked.
+    """
+    moved_negative = moved_positive = negatives = 0
+    state = network.state_dict()
+    for name, mask in masks.items():
+        trained = state[name].cpu()
+        if not torch.equal(trained != 0, mask):
+            raise InvariantError(f"the non-zero weights of {name} are not those of its mask")
+        first = start[name].cpu()
+        moved = trained != first
+        negatives += int((first < 0).sum())
+        moved_negative += int((moved & (first < 0)).sum())
+        moved_positive += int((moved & (first > 0)).sum())
+    # With few survivors all negative ones may belong to dead units; chance cannot do that to many.
+    if negatives >= 20 and moved_positive and not moved_negative:
+        raise InvariantError("no negative weight has trained")

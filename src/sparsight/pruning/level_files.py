@@ -1,0 +1,56 @@
+"""The files of one level."""
+
+import time
+from pathlib import Path
+
+from sparsight.io.atomic import write_json
+from sparsight.io.checkpoints import Checkpoint, Tensors, write_checkpoint
+from sparsight.io.device import device_name
+from sparsight.io.provenance import provenance
+from sparsight.io.tables import write_table
+from sparsight.models.base import Architecture
+from sparsight.pruning.masks import densities
+from sparsight.pruning.training_job import Job, state_of
+from sparsight.training.evaluation import evaluate
+
+
+def write_level(
+    job: Job,
+    network: Architecture,
+    masks: Tensors,
+    folder: Path,
+    data_hash: str,
+    started: float,
+) -> None:
+    """Evaluate a trained network and write checkpoint, predictions, evaluation and provenance.
+
+    Parameters
+    ----------
+    started : `time.perf_counter()` at the start of the round.
+    """
+    splits = [path for name, path in sorted(job.splits.items())]
+    found, columns = evaluate(network, splits, job.settings["evaluation_batch_size"], job.device)
+    identity = {key: str(value) for key, value in job.identity.items()}
+    metadata = {
+        **identity,
+        "architecture": job.settings["architecture"],
+        "class_count": str(network.class_count),
+        "rewind": str(job.settings.get("rewind", "pretrained")),
+        "epochs": str(job.settings["retraining"]["epochs"]),
+    }
+    checkpoint = Checkpoint(state_of(network), masks, metadata)
+    content = {
+        **{key: job.identity[key] for key in sorted(job.identity)},
+        "splits": found,
+        "density": densities(network, masks),
+        "surviving": checkpoint.surviving,
+        "prunable": sum(mask.numel() for mask in masks.values()),
+    }
+    seconds = time.perf_counter() - started
+    facts = provenance(
+        job.settings, job.code, seconds, device_name(job.device), job.seed, data_hash
+    )
+    write_checkpoint(folder / "checkpoint.safetensors", checkpoint)
+    write_table(folder / "predictions.parquet", columns)
+    write_json(folder / "evaluation.json", content)
+    write_json(folder / "provenance.json", facts)

@@ -1,0 +1,111 @@
+"""Masks: which weights may fall, how many fall, and which."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import nn
+
+from sparsight.io.checkpoints import Tensors
+
+logger = logging.getLogger(__name__)
+
+
+def prunable_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Weights of convolutions and linear layers; never biases, never normalisation layers."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    return {
+        f"{name}.weight": module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, kinds)
+    }
+
+
+def dense_masks(network: nn.Module) -> Tensors:
+    """All-ones masks of the prunable parameters."""
+    return {
+        name: torch.ones_like(weight, dtype=torch.bool)
+        for name, weight in prunable_parameters(network).items()
+    }
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far one round goes: by a `rate` of the survivors, or to a `density` of all weights.
+
+    Exactly one of the two is set. Both are decimal numbers as written in the configuration and are
+    taken exactly: 0.29 of 100 weights is 29, where binary floats give 28.
+    """
+
+    rate: float | None = None
+    density: float | None = None
+    openlth_threshold: bool = False
+
+    def falling(self, survivors: int, total: int) -> int:
+        """How many of `survivors` (of `total`) weights fall.
+
+        A rate: floor(rate * survivors); with OpenLTH's threshold ceil(rate * survivors) + 1.
+        A density: all above ceil(density * total), so that the density is never undercut.
+        """
+        if self.density is not None:
+            return max(survivors - math.ceil(Fraction(str(self.density)) * total), 0)
+        wanted = Fraction(str(self.rate)) * survivors
+        if self.openlth_threshold and wanted:
+            return min(math.ceil(wanted) + 1, survivors)
+        return math.floor(wanted)
+
+
+def next_masks(scores: Tensors, masks: Tensors, step: Step, scope: str) -> Tensors:
+    """Masks after one round; each is a subset of the mask before.
+
+    Parameters
+    ----------
+    scores : prunable parameter to float scores; the lowest survivors fall. Ties fall in the order
+        of the parameters and of their elements, so that the number is exact.
+    masks : prunable parameter to bool, before the round.
+    step : how many fall.
+    scope : `global` (all weights compete) or `layer` (the step is taken in every layer).
+    """
+    groups: Sequence[Sequence[str]] = [[n] for n in masks] if scope == "layer" else [list(masks)]
+    found: Tensors = {}
+    for names in groups:
+        found.update(_prune_group({n: scores[n] for n in names}, {n: masks[n] for n in names}, step))
+    return found
+
+
+def _prune_group(scores: Tensors, masks: Tensors, step: Step) -> Tensors:
+    flat_mask = torch.cat([mask.flatten() for mask in masks.values()])
+    flat_scores = torch.cat([scores[name].flatten().double().cpu() for name in masks])
+    survivors = int(flat_mask.sum())
+    count = step.falling(survivors, flat_mask.numel())
+    if count == 0 and step.rate != 0:
+        logger.info(
+            "%s keeps its %d weights: the step takes less than one", ", ".join(masks), survivors
+        )
+    alive = flat_mask.nonzero().squeeze(1)
+    falling = alive[flat_scores[alive].argsort(stable=True)[:count]]
+    flat_mask = flat_mask.clone()
+    flat_mask[falling] = False
+    parts = flat_mask.split([mask.numel() for mask in masks.values()])
+    return {
+        name: part.reshape(mask.shape)
+        for (name, mask), part in zip(masks.items(), parts, strict=True)
+    }
+
+
+def densities(network: nn.Module, masks: Tensors) -> dict[str, object]:
+    """Densities measured from the masks: of prunable weights, of all parameters, per layer."""
+    prunable = sum(mask.numel() for mask in masks.values())
+    surviving = sum(int(mask.sum()) for mask in masks.values())
+    everything = sum(parameter.numel() for parameter in network.parameters())
+    return {
+        "prunable": surviving / prunable,
+        "all_parameters": (everything - prunable + surviving) / everything,
+        "layers": {
+            name.removesuffix(".weight"): mask.double().mean().item()
+            for name, mask in masks.items()
+        },
+    }

@@ -1,0 +1,156 @@
+"""The jobs of the pruning chain: rewind point, dense network, one level."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sparsight.io.checkpoints import (
+    Checkpoint,
+    Tensors,
+    read_checkpoint,
+    read_groups,
+    write_groups,
+)
+from sparsight.models.base import Architecture
+from sparsight.pruning.invariants import check_masks, check_start, check_trained
+from sparsight.pruning.level_files import write_level
+from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
+from sparsight.pruning.registry import CRITERIA
+from sparsight.pruning.rewinding import rewind_point, rewound_epoch
+from sparsight.pruning.training_job import Job, new_network, state_of, training_data
+from sparsight.training.loop import Stream, TrainingData, train
+from sparsight.training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+
+def make_rewind_point(job: Job, output: Path) -> None:
+    """Initialise a network and pretrain it where the model has a recipe for that.
+
+    Writes `start.safetensors` with the groups `init` (the random initialisation) and `pretrained`
+    (the shared start of all trainings: after pretraining, or the initialisation again).
+    """
+    started = time.perf_counter()
+    data, data_hash, class_count = training_data(job)
+    network = new_network(job, class_count)
+    init = state_of(network)
+    state_file = output.with_name(".start.epoch_state.safetensors")
+    if job.settings["training"] is not None:
+        recipe = Recipe(**job.settings["training"])
+        train(
+            network,
+            data,
+            recipe,
+            Stream(job.seed, "pretraining"),
+            masks={},
+            state_file=state_file,
+            fingerprint=job.fingerprint(),
+        )
+    facts = {"class_count": str(class_count), "data_hash": data_hash}
+    write_groups(output, {"init": init, "pretrained": state_of(network)}, facts)
+    state_file.unlink(missing_ok=True)
+    logger.info("rewind point made in %.1f s", time.perf_counter() - started)
+
+
+def make_epoch_point(job: Job, start: Path, epoch: int, output: Path) -> None:
+    """Train the shared start for `epoch` epochs of the retraining recipe: the point `epoch:k`.
+
+    These are the first epochs of the dense network's own training: same batches, same noise.
+    """
+    data, _, class_count = training_data(job)
+    network = new_network(job, class_count)
+    network.load_state_dict(read_groups(start)["pretrained"])
+    recipe = Recipe(**job.settings["retraining"])
+    stream = Stream(job.seed, "dense/level00")
+    train(network, data, recipe, stream, masks={}, last_epoch=epoch)
+    write_groups(output, {f"epoch:{epoch}": state_of(network)}, {"class_count": str(class_count)})
+
+
+def train_dense(job: Job, start: Path, folder: Path) -> None:
+    """Level 00, shared by all pruners: the retraining recipe from the start, nothing pruned."""
+    points = read_groups(start)
+    data, data_hash, class_count = training_data(job)
+    network = new_network(job, class_count)
+    masks = dense_masks(network)
+    point = points["pretrained"]
+    _run_round(job, network, point, masks, data, folder, 0, data_hash, job.fingerprint(start))
+
+
+def prune_level(job: Job, starts: Sequence[Path], previous: Path, folder: Path) -> None:
+    """One round: score the trained weights, prune, rewind, retrain, check, evaluate, write.
+
+    Parameters
+    ----------
+    starts : files with rewind points.
+    previous : checkpoint of the predecessor.
+    folder : the level's folder.
+
+    Raises
+    ------
+    InvariantError
+        When the masks, the start or the trained weights break an invariant of the design.
+    """
+    settings = job.settings
+    predecessor = read_checkpoint(previous)
+    points = {name: group for path in starts for name, group in read_groups(path).items()}
+    data, data_hash, class_count = training_data(job)
+    network = new_network(job, class_count)
+    prunable = {name: predecessor.weights[name] for name in prunable_parameters(network)}
+    step = Step(
+        settings["rate"], settings["density"], "openlth_threshold" in settings["published_bugs"]
+    )
+    scores = CRITERIA.load(settings["criterion"])().scores(prunable, job.seed)
+    masks = next_masks(scores, predecessor.masks, step, settings["scope"])
+    check_masks(predecessor.masks, masks, _expected(predecessor.masks, step, settings["scope"]))
+    point = rewind_point(settings["rewind"], points, predecessor.weights)
+    first_epoch = rewound_epoch(settings["rewind"])
+    fingerprint = job.fingerprint(*starts, previous)
+    _run_round(job, network, point, masks, data, folder, first_epoch, data_hash, fingerprint)
+
+
+def _expected(masks: Tensors, step: Step, scope: str) -> dict[str, int] | int:
+    counts = {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items()}
+    if scope == "layer":
+        return {name: step.falling(*count) for name, count in counts.items()}
+    return step.falling(sum(c[0] for c in counts.values()), sum(c[1] for c in counts.values()))
+
+
+def _run_round(
+    job: Job,
+    network: Architecture,
+    point: Tensors,
+    masks: Tensors,
+    data: TrainingData,
+    folder: Path,
+    first_epoch: int,
+    data_hash: str,
+    fingerprint: str,
+) -> None:
+    """Retrain from `point` under `masks` and write everything that belongs to the level."""
+    started = time.perf_counter()
+    network.load_state_dict(point)
+    with torch.no_grad():
+        for name, parameter in prunable_parameters(network).items():
+            parameter.mul_(masks[name].to(parameter.device))
+    check_start(network, point, masks)
+    start = state_of(network)
+    recipe = Recipe(**job.settings["retraining"])
+    stage = f"{job.identity['pruner']}/level{int(job.identity['level']):02d}"
+    state_file = folder / ".epoch_state.safetensors"
+    logger.info("density %.5f", Checkpoint(start, masks).density)
+    train(
+        network,
+        data,
+        recipe,
+        Stream(job.seed, stage),
+        masks=masks,
+        first_epoch=first_epoch,
+        state_file=state_file,
+        fingerprint=fingerprint,
+    )
+    check_trained(network, start, masks)
+    write_level(job, network, masks, folder, data_hash, started)
+    state_file.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""What every training job is given, and what it builds from that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsight.data.packed import load_training_split
+from sparsight.io.checkpoints import Tensors, read_checkpoint
+from sparsight.io.device import choose_device, set_determinism
+from sparsight.io.provenance import content_hash
+from sparsight.models.base import Architecture, build_network
+from sparsight.models.registry import MODELS
+from sparsight.training.loop import TrainingData
+from sparsight.training.randomness import derived_seed
+
+@dataclass(frozen=True)
+class Job:
+    """What every training job gets.
+
+    Attributes
+    ----------
+    settings : configuration values of the job.
+    identity : study, dataset, model, pruner, seed, level.
+    code : content hash of the code.
+    splits : packed splits by name ("train", "test", ...).
+    device : where it runs.
+    """
+
+    settings: Settings
+    identity: Identity
+    code: str
+    splits: Mapping[str, Path]
+    device: torch.device
+
+    @property
+    def seed(self) -> int:
+        """Seed of the network."""
+        return int(self.identity["seed"])
+
+    def fingerprint(self, *inputs: Path) -> str:
+        """Identity of a training in progress: settings, code, data and input files."""
+        digests = [header_digest(path) for path in (*self.splits.values(), *inputs)]
+        return content_hash([dict(self.settings), dict(self.identity), self.code, digests])
+
+
+def header_digest(path: Path) -> str:
+    """Digest of a file's header, which holds the digests of all its tensors."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return content_hash(file.read(size).decode())
+
+
+def start_job(
+    settings: Settings, identity: Identity, code: str, splits: Sequence[str | Path], gpu: int
+) -> Job:
+    """Fix threads and determinism, choose the device, and name the packed splits."""
+    set_determinism(settings["threads"])
+    named = {Path(path).stem: Path(path) for path in splits}
+    return Job(settings, identity, code, named, choose_device(gpu))
+
+
+def new_network(job: Job, class_count: int) -> Architecture:
+    """The freshly initialised network of the job's seed."""
+    architecture = MODELS.load(job.settings["architecture"])
+    network = build_network(architecture, class_count, derived_seed(job.seed, "initialisation"))
+    return network.to(job.device)
+
+
+def training_data(job: Job) -> tuple[TrainingData, str, int]:
+    """The training split on the device, the hash of its data set and the number of classes."""
+    split = load_training_split(job.splits["train"], job.device)
+    data = TrainingData(split.images, split.labels, job.settings["noise_maximum"])
+    return data, split.data_hash, len(split.classes)
+
+
+def state_of(network: torch.nn.Module) -> Tensors:
+    """A copy of parameters and buffers on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
