@@ -1,0 +1,298 @@
+"""What is wrong with a configuration, as sentences that say what to change."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from sparsight.io.errors import InputError
+from sparsight.study.phrases import (
+    BOUNDS,
+    TYPES,
+    allowed_by,
+    dotted,
+    given,
+    listed,
+    misread,
+    near_miss,
+    quote_it,
+    shortened,
+    shown,
+)
+
+_Place = tuple[str | int, ...]
+
+
+def schema_problems(config: Any, schema: dict[str, Any]) -> list[str]:
+    """One sentence for every violation of a schema.
+
+    Parameters
+    ----------
+    config : what was read from YAML or JSON, of whatever form.
+    schema : a valid JSON schema, draft 2020-12.
+
+    Returns
+    -------
+    Sentences of at most 300 characters, without duplicates, ordered by the place in the
+    configuration. Empty where the configuration is valid. Keys that are not text and numbers that
+    JSON cannot write are problems everywhere: no schema can speak of them, params with them have
+    no defined order, and Snakemake hands them on changed.
+    """
+    unusable: dict[_Place, str] = {}
+    plain = _as_json(config, (), unusable)
+    found = [(place, sentence) for place, sentence in unusable.items()]
+    for error in Draft202012Validator(schema).iter_errors(plain):
+        found.extend(
+            (place, sentence)
+            for place, sentence in _sentences(error)
+            if not any(place[: len(bad)] == bad for bad in unusable)
+        )
+    ordered = sorted({(_rank(place), _fit(sentence)) for place, sentence in found})
+    return list(dict.fromkeys(sentence for _, sentence in ordered))
+
+
+def unknown_name(kind: str, key: str, name: object, known: Iterable[str]) -> str:
+    """Sentence for a name that is in no table.
+
+    Parameters
+    ----------
+    kind : what the names stand for ("metric").
+    key : dotted path of the configuration key that gives the name.
+    name : what was given, often a slip of the pen, sometimes what YAML made of it (`no` is False).
+    known : the names that there are.
+    """
+    if isinstance(name, str):
+        text = f"{key} names the unknown {kind} {shown(name)}{near_miss(name, known)}"
+    else:
+        text = f"{key} must name a {kind}, but is {given(name)}{quote_it(name)}"
+    return _fit(f"Configuration: {text} (known: {listed(known)}).")
+
+
+def _as_json(value: Any, place: _Place, unusable: dict[_Place, str]) -> Any:
+    """Copy with text keys only, which jsonschema takes for granted; what is left out is noted."""
+    if isinstance(value, dict):
+        copy: dict[str, Any] = {}
+        for key, inner in value.items():
+            if isinstance(key, str):
+                copy[key] = _as_json(inner, (*place, key), unusable)
+            else:
+                unusable[(*place, str(key))] = (
+                    f"Configuration: a key at {dotted(place)} is {given(key)}{quote_it(key)}."
+                )
+        return copy
+    if isinstance(value, list | tuple):
+        return [_as_json(inner, (*place, index), unusable) for index, inner in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        unusable[place] = f"Configuration: {dotted(place)} is {value}; give a finite number."
+        return 0
+    if isinstance(value, int) and abs(value) > 2**63:
+        unusable[place] = f"Configuration: {dotted(place)} is a number beyond 64 bits."
+        return 0
+    return value
+
+
+def _sentences(error: ValidationError) -> Iterator[tuple[_Place, str]]:
+    """Place and sentence for a violation; several where it concerns several keys."""
+    place: _Place = tuple(error.absolute_path)
+    if error.validator in ("anyOf", "oneOf") and error.context:
+        yield from _no_alternative(error)
+        return
+    if error.validator == "additionalProperties":
+        yield from _unknown_keys(error)
+        return
+    if error.validator == "required":
+        schema: Any = error.schema
+        instance: Any = error.instance
+        for key in schema["required"]:
+            if key not in instance:
+                allowed = allowed_by(schema.get("properties", {}).get(key))
+                rest = f"; it must be {allowed}" if allowed else ""
+                text = f"{shown(key)} is missing at {dotted(place)}{rest}"
+                yield (*place, key), f"Configuration: {text}."
+        return
+    yield place, f"Configuration: {_plain_sentence(error)}."
+
+
+def _plain_sentence(error: ValidationError) -> str:
+    """Sentence, without its ends, for a violation that concerns one value."""
+    key = dotted(error.absolute_path)
+    value: Any = error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
+    if _is_about_a_name(error):
+        return f"the name {shown(value)} at {key} must be {allowed_by(schema)}"
+    if error.validator == "enum":
+        hint = near_miss(value, [x for x in rule if isinstance(x, str)])
+        return f"{key} is {given(value)}, but must be {allowed_by(schema)}{hint}"
+    if error.validator == "uniqueItems":
+        twice = next((x for i, x in enumerate(value) if x in value[:i]), None)
+        return f"{key} holds {shown(twice)} more than once; every entry must be there once"
+    if error.validator == "dependentRequired":
+        missing = {x for first in rule if first in value for x in rule[first]} - {*value}
+        return f"{key} also needs {listed(sorted(missing))}"
+    if error.validator == "oneOf":
+        return f"{key} is {given(value)}, which fits more than one alternative; leave one"
+    if error.validator is None:  # the schema `false`; jsonschema leaves out which key has it
+        return f"{key} holds {given(value)}, which is not allowed there"
+    allowed = allowed_by(schema)
+    if error.validator in {"type", "const", *BOUNDS} and allowed:
+        hint = misread(value, schema.get("type"))
+        return f"{key} is {given(value)}, but must be {allowed}{hint}"
+    # The rest (not, contains, unevaluatedProperties, …) is rare: jsonschema's own words.
+    return f"{key}: {shortened(error.message.partition(chr(10))[0], 200)}"
+
+
+def _unknown_keys(error: ValidationError) -> Iterator[tuple[_Place, str]]:
+    place: _Place = tuple(error.absolute_path)
+    schema: Any = error.schema
+    instance: Any = error.instance
+    known = list(schema.get("properties", {}))
+    patterns = list(schema.get("patternProperties", {}))
+    for key in instance:
+        if key in known or any(re.search(pattern, key) for pattern in patterns):
+            continue
+        allowed = listed(known) if known else "none"
+        if patterns:
+            allowed = f"{allowed}, and names that match {' or '.join(patterns)}"
+        text = f"unknown key {shown(key)} at {dotted(place)}{near_miss(key, known)}"
+        yield (*place, key), f"Configuration: {text} (known: {allowed})."
+
+
+def _no_alternative(error: ValidationError) -> Iterator[tuple[_Place, str]]:
+    """Sentences for a value that fits none of several forms.
+
+    Where the value is plainly meant as one of the forms (its type and its constants agree), these
+    are the violations of that form; else all forms are named.
+    """
+    forms: dict[int, list[ValidationError]] = {}
+    for inner in error.context or ():
+        forms.setdefault(int(inner.schema_path[0]), []).append(inner)
+    meant = {i: inners for i, inners in forms.items() if not any(map(_is_another_form, inners))}
+    # A form is described by the schema of its own first violation, which has references resolved.
+    at_value = [[e for e in inners if not e.relative_path] for inners in forms.values()]
+    allowed = [allowed_by(inners[0].schema) if inners else "" for inners in at_value]
+    if not meant and all(allowed):
+        place: _Place = tuple(error.absolute_path)
+        alternatives = "; or ".join(dict.fromkeys(allowed))
+        types = [name for name in ("integer", "number") if TYPES[name] in alternatives]
+        hint = misread(error.instance, types)
+        text = f"{dotted(place)} is {given(error.instance)}, but must be {alternatives}{hint}"
+        yield place, f"Configuration: {text}."
+        return
+    candidates = meant or forms
+    nearest = min(candidates, key=lambda form: (len(candidates[form]), form))
+    for inner in candidates[nearest]:
+        yield from _sentences(inner)
+
+
+def _is_another_form(error: ValidationError) -> bool:
+    """Whether a violation says that another of several forms was meant."""
+    if error.validator == "const":
+        return True
+    if error.validator in ("anyOf", "oneOf"):
+        return all(map(_is_another_form, error.context or ()))
+    return not error.relative_path and error.validator in ("type", "enum", "pattern", None)
+
+
+def _is_about_a_name(error: ValidationError) -> bool:
+    steps = ["", *map(str, error.absolute_schema_path)]
+    pairs = itertools.pairwise(steps)
+    return any(this == "propertyNames" and last != "properties" for last, this in pairs)
+
+
+def _rank(place: _Place) -> tuple[tuple[int, int, str], ...]:
+    return tuple((0, x, "") if isinstance(x, int) else (1, 0, x) for x in place)
+
+
+def _fit(sentence: str) -> str:
+    return shortened(sentence.replace("?.", "?"), 300)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Mapping in a YAML file.
+
+    Unlike `yaml.safe_load`, which keeps the last of two equal keys in silence, this refuses them.
+
+    Raises
+    ------
+    InputError : the file is missing, is no YAML, has a key twice or is no mapping; the sentence
+        names the file and, where there is one, the line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}: correct the path, or make the file.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+    try:
+        content = _load(text, str(path))
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply, or an alias holds itself.") from error
+    except yaml.MarkedYAMLError as error:
+        raise InputError(_syntax_problem(path, error)) from error
+    except (yaml.YAMLError, ValueError) as error:  # an unprintable character, the 45th of May
+        raise InputError(f"{path} is not valid YAML: {shortened(str(error), 120)}.") from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} must hold a mapping of keys to values at its top level, but is "
+            f"{given(content)}."
+        )
+    _refuse_loops(content, path, [], set())
+    return content
+
+
+def _load(text: str, name: str) -> Any:
+    loader = _StrictLoader(text)
+    loader.name = name
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe loader that refuses a key that stands twice in a mapping."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Checked on the nodes as written: later, `<<` mixes in keys that may be overridden.
+        node = super().compose_mapping_node(anchor)
+        lines: dict[object, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name, line = self.construct_object(key), key.start_mark.line + 1
+            if name in lines:
+                problem = (
+                    f"the key {shown(name)} stands twice in one mapping, first on line "
+                    f"{lines[name]}: leave one"
+                )
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[name] = line
+        return node
+
+
+def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f" line {mark.line + 1}" if mark else ""
+    problem = shortened(", ".join(filter(None, (error.context, error.problem))), 200)
+    remedy = ": indent with spaces, not tabs" if r"'\t'" in problem else ""
+    return f"{path}{where}: {problem}{remedy}."
+
+
+def _refuse_loops(value: Any, path: Path, above: list[int], done: set[int]) -> None:
+    """Raise where an alias holds itself, which YAML allows and nothing else can write."""
+    if not isinstance(value, dict | list) or id(value) in done:
+        return
+    if id(value) in above:
+        raise InputError(f"{path} has an alias (*) inside the value that it stands for.")
+    for inner in value.values() if isinstance(value, dict) else value:
+        _refuse_loops(inner, path, [*above, id(value)], done)
+    done.add(id(value))
