@@ -1,0 +1,140 @@
+"""Original files from a list of mirrors, each verified by its SHA-256 before it gets its name."""
+
+import contextlib
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sparsight.io.atomic import atomic_path
+from sparsight.io.errors import CorruptFile, InputError
+
+_LOG = logging.getLogger(__name__)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits; reads block by block."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Hold the files of a folder against their checksums.
+
+    Parameters
+    ----------
+    folder : where they lie.
+    checksums : file name to SHA-256.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or cannot be read.
+    CorruptFile
+        When a file does not match; it is left as it is, for the user to look at.
+    """
+    for name, checksum in checksums.items():
+        path = folder / name
+        try:
+            found = sha256_of(path)
+        except FileNotFoundError as error:
+            raise InputError(f"{path} does not exist; fetch the data set again") from error
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
+        if found != checksum:
+            raise CorruptFile(
+                f"{path} does not match its checksum (SHA-256 {found[:12]}… instead of "
+                f"{checksum[:12]}…); delete it and fetch the data set again"
+            )
+
+
+def fetch_files(
+    folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str], timeout: float = 30.0
+) -> None:
+    """Make sure that verified files lie in `folder`; only what is missing is downloaded.
+
+    Parameters
+    ----------
+    folder : where they shall lie; made when something is downloaded.
+    checksums : file name to SHA-256.
+    mirrors : addresses (http, https) of folders that hold these files; each file is tried at one
+        after the other.
+    timeout : seconds that a mirror may stay silent.
+
+    Raises
+    ------
+    InputError
+        When no mirror gives a file that matches its checksum; the sentence lists every mirror with
+        its reason. Nothing half-written is left, and no folder that was not there before.
+    CorruptFile
+        When a file that lies there already does not match its checksum.
+    """
+    present = {name: checksum for name, checksum in checksums.items() if (folder / name).exists()}
+    verify_files(folder, present)
+    missing = {name: checksum for name, checksum in checksums.items() if name not in present}
+    new_folder = not folder.exists()
+    try:
+        for name, checksum in missing.items():
+            _fetch_file(folder / name, checksum, mirrors, timeout)
+    except InputError:
+        if new_folder:
+            # Only when empty: files that arrived whole before the failure are kept.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _fetch_file(path: Path, checksum: str, mirrors: Sequence[str], timeout: float) -> None:
+    reasons = []
+    for mirror in mirrors:
+        address = f"{mirror.rstrip('/')}/{path.name}"
+        reason = _try_mirror(path, checksum, address, timeout)
+        if reason is None:
+            return
+        _LOG.warning("%s: %s", address, reason)
+        reasons.append(f"{mirror} ({reason})")
+    raise InputError(
+        f"{path.name} could not be fetched from any mirror: {', '.join(reasons) or 'none is named'}"
+        f"; put the file into {path.parent} yourself, or name another mirror under 'mirrors'"
+    )
+
+
+def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str | None:
+    """Download one file; None when it is in place, else why this mirror did not serve."""
+    # Imported here: most jobs never download, and pooch with requests costs half a second.
+    import pooch
+    import requests
+
+    # Without this header a server may pack the file once more, and requests would unpack it
+    # down to something that no longer matches the checksum.
+    download = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(), timeout=timeout, headers={"Accept-Encoding": "identity"}
+    )
+    _LOG.info("fetching %s", address)
+    try:
+        with atomic_path(path) as temporary:
+            download(address, str(temporary), None)
+            found = sha256_of(temporary)
+            if found != checksum:
+                raise _ContentError(f"wrong checksum, SHA-256 {found[:12]}…")
+    except _ContentError as error:
+        return str(error)
+    except requests.HTTPError as error:
+        return "no such file" if error.response is None else f"HTTP {error.response.status_code}"
+    except requests.Timeout:
+        return f"no answer within {timeout:g} s"
+    except requests.ConnectionError:
+        return "no connection"
+    except requests.RequestException as error:
+        return type(error).__name__
+    except OSError as error:
+        # Not the mirror's fault: no space, or no right to write.
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); make room there or take another folder"
+        ) from error
+    return None
+
+
+class _ContentError(Exception):
+    """What came is not the file."""

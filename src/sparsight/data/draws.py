@@ -1,0 +1,87 @@
+"""Random draws of the data room: reproducible on any machine, with any numpy, in any order.
+
+Everything comes from the raw 64-bit output of Philox4x64-10, a counter-based generator (Salmon et
+al. 2011, doi:10.1145/2063384.2063405). numpy promises that this raw output never changes, which it
+does not promise for `Generator.integers` and `Generator.permutation`; a published subset or noise
+pattern must survive an upgrade. The key is (seed, index), the counter's top word names the use, so
+that equal seeds for different uses, and different images, never share a number.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Top word of the counter, one per use. Never renumber: published draws depend on them.
+NOISE = 1
+SUBSET_ORDER = 2
+SPLIT_ORDER = 3
+
+
+def raw_words(count: int, seed: int, index: int, use: int) -> NDArray[np.uint64]:
+    """`count` uniform 64-bit words that belong to (`seed`, `index`, `use`)."""
+    # Explicit uint64: a plain list would be read as float64 above 2^63 and lose low bits.
+    generator = np.random.Philox(
+        counter=np.array([0, 0, 0, use], dtype=np.uint64),
+        key=np.array([seed, index], dtype=np.uint64),
+    )
+    return np.asarray(generator.random_raw(count), dtype=np.uint64)
+
+
+def image_noise(
+    image_ids: NDArray[np.int64], shape: Sequence[int], maximum: int, seed: int
+) -> NDArray[np.uint8]:
+    """Noise of each image, a function of (`seed`, image id) and of nothing else.
+
+    Parameters
+    ----------
+    image_ids : int64 [N], not negative.
+    shape : (C, H, W) of one image.
+    maximum : largest value, 0..255; 51 is 0.2 on the scale of 0..1.
+    seed : 0..2^64 - 1.
+
+    Returns
+    -------
+    uint8 [N, C, H, W], uniform over 0..`maximum` (inclusive).
+
+    Notes
+    -----
+    Two 32-bit halves of a word give two values by multiplication, value = half * (maximum + 1) >>
+    32; the bias of that is below 2^-24 (Lemire 2019, doi:10.1145/3230636).
+    """
+    pixels = int(np.prod(shape, dtype=np.int64))
+    words = np.empty((len(image_ids), -(-pixels // 2)), dtype="<u8")
+    for row, image_id in enumerate(image_ids):
+        words[row] = raw_words(words.shape[1], seed, int(image_id), NOISE)
+    halves = words.view("<u4")[:, :pixels].astype(np.uint64)
+    values = (halves * np.uint64(maximum + 1)) >> np.uint64(32)
+    return values.astype(np.uint8).reshape(len(image_ids), *shape)
+
+
+def stratified_order(labels: NDArray[np.int64], seed: int, use: int) -> NDArray[np.int64]:
+    """Seeded order of images in which every prefix is stratified by class as well as can be.
+
+    The classes take turns in proportion to their sizes: the k-th image (k = 0, 1, …) of a class
+    of n images stands at (2k + 1) / 2n, which makes every prefix the Sainte-Laguë (Webster)
+    apportionment of its length over the classes. No other choice of that many images has a
+    smaller Σ counted² / n over the classes. Which image of a class comes when, and which class
+    goes first among equals, is drawn from the seed.
+
+    Parameters
+    ----------
+    labels : int64 [N].
+    seed : 0..2^64 - 1.
+    use : `SUBSET_ORDER` or `SPLIT_ORDER`.
+
+    Returns
+    -------
+    int64 [N], positions into `labels`: the first n of them are the stratified choice of n.
+    """
+    shuffled = np.argsort(raw_words(len(labels), seed, 0, use), kind="stable")
+    turn = np.empty(len(labels), dtype=np.float64)
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        turn[members] = (2 * np.arange(len(members)) + 1) / (2 * len(members))
+    # Ties (classes of equal size) keep the shuffled order, since the sort is stable. Equal
+    # fractions are equal floats: IEEE division is correctly rounded.
+    return shuffled[np.argsort(turn[shuffled], kind="stable")].astype(np.int64)

@@ -1,0 +1,141 @@
+"""MNIST: 70,000 handwritten digits of 28×28 pixels, in the idx files of its authors."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsight.data.base import RawSplit, Source
+from sparsight.data.download import fetch_files, verify_files
+from sparsight.data.draws import SPLIT_ORDER, stratified_order
+from sparsight.data.idx import read_idx
+from sparsight.data.settings import section, seed_number
+from sparsight.io.errors import CorruptFile, InputError
+
+
+class Mnist(Source):
+    """MNIST; the split is the official one, of which a share of `train` may become `validation`.
+
+    An image's id is its index in the official order: training images 0..59,999, test images
+    from 60,000 on. Its mask is the image itself: the ink is the object, as in the study of Lukkien
+    (equation 2.8), which compares heatmaps with the noiseless image.
+
+    Settings
+    --------
+    mirrors : addresses of folders with the four files, tried in order.
+    validation : `none`, or {share: 0.1, seed: 0}: a stratified, seeded share of the training set.
+    """
+
+    name: ClassVar[str] = "mnist"
+    reference: ClassVar[str] = "LeCun, Bottou, Bengio, Haffner 1998, doi:10.1109/5.726791"
+    licence: ClassVar[str] = "CC BY-SA 3.0, as usually stated"
+    folder: ClassVar[str] = "mnist"
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+    has_masks: ClassVar[bool] = True
+    image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
+    class_count: ClassVar[int] = 10
+    parameters: ClassVar[dict[str, Any]] = {
+        "mirrors": [
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ],
+        "validation": "none",
+    }
+    # SHA-256 of the files as their authors published them.
+    checksums: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+        ),
+    }
+
+    @classmethod
+    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """`train` and `test`, and `validation` between them when a share is set aside."""
+        if _validation(settings) is None:
+            return ("train", "test")
+        return cls.splits
+
+    def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
+        """See `Source.fetch`."""
+        fetch_files(folder, self.checksums, _mirrors(settings, self.parameters["mirrors"]))
+
+    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
+        """See `Source.read`; the files are verified again, since time may have passed."""
+        validation = _validation(settings)
+        verify_files(folder, self.checksums)
+        train = self._read_part(folder, "train", first_id=0)
+        test = self._read_part(folder, "t10k", first_id=len(train))
+        if validation is None:
+            return {"train": train, "test": test}
+        share, seed = validation
+        order = stratified_order(train.labels, seed, SPLIT_ORDER)
+        count = round(share * len(train))
+        if not 0 < count < len(train):
+            raise InputError(
+                f"'validation: share: {share}' sets aside {count} of {len(train)} training images; "
+                "choose a share that leaves images on both sides, or 'none'"
+            )
+        return {
+            "train": train.select(np.sort(order[count:])),
+            "validation": train.select(np.sort(order[:count])),
+            "test": test,
+        }
+
+    def _read_part(self, folder: Path, part: str, first_id: int) -> RawSplit:
+        images_path = folder / f"{part}-images-idx3-ubyte.gz"
+        labels_path = folder / f"{part}-labels-idx1-ubyte.gz"
+        images = read_idx(images_path, dimensions=3)[:, np.newaxis]
+        labels = read_idx(labels_path, dimensions=1).astype(np.int64)
+        again = "delete both and fetch the data set again"
+        channels, rows, columns = self.image_shape
+        if images.shape[1:] != (channels, rows, columns):
+            raise CorruptFile(
+                f"{images_path} holds images of {images.shape[2]}×{images.shape[3]} pixels, not "
+                f"{rows}×{columns}; delete it and fetch the data set again"
+            )
+        if len(images) != len(labels):
+            raise CorruptFile(
+                f"{labels_path} holds {len(labels)} labels for the {len(images)} images of "
+                f"{images_path.name}; {again}"
+            )
+        if len(labels) == 0:
+            raise CorruptFile(f"{images_path} and {labels_path.name} are empty; {again}")
+        if labels.max() >= self.class_count:
+            raise CorruptFile(
+                f"{labels_path} holds the label {labels.max()}, outside 0..{self.class_count - 1}; "
+                "delete it and fetch the data set again"
+            )
+        return RawSplit(
+            images=images,
+            labels=labels,
+            names=[f"{part}:{index}" for index in range(len(labels))],
+            image_ids=np.arange(first_id, first_id + len(labels), dtype=np.int64),
+            masks=images[:, 0],
+        )
+
+
+def _mirrors(settings: Mapping[str, Any], default: Sequence[str]) -> Sequence[str]:
+    mirrors = settings.get("mirrors", default)
+    if isinstance(mirrors, str) or not all(isinstance(mirror, str) for mirror in mirrors):
+        raise InputError(f"'mirrors' must be a list of addresses, not {mirrors!r}")
+    return list(mirrors)
+
+
+def _validation(settings: Mapping[str, Any]) -> tuple[float, int] | None:
+    if settings.get("validation", "none") in ("none", None):
+        return None
+    values = section(settings, "validation", {"share": 0.1, "seed": 0})
+    share = values["share"]
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise InputError(f"'validation: share' must lie between 0 and 1, not {share!r}")
+    return float(share), seed_number(values["seed"], "validation: seed")

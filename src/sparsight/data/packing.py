@@ -1,0 +1,176 @@
+"""Packing: a source's original files become one safetensors file per split, and `ids.parquet`.
+
+Everything that must be equal for every network, level and explainer is drawn here, once, and stored
+with the images: the noise of each image, and the order from which evaluation subsets are taken.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sparsight.data.base import RawSplit, Source
+from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
+from sparsight.data.settings import section, seed_number, whole_number
+from sparsight.io.arrays import ArrayWriter
+from sparsight.io.errors import InputError
+from sparsight.io.tables import write_table
+
+IDS_FILE = "ids.parquet"
+# 51 / 255 = 0.2: the noise of the MNIST study (Lukkien) lies in [0, 0.2].
+NOISE_DEFAULTS: dict[str, Any] = {"maximum": 51, "seed": 0}
+# Noise is drawn and written for so many images at a time.
+CHUNK_IMAGES = 1024
+
+
+def pack(
+    source: Source,
+    settings: Mapping[str, Any],
+    raw_folder: Path | str,
+    out_folder: Path | str,
+    dataset: str | None = None,
+) -> str:
+    """Write `{split}.safetensors` for each split, and `ids.parquet`, into `out_folder`.
+
+    Parameters
+    ----------
+    source : where the images come from.
+    settings : the source's own settings, and
+        `noise`: {maximum: 51, seed: 0}, largest noise value (0..255) and its seed;
+        `subset_seed`: 0, seed of the order from which evaluation subsets are taken.
+    raw_folder : the original files, see `Source.fetch`.
+    out_folder : where the packed files go. They appear together after all are complete; a split
+        of an earlier packing that these settings do not have is removed.
+    dataset : name of the data set instance for the metadata; the name of `out_folder` by default.
+
+    Returns
+    -------
+    The data hash: SHA-256 over all splits' names, image ids, labels, images and masks.
+
+    Raises
+    ------
+    InputError
+        When files or settings cannot be used; nothing is then written.
+
+    Notes
+    -----
+    Tensors of a split of N images: `images` uint8 [N, C, H, W]; `labels` int64 [N]; `noise` uint8
+    [N, C, H, W], a function of (noise seed, image id) alone; `masks` uint8 [N, H, W] where the
+    source has masks; `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in
+    the stratified order. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks`
+    ("true" or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`.
+    """
+    out_folder = Path(out_folder)
+    noise = section(settings, "noise", NOISE_DEFAULTS)
+    drawn = {
+        "noise_maximum": whole_number(noise["maximum"], "noise: maximum", 0, 255),
+        "noise_seed": seed_number(noise["seed"], "noise: seed"),
+        "subset_seed": seed_number(settings.get("subset_seed", 0), "subset_seed"),
+    }
+    raw = source.read(settings, Path(raw_folder))
+    source.check(settings, raw)
+    # In the order of the source's facts, whatever the order in which it read them.
+    raw = {split: raw[split] for split in source.split_names(settings)}
+    data_hash = _data_hash(raw)
+    metadata = {
+        "dataset": out_folder.name if dataset is None else dataset,
+        "source": source.name,
+        "classes": json.dumps(source.class_names()),
+        "has_masks": "true" if source.has_masks else "false",
+        "data_hash": data_hash,
+        **{key: str(value) for key, value in drawn.items()},
+    }
+    try:
+        _write_together(out_folder, source, raw, metadata, drawn)
+    except OSError as error:
+        raise InputError(
+            f"{out_folder} cannot be written ({error.strerror}); make room there or take another "
+            "folder"
+        ) from error
+    return data_hash
+
+
+def _write_together(
+    out_folder: Path,
+    source: Source,
+    raw: Mapping[str, RawSplit],
+    metadata: Mapping[str, str],
+    drawn: Mapping[str, int],
+) -> None:
+    """Write into a folder of its own, then move all files at once."""
+    new_folder = not out_folder.exists()
+    staging = out_folder / ".packing"
+    # What a killed packing left; a folder has one writer at a time (Snakemake's lock).
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        for split, part in raw.items():
+            path = staging / f"{split}.safetensors"
+            _write_split(path, part, {**metadata, "split": split}, drawn)
+        _write_ids(staging / IDS_FILE, raw)
+        # The ids go first and come last: while they are there, the splits belong together.
+        (out_folder / IDS_FILE).unlink(missing_ok=True)
+        for split in source.splits:
+            (out_folder / f"{split}.safetensors").unlink(missing_ok=True)
+        for name in [*(f"{split}.safetensors" for split in raw), IDS_FILE]:
+            os.replace(staging / name, out_folder / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if new_folder and not any(out_folder.iterdir()):
+            out_folder.rmdir()
+
+
+def _write_split(
+    path: Path, part: RawSplit, metadata: Mapping[str, str], drawn: Mapping[str, int]
+) -> None:
+    count, image_shape = len(part), part.images.shape[1:]
+    layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+        "images": (torch.uint8, part.images.shape),
+        "labels": (torch.int64, (count,)),
+        "noise": (torch.uint8, part.images.shape),
+        "image_ids": (torch.int64, (count,)),
+        "evaluation_rank": (torch.int64, (count,)),
+    }
+    if part.masks is not None:
+        layout["masks"] = (torch.uint8, part.masks.shape)
+    rank = np.empty(count, dtype=np.int64)
+    rank[stratified_order(part.labels, drawn["subset_seed"], SUBSET_ORDER)] = np.arange(count)
+    with ArrayWriter(path, layout, metadata) as writer:
+        writer.append("labels", torch.from_numpy(part.labels))
+        writer.append("image_ids", torch.from_numpy(part.image_ids))
+        writer.append("evaluation_rank", torch.from_numpy(rank))
+        for start in range(0, count, CHUNK_IMAGES):
+            chunk = slice(start, start + CHUNK_IMAGES)
+            noise = image_noise(
+                part.image_ids[chunk], image_shape, drawn["noise_maximum"], drawn["noise_seed"]
+            )
+            writer.append("images", torch.from_numpy(part.images[chunk]))
+            writer.append("noise", torch.from_numpy(noise))
+            if part.masks is not None:
+                writer.append("masks", torch.from_numpy(part.masks[chunk]))
+
+
+def _write_ids(path: Path, raw: Mapping[str, RawSplit]) -> None:
+    write_table(
+        path,
+        {
+            "image_id": np.concatenate([part.image_ids for part in raw.values()]),
+            "split": [split for split, part in raw.items() for _ in range(len(part))],
+            "name": [name for part in raw.values() for name in part.names],
+            "label": np.concatenate([part.labels for part in raw.values()]),
+        },
+    )
+
+
+def _data_hash(raw: Mapping[str, RawSplit]) -> str:
+    digest = hashlib.sha256()
+    for split, part in raw.items():
+        digest.update(split.encode())
+        part.update_digest(digest)
+    return digest.hexdigest()

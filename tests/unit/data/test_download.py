@@ -1,0 +1,134 @@
+"""Downloads from servers on this machine that offer small archives in the original format."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sparsight.data.download import sha256_of
+from sparsight.data.mnist import Mnist
+from sparsight.io.errors import CorruptFile, InputError
+
+FILES = sorted(Mnist.checksums)
+# Port 9 (discard) of this machine: nothing listens there.
+NOBODY = "http://127.0.0.1:9/"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_fetches_all_four_files(tmp_path: Path, archive: Path, make_mnist, serve) -> None:
+    server = serve(archive)
+    make_mnist(archive).fetch({"mirrors": [server.address]}, tmp_path / "data" / "mnist")
+    assert contents(tmp_path / "data" / "mnist") == contents(archive)
+    assert sorted(server.requests) == [f"/{name}" for name in FILES]
+    # A server must not pack the archives once more.
+    assert set(server.encodings) == {"identity"}
+
+
+def test_local_copy_is_used_without_a_request(archive: Path, make_mnist, serve) -> None:
+    server = serve(archive)
+    before = contents(archive)
+    make_mnist(archive).fetch({"mirrors": [server.address]}, archive)
+    assert server.requests == []
+    assert contents(archive) == before
+
+
+def test_only_what_is_missing_is_fetched(tmp_path: Path, archive: Path, make_mnist, serve) -> None:
+    source, server = make_mnist(archive), serve(archive)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for name in FILES[1:]:
+        (folder / name).write_bytes((archive / name).read_bytes())
+    source.fetch({"mirrors": [server.address]}, folder)
+    assert server.requests == [f"/{FILES[0]}"]
+    assert contents(folder) == contents(archive)
+
+
+@pytest.mark.parametrize("damage", ["absent", "wrong", "truncated", "nobody"])
+def test_falls_back_to_the_second_mirror(
+    tmp_path: Path, archive: Path, make_mnist, serve, damage: str
+) -> None:
+    source = make_mnist(archive)
+    (tmp_path / "first").mkdir()
+    for name, content in contents(archive).items():
+        if damage != "absent":
+            changed = content[:-5] if damage == "truncated" else b"<html>moved</html>"
+            (tmp_path / "first" / name).write_bytes(changed)
+    first = NOBODY if damage == "nobody" else serve(tmp_path / "first").address
+    # Without the final slash, which users forget.
+    second = serve(archive).address.rstrip("/")
+    source.fetch({"mirrors": [first, second]}, tmp_path / "mnist")
+    assert contents(tmp_path / "mnist") == contents(archive)
+
+
+def test_all_mirrors_fail(tmp_path: Path, archive: Path, make_mnist, serve) -> None:
+    source = make_mnist(archive)
+    (tmp_path / "wrong").mkdir()
+    for name in FILES:
+        (tmp_path / "wrong" / name).write_bytes(b"something else")
+    (tmp_path / "empty").mkdir()
+    wrong, empty = serve(tmp_path / "wrong").address, serve(tmp_path / "empty").address
+    folder = tmp_path / "data" / "mnist"
+    with pytest.raises(InputError) as caught:
+        source.fetch({"mirrors": [wrong, empty, NOBODY]}, folder)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert f"{wrong} (wrong checksum, SHA-256 " in sentence
+    assert f"{empty} (HTTP 404)" in sentence
+    assert f"{NOBODY} (no connection)" in sentence
+    assert "'mirrors'" in sentence and str(folder) in sentence
+    assert not folder.exists()
+
+
+def test_no_mirror_and_an_odd_address(tmp_path: Path, archive: Path, make_mnist) -> None:
+    source = make_mnist(archive)
+    with pytest.raises(InputError, match="none is named"):
+        source.fetch({"mirrors": []}, tmp_path / "mnist")
+    with pytest.raises(InputError, match=r"gopher://x/ \(InvalidSchema\)"):
+        source.fetch({"mirrors": ["gopher://x/"]}, tmp_path / "mnist")
+    with pytest.raises(InputError, match="'mirrors' must be a list"):
+        source.fetch({"mirrors": "http://x/"}, tmp_path / "mnist")
+
+
+def test_files_that_came_whole_are_kept(tmp_path: Path, archive: Path, make_mnist, serve) -> None:
+    source = make_mnist(archive)
+    whole = contents(archive)
+    names = list(source.checksums)
+    (archive / names[1]).unlink()
+    folder = tmp_path / "mnist"
+    with pytest.raises(InputError, match=names[1]):
+        source.fetch({"mirrors": [serve(archive).address]}, folder)
+    assert contents(folder) == {names[0]: whole[names[0]]}
+
+
+def test_wrong_local_file_is_never_used(archive: Path, make_mnist, serve) -> None:
+    source, server = make_mnist(archive), serve(archive)
+    path = archive / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes() + b"\0")
+    before = contents(archive)
+    calls: list[Callable[[], object]] = [
+        lambda: source.fetch({"mirrors": [server.address]}, archive),
+        lambda: source.read({}, archive),
+    ]
+    for call in calls:
+        with pytest.raises(CorruptFile, match="does not match its checksum") as caught:
+            call()
+        assert str(path) in str(caught.value)
+        assert "delete it and fetch" in str(caught.value)
+    assert server.requests == []
+    assert contents(archive) == before
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path, archive: Path, make_mnist, serve) -> None:
+    (tmp_path / "mnist").write_text("a file, not a folder")
+    with pytest.raises(InputError, match="cannot be"):
+        make_mnist(archive).fetch({"mirrors": [serve(archive).address]}, tmp_path / "mnist")
+
+
+def test_sha256_of_a_known_text(tmp_path: Path) -> None:
+    # FIPS 180-2, appendix B.1.
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(tmp_path / "abc") == known

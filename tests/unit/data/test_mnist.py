@@ -1,0 +1,142 @@
+"""The MNIST source on small archives; and, where it is at hand, on the real one."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparsight.data.location import find_folder
+from sparsight.data.mnist import Mnist
+from sparsight.data.packed import PackedSplit
+from sparsight.data.packing import pack
+from sparsight.data.registry import SOURCES
+from sparsight.io.errors import InputError
+
+
+def replace(path: Path, content: bytes) -> None:
+    path.write_bytes(gzip.compress(content))
+
+
+def test_reads_the_official_split(archive: Path, make_mnist) -> None:
+    source = make_mnist(archive)
+    raw = source.read({}, archive)
+    source.check({}, raw)
+    train, test = raw["train"], raw["test"]
+    assert list(raw) == ["train", "test"]
+    assert train.images.shape == (30, 1, 28, 28) and test.images.shape == (20, 1, 28, 28)
+    assert train.labels.tolist() == [index % 10 for index in range(30)]
+    assert test.names[:2] == ["t10k:0", "t10k:1"]
+    assert test.image_ids.tolist() == list(range(30, 50))
+    with gzip.open(archive / "t10k-images-idx3-ubyte.gz") as file:
+        assert test.images.tobytes() == file.read()[16:]
+    assert test.masks is not None and (test.masks == test.images[:, 0]).all()
+
+
+def test_validation_is_a_stratified_share_and_leaves_ids_alone(archive: Path, make_mnist) -> None:
+    source = make_mnist(archive)
+    whole = source.read({"validation": "none"}, archive)
+    settings = {"validation": {"share": 1 / 3, "seed": 4}}
+    raw = source.read(settings, archive)
+    source.check(settings, raw)
+    assert list(raw) == ["train", "validation", "test"]
+    assert np.bincount(raw["validation"].labels).tolist() == [1] * 10
+    assert np.bincount(raw["train"].labels).tolist() == [2] * 10
+    for split in ("train", "validation"):
+        ids = raw[split].image_ids
+        assert (np.diff(ids) > 0).all()
+        assert (raw[split].images == whole["train"].images[ids]).all()
+        assert raw[split].names == [f"train:{image_id}" for image_id in ids]
+    assert (raw["test"].image_ids == whole["test"].image_ids).all()
+    other = source.read({"validation": {"share": 1 / 3, "seed": 5}}, archive)
+    assert other["validation"].names != raw["validation"].names
+
+
+@pytest.mark.parametrize(
+    ("validation", "reason"),
+    [
+        ({"share": 0.001}, "sets aside 0 of 30"),
+        ({"share": 0.999}, "sets aside 30 of 30"),
+        ({"share": 1.5}, "must lie between 0 and 1"),
+        ({"share": True}, "must lie between 0 and 1"),
+        ({"shares": 0.1}, "unknown key 'shares'; it takes share, seed"),
+        ({"seed": -1}, "'validation: seed' must be a whole number"),
+        ("some", "'validation' must be a mapping"),
+    ],
+)
+def test_unusable_validation_settings(archive: Path, make_mnist, validation, reason) -> None:
+    with pytest.raises(InputError, match=reason):
+        make_mnist(archive).read({"validation": validation}, archive)
+
+
+def test_content_that_no_checksum_guards(archive: Path, make_mnist, make_idx) -> None:
+    """Damage that a relative of MNIST, with checksums of its own, could bring."""
+    images, labels = archive / "t10k-images-idx3-ubyte.gz", archive / "t10k-labels-idx1-ubyte.gz"
+    good_images, good_labels = images.read_bytes(), labels.read_bytes()
+    cases = [
+        (images, make_idx(np.zeros((20, 14, 56), np.uint8)), "14×56 pixels, not 28×28"),
+        (images, make_idx(np.zeros((19, 28, 28), np.uint8)), "20 labels for the 19 images"),
+        (labels, make_idx(np.full(20, 10, np.uint8)), "label 10, outside 0..9"),
+        (labels, make_idx(np.zeros((20, 1), np.uint8)), "2 dimensions, not 1"),
+        (labels, make_idx(np.zeros(20, np.uint8))[:-1], "19 of the 20 values"),
+    ]
+    for path, content, reason in cases:
+        replace(path, content)
+        with pytest.raises(InputError, match=reason) as caught:
+            make_mnist(archive).read({}, archive)
+        assert path.name in str(caught.value) and "\n" not in str(caught.value)
+        images.write_bytes(good_images)
+        labels.write_bytes(good_labels)
+    replace(images, make_idx(np.zeros((0, 28, 28), np.uint8)))
+    replace(labels, make_idx(np.zeros(0, np.uint8)))
+    with pytest.raises(InputError, match="are empty"):
+        make_mnist(archive).read({}, archive)
+
+
+def test_missing_file(archive: Path, make_mnist) -> None:
+    source = make_mnist(archive)
+    (archive / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(InputError, match=r"train-labels-idx1-ubyte\.gz does not exist; fetch"):
+        source.read({}, archive)
+
+
+def test_facts_are_readable_without_import() -> None:
+    for name in ("digits", "mnist"):
+        source, facts = SOURCES.load(name), SOURCES.facts(name)
+        assert facts["name"] == name
+        for fact in (
+            "reference",
+            "licence",
+            "folder",
+            "splits",
+            "has_masks",
+            "image_shape",
+            "class_count",
+            "parameters",
+        ):
+            assert facts[fact] == getattr(source, fact), fact
+    assert SOURCES.facts("mnist")["checksums"] == Mnist.checksums
+
+
+@pytest.mark.realdata
+def test_real_mnist(tmp_path: Path) -> None:
+    folder = find_folder("mnist", tmp_path / "none", os.environ)
+    if folder is None:
+        pytest.skip("no mnist folder below $SPARSIGHT_DATA")
+    source = Mnist()
+    source.fetch({"mirrors": []}, folder)
+    pack(source, {"validation": {"share": 0.1}}, folder, tmp_path / "mnist")
+    with PackedSplit.open(tmp_path / "mnist" / "test.safetensors") as test:
+        labels, batch = test.labels(), test.select(test.subset(1000))
+    # Class counts of the official test set.
+    counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert labels.bincount().tolist() == counts
+    assert labels[:5].tolist() == [7, 2, 1, 0, 4]
+    # Every class within one image of its share of the thousand.
+    assert max(abs(batch.labels.bincount() - labels.bincount() / 10)) < 1
+    with PackedSplit.open(tmp_path / "mnist" / "train.safetensors") as train:
+        assert len(train) == 54_000
+        # The well-known mean of the training pixels, 0.1307, to three digits in a tenth of them.
+        mean = train.rows(0, 6000).images("clean").mean().item()
+    assert abs(mean - 0.1307) < 0.002

@@ -1,0 +1,258 @@
+"""Packing: what is drawn once and stored, and that nothing half-written is left."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparsight.data import packing
+from sparsight.data.base import RawSplit, Source
+from sparsight.data.digits import Digits
+from sparsight.data.packing import pack
+from sparsight.io.arrays import read_arrays, read_metadata
+from sparsight.io.errors import InputError
+from sparsight.io.tables import read_table
+
+SMALL = {"split": {"test": 60, "validation": 40}}
+NOWHERE = Path("unused")
+
+
+class Coloured(Source):
+    """Three channels, no masks, ids that are neither dense nor ordered."""
+
+    name = "coloured"
+    reference = licence = folder = ""
+    splits = ("train", "test")
+    has_masks = False
+    image_shape = (3, 2, 2)
+    class_count = 2
+    ids = {"train": [7, 3, 100], "test": [50]}
+
+    def fetch(self, settings, folder):
+        pass
+
+    def read(self, settings, folder):
+        return {split: self.part(split) for split in ("test", "train")}
+
+    def part(self, split):
+        ids = np.array(self.ids[split], dtype=np.int64)
+        images = np.arange(len(ids) * 12, dtype=np.uint8).reshape(-1, 3, 2, 2)
+        return RawSplit(images, np.zeros(len(ids), np.int64), [f"{i}.png" for i in ids], ids)
+
+    @classmethod
+    def class_names(cls):
+        return ["cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "digits_small"
+    pack(Digits(), SMALL, NOWHERE, folder)
+    return folder
+
+
+def noise_by_id(folder: Path, *splits: str) -> dict[int, bytes]:
+    found = {}
+    for split in splits:
+        tensors = read_arrays(folder / f"{split}.safetensors", ["image_ids", "noise"])
+        pairs = zip(tensors["image_ids"].tolist(), tensors["noise"].numpy(), strict=True)
+        found.update({image_id: noise.tobytes() for image_id, noise in pairs})
+    return found
+
+
+def test_files_and_tensors(packed: Path) -> None:
+    assert sorted(path.name for path in packed.iterdir()) == [
+        "ids.parquet",
+        "test.safetensors",
+        "train.safetensors",
+        "validation.safetensors",
+    ]
+    raw = Digits().read(SMALL, NOWHERE)
+    for split, part in raw.items():
+        tensors = read_arrays(packed / f"{split}.safetensors")
+        assert {name: (str(t.dtype)[6:], list(t.shape)) for name, t in tensors.items()} == {
+            "images": ("uint8", [len(part), 1, 28, 28]),
+            "labels": ("int64", [len(part)]),
+            "noise": ("uint8", [len(part), 1, 28, 28]),
+            "masks": ("uint8", [len(part), 28, 28]),
+            "image_ids": ("int64", [len(part)]),
+            "evaluation_rank": ("int64", [len(part)]),
+        }
+        assert (tensors["images"].numpy() == part.images).all()
+        assert (tensors["masks"].numpy() == part.images.max(axis=1)).all()
+        assert (tensors["labels"].numpy() == part.labels).all()
+        assert sorted(tensors["evaluation_rank"].tolist()) == list(range(len(part)))
+
+
+def test_metadata(packed: Path) -> None:
+    metadata = read_metadata(packed / "test.safetensors")
+    assert len(metadata.pop("data_hash")) == 64
+    assert metadata == {
+        "dataset": "digits_small",
+        "source": "digits",
+        "split": "test",
+        "classes": '["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',
+        "has_masks": "true",
+        "noise_maximum": "51",
+        "noise_seed": "0",
+        "subset_seed": "0",
+    }
+
+
+def test_ids_table(packed: Path) -> None:
+    table = read_table(packed / "ids.parquet")
+    assert table.column_names == ["image_id", "split", "name", "label"]
+    rows = table.to_pylist()
+    assert sorted(row["image_id"] for row in rows) == list(range(1797))
+    assert str(table.schema.field("image_id").type) == "int64"
+    for split in ("train", "validation", "test"):
+        tensors = read_arrays(packed / f"{split}.safetensors", ["image_ids", "labels"])
+        mine = [row for row in rows if row["split"] == split]
+        assert [row["image_id"] for row in mine] == tensors["image_ids"].tolist()
+        assert [row["label"] for row in mine] == tensors["labels"].tolist()
+        assert all(row["name"] == f"digits:{row['image_id']}" for row in mine)
+
+
+def test_noise_is_paired_whatever_the_split(packed: Path, tmp_path: Path) -> None:
+    whole = noise_by_id(packed, "train", "validation", "test")
+    pack(Digits(), {"split": {"test": 1000, "seed": 9}, "subset_seed": 5}, NOWHERE, tmp_path / "d")
+    assert noise_by_id(tmp_path / "d", "train", "test") == whole
+    assert len(set(whole.values())) == 1797
+    values = np.frombuffer(b"".join(whole.values()), np.uint8)
+    assert values.min() == 0 and values.max() == 51
+
+
+def test_noise_does_not_depend_on_the_chunk(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "CHUNK_IMAGES", 7)
+    pack(Digits(), SMALL, NOWHERE, tmp_path / "digits_small")
+    for split in ("train", "validation", "test"):
+        name = f"{split}.safetensors"
+        assert (tmp_path / "digits_small" / name).read_bytes() == (packed / name).read_bytes()
+
+
+def test_noise_settings_are_followed(packed: Path, tmp_path: Path) -> None:
+    pack(Digits(), {**SMALL, "noise": {"maximum": 5, "seed": 1}}, NOWHERE, tmp_path / "d")
+    other = noise_by_id(tmp_path / "d", "test")
+    assert max(max(noise) for noise in other.values()) == 5
+    assert read_metadata(tmp_path / "d" / "test.safetensors")["noise_maximum"] == "5"
+    pack(Digits(), {**SMALL, "noise": {"seed": 1}}, NOWHERE, tmp_path / "d")
+    assert noise_by_id(tmp_path / "d", "test") != noise_by_id(packed, "test")
+
+
+def test_evaluation_subsets_are_stratified_and_seeded(packed: Path, tmp_path: Path) -> None:
+    tensors = read_arrays(packed / "train.safetensors", ["labels", "evaluation_rank"])
+    labels, rank = tensors["labels"].numpy(), tensors["evaluation_rank"].numpy()
+    for size in range(1, len(labels), 13):
+        counts = np.bincount(labels[rank < size], minlength=10)
+        assert np.abs(counts - np.bincount(labels) * size / len(labels)).max() <= 1
+    pack(Digits(), {**SMALL, "subset_seed": 1}, NOWHERE, tmp_path / "d")
+    other = read_arrays(tmp_path / "d" / "train.safetensors", ["evaluation_rank"])
+    assert (other["evaluation_rank"].numpy() != rank).mean() > 0.9
+
+
+def test_data_hash_is_of_the_data_alone(packed: Path, tmp_path: Path) -> None:
+    known = read_metadata(packed / "test.safetensors")["data_hash"]
+    for split in ("train", "validation"):
+        assert read_metadata(packed / f"{split}.safetensors")["data_hash"] == known
+    same = pack(Digits(), {**SMALL, "noise": {"seed": 4}}, NOWHERE, tmp_path / "other_name")
+    assert same == known
+
+    class OnePixel(Digits):
+        def read(self, settings, folder):
+            raw = super().read(settings, folder)
+            raw["test"].images[0, 0, 0, 0] = 1
+            return raw
+
+    class OneLabel(Digits):
+        def read(self, settings, folder):
+            raw = super().read(settings, folder)
+            raw["train"].labels[0] = (raw["train"].labels[0] + 1) % 10
+            return raw
+
+    hashes = {pack(source(), SMALL, NOWHERE, tmp_path / "x") for source in (OnePixel, OneLabel)}
+    assert len(hashes | {known}) == 3
+
+
+def test_a_source_without_masks(tmp_path: Path) -> None:
+    pack(Coloured(), {}, NOWHERE, tmp_path / "c", dataset="coloured_2")
+    tensors = read_arrays(tmp_path / "c" / "train.safetensors")
+    assert "masks" not in tensors
+    assert tensors["noise"].shape == (3, 3, 2, 2)
+    metadata = read_metadata(tmp_path / "c" / "train.safetensors")
+    assert metadata["has_masks"] == "false"
+    assert metadata["classes"] == '["cat", "dog"]'
+    assert metadata["dataset"] == "coloured_2"
+    # In the order of the facts, not of reading.
+    ids = read_table(tmp_path / "c" / "ids.parquet").to_pydict()
+    assert ids["image_id"] == [7, 3, 100, 50]
+    assert ids["split"] == ["train", "train", "train", "test"]
+
+
+def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(packing, "_write_ids", fail)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+        pack(Digits(), SMALL, NOWHERE, tmp_path / "digits")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_leaves_an_earlier_packing_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(Coloured(), {}, NOWHERE, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(packing, "image_noise", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pack(Coloured(), {}, NOWHERE, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_split_of_an_earlier_packing_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".packing").mkdir()
+    (tmp_path / ".packing" / "left by a killed packing").touch()
+    pack(Digits(), SMALL, NOWHERE, tmp_path)
+    pack(Digits(), {"split": {"validation": 0}}, NOWHERE, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ids.parquet",
+        "test.safetensors",
+        "train.safetensors",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"noise": {"maximum": 256}}, "'noise: maximum' must be a whole number from 0 to 255"),
+        ({"noise": {"level": 3}}, "unknown key 'level'; it takes maximum, seed"),
+        ({"noise": {"seed": -1}}, "'noise: seed' must be a whole number"),
+        ({"subset_seed": 2**64}, "'subset_seed' must be a whole number"),
+    ],
+)
+def test_unusable_settings_write_nothing(tmp_path: Path, settings, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        pack(Digits(), settings, NOWHERE, tmp_path / "digits")
+    assert not (tmp_path / "digits").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ids": {"train": [1, 2, 50], "test": [50]}}, "image id that is negative or occurs twice"),
+        ({"ids": {"train": [-1], "test": [50]}}, "image id that is negative or occurs twice"),
+        ({"ids": {"train": [], "test": [50]}}, "train has no images"),
+        ({"splits": ("train", "validation", "test")}, r"has the splits \['test', 'train'\]"),
+        ({"image_shape": (1, 2, 2)}, r"images of uint8 \[1, 3, 2, 2\], not uint8 \[1, 1, 2, 2\]"),
+        ({"class_count": 0}, "label outside"),
+        ({"has_masks": True}, "masks of None"),
+    ],
+)
+def test_a_source_that_breaks_its_own_facts(tmp_path: Path, change, reason: str) -> None:
+    broken = type("Broken", (Coloured,), change)()
+    with pytest.raises(InputError, match=reason) as caught:
+        pack(broken, {}, NOWHERE, tmp_path / "c")
+    assert "coloured" in str(caught.value)
+    assert not (tmp_path / "c").exists()
