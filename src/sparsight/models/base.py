@@ -17,8 +17,9 @@ class Architecture(nn.Module, ABC):
     reference: ClassVar[str]
     #: channels, height, width that it takes
     input_shape: ClassVar[tuple[int, int, int]]
-    #: modules that a layer explainer may name, in the order of the forward pass
-    layers: ClassVar[tuple[str, ...]]
+    #: modules that a layer explainer may name, in the order of the forward pass, and the height and
+    #: width of their outputs
+    layers: ClassVar[dict[str, tuple[int, int]]]
     #: where class activation maps are taken by default
     explain_layer: ClassVar[str]
     #: the module whose output is the feature vector or map that concept methods use

@@ -27,14 +27,14 @@ class ThesisCnn(Architecture):
         "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps"
     )
     input_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
-    layers: ClassVar[tuple[str, ...]] = (
-        "conv1",
-        "conv1_relu",
-        "pool1",
-        "conv2",
-        "conv2_relu",
-        "pool2",
-    )
+    layers: ClassVar[dict[str, tuple[int, int]]] = {
+        "conv1": (26, 26),
+        "conv1_relu": (26, 26),
+        "pool1": (13, 13),
+        "conv2": (11, 11),
+        "conv2_relu": (11, 11),
+        "pool2": (5, 5),
+    }
     explain_layer: ClassVar[str] = "conv2"
     feature_cut: ClassVar[str] = "pool2"
 

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -79,12 +78,12 @@ def train_dense(job: Job, start: Path, folder: Path) -> None:
     _run_round(job, network, point, masks, data, folder, 0, data_hash, job.fingerprint(start))
 
 
-def prune_level(job: Job, starts: Sequence[Path], previous: Path, folder: Path) -> None:
+def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     """One round: score the trained weights, prune, rewind, retrain, check, evaluate, write.
 
     Parameters
     ----------
-    starts : files with rewind points.
+    start : file with the rewind points that the pruner needs.
     previous : checkpoint of the predecessor.
     folder : the level's folder.
 
@@ -95,7 +94,7 @@ def prune_level(job: Job, starts: Sequence[Path], previous: Path, folder: Path) 
     """
     settings = job.settings
     predecessor = read_checkpoint(previous)
-    points = {name: group for path in starts for name, group in read_groups(path).items()}
+    points = read_groups(start)
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
     prunable = {name: predecessor.weights[name] for name in prunable_parameters(network)}
@@ -107,7 +106,7 @@ def prune_level(job: Job, starts: Sequence[Path], previous: Path, folder: Path) 
     check_masks(predecessor.masks, masks, _expected(predecessor.masks, step, settings["scope"]))
     point = rewind_point(settings["rewind"], points, predecessor.weights)
     first_epoch = rewound_epoch(settings["rewind"])
-    fingerprint = job.fingerprint(*starts, previous)
+    fingerprint = job.fingerprint(start, previous)
     _run_round(job, network, point, masks, data, folder, first_epoch, data_hash, fingerprint)
 
 

@@ -16,6 +16,12 @@ from sparsight.models.registry import MODELS
 from sparsight.training.loop import TrainingData
 from sparsight.training.randomness import derived_seed
 
+Settings = Mapping[str, Any]
+Identity = Mapping[str, Any]
+#: owner of level 00, shared by all pruners
+DENSE = "dense"
+
+
 @dataclass(frozen=True)
 class Job:
     """What every training job gets.
@@ -54,10 +60,25 @@ def header_digest(path: Path) -> str:
 
 
 def start_job(
-    settings: Settings, identity: Identity, code: str, splits: Sequence[str | Path], gpu: int
+    settings: Settings,
+    wildcards: Mapping[str, str],
+    code: str,
+    splits: Sequence[str | Path],
+    gpu: int,
 ) -> Job:
-    """Fix threads and determinism, choose the device, and name the packed splits."""
+    """Fix threads and determinism, choose the device, and name the packed splits.
+
+    Parameters
+    ----------
+    settings : configuration values; `study` and `threads` among them.
+    wildcards : dataset, model and seed; pruner and level of a level other than dense.
+    code : content hash of the code.
+    splits : files `<split>.safetensors`.
+    gpu : how many GPUs the job was granted.
+    """
     set_determinism(settings["threads"])
+    whole = {"study": settings["study"], "pruner": DENSE, "level": "0", **dict(wildcards.items())}
+    identity = {key: int(v) if key in ("seed", "level") else v for key, v in whole.items()}
     named = {Path(path).stem: Path(path) for path in splits}
     return Job(settings, identity, code, named, choose_device(gpu))
 

@@ -1,0 +1,28 @@
+"""Sparsight: what does pruning a vision network do to its explanations?"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/explaining.smk"
+include: "workflow/rules/scoring.smk"
+include: "workflow/rules/summary.smk"
+include: "workflow/rules/figures.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    """Make every table and figure of the study."""
+    default_target: True
+    input:
+        tables=rules.summarise.output,
+        correlations=rules.correlate.output,
+        costs=rules.gather_costs.output,
+        provenance=rules.write_study_provenance.output,
+        figures=figure_files(),

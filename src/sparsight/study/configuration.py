@@ -1,0 +1,191 @@
+"""Is a configuration sound? All its problems at once, as sentences, before any job starts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sparsight.data.registry import SOURCES
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.metrics.registry import METRICS
+from sparsight.models.registry import MODELS
+from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.pruning.registry import CRITERIA
+from sparsight.registration import Registry
+from sparsight.study.plan import RESERVED, Study
+from sparsight.study.problems import schema_problems, unknown_name
+
+CHOICES = ("datasets", "models", "pruners", "explainers", "metrics")
+#: catalogue, key of an entry, table that the key's value must be in
+_TABLES: tuple[tuple[str, str, Registry], ...] = (
+    ("datasets", "source", SOURCES),
+    ("models", "architecture", MODELS),
+    ("pruners", "criterion", CRITERIA),
+    ("explainers", "method", EXPLAINERS),
+    ("metrics", "method", METRICS),
+)
+
+
+def normalised(value: Any) -> Any:
+    """A copy with sorted keys and whole floats as integers.
+
+    Snakemake compares a rule's settings as text: 1.0 and 1, or another order of keys, would
+    repeat jobs for nothing. An unquoted `target: true` becomes the name that it stands for.
+    """
+    if isinstance(value, Mapping):
+        found = {key: normalised(value[key]) for key in sorted(value, key=str)}
+        if found.get("target") is True:
+            found["target"] = "true"
+        return found
+    if isinstance(value, list | tuple):
+        return [normalised(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
+    """All problems of a normalised configuration, one sentence each; empty when it is sound.
+
+    Names and combinations are looked at only once the schema holds.
+    """
+    found = schema_problems(dict(config), schema)
+    if found:
+        return found
+    found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]
+    if found:
+        return found
+    return [
+        *_pruner_problems(config),
+        *_family_problems(config),
+        *_explainer_problems(config),
+        *_metric_problems(config),
+        *_shape_problems(config),
+    ]
+
+
+def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
+    for group, key, table in _TABLES:
+        for name, entry in catalogue[group].items():
+            where = f"catalogue.{group}.{name}"
+            if entry[key] not in table:
+                yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
+            elif group in ("explainers", "metrics") and not table.is_foreign(entry[key]):
+                known = table.facts(entry[key]).get("parameters", {})
+                yield from _parameter_problems(where, entry.get("parameters", {}), known)
+    for name, entry in catalogue["pruners"].items():
+        for bug in entry.get("published_bugs", []):
+            if bug not in PUBLISHED_BUGS:
+                key = f"catalogue.pruners.{name}.published_bugs"
+                yield unknown_name("published bug", key, bug, PUBLISHED_BUGS)
+
+
+def _parameter_problems(
+    where: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> Iterator[str]:
+    for name in given:
+        if name not in known:
+            yield unknown_name("parameter", f"{where}.parameters", name, known)
+    for name, default in known.items():
+        if default == "required" and name not in given:
+            yield f"{where}.parameters lacks '{name}', which this method requires."
+
+
+def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for group in CHOICES:
+        for name in config[group]:
+            if name not in config["catalogue"][group]:
+                kind = group.removesuffix("s")
+                yield unknown_name(kind, group, name, config["catalogue"][group])
+    taken = {"study": [config["study"]], **{g: config[g] for g in ("datasets", "models", "pruners")}}
+    for group, names in taken.items():
+        for name in sorted(RESERVED.intersection(names)):
+            yield f"{group}: '{name}' is a reserved name; choose another one."
+
+
+def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for pruner in config["pruners"]:
+        entry = config["catalogue"]["pruners"][pruner]
+        where = f"catalogue.pruners.{pruner}"
+        given = entry.get("densities", [])
+        if any(b >= a for a, b in zip(given, given[1:], strict=False)):
+            yield f"{where}.densities must fall from level to level, not {given}."
+        if "densities" in entry and entry.get("published_bugs"):
+            yield f"{where}: openlth_threshold belongs to a rate, not to densities; drop one of them."
+        if entry.get("one_shot") and "rate" in entry:
+            yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
+        rewind = entry.get("rewind", "pretrained")
+        if not rewind.startswith("epoch:"):
+            continue
+        for model in config["models"]:
+            recipe = entry.get("retraining") or config["catalogue"]["models"][model]["retraining"]
+            if int(rewind.partition(":")[2]) >= recipe["epochs"]:
+                yield (
+                    f"{where}.rewind is {rewind}, but retraining {model} takes only "
+                    f"{recipe['epochs']} epochs; choose an earlier epoch."
+                )
+            if entry.get("retraining"):
+                yield (
+                    f"{where}: rewind {rewind} resumes the model's own schedule and cannot be "
+                    "combined with a retraining recipe of the pruner; drop one of them."
+                )
+
+
+def _family_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    study = Study(config)
+    families = study.families()
+    for family, exceptions in config.get("families", {}).items():
+        if family not in families:
+            known = {e["family"] for e in config["catalogue"]["explainers"].values()}
+            if family not in known:
+                yield unknown_name("family", "families", family, sorted(known))
+        elif study.is_control(families[family][0]) and "levels" in exceptions:
+            yield f"families.{family}.levels: controls do not depend on the level; drop the key."
+    for family, names in families.items():
+        if family in RESERVED:
+            yield f"explainers: the family name '{family}' is reserved; choose another one."
+        controls = [name for name in names if study.is_control(name)]
+        if controls and len(controls) < len(names):
+            yield (
+                f"explainers: family {family} mixes controls ({', '.join(controls)}) with explainers "
+                "that need the network; give the controls a family of their own."
+            )
+
+
+def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for model in config["models"]:
+        architecture = config["catalogue"]["models"][model]["architecture"]
+        layers = MODELS.facts(architecture)["layers"]
+        for name in config["explainers"]:
+            entry = config["catalogue"]["explainers"][name]
+            layer = entry.get("parameters", {}).get("layer")
+            if layer is not None and layer not in layers:
+                key = f"catalogue.explainers.{name}.parameters.layer"
+                yield unknown_name(f"layer of {architecture}", key, layer, layers)
+            if EXPLAINERS.is_foreign(entry["method"]):
+                continue
+            if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
+                yield f"explainers: {name} ({entry['method']}) does not work on {architecture}; drop one."
+
+
+def _metric_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for dataset in config["datasets"]:
+        source = config["catalogue"]["datasets"][dataset]["source"]
+        if SOURCES.facts(source).get("has_masks", False):
+            continue
+        for name in config["metrics"]:
+            method = config["catalogue"]["metrics"][name]["method"]
+            if not METRICS.is_foreign(method) and "mask" in METRICS.facts(method).get("needs", ()):
+                yield f"metrics: {name} needs masks, which {dataset} does not have; drop one of them."
+
+
+def _shape_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for dataset in config["datasets"]:
+        source = config["catalogue"]["datasets"][dataset]["source"]
+        shape = tuple(SOURCES.facts(source)["image_shape"])
+        for model in config["models"]:
+            architecture = config["catalogue"]["models"][model]["architecture"]
+            wanted = tuple(MODELS.facts(architecture)["input_shape"])
+            if shape != wanted:
+                yield (
+                    f"models: {model} takes images of {wanted}, but {dataset} has {shape} "
+                    "(channels, height, width); drop one of them."
+                )

@@ -1,0 +1,149 @@
+"""What a configuration means: checkpoints, families, sizes. Nothing heavy is imported."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparsight.data.registry import SOURCES
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.errors import InputError
+from sparsight.models.registry import MODELS
+
+Config = Mapping[str, Any]
+
+#: owner of level 00, shared by all pruners
+DENSE = "dense"
+#: names that folders of the result tree have
+RESERVED = frozenset(
+    {"summary", "figures", "reference", "start", "dense", "explanations", "benchmarks", "logs"}
+)
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """One checkpoint of a study."""
+
+    dataset: str
+    model: str
+    seed: int
+    pruner: str
+    level: int
+
+
+class Study:
+    """A validated configuration, asked for what the workflow and the report need.
+
+    Parameters
+    ----------
+    config : as `configuration.checked` leaves it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.name: str = config["study"]
+        self.catalogue: Config = config["catalogue"]
+
+    def level_count(self, pruner: str) -> int:
+        """Rounds of a pruner; level 00 is not counted."""
+        facts = self.catalogue["pruners"][pruner]
+        return len(facts["densities"]) if "densities" in facts else int(facts["levels"])
+
+    def predecessor(self, pruner: str, level: int) -> int:
+        """The level that a level is pruned from; 0 is dense."""
+        one_shot = self.catalogue["pruners"][pruner]["one_shot"]
+        return 0 if one_shot else level - 1
+
+    def places(self) -> Iterator[Place]:
+        """All checkpoints: dense once for each network, then each pruner's levels."""
+        for dataset in self.config["datasets"]:
+            for model in self.config["models"]:
+                for seed in self.config["seeds"]:
+                    yield Place(dataset, model, seed, DENSE, 0)
+                    for pruner in self.config["pruners"]:
+                        for level in range(1, self.level_count(pruner) + 1):
+                            yield Place(dataset, model, seed, pruner, level)
+
+    def families(self) -> dict[str, list[str]]:
+        """Family to the explainers of it that run, in the order of the configuration."""
+        found: dict[str, list[str]] = {}
+        for name in self.config["explainers"]:
+            found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
+        return found
+
+    def is_control(self, explainer: str) -> bool:
+        """Whether an explainer does not depend on the network."""
+        method = self.catalogue["explainers"][explainer]["method"]
+        if EXPLAINERS.is_foreign(method):
+            return False
+        return not EXPLAINERS.facts(method).get("needs_network", True)
+
+    def controls(self) -> list[str]:
+        """The control explainers that run."""
+        return [name for name in self.config["explainers"] if self.is_control(name)]
+
+    def control_families(self) -> list[str]:
+        """Families of control explainers: explained once per data set."""
+        return [f for f, names in self.families().items() if self.is_control(names[0])]
+
+    def explaining(self, family: str) -> dict[str, Any]:
+        """How a family is explained: `explaining`, with the family's exceptions."""
+        return {**self.config["explaining"], **self.config["families"].get(family, {})}
+
+    def explains(self, family: str, level: int) -> bool:
+        """Whether a family is explained at a level."""
+        levels = self.explaining(family)["levels"]
+        return levels == "all" or level in levels
+
+    def stored_bytes(self) -> int:
+        """Predicted size of all stored explanations."""
+        return sum(
+            self._family_bytes(family, dataset, model) * self._files(family, dataset, model)
+            for dataset in self.config["datasets"]
+            for model in self.config["models"]
+            for family in self.families()
+        )
+
+    def check_disk_budget(self) -> None:
+        """Refuse a study whose explanations would need more than `disk_budget_gb`.
+
+        Raises
+        ------
+        InputError
+            One sentence with the predicted size.
+        """
+        budget, predicted = self.config["disk_budget_gb"], self.stored_bytes() / 1e9
+        if predicted > budget:
+            raise InputError(
+                f"the stored explanations would take {predicted:.2f} GB, more than disk_budget_gb "
+                f"({budget}); raise it, or explain fewer images or levels (explaining.images)"
+            )
+
+    def _files(self, family: str, dataset: str, model: str) -> int:
+        if family in self.control_families():
+            # once per data set: counted with the first model
+            return int(model == self.config["models"][0])
+        places = [p for p in self.places() if (p.dataset, p.model) == (dataset, model)]
+        return sum(self.explains(family, place.level) for place in places)
+
+    def _image_count(self, family: str, dataset: str) -> int:
+        wanted = self.explaining(family)["images"]
+        if wanted != "all":
+            return int(wanted)
+        entry = self.catalogue["datasets"][dataset]
+        # A source whose test split has no fixed size takes it as an option.
+        given = entry["options"].get("split", {}).get("test")
+        return int(given or SOURCES.facts(entry["source"])["test_images"])
+
+    def _family_bytes(self, family: str, dataset: str, model: str) -> int:
+        explaining = self.explaining(family)
+        count = self._image_count(family, dataset)
+        facts = MODELS.facts(self.catalogue["models"][model]["architecture"])
+        source = self.catalogue["datasets"][dataset]["source"]
+        height, width = SOURCES.facts(source)["image_shape"][1:]
+        total = 0
+        for name in self.families()[family]:
+            layer = self.catalogue["explainers"][name].get("parameters", {}).get("layer")
+            rows, columns = facts["layers"].get(layer, (height, width))
+            total += count * rows * columns * FLOAT_BYTES * len(explaining["conditions"])
+        return total

@@ -1,0 +1,164 @@
+"""For each rule: the configuration values that its jobs use, and the modules behind their names.
+
+A job runs again when these values change, or the code of these modules. So a value that a job does
+not use must not be here, and one that it uses must be.
+"""
+
+from typing import Any
+
+from sparsight.data.registry import SOURCES
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.metrics.registry import METRICS
+from sparsight.models.registry import MODELS
+from sparsight.pruning.registry import CRITERIA
+from sparsight.study.configuration import CHOICES
+from sparsight.study.plan import DENSE, Study
+
+Settings = dict[str, Any]
+
+
+class RuleSettings:
+    """The `settings` and the registered `modules` of every rule."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def _entry(self, group: str, name: str) -> Settings:
+        return dict(self.study.catalogue[group][name])
+
+    def fetching(self, dataset: str) -> Settings:
+        """Finding or downloading the original files."""
+        entry = self._entry("datasets", dataset)
+        folder = self.study.config["data_folder"]
+        return {**entry["options"], "source": entry["source"], "data_folder": folder}
+
+    def packing(self, dataset: str) -> Settings:
+        """Packing them."""
+        entry = self._entry("datasets", dataset)
+        return {**entry.pop("options"), **entry}
+
+    def dataset_modules(self, dataset: str) -> list[str]:
+        """Module of the data source."""
+        return [SOURCES.module(self._entry("datasets", dataset)["source"])]
+
+    def _network(self, dataset: str, model: str) -> Settings:
+        return {
+            "architecture": self._entry("models", model)["architecture"],
+            "noise_maximum": self._entry("datasets", dataset)["noise"]["maximum"],
+            "threads": self.study.config["torch_threads"],
+        }
+
+    def start(self, dataset: str, model: str) -> Settings:
+        """Rewind point."""
+        return {
+            **self._network(dataset, model),
+            "training": self._entry("models", model)["training"],
+        }
+
+    def epoch_point(self, dataset: str, model: str) -> Settings:
+        """Rewind point of `epoch:k`."""
+        return {
+            **self._network(dataset, model),
+            "retraining": self._entry("models", model)["retraining"],
+        }
+
+    def dense(self, dataset: str, model: str) -> Settings:
+        """Dense network."""
+        entry = self._entry("models", model)
+        return {
+            **self.epoch_point(dataset, model),
+            "evaluation_batch_size": entry["evaluation_batch_size"],
+        }
+
+    def level(self, dataset: str, model: str, pruner: str, level: int) -> Settings:
+        """One round; it does not know how many rounds there are, so that adding one runs only that."""
+        entry = self._entry("pruners", pruner)
+        found = {
+            **self.dense(dataset, model),
+            **{key: entry[key] for key in ("criterion", "scope", "rewind", "published_bugs")},
+            "rate": entry.get("rate"),
+            "density": entry["densities"][level - 1] if "densities" in entry else None,
+        }
+        if entry["retraining"] is not None:
+            found["retraining"] = entry["retraining"]
+        return found
+
+    def network_modules(self, model: str, pruner: str = DENSE) -> list[str]:
+        """Modules of the architecture and the criterion."""
+        found = [MODELS.module(self._entry("models", model)["architecture"])]
+        if pruner != DENSE:
+            found.append(CRITERIA.module(self._entry("pruners", pruner)["criterion"]))
+        return found
+
+    def _explainers(self, family: str) -> Settings:
+        names = self.study.families()[family]
+        return {name: self._entry("explainers", name) for name in names}
+
+    def explain(self, family: str) -> Settings:
+        """Explaining one checkpoint with one family."""
+        explaining = self.study.explaining(family)
+        found = {key: explaining[key] for key in ("batch_size", "conditions", "images", "target")}
+        threads = self.study.config["torch_threads"]
+        return {**found, "explainers": self._explainers(family), "threads": threads}
+
+    def explain_modules(self, family: str, model: str | None = None) -> list[str]:
+        """Modules of the explainers and of the architecture, where there is a network."""
+        methods = {entry["method"] for entry in self._explainers(family).values()}
+        found = [EXPLAINERS.module(method) for method in sorted(methods)]
+        return found if model is None else [*found, *self.network_modules(model)]
+
+    def score(self, family: str) -> Settings:
+        """Scoring one family of one checkpoint with all metrics."""
+        metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
+        # Which images were explained is in the file of explanations.
+        found = {key: value for key, value in self.explain(family).items() if key != "images"}
+        return {**found, "metrics": metrics}
+
+    def score_modules(self, family: str, model: str) -> list[str]:
+        """Modules of the metrics, of the architecture, and of the explainers if a metric calls them."""
+        methods = {self._entry("metrics", m)["method"] for m in self.study.config["metrics"]}
+        found = [METRICS.module(method) for method in sorted(methods)]
+        return [*found, *self.network_modules(model), *self._called_explainers(family, methods)]
+
+    def _called_explainers(self, family: str, methods: set[str]) -> list[str]:
+        called = any(
+            METRICS.is_foreign(method) or "explainer" in METRICS.facts(method).get("needs", ())
+            for method in methods
+        )
+        return self.explain_modules(family) if called else []
+
+    def metric_facts(self) -> dict[str, Settings]:
+        """Metric to its direction and unit, for figures; foreign metrics say neither."""
+        found = {}
+        for name in self.study.config["metrics"]:
+            method = self._entry("metrics", name)["method"]
+            facts = {} if METRICS.is_foreign(method) else METRICS.facts(method)
+            found[name] = {key: facts.get(key, "") for key in ("direction", "unit")}
+        return found
+
+    def summary(self) -> Settings:
+        """Gathering evaluations and scores."""
+        return {"split": "test"}
+
+    def correlations(self) -> Settings:
+        """Correlating metrics with accuracy."""
+        return {"controls": self.study.controls()}
+
+    def costs(self) -> Settings:
+        """Gathering benchmarks: how their paths name rule and wildcards."""
+        place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
+        return {
+            "patterns": [
+                f"{place}{{pruner}}__level{{level}}__{{family}}.jsonl",
+                f"{place}{{pruner}}__level{{level}}.jsonl",
+                f"{place}start.jsonl",
+            ]
+        }
+
+    def whole(self) -> Settings:
+        """The choices of the study and the catalogue's entries that it uses."""
+        config = self.study.config
+        chosen = {group: config[group] for group in CHOICES}
+        used = {g: {n: self._entry(g, n) for n in names} for g, names in chosen.items()}
+        rest = {key: value for key, value in config.items() if key != "catalogue"}
+        return {**rest, "catalogue": used}

@@ -1,0 +1,46 @@
+"""Original files, and their packed form."""
+
+
+rule fetch_dataset:
+    """Find the original files of a data set, or download them, and verify their checksums."""
+    output:
+        manifest=f"{DATA}/fetched/{{dataset}}.json",
+    log:
+        f"{DATA}/logs/fetch_dataset__{{dataset}}.log",
+    benchmark:
+        f"{DATA}/benchmarks/fetch_dataset__{{dataset}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        settings=settings_of(SETTINGS.fetching, "dataset"),
+        code=code_of("fetch_dataset.py", SETTINGS.dataset_modules, "dataset"),
+    script:
+        "../scripts/fetch_dataset.py"
+
+
+rule prepare_dataset:
+    """Pack a data set: images, labels, masks, the noise of each image, the shared subset."""
+    input:
+        manifest=rules.fetch_dataset.output.manifest,
+    output:
+        splits=expand(f"{PACKED}/{{split}}.safetensors", split=SPLITS, allow_missing=True),
+        ids=f"{PACKED}/ids.parquet",
+    log:
+        f"{DATA}/logs/prepare_dataset__{{dataset}}.log",
+    benchmark:
+        f"{DATA}/benchmarks/prepare_dataset__{{dataset}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings_of(SETTINGS.packing, "dataset"),
+        code=code_of("prepare_dataset.py", SETTINGS.dataset_modules, "dataset"),
+    script:
+        "../scripts/prepare_dataset.py"

@@ -1,0 +1,53 @@
+"""Explanations: one job per checkpoint and family; controls once per data set."""
+
+
+rule explain_images:
+    """Explain the shared images of a checkpoint with all explainers of a family."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        predictions=f"{LEVEL}/predictions.parquet",
+        dense_predictions=dense_predictions,
+    output:
+        explanations=f"{LEVEL}/explanations/{{family}}.safetensors",
+    log:
+        job_files("logs", "explain_images", "{pruner}__level{level}__{family}.log"),
+    benchmark:
+        job_files("benchmarks", "explain_images", "{pruner}__level{level}__{family}.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=settings_of(SETTINGS.explain, "family"),
+        code=code_of("explain_images.py", SETTINGS.explain_modules, "family", "model"),
+    script:
+        "../scripts/explain_images.py"
+
+
+rule make_controls:
+    """Make the control explanations of a data set; they do not depend on any network."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+    output:
+        explanations=CONTROLS,
+    log:
+        f"{RESULTS}/logs/make_controls/{{dataset}}__{{family}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_controls/{{dataset}}__{{family}}.jsonl"
+    wildcard_constraints:
+        family=one_of(STUDY.control_families()),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings_of(SETTINGS.explain, "family"),
+        code=code_of("make_controls.py", SETTINGS.explain_modules, "family"),
+    script:
+        "../scripts/make_controls.py"

@@ -1,0 +1,29 @@
+"""Scores: one job per checkpoint and family computes all metrics."""
+
+
+rule score_explanations:
+    """Score a checkpoint's explanations of a family with all metrics."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        predictions=f"{LEVEL}/predictions.parquet",
+        dense_predictions=dense_predictions,
+        explanations=explanations,
+    output:
+        scores=f"{LEVEL}/scores/{{family}}.parquet",
+    log:
+        job_files("logs", "score_explanations", "{pruner}__level{level}__{family}.log"),
+    benchmark:
+        job_files("benchmarks", "score_explanations", "{pruner}__level{level}__{family}.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=settings_of(SETTINGS.score, "family"),
+        code=code_of("score_explanations.py", SETTINGS.score_modules, "family", "model"),
+    script:
+        "../scripts/score_explanations.py"

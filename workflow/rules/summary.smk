@@ -1,0 +1,111 @@
+"""Tables of a whole study."""
+
+
+rule summarise:
+    """Gather evaluations and scores, and describe every level."""
+    input:
+        evaluations=evaluation_files,
+        scores=score_files,
+    output:
+        evaluations=f"{SUMMARY}/evaluations.parquet",
+        scores=f"{SUMMARY}/scores.parquet",
+        levels=report(
+            f"{SUMMARY}/levels.csv",
+            caption="../report/levels.rst",
+            category="Tables",
+            labels={"table": "levels"},
+        ),
+    log:
+        f"{RESULTS}/logs/summarise.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(SETTINGS.summary),
+        code=code_of("summarise.py"),
+    script:
+        "../scripts/summarise.py"
+
+
+rule correlate:
+    """Correlate every metric with accuracy over levels, per seed and as published."""
+    input:
+        levels=rules.summarise.output.levels,
+    output:
+        correlations=report(
+            f"{SUMMARY}/correlations.csv",
+            caption="../report/correlations.rst",
+            category="Tables",
+            labels={"table": "correlations"},
+        ),
+    log:
+        f"{RESULTS}/logs/correlate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/correlate.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(SETTINGS.correlations),
+        code=code_of("correlate.py"),
+    script:
+        "../scripts/correlate.py"
+
+
+rule gather_costs:
+    """Gather what every job took: seconds, CPU seconds, memory."""
+    input:
+        benchmarks=benchmark_files,
+    output:
+        costs=report(
+            f"{SUMMARY}/costs.csv",
+            caption="../report/costs.rst",
+            category="Tables",
+            labels={"table": "costs"},
+        ),
+    log:
+        f"{RESULTS}/logs/gather_costs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/gather_costs.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(SETTINGS.costs),
+        code=code_of("gather_costs.py"),
+    script:
+        "../scripts/gather_costs.py"
+
+
+rule write_study_provenance:
+    """Write down where the study's numbers come from: commits, data, versions, devices, seeds."""
+    input:
+        provenances=provenance_files,
+    output:
+        provenance=f"{SUMMARY}/provenance.json",
+    log:
+        f"{RESULTS}/logs/write_study_provenance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_study_provenance.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        settings=settings_of(SETTINGS.whole),
+        code=code_of("write_study_provenance.py"),
+    script:
+        "../scripts/write_study_provenance.py"

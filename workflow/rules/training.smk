@@ -1,0 +1,110 @@
+"""Networks: the rewind point, the dense network, and the chain of levels."""
+
+
+rule make_rewind_point:
+    """Initialise a network and pretrain it: the shared start of all its trainings."""
+    input:
+        splits=rules.prepare_dataset.output.splits,
+    output:
+        start=f"{NETWORK}/start.safetensors",
+    log:
+        job_files("logs", "make_rewind_point", "start.log"),
+    benchmark:
+        job_files("benchmarks", "make_rewind_point", "start.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        settings=settings_of(SETTINGS.start, "dataset", "model"),
+        code=code_of("make_rewind_point.py", SETTINGS.network_modules, "model"),
+    script:
+        "../scripts/make_rewind_point.py"
+
+
+rule make_epoch_point:
+    """Train the start for k epochs: the rewind point of pruners with `rewind: epoch:k`."""
+    input:
+        splits=rules.prepare_dataset.output.splits,
+        start=rules.make_rewind_point.output.start,
+    output:
+        start=f"{NETWORK}/start_epoch{{epoch}}.safetensors",
+    log:
+        job_files("logs", "make_epoch_point", "epoch{epoch}.log"),
+    benchmark:
+        job_files("benchmarks", "make_epoch_point", "epoch{epoch}.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        settings=settings_of(SETTINGS.epoch_point, "dataset", "model"),
+        code=code_of("make_epoch_point.py", SETTINGS.network_modules, "model"),
+    script:
+        "../scripts/make_epoch_point.py"
+
+
+rule train_dense:
+    """Train level 00 from the start; all pruners share it."""
+    input:
+        splits=rules.prepare_dataset.output.splits,
+        start=rules.make_rewind_point.output.start,
+    output:
+        checkpoint=f"{NETWORK}/{DENSE}/level00/checkpoint.safetensors",
+        evaluation=f"{NETWORK}/{DENSE}/level00/evaluation.json",
+        predictions=f"{NETWORK}/{DENSE}/level00/predictions.parquet",
+        provenance=f"{NETWORK}/{DENSE}/level00/provenance.json",
+    log:
+        job_files("logs", "train_dense", f"{DENSE}__level00.log"),
+    benchmark:
+        job_files("benchmarks", "train_dense", f"{DENSE}__level00.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        settings=settings_of(SETTINGS.dense, "dataset", "model"),
+        code=code_of("train_dense.py", SETTINGS.network_modules, "model"),
+    script:
+        "../scripts/train_dense.py"
+
+
+rule prune_level:
+    """Prune the level before, rewind, retrain under the mask, and check the invariants."""
+    input:
+        splits=rules.prepare_dataset.output.splits,
+        start=start_files,
+        previous=previous_checkpoint,
+    output:
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        evaluation=f"{LEVEL}/evaluation.json",
+        predictions=f"{LEVEL}/predictions.parquet",
+        provenance=f"{LEVEL}/provenance.json",
+    log:
+        job_files("logs", "prune_level", "{pruner}__level{level}.log"),
+    benchmark:
+        job_files("benchmarks", "prune_level", "{pruner}__level{level}.jsonl")
+    wildcard_constraints:
+        pruner=one_of(config["pruners"]),
+        level=r"(?!00)\d{2}",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=1,
+    params:
+        settings=settings_of(SETTINGS.level, "dataset", "model", "pruner", "level"),
+        code=code_of("prune_level.py", SETTINGS.network_modules, "model", "pruner"),
+    script:
+        "../scripts/prune_level.py"

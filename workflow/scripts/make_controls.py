@@ -1,0 +1,12 @@
+"""Make the control explanations of a data set."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from sparsight.explain.run import explain_without_network
+
+    explain_without_network(
+        snakemake.params.settings,
+        packed_test=snakemake.input.test,
+        output=snakemake.output.explanations,
+    )

@@ -1,0 +1,22 @@
+"""Train the start for k epochs."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.pruning.rounds import make_epoch_point
+    from sparsight.pruning.training_job import start_job
+
+    make_epoch_point(
+        start_job(
+            settings=snakemake.params.settings,
+            wildcards=snakemake.wildcards,
+            code=snakemake.params.code,
+            splits=snakemake.input.splits,
+            gpu=snakemake.resources.gpu,
+        ),
+        start=Path(snakemake.input.start),
+        epoch=int(snakemake.wildcards.epoch),
+        output=Path(snakemake.output.start),
+    )

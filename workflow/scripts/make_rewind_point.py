@@ -1,0 +1,17 @@
+"""Make the shared start of a network's trainings."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.pruning.rounds import make_rewind_point
+    from sparsight.pruning.training_job import start_job
+
+    make_rewind_point(start_job(
+            settings=snakemake.params.settings,
+            wildcards=snakemake.wildcards,
+            code=snakemake.params.code,
+            splits=snakemake.input.splits,
+            gpu=snakemake.resources.gpu,
+        ), Path(snakemake.output.start))

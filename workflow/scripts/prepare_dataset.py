@@ -1,0 +1,13 @@
+"""Pack a data set."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from sparsight.data.preparing import prepare_dataset
+
+    prepare_dataset(
+        snakemake.params.settings,
+        manifest=snakemake.input.manifest,
+        ids=snakemake.output.ids,
+        dataset=snakemake.wildcards.dataset,
+    )

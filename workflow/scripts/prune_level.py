@@ -1,0 +1,22 @@
+"""Prune, rewind and retrain one level."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.pruning.rounds import prune_level
+    from sparsight.pruning.training_job import start_job
+
+    prune_level(
+        start_job(
+            settings=snakemake.params.settings,
+            wildcards=snakemake.wildcards,
+            code=snakemake.params.code,
+            splits=snakemake.input.splits,
+            gpu=snakemake.resources.gpu,
+        ),
+        start=Path(snakemake.input.start),
+        previous=Path(snakemake.input.previous),
+        folder=Path(snakemake.output.checkpoint).parent,
+    )

@@ -1,0 +1,21 @@
+"""Train level 00."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.pruning.rounds import train_dense
+    from sparsight.pruning.training_job import start_job
+
+    train_dense(
+        start_job(
+            settings=snakemake.params.settings,
+            wildcards=snakemake.wildcards,
+            code=snakemake.params.code,
+            splits=snakemake.input.splits,
+            gpu=snakemake.resources.gpu,
+        ),
+        start=Path(snakemake.input.start),
+        folder=Path(snakemake.output.checkpoint).parent,
+    )

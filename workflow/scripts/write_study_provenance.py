@@ -1,0 +1,15 @@
+"""Write where the tables of a study come from."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.analysis.provenance import write_study_provenance
+
+    write_study_provenance(
+        provenances=[Path(path) for path in snakemake.input.provenances],
+        output=Path(snakemake.output.provenance),
+        settings=snakemake.params.settings,
+        code=snakemake.params.code,
+    )
