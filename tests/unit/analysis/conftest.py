@@ -1,0 +1,102 @@
+"""Small hand-made studies: evaluations and scores of a few checkpoints."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsight.io.tables import write_table
+
+WriteEvaluation = Callable[..., Path]
+WriteScores = Callable[..., Path]
+
+
+@pytest.fixture
+def write_evaluation(tmp_path: Path) -> WriteEvaluation:
+    """Write one `evaluation.json`; keyword arguments override its identity and numbers."""
+
+    def write(
+        pruner: str = "dense",
+        level: int = 0,
+        seed: int = 1,
+        accuracy: float = 0.9,
+        density: float = 1.0,
+        model: str = "cnn",
+        study: str = "demo",
+        splits: dict[str, Any] | None = None,
+    ) -> Path:
+        performance = {
+            "accuracy": accuracy,
+            "balanced_accuracy": accuracy,
+            "auroc": None,
+            "loss": 1.0 - accuracy,
+            "images": 100,
+        }
+        content = {
+            "study": study,
+            "dataset": "digits",
+            "model": model,
+            "pruner": pruner,
+            "seed": seed,
+            "level": level,
+            "splits": splits or {"test": {"clean": performance}},
+            "density": {
+                "prunable": density,
+                "all_parameters": density,
+                "layers": {"conv": density},
+            },
+            "surviving": round(1000 * density),
+            "prunable": 1000,
+        }
+        folder = tmp_path / study / model / f"seed{seed}" / pruner / f"level{level:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "evaluation.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_scores(tmp_path: Path) -> WriteScores:
+    """Write one score file from rows (explainer, metric, image_id, correct, value[, step])."""
+
+    def write(
+        rows: Sequence[Sequence[Any]],
+        pruner: str = "dense",
+        level: int = 0,
+        seed: int = 1,
+        density: float = 1.0,
+        model: str = "cnn",
+        study: str = "demo",
+        family: str = "cam",
+        condition: str = "clean",
+    ) -> Path:
+        count = len(rows)
+        columns = {
+            "study": [study] * count,
+            "dataset": ["digits"] * count,
+            "model": [model] * count,
+            "pruner": [pruner] * count,
+            "seed": [seed] * count,
+            "level": [level] * count,
+            "density": [density] * count,
+            "explainer": [row[0] for row in rows],
+            "condition": [condition] * count,
+            "target": [0] * count,
+            "image_id": [row[2] for row in rows],
+            "label": [0] * count,
+            "predicted": [0 if row[3] else 1 for row in rows],
+            "correct": [bool(row[3]) for row in rows],
+            "metric": [row[1] for row in rows],
+            "step": [row[5] if len(row) > 5 else -1 for row in rows],
+            "value": [float(row[4]) for row in rows],
+        }
+        folder = tmp_path / study / model / f"seed{seed}" / pruner / f"level{level:02d}" / "scores"
+        path = folder / f"{family}.parquet"
+        write_table(path, columns)
+        return path
+
+    return write

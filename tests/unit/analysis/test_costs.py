@@ -1,0 +1,106 @@
+"""Benchmark files as Snakemake 9 writes them."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from sparsight.analysis.costs import COST_COLUMNS, gather_costs
+from sparsight.io.errors import InputError
+
+PATTERN = (
+    "results/{study}/{dataset}/{model}/seed{seed}/{pruner}/level{level}/benchmarks/{rule}.jsonl"
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(path, *records):
+        whole = tmp_path / path
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        whole.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return whole
+
+    return write
+
+
+def snakemake_record(extended, collected=True):
+    """A record made by Snakemake itself."""
+    benchmark = pytest.importorskip("snakemake.benchmark")
+    record = benchmark.BenchmarkRecord(
+        running_time=12.5, max_rss=300.25, max_vms=1, max_uss=1, max_pss=1, io_in=0, io_out=0,
+        cpu_usage=100, cpu_time=11.0, input=[],
+    )  # fmt: skip
+    record.data_collected = collected
+    record.jobid, record.rule_name, record.threads = 3, "prune_level", 1
+    record.wildcards = SimpleNamespace(items=lambda: [("seed", "9"), ("pruner", "random")])
+    record.params = record.resources = {}
+    return json.loads(record.to_json(extended))
+
+
+def test_plain_records_are_named_by_their_path(tmp_path, write):
+    path = write(
+        "results/demo/digits/cnn/seed10/random/level03/benchmarks/prune_level.jsonl",
+        snakemake_record(extended=False),
+    )
+    gather_costs([path], tmp_path / "costs.csv", {"patterns": [PATTERN]})
+    frame = pd.read_csv(tmp_path / "costs.csv")
+    assert list(frame.columns) == COST_COLUMNS
+    row = frame.iloc[0].to_dict()
+    assert pd.isna(row.pop("family"))
+    assert row == {
+        "rule": "prune_level", "study": "demo", "dataset": "digits", "model": "cnn", "seed": 10,
+        "pruner": "random", "level": 3, "seconds": 12.5, "cpu_seconds": 11.0, "max_rss_mb": 300.25,
+    }  # fmt: skip
+
+
+def test_extended_records_name_themselves(tmp_path, write):
+    gather_costs([write("any.jsonl", snakemake_record(True))], tmp_path / "costs.csv", {})
+    row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
+    assert (row["rule"], row["seed"], row["pruner"]) == ("prune_level", 9, "random")
+    assert pd.isna(row["level"]) and pd.isna(row["study"])
+
+
+def test_what_was_not_sampled_is_empty(tmp_path, write):
+    path = write("a.jsonl", snakemake_record(True, collected=False))
+    gather_costs([path], tmp_path / "costs.csv", {})
+    row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
+    assert row["seconds"] == 12.5 and pd.isna(row["cpu_seconds"]) and pd.isna(row["max_rss_mb"])
+
+
+def test_rules_may_be_named_by_a_mapping(tmp_path, write):
+    path = write("bench/digits.train.jsonl", {"s": 1, "cpu_time": 1, "max_rss": 1})
+    settings = {"patterns": {"train_dense": "bench/{dataset}.train.jsonl"}}
+    gather_costs([path], tmp_path / "costs.csv", settings)
+    row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
+    assert (row["rule"], row["dataset"]) == ("train_dense", "digits")
+
+
+def test_repeats_sorting_and_file_order(tmp_path, write):
+    paths = [
+        write(f"x/{seed}.jsonl", *({"s": s, "cpu_time": s, "max_rss": s} for s in (2, 1)))
+        for seed in (9, 10)
+    ]
+    settings = {"patterns": {"r": "x/{seed}.jsonl"}}
+    gather_costs(paths, tmp_path / "one.csv", settings)
+    gather_costs(paths[::-1], tmp_path / "two.csv", settings)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    frame = pd.read_csv(tmp_path / "one.csv")
+    assert list(zip(frame["seed"], frame["seconds"], strict=True)) == [
+        (9, 1),
+        (9, 2),
+        (10, 1),
+        (10, 2),
+    ]
+
+
+def test_refusals(tmp_path, write):
+    plain = write("x/1.jsonl", {"s": 1, "cpu_time": 1, "max_rss": 1})
+    with pytest.raises(InputError, match="fits no benchmark pattern"):
+        gather_costs([plain], tmp_path / "costs.csv", {"patterns": [PATTERN]})
+    broken = write("x/2.jsonl", {"seconds": 1})
+    with pytest.raises(InputError, match="not a benchmark"):
+        gather_costs([broken], tmp_path / "costs.csv", {})
+    with pytest.raises(InputError, match="does not exist"):
+        gather_costs([tmp_path / "none.jsonl"], tmp_path / "costs.csv", {})
