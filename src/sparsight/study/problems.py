@@ -39,10 +39,10 @@ def schema_problems(config: Any, schema: dict[str, Any]) -> list[str]:
 
     Returns
     -------
-    Sentences of at most 300 characters, without duplicates, ordered by the place in the
-    configuration. Empty where the configuration is valid. Keys that are not text and numbers that
-    JSON cannot write are problems everywhere: no schema can speak of them, params with them have
-    no defined order, and Snakemake hands them on changed.
+    Sentences of at most 280 characters, each naming its key, without duplicates, ordered by the
+    place in the configuration. Empty where the configuration is valid. Keys that are not text and
+    numbers that JSON cannot write are problems everywhere: no schema can speak of them, params
+    with them have no defined order, and Snakemake hands them on changed.
     """
     unusable: dict[_Place, str] = {}
     plain = _as_json(config, (), unusable)
@@ -71,7 +71,7 @@ def unknown_name(kind: str, key: str, name: object, known: Iterable[str]) -> str
         text = f"{key} names the unknown {kind} {shown(name)}{near_miss(name, known)}"
     else:
         text = f"{key} must name a {kind}, but is {given(name)}{quote_it(name)}"
-    return _fit(f"Configuration: {text} (known: {listed(known)}).")
+    return _fit(f"{text} (known: {listed(known)}).")
 
 
 def _as_json(value: Any, place: _Place, unusable: dict[_Place, str]) -> Any:
@@ -83,16 +83,16 @@ def _as_json(value: Any, place: _Place, unusable: dict[_Place, str]) -> Any:
                 copy[key] = _as_json(inner, (*place, key), unusable)
             else:
                 unusable[(*place, str(key))] = (
-                    f"Configuration: a key at {dotted(place)} is {given(key)}{quote_it(key)}."
+                    f"a key at {dotted(place)} is {given(key)}{quote_it(key)}."
                 )
         return copy
     if isinstance(value, list | tuple):
         return [_as_json(inner, (*place, index), unusable) for index, inner in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        unusable[place] = f"Configuration: {dotted(place)} is {value}; give a finite number."
+        unusable[place] = f"{dotted(place)} is {value}; give a finite number."
         return 0
     if isinstance(value, int) and abs(value) > 2**63:
-        unusable[place] = f"Configuration: {dotted(place)} is a number beyond 64 bits."
+        unusable[place] = f"{dotted(place)} is a number beyond 64 bits."
         return 0
     return value
 
@@ -114,9 +114,9 @@ def _sentences(error: ValidationError) -> Iterator[tuple[_Place, str]]:
                 allowed = allowed_by(schema.get("properties", {}).get(key))
                 rest = f"; it must be {allowed}" if allowed else ""
                 text = f"{shown(key)} is missing at {dotted(place)}{rest}"
-                yield (*place, key), f"Configuration: {text}."
+                yield (*place, key), f"{text}."
         return
-    yield place, f"Configuration: {_plain_sentence(error)}."
+    yield place, f"{_plain_sentence(error)}."
 
 
 def _plain_sentence(error: ValidationError) -> str:
@@ -161,7 +161,7 @@ def _unknown_keys(error: ValidationError) -> Iterator[tuple[_Place, str]]:
         if patterns:
             allowed = f"{allowed}, and names that match {' or '.join(patterns)}"
         text = f"unknown key {shown(key)} at {dotted(place)}{near_miss(key, known)}"
-        yield (*place, key), f"Configuration: {text} (known: {allowed})."
+        yield (*place, key), f"{text} (known: {allowed})."
 
 
 def _no_alternative(error: ValidationError) -> Iterator[tuple[_Place, str]]:
@@ -183,7 +183,7 @@ def _no_alternative(error: ValidationError) -> Iterator[tuple[_Place, str]]:
         types = [name for name in ("integer", "number") if TYPES[name] in alternatives]
         hint = misread(error.instance, types)
         text = f"{dotted(place)} is {given(error.instance)}, but must be {alternatives}{hint}"
-        yield place, f"Configuration: {text}."
+        yield place, f"{text}."
         return
     candidates = meant or forms
     nearest = min(candidates, key=lambda form: (len(candidates[form]), form))
@@ -211,7 +211,7 @@ def _rank(place: _Place) -> tuple[tuple[int, int, str], ...]:
 
 
 def _fit(sentence: str) -> str:
-    return shortened(sentence.replace("?.", "?"), 300)
+    return shortened(sentence.replace("?.", "?"), 280)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

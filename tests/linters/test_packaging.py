@@ -1,0 +1,150 @@
+"""The layout is complete, and all lists of dependencies say the same."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = ROOT / "requirements.lock"
+ENVIRONMENT = ROOT / "envs" / "sparsight.yaml"
+PYTHONS = [f"3.{minor}" for minor in range(8, 20)]
+LAYOUT = """
+    .ci/run CHANGELOG.md CITATION.cff CONTRIBUTING.md LICENSE Makefile README.md Snakefile
+    benchmarks config.yaml envs/sparsight.yaml profiles/default/profile.v9+.yaml
+    profiles/gpu/profile.v9+.yaml profiles/slurm/profile.v9+.yaml pyproject.toml requirements.lock
+    results/README.md src/sparsight studies/thesis_mnist.yaml tests/reference tests/unit
+    tests/workflow workflow/report workflow/rules/common.smk workflow/schemas/config.schema.yaml
+    workflow/scripts
+"""
+
+
+@pytest.mark.parametrize("name", LAYOUT.split())
+def test_layout_is_complete(name):
+    path = ROOT / name
+    assert path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def needs(requirements):
+    """Canonical name to range, for requirements as text."""
+    parsed = map(Requirement, requirements)
+    return {canonicalize_name(r.name): (r.specifier, frozenset(r.extras)) for r in parsed}
+
+
+# --- the lock file
+
+
+def pins(text):
+    """(name, version) of every pin of a lock file; a package may have one for each Python."""
+    return [
+        (canonicalize_name(name), version)
+        for name, version in re.findall(r"^([\w.\-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.M)
+    ]
+
+
+def unhashed(text):
+    """Pins without a hash."""
+    entries = re.split(r"\n(?=[A-Za-z])", text)
+    return [entry.split()[0] for entry in entries if "==" in entry and "--hash=" not in entry]
+
+
+def test_lock_names_no_index():
+    text = LOCK.read_text(encoding="utf-8")
+    found = [w for w in ("--index-url", "--extra-index-url", "--find-links", "http") if w in text]
+    assert not found, f"requirements.lock has {found}: where to install from is the user's choice"
+
+
+def test_lock_pins_everything_with_hashes():
+    text = LOCK.read_text(encoding="utf-8")
+    assert len(pins(text)) > len(PROJECT["dependencies"])
+    assert unhashed(text) == []
+
+
+@pytest.mark.parametrize("name", needs(PROJECT["dependencies"]))
+def test_lock_pins_every_dependency_within_its_range(name):
+    versions = [v for pinned, v in pins(LOCK.read_text(encoding="utf-8")) if pinned == name]
+    specifier, _ = needs(PROJECT["dependencies"])[name]
+    assert versions
+    assert all(specifier.contains(version, prereleases=True) for version in versions)
+
+
+# --- the conda environment
+
+
+@pytest.fixture(scope="module")
+def environment():
+    """Packages by conda, and what pip installs, of the environment file."""
+    entries = yaml.safe_load(ENVIRONMENT.read_text(encoding="utf-8"))["dependencies"]
+    by_pip = [line for entry in entries if isinstance(entry, dict) for line in entry["pip"]]
+    return [entry for entry in entries if isinstance(entry, str)], by_pip
+
+
+def conda_specifier(entry):
+    """Range of a conda entry ("python>=3.11,<3.14", "python=3.12") as pip writes it."""
+    text = re.sub(r"^[\w.\-]+\s*", "", entry.partition("::")[2] or entry)
+    return SpecifierSet(re.sub(r"^=([\d.]+?)(\.?\*)?$", r"==\1.*", text))
+
+
+def installs_the_project(line):
+    """Whether a line of pip's section installs the project itself ("..", "-e ..", "../.[x]")."""
+    return re.fullmatch(r"(-e\s+|--editable[ =])?\.\./?\.?/?(\[[\w,\-]+\])?", line) is not None
+
+
+def test_environment_installs_the_project(environment):
+    assert any(map(installs_the_project, environment[1]))
+
+
+def test_environment_and_project_have_equal_ranges(environment):
+    by_conda, by_pip = environment
+    named = needs(line for line in by_pip if re.match(r"[A-Za-z]", line))
+    expected = needs(PROJECT["dependencies"])
+    # Either pip finds the dependencies through the project itself, or the list is complete.
+    assert named in ({}, expected)
+    for entry in by_conda:
+        name = canonicalize_name(re.match(r"(?:.*::)?([\w.\-]+?)\s*(?:[<>=!~\s]|$)", entry)[1])
+        if name in expected:
+            assert conda_specifier(entry) == expected[name][0], entry
+
+
+def test_environment_has_a_python_that_the_project_accepts(environment):
+    (entry,) = [e for e in environment[0] if re.match(r"(?:.*::)?python(?![\w\-])", e)]
+    given, accepted = conda_specifier(entry), SpecifierSet(PROJECT["requires-python"])
+    offered = [python for python in PYTHONS if given.contains(f"{python}.5")]
+    assert offered
+    assert all(accepted.contains(f"{python}.5") for python in offered)
+
+
+# --- the rules above can fail
+
+
+def test_pins_are_read():
+    text = "a.b==1.0 ; python_version < '3.12' \\\n    --hash=sha256:0\n    # via c\nC[x]==2\n"
+    assert pins(text) == [("a-b", "1.0"), ("c", "2")]
+    assert unhashed(text) == ["C[x]==2"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fits", "does_not"),
+    [
+        ("python>=3.11", "3.13.5", "3.10.5"),
+        ("python >=3.11,<3.14", "3.13.5", "3.14.5"),
+        ("python=3.12", "3.12.5", "3.13.5"),
+        ("python=3.12.*", "3.12.5", "3.13.5"),
+        ("conda-forge::python=3.12", "3.12.5", "3.13.5"),
+    ],
+)
+def test_conda_ranges_are_read(entry, fits, does_not):
+    assert conda_specifier(entry).contains(fits)
+    assert not conda_specifier(entry).contains(does_not)
+
+
+@pytest.mark.parametrize("line", ["..", "-e ..", "--editable ../", "..[dev]"])
+def test_line_that_installs_the_project_is_known(line):
+    assert installs_the_project(line)
+    assert not installs_the_project(line.replace("..", "torch"))
