@@ -5,11 +5,15 @@ from pathlib import Path
 
 import sparsight
 from snakemake.logging import logger
-from snakemake.utils import update_config, validate
+from snakemake.utils import update_config
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
 from sparsight.study.code_version import CodeVersion
-from sparsight.study.configuration import configuration_problems, normalised
+from sparsight.study.configuration import (
+    configuration_problems,
+    normalised,
+    with_defaults,
+)
 from sparsight.study.plan import DENSE, Study
 from sparsight.study.problems import load_yaml
 from sparsight.study.settings import RuleSettings
@@ -20,10 +24,9 @@ WORKFLOW = Path(workflow.current_basedir).parent
 
 def load_configuration(given):
     """The catalogue and defaults of config.yaml, overlaid with what was given; or leave."""
-    schema_file = WORKFLOW / "schemas" / "config.schema.yaml"
     try:
         whole = load_yaml(WORKFLOW.parent / "config.yaml")
-        schema = load_yaml(schema_file)
+        schema = load_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
     except InputError as error:
         sys.exit(str(error))
     update_config(whole, given)
@@ -31,8 +34,7 @@ def load_configuration(given):
     problems = configuration_problems(whole, schema)
     if problems:
         sys.exit("\n".join(f"Configuration: {problem}" for problem in problems))
-    validate(whole, str(schema_file))
-    return normalised(whole)
+    return normalised(with_defaults(whole, schema, schema))
 
 
 config = load_configuration(config)

@@ -3,7 +3,7 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.explain.run import explain_checkpoint
+    from sparsight.explain.jobs import explain_checkpoint
 
     explain_checkpoint(
         snakemake.params.settings,

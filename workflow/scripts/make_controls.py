@@ -3,7 +3,7 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.explain.run import explain_without_network
+    from sparsight.explain.jobs import explain_without_network
 
     explain_without_network(
         snakemake.params.settings,

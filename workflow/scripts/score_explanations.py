@@ -3,7 +3,7 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.metrics.run import score_checkpoint
+    from sparsight.metrics.jobs import score_checkpoint
 
     score_checkpoint(
         snakemake.params.settings,

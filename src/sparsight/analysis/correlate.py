@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.curves import mean_over_seeds
 from sparsight.analysis.statistics import (
     Series,
     first_difference,
@@ -128,11 +127,17 @@ def _correlate_curve(curve: pd.DataFrame, confidence: float) -> Iterator[dict[st
 
 def _published(curve: pd.DataFrame) -> dict[str, Any]:
     """Pearson r and naive p of the seed-averaged series (levels that all seeds share)."""
-    metric = mean_over_seeds(curve, CURVE, "mean")
-    accuracy = mean_over_seeds(curve, CURVE, "accuracy")
-    both = metric.merge(accuracy[["level", "accuracy"]], on="level").sort_values("level")
-    x, y = _series(both, "mean"), _series(both, "accuracy")
-    return {"n_levels": len(both), "published_form": pearson(x, y), "published_p": naive_p(x, y)}
+    # [levels, seeds]; a level that a seed lacks, or at which it is undefined, gives NaN.
+    table = curve.pivot(index="level", columns="seed", values=["mean", "accuracy"])
+    metric = table["mean"].to_numpy(dtype=np.float64).mean(axis=1)
+    accuracy = table["accuracy"].to_numpy(dtype=np.float64).mean(axis=1)
+    shared = np.isfinite(metric) & np.isfinite(accuracy)
+    x, y = metric[shared], accuracy[shared]
+    return {
+        "n_levels": int(shared.sum()),
+        "published_form": pearson(x, y),
+        "published_p": naive_p(x, y),
+    }
 
 
 def _series(frame: pd.DataFrame, column: str) -> Series:

@@ -27,7 +27,7 @@ def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str
     ----------
     benchmarks : `.jsonl` files, one line per repeat of the job.
     output : the table.
-    settings : `patterns`, list of the `benchmark:` paths of the rules, such as
+    settings : `study` (for paths that do not name it) and `patterns`, list of the `benchmark:` paths of the rules, such as
         "results/{study}/{dataset}/benchmarks/{rule}.jsonl"; the first that fits the *end* of a path
         names its rule and wildcards, so they may be relative. Records written with
         `--benchmark-extended` name themselves and need none. A pattern may hold the rule as text
@@ -40,6 +40,8 @@ def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str
     """
     patterns = _compile(settings.get("patterns", ()))
     rows = [row for path in benchmarks for row in _read_one(Path(path), patterns)]
+    for row in rows:
+        row["study"] = row["study"] or settings.get("study")
     frame = pd.DataFrame(rows, columns=COST_COLUMNS)
     # Numbers sort as numbers: seed 9 before seed 10.
     frame[["seed", "level"]] = frame[["seed", "level"]].apply(pd.to_numeric).astype("Int64")

@@ -33,7 +33,7 @@ def read_correlations(path: Path) -> pd.DataFrame:
         When the file is missing or lacks a column.
     """
     names = dict.fromkeys((*_NAMES, "levels", "seed", "control"), "str")
-    values = ("pearson", "pearson_low", "pearson_high", "published_form")
+    values = ("pearson", "pearson_low", "pearson_high", "pearson_seeds", "published_form")
     whole = dict.fromkeys(("n_seeds", "n_levels"), "int64")
     frame = _read(path, {**names, **whole, **dict.fromkeys(values, "float64")})
     return frame.assign(control=frame["control"] == "true")

@@ -75,6 +75,7 @@ class Source(ABC):
     has_masks : whether each image has a mask of its object.
     image_shape : (C, H, W).
     class_count : number of classes.
+    test_images : images of the test split under the default settings.
     parameters : settings of this source and their defaults.
     """
 
@@ -86,6 +87,7 @@ class Source(ABC):
     has_masks: ClassVar[bool]
     image_shape: ClassVar[tuple[int, int, int]]
     class_count: ClassVar[int]
+    test_images: ClassVar[int]
     parameters: ClassVar[dict[str, Any]]
 
     @classmethod

@@ -45,6 +45,7 @@ class Digits(Source):
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
+    test_images: ClassVar[int] = 500
     parameters: ClassVar[dict[str, Any]] = {"split": {"test": 500, "validation": 0, "seed": 0}}
 
     @classmethod

@@ -35,6 +35,7 @@ class Mnist(Source):
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
+    test_images: ClassVar[int] = 10000
     parameters: ClassVar[dict[str, Any]] = {
         "mirrors": [
             "https://ossci-datasets.s3.amazonaws.com/mnist/",

@@ -78,6 +78,9 @@ def pack(
     # In the order of the source's facts, whatever the order in which it read them.
     raw = {split: raw[split] for split in source.split_names(settings)}
     data_hash = _data_hash(raw)
+    # The workflow declares one file per split before any job runs: a split that these settings
+    # leave out (no validation, where nothing is chosen on it) is a file without images.
+    raw = {split: raw[split] if split in raw else _no_images(source) for split in source.splits}
     metadata = {
         "dataset": out_folder.name if dataset is None else dataset,
         "source": source.name,
@@ -94,6 +97,17 @@ def pack(
             "folder"
         ) from error
     return data_hash
+
+
+def _no_images(source: Source) -> RawSplit:
+    channels, height, width = source.image_shape
+    return RawSplit(
+        images=np.zeros((0, channels, height, width), np.uint8),
+        labels=np.zeros(0, np.int64),
+        image_ids=np.zeros(0, np.int64),
+        names=[],
+        masks=np.zeros((0, height, width), np.uint8) if source.has_masks else None,
+    )
 
 
 def _write_together(

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from sparsight.data.packed import load_training_split
-from sparsight.io.checkpoints import Tensors, read_checkpoint
+from sparsight.data.packed import PackedSplit, load_training_split
+from sparsight.io.checkpoints import Tensors
 from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.provenance import content_hash
 from sparsight.models.base import Architecture, build_network
@@ -92,9 +92,12 @@ def new_network(job: Job, class_count: int) -> Architecture:
 
 def training_data(job: Job) -> tuple[TrainingData, str, int]:
     """The training split on the device, the hash of its data set and the number of classes."""
-    split = load_training_split(job.splits["train"], job.device)
-    data = TrainingData(split.images, split.labels, job.settings["noise_maximum"])
-    return data, split.data_hash, len(split.classes)
+    path = job.splits["train"]
+    with PackedSplit.open(path) as split:
+        data_hash, class_count = split.data_hash, len(split.classes)
+    whole = load_training_split(path, job.device)
+    data = TrainingData(whole.pixels, whole.labels, job.settings["noise_maximum"])
+    return data, data_hash, class_count
 
 
 def state_of(network: torch.nn.Module) -> Tensors:

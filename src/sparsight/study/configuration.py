@@ -22,6 +22,9 @@ _TABLES: tuple[tuple[str, str, Registry], ...] = (
     ("explainers", "method", EXPLAINERS),
     ("metrics", "method", METRICS),
 )
+_NUMBER_LISTS = frozenset({"seeds", "levels", "sheet_levels"})
+#: catalogue to the key of an entry that holds the parameters of what it names
+_PARAMETERS = {"datasets": "options", "explainers": "parameters", "metrics": "parameters"}
 
 
 def normalised(value: Any) -> Any:
@@ -34,12 +37,46 @@ def normalised(value: Any) -> Any:
         found = {key: normalised(value[key]) for key in sorted(value, key=str)}
         if found.get("target") is True:
             found["target"] = "true"
+        for key in _NUMBER_LISTS.intersection(found):
+            found[key] = _numbers(found[key])
         return found
     if isinstance(value, list | tuple):
         return [normalised(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def _numbers(value: Any) -> Any:
+    """Lists on Snakemake's command line (`--config seeds=[1,2]`) come as lists of text."""
+    if not isinstance(value, list):
+        return value
+    return [int(v) if isinstance(v, str) and v.isdecimal() else v for v in value]
+
+
+def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """A copy of a valid configuration with the schema's defaults filled in.
+
+    `snakemake.utils.validate` does this too, but fails where an alternative (`anyOf`) is null.
+
+    Parameters
+    ----------
+    schema : schema of `value`.
+    root : the whole schema, for `$ref` to `#/$defs/...`.
+    """
+    if "$ref" in schema:
+        schema = {**root["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
+    if not isinstance(value, Mapping):
+        return value
+    for alternative in schema.get("anyOf", ()):
+        value = with_defaults(value, alternative, root)
+    properties = schema.get("properties", {})
+    missing = {k: part["default"] for k, part in properties.items() if "default" in part}
+    other = schema.get("additionalProperties", {})
+    return {
+        key: with_defaults(item, properties.get(key, other or {}), root)
+        for key, item in {**missing, **value}.items()
+    }
 
 
 def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
@@ -68,9 +105,10 @@ def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
             where = f"catalogue.{group}.{name}"
             if entry[key] not in table:
                 yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
-            elif group in ("explainers", "metrics") and not table.is_foreign(entry[key]):
+            elif group in _PARAMETERS and not table.is_foreign(entry[key]):
+                given = _PARAMETERS[group]
                 known = table.facts(entry[key]).get("parameters", {})
-                yield from _parameter_problems(where, entry.get("parameters", {}), known)
+                yield from _parameter_problems(f"{where}.{given}", entry.get(given, {}), known)
     for name, entry in catalogue["pruners"].items():
         for bug in entry.get("published_bugs", []):
             if bug not in PUBLISHED_BUGS:
@@ -83,10 +121,10 @@ def _parameter_problems(
 ) -> Iterator[str]:
     for name in given:
         if name not in known:
-            yield unknown_name("parameter", f"{where}.parameters", name, known)
+            yield unknown_name("parameter", where, name, known)
     for name, default in known.items():
         if default == "required" and name not in given:
-            yield f"{where}.parameters lacks '{name}', which this method requires."
+            yield f"{where} lacks '{name}', which is required."
 
 
 def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:

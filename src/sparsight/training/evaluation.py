@@ -111,6 +111,8 @@ def evaluate(
     columns: list[dict[str, Any]] = []
     for path in splits:
         with PackedSplit.open(path) as split:
+            if not len(split):
+                continue
             for condition in CONDITIONS:
                 outputs = network_outputs(network, split, condition, batch_size, device)
                 found.setdefault(path.stem, {})[condition] = measures(outputs)

@@ -77,6 +77,26 @@ def test_rules_may_be_named_by_a_mapping(tmp_path, write):
     assert (row["rule"], row["dataset"]) == ("train_dense", "digits")
 
 
+def test_names_with_two_underscores_between_them(tmp_path, write):
+    record = {"s": 1, "cpu_time": 1, "max_rss": 1}
+    folder = "results/demo/benchmarks"
+    paths = [
+        write(f"{folder}/score/digits_8__cnn_a__seed3__random__level02__cam.jsonl", record),
+        write(f"{folder}/prune/digits_8__cnn_a__seed3__random__level02.jsonl", record),
+        write(f"{folder}/begin/digits_8__cnn_a__seed3__start.jsonl", record),
+    ]
+    place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
+    ends = ("{pruner}__level{level}__{family}", "{pruner}__level{level}", "start")
+    settings = {"study": "demo", "patterns": [f"{place}{end}.jsonl" for end in ends]}
+    gather_costs(paths, tmp_path / "costs.csv", settings)
+    lines = (tmp_path / "costs.csv").read_text().splitlines()[1:]
+    assert lines == [
+        "begin,demo,digits_8,cnn_a,3,,,,1,1,1",
+        "prune,demo,digits_8,cnn_a,3,random,2,,1,1,1",
+        "score,demo,digits_8,cnn_a,3,random,2,cam,1,1,1",
+    ]
+
+
 def test_repeats_sorting_and_file_order(tmp_path, write):
     paths = [
         write(f"x/{seed}.jsonl", *({"s": s, "cpu_time": s, "max_rss": s} for s in (2, 1)))

@@ -126,6 +126,12 @@ def test_relative_imports_are_followed(tree):
     assert {"lib.metrics.deep.kernel", "lib.metrics.deep.helper", "lib.metrics.deep"} <= {*closure}
 
 
+def test_relative_import_of_a_package_file_starts_at_the_package(tree):
+    (tree / "src/lib/io/__init__.py").write_text("from . import arrays\n")
+    (tree / "scripts/score.py").write_text("import lib.io\n")
+    assert "lib.io.arrays" in versions(tree).closure(SCRIPT)
+
+
 def test_script_beside_the_script_is_followed(tree):
     edit(tree, "scripts/score.py", "score(1)", "import draw\nscore(1)")
     assert "lib.plots" in versions(tree).closure(SCRIPT)
@@ -188,9 +194,13 @@ def test_thirty_thousand_jobs_read_each_file_once(tree, monkeypatch):
 
     monkeypatch.setattr(code_version, "ast", SpyOn(ast, parse=parse))
     hash_of = versions(tree)
+    walked = []
+    walk = hash_of.closure
+    monkeypatch.setattr(hash_of, "closure", lambda *names: walked.append(names) or walk(*names))
     modules = ["lib.metrics.gini", "lib.metrics.iou", "lib.plots"]
     for job in range(30_000):
         hash_of(SCRIPT, modules[job % 3])
+    assert len(walked) == len(modules)
     assert len(parsed) == len(hash_of.closure(SCRIPT, *modules))
 
 
@@ -261,6 +271,8 @@ def significant(text):
         ("(1,\n    2)", "(1, 2)"),
         ("(1,\n    2)", "( # one\n1,\n# two\n2)"),
         ("\n", "\r\n"),
+        ('"""Module."""\n', '\ufeff"""Module."""\n'),
+        ("\n\n\ndef g", "\n\x0c\n\ndef g"),
         ("    2)\n", "    2)"),
     ],
 )

@@ -52,17 +52,17 @@ SCHEMA = {
                         "oneOf": [
                             {
                                 "type": "object",
+                                "required": ["kind"],
+                                "properties": {"kind": {"const": "ranger"}},
+                            },
+                            {
+                                "type": "object",
                                 "required": ["kind", "epochs"],
                                 "properties": {
                                     "kind": {"const": "sgd"},
                                     "epochs": {"type": "integer"},
                                     "rate": {"$ref": "#/$defs/share"},
                                 },
-                            },
-                            {
-                                "type": "object",
-                                "required": ["kind"],
-                                "properties": {"kind": {"const": "ranger"}},
                             },
                         ]
                     },
@@ -126,7 +126,10 @@ CASES = {
     "too low": (pruner("rate", 0), ["magnitude.rate is 0", "above 0 and of at most 1"]),
     "too high": (pruner("rate", 1.5), ["1.5", "at most 1"]),
     "pattern": (changed("study", "Thesis MNIST"), ["'Thesis MNIST'", NAME]),
-    "name pattern": (changed("pruners", "Big-One", {"criterion": "random"}), ["'Big-One'", NAME]),
+    "name pattern": (
+        changed("pruners", "Big-One", {"criterion": "random"}),
+        ["the name 'Big-One' at pruners", NAME],
+    ),
     "required": (changed("pruners", "x", {}), ["'criterion' is missing at pruners.x", "magnitude"]),
     "dependent": (changed("pruners", "x", {"criterion": "random", "rate": 0.1}), ["levels"]),
     "in a list": (changed("seeds", [1, -2]), ["seeds[1] is -2", "at least 0"]),
@@ -147,6 +150,7 @@ CASES = {
     "not": (changed("free", "x"), ["free"]),
     "key as truth": (changed("pruners", False, {}), ["a key at pruners is false", "in quotes"]),
     "not finite": (pruner("rate", float("nan")), ["magnitude.rate is nan", "finite"]),
+    "no 64 bits": (changed("budget", 10**400), ["budget", "64 bits"]),
     "no mapping": ([], ["the top level is an empty list", "a mapping"]),
 }
 
@@ -194,6 +198,13 @@ def test_long_values_and_many_names_are_shortened():
     (sentence,) = schema_problems({"x" * 5000: "y" * 5000}, schema)
     assert len(sentence) <= 280
     assert "more" in sentence
+
+
+def test_key_that_matches_a_pattern_is_not_called_unknown():
+    schema = {"patternProperties": {"^x_": {}}, "additionalProperties": False}
+    (sentence,) = schema_problems({"x_1": 1, "y_1": 1}, schema)
+    assert "unknown key 'y_1'" in sentence
+    assert "^x_" in sentence
 
 
 KEYS = st.sampled_from(

@@ -1,0 +1,227 @@
+"""What an explainer is: one call from images to maps, and facts that tables read."""
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparsight.io.errors import InputError
+
+REQUIRED = "required"
+"""Stands in `Explainer.parameters` for a parameter without a default."""
+
+_FACTS = (
+    "reference",
+    "signed",
+    "reduction",
+    "value_range",
+    "cost",
+    "native",
+    "interpolation",
+    "needs_network",
+)
+
+
+class Explainer(ABC):
+    """Gives every image a map of how much each position counts for the target class.
+
+    The facts below are literals, because the workflow reads them from the source without
+    importing it (`Registry.facts`).
+
+    Attributes
+    ----------
+    name : name in the registry.
+    reference : paper, as DOI or arXiv id.
+    signed : whether values below zero mean evidence against the target.
+    reduction : how channels become one map ("max", "sum", "none", ...).
+    value_range : range of the raw values, in words.
+    cost : forward passes per image; a backward pass counts as two.
+    native : "pixel", or "layer" for a map at the resolution of a layer.
+    interpolation : "bilinear" or "none": how a map is brought to image size when it is scored.
+    needs_network : False for controls, which look at the image at most.
+    parameters : name to default; `"required"` where there is none.
+    excluded_models : registered models on which the method fails or means nothing.
+    shares : explainers whose `shares` is the same non-empty word are given to
+        `explain_together` in one call, so that they can share passes through the network.
+    """
+
+    name: ClassVar[str]
+    reference: ClassVar[str]
+    signed: ClassVar[bool]
+    reduction: ClassVar[str]
+    value_range: ClassVar[str]
+    cost: ClassVar[int]
+    native: ClassVar[str]
+    interpolation: ClassVar[str]
+    needs_network: ClassVar[bool] = True
+    parameters: ClassVar[dict[str, Any]] = {}
+    excluded_models: ClassVar[tuple[str, ...]] = ()
+    shares: ClassVar[str] = ""
+
+    def __init__(self, **parameters: Any) -> None:
+        self.settings = checked_parameters(self.name, self.parameters, parameters)
+
+    @abstractmethod
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """Explain a batch.
+
+        Parameters
+        ----------
+        model : network in evaluation mode with frozen parameters (`network.frozen`); gives logits
+            [N,K]. Controls (`needs_network` False) do not look at it, nor at `targets`.
+        images : float32 [N,C,H,W] in [0, 1], on the model's device.
+        targets : int64 [N], the classes to explain, on the same device.
+        image_ids : int64 [N], on the CPU. With `seed_name` they seed what is random
+            (`randomness.image_generator`), so that a map does not depend on its batch.
+        seed_name : the explainer's configured name.
+
+        Returns
+        -------
+        float32 [N,h,w], detached, raw values: neither normalised nor resized.
+        """
+
+    @classmethod
+    def explain_together(
+        cls,
+        explainers: Mapping[str, "Explainer"],
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        image_ids: Tensor,
+    ) -> dict[str, Tensor]:
+        """Explain a batch with several explainers (configured name to explainer).
+
+        The results are those of separate calls of `explain`. Override this, and set `shares`,
+        where the explainers can share passes.
+        """
+        return {
+            name: explainer.explain(model, images, targets, image_ids, name)
+            for name, explainer in explainers.items()
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The class facts as they hold for this instance: parameters may change some."""
+        return {fact: getattr(self, fact) for fact in _FACTS}
+
+
+def checked_parameters(
+    name: str, known: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Merge given parameters into the defaults.
+
+    Parameters
+    ----------
+    name : of the explainer, for messages.
+    known : parameter to default, or to `"required"`.
+    given : parameter to value, from the configuration.
+
+    Raises
+    ------
+    InputError
+        For an unknown parameter, a missing one, or a value of another type than its default.
+    """
+    for parameter in given:
+        if parameter not in known:
+            raise InputError(
+                f"explainer '{name}' has no parameter '{parameter}'{hint(parameter, known)}"
+            )
+    merged = {**known, **given}
+    for parameter, default in known.items():
+        if default == REQUIRED:
+            if parameter not in given:
+                raise InputError(f"explainer '{name}' needs the parameter '{parameter}'")
+        elif not _same_kind(merged[parameter], default):
+            raise InputError(
+                f"explainer '{name}': '{parameter}' is {merged[parameter]!r}, but must be of the "
+                f"same type as its default {default!r}"
+            )
+    return merged
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    # bool is a subclass of int; a whole number is a fine float.
+    if isinstance(default, float) and not isinstance(value, bool):
+        return isinstance(value, (int, float))
+    return type(value) is type(default)
+
+
+def hint(wrong: str, known: Iterable[str]) -> str:
+    """Tail of a message on an unknown name: all known names, and the nearest."""
+    names = sorted(known)
+    near = difflib.get_close_matches(wrong, names, 1)
+    listed = f" (known: {', '.join(names) or 'none'})"
+    return listed + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def to_image_size(maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+    """Bring maps to image size, as the explainer's fact `interpolation` says.
+
+    "bilinear" takes pixel centres as the grid (`align_corners=False`, no antialiasing), which is
+    `cv2.resize` with INTER_LINEAR, and so what pytorch-grad-cam does.
+
+    Parameters
+    ----------
+    maps : float32 [N,h,w].
+    size : (H, W) of the images.
+    interpolation : "bilinear" or "none".
+
+    Returns
+    -------
+    float32 [N,H,W]; `maps` itself where it has that size already.
+
+    Raises
+    ------
+    InputError
+        For another `interpolation`, or for "none" where the sizes differ.
+    """
+    if interpolation not in ("bilinear", "none"):
+        raise InputError(f"interpolation '{interpolation}' is neither 'bilinear' nor 'none'")
+    if tuple(maps.shape[1:]) == tuple(size):
+        return maps
+    if interpolation == "none":
+        raise InputError(
+            f"maps of {tuple(maps.shape[1:])} do not have the image size {tuple(size)}, and their "
+            "explainer says that they are not to be interpolated"
+        )
+    resized: Tensor = functional.interpolate(
+        maps.unsqueeze(1), size=size, mode="bilinear", align_corners=False
+    )
+    return resized.squeeze(1)
+
+
+def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    """The logit of each image's target: logits [N,K], targets int64 [N] -> [N].
+
+    Raises
+    ------
+    InputError
+        When a target is not one of the K classes.
+    """
+    if logits.ndim != 2 or len(targets) and not 0 <= int(targets.max()) < logits.shape[1]:
+        raise InputError(
+            f"targets up to {int(targets.max())} cannot be explained with a network output of "
+            f"shape {tuple(logits.shape)}; it must give one logit per class"
+        )
+    return logits.gather(1, targets.unsqueeze(1)).squeeze(1)
+
+
+def channel_reduction(maps: Tensor, how: str) -> Tensor:
+    """Reduce channels, [N,C,h,w] -> [N,h,w]; `how` is "max", "sum" or "mean"."""
+    if how == "max":
+        return maps.amax(dim=1)
+    if how == "sum":
+        return maps.sum(dim=1)
+    if how == "mean":
+        return maps.mean(dim=1)
+    raise InputError(f"channel reduction '{how}' is not one of max, sum, mean")
+
+
+def detached_float32(maps: Tensor) -> Tensor:
+    """`maps` without its graph, as contiguous float32."""
+    return maps.detach().to(torch.float32).contiguous()

@@ -1,0 +1,198 @@
+"""Any attribution class of captum, named `captum.<Class>` in the configuration.
+
+Parameters go to the constructor or to `attribute()`, by their signatures. Lists become tuples
+(`sliding_window_shapes: [1, 4, 4]`), masks become tensors, `layer` becomes the module of that name,
+`attribution_method` the class of that name (for `NoiseTunnel`). Where captum wants a tensor of
+`baselines`, a number stands for images of that grey value.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.explain.base import Explainer, detached_float32, hint
+from sparsight.explain.network import hooks_restored, named_layer
+from sparsight.explain.randomness import PerImageSeeds
+from sparsight.io.errors import InputError
+
+_MODEL = ("forward_func", "model")
+# Given by the adapter, or changing the type of the result.
+_RESERVED = {
+    "self",
+    "inputs",
+    "target",
+    "additional_forward_args",
+    "return_convergence_delta",
+    "device_ids",
+    "kwargs",
+    *_MODEL,
+}
+_REFUSED = {
+    "FeaturePermutation": "its map depends on the other images of the batch",
+    "LayerFeaturePermutation": "its map depends on the other images of the batch",
+    "DataLoaderAttribution": "it explains a whole data set at once",
+    "LimeBase": "it needs functions as parameters; use captum.Lime",
+    "LLMAttribution": "it explains language models",
+    "LLMGradientAttribution": "it explains language models",
+    "RemoteLLMAttribution": "it explains language models",
+}
+
+
+class CaptumExplainer(Explainer):
+    """Adapter; `CaptumExplainer("Deconvolution")` is what `captum.Deconvolution` builds.
+
+    The facts are those that hold unless the class says otherwise; `cost` is that of a plain gradient,
+    and perturbation methods (`Occlusion`, `ShapleyValueSampling`) cost much more. Random methods
+    run image by image, each with its own seed (`randomness.PerImageSeeds`).
+    """
+
+    name: ClassVar[str] = "captum"
+    reference: ClassVar[str] = "arXiv:2009.07896"
+    signed: ClassVar[bool] = True
+    reduction: ClassVar[str] = "sum"
+    value_range: ClassVar[str] = "any"
+    cost: ClassVar[int] = 3
+    native: ClassVar[str] = "pixel"
+    interpolation: ClassVar[str] = "bilinear"
+
+    def __init__(self, class_name: str, /, **parameters: Any) -> None:
+        self._class_name = class_name
+        self._class = _attribution_class(class_name)
+        self.settings = dict(parameters)
+        self._inner: CaptumExplainer | None = None
+        if "attribution_method" in _accepted(self._class.__init__):
+            self._inner = self._inner_explainer()
+        self._check_parameters()
+        self._seeds = PerImageSeeds()
+
+    def _inner_explainer(self) -> "CaptumExplainer":
+        """The wrapped method, with those parameters that are not the wrapper's own."""
+        inner = self.settings.get("attribution_method")
+        if not isinstance(inner, str):
+            raise InputError(
+                f"captum.{self._class_name} needs the parameter 'attribution_method', the name of "
+                "another captum class"
+            )
+        own = _accepted(self._class.__init__) | _accepted(self._class.attribute)
+        left = {key: value for key, value in self.settings.items() if key not in own}
+        return CaptumExplainer(inner, **left)
+
+    def _check_parameters(self) -> None:
+        known = _accepted(self._class.__init__) | _accepted(self._class.attribute)
+        if self._inner is not None:
+            known |= set(self._inner.settings)
+        for parameter in self.settings:
+            if parameter not in known:
+                raise InputError(
+                    f"captum.{self._class_name} has no parameter '{parameter}'"
+                    f"{hint(parameter, known)}"
+                )
+        needed = _needed(self._class.__init__) | _needed(self._class.attribute)
+        for parameter in sorted(needed - set(self.settings)):
+            raise InputError(f"captum.{self._class_name} needs the parameter '{parameter}'")
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`; channels are summed."""
+
+        def method(images: Tensor, targets: Tensor) -> Tensor:
+            inputs = images.detach().clone().requires_grad_()
+            with hooks_restored(model):
+                maps = self._instance(model).attribute(inputs, **self._arguments(inputs, targets))
+            return self._reduced(maps, len(images))
+
+        return self._seeds(method, images, targets, image_ids, seed_name)
+
+    def _instance(self, model: nn.Module) -> Any:
+        """The captum object for `model`."""
+        arguments = _given(self.settings, _accepted(self._class.__init__))
+        if "layer" in arguments:
+            arguments["layer"] = named_layer(model, str(arguments["layer"]))
+        if self._inner is not None:
+            arguments.pop("attribution_method")
+            return self._class(self._inner._instance(model), **arguments)
+        return self._class(model, **arguments)
+
+    def _arguments(self, images: Tensor, targets: Tensor) -> dict[str, Any]:
+        """What `attribute()` is called with besides the images [N,C,H,W]."""
+        signature = inspect.signature(self._class.attribute).parameters
+        arguments = _given(self.settings, _accepted(self._class.attribute))
+        if "target" in signature:
+            arguments["target"] = targets
+        if "internal_batch_size" in signature:
+            # Bounds memory; finite differences between steps need two of them at a time.
+            arguments.setdefault("internal_batch_size", 2 * len(images))
+        for key, value in arguments.items():
+            if key.endswith("_mask") and value is not None:
+                arguments[key] = torch.as_tensor(value, device=images.device)
+        if "baselines" in _needed(self._class.attribute):
+            # A distribution of baselines; captum wants at least two.
+            value = float(arguments["baselines"])
+            arguments["baselines"] = torch.full_like(images[:1], value).repeat(2, 1, 1, 1).detach()
+        if self._inner is not None:
+            arguments |= self._inner._arguments(images, targets)
+        return arguments
+
+    def _reduced(self, maps: Any, count: int) -> Tensor:
+        if isinstance(maps, tuple) and len(maps) == 1:
+            maps = maps[0]
+        if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != count:
+            raise InputError(
+                f"captum.{self._class_name} gives no maps [N,C,h,w] with these parameters; a "
+                "layer must be a convolution, an activation or a pooling layer"
+            )
+        return detached_float32(maps.sum(dim=1))
+
+    def facts(self) -> dict[str, Any]:
+        """Facts of the captum class."""
+        from captum.attr import LayerAttribution
+
+        if self._inner is not None:
+            return self._inner.facts()
+        if not issubclass(self._class, LayerAttribution):
+            return {**super().facts(), "interpolation": "none"}
+        return {**super().facts(), "native": "layer"}
+
+
+def _attribution_class(name: str) -> Any:
+    import captum.attr
+
+    base = captum.attr.Attribution
+    known = [
+        key
+        for key, value in vars(captum.attr).items()
+        if inspect.isclass(value) and issubclass(value, base) and callable(_attribute_of(value))
+    ]
+    if name in _REFUSED:
+        raise InputError(f"captum.{name} cannot be used: {_REFUSED[name]}")
+    if name not in known:
+        raise InputError(f"captum has no attribution class '{name}'{hint(name, known)}")
+    return getattr(captum.attr, name)
+
+
+def _attribute_of(attribution: Any) -> Any:
+    # Abstract classes of captum hold None there.
+    return getattr(attribution, "attribute", None)
+
+
+def _accepted(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters) - _RESERVED
+
+
+def _needed(function: Any) -> set[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty} - _RESERVED
+
+
+def _given(settings: Mapping[str, Any], accepted: set[str]) -> dict[str, Any]:
+    return {key: _as_tuple(key, value) for key, value in settings.items() if key in accepted}
+
+
+def _as_tuple(key: str, value: Any) -> Any:
+    if isinstance(value, list) and not key.endswith("_mask"):
+        return tuple(_as_tuple(key, item) for item in value)
+    return value

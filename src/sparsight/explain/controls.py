@@ -1,0 +1,122 @@
+"""Controls: maps that know nothing of the network, and stand next to the real ones in every table.
+
+What a control scores is what a metric gives for free on this data set.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparsight.explain.base import Explainer
+from sparsight.explain.randomness import image_generator
+from sparsight.io.errors import InputError
+
+# ITU-R BT.601, as in torchvision and OpenCV.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def greyscale(images: Tensor) -> Tensor:
+    """Luma of RGB images, the only channel of grey ones, else the mean: [N,C,H,W] -> [N,H,W]."""
+    if images.shape[1] == 3:
+        return (images * images.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1)
+    return images.mean(dim=1)
+
+
+class Control(Explainer):
+    """Common facts of the controls."""
+
+    signed: ClassVar[bool] = False
+    cost: ClassVar[int] = 0
+    native: ClassVar[str] = "pixel"
+    interpolation: ClassVar[str] = "none"
+    needs_network: ClassVar[bool] = False
+
+
+class RandomMap(Control):
+    """Independent uniform values, drawn from the image's id and the explainer's name."""
+
+    name: ClassVar[str] = "random"
+    reference: ClassVar[str] = "control"
+    reduction: ClassVar[str] = "none"
+    value_range: ClassVar[str] = "0 to 1"
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`."""
+        size = images.shape[2:]
+        rows = [
+            torch.rand(size, generator=image_generator(image_id, seed_name))
+            for image_id in image_ids.tolist()
+        ]
+        return torch.stack(rows).to(images.device)
+
+
+class Edges(Control):
+    """Sobel magnitude of the greyscale image; the border repeats its nearest pixel.
+
+    The kernels are divided by 4: a straight step of height 1 gives 1 on both sides of it.
+    """
+
+    name: ClassVar[str] = "edges"
+    reference: ClassVar[str] = "Sobel and Feldman 1968; as a control: arXiv:1810.03292"
+    reduction: ClassVar[str] = "luma"
+    value_range: ClassVar[str] = "0 to sqrt(2)"
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`."""
+        grey = functional.pad(greyscale(images).unsqueeze(1), (1, 1, 1, 1), mode="replicate")
+        across = images.new_tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4
+        kernels = torch.stack([across, across.T]).unsqueeze(1)
+        return functional.conv2d(grey, kernels).square().sum(dim=1).sqrt()
+
+
+class CentrePrior(Control):
+    """A Gaussian around the centre of the image, where it is 1.
+
+    `sigma` is the standard deviation as a share of each image side.
+    """
+
+    name: ClassVar[str] = "centre"
+    reference: ClassVar[str] = "control; centre bias: doi:10.1167/7.14.4"
+    reduction: ClassVar[str] = "none"
+    value_range: ClassVar[str] = "above 0, up to 1"
+    parameters: ClassVar[dict[str, Any]] = {"sigma": 0.25}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if not self.settings["sigma"] > 0:
+            raise InputError(
+                f"explainer 'centre': sigma is {self.settings['sigma']}, but must be above 0"
+            )
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`."""
+        sides = [self._profile(side) for side in images.shape[2:]]
+        prior = torch.outer(*sides).to(images.device, torch.float32)
+        return prior.expand(len(images), *prior.shape).contiguous()
+
+    def _profile(self, side: int) -> Tensor:
+        distance = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / side
+        return torch.exp(-0.5 * (distance / self.settings["sigma"]) ** 2)
+
+
+class InputImage(Control):
+    """The greyscale image itself."""
+
+    name: ClassVar[str] = "input"
+    reference: ClassVar[str] = "control"
+    reduction: ClassVar[str] = "luma"
+    value_range: ClassVar[str] = "0 to 1"
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`."""
+        return greyscale(images)

@@ -1,0 +1,133 @@
+"""Any CAM of pytorch-grad-cam, named `grad_cam.<Class>` in the configuration.
+
+`layer` names a module, `layers` several, whose maps the library averages. Other parameters go to the
+constructor.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.explain.base import Explainer, detached_float32, hint
+from sparsight.explain.network import hooks_restored, named_layer
+from sparsight.explain.randomness import PerImageSeeds
+from sparsight.io.errors import InputError
+
+_REFUSED = {
+    "FinerCAM": "it chooses its targets itself and compares them with other classes",
+}
+# Takes all layers with a bias, and no other.
+_WITHOUT_LAYER = ("FullGrad",)
+
+
+class GradCamLibraryExplainer(Explainer):
+    """Adapter; `GradCamLibraryExplainer("XGradCAM", layer="conv2")`.
+
+    A CAM at a single layer is given at the layer's resolution; the library resizes only those over
+    several layers, and composite methods. Values are as the library gives them, brought to [0, 1] per
+    image. Random methods run image by image, each with its own seed.
+    """
+
+    name: ClassVar[str] = "grad_cam_library"
+    reference: ClassVar[str] = "https://github.com/jacobgil/pytorch-grad-cam"
+    signed: ClassVar[bool] = False
+    reduction: ClassVar[str] = "weighted sum"
+    value_range: ClassVar[str] = "0 to 1, min-max per image"
+    cost: ClassVar[int] = 3
+    native: ClassVar[str] = "layer"
+    interpolation: ClassVar[str] = "bilinear"
+
+    def __init__(self, class_name: str, /, **parameters: Any) -> None:
+        self._class_name = class_name
+        self._class = _cam_class(class_name)
+        self.settings = dict(parameters)
+        arguments = dict(parameters)
+        single, several = arguments.pop("layer", None), arguments.pop("layers", None)
+        self._layers = [single] if single is not None else list(several or [])
+        if bool(self._layers) == (class_name in _WITHOUT_LAYER) or (single and several):
+            rule = "no layer" if class_name in _WITHOUT_LAYER else "either 'layer' or 'layers'"
+            raise InputError(f"grad_cam.{class_name} takes {rule}")
+        known = set(inspect.signature(self._class.__init__).parameters)
+        known -= {"self", "model", "target_layers", "reshape_transform", "kwargs"}
+        for parameter in arguments:
+            if parameter not in known:
+                raise InputError(
+                    f"grad_cam.{class_name} has no parameter '{parameter}'"
+                    f"{hint(parameter, [*known, 'layer', 'layers'])}"
+                )
+        if isinstance(arguments.get("base_method"), str):
+            arguments["base_method"] = _cam_class(arguments["base_method"])
+        self._arguments = arguments
+        self._native = len(self._layers) == 1 and _resizes_in_base_class(self._class)
+        self._seeds = PerImageSeeds()
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`."""
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+        layers = [named_layer(model, layer) for layer in self._layers]
+        chosen = _at_native_resolution(self._class) if self._native else self._class
+
+        def method(images: Tensor, targets: Tensor) -> Tensor:
+            # With frozen parameters the graph starts at the images.
+            inputs = images.detach().clone().requires_grad_()
+            goals = [ClassifierOutputTarget(target) for target in targets.tolist()]
+            # Not in a `with` block of the library's, which swallows IndexError.
+            with hooks_restored(model), _quiet_progress(), torch.enable_grad():
+                cam = chosen(model, layers, **self._arguments)
+                maps = torch.as_tensor(cam(inputs, goals))
+            return detached_float32(maps.to(images.device))
+
+        return self._seeds(method, images, targets, image_ids, seed_name)
+
+    def facts(self) -> dict[str, Any]:
+        """Facts, with the resolution that the class gives."""
+        return {**super().facts(), "native": "layer" if self._native else "pixel"}
+
+
+def _cam_class(name: str) -> Any:
+    import pytorch_grad_cam
+
+    known = [
+        key
+        for key, value in vars(pytorch_grad_cam).items()
+        if inspect.isclass(value)
+        and {"model", "target_layers"} <= set(inspect.signature(value.__init__).parameters)
+    ]
+    if name in _REFUSED:
+        raise InputError(f"grad_cam.{name} cannot be used: {_REFUSED[name]}")
+    if name not in known:
+        raise InputError(f"pytorch-grad-cam has no CAM class '{name}'{hint(name, known)}")
+    return getattr(pytorch_grad_cam, name)
+
+
+def _resizes_in_base_class(cam: Any) -> bool:
+    from pytorch_grad_cam.base_cam import BaseCAM
+
+    return issubclass(cam, BaseCAM) and cam.compute_cam_per_layer is BaseCAM.compute_cam_per_layer
+
+
+def _at_native_resolution(cam: Any) -> Any:
+    """A subclass of the CAM `cam` whose maps keep the size of the layer."""
+    return type(cam.__name__, (cam,), {"get_target_width_height": lambda *_: None})
+
+
+@contextmanager
+def _quiet_progress() -> Iterator[None]:
+    """Switch off the progress bars that some CAMs draw per image, and offer no switch for."""
+    import tqdm
+
+    names = vars(tqdm)
+    loud = names["tqdm"]
+    try:
+        names["tqdm"] = partial(loud, disable=True)
+        yield
+    finally:
+        names["tqdm"] = loud

@@ -1,0 +1,134 @@
+"""Looking into a network without changing it: frozen state, and recorded layer outputs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.explain.base import hint, target_logits
+from sparsight.io.errors import InputError
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Put `model` in evaluation mode without parameter gradients; restore both at the end.
+
+    Gradients with respect to parameters would cost a third of a backward pass, and are not wanted.
+    """
+    training = [(module, module.training) for module in model.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval()
+        model.requires_grad_(False)
+        yield model
+    finally:
+        for module, mode in training:
+            module.training = mode
+        for parameter, wants in wanted:
+            parameter.requires_grad_(wants)
+
+
+@contextmanager
+def hooks_restored(model: nn.Module) -> Iterator[None]:
+    """Remove at the end all hooks that the block has added to modules of `model`.
+
+    For foreign libraries, most of which leave their hooks behind when an exception passes.
+    """
+    tables = [
+        (table, list(table))
+        for module in model.modules()
+        for attribute, table in vars(module).items()
+        if attribute.endswith("_hooks") and isinstance(table, dict)
+    ]
+    try:
+        yield
+    finally:
+        for table, before in tables:
+            for key in [key for key in table if key not in before]:
+                del table[key]
+
+
+def named_layer(model: nn.Module, layer: str) -> nn.Module:
+    """The submodule called `layer` ("layer4.1.conv2"); InputError with near names if there is none."""
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    modules.pop("", None)
+    if layer not in modules:
+        raise InputError(f"the network has no layer '{layer}'{hint(layer, modules)}")
+    return modules[layer]
+
+
+@contextmanager
+def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Record the outputs of named layers in one forward pass made inside the block.
+
+    Yields a dict that the pass fills: layer to its output [N,C,h,w], part of the graph. The graph
+    starts at the first recorded layer: nothing before it is kept for the backward pass.
+
+    Raises
+    ------
+    InputError
+        For an unknown layer, one that runs twice in a pass, or one without feature maps.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def hook_of(layer: str) -> Any:
+        def record(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                raise InputError(
+                    f"layer '{layer}' has no feature maps [N,C,h,w] to explain; name a "
+                    "convolution, an activation or a pooling layer"
+                )
+            if layer in outputs:
+                raise InputError(
+                    f"layer '{layer}' runs more than once in a forward pass, so that its output "
+                    "is ambiguous; name a layer that runs once"
+                )
+            kept = output if output.requires_grad else output.detach().requires_grad_()
+            outputs[layer] = kept
+            # What follows may work in place (ReLU(inplace=True)) and would overwrite the record.
+            return kept.clone()
+
+        return record
+
+    handles = []
+    try:
+        for layer in layers:
+            module = named_layer(model, layer)
+            handles.append(module.register_forward_hook(hook_of(layer)))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def activations_and_gradients(
+    model: nn.Module, images: Tensor, targets: Tensor, layers: Sequence[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Outputs of layers and the gradients of the target logits there, in one pass each way.
+
+    Parameters
+    ----------
+    model : frozen network that gives logits [N,K].
+    images, targets : float32 [N,C,H,W] and int64 [N].
+    layers : names of modules, each given once.
+
+    Returns
+    -------
+    layer to (activations, gradients), both float32 [N,C,h,w], detached.
+    """
+    with recorded(model, layers) as outputs, torch.enable_grad():
+        # An image's logit depends on that image alone, so the sum gives each its own gradient.
+        score = target_logits(model(images), targets).sum()
+        for layer in layers:
+            if layer not in outputs:
+                raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
+        kept = [outputs[layer] for layer in layers]
+        gradients = torch.autograd.grad(score, kept, allow_unused=True)
+    found = {}
+    for layer, gradient in zip(layers, gradients, strict=True):
+        if gradient is None:
+            raise InputError(f"layer '{layer}' has no influence on the output; name another")
+        found[layer] = (outputs[layer].detach(), gradient)
+    return found

@@ -1,0 +1,80 @@
+"""Randomness that belongs to an image and an explainer, never to a position in a batch."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def image_seed(image_id: int, name: str) -> int:
+    """Seed in [0, 2**63) for an image and an explainer's configured name."""
+    digest = hashlib.sha256(f"{name}:{image_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def image_generator(image_id: int, name: str) -> torch.Generator:
+    """Generator on the CPU, so that the numbers are the same on every device."""
+    return torch.Generator().manual_seed(image_seed(image_id, name))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators for libraries that know no other; restore them at the end."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+def _global_states(device: torch.device) -> list[object]:
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    _, keys, *rest = np.random.get_state(legacy=True)
+    words = np.asarray(keys).tolist()
+    return [*(state.tolist() for state in states), words, rest, random.getstate()]
+
+
+class PerImageSeeds:
+    """Calls a foreign method so that its random numbers belong to the image.
+
+    Foreign methods draw from global generators, once for a whole batch. A method that draws is
+    recognised by a generator that has moved, and from then on is called one image at a time, each
+    with its own seed. A method that draws nothing keeps its speed.
+    """
+
+    def __init__(self) -> None:
+        self._draws = False
+
+    def __call__(
+        self,
+        method: Callable[[Tensor, Tensor], Tensor],
+        images: Tensor,
+        targets: Tensor,
+        image_ids: Tensor,
+        seed_name: str,
+    ) -> Tensor:
+        """`method(images, targets)` -> [N,h,w], with the randomness of each image its own."""
+        device = images.device
+        if not self._draws:
+            with _seeded(0, device):
+                before = _global_states(device)
+                maps = method(images, targets)
+                self._draws = _global_states(device) != before
+            if not self._draws:
+                return maps
+        rows = []
+        for row, image_id in enumerate(image_ids.tolist()):
+            with _seeded(image_seed(image_id, seed_name), device):
+                rows.append(method(images[row : row + 1], targets[row : row + 1]))
+        return torch.cat(rows)

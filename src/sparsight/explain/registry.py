@@ -1,0 +1,21 @@
+"""Explainers by name."""
+
+from sparsight.registration import Registry
+
+EXPLAINERS = Registry(
+    "explainer",
+    {
+        "grad_cam": "sparsight.explain.cam:GradCam",
+        "grad_cam_pp": "sparsight.explain.cam:GradCamPlusPlus",
+        "saliency": "sparsight.explain.gradient:Saliency",
+        "integrated_gradients": "sparsight.explain.gradient:IntegratedGradients",
+        "random": "sparsight.explain.controls:RandomMap",
+        "edges": "sparsight.explain.controls:Edges",
+        "centre": "sparsight.explain.controls:CentrePrior",
+        "input": "sparsight.explain.controls:InputImage",
+    },
+    adapters={
+        "captum": "sparsight.explain.captum_adapter:CaptumExplainer",
+        "grad_cam": "sparsight.explain.grad_cam_adapter:GradCamLibraryExplainer",
+    },
+)

@@ -1,0 +1,144 @@
+"""What every metric has: its facts, its checked parameters and one batched call."""
+
+import difflib
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.io.errors import InputError
+
+REQUIRED = "required"
+
+
+class Explain(Protocol):
+    """Explains images anew with the explainer whose attributions are being scored.
+
+    What comes back has been resized, treated and normalised exactly like the attributions that the
+    metric was given.
+    """
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, targets: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        """Attributions float32 [n, H, W] of `images` float32 [n, C, H, W] for `targets` int64 [n].
+
+        `rows` int64 [n] says from which images of the scored batch the given ones are made, so
+        that a random explainer draws for an image what it drew before. By default they are the
+        whole batch in order, once or several times over.
+        """
+        ...
+
+
+class Metric(ABC):
+    """Base of all metrics; a subclass states its facts as literal class attributes.
+
+    The facts are read from the source without importing it (`Registry.facts`), so they must be
+    literals. An adapter to another library sets them on the instance instead.
+
+    Attributes
+    ----------
+    name : name in the registry.
+    reference : paper, with DOI or arXiv id where there is one.
+    category : "localisation", "complexity", "faithfulness", "robustness", "randomisation", ...
+    direction : "higher" or "lower", whichever is better.
+    unit : what the value counts and its range.
+    needs : of "mask", "model", "explainer", those without which `score` cannot work.
+    treatment : "signed", "absolute" or "positive" (negative values set to 0).
+    normalisation : "none" or "min_max" (per image to [0, 1]).
+    mask_rule : "soft" (float32 in [0, 1]), "binary" (bool, soft mask >= 0.5) or "none".
+    parameters : name of each parameter to its default; "required" where there is none.
+    """
+
+    name: str
+    reference: str
+    category: str
+    direction: str
+    unit: str
+    needs: tuple[str, ...] = ()
+    treatment: str = "signed"
+    normalisation: str = "none"
+    mask_rule: str = "none"
+    parameters: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, **parameters: Any) -> None:
+        self.settings = checked_parameters(f"metric {self.name}", self.parameters, parameters)
+
+    @abstractmethod
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """Score a batch; no row may depend on the other rows.
+
+        Parameters
+        ----------
+        attributions : float32 [N, H, W] at image size, treated and normalised as the facts say; a
+            map that held NaN or infinity is NaN throughout.
+        images : float32 [N, C, H, W] in [0, 1], as they were explained.
+        targets : int64 [N], the class that was explained.
+        masks : float32 or bool [N, H, W] as `mask_rule` says; None where the rule is "none".
+        model, explain : given when `needs` names them.
+
+        Returns
+        -------
+        float32 [N], or [N, steps] for a curve; NaN where the metric is undefined.
+        """
+
+
+def checked_parameters(
+    owner: str, defaults: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
+    """`defaults` overlaid with `given`.
+
+    Raises
+    ------
+    InputError
+        For an unknown or missing parameter, or one whose type differs from its default's (an
+        integer passes for a float).
+    """
+    for key, value in given.items():
+        if key not in defaults:
+            near = difflib.get_close_matches(key, defaults, 1)
+            known = ", ".join(sorted(defaults)) or "none"
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise InputError(f"{owner} has no parameter '{key}' (known: {known}){hint}")
+        _check_type(owner, key, value, defaults[key])
+    settings = {**defaults, **given}
+    for key, value in settings.items():
+        if key not in given and value == REQUIRED:
+            raise InputError(f"{owner} needs the parameter '{key}'; give it under parameters")
+    return settings
+
+
+def _check_type(owner: str, key: str, value: Any, default: Any) -> None:
+    if default is None or default == REQUIRED:
+        return
+    wanted = type(default)
+    # bool is a subclass of int, but `true` is no number in a configuration
+    same_kind = isinstance(value, bool) == isinstance(default, bool)
+    fits = same_kind and isinstance(value, (int, float) if wanted is float else wanted)
+    if not fits:
+        raise InputError(
+            f"{owner}: parameter '{key}' is {value!r}, it must be of the kind {wanted.__name__}"
+        )
+
+
+def require_masks(metric: Metric, masks: Tensor | None) -> Tensor:
+    """`masks`, or an `InputError` where there are none."""
+    if masks is None:
+        raise InputError(
+            f"metric {metric.name} needs masks; leave it out for a data set that has none"
+        )
+    return masks
+
+
+def per_image(values: Tensor) -> Tensor:
+    """Flatten [N, H, W] to [N, H*W]."""
+    return torch.flatten(values, start_dim=1)

@@ -1,0 +1,298 @@
+"""Any metric of the quantus library, named in the configuration as `quantus.<Class>`.
+
+quantus is imported when a metric is made, never with this module: the import takes twice as long as
+torch's.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.base import Explain, Metric
+from sparsight.metrics.quantus_classes import arguments_of, find_class, needs_of, reference_of
+
+# Scored a whole batch at a time: they draw no random numbers and no row depends on another (a test
+# compares them with single images). All others are scored image by image: they draw from numpy's
+# global generator in the order of the batch, even where the drawn values are not used.
+WHOLE_BATCH = frozenset(
+    {
+        "AUC",
+        "AttributionLocalisation",
+        "Complexity",
+        "EffectiveComplexity",
+        "EfficientMPRT",
+        "InputInvariance",
+        "MPRT",
+        "ModelParameterRandomisation",
+        "PointingGame",
+        "RelevanceMassAccuracy",
+        "RelevanceRankAccuracy",
+        "Sparseness",
+        "TopKIntersection",
+    }
+)
+# How quantus begins the assertions by which it refuses a map as such.
+UNUSABLE_MAP = ("The elements in the attribution vector", "The attributions are uniformly",
+                "Attributions should not all be less")  # fmt: skip
+
+
+class QuantusMetric(Metric):
+    """A quantus metric behind `Metric.score`.
+
+    Category, direction, needs and reference are taken from the quantus class when an object is
+    made; `foreign_facts` holds the same for readers that must not import (a test compares them).
+
+    Differences from calling quantus directly:
+
+    * A map that quantus would refuse if it came alone (constant, or negative everywhere) and an
+      empty mask give NaN. In a batch quantus scores such maps, and takes an empty mask for a hit.
+    * Default normalisation is by each map's own maximum, not by the maximum over the batch.
+    * Random metrics are scored image by image, seeded by the image's content (CRC-32), so that a
+      value depends neither on the batch nor on the job, and levels are paired. The generators of
+      numpy and torch are put back afterwards.
+    * `return_aggregate` is always off. `RandomLogit` gets the network's number of classes, and
+      draws the other class anew for each image.
+    * `numpy.trapz` and `numpy.NaN`, gone in NumPy 2, are there while quantus runs (`IROF`,
+      `Continuity`).
+
+    Parameters
+    ----------
+    class_name : the quantus class, e.g. "Sparseness".
+    parameters : of its constructor; functions (`perturb_func`, ...) by their quantus name.
+
+    Raises
+    ------
+    InputError
+        For an unknown class or parameter, and for a class that cannot give one value per image.
+    """
+
+    name = "quantus"
+    reference = "Hedström et al., JMLR 24 (2023), arXiv:2202.06861"
+    unit = "as defined by quantus"
+    treatment = "signed"
+    normalisation = "none"
+    foreign_facts: ClassVar[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+        "AUC": ("localisation", "higher", ("mask",)),
+        "AttributionLocalisation": ("localisation", "higher", ("mask",)),
+        "AvgSensitivity": ("robustness", "lower", ("model", "explainer")),
+        "Completeness": ("axiomatic", "higher", ("model",)),
+        "Complexity": ("complexity", "lower", ()),
+        "Continuity": ("robustness", "lower", ("model", "explainer")),
+        "EffectiveComplexity": ("complexity", "lower", ()),
+        "EfficientMPRT": ("randomisation", "higher", ("model", "explainer")),
+        "FaithfulnessCorrelation": ("faithfulness", "higher", ("model",)),
+        "FaithfulnessEstimate": ("faithfulness", "higher", ("model",)),
+        "IROF": ("faithfulness", "higher", ("model",)),
+        "Infidelity": ("faithfulness", "lower", ("model",)),
+        "InputInvariance": ("axiomatic", "higher", ("model", "explainer")),
+        "LocalLipschitzEstimate": ("robustness", "lower", ("model", "explainer")),
+        "MPRT": ("randomisation", "lower", ("model", "explainer")),
+        "MaxSensitivity": ("robustness", "lower", ("model", "explainer")),
+        "Monotonicity": ("faithfulness", "higher", ("model",)),
+        "MonotonicityCorrelation": ("faithfulness", "higher", ("model",)),
+        "NonSensitivity": ("axiomatic", "lower", ("model",)),
+        "PixelFlipping": ("faithfulness", "lower", ("model",)),
+        "PointingGame": ("localisation", "higher", ("mask",)),
+        "ROAD": ("faithfulness", "lower", ("model",)),
+        "RandomLogit": ("randomisation", "lower", ("model", "explainer")),
+        "RegionPerturbation": ("faithfulness", "lower", ("model",)),
+        "RelativeInputStability": ("robustness", "lower", ("model", "explainer")),
+        "RelativeOutputStability": ("robustness", "lower", ("model", "explainer")),
+        "RelativeRepresentationStability": ("robustness", "lower", ("model", "explainer")),
+        "RelevanceMassAccuracy": ("localisation", "higher", ("mask",)),
+        "RelevanceRankAccuracy": ("localisation", "higher", ("mask",)),
+        "Selectivity": ("faithfulness", "lower", ("model",)),
+        "Sparseness": ("complexity", "higher", ()),
+        "TopKIntersection": ("localisation", "higher", ("mask",)),
+    }
+
+    def __init__(self, class_name: str, **parameters: Any) -> None:
+        self.class_name = class_name
+        self.name = f"quantus.{class_name}"
+        self._class = find_class(class_name)
+        self.category = self._class.evaluation_category.value.lower()
+        self.direction = self._class.score_direction.value
+        self.needs = needs_of(self._class)
+        self.mask_rule = "binary" if "mask" in self.needs else "none"
+        self.reference = reference_of(self._class) or self.reference
+        self.settings = arguments_of(self._class, parameters)
+        self._metric: Any = None
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N] or [N, steps]; see `Metric.score` and the class."""
+        for need, given in (("mask", masks), ("model", model), ("explainer", explain)):
+            if need in self.needs and given is None:
+                raise InputError(f"metric {self.name} needs a {need}, and none was given")
+        if self.class_name == "ROAD" and images.shape[1] != 1:
+            raise InputError("metric quantus.ROAD works on images of one channel only (issue 368)")
+        usable = _usable(attributions, masks)
+        batch = _Batch(attributions, images, targets, masks, model, explain)
+        # Of an empty tensor `split` makes one empty part.
+        group = len(usable) if self.class_name in WHOLE_BATCH else 1
+        groups = torch.split(usable, group) if len(usable) else ()
+        found = [values for rows in groups for values in self._score_rows(batch, rows)]
+        return _assemble(found, usable, len(attributions)).to(attributions.device)
+
+    def _score_rows(self, batch: "_Batch", rows: Tensor) -> list[np.ndarray]:
+        """One array (a value or a curve) for each of `rows`; NaN where quantus refuses a map."""
+        try:
+            return _per_image(self._call(batch, rows), len(rows), self.name)
+        except AssertionError as error:
+            if not str(error).startswith(UNUSABLE_MAP):
+                raise InputError(f"metric {self.name}: {error}") from error
+            # One explanation made on the way is constant: find out whose.
+            if len(rows) > 1:
+                return [
+                    value for row in torch.split(rows, 1) for value in self._score_rows(batch, row)
+                ]
+            return [np.array(np.nan)]
+        except (ValueError, TypeError, IndexError) as error:
+            raise InputError(f"metric {self.name}: {error}") from error
+
+    def _call(self, batch: "_Batch", rows: Tensor) -> Any:
+        arguments = batch.arguments(rows)
+        if self._metric is None:
+            self._metric = self._class(**self._with_classes(batch))
+        seed = zlib.crc32(arguments["x_batch"].tobytes())
+        if self.class_name == "RandomLogit":
+            self._metric.seed = (seed + self.settings.get("seed", 0)) % 2**32
+        with _seeded(seed, batch.images.device), _former_numpy_names():
+            return self._metric(**arguments)
+
+    def _with_classes(self, batch: "_Batch") -> dict[str, Any]:
+        if self.class_name != "RandomLogit" or "num_classes" in self.settings:
+            return self.settings
+        assert batch.model is not None  # checked in `score`
+        with torch.no_grad():
+            return {**self.settings, "num_classes": batch.model(batch.images[:1]).shape[1]}
+
+
+class _Batch:
+    """A scored batch, and its rows in the form in which quantus takes them."""
+
+    def __init__(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None,
+        explain: Explain | None,
+    ) -> None:
+        self.attributions, self.images, self.targets = attributions, images, targets
+        self.masks, self.model, self.explain = masks, model, explain
+
+    def arguments(self, rows: Tensor) -> dict[str, Any]:
+        """Keyword arguments of a quantus metric; copied arrays, since quantus writes to them."""
+
+        def array(values: Tensor) -> np.ndarray:
+            return np.array(values[rows].detach().cpu().numpy())
+
+        return {
+            "model": self.model,
+            "x_batch": array(self.images),
+            "y_batch": array(self.targets),
+            "a_batch": array(self.attributions)[:, None],
+            "s_batch": None if self.masks is None else array(self.masks)[:, None],
+            "channel_first": True,
+            "explain_func": None if self.explain is None else self._explain_function(rows),
+            "device": str(self.images.device),
+            "batch_size": len(rows),
+        }
+
+    def _explain_function(self, rows: Tensor) -> Callable[..., np.ndarray]:
+        explain, device = self.explain, self.images.device
+        assert explain is not None
+
+        def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
+            images = torch.as_tensor(inputs, dtype=torch.float32, device=device)
+            classes = torch.as_tensor(targets, dtype=torch.int64, device=device)
+            repeats = -(-len(images) // len(rows))
+            maps = explain(model, images, classes, rows.repeat(repeats)[: len(images)])
+            return maps.detach().cpu().numpy()[:, None]
+
+        return explain_func
+
+
+def _usable(attributions: Tensor, masks: Tensor | None) -> Tensor:
+    """Rows [n] whose map quantus would take on its own and whose mask, if any, is not empty."""
+    flat = attributions.flatten(1)
+    highest, lowest = flat.amax(dim=1), flat.amin(dim=1)
+    usable = (highest > lowest) & (highest >= 0)  # False for NaN
+    if masks is not None:
+        usable &= masks.flatten(1).any(dim=1)
+    return usable.nonzero()[:, 0].cpu()
+
+
+def _per_image(result: Any, count: int, name: str) -> list[np.ndarray]:
+    """Bring what quantus returns to one array for each image.
+
+    A list holds a value or a curve for each image; a dict holds, for each step of a curve (a layer,
+    a percentage), a value for each image, or one number where there is one image.
+    """
+    if isinstance(result, dict):
+        columns = [np.asarray(values, dtype=np.float64).reshape(-1) for values in result.values()]
+        if any(len(column) != count for column in columns):
+            raise InputError(f"metric {name} gave no value per image")
+        return list(np.stack(columns, axis=1))
+    values = [np.asarray(value, dtype=np.float64) for value in result]
+    if len(values) != count:
+        raise InputError(f"metric {name} gave {len(values)} values for {count} images")
+    return values
+
+
+def _assemble(found: list[np.ndarray], usable: Tensor, count: int) -> Tensor:
+    """float32 [count] or [count, steps]: `found` at the rows `usable`, NaN elsewhere.
+
+    Curves of different lengths (images of different numbers of segments) are filled with NaN.
+    """
+    steps = max((values.size for values in found if values.ndim), default=0)
+    scores = torch.full((count, steps) if steps else (count,), torch.nan)
+    for row, values in zip(usable.tolist(), found, strict=True):
+        value = torch.from_numpy(np.asarray(values, dtype=np.float32))
+        if steps and value.ndim:
+            scores[row, : len(value)] = value
+        elif not steps:
+            scores[row] = value
+    return scores
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed numpy's and torch's global generators within the block; put them back after it."""
+    before = np.random.get_state()
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+@contextmanager
+def _former_numpy_names() -> Iterator[None]:
+    """Give numpy within the block the names that NumPy 2 dropped and quantus 0.6 uses."""
+    former = {"trapz": np.trapezoid, "NaN": np.nan}
+    added = {name: item for name, item in former.items() if name not in vars(np)}
+    vars(np).update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del vars(np)[name]

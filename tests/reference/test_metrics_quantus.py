@@ -1,0 +1,305 @@
+"""Metrics against quantus 0.6, and the adapter to it against calling it directly.
+
+All tests that import quantus (some 10 s) are in this file.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.complexity import gini
+from sparsight.metrics.localisation import pointing_game
+from sparsight.metrics.quantus_adapter import WHOLE_BATCH, QuantusMetric
+from sparsight.metrics.quantus_classes import REFUSED, needs_of
+from sparsight.metrics.registry import METRICS
+
+quantus = pytest.importorskip("quantus")
+
+SIDE, CLASSES, COUNT = 16, 4, 4
+# Defaults of quantus take seconds an image; these take milliseconds.
+SMALL = {
+    "AvgSensitivity": {"nr_samples": 2},
+    "FaithfulnessCorrelation": {"nr_runs": 5, "subset_size": 20},
+    "FaithfulnessEstimate": {"features_in_step": 64},
+    "Continuity": {"nr_steps": 2},
+    "Infidelity": {"n_perturb_samples": 2, "perturb_patch_sizes": [4]},
+    "LocalLipschitzEstimate": {"nr_samples": 2},
+    "MaxSensitivity": {"nr_samples": 2},
+    "Monotonicity": {"features_in_step": 64},
+    "MonotonicityCorrelation": {"nr_samples": 2, "features_in_step": 64},
+    "PixelFlipping": {"features_in_step": 64},
+    "ROAD": {"percentages": [10, 50]},
+    "RelativeInputStability": {"nr_samples": 2},
+    "RelativeOutputStability": {"nr_samples": 2},
+    "RelativeRepresentationStability": {"nr_samples": 2},
+    "TopKIntersection": {"k": 20},
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 14 * 14, CLASSES)]
+    return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def batch(network):
+    """Images, targets, maps and masks of four images."""
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand((COUNT, 1, SIDE, SIDE), generator=generator)
+    targets = torch.tensor([0, 1, 2, 3])
+    masks = torch.rand((COUNT, SIDE, SIDE), generator=generator) > 0.7
+    return images, targets, gradient(network, images, targets), masks
+
+
+def gradient(model, images, targets, rows=None):
+    del rows
+    with torch.enable_grad():
+        wanted = images.clone().requires_grad_()
+        score = model(wanted).gather(1, targets[:, None]).sum()
+        (found,) = torch.autograd.grad(score, wanted)
+    return found.sum(dim=1)
+
+
+def adapted(class_name, batch, network, rows=slice(None), **parameters):
+    images, targets, maps, masks = (part[rows] for part in batch)
+    metric = METRICS.load(f"quantus.{class_name}")(**parameters)
+    given = masks if metric.mask_rule == "binary" else None
+    return metric.score(maps, images, targets, given, network, gradient)
+
+
+def direct(class_name, batch, network, **parameters):
+    """quantus called as its documentation says, one image at a time."""
+    images, targets, maps, masks = (part.numpy() for part in batch)
+    metric = getattr(quantus, class_name)(
+        disable_warnings=True, display_progressbar=False, **parameters
+    )
+    values = []
+    for row in range(len(images)):
+        one = slice(row, row + 1)
+        values += metric(
+            model=network,
+            x_batch=images[one].copy(),
+            y_batch=targets[one].copy(),
+            a_batch=maps[one, None].copy(),
+            s_batch=masks[one, None].copy(),
+            channel_first=True,
+            device="cpu",
+        )
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gini_is_quantus_sparseness(seed):
+    maps = torch.randn((6, 9, 7), generator=torch.Generator().manual_seed(seed))
+    batch = (torch.rand(6, 1, 9, 7), torch.zeros(6, dtype=torch.int64), maps, maps > 0)
+    expected = direct("Sparseness", batch, None)
+    torch.testing.assert_close(gini(maps.abs().flatten(1)).float(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pointing_game_is_quantus_pointing_game_without_ties(seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand((20, 9, 7), generator=generator)
+    masks = torch.rand((20, 9, 7), generator=generator) > 0.5
+    batch = (torch.rand(20, 1, 9, 7), torch.zeros(20, dtype=torch.int64), maps, masks)
+    expected = direct("PointingGame", batch, None)
+    assert 0 < expected.sum() < 20
+    torch.testing.assert_close(pointing_game(maps, masks), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "parameters"),
+    [
+        ("Sparseness", {}),
+        ("Complexity", {}),
+        ("RelevanceMassAccuracy", {}),
+        ("AttributionLocalisation", {"abs": True}),
+        ("Selectivity", {"patch_size": 8}),
+        ("RegionPerturbation", {"patch_size": 8, "regions_evaluation": 3}),
+        ("PixelFlipping", {"features_in_step": 64}),
+    ],
+)
+def test_adapter_gives_what_quantus_gives(class_name, parameters, batch, network):
+    found = adapted(class_name, batch, network, **parameters)
+    expected = direct(class_name, batch, network, **parameters)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("class_name", sorted(QuantusMetric.foreign_facts))
+def test_every_metric_runs_and_no_image_depends_on_its_batch(class_name, batch, network):
+    parameters = SMALL.get(class_name, {})
+    whole = adapted(class_name, batch, network, **parameters)
+    assert whole.dtype == torch.float32
+    assert len(whole) == COUNT
+    assert whole.isfinite().any()
+    backwards = adapted(class_name, batch, network, [3, 2, 1, 0], **parameters).flip(0)
+    torch.testing.assert_close(whole, backwards, atol=1e-5, rtol=1e-5, equal_nan=True)
+    for row in range(2 if class_name not in WHOLE_BATCH else COUNT):
+        alone = adapted(class_name, batch, network, slice(row, row + 1), **parameters)
+        torch.testing.assert_close(whole[[row]], alone, atol=1e-5, rtol=1e-5, equal_nan=True)
+
+
+def test_facts_are_those_of_quantus():
+    exported = {
+        item
+        for item in vars(quantus).values()
+        if inspect.isclass(item) and issubclass(item, quantus.Metric)
+    }
+    usable = {item for item in exported if item.__name__ not in REFUSED}
+    # a deprecated alias, subclass of MPRT
+    usable -= {getattr(quantus, "ModelParameterRandomisation", None)}
+    expected = {
+        item.__name__: (
+            item.evaluation_category.value.lower(),
+            item.score_direction.value,
+            needs_of(item),
+        )
+        for item in usable
+    }
+    assert QuantusMetric.foreign_facts == expected
+    assert METRICS.facts("quantus.AUC")["foreign_facts"] == expected
+
+
+def test_instance_carries_the_facts_of_its_class():
+    metric = METRICS.load("quantus.MaxSensitivity")()
+    assert (metric.name, metric.category, metric.direction) == (
+        "quantus.MaxSensitivity",
+        "robustness",
+        "lower",
+    )
+    assert metric.needs == ("model", "explainer")
+    assert "Yeh" in metric.reference
+
+
+def test_random_metric_is_seeded_by_the_image_and_leaves_generators_alone(batch, network):
+    np.random.seed(5)
+    torch.manual_seed(5)
+    before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    first = adapted("FaithfulnessCorrelation", batch, network, nr_runs=5, subset_size=20)
+    assert np.array_equal(before, np.random.get_state()[1])
+    assert torch.equal(torch_before, torch.get_rng_state())
+    np.random.seed(6)
+    again = adapted("FaithfulnessCorrelation", batch, network, nr_runs=5, subset_size=20)
+    assert torch.equal(first, again)
+
+
+def test_unusable_map_and_empty_mask_are_undefined_in_any_batch(batch, network):
+    images, targets, maps, masks = (part.clone() for part in batch)
+    maps[0], maps[1] = 0.5, -maps[1].abs() - 1
+    masks[2] = False
+    maps[3, 0, 0] = 1e3
+    masks[3, 0, 0] = True
+    values = adapted("PointingGame", (images, targets, maps, masks), network)
+    assert values[:3].isnan().all()
+    assert values[3] == 1
+    sparseness = adapted("Sparseness", (images, targets, maps, masks), network)
+    assert sparseness.isnan().tolist() == [True, True, False, False]
+    curves = adapted("Selectivity", (images, targets, maps, masks), network)
+    assert curves.isnan().all(dim=1).tolist() == [True, True, False, False]
+
+
+def test_all_maps_unusable(batch, network):
+    images, targets, maps, masks = batch
+    values = adapted("Sparseness", (images, targets, torch.zeros_like(maps), masks), network)
+    assert values.shape == (COUNT,)
+    assert values.isnan().all()
+
+
+def test_explained_rows_are_named_to_the_explainer(batch, network):
+    seen = []
+
+    def explain(model, images, targets, rows=None):
+        seen.append(rows.tolist())
+        return gradient(model, images, targets)
+
+    images, targets, maps, _ = (part.clone() for part in batch)
+    maps[1] = 0
+    metric = METRICS.load("quantus.MPRT")()
+    values = metric.score(maps, images, targets, None, network, explain)
+    assert values.shape == (COUNT, 3)
+    assert values[1].isnan().all()
+    assert set(map(tuple, seen)) == {(0, 2, 3)}
+
+
+def test_road_is_refused_on_colour_images(batch, network):
+    images, targets, maps, _ = batch
+    metric = METRICS.load("quantus.ROAD")(percentages=[10])
+    with pytest.raises(InputError, match="one channel"):
+        metric.score(maps, images.repeat(1, 3, 1, 1), targets, None, network)
+
+
+def test_numpy_is_left_as_it_was(batch, network):
+    before = set(vars(np))
+    assert adapted("IROF", batch, network).shape == (COUNT,)
+    assert set(vars(np)) == before
+
+
+def test_continuity_may_mark_changed_predictions(batch, network):
+    parameters = {"nr_steps": 2, "return_nan_when_prediction_changes": True}
+    images, _, maps, masks = batch
+    targets = (network(images).argmax(1) + 1) % CLASSES
+    values = adapted("Continuity", (images, targets, maps, masks), network, **parameters)
+    assert values.isnan().any()
+
+
+@pytest.mark.parametrize(
+    "class_name",
+    [name for name, facts in QuantusMetric.foreign_facts.items() if "explainer" in facts[2]],
+)
+def test_the_given_explainer_is_the_one_that_explains(class_name, batch, network):
+    calls = []
+
+    def explain(model, images, targets, rows=None):
+        calls.append(len(images))
+        return gradient(model, images, targets)
+
+    images, targets, maps, _ = batch
+    metric = METRICS.load(f"quantus.{class_name}")(**SMALL.get(class_name, {}))
+    metric.score(maps, images, targets, None, network, explain)
+    assert sum(calls) >= COUNT
+
+
+def test_functions_are_named_in_the_configuration(batch, network):
+    named = adapted(
+        "Selectivity", batch, network, perturb_func="batch_baseline_replacement_by_indices"
+    )
+    assert torch.equal(named, adapted("Selectivity", batch, network))
+    with pytest.raises(InputError, match=r"quantus\.Selectivity: .*indexed_axes"):
+        adapted("Selectivity", batch, network, perturb_func="baseline_replacement_by_indices")
+    with pytest.raises(InputError, match="did you mean 'correlation_pearson'"):
+        METRICS.load("quantus.MPRT")(similarity_func="correlation_person")
+
+
+@pytest.mark.parametrize("class_name", sorted(REFUSED))
+def test_refused_classes_say_why(class_name):
+    with pytest.raises(InputError, match="cannot be used: "):
+        METRICS.load(f"quantus.{class_name}")()
+
+
+def test_unknown_class_and_parameter():
+    with pytest.raises(InputError, match=r"did you mean quantus\.Sparseness"):
+        METRICS.load("quantus.Sparsness")()
+    with pytest.raises(InputError, match=r"no parameter 'patch'.*patch_size"):
+        METRICS.load("quantus.Selectivity")(patch=3)
+    with pytest.raises(InputError, match="no parameter 'return_aggregate'"):
+        METRICS.load("quantus.Sparseness")(return_aggregate=True)
+
+
+def test_what_is_needed_and_not_given(batch):
+    images, targets, maps, _ = batch
+    with pytest.raises(InputError, match="needs a mask"):
+        METRICS.load("quantus.AUC")().score(maps, images, targets, None)
+    with pytest.raises(InputError, match="needs a model"):
+        METRICS.load("quantus.Selectivity")().score(maps, images, targets, None)
+
+
+def test_a_wrong_setting_is_one_sentence(batch, network):
+    with pytest.raises(InputError, match=r"quantus\.PixelFlipping: Set 'features_in_step'"):
+        adapted("PixelFlipping", batch, network, features_in_step=7)

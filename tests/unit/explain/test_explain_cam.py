@@ -1,0 +1,103 @@
+"""Class activation maps: worked out by hand, and sharing one pass."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.cam import GradCam, GradCamPlusPlus
+from sparsight.io.errors import InputError
+
+Batch = tuple[Tensor, Tensor, Tensor]
+FAMILY = {
+    "pp_conv2": {"method": "grad_cam_pp", "parameters": {"layer": "conv2"}},
+    "pp_conv2_relu": {"method": "grad_cam_pp", "parameters": {"layer": "conv2_relu"}},
+    "pp_pool2": {"method": "grad_cam_pp", "parameters": {"layer": "pool2"}},
+    "plain_conv2": {"method": "grad_cam", "parameters": {"layer": "conv2"}},
+}
+
+
+@pytest.fixture
+def by_hand() -> nn.Module:
+    """Doubles a 2x2 image; class 1 weighs the result with [[1, 0], [-1, 2]], class 0 negatively."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Flatten(), nn.Linear(4, 2, bias=False))
+    model.requires_grad_(False)
+    model.get_parameter("0.weight").fill_(2.0)
+    model.get_parameter("2.weight").copy_(torch.tensor([[-1.0, -1, -1, 0], [1, 0, -1, 2]]))
+    return model
+
+
+IMAGE = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+
+
+def test_grad_cam_by_hand(by_hand: nn.Module) -> None:
+    # Mean gradient 1/2, activations twice the image.
+    maps = GradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g")
+    torch.testing.assert_close(maps, IMAGE[:, 0])
+    # Mean gradient below zero: nothing is left after the ReLU.
+    maps = GradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([0]), torch.tensor([0]), "g")
+    assert maps.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+
+
+def test_grad_cam_plus_plus_by_hand(by_hand: nn.Module) -> None:
+    # The activations sum to 20: alpha is 1/(2+20) where the gradient is 1 and 4/(8+160) where it
+    # is 2; the weight is 1/22 + 2/42.
+    explainer = GradCamPlusPlus(layer="0")
+    maps = explainer.explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g")
+    torch.testing.assert_close(maps, 2 * IMAGE[:, 0] * (1 / 22 + 2 / 42), atol=0, rtol=1e-6)
+
+
+def test_maps_are_raw_and_of_the_layers_size(network: nn.Module, batch: Batch) -> None:
+    maps = explain_batch(build_explainers(FAMILY), network, *batch)
+    assert {name: tuple(found.shape) for name, found in maps.items()} == {
+        "pp_conv2": (7, 11, 11),
+        "pp_conv2_relu": (7, 11, 11),
+        "pp_pool2": (7, 5, 5),
+        "plain_conv2": (7, 11, 11),
+    }
+    for found in maps.values():
+        assert found.dtype == torch.float32
+        assert found.min() >= 0
+        # Not brought to [0, 1] per image.
+        assert found.flatten(1).amax(1).unique().numel() > 2
+
+
+def test_one_pass_serves_all_layers_and_methods(network: nn.Module, batch: Batch) -> None:
+    explainers = build_explainers(FAMILY)
+    apart = {
+        name: explainer.explain(network, *batch, name) for name, explainer in explainers.items()
+    }
+    passes = []
+    network.register_forward_hook(lambda *_: passes.append(1))
+    together = explain_batch(explainers, network, *batch)
+    assert len(passes) == 1
+    assert list(together) == list(FAMILY)
+    for name in FAMILY:
+        torch.testing.assert_close(together[name], apart[name], atol=0, rtol=0)
+
+
+def test_other_explainers_in_the_family_keep_their_own_pass(
+    network: nn.Module, batch: Batch
+) -> None:
+    entries = {**FAMILY, "centre": {"method": "centre"}, "saliency": {"method": "saliency"}}
+    found = explain_batch(build_explainers(entries), network, *batch)
+    assert list(found) == list(entries)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_batch_size_does_not_matter(network: nn.Module, batch: Batch, name: str) -> None:
+    explainer = build_explainers(FAMILY)[name]
+    whole = explainer.explain(network, *batch, name)
+    images, targets, ids = batch
+    alone = torch.cat(
+        [
+            explainer.explain(network, images[i : i + 1], targets[i : i + 1], ids[i : i + 1], name)
+            for i in range(len(images))
+        ]
+    )
+    torch.testing.assert_close(whole, alone, atol=1e-6, rtol=1e-4)
+
+
+def test_the_layer_is_required() -> None:
+    with pytest.raises(InputError, match="'grad_cam' needs the parameter 'layer'"):
+        GradCam()

@@ -1,0 +1,304 @@
+"""The explain job: what is in its file, and that memory does not grow with the images."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sparsight.data.packed import PackedSplit
+from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.run import explain_family
+from sparsight.io.arrays import read_arrays, read_metadata
+from sparsight.io.errors import InputError
+from sparsight.io.tables import write_table
+
+CPU = torch.device("cpu")
+NETWORK_FAMILY = {
+    "pp": {"family": "cam", "method": "grad_cam_pp", "parameters": {"layer": "conv2"}},
+    "saliency": {"family": "cam", "method": "saliency", "parameters": {}},
+}
+CONTROLS = {name: {"family": "controls", "method": name} for name in ("random", "centre", "edges")}
+
+MEMORY_SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from sparsight.explain.run import explain_family
+from sparsight.models.thesis_cnn import ThesisCnn
+
+def peak_mebibytes():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+small, large, predictions, output, settings = sys.argv[1:]
+for packed in (small, large):
+    # Resets the peak: that of the imports would hide what comes after.
+    Path("/proc/self/clear_refs").write_text("5")
+    explain_family(json.loads(settings), Path(packed), Path(output), ThesisCnn(),
+                   Path(predictions), None, torch.device("cpu"))
+    print(peak_mebibytes())
+"""
+
+
+def settings_of(explainers: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "explainers": explainers,
+        "conditions": ["clean", "noisy"],
+        "images": 20,
+        "batch_size": 8,
+        "target": "true",
+        "threads": 1,
+        **changes,
+    }
+
+
+def write_predictions(path: Path, count: int, shift: int) -> Path:
+    """Predicts label + shift in condition clean and label + shift + 1 in noisy, ids shuffled."""
+    order = torch.randperm(count)
+    conditions, ids, predicted = [], [], []
+    for extra, condition in enumerate(("clean", "noisy")):
+        conditions += [condition] * count
+        ids += (order + 1000).tolist()
+        predicted += ((order + shift + extra) % 10).tolist()
+    write_table(path, {"image_id": ids, "condition": conditions, "predicted": predicted})
+    return path
+
+
+@pytest.fixture
+def packed(tmp_path: Path, write_packed: Callable[[Path, int], Path]) -> Path:
+    return write_packed(tmp_path / "test.safetensors", 30)
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    return write_predictions(tmp_path / "predictions.parquet", 30, 2)
+
+
+@pytest.fixture(autouse=True)
+def deterministic_mode_is_reset() -> Any:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def subset(packed: Path, count: int) -> Any:
+    with PackedSplit.open(packed) as split:
+        return split.select(split.subset(count))
+
+
+def test_file_holds_the_maps_of_the_subset_in_order(
+    tmp_path: Path, packed: Path, predictions: Path, network: nn.Module
+) -> None:
+    output = tmp_path / "cam.safetensors"
+    explain_family(settings_of(NETWORK_FAMILY), packed, output, network, predictions, None, CPU)
+    found, batch = read_arrays(output), subset(packed, 20)
+    assert sorted(found) == sorted(
+        ["image_ids"]
+        + [
+            f"{name}/{condition}"
+            for name in ("pp", "saliency", "targets", "predictions")
+            for condition in ("clean", "noisy")
+        ]
+    )
+    assert torch.equal(found["image_ids"], batch.image_ids)
+    assert not torch.equal(batch.image_ids, torch.arange(1000, 1020))
+    for extra, condition in enumerate(("clean", "noisy")):
+        assert torch.equal(found[f"targets/{condition}"], batch.labels)
+        assert torch.equal(found[f"predictions/{condition}"], (batch.labels + 2 + extra) % 10)
+        expected = explain_batch(
+            build_explainers(NETWORK_FAMILY),
+            network,
+            batch.images(condition),
+            batch.labels,
+            batch.image_ids,
+        )
+        for name, maps in expected.items():
+            torch.testing.assert_close(found[f"{name}/{condition}"], maps, atol=1e-6, rtol=1e-4)
+    assert not torch.equal(found["pp/clean"], found["pp/noisy"])
+
+
+def test_metadata_hold_facts_and_the_rules_of_the_file(
+    tmp_path: Path, packed: Path, predictions: Path, network: nn.Module
+) -> None:
+    output = tmp_path / "cam.safetensors"
+    explain_family(settings_of(NETWORK_FAMILY), packed, output, network, predictions, None, CPU)
+    metadata = read_metadata(output)
+    explainers = json.loads(metadata.pop("explainers"))
+    assert metadata == {
+        "dataset": "synthetic",
+        "split": "test",
+        "data_hash": "abc",
+        "conditions": '["clean", "noisy"]',
+        "images": "20",
+        "target": "true",
+    }
+    assert explainers["pp"] == {
+        "method": "grad_cam_pp",
+        "parameters": {"layer": "conv2"},
+        "reference": "arXiv:1710.11063",
+        "signed": False,
+        "reduction": "weighted sum",
+        "value_range": "0 or more",
+        "cost": 3,
+        "native": "layer",
+        "interpolation": "bilinear",
+        "needs_network": True,
+    }
+    assert explainers["saliency"]["parameters"] == {"reduction": "max"}
+
+
+def test_controls_need_no_network(tmp_path: Path, packed: Path) -> None:
+    output = tmp_path / "controls.safetensors"
+    explain_family(settings_of(CONTROLS, images="all"), packed, output, None, None, None, CPU)
+    found = read_arrays(output)
+    assert sorted({name.partition("/")[0] for name in found}) == [
+        "centre",
+        "edges",
+        "image_ids",
+        "random",
+    ]
+    assert found["edges/noisy"].shape == (30, 28, 28)
+    assert "target" not in read_metadata(output)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shifts"), [("true", (0, 0)), ("predicted", (2, 3)), ("dense_predicted", (5, 6))]
+)
+def test_targets_follow_the_rule(
+    tmp_path: Path,
+    packed: Path,
+    predictions: Path,
+    network: nn.Module,
+    rule: str,
+    shifts: tuple[int, int],
+) -> None:
+    output = tmp_path / "cam.safetensors"
+    dense = write_predictions(tmp_path / "dense.parquet", 30, 5)
+    settings = settings_of(NETWORK_FAMILY, target=rule)
+    explain_family(settings, packed, output, network, predictions, dense, CPU)
+    found, batch = read_arrays(output), subset(packed, 20)
+    for condition, shift in zip(("clean", "noisy"), shifts, strict=True):
+        targets = (batch.labels + shift) % 10
+        assert torch.equal(found[f"targets/{condition}"], targets)
+        expected = build_explainers(NETWORK_FAMILY)["saliency"].explain(
+            network, batch.images(condition), targets, batch.image_ids, "saliency"
+        )
+        torch.testing.assert_close(found[f"saliency/{condition}"], expected, atol=1e-6, rtol=1e-4)
+
+
+def test_bytes_are_reproducible(
+    tmp_path: Path, packed: Path, predictions: Path, network: nn.Module
+) -> None:
+    settings = settings_of({**NETWORK_FAMILY, **CONTROLS})
+    for name in ("first", "second"):
+        explain_family(settings, packed, tmp_path / name, network, predictions, None, CPU)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_control_files_do_not_depend_on_the_batch_size(tmp_path: Path, packed: Path) -> None:
+    for size in (1, 7, 50):
+        settings = settings_of(CONTROLS, batch_size=size)
+        explain_family(settings, packed, tmp_path / str(size), None, None, None, CPU)
+    assert len({(tmp_path / str(size)).read_bytes() for size in (1, 7, 50)}) == 1
+
+
+def test_network_is_left_as_it_was(
+    tmp_path: Path, packed: Path, predictions: Path, network: nn.Module
+) -> None:
+    network.train().requires_grad_(True)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    output = tmp_path / "cam.safetensors"
+    explain_family(settings_of(NETWORK_FAMILY), packed, output, network, predictions, None, CPU)
+    assert network.training
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"explainers": {}}, "'explainers' is empty"),
+        ({"target": "best"}, "target 'best' is not one of true, predicted, dense_predicted"),
+        ({"target": "dense_predicted"}, "needs the predictions.parquet of the dense network"),
+        ({"images": 31}, "subset of 31 images"),
+        ({"conditions": ["foggy"]}, "lacks image .* in condition 'foggy'"),
+        (
+            {"explainers": {"a": {"method": "grad_cam", "parameters": {"layer": "conv3"}}}},
+            r"no layer 'conv3'",
+        ),
+    ],
+)
+def test_bad_settings_are_one_sentence_and_leave_nothing(
+    tmp_path: Path,
+    packed: Path,
+    predictions: Path,
+    network: nn.Module,
+    changes: dict[str, Any],
+    sentence: str,
+) -> None:
+    output = tmp_path / "out" / "cam.safetensors"
+    settings = {**settings_of(NETWORK_FAMILY), **changes}
+    with pytest.raises(InputError, match=sentence):
+        explain_family(settings, packed, output, network, predictions, None, CPU)
+    assert not output.parent.exists() or not list(output.parent.iterdir())
+
+
+def test_predictions_must_cover_the_subset(
+    tmp_path: Path, packed: Path, network: nn.Module
+) -> None:
+    short = write_predictions(tmp_path / "short.parquet", 12, 0)
+    settings = settings_of(NETWORK_FAMILY, images="all")
+    with pytest.raises(InputError, match=r"short\.parquet lacks image 1012 in condition 'clean'"):
+        explain_family(settings, packed, tmp_path / "o", network, short, None, CPU)
+
+
+def test_a_network_explainer_without_a_network_is_refused(tmp_path: Path, packed: Path) -> None:
+    with pytest.raises(InputError, match="explainer 'pp' needs a network"):
+        explain_family(settings_of(NETWORK_FAMILY), packed, tmp_path / "o", None, None, None, CPU)
+
+
+def test_a_network_without_predictions_is_refused(
+    tmp_path: Path, packed: Path, network: nn.Module
+) -> None:
+    with pytest.raises(InputError, match=r"needs the predictions\.parquet"):
+        explain_family(
+            settings_of(NETWORK_FAMILY), packed, tmp_path / "o", network, None, None, CPU
+        )
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells peak memory")
+def test_peak_memory_does_not_grow_with_the_images(
+    tmp_path: Path, write_packed: Callable[[Path, int], Path]
+) -> None:
+    # 8,000 images give 160 MiB of maps: kept together, they would show.
+    small = write_packed(tmp_path / "small.safetensors", 500)
+    large = write_packed(tmp_path / "large.safetensors", 8000)
+    predictions = write_predictions(tmp_path / "predictions.parquet", 8000, 0)
+    family = {**CONTROLS, "pp": NETWORK_FAMILY["pp"]}
+    settings = settings_of(family, images="all", batch_size=100)
+    arguments = [small, large, predictions, tmp_path / "out", json.dumps(settings)]
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_SCRIPT, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after = map(float, done.stdout.split())
+    assert after - before < 30
+
+
+def test_random_maps_are_equal_in_a_subset_and_in_all(tmp_path: Path, packed: Path) -> None:
+    found: dict[Any, dict[str, Tensor]] = {}
+    for images in (9, "all"):
+        settings = settings_of(CONTROLS, images=images)
+        explain_family(settings, packed, tmp_path / str(images), None, None, None, CPU)
+        found[images] = read_arrays(tmp_path / str(images))
+    rows = torch.isin(found["all"]["image_ids"], found[9]["image_ids"])
+    assert torch.equal(found["all"]["random/clean"][rows], found[9]["random/clean"])

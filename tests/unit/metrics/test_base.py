@@ -1,0 +1,62 @@
+"""Facts, parameters and the registry."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.base import Metric, checked_parameters
+from sparsight.metrics.registry import METRICS
+
+FACTS = ("name", "reference", "category", "direction", "unit", "needs")
+RULES = ("treatment", "normalisation", "mask_rule", "parameters")
+
+
+@pytest.mark.parametrize("name", sorted(METRICS.entries))
+def test_facts_are_literals_and_whole(name):
+    facts = METRICS.facts(name)
+    loaded = METRICS.load(name)
+    assert issubclass(loaded, Metric)
+    assert set(FACTS + RULES) <= set(facts)
+    assert all(facts[key] == getattr(loaded, key) for key in FACTS + RULES)
+    assert facts["name"] == name
+    assert facts["direction"] in ("higher", "lower")
+    assert facts["treatment"] in ("signed", "absolute", "positive")
+    assert facts["normalisation"] in ("none", "min_max")
+    assert (facts["mask_rule"] in ("soft", "binary")) == ("mask" in facts["needs"])
+    assert re.fullmatch(r"[a-z0-9_]+", name)
+
+
+def test_parameters_are_checked():
+    defaults = {"steps": 10, "share": 0.5, "layer": "required", "fine": True, "any": None}
+    settings = checked_parameters("metric x", defaults, {"layer": "conv", "share": 1, "any": [1]})
+    assert settings == {"steps": 10, "share": 1, "layer": "conv", "fine": True, "any": [1]}
+    for given, message in (
+        ({}, "metric x needs the parameter 'layer'"),
+        ({"layer": "a", "step": 1}, "no parameter 'step'.*did you mean 'steps'"),
+        ({"layer": "a", "steps": 1.5}, "'steps' is 1.5.*int"),
+        ({"layer": "a", "steps": True}, "'steps' is True.*int"),
+        ({"layer": "a", "share": "half"}, "'share' is 'half'.*float"),
+        ({"layer": "a", "fine": 1}, "'fine' is 1.*bool"),
+    ):
+        with pytest.raises(InputError, match=message):
+            checked_parameters("metric x", defaults, given)
+    assert defaults["steps"] == 10
+
+
+def test_metric_refuses_unknown_parameters():
+    with pytest.raises(InputError, match=r"soft_iou has no parameter 'threshold' \(known: none\)"):
+        METRICS.load("soft_iou")(threshold=0.5)
+
+
+def test_scoring_imports_neither_quantus_nor_pandas():
+    code = (
+        "import sys, sparsight.metrics.run, sparsight.metrics.quantus_adapter, "
+        "sparsight.metrics.localisation, sparsight.metrics.complexity\n"
+        "print([name for name in ('quantus', 'pandas', 'captum', 'sklearn', 'torchvision', "
+        "'pytorch_grad_cam', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
