@@ -200,6 +200,11 @@ def test_long_values_and_many_names_are_shortened():
     assert "more" in sentence
 
 
+def test_quotes_are_advised_only_where_they_would_help():
+    (sentence,) = schema_problems(pruner("criterion", False), SCHEMA)
+    assert "quotes" not in sentence
+
+
 def test_key_that_matches_a_pattern_is_not_called_unknown():
     schema = {"patternProperties": {"^x_": {}}, "additionalProperties": False}
     (sentence,) = schema_problems({"x_1": 1, "y_1": 1}, schema)
