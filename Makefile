@@ -1,0 +1,65 @@
+# Every target that runs something makes its own environment in .venv first.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+# Options for Snakemake: make resume ARGS="--configfile studies/thesis_mnist.yaml"
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+SNAKEMAKE := $(BIN)/snakemake
+# Snakemake starts scripts with the first python on the path.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help env demo test test-all resume lint format bench lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+env: $(READY) ## Make the environment
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: $(READY) ## Run the default study on embedded data, then the report
+	$(SNAKEMAKE) --cores $(CORES) $(ARGS)
+	$(SNAKEMAKE) --report results/digits/report.html
+	@$(BIN)/python -m sparsight.analysis.show results/digits/summary/correlations.csv
+	@echo "Report: results/digits/report.html    Tables: results/digits/summary/"
+
+test: $(READY) ## Run the test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(READY) ## Run all suites, those on original images too (set SPARSIGHT_DATA)
+	$(BIN)/python -m pytest -rs $(ARGS)
+
+resume: $(READY) ## Go on after a kill
+	$(SNAKEMAKE) --unlock $(ARGS)
+	$(SNAKEMAKE) --cores $(CORES) $(ARGS)
+
+lint: $(READY) ## Check format, style, types, import contracts and the workflow
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/lint-imports
+	$(SNAKEMAKE) --lint
+
+format: $(READY) ## Format everything
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: $(READY) ## Print the table of ratios
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+lock: $(READY) ## Pin all dependencies again, with hashes and without an index address
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --group dev pyproject.toml --output-file requirements.lock
+
+clean: ## Remove the environment and caches; results stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
