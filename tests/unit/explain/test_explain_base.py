@@ -17,10 +17,19 @@ from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
 
-FACTS = (
-    "name reference signed reduction value_range cost native interpolation needs_network "
-    "parameters excluded_models"
-).split()
+FACTS = [
+    "name",
+    "reference",
+    "signed",
+    "reduction",
+    "value_range",
+    "cost",
+    "native",
+    "interpolation",
+    "needs_network",
+    "parameters",
+    "excluded_models",
+]
 OWN = sorted(EXPLAINERS.entries)
 FOREIGN = ["captum.Deconvolution", "grad_cam.XGradCAM"]
 

@@ -208,13 +208,18 @@ def test_control_files_do_not_depend_on_the_batch_size(tmp_path: Path, packed: P
     assert len({(tmp_path / str(size)).read_bytes() for size in (1, 7, 50)}) == 1
 
 
-def test_network_is_left_as_it_was(
+def test_network_is_frozen_and_then_left_as_it_was(
     tmp_path: Path, packed: Path, predictions: Path, network: nn.Module
 ) -> None:
     network.train().requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    states: set[tuple[bool, bool]] = set()
+    network.register_forward_hook(
+        lambda module, *_: states.add((module.training, next(module.parameters()).requires_grad))
+    )
     output = tmp_path / "cam.safetensors"
     explain_family(settings_of(NETWORK_FAMILY), packed, output, network, predictions, None, CPU)
+    assert states == {(False, False)}
     assert network.training
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
