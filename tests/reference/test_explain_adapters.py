@@ -142,7 +142,8 @@ def test_cams_equal_direct_calls(
     explainer = GradCamLibraryExplainer(name, layer="conv2_relu")
     found = explain(explainer, model, images)
     assert capsys.readouterr().err == ""
-    assert found.shape == (4, 11, 11) and found.dtype == torch.float32
+    assert found.shape == (4, 11, 11)
+    assert found.dtype == torch.float32
     assert explainer.facts()["native"] == "layer"
     goals = [ClassifierOutputTarget(target) for target in TARGETS.tolist()]
     cam = getattr(pytorch_grad_cam, name)(model, [model.get_submodule("conv2_relu")])

@@ -203,10 +203,11 @@ def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
     InputError
         When a target is not one of the K classes.
     """
-    if logits.ndim != 2 or len(targets) and not 0 <= int(targets.max()) < logits.shape[1]:
+    classes = logits.shape[-1]
+    if logits.ndim != 2 or bool(((targets < 0) | (targets >= classes)).any()):
         raise InputError(
-            f"targets up to {int(targets.max())} cannot be explained with a network output of "
-            f"shape {tuple(logits.shape)}; it must give one logit per class"
+            f"targets from {int(targets.min())} to {int(targets.max())} cannot be explained with a "
+            f"network output of shape {tuple(logits.shape)}; it must give one logit per class"
         )
     return logits.gather(1, targets.unsqueeze(1)).squeeze(1)
 

@@ -44,9 +44,9 @@ _REFUSED = {
 class CaptumExplainer(Explainer):
     """Adapter; `CaptumExplainer("Deconvolution")` is what `captum.Deconvolution` builds.
 
-    The facts are those that hold unless the class says otherwise; `cost` is that of a plain gradient,
-    and perturbation methods (`Occlusion`, `ShapleyValueSampling`) cost much more. Random methods
-    run image by image, each with its own seed (`randomness.PerImageSeeds`).
+    The facts are those that hold unless the class says otherwise; `cost` is that of a plain
+    gradient, and perturbation methods (`Occlusion`, `ShapleyValueSampling`) cost much more. Random
+    methods run image by image, each with its own seed (`randomness.PerImageSeeds`).
     """
 
     name: ClassVar[str] = "captum"

@@ -1,7 +1,7 @@
 """Any CAM of pytorch-grad-cam, named `grad_cam.<Class>` in the configuration.
 
-`layer` names a module, `layers` several, whose maps the library averages. Other parameters go to the
-constructor.
+`layer` names a module, `layers` several, whose maps the library averages. Other parameters go to
+the constructor.
 """
 
 import inspect
@@ -29,8 +29,8 @@ class GradCamLibraryExplainer(Explainer):
     """Adapter; `GradCamLibraryExplainer("XGradCAM", layer="conv2")`.
 
     A CAM at a single layer is given at the layer's resolution; the library resizes only those over
-    several layers, and composite methods. Values are as the library gives them, brought to [0, 1] per
-    image. Random methods run image by image, each with its own seed.
+    several layers, and composite methods. Values are as the library gives them, brought to [0, 1]
+    per image. Random methods run image by image, each with its own seed.
     """
 
     name: ClassVar[str] = "grad_cam_library"

@@ -51,7 +51,7 @@ def hooks_restored(model: nn.Module) -> Iterator[None]:
 
 
 def named_layer(model: nn.Module, layer: str) -> nn.Module:
-    """The submodule called `layer` ("layer4.1.conv2"); InputError with near names if there is none."""
+    """The submodule called `layer` ("layer4.1.conv2"); InputError with near names if none is."""
     modules: dict[str, nn.Module] = dict(model.named_modules())
     modules.pop("", None)
     if layer not in modules:

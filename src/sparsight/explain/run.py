@@ -1,4 +1,4 @@
-"""One explain job: all explainers of a family over the evaluation subset, streamed into one file."""
+"""One explain job: a family of explainers over the evaluation subset, streamed into one file."""
 
 import itertools
 import json

@@ -126,8 +126,10 @@ def test_sizes_that_do_not_fit_are_refused(interpolation: str) -> None:
 def test_target_logits_are_those_of_the_targets() -> None:
     logits = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     assert target_logits(logits, torch.tensor([2, 0])).tolist() == [3.0, 4.0]
-    with pytest.raises(InputError, match="targets up to 3"):
+    with pytest.raises(InputError, match="targets from 0 to 3"):
         target_logits(logits, torch.tensor([3, 0]))
+    with pytest.raises(InputError, match="targets from -1 to 0"):
+        target_logits(logits, torch.tensor([-1, 0]))
 
 
 def test_channel_reductions_on_paper() -> None:

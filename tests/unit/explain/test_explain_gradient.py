@@ -72,8 +72,11 @@ def test_results_and_inputs_carry_no_graph(
     network: nn.Module, batch: Batch, explainer: Saliency | IntegratedGradients
 ) -> None:
     found = explainer.explain(network, *batch, "x")
-    assert found.shape == (7, 28, 28) and found.dtype == torch.float32
-    assert not found.requires_grad and not batch[0].requires_grad and batch[0].grad is None
+    assert found.shape == (7, 28, 28)
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    assert not batch[0].requires_grad
+    assert batch[0].grad is None
 
 
 def test_facts_follow_the_parameters() -> None:

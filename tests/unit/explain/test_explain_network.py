@@ -43,9 +43,10 @@ def test_frozen_restores_modes_and_gradients(network: nn.Module) -> None:
     named_layer(network, "conv2").eval()
     named_layer(network, "conv1").requires_grad_(True)
     before = {name: module.training for name, module in network.named_modules()}
-    with pytest.raises(RuntimeError, match="stop"), frozen(network):
+    with frozen(network):
         assert not any(module.training for module in network.modules())
         assert not any(parameter.requires_grad for parameter in network.parameters())
+    with pytest.raises(RuntimeError, match="stop"), frozen(network):
         raise RuntimeError("stop")
     assert {name: module.training for name, module in network.named_modules()} == before
     wants = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
@@ -76,11 +77,15 @@ def test_foreign_hooks_are_removed_and_own_ones_kept(network: nn.Module) -> None
     calls = []
     layer = named_layer(network, "conv1")
     layer.register_forward_hook(lambda *_: calls.append("kept"))
-    with pytest.raises(RuntimeError, match="stop"), hooks_restored(network):
+
+    def fail_with_hooks() -> None:
         layer.register_forward_hook(lambda *_: calls.append("foreign"))
         layer.register_full_backward_hook(lambda *_: None)
         network.register_forward_pre_hook(lambda *_: None)
         raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"), hooks_restored(network):
+        fail_with_hooks()
     network(torch.zeros(1, 1, 28, 28))
     assert calls == ["kept"]
     assert hook_count(network) == 1
@@ -92,7 +97,8 @@ def test_gradients_reach_neither_parameters_nor_images(network: nn.Module) -> No
     with frozen(network):
         found = activations_and_gradients(network, images, torch.tensor([1, 2]), ["conv2"])
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert images.grad is None and not images.requires_grad
+    assert images.grad is None
+    assert not images.requires_grad
     assert not any(tensor.requires_grad for tensor in found["conv2"])
 
 
