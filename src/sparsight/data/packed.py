@@ -236,6 +236,8 @@ class PackedSplit:
         """
         if size == "all":
             return torch.arange(self._count)
+        if self._count == 0:
+            raise InputError(f"{self.path} has no images; set some aside for '{self.split}'")
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= self._count:
             raise InputError(
                 f"an evaluation subset of {size!r} images cannot be taken from the {self._count} "

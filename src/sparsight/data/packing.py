@@ -6,7 +6,6 @@ with the images: the noise of each image, and the order from which evaluation su
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +44,8 @@ def pack(
         `noise`: {maximum: 51, seed: 0}, largest noise value (0..255) and its seed;
         `subset_seed`: 0, seed of the order from which evaluation subsets are taken.
     raw_folder : the original files, see `Source.fetch`.
-    out_folder : where the packed files go. They appear together after all are complete; a split
-        of an earlier packing that these settings do not have is removed.
+    out_folder : where the packed files go. They appear together after all are complete. A split
+        of the source that these settings leave out is a file without images.
     dataset : name of the data set instance for the metadata; the name of `out_folder` by default.
 
     Returns
@@ -90,7 +89,7 @@ def pack(
         **{key: str(value) for key, value in drawn.items()},
     }
     try:
-        _write_together(out_folder, source, raw, metadata, drawn)
+        _write_together(out_folder, raw, metadata, drawn)
     except OSError as error:
         raise InputError(
             f"{out_folder} cannot be written ({error.strerror}); make room there or take another "
@@ -112,7 +111,6 @@ def _no_images(source: Source) -> RawSplit:
 
 def _write_together(
     out_folder: Path,
-    source: Source,
     raw: Mapping[str, RawSplit],
     metadata: Mapping[str, str],
     drawn: Mapping[str, int],
@@ -130,10 +128,8 @@ def _write_together(
         _write_ids(staging / IDS_FILE, raw)
         # The ids go first and come last: while they are there, the splits belong together.
         (out_folder / IDS_FILE).unlink(missing_ok=True)
-        for split in source.splits:
-            (out_folder / f"{split}.safetensors").unlink(missing_ok=True)
         for name in [*(f"{split}.safetensors" for split in raw), IDS_FILE]:
-            os.replace(staging / name, out_folder / name)
+            (staging / name).replace(out_folder / name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if new_folder and not any(out_folder.iterdir()):

@@ -26,7 +26,8 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     Parameters
     ----------
     settings : `source`, the options of the source, and `data_folder`.
-    manifest : JSON with the source's name, reference, licence and `folder` (null for embedded data).
+    manifest : JSON with the source's name, reference, licence and `folder` (null for embedded
+        data).
     """
     source = _source(settings)
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
@@ -37,7 +38,9 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     write_json(manifest, {**facts, "folder": None if folder is None else str(folder)})
 
 
-def prepare_dataset(settings: Settings, manifest: Path | str, ids: Path | str, dataset: str) -> None:
+def prepare_dataset(
+    settings: Settings, manifest: Path | str, ids: Path | str, dataset: str
+) -> None:
     """Pack the files that `fetch_dataset` found into the folder of `ids` (ids.parquet).
 
     Raises
@@ -47,5 +50,7 @@ def prepare_dataset(settings: Settings, manifest: Path | str, ids: Path | str, d
     """
     place = json.loads(Path(manifest).read_text(encoding="utf-8"))["folder"]
     if place is not None and not Path(place).is_dir():
-        raise InputError(f"{place} is gone; delete {manifest} and run snakemake again to find the data")
+        raise InputError(
+            f"{place} is gone; delete {manifest} and run snakemake again to find the data"
+        )
     pack(_source(settings), settings, Path(place or ""), Path(ids).parent, dataset)

@@ -25,13 +25,15 @@ def test_reads_the_official_split(archive: Path, make_mnist) -> None:
     source.check({}, raw)
     train, test = raw["train"], raw["test"]
     assert list(raw) == ["train", "test"]
-    assert train.images.shape == (30, 1, 28, 28) and test.images.shape == (20, 1, 28, 28)
+    assert train.images.shape == (30, 1, 28, 28)
+    assert test.images.shape == (20, 1, 28, 28)
     assert train.labels.tolist() == [index % 10 for index in range(30)]
     assert test.names[:2] == ["t10k:0", "t10k:1"]
     assert test.image_ids.tolist() == list(range(30, 50))
     with gzip.open(archive / "t10k-images-idx3-ubyte.gz") as file:
         assert test.images.tobytes() == file.read()[16:]
-    assert test.masks is not None and (test.masks == test.images[:, 0]).all()
+    assert test.masks is not None
+    assert (test.masks == test.images[:, 0]).all()
 
 
 def test_validation_is_a_stratified_share_and_leaves_ids_alone(archive: Path, make_mnist) -> None:
@@ -85,7 +87,8 @@ def test_content_that_no_checksum_guards(archive: Path, make_mnist, make_idx) ->
         replace(path, content)
         with pytest.raises(InputError, match=reason) as caught:
             make_mnist(archive).read({}, archive)
-        assert path.name in str(caught.value) and "\n" not in str(caught.value)
+        assert path.name in str(caught.value)
+        assert "\n" not in str(caught.value)
         images.write_bytes(good_images)
         labels.write_bytes(good_labels)
     replace(images, make_idx(np.zeros((0, 28, 28), np.uint8)))

@@ -34,7 +34,8 @@ def test_facts(path: Path) -> None:
     with PackedSplit.open(path) as split:
         assert (len(split), split.dataset, split.split) == (100, "digits", "test")
         assert split.classes == [str(label) for label in range(10)]
-        assert split.has_masks and split.image_shape == (1, 28, 28)
+        assert split.has_masks
+        assert split.image_shape == (1, 28, 28)
         assert len(split.data_hash) == 64
 
 
@@ -82,7 +83,8 @@ def test_noise_falls_on_exactly_zero_pixels_only(path: Path) -> None:
     zero = clean == 0
     assert torch.equal(noisy[~zero], clean[~zero])
     assert torch.equal(noisy[zero], batch.noise[zero] / 255)
-    assert noisy[zero].max() == pytest.approx(0.2) and noisy[zero].min() == 0
+    assert noisy[zero].max() == pytest.approx(0.2)
+    assert noisy[zero].min() == 0
     assert clean.max() == 1
     with pytest.raises(InputError, match="unknown condition 'noise'; known are clean and noisy"):
         batch.images("noise")
@@ -93,7 +95,8 @@ def test_masks(path: Path) -> None:
         batch = split.rows(0, 100)
     soft, binary = batch.soft_masks(), batch.binary_masks()
     assert torch.equal(soft, batch.images("clean")[:, 0])
-    assert torch.equal(binary, soft >= 0.5) and binary.dtype == torch.bool
+    assert torch.equal(binary, soft >= 0.5)
+    assert binary.dtype == torch.bool
     # Just below and just above a half.
     values = torch.tensor([[[127, 128]]], dtype=torch.uint8)
     edge = type(batch)(
@@ -109,11 +112,13 @@ def test_subset_is_nested_ascending_and_stratified(path: Path) -> None:
         smaller: set[int] = set()
         for size in range(1, 101):
             subset = split.subset(size)
-            assert len(subset) == size and (torch.diff(subset) > 0).all()
+            assert len(subset) == size
+            assert (torch.diff(subset) > 0).all()
             assert smaller < set(subset.tolist())
             smaller = set(subset.tolist())
         counts = labels[split.subset(20)].bincount(minlength=10)
-        assert counts.min() >= 1 and counts.max() <= 3
+        assert counts.min() >= 1
+        assert counts.max() <= 3
         for size in (0, 101, -5, True, 5.0, "most"):
             with pytest.raises(InputError, match=r"choose 1 to 100, or 'all'"):
                 split.subset(size)
@@ -126,7 +131,8 @@ def test_batches_stream_the_selection(path: Path, batch_size: int) -> None:
         whole = split.select(subset)
     parts = list(batches(path, subset, batch_size))
     sizes = [len(part) for part in parts]
-    assert sum(sizes) == 40 and max(sizes) <= batch_size
+    assert sum(sizes) == 40
+    assert max(sizes) <= batch_size
     assert torch.equal(torch.cat([part.images("noisy") for part in parts]), whole.images("noisy"))
     assert torch.equal(torch.cat([part.image_ids for part in parts]), whole.image_ids)
 
@@ -139,7 +145,8 @@ def test_batch_size_must_be_positive(path: Path) -> None:
 def test_load_training_split(path: Path, raw: RawSplit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sparsight.data.packed.CHUNK_IMAGES", 33)
     loaded = load_training_split(path, "cpu", with_noise=True)
-    assert loaded.pixels.dtype == torch.uint8 and len(loaded) == 100
+    assert loaded.pixels.dtype == torch.uint8
+    assert len(loaded) == 100
     assert (loaded.pixels.numpy() == raw.images).all()
     assert loaded.labels.tolist() == raw.labels.tolist()
     assert loaded.image_ids.tolist() == raw.image_ids.tolist()

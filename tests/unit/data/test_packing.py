@@ -1,6 +1,8 @@
 """Packing: what is drawn once and stored, and that nothing half-written is left."""
 
+import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from sparsight.data import packing
 from sparsight.data.base import RawSplit, Source
 from sparsight.data.digits import Digits
+from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
@@ -26,7 +29,7 @@ class Coloured(Source):
     has_masks = False
     image_shape = (3, 2, 2)
     class_count = 2
-    ids = {"train": [7, 3, 100], "test": [50]}
+    ids: ClassVar[dict[str, list[int]]] = {"train": [7, 3, 100], "test": [50]}
 
     def fetch(self, settings, folder):
         pass
@@ -119,7 +122,8 @@ def test_noise_is_paired_whatever_the_split(packed: Path, tmp_path: Path) -> Non
     assert noise_by_id(tmp_path / "d", "train", "test") == whole
     assert len(set(whole.values())) == 1797
     values = np.frombuffer(b"".join(whole.values()), np.uint8)
-    assert values.min() == 0 and values.max() == 51
+    assert values.min() == 0
+    assert values.max() == 51
 
 
 def test_noise_does_not_depend_on_the_chunk(
@@ -211,16 +215,28 @@ def test_failure_leaves_an_earlier_packing_alone(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_split_of_an_earlier_packing_is_removed(tmp_path: Path) -> None:
+def test_a_split_that_is_left_out_is_a_file_without_images(tmp_path: Path) -> None:
     (tmp_path / ".packing").mkdir()
     (tmp_path / ".packing" / "left by a killed packing").touch()
     pack(Digits(), SMALL, NOWHERE, tmp_path)
     pack(Digits(), {"split": {"validation": 0}}, NOWHERE, tmp_path)
+    # The images of the earlier packing are gone, the file that the workflow expects is there.
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "ids.parquet",
         "test.safetensors",
         "train.safetensors",
+        "validation.safetensors",
     ]
+    with PackedSplit.open(tmp_path / "validation.safetensors") as empty:
+        assert len(empty) == len(empty.rows(0, 0)) == len(empty.subset("all")) == 0
+        assert empty.split == "validation"
+        assert empty.image_shape == (1, 28, 28)
+        with pytest.raises(InputError, match="has no images; set some aside for 'validation'"):
+            empty.subset(1)
+    assert len(load_training_split(tmp_path / "validation.safetensors", with_noise=True)) == 0
+    ids = read_table(tmp_path / "ids.parquet").to_pydict()
+    assert set(ids["split"]) == {"train", "test"}
+    assert len(ids["split"]) == 1797
 
 
 @pytest.mark.parametrize(
@@ -256,3 +272,32 @@ def test_a_source_that_breaks_its_own_facts(tmp_path: Path, change, reason: str)
         pack(broken, {}, NOWHERE, tmp_path / "c")
     assert "coloured" in str(caught.value)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"names": ["a.png", "b.png", "a.png"]}, "image name that occurs twice"),
+        ({"names": ["a.png"]}, "train has 1 names for 3 labels"),
+        ({"images": np.zeros((3, 3, 2, 2), np.float32)}, r"images of float32 \[3, 3, 2, 2\]"),
+        ({"labels": np.zeros(3, np.int32)}, "labels of int32"),
+        ({"masks": np.zeros((3, 2, 2), np.uint8)}, "train has masks, which its facts deny"),
+    ],
+)
+def test_a_split_that_breaks_the_facts(tmp_path: Path, change, reason: str) -> None:
+    class Broken(Coloured):
+        def part(self, split):
+            whole = super().part(split)
+            return dataclasses.replace(whole, **change) if split == "train" else whole
+
+    with pytest.raises(InputError, match=reason):
+        pack(Broken(), {}, NOWHERE, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_data_hash_does_not_depend_on_the_order_of_reading(tmp_path: Path) -> None:
+    class Forwards(Coloured):
+        def read(self, settings, folder):
+            return {split: self.part(split) for split in ("train", "test")}
+
+    assert pack(Forwards(), {}, NOWHERE, tmp_path) == pack(Coloured(), {}, NOWHERE, tmp_path)

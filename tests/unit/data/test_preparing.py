@@ -1,0 +1,55 @@
+"""The two jobs that the workflow runs: fetch with a manifest, and prepare from it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sparsight.data import preparing
+from sparsight.data.packed import PackedSplit
+from sparsight.data.preparing import fetch_dataset, prepare_dataset
+from sparsight.io.errors import InputError
+
+
+def test_embedded_data_need_no_folder(tmp_path: Path) -> None:
+    settings = {"source": "digits", "data_folder": str(tmp_path / "data")}
+    manifest = tmp_path / "manifest.json"
+    fetch_dataset(settings, manifest)
+    written = json.loads(manifest.read_text())
+    assert written["folder"] is None
+    assert written["source"] == "digits"
+    assert written["licence"].startswith("CC BY 4.0")
+    assert not (tmp_path / "data").exists()
+    prepare_dataset(settings, manifest, tmp_path / "packed" / "d" / "ids.parquet", "digits_28")
+    with PackedSplit.open(tmp_path / "packed" / "d" / "test.safetensors") as split:
+        assert split.dataset == "digits_28"
+        assert len(split) == 500
+
+
+def test_a_found_folder_is_noted_and_used(
+    tmp_path: Path, archive: Path, make_mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_mnist(archive)
+    monkeypatch.setattr(preparing, "_source", lambda _: source)
+    archive.rename(tmp_path / "mnist")
+    settings = {"source": "mnist", "data_folder": str(tmp_path), "mirrors": []}
+    manifest, ids = tmp_path / "manifest.json", tmp_path / "packed" / "ids.parquet"
+    fetch_dataset(settings, manifest)
+    assert json.loads(manifest.read_text())["folder"] == str(tmp_path / "mnist")
+    prepare_dataset(settings, manifest, ids, "mnist")
+    with PackedSplit.open(ids.with_name("test.safetensors")) as split:
+        assert len(split) == 20
+    (tmp_path / "mnist").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"mnist is gone; delete .*manifest\.json and run"):
+        prepare_dataset(settings, manifest, ids, "mnist")
+
+
+def test_a_failed_fetch_writes_no_manifest(
+    tmp_path: Path, archive: Path, make_mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "_source", lambda _: make_mnist(archive))
+    monkeypatch.delenv("SPARSIGHT_DATA", raising=False)
+    settings = {"source": "mnist", "data_folder": str(tmp_path / "data"), "mirrors": []}
+    with pytest.raises(InputError, match="could not be fetched"):
+        fetch_dataset(settings, tmp_path / "manifest.json")
+    assert not (tmp_path / "manifest.json").exists()
