@@ -42,12 +42,13 @@ def correlate(levels: Path, output: Path, settings: Mapping[str, Any]) -> None:
 
     One row per data set, model, pruner, explainer, condition, metric, subset, range of levels and
     seed, and one with the seed "mean". `levels` is "all" or "density_at_least_{floor}": most of a
-    correlation usually comes from the collapse at the sparse end, which the second range leaves out.
+    correlation usually comes from the collapse at the sparse end, which the second range leaves
+    out.
 
     Columns
     -------
-    control : whether the explainer never looks at the network. Where a control correlates as well as
-        an explainer, the correlation says nothing about that explainer.
+    control : whether the explainer never looks at the network. Where a control correlates as well
+        as an explainer, the correlation says nothing about that explainer.
     n_seeds, n_levels : networks and levels that enter. Levels without a defined mean are left out.
     pearson, spearman, kendall : of the metric's mean over images with the accuracy, over levels.
     first_difference : Pearson r of the steps between successive levels.
@@ -66,8 +67,8 @@ def correlate(levels: Path, output: Path, settings: Mapping[str, Any]) -> None:
     Parameters
     ----------
     levels, output : the tables.
-    settings : `controls` (names of the explainers that are controls), `density_floor` (default 0.02),
-        `confidence` (default 0.95).
+    settings : `controls` (names of the explainers that are controls), `density_floor` (default
+        0.02), `confidence` (default 0.95).
     """
     frame = read_levels(levels)
     controls = set(settings.get("controls", ()))

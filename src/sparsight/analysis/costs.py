@@ -20,18 +20,18 @@ def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str
     """Write `costs.csv`: one row per benchmark record, sorted.
 
     Columns are `COST_COLUMNS`: wall-clock seconds, CPU seconds of the job and its children, and the
-    largest resident memory in MiB. What a job has no wildcard for is empty. CPU and memory are empty
-    for a job that ended before Snakemake could sample it (about half a second).
+    largest resident memory in MiB. What a job has no wildcard for is empty. CPU and memory are
+    empty for a job that ended before Snakemake could sample it (about half a second).
 
     Parameters
     ----------
     benchmarks : `.jsonl` files, one line per repeat of the job.
     output : the table.
-    settings : `study` (for paths that do not name it) and `patterns`, list of the `benchmark:` paths of the rules, such as
-        "results/{study}/{dataset}/benchmarks/{rule}.jsonl"; the first that fits the *end* of a path
-        names its rule and wildcards, so they may be relative. Records written with
-        `--benchmark-extended` name themselves and need none. A pattern may hold the rule as text
-        when given as a mapping of rule to pattern.
+    settings : `study` (for paths that do not name it) and `patterns`: the `benchmark:` paths of the
+        rules, such as "results/{study}/{dataset}/benchmarks/{rule}.jsonl". The first that fits the
+        *end* of a path names its rule and wildcards, so patterns may be relative. A mapping of rule
+        to pattern serves paths that do not name their rule. Records written with
+        `--benchmark-extended` name themselves and need no pattern.
 
     Raises
     ------

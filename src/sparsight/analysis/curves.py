@@ -47,8 +47,8 @@ def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFra
 
     Returns
     -------
-    DataFrame with the columns dataset, model, pruner, seed, level, condition, value, density (share of
-    prunable weights that are left, in (0, 1]) and checkpoint_pruner; sorted.
+    DataFrame with the columns dataset, model, pruner, seed, level, condition, value, density (share
+    of prunable weights that are left, in (0, 1]) and checkpoint_pruner; sorted.
 
     Raises
     ------

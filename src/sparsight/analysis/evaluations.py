@@ -35,14 +35,14 @@ def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
     DataFrame with the columns `EVALUATION_COLUMNS`, sorted by all but the value. `seed` and `level`
     are int64, `value` is float64. Rows about weights (`density_prunable`, `density_all`,
     `density:{layer}` as shares in [0, 1]; `surviving` and `prunable` as counts) belong to no split
-    and no condition: both are None there. A quantity that is not defined (AUROC where there are more
-    than two classes) has no row.
+    and no condition: both are None there. A quantity that is not defined (AUROC where there are
+    more than two classes) has no row.
 
     Raises
     ------
     InputError
-        When a file is missing, is not an evaluation, when two files describe one checkpoint, or when
-        the files come from different studies.
+        When a file is missing, is not an evaluation, when two files describe one checkpoint, or
+        when the files come from different studies.
     """
     rows: list[dict[str, Any]] = []
     owner: dict[tuple[Any, ...], Path] = {}

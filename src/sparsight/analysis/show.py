@@ -1,4 +1,4 @@
-"""Show a study's correlations on the console: `python -m sparsight.analysis.show correlations.csv`."""
+"""Show correlations on the console: `python -m sparsight.analysis.show correlations.csv`."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from sparsight.io.errors import InputError
 
 
 def correlation_lines(path: Path) -> str:
-    """A compact text table: per metric and explainer, mean r over seeds, its interval, r as published.
+    """A compact text table: per metric and explainer, mean r over seeds, its interval, published r.
 
     Only rows over all levels and all images; undefined values (constant series) show as a dash.
     """
@@ -21,7 +21,9 @@ def correlation_lines(path: Path) -> str:
     shown = rows[["dataset", "pruner", "metric", "explainer"]].copy()
     shown["r"] = rows["pearson"].map(_number)
     low, high = rows["pearson_low"].map(_number), rows["pearson_high"].map(_number)
-    shown["95% interval"] = [f"[{a}, {b}]" if a != "–" else "–" for a, b in zip(low, high, strict=True)]
+    shown["95% interval"] = [
+        f"[{a}, {b}]" if a != "–" else "–" for a, b in zip(low, high, strict=True)
+    ]
     shown["as published"] = rows["published_form"].map(_number)
     title = "Correlation with accuracy over levels (Pearson r: mean over seeds, t interval)"
     return f"{title}\n{shown.to_string(index=False)}\n"

@@ -84,8 +84,8 @@ def first_difference(x: Series, y: Series) -> float:
 def rank_partial(x: Series, y: Series, given: Series) -> float:
     """Spearman correlation of `x` and `y` with the ranks of `given` held fixed.
 
-    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)) on ranks. NaN below four levels, if a series
-    is constant, or if `x` or `y` is monotone in `given`: nothing is then left to correlate.
+    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)) on ranks. NaN below four levels, if a
+    series is constant, or if `x` or `y` is monotone in `given`: nothing is then left to correlate.
 
     References
     ----------

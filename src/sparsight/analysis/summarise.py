@@ -68,9 +68,9 @@ def summarise(
     evaluations_table : tidy table, see `read_evaluations`.
     scores_table : all score rows, ordered by checkpoint, then by file (its explainers), then by
         explainer, condition, metric, image and step; columns as in `SCHEMA`.
-    levels_table : one row per data set, model, pruner, seed, level, explainer, condition, metric and
-        subset (`all`, `correct_at_both`), see `describe_scores` for the statistics. `density` is the
-        share of prunable weights left and `accuracy` that of the report split under the same
+    levels_table : one row per data set, model, pruner, seed, level, explainer, condition, metric
+        and subset (`all`, `correct_at_both`), see `describe_scores` for the statistics. `density`
+        is the share of prunable weights left and `accuracy` that of the report split under the same
         condition over *all* its images. Level 0 is the dense network, repeated under each pruner
         (`checkpoint_pruner` is then `dense`).
     settings : `memory_limit` (default "1500MB"), `split` that reports (default "test"), `reducers`
@@ -163,7 +163,7 @@ def _levels(described: list[pd.DataFrame], evaluated: pd.DataFrame, split: str) 
     if frame["accuracy"].isna().any():
         lost = frame[frame["accuracy"].isna()].iloc[0]
         raise InputError(
-            f"'{lost['pruner']}' level {lost['level']} seed {lost['seed']} has no accuracy on the split "
-            f"'{split}' under the condition '{lost['condition']}'; evaluate that condition"
+            f"'{lost['pruner']}' level {lost['level']} seed {lost['seed']} has no accuracy on the "
+            f"split '{split}' under the condition '{lost['condition']}'; evaluate that condition"
         )
     return complete_curves(frame, CURVE).sort_values(LEVEL_KEYS, ignore_index=True)[LEVEL_COLUMNS]

@@ -24,7 +24,9 @@ SEEDS_AT, PUBLISHED_AT = -0.24, 0.24
 LIMIT = 1.08
 
 
-def draw_correlations(correlations: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
+def draw_correlations(
+    correlations: Path, outputs: Iterable[Path], settings: Mapping[str, Any]
+) -> None:
     """Draw Pearson r per seed, their mean with its interval, and the published form.
 
     Columns are metrics, panels one above the other are pruners and conditions, rows are explainers,

@@ -83,9 +83,10 @@ def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
 def draw_metric(levels: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
     """Draw the mean of one metric against level (left) and density (right).
 
-    One row per pruner and condition. Every network (seed) is a thin line, the mean over them a thick
-    one; colours are explainers, controls are grey and dashed. A control whose values lie so far off
-    that the explainers would be squeezed flat is named with its mean at the edge of the panel instead.
+    One row per pruner and condition. Every network (seed) is a thin line, the mean over them a
+    thick one; colours are explainers, controls are grey and dashed. A control whose values lie so
+    far off that the explainers would be squeezed flat is named with its mean at the edge of the
+    panel instead.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def metric_label(metric: str, facts: Mapping[str, Mapping[str, str]]) -> str:
 
 def _network(frame: pd.DataFrame, source: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
     dataset, model = settings["dataset"], settings["model"]
-    rows = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+    rows: pd.DataFrame = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
     if rows.empty:
         raise InputError(
             f"{source} has no curve of '{model}' on '{dataset}'; a curve needs a pruned level"
@@ -183,9 +184,7 @@ def _curves(
         style = look[key]
         for _, rows in curve.groupby("seed"):
             rows = rows.sort_values("level")
-            axes.plot(
-                rows[across], rows[value], color=style.colour, zorder=2, gid="seed", **THIN
-            )
+            axes.plot(rows[across], rows[value], color=style.colour, zorder=2, gid="seed", **THIN)
         mean = mean_over_seeds(curve, [name], value).sort_values("level")
         every = max(1, round(len(mean) / MARKERS))
         # Curves that lie upon each other show different markers, since these start staggered.

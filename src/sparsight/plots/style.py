@@ -1,7 +1,7 @@
 """How all figures look and how they are written: the same bytes from the same tables.
 
-Colours also differ in lightness, and every curve has its own marker and dash, so that figures can be
-read in grey and by the colour-blind.
+Colours also differ in lightness, and every curve has its own marker and dash, so that figures can
+be read in grey and by the colour-blind.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -133,12 +133,26 @@ def save_figure(figure: "Figure", outputs: Iterable[Path]) -> None:
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
+    _settle(figure)
     for output in map(Path, outputs):
         kind = output.suffix.removeprefix(".")
         if kind not in metadata:
             raise InputError(f"{output} is no figure; its name must end in .svg, .png or .pdf")
         with atomic_path(output) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata[kind], dpi=DPI)
+
+
+def _settle(figure: "Figure") -> None:
+    """Lay the figure out once and round the places of its panels.
+
+    The layout's solver visits constraints in the order of memory addresses, so that its last digits
+    differ between runs, and matplotlib derives names in an svg from all digits.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
 def level_axis(axes: "Axes") -> None:
@@ -167,7 +181,7 @@ def density_axis(axes: "Axes", densities: Sequence[float]) -> None:
         lowest, highest = lowest / 1.5, highest * 1.5
     reach = (highest / lowest) ** 0.04
     axes.set_xlim(highest * reach, lowest / reach)
-    steps = (1, 2, 5) if highest / lowest <= 150 else (1, 3)
+    steps: tuple[int, ...] = (1, 2, 5) if highest / lowest <= 150 else (1, 3)
     if highest / lowest > 3000:
         steps = (1,)
     ticks = [step * 10.0**power for power in range(-9, 1) for step in steps]

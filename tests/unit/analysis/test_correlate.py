@@ -72,7 +72,8 @@ def test_each_seed_equals_scipy(tmp_path):
         steps = stats.pearsonr(np.diff(x), np.diff(y)).statistic
         assert row["first_difference"] == pytest.approx(steps)
         assert (row["n_levels"], row["n_seeds"]) == (6, 1)
-        assert math.isnan(row["pearson_low"]) and math.isnan(row["published_form"])
+        assert math.isnan(row["pearson_low"])
+        assert math.isnan(row["published_form"])
 
 
 def test_mean_row_has_interval_and_published_form(tmp_path):
@@ -92,7 +93,8 @@ def test_mean_row_has_interval_and_published_form(tmp_path):
 
 def test_one_seed_has_no_interval(tmp_path):
     mean = row_of(run(tmp_path, frame_of({1: IOU[1]})), "mean")
-    assert math.isnan(mean["pearson_low"]) and math.isnan(mean["pearson_high"])
+    assert math.isnan(mean["pearson_low"])
+    assert math.isnan(mean["pearson_high"])
     assert mean["published_form"] == pytest.approx(mean["pearson"])
 
 
@@ -113,8 +115,10 @@ def test_constant_control_is_empty_not_zero(tmp_path):
     mean = next(line for line in text if ",centre," in line and ",all,true,mean," in line)
     cells = dict(zip(text[0].split(","), mean.split(","), strict=True))
     for name in ("pearson", "spearman", "kendall", "first_difference", "rank_partial"):
-        assert cells[name] == "" and cells[f"{name}_seeds"] == "0"
-    assert cells["published_form"] == "" and cells["published_p"] == ""
+        assert cells[name] == ""
+        assert cells[f"{name}_seeds"] == "0"
+    assert cells["published_form"] == ""
+    assert cells["published_p"] == ""
     assert cells["control"] == "true"
     assert not row_of(table, "mean", explainer="cam")["control"]
     assert read_correlations(tmp_path / "correlations.csv")["control"].sum() == len(table) / 2
@@ -140,7 +144,7 @@ def test_mean_counts_only_seeds_with_a_defined_value(tmp_path):
 
 
 def test_seeds_are_in_numeric_order_and_rows_order_does_not_matter(tmp_path):
-    values = {seed: IOU[1] for seed in (10, 9, 100)}
+    values = dict.fromkeys((10, 9, 100), IOU[1])
     frame = frame_of(values, accuracy=dict.fromkeys(values, ACCURACY[1]))
     table = run(tmp_path, frame)
     assert list(table.loc[table["levels"] == "all", "seed"]) == ["9", "10", "100", "mean"]

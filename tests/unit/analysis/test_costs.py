@@ -59,14 +59,17 @@ def test_extended_records_name_themselves(tmp_path, write):
     gather_costs([write("any.jsonl", snakemake_record(True))], tmp_path / "costs.csv", {})
     row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
     assert (row["rule"], row["seed"], row["pruner"]) == ("prune_level", 9, "random")
-    assert pd.isna(row["level"]) and pd.isna(row["study"])
+    assert pd.isna(row["level"])
+    assert pd.isna(row["study"])
 
 
 def test_what_was_not_sampled_is_empty(tmp_path, write):
     path = write("a.jsonl", snakemake_record(True, collected=False))
     gather_costs([path], tmp_path / "costs.csv", {})
     row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
-    assert row["seconds"] == 12.5 and pd.isna(row["cpu_seconds"]) and pd.isna(row["max_rss_mb"])
+    assert row["seconds"] == 12.5
+    assert pd.isna(row["cpu_seconds"])
+    assert pd.isna(row["max_rss_mb"])
 
 
 def test_rules_may_be_named_by_a_mapping(tmp_path, write):

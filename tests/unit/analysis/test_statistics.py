@@ -46,6 +46,14 @@ def test_first_differences_of_a_straight_line_are_undefined():
     assert math.isnan(first_difference(line, np.array([0.1, 0.3, 0.2, 0.5, 0.1, 0.0])))
 
 
+def test_first_differences_of_a_flat_float32_line_are_undefined():
+    # It climbs by 1e-5 a level; its steps differ by rounding alone.
+    line = np.float32(0.5 + 1e-5 * np.arange(6)).astype(np.float64)
+    assert not is_constant(line)
+    assert np.ptp(np.diff(line)) > 0
+    assert math.isnan(first_difference(line, np.array([0.1, 0.3, 0.2, 0.5, 0.1, 0.0])))
+
+
 def test_rank_partial_by_hand():
     density = np.array([1.0, 0.8, 0.6, 0.4, 0.2])
     x = np.array([5.0, 3.0, 4.0, 2.0, 1.0])
@@ -87,7 +95,8 @@ def test_small_but_real_variation_is_not_constant():
 def test_equals_scipy_with_ties(pairs):
     x, y = np.array(pairs, dtype=np.float64).T
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        assert math.isnan(pearson(x, y)) and math.isnan(spearman(x, y))
+        assert math.isnan(pearson(x, y))
+        assert math.isnan(spearman(x, y))
         return
     assert pearson(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
     assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
@@ -105,6 +114,9 @@ def test_student_interval_by_hand():
 
 def test_student_interval_of_one_or_none():
     one = student_interval([0.5])
-    assert one.mean == 0.5 and math.isnan(one.low) and math.isnan(one.high)
+    assert one.mean == 0.5
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
     none = student_interval([math.nan])
-    assert none.networks == 0 and math.isnan(none.mean)
+    assert none.networks == 0
+    assert math.isnan(none.mean)

@@ -96,7 +96,9 @@ def test_no_image_correct_leaves_an_empty_row(tmp_path, write_evaluation, write_
         ],
     )
     row = pick(frame, level=1, subset="correct_at_both")
-    assert row["n"] == 0 and math.isnan(row["mean"]) and math.isnan(row["median"])
+    assert row["n"] == 0
+    assert math.isnan(row["mean"])
+    assert math.isnan(row["median"])
 
 
 def test_dense_level_starts_each_curve(tmp_path, study):
@@ -194,7 +196,7 @@ def test_curves_become_scalars_by_their_reducer(
 
 def test_a_curve_without_a_reducer_is_refused(tmp_path, write_evaluation, write_scores):
     rows = [("cam", "road", 1, True, 1.0, step) for step in range(3)]
-    with pytest.raises(InputError, match="'road'.*reducer"):
+    with pytest.raises(InputError, match=r"'road'.*reducer"):
         run(tmp_path, [write_evaluation()], [write_scores(rows)])
     with pytest.raises(InputError, match="'median' of the metric 'road' is unknown"):
         run(tmp_path, [write_evaluation()], [write_scores(rows)], reducers={"road": "median"})
@@ -214,7 +216,7 @@ def test_refusals_name_the_file_and_the_reason(tmp_path, write_evaluation, write
         run(tmp_path, [dense], [scored, write_scores(ROW, family="again")])
     with pytest.raises(InputError, match="not evaluated"):
         run(tmp_path, [dense], [scored, write_scores(ROW, "magnitude", 1)])
-    with pytest.raises(InputError, match="was scored at density 0.4 but .* evaluated at 0.5"):
+    with pytest.raises(InputError, match=r"was scored at density 0.4 but .* evaluated at 0.5"):
         run(
             tmp_path,
             [dense, write_evaluation("magnitude", 1, density=0.5)],
