@@ -9,93 +9,15 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+# Re-exported: whoever opens a split handles its batches.
+from sparsight.data.batch import Batch as Batch
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.errors import InputError
 
-Condition = Literal["clean", "noisy"]
-CONDITIONS: tuple[Condition, ...] = ("clean", "noisy")
 _REQUIRED = ("images", "labels", "noise", "image_ids", "evaluation_rank")
 _REQUIRED_METADATA = ("dataset", "split", "classes", "has_masks", "data_hash")
 # Rows that are read at a time when a whole split goes to a device.
 CHUNK_IMAGES = 4096
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images of a split with all that belongs to them.
-
-    Attributes
-    ----------
-    pixels : uint8 [B, C, H, W], the noiseless images, 0..255.
-    noise : uint8 [B, C, H, W], each image's own noise, 0..255.
-    labels : int64 [B].
-    mask_values : uint8 [B, H, W], 0..255, or None where the data set has no masks.
-    image_ids : int64 [B].
-    """
-
-    pixels: Tensor
-    noise: Tensor
-    labels: Tensor
-    mask_values: Tensor | None
-    image_ids: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def images(self, condition: str) -> Tensor:
-        """The images as a network sees them.
-
-        Parameters
-        ----------
-        condition : `clean`, or `noisy`: pixels that are exactly zero take the image's noise.
-
-        Returns
-        -------
-        float32 [B, C, H, W] in [0, 1].
-
-        Raises
-        ------
-        InputError
-            When there is no such condition.
-        """
-        if condition == "clean":
-            values = self.pixels
-        elif condition == "noisy":
-            values = add_noise(self.pixels, self.noise)
-        else:
-            raise InputError(
-                f"unknown condition '{condition}'; known are {' and '.join(CONDITIONS)}"
-            )
-        return values.float() / 255
-
-    def soft_masks(self) -> Tensor:
-        """How much each pixel belongs to the object, float32 [B, H, W] in [0, 1]."""
-        return self._masks().float() / 255
-
-    def binary_masks(self) -> Tensor:
-        """The pixels that belong at least half to the object, bool [B, H, W]."""
-        # mask / 255 >= 0.5, in integers.
-        return self._masks() >= 128
-
-    def _masks(self) -> Tensor:
-        if self.mask_values is None:
-            raise InputError("this data set has no masks; leave out the metrics that need them")
-        return self.mask_values
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same on another device."""
-        return Batch(
-            self.pixels.to(device),
-            self.noise.to(device),
-            self.labels.to(device),
-            None if self.mask_values is None else self.mask_values.to(device),
-            self.image_ids.to(device),
-        )
-
-
-def add_noise(pixels: Tensor, noise: Tensor) -> Tensor:
-    """`noise` where `pixels` are exactly zero, `pixels` elsewhere (same shape and dtype)."""
-    return torch.where(pixels == 0, noise, pixels)
 
 
 class PackedSplit:
