@@ -170,13 +170,46 @@ def score_files(wildcards):
     ]
 
 
+def sheet_places(wildcards):
+    """The checkpoints in a sheet of heatmaps: one network, of the first seed, at some levels."""
+    wanted = STUDY.sheet_levels(wildcards.pruner)
+    return [
+        place
+        for place in STUDY.places()
+        if (place.dataset, place.model) == (wildcards.dataset, wildcards.model)
+        and place.seed == config["seeds"][0]
+        and place.pruner in (DENSE, wildcards.pruner)
+        and place.level in wanted
+    ]
+
+
+def sheet_evaluations(wildcards):
+    """Evaluations of the checkpoints in a sheet."""
+    return [place_path(f"{LEVEL}/evaluation.json", place) for place in sheet_places(wildcards)]
+
+
+def sheet_explanations(wildcards):
+    """Explanations in a sheet, of all families that need a network."""
+    return [
+        place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
+        for place in sheet_places(wildcards)
+        for family in STUDY.families()
+        if family not in STUDY.control_families() and STUDY.explains(family, place.level)
+    ]
+
+
+def sheet_controls(wildcards):
+    """Explanations of the controls of a data set."""
+    return expand(CONTROLS, dataset=wildcards.dataset, family=STUDY.control_families())
+
+
 def figure_files():
     """Every figure of the study, as svg and png."""
     networks = expand("{dataset}__{model}", dataset=config["datasets"], model=config["models"])
     names = [
         *(f"accuracy/{network}" for network in networks),
         *(f"metrics/{network}__{metric}" for network in networks for metric in config["metrics"]),
-        *(f"heatmaps/{network}" for network in networks),
+        *(f"heatmaps/{n}__{pruner}" for n in networks for pruner in config["pruners"]),
         *(f"correlations/{network}" for network in networks),
     ]
     return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

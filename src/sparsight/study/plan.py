@@ -95,6 +95,16 @@ class Study:
         levels = self.explaining(family)["levels"]
         return levels == "all" or level in levels
 
+    def sheet_levels(self, pruner: str) -> list[int]:
+        """Levels of a pruner in its sheet of heatmaps, evenly spread unless they are listed."""
+        wanted, last = self.config["figures"]["sheet_levels"], self.level_count(pruner)
+        if isinstance(wanted, int):
+            # halves go up: round() would take them to the even neighbour
+            wanted = [(2 * i * last + wanted - 1) // (2 * (wanted - 1)) for i in range(wanted)]
+        families = [f for f in self.families() if f not in self.control_families()]
+        shown = {level for level in wanted if any(self.explains(f, level) for f in families)}
+        return sorted(level for level in shown if level <= last)
+
     def stored_bytes(self) -> int:
         """Predicted size of all stored explanations."""
         return sum(

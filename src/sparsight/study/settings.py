@@ -155,6 +155,38 @@ class RuleSettings:
             ]
         }
 
+    def accuracy_figure(self, dataset: str, model: str) -> Settings:
+        """Accuracy against level and density."""
+        return {"dataset": dataset, "model": model, "pruners": self.study.config["pruners"]}
+
+    def metric_figure(self, dataset: str, model: str, metric: str) -> Settings:
+        """One metric against level and density."""
+        return {
+            **self.accuracy_figure(dataset, model),
+            "metric": metric,
+            "metrics": {metric: self.metric_facts()[metric]},
+            "controls": self.study.controls(),
+            "explainers": self.study.config["explainers"],
+        }
+
+    def correlation_figure(self, dataset: str, model: str) -> Settings:
+        """Correlations with accuracy."""
+        config = self.study.config
+        return {
+            **self.accuracy_figure(dataset, model),
+            "metrics": config["metrics"],
+            "explainers": config["explainers"],
+        }
+
+    def sheet(self) -> Settings:
+        """Sheet of heatmaps."""
+        config = self.study.config
+        return {
+            "condition": config["explaining"]["conditions"][0],
+            "images": config["figures"]["sheet_images"],
+            "explainers": config["explainers"],
+        }
+
     def whole(self) -> Settings:
         """The choices of the study and the catalogue's entries that it uses."""
         config = self.study.config
