@@ -53,9 +53,7 @@ class Registry:
             return self.adapters[prefix]
         near = difflib.get_close_matches(name, self.entries, 1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UnknownName(
-            f"unknown {self.kind} '{name}' (known: {', '.join(self.names())}){hint}"
-        )
+        raise UnknownName(f"unknown {self.kind} '{name}' (known: {', '.join(self.names())}){hint}")
 
     def module(self, name: str) -> str:
         """Dotted path of the module that defines `name`."""
@@ -66,7 +64,7 @@ class Registry:
         return name not in self.entries and name in self
 
     def load(self, name: str) -> Any:
-        """The registered object; for a foreign name, the adapter bound to the foreign class name."""
+        """The registered object; for a foreign name, its adapter bound to the foreign class name."""
         module, _, attribute = self._target(name).partition(":")
         found = getattr(importlib.import_module(module), attribute)
         if self.is_foreign(name):
@@ -83,7 +81,7 @@ class Registry:
         return dict(_literal_attributes(module, attribute))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], ...]:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

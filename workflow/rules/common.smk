@@ -146,9 +146,22 @@ def provenance_files(wildcards):
 def benchmark_files(wildcards):
     """What the jobs of all networks took."""
     rule_of = {True: "train_dense", False: "prune_level"}
-    found = [place_path(rules.make_rewind_point.benchmark, p) for p in STUDY.places() if p.pruner == DENSE]
+    found = [
+        place_path(rules.make_rewind_point.benchmark, p)
+        for p in STUDY.places()
+        if p.pruner == DENSE
+    ]
     for place in STUDY.places():
-        found.append(place_path(job_files("benchmarks", rule_of[place.pruner == DENSE], "{pruner}__level{level}.jsonl"), place))
+        found.append(
+            place_path(
+                job_files(
+                    "benchmarks",
+                    rule_of[place.pruner == DENSE],
+                    "{pruner}__level{level}.jsonl",
+                ),
+                place,
+            )
+        )
         for family in STUDY.families():
             if not STUDY.explains(family, place.level):
                 continue
@@ -156,7 +169,10 @@ def benchmark_files(wildcards):
             if family not in STUDY.control_families():
                 names.append("explain_images")
             suffix = f"{{pruner}}__level{{level}}__{family}.jsonl"
-            found.extend(place_path(job_files("benchmarks", name, suffix), place) for name in names)
+            found.extend(
+                place_path(job_files("benchmarks", name, suffix), place)
+                for name in names
+            )
     return found
 
 
@@ -185,7 +201,10 @@ def sheet_places(wildcards):
 
 def sheet_evaluations(wildcards):
     """Evaluations of the checkpoints in a sheet."""
-    return [place_path(f"{LEVEL}/evaluation.json", place) for place in sheet_places(wildcards)]
+    return [
+        place_path(f"{LEVEL}/evaluation.json", place)
+        for place in sheet_places(wildcards)
+    ]
 
 
 def sheet_explanations(wildcards):
@@ -194,7 +213,8 @@ def sheet_explanations(wildcards):
         place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
         for place in sheet_places(wildcards)
         for family in STUDY.families()
-        if family not in STUDY.control_families() and STUDY.explains(family, place.level)
+        if family not in STUDY.control_families()
+        and STUDY.explains(family, place.level)
     ]
 
 
@@ -205,10 +225,16 @@ def sheet_controls(wildcards):
 
 def figure_files():
     """Every figure of the study, as svg and png."""
-    networks = expand("{dataset}__{model}", dataset=config["datasets"], model=config["models"])
+    networks = expand(
+        "{dataset}__{model}", dataset=config["datasets"], model=config["models"]
+    )
     names = [
         *(f"accuracy/{network}" for network in networks),
-        *(f"metrics/{network}__{metric}" for network in networks for metric in config["metrics"]),
+        *(
+            f"metrics/{network}__{metric}"
+            for network in networks
+            for metric in config["metrics"]
+        ),
         *(f"heatmaps/{n}__{pruner}" for n in networks for pruner in config["pruners"]),
         *(f"correlations/{network}" for network in networks),
     ]

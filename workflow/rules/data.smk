@@ -27,7 +27,9 @@ rule prepare_dataset:
     input:
         manifest=rules.fetch_dataset.output.manifest,
     output:
-        splits=expand(f"{PACKED}/{{split}}.safetensors", split=SPLITS, allow_missing=True),
+        splits=expand(
+            f"{PACKED}/{{split}}.safetensors", split=SPLITS, allow_missing=True
+        ),
         ids=f"{PACKED}/ids.parquet",
     log:
         f"{DATA}/logs/prepare_dataset__{{dataset}}.log",

@@ -13,7 +13,9 @@ rule explain_images:
     log:
         job_files("logs", "explain_images", "{pruner}__level{level}__{family}.log"),
     benchmark:
-        job_files("benchmarks", "explain_images", "{pruner}__level{level}__{family}.jsonl")
+        job_files(
+            "benchmarks", "explain_images", "{pruner}__level{level}__{family}.jsonl"
+        )
     conda:
         ENVIRONMENT
     threads: 1

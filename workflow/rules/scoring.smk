@@ -14,7 +14,11 @@ rule score_explanations:
     log:
         job_files("logs", "score_explanations", "{pruner}__level{level}__{family}.log"),
     benchmark:
-        job_files("benchmarks", "score_explanations", "{pruner}__level{level}__{family}.jsonl")
+        job_files(
+            "benchmarks",
+            "score_explanations",
+            "{pruner}__level{level}__{family}.jsonl",
+        )
     conda:
         ENVIRONMENT
     threads: 1

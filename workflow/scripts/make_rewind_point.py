@@ -8,10 +8,13 @@ with job(snakemake.log[0]):
     from sparsight.pruning.rounds import make_rewind_point
     from sparsight.pruning.training_job import start_job
 
-    make_rewind_point(start_job(
+    make_rewind_point(
+        start_job(
             settings=snakemake.params.settings,
             wildcards=snakemake.wildcards,
             code=snakemake.params.code,
             splits=snakemake.input.splits,
             gpu=snakemake.resources.gpu,
-        ), Path(snakemake.output.start))
+        ),
+        Path(snakemake.output.start),
+    )

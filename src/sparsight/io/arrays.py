@@ -50,7 +50,9 @@ class _Plan:
         self.entries: dict[str, dict[str, Any]] = {}
         offset = 0
         # The format wants tensors without gaps; large alignments first keeps each one aligned.
-        order = sorted(layout, key=lambda name: (-_NUMPY_OF[_NAME_OF[layout[name][0]]].itemsize, name))
+        order = sorted(
+            layout, key=lambda name: (-_NUMPY_OF[_NAME_OF[layout[name][0]]].itemsize, name)
+        )
         for name in order:
             dtype, shape = layout[name]
             size = _NUMPY_OF[_NAME_OF[dtype]].itemsize * int(np.prod(shape, dtype=np.int64))
@@ -124,7 +126,9 @@ class ArrayWriter:
         data = rows.detach().cpu().contiguous().numpy().tobytes()
         start, end = entry["data_offsets"]
         if start + self._written[name] + len(data) > end:
-            raise InputError(f"{self.path}: more rows of '{name}' than the {entry['shape'][0]} declared")
+            raise InputError(
+                f"{self.path}: more rows of '{name}' than the {entry['shape'][0]} declared"
+            )
         self._file.seek(8 + self._header_size + start + self._written[name])
         self._file.write(data)
         self._hashers[name].update(data)

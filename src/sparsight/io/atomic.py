@@ -33,7 +33,7 @@ def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
         yield temporary
         if durable:
             _flush(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         if durable:
             _flush(path.parent)
     finally:

@@ -15,8 +15,8 @@ Tensors = dict[str, torch.Tensor]
 class Checkpoint:
     """Weights (state_dict keys to tensors), masks (prunable parameter to bool tensor), metadata.
 
-    The metadata of a result: model, architecture, class_count, dataset, seed, pruner, level, density (from
-    the masks), rewind, epochs.
+    The metadata of a result: model, architecture, class_count, dataset, seed, pruner, level,
+    density (from the masks), rewind, epochs.
     """
 
     weights: Tensors
@@ -52,7 +52,9 @@ def write_groups(
 ) -> None:
     """Write several named sets of tensors into one file."""
     tensors = {
-        f"{group}/{key}": tensor for group, members in groups.items() for key, tensor in members.items()
+        f"{group}/{key}": tensor
+        for group, members in groups.items()
+        for key, tensor in members.items()
     }
     write_arrays(path, tensors, metadata)
 

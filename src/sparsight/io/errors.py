@@ -10,4 +10,4 @@ class CorruptFile(InputError):
 
 
 class InvariantError(RuntimeError):
-    """A result that breaks an invariant of the method; a defect of the program, never of the user."""
+    """A result that breaks an invariant of the method: a defect of the program, not of its user."""

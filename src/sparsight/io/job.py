@@ -1,4 +1,4 @@
-"""The frame of every job: a log file, and one clear sentence instead of a traceback for bad input."""
+"""The frame of every job: a log file, and for bad input one sentence instead of a traceback."""
 
 import logging
 import sys

@@ -5,7 +5,6 @@ them; here tensors go into the file's arrays and the rest, as JSON, into its met
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def write_state(path: Path | str, state: dict[str, Any], fingerprint: str) -> No
 
 def read_state(path: Path | str, fingerprint: str) -> dict[str, Any] | None:
     """The state at `path`, or None where there is none, it is corrupt, or it is of other work."""
-    if not os.path.exists(path):
+    if not Path(path).exists():
         return None
     try:
         metadata = read_metadata(path)

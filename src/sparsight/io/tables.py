@@ -44,7 +44,9 @@ class TableWriter:
         if isinstance(columns, pa.Table):
             table = columns.select(self.schema.names).cast(self.schema)
         else:
-            table = pa.table({name: columns[name] for name in self.schema.names}, schema=self.schema)
+            table = pa.table(
+                {name: columns[name] for name in self.schema.names}, schema=self.schema
+            )
         self._writer.write_table(table.replace_schema_metadata(self.schema.metadata))
 
     def __exit__(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
+from sparsight.explain.build import build_explainers
 from sparsight.explain.network import frozen
-from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
@@ -25,6 +25,7 @@ from sparsight.metrics.explaining import BatchExplainer
 from sparsight.metrics.preparation import masks_for, prepare
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.rows import ImageFacts, ScoreRows
+from sparsight.registration import UnknownName
 
 TARGETS = ("true", "predicted", "dense_predicted")
 
@@ -50,7 +51,8 @@ def score_family(
         parameters}), `conditions`, `batch_size`, `threads`, `target`.
     packed_test : the packed split that the images come from.
     explanations : tensors `{explainer}/{condition}` float32 [N, h, w] and `image_ids`, and, unless
-        it holds controls, `targets/{condition}`.
+        it holds controls, `targets/{condition}`; metadata `explainers` with the facts of each, and
+        the `data_hash` of the split.
     predictions : the checkpoint's predictions.parquet; the one source of `predicted` and
         `correct`, so that all families agree on them.
     output : the parquet file, columns as in `sparsight.metrics.rows.SCHEMA`; its metadata hold the
@@ -68,10 +70,7 @@ def score_family(
     """
     if "threads" in settings:
         set_determinism(int(settings["threads"]))
-    scorers = {
-        name: METRICS.load(entry["method"])(**entry.get("parameters", {}))
-        for name, entry in settings["metrics"].items()
-    }
+    scorers = _metrics(settings["metrics"])
     facts = {name: _facts(metric) for name, metric in scorers.items()}
     with ExitStack() as stack:
         split = stack.enter_context(PackedSplit.open(packed_test))
@@ -93,6 +92,18 @@ def score_family(
         for start, batch in work.batches():
             for condition in settings["conditions"]:
                 _score_batch(work, start, batch.to(device), condition, network, rows)
+
+
+def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
+    built = {}
+    for name, entry in entries.items():
+        try:
+            built[name] = METRICS.load(entry["method"])(**(entry.get("parameters") or {}))
+        except UnknownName as error:
+            raise InputError(f"metrics.{name}.method: {error}") from error
+        except InputError as error:
+            raise InputError(f"metrics.{name}: {error}") from error
+    return built
 
 
 def _facts(metric: Metric) -> dict[str, Any]:
@@ -145,15 +156,10 @@ class _Work:
         self._image_ids = self.maps.rows("image_ids").numpy()
         self._positions = _places(self.split.image_ids().numpy(), self._image_ids, self.split.path)
         self._predicted = self._by_condition(self.predictions)
-        self._interpolation = {
-            name: _interpolation(entry["method"]) for name, entry in self.explainers.items()
-        }
+        # As it was when the maps were made: parameters may change an explainer's facts.
+        self._recorded = json.loads(self.maps.metadata.get("explainers", "{}"))
         explaining = any("explainer" in metric.needs for metric in self.metrics.values())
-        self._loaded = {
-            name: EXPLAINERS.load(entry["method"])(**entry.get("parameters", {}))
-            for name, entry in self.explainers.items()
-            if explaining
-        }
+        self._loaded = build_explainers(self.explainers) if explaining else {}
         self._dense: dict[str, NDArray[np.int64]] = {}
         if self.settings["target"] == "dense_predicted" and not self._has_targets():
             if self.dense_predictions is None:
@@ -178,6 +184,11 @@ class _Work:
                 )
             if {"model", "explainer"} & set(metric.needs) and network is None:
                 raise InputError(f"metric {name} needs the network, and none was given")
+        if self.maps.metadata.get("data_hash") != self.split.data_hash:
+            raise InputError(
+                f"{self.maps.path} was not made from {self.split.path}; delete it and run snakemake "
+                "again"
+            )
         for explainer in self.explainers:
             for condition in self.settings["conditions"]:
                 shape = self.maps.shape(f"{explainer}/{condition}")
@@ -211,7 +222,7 @@ class _Work:
     def prepared(self, explainer: str, raw: Tensor, images: Tensor, metric: Metric) -> Tensor:
         """Raw maps of `explainer` as `metric` wants them."""
         size = (images.shape[2], images.shape[3])
-        how = self._interpolation[explainer]
+        how = self._recorded[explainer]["interpolation"]
         return prepare(raw, size, how, metric.treatment, metric.normalisation)
 
     def bound_explainer(
@@ -240,14 +251,6 @@ class _Work:
             places = _places(part["image_id"].to_numpy(), self._image_ids, path, condition)
             found[condition] = part["predicted"].to_numpy()[places].astype(np.int64)
         return found
-
-
-def _interpolation(method: str) -> str:
-    # A class of another library may give pixel maps or layer maps, depending on its parameters:
-    # what is not of image size is a layer map.
-    if EXPLAINERS.is_foreign(method):
-        return "bilinear"
-    return str(EXPLAINERS.facts(method)["interpolation"])
 
 
 def _places(

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Architecture(nn.Module, ABC):
-    """A network whose facts are literal class attributes, read by the workflow without importing it.
+    """A network whose facts are literal class attributes: the workflow reads them from the source.
 
     `forward` maps images [N, C, H, W] (float32, range 0 to 1) to logits [N, classes].
     """

@@ -9,7 +9,7 @@ from sparsight.models.base import Architecture
 
 
 class ThesisCnn(Architecture):
-    """Two 3x3 convolutions without padding, each with ReLU and 2x2 max pooling, and one linear layer.
+    """Two 3x3 convolutions without padding, each with ReLU and 2x2 max pooling, and a linear layer.
 
     2,346 parameters for ten classes, 2,324 of them prunable (the weights of the three layers).
 

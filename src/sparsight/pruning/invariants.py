@@ -1,4 +1,4 @@
-"""What must hold after every round. Published code has broken each of these (science, sections 2, 3)."""
+"""What must hold after every round. Published code has broken each of these."""
 
 import torch
 from torch import nn
@@ -7,9 +7,7 @@ from sparsight.io.checkpoints import Tensors
 from sparsight.io.errors import InvariantError
 
 
-def check_masks(
-    before: Tensors, after: Tensors, expected_falling: dict[str, int] | int
-) -> None:
+def check_masks(before: Tensors, after: Tensors, expected_falling: dict[str, int] | int) -> None:
     """Masks are nested, and exactly the expected number of weights fell.
 
     Parameters
@@ -30,7 +28,7 @@ def check_masks(
 
 
 def check_start(network: nn.Module, point: Tensors, masks: Tensors) -> None:
-    """A round starts from its rewind point: all that is not prunable is equal, the rest is masked."""
+    """A round starts at its rewind point: what is not prunable is equal, the rest is masked."""
     for name, value in network.state_dict().items():
         expected = point[name].to(value.device)
         if name in masks:

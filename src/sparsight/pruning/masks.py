@@ -14,7 +14,7 @@ from sparsight.io.checkpoints import Tensors
 logger = logging.getLogger(__name__)
 
 
-def prunable_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+def prunable_parameters(network: nn.Module) -> Tensors:
     """Weights of convolutions and linear layers; never biases, never normalisation layers."""
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
     return {
@@ -72,7 +72,9 @@ def next_masks(scores: Tensors, masks: Tensors, step: Step, scope: str) -> Tenso
     groups: Sequence[Sequence[str]] = [[n] for n in masks] if scope == "layer" else [list(masks)]
     found: Tensors = {}
     for names in groups:
-        found.update(_prune_group({n: scores[n] for n in names}, {n: masks[n] for n in names}, step))
+        found.update(
+            _prune_group({n: scores[n] for n in names}, {n: masks[n] for n in names}, step)
+        )
     return found
 
 

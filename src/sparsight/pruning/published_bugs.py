@@ -7,7 +7,7 @@ This table is read before any job starts; it imports nothing.
 PUBLISHED_BUGS = {
     "openlth_threshold": (
         "OpenLTH takes ceil(rate * survivors) and keeps weights strictly above the threshold, so "
-        "that one weight more falls each round: 2 of 2,324 weights are left after 25 rounds at 20%, "
-        "not 11 (Lukkien's thesis, density 0.09%)"
+        "that one weight more falls each round: 2 of 2,324 weights are left after 25 rounds at "
+        "20%, not 11 (Lukkien's thesis, density 0.09%)"
     ),
 }

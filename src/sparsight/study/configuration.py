@@ -1,6 +1,7 @@
 """Is a configuration sound? All its problems at once, as sentences, before any job starts."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from sparsight.data.registry import SOURCES
@@ -133,7 +134,10 @@ def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
             if name not in config["catalogue"][group]:
                 kind = group.removesuffix("s")
                 yield unknown_name(kind, group, name, config["catalogue"][group])
-    taken = {"study": [config["study"]], **{g: config[g] for g in ("datasets", "models", "pruners")}}
+    taken = {
+        "study": [config["study"]],
+        **{g: config[g] for g in ("datasets", "models", "pruners")},
+    }
     for group, names in taken.items():
         for name in sorted(RESERVED.intersection(names)):
             yield f"{group}: '{name}' is a reserved name; choose another one."
@@ -144,10 +148,10 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
         entry = config["catalogue"]["pruners"][pruner]
         where = f"catalogue.pruners.{pruner}"
         given = entry.get("densities", [])
-        if any(b >= a for a, b in zip(given, given[1:], strict=False)):
+        if any(b >= a for a, b in pairwise(given)):
             yield f"{where}.densities must fall from level to level, not {given}."
         if "densities" in entry and entry.get("published_bugs"):
-            yield f"{where}: openlth_threshold belongs to a rate, not to densities; drop one of them."
+            yield f"{where}: openlth_threshold belongs to a rate, not to densities; drop one."
         if entry.get("one_shot") and "rate" in entry:
             yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
         rewind = entry.get("rewind", "pretrained")
@@ -183,8 +187,8 @@ def _family_problems(config: Mapping[str, Any]) -> Iterator[str]:
         controls = [name for name in names if study.is_control(name)]
         if controls and len(controls) < len(names):
             yield (
-                f"explainers: family {family} mixes controls ({', '.join(controls)}) with explainers "
-                "that need the network; give the controls a family of their own."
+                f"explainers: family {family} mixes controls ({', '.join(controls)}) with "
+                "explainers that need the network; give the controls a family of their own."
             )
 
 
@@ -201,7 +205,7 @@ def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:
             if EXPLAINERS.is_foreign(entry["method"]):
                 continue
             if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
-                yield f"explainers: {name} ({entry['method']}) does not work on {architecture}; drop one."
+                yield f"explainers: {name} does not work on {architecture}; drop one of them."
 
 
 def _metric_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -212,7 +216,7 @@ def _metric_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for name in config["metrics"]:
             method = config["catalogue"]["metrics"][name]["method"]
             if not METRICS.is_foreign(method) and "mask" in METRICS.facts(method).get("needs", ()):
-                yield f"metrics: {name} needs masks, which {dataset} does not have; drop one of them."
+                yield f"metrics: {name} needs masks, which {dataset} does not have; drop one."
 
 
 def _shape_problems(config: Mapping[str, Any]) -> Iterator[str]:

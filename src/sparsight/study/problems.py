@@ -46,7 +46,7 @@ def schema_problems(config: Any, schema: dict[str, Any]) -> list[str]:
     """
     unusable: dict[_Place, str] = {}
     plain = _as_json(config, (), unusable)
-    found = [(place, sentence) for place, sentence in unusable.items()]
+    found = list(unusable.items())
     for error in Draft202012Validator(schema).iter_errors(plain):
         found.extend(
             (place, sentence)

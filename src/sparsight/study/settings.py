@@ -71,7 +71,7 @@ class RuleSettings:
         }
 
     def level(self, dataset: str, model: str, pruner: str, level: int) -> Settings:
-        """One round; it does not know how many rounds there are, so that adding one runs only that."""
+        """One round; it does not know how many there are, so that adding one runs only that."""
         entry = self._entry("pruners", pruner)
         found = {
             **self.dense(dataset, model),
@@ -115,7 +115,7 @@ class RuleSettings:
         return {**found, "metrics": metrics}
 
     def score_modules(self, family: str, model: str) -> list[str]:
-        """Modules of the metrics, of the architecture, and of the explainers if a metric calls them."""
+        """Modules of the metrics, the architecture, and of the explainers if a metric calls them."""
         methods = {self._entry("metrics", m)["method"] for m in self.study.config["metrics"]}
         found = [METRICS.module(method) for method in sorted(methods)]
         return [*found, *self.network_modules(model), *self._called_explainers(family, methods)]

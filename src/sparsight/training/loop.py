@@ -104,7 +104,7 @@ def train(
         loss, accuracy = _train_epoch(network, data, recipe, stream, epoch, optimiser, held)
         if not math.isfinite(loss):
             raise InputError(
-                f"the loss is {loss} after epoch {epoch + 1}: lower optimiser.learning_rate in the recipe"
+                f"the loss is {loss} after epoch {epoch + 1}; lower the recipe's learning_rate"
             )
         rate = optimiser.param_groups[0]["lr"]
         schedule.step()
@@ -144,9 +144,7 @@ def _train_epoch(
         generator=generator(device, stream.seed, stream.stage, epoch, "order"),
         device=device,
     )
-    noise = (
-        generator(device, stream.seed, stream.stage, epoch, "noise") if recipe.noise else None
-    )
+    noise = generator(device, stream.seed, stream.stage, epoch, "noise") if recipe.noise else None
     # for layers that draw on their own, such as dropout
     torch.manual_seed(derived_seed(stream.seed, stream.stage, epoch, "layers"))
     total_loss = torch.zeros((), device=device)

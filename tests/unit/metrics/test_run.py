@@ -35,6 +35,8 @@ COLUMNS = [
     *("study", "dataset", "model", "pruner", "seed", "level", "density", "explainer", "condition"),
     *("target", "image_id", "label", "predicted", "correct", "metric", "step", "value"),
 ]
+FACTS = {"cam": {"interpolation": "bilinear"}, "grad": {"interpolation": "none"}}
+MAPS_METADATA = {"explainers": json.dumps(FACTS), "data_hash": "x"}
 CPU = torch.device("cpu")
 
 
@@ -89,7 +91,7 @@ def write_maps(path, image_ids, targets=True, side=SIDE):
         if targets:
             tensors[f"targets/{condition}"] = torch.full((count,), 2)
             tensors[f"predictions/{condition}"] = torch.zeros(count, dtype=torch.int64)
-    write_arrays(path, tensors)
+    write_arrays(path, tensors, MAPS_METADATA)
     return tensors
 
 
@@ -217,7 +219,7 @@ def test_undefined_values_are_nan(files):
     tensors = write_maps(files / "maps.safetensors", 1000 + torch.arange(3))
     tensors["cam/clean"][0] = torch.nan
     tensors["cam/clean"][1] = 0
-    write_arrays(files / "maps.safetensors", tensors)
+    write_arrays(files / "maps.safetensors", tensors, MAPS_METADATA)
     table = score(files)
     chosen = {"explainer": "cam", "condition": "clean"}
     values = {
@@ -313,11 +315,15 @@ def test_files_that_do_not_fit_together(files):
         score(files)
     write_predictions(files / "predictions.parquet", COUNT)
     tensors = write_maps(files / "maps.safetensors", torch.tensor([1001, 1002]))
-    write_arrays(files / "maps.safetensors", {**tensors, "cam/noisy": torch.rand(3, 3, 3)})
+    longer = {**tensors, "cam/noisy": torch.rand(3, 3, 3)}
+    write_arrays(files / "maps.safetensors", longer, MAPS_METADATA)
     with pytest.raises(InputError, match="'cam/noisy' of shape"):
         score(files)
     with pytest.raises(InputError, match="no 'other/clean'"):
         score(files, explainers={"other": {"method": "saliency"}})
+    write_arrays(files / "maps.safetensors", tensors, {**MAPS_METADATA, "data_hash": "y"})
+    with pytest.raises(InputError, match=r"maps\.safetensors was not made from"):
+        score(files)
     assert not (files / "scores.parquet").exists()
 
 
@@ -327,6 +333,10 @@ def test_settings_that_cannot_be_used(files):
         score(files, target="wrong")
     with pytest.raises(InputError, match="batch_size is 0"):
         score(files, batch_size=0)
+    with pytest.raises(InputError, match=r"metrics\.a\.method: unknown metric 'soft_io'"):
+        score(files, metrics={"a": {"method": "soft_io"}})
+    with pytest.raises(InputError, match=r"metrics\.a: metric soft_iou has no parameter 'b'"):
+        score(files, metrics={"a": {"method": "soft_iou", "parameters": {"b": 1}}})
     write_split(files / "test.safetensors", COUNT, masks=False)
     with pytest.raises(InputError, match="soft_iou needs masks"):
         score(files)
@@ -340,7 +350,7 @@ PEAK = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[2])
 from test_run import score
-score(pathlib.Path(sys.argv[1]), batch_size=128)
+score(pathlib.Path(sys.argv[1]), batch_size=128, threads=1)
 status = pathlib.Path("/proc/self/status").read_text()
 print(status.partition("VmHWM:")[2].split()[0])
 """
