@@ -64,7 +64,7 @@ class Registry:
         return name not in self.entries and name in self
 
     def load(self, name: str) -> Any:
-        """The registered object; for a foreign name, its adapter bound to the foreign class name."""
+        """The registered object; for a foreign name, its adapter bound to that class name."""
         module, _, attribute = self._target(name).partition(":")
         found = getattr(importlib.import_module(module), attribute)
         if self.is_foreign(name):

@@ -115,7 +115,7 @@ class RuleSettings:
         return {**found, "metrics": metrics}
 
     def score_modules(self, family: str, model: str) -> list[str]:
-        """Modules of the metrics, the architecture, and of the explainers if a metric calls them."""
+        """Modules of the metrics, the architecture, and the explainers if a metric calls them."""
         methods = {self._entry("metrics", m)["method"] for m in self.study.config["metrics"]}
         found = [METRICS.module(method) for method in sorted(methods)]
         return [*found, *self.network_modules(model), *self._called_explainers(family, methods)]
