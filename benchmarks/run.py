@@ -1,0 +1,32 @@
+"""Print one table of ratios, all measured here and now: `make bench`."""
+
+import os
+import platform
+import sys
+
+# one thread everywhere; before torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import explaining
+import sidebyside
+import startup
+import torch
+import training
+
+PARTS = {"training": training, "startup": startup, "explaining": explaining}
+
+
+def main(names: list[str]) -> None:
+    """Run the named parts, or all."""
+    unknown = set(names) - set(PARTS)
+    if unknown:
+        sys.exit(
+            f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}."
+        )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread\n")
+    rows = [row for name in names or PARTS for row in PARTS[name].rows()]
+    print(sidebyside.table(rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,79 @@
+"""Measure two ways of doing the same side by side, in turn, in one process."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes
+    ----------
+    name : what is measured.
+    ours, other : median seconds.
+    other_name : what ours is measured against.
+    ratio : median over the pairs of other / ours: above 1, ours is faster.
+    lowest, highest : smallest and largest ratio of a pair.
+    goal : what the ratio should be, in words.
+    """
+
+    name: str
+    ours: float
+    other: float
+    other_name: str
+    ratio: float
+    lowest: float
+    highest: float
+    goal: str
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    other: Callable[[], object],
+    other_name: str,
+    goal: str,
+    pairs: int = 5,
+) -> Row:
+    """Run both once unmeasured, then in turn `pairs` times; the order changes from pair to pair."""
+    ours(), other()
+    found = []
+    for index in range(pairs):
+        first, second = (ours, other) if index % 2 == 0 else (other, ours)
+        a, b = _seconds(first), _seconds(second)
+        found.append((a, b) if index % 2 == 0 else (b, a))
+    ratios = [b / a for a, b in found]
+    return Row(
+        name,
+        statistics.median(a for a, _ in found),
+        statistics.median(b for _, b in found),
+        other_name,
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        goal,
+    )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| measured | ours, s | other, s | other | other / ours (range) | goal |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        spread = f"{row.ratio:.2f} ({row.lowest:.2f}–{row.highest:.2f})"
+        lines.append(
+            f"| {row.name} | {row.ours:.3f} | {row.other:.3f} | {row.other_name} | {spread} "
+            f"| {row.goal} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,47 @@
+"""A tiny study, run once; tests work on copies of its finished tree."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.project import Project
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "Makefile", "config.yaml", "workflow", "profiles", "envs", "src", "studies")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A copy of the project in which nothing has run."""
+    return _copy_of(ROOT, tmp_path / "project", PARTS)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project in which the tiny study has run; not to be changed."""
+    project = _copy_of(ROOT, tmp_path_factory.mktemp("finished") / "project", PARTS)
+    project.run("--cores", "2")
+    return project
+
+
+@pytest.fixture
+def finished(finished_once: Project, tmp_path: Path) -> Project:
+    """A copy of the finished study, to be edited."""
+    target = tmp_path / "project"
+    # file times are copied too: Snakemake compares them
+    shutil.copytree(finished_once.folder, target, symlinks=True)
+    return Project(target)
+
+
+def _copy_of(source: Path, target: Path, parts: tuple[str, ...]) -> Project:
+    target.mkdir(parents=True)
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for part in parts:
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, ignore=ignored)
+        else:
+            shutil.copy2(source / part, target / part)
+    project = Project(target)
+    project.configure()
+    return project

@@ -1,0 +1,108 @@
+"""A copy of the project that a test runs Snakemake in."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+BIN = Path(sys.executable).parent
+RECIPE = {
+    "epochs": 6,
+    "batch_size": 16,
+    "optimiser": {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9},
+    "noise": True,
+}
+#: one seed, three levels, one family and the controls, one metric
+TINY: dict[str, Any] = {
+    "study": "tiny",
+    "datasets": ["digits"],
+    "models": ["tiny"],
+    "pruners": ["tiny"],
+    "seeds": [1],
+    "explainers": ["grad_cam_pp_conv2", "control_edges"],
+    "metrics": ["soft_iou"],
+    "explaining": {"images": 40},
+    "figures": {"sheet_levels": 3, "sheet_images": 2},
+    "catalogue": {
+        "models": {
+            "tiny": {"architecture": "thesis_cnn", "training": RECIPE, "retraining": RECIPE}
+        },
+        "pruners": {"tiny": {"criterion": "magnitude", "rate": 0.5, "levels": 2}},
+    },
+}
+
+
+class Project:
+    """A copy of the project with the tiny study in `tiny.yaml`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # The copy's own library comes before the installed one.
+        self.environment = {
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(folder / "src"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def configure(self, **changes: Any) -> None:
+        """Write `tiny.yaml`: the tiny study with some top-level keys changed."""
+        text = yaml.safe_dump({**TINY, **changes})
+        (self.folder / "tiny.yaml").write_text(text, encoding="utf-8")
+
+    def command(self, *arguments: str) -> list[str]:
+        """The Snakemake command line for the tiny study."""
+        return [str(BIN / "snakemake"), "--configfile", "tiny.yaml", *arguments]
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and give back whatever it did."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run Snakemake, which must succeed; what it printed."""
+        done = self.call(*arguments)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rule to the number of jobs that would run, without `all`."""
+        text = self.run("--dry-run", *arguments)
+        table = re.search(r"^job +count\n-+ +-+\n(.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in text, text
+            return {}
+        rows = (line.split() for line in table.group(1).splitlines())
+        return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
+
+    def planned_outputs(self, *arguments: str) -> list[str]:
+        """Files that would be made."""
+        text = self.run("--dry-run", *arguments)
+        return [
+            path
+            for line in re.findall(r"^    output: (.*)$", text, re.M)
+            for path in line.split(", ")
+        ]
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace the first `old` in a file of the project; it must be there."""
+        file = self.folder / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text, f"{path} no longer holds {old!r}"
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def tables(self) -> dict[str, bytes]:
+        """The study's tables that must not depend on how it was run."""
+        names = ("evaluations.parquet", "scores.parquet", "levels.csv", "correlations.csv")
+        folder = self.folder / "results" / "tiny" / "summary"
+        return {name: (folder / name).read_bytes() for name in names}

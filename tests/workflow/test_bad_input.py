@@ -1,0 +1,51 @@
+"""Bad input: one clear sentence, a non-zero exit, nothing written."""
+
+import pytest
+
+from tests.workflow.project import Project
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        pytest.param({"sedes": [1]}, ["sedes", "seeds"], id="unknown key"),
+        pytest.param({"metrics": ["soft_iuo"]}, ["soft_iuo", "soft_iou"], id="unknown name"),
+        pytest.param({"disk_budget_gb": 0.000001}, ["disk_budget_gb"], id="disk budget"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(
+    fresh: Project, changes: dict[str, object], named: list[str]
+) -> None:
+    fresh.configure(**changes)
+    done = fresh.call("--cores", "1")
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text
+    sentences = [line for line in text.splitlines() if line.startswith("Configuration: ")]
+    assert len(sentences) == 1
+    assert all(name in sentences[0] for name in named)
+    assert not (fresh.folder / "results").exists()
+    assert not (fresh.folder / "data").exists()
+
+
+def test_all_problems_come_at_once(fresh: Project) -> None:
+    fresh.configure(metrics=["soft_iuo"], seeds=[1], datasets=["digitz"], pruners=["tinny"])
+    text = fresh.call("--cores", "1").stderr
+    assert sum(line.startswith("Configuration: ") for line in text.splitlines()) == 3
+
+
+def test_a_dry_run_says_how_much_will_be_stored(fresh: Project) -> None:
+    assert "Stored explanations will take" in fresh.run("--dry-run")
+
+
+def test_a_job_on_a_corrupt_file_says_which(finished: Project) -> None:
+    packed = finished.folder / "data" / "packed" / "digits" / "test.safetensors"
+    content = bytearray(packed.read_bytes())
+    content[-1] ^= 1
+    packed.write_bytes(content)
+    done = finished.call("--cores", "1", "-R", "make_controls", "--until", "make_controls")
+    assert done.returncode != 0
+    log = next((finished.folder / "results/tiny/logs/make_controls").glob("*.log"))
+    text = log.read_text(encoding="utf-8")
+    assert "test.safetensors is corrupt" in text
+    assert "Traceback" not in text

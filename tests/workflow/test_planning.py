@@ -1,0 +1,184 @@
+"""Which jobs run, and why."""
+
+import pytest
+
+from tests.workflow.project import TINY, Project
+
+#: what always follows when a table of scores or evaluations changes
+TABLES = {"summarise": 1, "correlate": 1}
+FIGURES = {"draw_accuracy": 1, "draw_metric": 1, "draw_correlations": 1}
+
+
+def test_job_counts_follow_from_the_configuration(fresh: Project) -> None:
+    # 2 seeds; levels 00, 01, 02; one network family and one of controls; one metric
+    fresh.configure(seeds=[1, 2])
+    assert fresh.planned() == {
+        "fetch_dataset": 1,
+        "prepare_dataset": 1,
+        "make_rewind_point": 2,
+        "train_dense": 2,
+        "prune_level": 2 * 2,
+        "explain_images": 2 * 3,
+        "make_controls": 1,
+        "score_explanations": 2 * 3 * 2,
+        **TABLES,
+        "gather_costs": 1,
+        "write_study_provenance": 1,
+        **FIGURES,
+        "draw_heatmaps": 1,
+    }
+
+
+def test_a_finished_study_has_nothing_to_do(finished: Project) -> None:
+    assert finished.planned() == {}
+
+
+def test_file_times_of_code_do_not_count(finished: Project) -> None:
+    # what a git checkout does to every file
+    for path in [*finished.folder.rglob("src/**/*.py"), *finished.folder.rglob("workflow/**/*.*")]:
+        path.touch()
+    assert finished.planned() == {}
+
+
+def test_one_rule_is_run_again_with_what_depends_on_it(finished: Project) -> None:
+    planned = finished.planned("-R", "score_explanations")
+    assert planned == {
+        "score_explanations": 6,
+        **TABLES,
+        **_without("draw_accuracy"),
+        "gather_costs": 1,
+        "draw_accuracy": 1,
+    }
+
+
+def test_one_rule_is_run_again_alone(finished: Project) -> None:
+    planned = finished.planned("-R", "score_explanations", "--until", "score_explanations")
+    assert planned == {"score_explanations": 6}
+
+
+def _without(name: str) -> dict[str, int]:
+    return {rule: count for rule, count in FIGURES.items() if rule != name}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        pytest.param(
+            "src/sparsight/metrics/localisation.py",
+            "return ",
+            "return 1.0 * ",
+            {"score_explanations": 6, **TABLES, **FIGURES, "gather_costs": 1},
+            id="a metric re-scores and retrains nothing",
+        ),
+        pytest.param(
+            "src/sparsight/metrics/complexity.py",
+            "return ",
+            "return 1.0 * ",
+            {},
+            id="a metric that is not in the study runs nothing",
+        ),
+        pytest.param(
+            "src/sparsight/plots/levels.py",
+            "import ",
+            "import string  # noqa\nimport ",
+            {"draw_accuracy": 1, "draw_metric": 1},
+            id="a plot redraws only",
+        ),
+        pytest.param(
+            "src/sparsight/explain/controls.py",
+            "import torch",
+            "import string\nimport torch",
+            {"make_controls": 1, "score_explanations": 3},
+            id="a control is made again, networks are not explained again",
+        ),
+        pytest.param(
+            "src/sparsight/training/loop.py",
+            "network.train()",
+            "network.train()  # a comment",
+            {},
+            id="a comment runs nothing",
+        ),
+        pytest.param(
+            "src/sparsight/training/loop.py",
+            '"""The training loop',
+            '"""The loop',
+            {},
+            id="a docstring runs nothing",
+        ),
+        pytest.param(
+            "src/sparsight/metrics/registry.py",
+            "METRICS = Registry(",
+            "OTHER = 1\nMETRICS = Registry(",
+            {},
+            id="a new entry in a registry runs nothing",
+        ),
+        pytest.param(
+            "src/sparsight/pruning/criteria.py",
+            "weight.detach().abs()",
+            "weight.detach().abs() * 2",
+            {"prune_level": 2},
+            id="a criterion prunes again and keeps the dense network",
+        ),
+        pytest.param(
+            "src/sparsight/training/loop.py",
+            "network.train()",
+            "network.train(True)",
+            {"make_rewind_point": 1, "train_dense": 1, "prune_level": 2},
+            id="the loop retrains everything",
+        ),
+    ],
+)
+def test_an_edit_of_code_runs_what_uses_it(
+    finished: Project, path: str, old: str, new: str, expected: dict[str, int]
+) -> None:
+    finished.edit(path, old, new)
+    planned = finished.planned()
+    if not expected:
+        assert planned == {}
+        return
+    assert {rule: planned.get(rule, 0) for rule in expected} == expected
+    first = next(iter(expected))
+    order = [
+        "make_rewind_point",
+        "train_dense",
+        "prune_level",
+        "explain_images",
+        "score_explanations",
+    ]
+    if first in order:
+        assert not set(order[: order.index(first)]) & set(planned), "something before it runs too"
+    if first.startswith("draw"):
+        assert set(planned) == set(expected)
+
+
+def test_a_new_family_runs_alone(finished: Project) -> None:
+    finished.configure(explainers=[*TINY["explainers"], "saliency"])
+    planned = finished.planned()
+    assert planned["explain_images"] == 3
+    assert planned["score_explanations"] == 3
+    assert not {"make_rewind_point", "train_dense", "prune_level", "make_controls"} & set(planned)
+
+
+def test_a_new_level_runs_alone(finished: Project) -> None:
+    pruner = {"criterion": "magnitude", "rate": 0.5, "levels": 3}
+    catalogue = {**TINY["catalogue"], "pruners": {"tiny": pruner}}
+    finished.configure(catalogue=catalogue)
+    planned = finished.planned()
+    assert planned["prune_level"] == 1
+    assert planned["explain_images"] == 1
+    # its network family and its controls
+    assert planned["score_explanations"] == 2
+    assert not {"make_rewind_point", "train_dense", "make_controls"} & set(planned)
+
+
+def test_studies_do_not_touch_each_others_files(finished: Project) -> None:
+    # the same network and data, another recipe: under one name it would replace the first
+    recipe = {**TINY["catalogue"]["models"]["tiny"]["retraining"], "epochs": 2}
+    models = {"tiny": {"architecture": "thesis_cnn", "retraining": recipe}}
+    catalogue = {**TINY["catalogue"], "models": models}
+    finished.configure(study="second", catalogue=catalogue)
+    outputs = finished.planned_outputs()
+    assert outputs
+    assert all(path.startswith("results/second/") for path in outputs), outputs
+    finished.configure()
+    assert finished.planned() == {}
