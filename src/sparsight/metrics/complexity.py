@@ -16,8 +16,7 @@ def gini(magnitudes: Tensor) -> Tensor:
     Returns
     -------
     float64 [N] in [0, 1 - 1/n]: 0 when all values are equal, 1 - 1/n when one value holds all.
-    NaN where all values are 0 or one is NaN. Computed in float64: on an image of 224 x 224 pixels
-    the float32 sum of 50,176 terms of both signs loses four digits.
+    NaN where all values are 0 or one is NaN. Computed in float64: the terms have both signs.
     """
     ordered = magnitudes.sort(dim=1).values.to(torch.float64)
     count = ordered.shape[1]

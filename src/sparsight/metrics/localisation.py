@@ -41,7 +41,8 @@ def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     Returns
     -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap is NaN.
+    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN (it
+    compares as false with everything: no pixel is chosen, and 0/0 remains).
     """
     # Counts are sums of float32 (exact up to 2^24 pixels), many times faster than sums of bool.
     values, inside = per_image(heatmaps), per_image(masks).float()
@@ -54,8 +55,7 @@ def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     share = (area - above.sum(dim=1)) / tied.sum(dim=1)
     intersection = (above * inside).sum(dim=1) + share * (tied * inside).sum(dim=1)
     value = intersection / (2 * area - intersection)
-    undefined = (area == 0) | values.sum(dim=1).isnan()
-    return value.masked_fill(undefined, torch.nan)
+    return value.masked_fill(area == 0, torch.nan)
 
 
 def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -71,14 +71,14 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     Returns
     -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap is NaN.
+    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN (it
+    compares as false with everything: no pixel is chosen, and 0/0 remains).
     """
     values, inside = per_image(heatmaps), per_image(masks).float()
     highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
     maxima = (values >= highest - TIE * (highest - lowest)).float()
     value = (maxima * inside).sum(dim=1) / maxima.sum(dim=1)
-    undefined = (inside.sum(dim=1) == 0) | values.sum(dim=1).isnan()
-    return value.masked_fill(undefined, torch.nan)
+    return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 
 
 class SoftIou(Metric):

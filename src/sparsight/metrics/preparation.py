@@ -2,9 +2,8 @@
 
 The order is that of pytorch-grad-cam: treat at the map's own resolution, min-max there, bring to
 image size, min-max again. In exact arithmetic the first min-max changes nothing after the second,
-since bilinear interpolation commutes with scale and offset. It is kept because in float32 the
-interpolation of a constant map is constant only to rounding, which a single min-max afterwards
-would blow up to the full range.
+since bilinear interpolation commutes with scale and offset. In float32 it does: interpolation
+rounds at the scale of the offset, which a single min-max afterwards would blow up.
 """
 
 import torch

@@ -17,26 +17,6 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.base import Explain, Metric
 from sparsight.metrics.quantus_classes import arguments_of, find_class, needs_of, reference_of
 
-# Scored a whole batch at a time: they draw no random numbers and no row depends on another (a test
-# compares them with single images). All others are scored image by image: they draw from numpy's
-# global generator in the order of the batch, even where the drawn values are not used.
-WHOLE_BATCH = frozenset(
-    {
-        "AUC",
-        "AttributionLocalisation",
-        "Complexity",
-        "EffectiveComplexity",
-        "EfficientMPRT",
-        "InputInvariance",
-        "MPRT",
-        "ModelParameterRandomisation",
-        "PointingGame",
-        "RelevanceMassAccuracy",
-        "RelevanceRankAccuracy",
-        "Sparseness",
-        "TopKIntersection",
-    }
-)
 # How quantus begins the assertions by which it refuses a map as such.
 UNUSABLE_MAP = ("The elements in the attribution vector", "The attributions are uniformly",
                 "Attributions should not all be less")  # fmt: skip
@@ -53,12 +33,14 @@ class QuantusMetric(Metric):
     * A map that quantus would refuse if it came alone (constant, or negative everywhere) and an
       empty mask give NaN. In a batch quantus scores such maps, and takes an empty mask for a hit.
     * Default normalisation is by each map's own maximum, not by the maximum over the batch.
-    * Random metrics are scored image by image, seeded by the image's content (CRC-32), so that a
-      value depends neither on the batch nor on the job, and levels are paired. The generators of
-      numpy and torch are put back afterwards.
+    * Metrics that call the network are scored image by image, seeded by the image's content
+      (CRC-32), so that a value depends neither on the batch nor on the job, and levels are paired:
+      quantus draws from numpy's global generator in the order of the batch. The generators of numpy
+      and torch are put back afterwards. An image whose map is constant when it is explained anew
+      (for a perturbed image or a randomised network), which quantus refuses, scores NaN.
     * `return_aggregate` is always off. `RandomLogit` gets the network's number of classes, and
       draws the other class anew for each image.
-    * `numpy.trapz` and `numpy.NaN`, gone in NumPy 2, are there while quantus runs (`IROF`,
+    * `numpy.trapz` and `numpy.NaN`, which NumPy has dropped, are there while quantus runs (`IROF`,
       `Continuity`).
 
     Parameters
@@ -142,7 +124,7 @@ class QuantusMetric(Metric):
         usable = _usable(attributions, masks)
         batch = _Batch(attributions, images, targets, masks, model, explain)
         # Of an empty tensor `split` makes one empty part.
-        group = len(usable) if self.class_name in WHOLE_BATCH else 1
+        group = 1 if "model" in self.needs else len(usable)
         groups = torch.split(usable, group) if len(usable) else ()
         found = [values for rows in groups for values in self._score_rows(batch, rows)]
         return _assemble(found, usable, len(attributions)).to(attributions.device)
@@ -154,12 +136,8 @@ class QuantusMetric(Metric):
         except AssertionError as error:
             if not str(error).startswith(UNUSABLE_MAP):
                 raise InputError(f"metric {self.name}: {error}") from error
-            # One explanation made on the way is constant: find out whose.
-            if len(rows) > 1:
-                return [
-                    value for row in torch.split(rows, 1) for value in self._score_rows(batch, row)
-                ]
-            return [np.array(np.nan)]
+            # An explanation made on the way is constant.
+            return [np.array(np.nan)] * len(rows)
         except (ValueError, TypeError, IndexError) as error:
             raise InputError(f"metric {self.name}: {error}") from error
 
@@ -287,7 +265,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _former_numpy_names() -> Iterator[None]:
-    """Give numpy within the block the names that NumPy 2 dropped and quantus 0.6 uses."""
+    """Give numpy within the block the names that NumPy has dropped and quantus 0.6 uses."""
     former = {"trapz": np.trapezoid, "NaN": np.nan}
     added = {name: item for name, item in former.items() if name not in vars(np)}
     vars(np).update(added)

@@ -6,6 +6,7 @@ quantus is imported by these functions, never with this module.
 import difflib
 import inspect
 import re
+import warnings
 from typing import Any
 
 from sparsight.io.errors import InputError
@@ -36,7 +37,10 @@ def needs_of(quantus_class: Any) -> tuple[str, ...]:
     if category == "Complexity":
         return ()
     own = [base for base in quantus_class.__mro__ if issubclass(base, Base)]
-    code = "".join(inspect.getsource(base) for base in own if base is not Base)
+    with warnings.catch_warnings():
+        # quantus has escape sequences that newer Pythons warn of when they parse it
+        warnings.simplefilter("ignore")
+        code = "".join(inspect.getsource(base) for base in own if base is not Base)
     explains = "explain_batch(" in code or "assert_explain_func" in code
     return ("model", "explainer") if explains else ("model",)
 

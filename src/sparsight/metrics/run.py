@@ -186,8 +186,8 @@ class _Work:
                 raise InputError(f"metric {name} needs the network, and none was given")
         if self.maps.metadata.get("data_hash") != self.split.data_hash:
             raise InputError(
-                f"{self.maps.path} was not made from {self.split.path}; delete it and run snakemake "
-                "again"
+                f"{self.maps.path} was not made from {self.split.path}; delete it and run "
+                "snakemake again"
             )
         for explainer in self.explainers:
             for condition in self.settings["conditions"]:

@@ -89,12 +89,13 @@ def test_pointing_game_gives_tied_maxima_their_share():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_empty_mask_and_nan_are_undefined(metric):
-    heatmaps = torch.rand(3, 4, 4)
-    heatmaps[1] = torch.nan
-    masks = torch.ones(3, 4, 4, dtype=torch.bool)
+    heatmaps = torch.rand(4, 4, 4)
+    heatmaps[1], heatmaps[2, 1, 1] = torch.nan, torch.nan
+    masks = torch.ones(4, 4, 4, dtype=torch.bool)
+    masks[2, 0] = False
     masks[0] = False
     values = metric(heatmaps, masks.float() if metric is soft_iou else masks)
-    assert values.isnan().tolist() == [True, True, False]
+    assert values.isnan().tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.preparation import min_max, normalise, prepare, treat
@@ -62,8 +63,18 @@ def test_constant_layer_map_stays_constant():
 def test_a_value_that_is_not_finite_makes_its_map_nan():
     maps = torch.rand(3, 2, 2)
     maps[0, 0, 0], maps[1, 1, 1] = torch.inf, torch.nan
-    found = prepare(maps, (4, 4), "bilinear", "positive", "min_max")
-    assert found.isnan().all(dim=(1, 2)).tolist() == [True, True, False]
+    for normalisation in ("none", "min_max"):
+        found = prepare(maps, (4, 4), "bilinear", "positive", normalisation)
+        assert found.isnan().flatten(1).all(dim=1).tolist() == [True, True, False]
+        assert found[2].isfinite().all()
+
+
+def test_small_relief_on_a_high_plateau_keeps_its_digits():
+    """Min-max before the interpolation, against all in float64 on the same map."""
+    maps = 1000 + torch.rand((1, 5, 5), generator=torch.Generator().manual_seed(0)) / 100
+    exact = nn.functional.interpolate(maps[None].double(), size=(28, 28), mode="bilinear")[0]
+    found = prepare(maps, (28, 28), "bilinear", "signed", "min_max")
+    torch.testing.assert_close(found.double(), min_max(exact), atol=1e-6, rtol=0)
 
 
 def test_shape_is_checked():

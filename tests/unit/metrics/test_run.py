@@ -260,6 +260,8 @@ class Curve:
 
     def score(self, attributions, images, targets, masks, model=None, explain=None):
         assert masks is None
+        assert not model.training
+        assert not any(parameter.requires_grad for parameter in model.parameters())
         again = explain(model, images, targets)
         twice = explain(model, images.repeat(2, 1, 1, 1), targets.repeat(2))
         assert torch.allclose(again.repeat(2, 1, 1), twice, atol=1e-6)
@@ -294,6 +296,37 @@ def test_curves_models_and_explainers(files, monkeypatch):
 
     with pytest.raises(InputError, match="curve needs the network"):
         score(files, None, metrics=metrics)
+
+
+class Total(Curve):
+    """Sum of the map as it was prepared; a class of its own for each way of preparing."""
+
+    needs = ()
+
+    def score(self, attributions, *others, **more):
+        return attributions.sum((1, 2))
+
+
+def test_each_metric_gets_the_map_that_its_facts_ask_for(files, monkeypatch):
+    from sparsight.metrics.registry import METRICS
+
+    wanted = {
+        f"{treatment}_{normalisation}": (treatment, normalisation)
+        for treatment in ("signed", "absolute", "positive")
+        for normalisation in ("none", "min_max")
+    }
+
+    def load(name):
+        treatment, normalisation = wanted[name]
+        return type(name, (Total,), {"treatment": treatment, "normalisation": normalisation})
+
+    monkeypatch.setattr(METRICS, "load", load)
+    maps = write_maps(files / "maps.safetensors", 1000 + torch.arange(5))
+    table = score(files, metrics={name: {"method": name} for name in wanted})
+    for name, how in wanted.items():
+        expected = prepare(maps["grad/clean"], (SIDE, SIDE), "none", *how).sum((1, 2))
+        rows = rows_of(table, metric=name, explainer="grad", condition="clean")
+        assert [row["value"] for row in rows] == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_rows_are_flushed_in_groups(files, monkeypatch):
