@@ -11,7 +11,9 @@ from sparsight.models.registry import MODELS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
-from sparsight.study.plan import RESERVED, Study
+from sparsight.study.parameters import parameter_problems
+from sparsight.study.phrases import shown
+from sparsight.study.plan import RESERVED, Study, metric_facts
 from sparsight.study.problems import schema_problems, unknown_name
 
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics")
@@ -97,6 +99,8 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *_explainer_problems(config),
         *_metric_problems(config),
         *_shape_problems(config),
+        *_image_problems(config),
+        *_level_problems(config),
     ]
 
 
@@ -106,10 +110,12 @@ def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
             where = f"catalogue.{group}.{name}"
             if entry[key] not in table:
                 yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
-            elif group in _PARAMETERS and not table.is_foreign(entry[key]):
-                given = _PARAMETERS[group]
+            elif table.is_foreign(entry[key]):
+                yield from _foreign_problems(table, f"{where}.{key}", entry[key])
+            elif group in _PARAMETERS:
+                part = _PARAMETERS[group]
                 known = table.facts(entry[key]).get("parameters", {})
-                yield from _parameter_problems(f"{where}.{given}", entry.get(given, {}), known)
+                yield from parameter_problems(f"{where}.{part}", entry.get(part, {}), known)
     for name, entry in catalogue["pruners"].items():
         for bug in entry.get("published_bugs", []):
             if bug not in PUBLISHED_BUGS:
@@ -117,15 +123,12 @@ def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
                 yield unknown_name("published bug", key, bug, PUBLISHED_BUGS)
 
 
-def _parameter_problems(
-    where: str, given: Mapping[str, Any], known: Mapping[str, Any]
-) -> Iterator[str]:
-    for name in given:
-        if name not in known:
-            yield unknown_name("parameter", where, name, known)
-    for name, default in known.items():
-        if default == "required" and name not in given:
-            yield f"{where} lacks '{name}', which is required."
+def _foreign_problems(table: Registry, key: str, method: str) -> Iterator[str]:
+    """Unknown classes of those libraries whose adapter lists them."""
+    prefix, _, name = method.partition(".")
+    known = table.facts(method).get("foreign_facts")
+    if known is not None and name not in known:
+        yield unknown_name(f"class of {prefix}", key, name, known)
 
 
 def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -147,9 +150,9 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for pruner in config["pruners"]:
         entry = config["catalogue"]["pruners"][pruner]
         where = f"catalogue.pruners.{pruner}"
-        given = entry.get("densities", [])
-        if any(b >= a for a, b in pairwise(given)):
-            yield f"{where}.densities must fall from level to level, not {given}."
+        falling = entry.get("densities", [])
+        if any(b >= a for a, b in pairwise(falling)):
+            yield f"{where}.densities must fall from level to level, not {shown(falling)}."
         if "densities" in entry and entry.get("published_bugs"):
             yield f"{where}: openlth_threshold belongs to a rate, not to densities; drop one."
         if entry.get("one_shot") and "rate" in entry:
@@ -199,8 +202,8 @@ def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for name in config["explainers"]:
             entry = config["catalogue"]["explainers"][name]
             layer = entry.get("parameters", {}).get("layer")
-            if layer is not None and layer not in layers:
-                key = f"catalogue.explainers.{name}.parameters.layer"
+            key = f"catalogue.explainers.{name}.parameters.layer"
+            if layer is not None and not (isinstance(layer, str) and layer in layers):
                 yield unknown_name(f"layer of {architecture}", key, layer, layers)
             if EXPLAINERS.is_foreign(entry["method"]):
                 continue
@@ -215,7 +218,7 @@ def _metric_problems(config: Mapping[str, Any]) -> Iterator[str]:
             continue
         for name in config["metrics"]:
             method = config["catalogue"]["metrics"][name]["method"]
-            if not METRICS.is_foreign(method) and "mask" in METRICS.facts(method).get("needs", ()):
+            if "mask" in metric_facts(method)["needs"]:
                 yield f"metrics: {name} needs masks, which {dataset} does not have; drop one."
 
 
@@ -231,3 +234,36 @@ def _shape_problems(config: Mapping[str, Any]) -> Iterator[str]:
                     f"models: {model} takes images of {wanted}, but {dataset} has {shape} "
                     "(channels, height, width); drop one of them."
                 )
+
+
+def _image_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    study = Study(config)
+    for key, part in _explaining_parts(config):
+        wanted = part.get("images", "all")
+        for dataset in config["datasets"]:
+            available = study.test_images(dataset)
+            if wanted != "all" and wanted > available:
+                yield (
+                    f"{key}.images is {wanted}, but {dataset} has {available} test images; "
+                    "give at most that, or all."
+                )
+
+
+def _level_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    study = Study(config)
+    last = max(study.level_count(pruner) for pruner in config["pruners"])
+    wanted = {f"{key}.levels": part.get("levels") for key, part in _explaining_parts(config)}
+    wanted["figures.sheet_levels"] = config.get("figures", {}).get("sheet_levels")
+    for key, levels in wanted.items():
+        for level in levels if isinstance(levels, list) else ():
+            if level > last:
+                yield f"{key} holds level {level}, but the pruners' levels are 0 to {last}."
+
+
+def _explaining_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """`explaining`, and the exceptions from it that take effect, with their keys."""
+    yield "explaining", config["explaining"]
+    families = Study(config).families()
+    for family, exceptions in config.get("families", {}).items():
+        if family in families:
+            yield f"families.{family}", exceptions

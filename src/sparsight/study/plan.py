@@ -7,6 +7,7 @@ from typing import Any
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
+from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 
 Config = Mapping[str, Any]
@@ -18,6 +19,15 @@ RESERVED = frozenset(
     {"summary", "figures", "reference", "start", "dense", "explanations", "benchmarks", "logs"}
 )
 FLOAT_BYTES = 4
+
+
+def metric_facts(method: str) -> dict[str, Any]:
+    """Facts of a metric's method, a foreign one included, without importing its library."""
+    facts = METRICS.facts(method)
+    foreign = facts.get("foreign_facts", {}).get(method.partition(".")[2])
+    if METRICS.is_foreign(method) and foreign is not None:
+        facts.update(zip(("category", "direction", "needs"), foreign, strict=True))
+    return {"direction": "", "unit": "", "needs": (), **facts}
 
 
 @dataclass(frozen=True, order=True)
@@ -105,6 +115,13 @@ class Study:
         shown = {level for level in wanted if any(self.explains(f, level) for f in families)}
         return sorted(level for level in shown if level <= last)
 
+    def test_images(self, dataset: str) -> int:
+        """Images of a data set's test split."""
+        entry = self.catalogue["datasets"][dataset]
+        # A source whose test split has no fixed size takes it as an option.
+        given = entry.get("options", {}).get("split", {}).get("test")
+        return int(given or SOURCES.facts(entry["source"])["test_images"])
+
     def stored_bytes(self) -> int:
         """Predicted size of all stored explanations."""
         return sum(
@@ -140,10 +157,7 @@ class Study:
         wanted = self.explaining(family)["images"]
         if wanted != "all":
             return int(wanted)
-        entry = self.catalogue["datasets"][dataset]
-        # A source whose test split has no fixed size takes it as an option.
-        given = entry["options"].get("split", {}).get("test")
-        return int(given or SOURCES.facts(entry["source"])["test_images"])
+        return self.test_images(dataset)
 
     def _family_bytes(self, family: str, dataset: str, model: str) -> int:
         explaining = self.explaining(family)

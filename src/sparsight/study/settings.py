@@ -12,7 +12,7 @@ from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.study.configuration import CHOICES
-from sparsight.study.plan import DENSE, Study
+from sparsight.study.plan import DENSE, Study, metric_facts
 
 Settings = dict[str, Any]
 
@@ -121,19 +121,15 @@ class RuleSettings:
         return [*found, *self.network_modules(model), *self._called_explainers(family, methods)]
 
     def _called_explainers(self, family: str, methods: set[str]) -> list[str]:
-        called = any(
-            METRICS.is_foreign(method) or "explainer" in METRICS.facts(method).get("needs", ())
-            for method in methods
-        )
+        called = any("explainer" in metric_facts(method)["needs"] for method in methods)
         return self.explain_modules(family) if called else []
 
     def metric_facts(self) -> dict[str, Settings]:
-        """Metric to its direction and unit, for figures; foreign metrics say neither."""
+        """Metric to its direction and unit, for figures."""
         found = {}
         for name in self.study.config["metrics"]:
-            method = self._entry("metrics", name)["method"]
-            facts = {} if METRICS.is_foreign(method) else METRICS.facts(method)
-            found[name] = {key: facts.get(key, "") for key in ("direction", "unit")}
+            facts = metric_facts(self._entry("metrics", name)["method"])
+            found[name] = {key: facts[key] for key in ("direction", "unit")}
         return found
 
     def summary(self) -> Settings:
