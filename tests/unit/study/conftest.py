@@ -1,0 +1,50 @@
+"""The project's own configuration, overlaid as an overlay file would."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sparsight.study.configuration import configuration_problems, normalised, with_defaults
+from sparsight.study.plan import Study
+from sparsight.study.problems import load_yaml
+
+ROOT = Path(__file__).parents[3]
+CONFIG = load_yaml(ROOT / "config.yaml")
+SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+
+
+def merged(below, above):
+    """What Snakemake makes of an overlay: mappings merge, all else is replaced."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{key: merged(below.get(key), above[key]) for key in above}}
+
+
+@pytest.fixture(scope="session")
+def schema():
+    return SCHEMA
+
+
+@pytest.fixture(scope="session")
+def overlaid():
+    """Function from an overlay to the configuration before any check."""
+    return lambda overlay=(): normalised(merged(CONFIG, dict(overlay)))
+
+
+@pytest.fixture(scope="session")
+def problems_of(overlaid):
+    """Function from an overlay to the problems of the configuration."""
+    return lambda overlay=(): configuration_problems(overlaid(overlay), SCHEMA)
+
+
+@pytest.fixture(scope="session")
+def study_of(overlaid):
+    """Function from a sound overlay to its study."""
+
+    def study(overlay=()):
+        config = overlaid(overlay)
+        assert configuration_problems(config, SCHEMA) == []
+        return Study(normalised(with_defaults(config, SCHEMA, SCHEMA)))
+
+    return study

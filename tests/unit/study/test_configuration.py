@@ -1,0 +1,654 @@
+"""A configuration is sound, or every fault of it is one sentence that says what to change."""
+
+import itertools
+import json
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from sparsight.study.configuration import normalised, with_defaults
+from sparsight.study.plan import RESERVED
+from sparsight.study.problems import load_yaml
+
+ROOT = Path(__file__).parents[3]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+
+
+# --- the project's own files
+
+
+def test_the_default_is_sound(problems_of):
+    assert problems_of() == []
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_sound(problems_of, path):
+    assert problems_of(load_yaml(path)) == []
+    assert load_yaml(path)["study"] == path.stem, "results/ and studies/ use one name"
+
+
+def test_studies_are_found():
+    assert STUDIES
+
+
+def parts(schema, place="$"):
+    """(place, schema) of every key that the schema speaks of, at any depth."""
+    for key, part in schema.get("properties", {}).items():
+        yield f"{place}.{key}", part
+        yield from parts(part, f"{place}.{key}")
+    for key in ("additionalProperties", "items"):
+        if isinstance(schema.get(key), dict):
+            yield from parts(schema[key], f"{place}.*")
+    for alternative in schema.get("anyOf", ()):
+        yield from parts(alternative, place)
+    for name, part in schema.get("$defs", {}).items():
+        yield f"{place}.$defs.{name}", part
+        yield from parts(part, f"{place}.$defs.{name}")
+
+
+def test_schema_describes_every_key(schema):
+    Draft202012Validator.check_schema(schema)
+    places = dict(parts(schema))
+    assert "$.catalogue.pruners.*.rate" in places
+    silent = [place for place, part in places.items() if not part.get("description")]
+    assert silent == []
+
+
+def test_schema_refuses_unknown_keys_everywhere(schema):
+    free = ("options", "parameters")  # their names are those of what the entry names
+    places = [("$", schema), *parts(schema)]
+    found = [
+        place
+        for place, part in places
+        if part.get("type") == "object"
+        and part.get("additionalProperties") in (None, True)
+        and not place.endswith(free)
+    ]
+    assert found == []
+
+
+def test_defaults_of_the_schema_fit_it(schema):
+    wrong = []
+    for place, part in parts(schema):
+        if "default" in part:
+            whole = {**part, "$defs": schema["$defs"]}
+            wrong += [place for _ in Draft202012Validator(whole).iter_errors(part["default"])]
+    assert wrong == []
+
+
+def test_the_default_file_shows_every_key(schema):
+    config = load_yaml(ROOT / "config.yaml")
+    keys = schema["properties"]
+    assert list(config) == list(keys)
+    for part in ("explaining", "figures", "catalogue"):
+        assert list(config[part]) == list(keys[part]["properties"]), part
+
+
+def paragraph_above(lines, index):
+    """The lines over a line up to a blank one; where that is next, the paragraph before it."""
+    while not lines[index - 1].strip():
+        index -= 1
+    first = index
+    while first and lines[first - 1].strip():
+        first -= 1
+    return lines[first:index]
+
+
+def test_the_default_file_documents_every_key():
+    lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
+    keys = {i: line for i, line in enumerate(lines) if re.match(r"\w+:", line)}
+    assert len(keys) > 10
+    silent = [k for i, k in keys.items() if not any("#" in x for x in paragraph_above(lines, i))]
+    assert silent == []
+    entries = ("  datasets", "  models", "  pruners")
+    undocumented, group = [], ""
+    for above, line in itertools.pairwise(lines):
+        group = line.partition(":")[0] if re.match(r" {0,2}\w", line) else group
+        if group in entries and re.match(r" {4}\w", line) and not above.strip().startswith("#"):
+            undocumented.append(line.strip())
+    assert undocumented == [], "a comment above every entry says what it is"
+
+
+def test_planning_imports_nothing_heavy():
+    heavy = ("torch", "captum", "quantus", "pytorch_grad_cam", "numpy", "pandas", "snakemake")
+    code = f"""
+import sys
+import sparsight.study.configuration, sparsight.study.settings
+print([name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- normalised and with_defaults
+
+
+def test_normalised_by_example():
+    given_ = {
+        "seeds": ["333", 334, "x"],
+        "b": {"target": True, "levels": ["00", "12", -1], "rate": 0.5},
+        "a": ({"z": 1.0, "y": -2.0}, True, None),
+        "target": False,
+        "levels": "7",
+    }
+    found = normalised(given_)
+    assert json.dumps(found) == json.dumps(
+        {
+            "a": [{"y": -2, "z": 1}, True, None],
+            "b": {"levels": [0, 12, -1], "rate": 0.5, "target": "true"},
+            "levels": "7",
+            "seeds": [333, 334, "x"],
+            "target": False,
+        }
+    )
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=12,
+)
+
+
+def shuffled(value, order):
+    if isinstance(value, dict):
+        items = [(key, shuffled(inner, order)) for key, inner in value.items()]
+        order.shuffle(items)
+        return dict(items)
+    return [shuffled(inner, order) for inner in value] if isinstance(value, list) else value
+
+
+@given(VALUES, st.randoms(use_true_random=False))
+def test_normalised_does_not_know_the_order_of_keys(value, order):
+    text = json.dumps(normalised(value))
+    assert json.dumps(normalised(shuffled(value, order))) == text
+    assert json.dumps(normalised(normalised(value))) == text
+
+
+def test_normalised_leaves_its_argument_alone():
+    config = {"seeds": ["1"], "x": {"b": 1.0, "a": 2}}
+    normalised(config)
+    assert repr(config) == "{'seeds': ['1'], 'x': {'b': 1.0, 'a': 2}}"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key", "value"),
+    [
+        ({"seeds": ["1", "2"]}, ("seeds",), [1, 2]),
+        ({"explaining": {"target": True}}, ("explaining", "target"), "true"),
+        ({"explaining": {"levels": ["0", "5"]}}, ("explaining", "levels"), [0, 5]),
+        ({"figures": {"sheet_levels": ["0", "5"]}}, ("figures", "sheet_levels"), [0, 5]),
+        ({"disk_budget_gb": 3.0}, ("disk_budget_gb",), 3),
+    ],
+)
+def test_what_the_command_line_gives_is_understood(problems_of, overlaid, overlay, key, value):
+    assert problems_of(overlay) == []
+    found = overlaid(overlay)
+    for step in key:
+        found = found[step]
+    assert repr(found) == repr(value)
+
+
+def test_defaults_are_filled_at_every_depth(schema):
+    recipe = {"epochs": 1, "batch_size": 2, "optimiser": {"name": "sgd", "learning_rate": 0.1}}
+    config = {
+        "explaining": {"images": 5},
+        "families": {"cam": {"batch_size": 1}},
+        "catalogue": {
+            "datasets": {"d": {"source": "digits", "noise": {"seed": 3}}},
+            "models": {"m": {"architecture": "a", "retraining": recipe}},
+            "pruners": {"p": {"criterion": "c", "densities": [0.5], "retraining": recipe}},
+            "explainers": {"e": {"family": "cam", "method": "e"}},
+            "metrics": {"s": {"method": "s", "parameters": {"a": 1}}},
+        },
+    }
+    before = json.dumps(config)
+    found = with_defaults(config, schema, schema)
+    assert json.dumps(config) == before
+    full = {
+        **recipe,
+        "noise": False,
+        "optimiser": {**recipe["optimiser"], "momentum": 0, "weight_decay": 0},
+        "schedule": {"name": "constant"},
+    }
+    assert found == {
+        "explaining": {
+            "conditions": ["clean"],
+            "target": "predicted",
+            "images": 5,
+            "batch_size": 250,
+            "levels": "all",
+        },
+        # exceptions have no defaults: they would hide what `explaining` says
+        "families": {"cam": {"batch_size": 1}},
+        "figures": {"sheet_images": 4, "sheet_levels": 6},
+        "torch_threads": 1,
+        "disk_budget_gb": 20,
+        "data_folder": "data",
+        "catalogue": {
+            "datasets": {
+                "d": {
+                    "source": "digits",
+                    "options": {},
+                    "noise": {"maximum": 51, "seed": 3},
+                    "subset_seed": 0,
+                }
+            },
+            "models": {
+                "m": {
+                    "architecture": "a",
+                    "training": None,
+                    "retraining": full,
+                    "evaluation_batch_size": 500,
+                }
+            },
+            "pruners": {
+                "p": {
+                    "criterion": "c",
+                    "scope": "global",
+                    "densities": [0.5],
+                    "one_shot": False,
+                    "rewind": "pretrained",
+                    "retraining": full,
+                    "published_bugs": [],
+                }
+            },
+            "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}}},
+            "metrics": {"s": {"method": "s", "parameters": {"a": 1}}},
+        },
+    }
+
+
+def test_defaults_are_no_doors_into_the_schema(schema):
+    before = json.dumps(schema)
+    found = with_defaults({"catalogue": {"datasets": {"d": {"source": "x"}}}}, schema, schema)
+    found["catalogue"]["datasets"]["d"]["options"]["x"] = 1
+    found["catalogue"]["datasets"]["d"]["noise"]["x"] = 1
+    found["figures"]["x"] = 1
+    assert json.dumps(schema) == before
+
+
+def test_a_sound_configuration_stays_sound_with_its_defaults(overlaid, problems_of, schema):
+    full = normalised(with_defaults(overlaid(), schema, schema))
+    assert problems_of(full) == []
+    assert normalised(with_defaults(full, schema, schema)) == full
+
+
+# --- bad input
+
+
+def catalogue(group, name, **entry):
+    return {"catalogue": {group: {name: entry}}}
+
+
+def pruner(**entry):
+    """A pruner `new` that runs alone."""
+    entry = {"criterion": "magnitude", **entry}
+    return {"pruners": ["new"], **catalogue("pruners", "new", **entry)}
+
+
+def explainer(**entry):
+    """An explainer `new` that runs alone."""
+    return {"explainers": ["new"], **catalogue("explainers", "new", **entry)}
+
+
+def metric(**entry):
+    """A metric `new` that runs alone."""
+    return {"metrics": ["new"], **catalogue("metrics", "new", **entry)}
+
+
+RATE = {"rate": 0.5, "levels": 2}
+RECIPE = {"epochs": 2, "batch_size": 8, "optimiser": {"name": "sgd", "learning_rate": 0.1}}
+
+CASES = {
+    "key": ({"metrix": ["soft_iou"]}, ["'metrix'", "did you mean 'metrics'?"]),
+    "key below": ({"explaining": {"image": 4}}, ["explaining", "'image'", "'images'"]),
+    "value": ({"explaining": {"target": "label"}}, ["explaining.target", "true, predicted"]),
+    "name's form": ({"study": "My Study"}, ["study", "'My Study'", "[a-z0-9_]"]),
+    "dataset": ({"datasets": ["digit"]}, ["datasets", "'digit'", "'digits'", "mnist"]),
+    "model": ({"models": ["thesis_cn"]}, ["models", "'thesis_cn'", "did you mean 'thesis_cnn'?"]),
+    "pruner": ({"pruners": ["magnitud"]}, ["pruners", "unknown pruner", "'magnitude'", "thesis"]),
+    "explainer": ({"explainers": ["salience"]}, ["explainers", "'salience'", "'saliency'"]),
+    "metric": ({"metrics": ["soft_iuo"]}, ["metrics", "'soft_iuo'", "'soft_iou'", "pointing"]),
+    "source": (
+        catalogue("datasets", "digits", source="digitz"),
+        ["catalogue.datasets.digits.source", "'digitz'", "'digits'"],
+    ),
+    "architecture": (
+        catalogue("models", "thesis_cnn", architecture="thesis"),
+        ["catalogue.models.thesis_cnn.architecture", "'thesis'", "thesis_cnn"],
+    ),
+    "criterion": (
+        pruner(criterion="magnitudes", **RATE),
+        ["catalogue.pruners.new.criterion", "'magnitudes'", "'magnitude'", "random"],
+    ),
+    "explainer's method": (
+        explainer(family="cam", method="gradcam", parameters={"layer": "conv2"}),
+        ["catalogue.explainers.new.method", "'gradcam'", "'grad_cam'", "captum.<Class>"],
+    ),
+    "metric's method": (
+        metric(method="soft-iou"),
+        ["catalogue.metrics.new.method", "'soft-iou'", "'soft_iou'", "quantus.<Class>"],
+    ),
+    "foreign library": (
+        explainer(family="gradient", method="captun.Saliency"),
+        ["catalogue.explainers.new.method", "'captun.Saliency'", "captum.<Class>"],
+    ),
+    "foreign library without a class": (
+        metric(method="quantus."),
+        ["catalogue.metrics.new.method", "'quantus.'", "quantus.<Class>"],
+    ),
+    "class of quantus": (
+        metric(method="quantus.Sparsness"),
+        ["catalogue.metrics.new.method", "'Sparsness'", "'Sparseness'"],
+    ),
+    "bug": (
+        pruner(published_bugs=["openlth"], **RATE),
+        ["catalogue.pruners.new.published_bugs", "'openlth'", "openlth_threshold"],
+    ),
+    "layer": (
+        explainer(family="cam", method="grad_cam", parameters={"layer": "conv3"}),
+        ["catalogue.explainers.new.parameters.layer", "'conv3'", "thesis_cnn", "'conv2'"],
+    ),
+    "layer of a foreign explainer": (
+        explainer(family="cam", method="grad_cam.XGradCAM", parameters={"layer": "conv3"}),
+        ["catalogue.explainers.new.parameters.layer", "'conv3'", "thesis_cnn", "'conv2'"],
+    ),
+    "layer that is a list": (
+        explainer(family="cam", method="grad_cam.XGradCAM", parameters={"layer": ["conv2"]}),
+        ["catalogue.explainers.new.parameters.layer", "a list of 1", "conv2"],
+    ),
+    "parameter": (
+        explainer(family="cam", method="grad_cam", parameters={"layer": "conv2", "lair": 1}),
+        ["catalogue.explainers.new.parameters", "'lair'", "'layer'"],
+    ),
+    "parameter that lacks": (
+        explainer(family="cam", method="grad_cam"),
+        ["catalogue.explainers.new.parameters", "'layer'", "required"],
+    ),
+    "parameter of a metric": (
+        metric(method="soft_iou", parameters={"soft": 1}),
+        ["catalogue.metrics.new.parameters", "'soft'", "known"],
+    ),
+    "kind of a parameter": (
+        explainer(family="gradient", method="integrated_gradients", parameters={"n_steps": "many"}),
+        ["catalogue.explainers.new.parameters.n_steps", "'many'", "a whole number"],
+    ),
+    "truth as a number": (
+        explainer(family="gradient", method="integrated_gradients", parameters={"n_steps": True}),
+        ["catalogue.explainers.new.parameters.n_steps", "true", "a whole number"],
+    ),
+    "option of a source": (
+        catalogue("datasets", "digits", options={"splits": {}}),
+        ["catalogue.datasets.digits.options", "'splits'", "'split'"],
+    ),
+    "kind of an option": (
+        catalogue("datasets", "digits", options={"split": "official"}),
+        ["catalogue.datasets.digits.options.split", "'official'", "a mapping"],
+    ),
+    "part of an option": (
+        catalogue("datasets", "digits", options={"split": {"tests": 5}}),
+        ["catalogue.datasets.digits.options.split", "'tests'", "'test'"],
+    ),
+    "kind of a part of an option": (
+        catalogue("datasets", "digits", options={"split": {"test": "many"}}),
+        ["catalogue.datasets.digits.options.split.test", "'many'", "a whole number"],
+    ),
+    "epoch too late": (
+        pruner(rewind="epoch:20", **RATE),
+        ["catalogue.pruners.new.rewind", "epoch:20", "thesis_cnn_digits", "20", "earlier"],
+    ),
+    "epoch with a recipe": (
+        pruner(rewind="epoch:1", retraining=RECIPE, **RATE),
+        ["catalogue.pruners.new", "epoch:1", "retraining", "drop one"],
+    ),
+    "densities rise": (
+        pruner(densities=[0.5, 0.6, 0.1]),
+        ["catalogue.pruners.new.densities", "fall", "[0.5, 0.6, 0.1]"],
+    ),
+    "densities stay": (
+        pruner(densities=[0.5, 0.5]),
+        ["catalogue.pruners.new.densities", "fall", "[0.5, 0.5]"],
+    ),
+    "rate with densities": (
+        pruner(densities=[0.5], **RATE),
+        ["catalogue.pruners.new", "rate", "densities"],
+    ),
+    "rate without levels": (pruner(rate=0.5), ["catalogue.pruners.new", "'levels' is missing"]),
+    "neither rate nor densities": (pruner(), ["catalogue.pruners.new", "missing"]),
+    "one shot with a rate": (
+        pruner(one_shot=True, **RATE),
+        ["catalogue.pruners.new", "one_shot", "densities"],
+    ),
+    "bug with densities": (
+        pruner(densities=[0.5], published_bugs=["openlth_threshold"]),
+        ["catalogue.pruners.new", "openlth_threshold", "rate", "drop one"],
+    ),
+    "controls in a family with others": (
+        {
+            "explainers": ["saliency", "new"],
+            **catalogue("explainers", "new", family="gradient", method="edges"),
+        },
+        ["explainers", "gradient", "new", "family of their own"],
+    ),
+    "family": (
+        {"families": {"camm": {"images": 5}}},
+        ["families", "'camm'", "'cam'", "gradient"],
+    ),
+    "levels of controls": (
+        {"families": {"controls": {"levels": [0]}}},
+        ["families.controls.levels", "controls", "drop the key"],
+    ),
+    "exception": (
+        {"families": {"cam": {"target": "true"}}},
+        ["families.cam", "'target'", "images, batch_size, levels"],
+    ),
+    "reserved family": (
+        explainer(family="logs", method="saliency"),
+        ["explainers", "'logs'", "reserved", "choose another"],
+    ),
+    "too many images": (
+        {"explaining": {"images": 501}},
+        ["explaining.images", "501", "digits", "500"],
+    ),
+    "too many images of a family": (
+        {"families": {"cam": {"images": 501}}},
+        ["families.cam.images", "501", "digits", "500"],
+    ),
+    "level": ({"explaining": {"levels": [0, 6]}}, ["explaining.levels", "6", "0 to 5"]),
+    "level of a family": (
+        {"families": {"cam": {"levels": [0, 6]}}},
+        ["families.cam.levels", "6", "0 to 5"],
+    ),
+    "level in a sheet": ({"figures": {"sheet_levels": [0, 6]}}, ["figures.sheet_levels", "6"]),
+}
+
+
+def is_one_sentence(text):
+    return "\n" not in text and len(text) <= 280 and text[-1] in ".?"
+
+
+@pytest.mark.parametrize(("overlay", "phrases"), CASES.values(), ids=CASES)
+def test_a_fault_is_one_sentence_with_key_and_remedy(problems_of, overlay, phrases):
+    found = problems_of(overlay)
+    assert len(found) == 1, found
+    assert is_one_sentence(found[0]), found
+    assert [phrase for phrase in phrases if phrase not in found[0]] == [], found
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+@pytest.mark.parametrize("group", ["datasets", "models", "pruners"])
+def test_reserved_names_are_refused(problems_of, overlaid, group, name):
+    first = overlaid()["catalogue"][group][overlaid()[group][0]]
+    found = problems_of({group: [name], **catalogue(group, name, **first)})
+    assert found == [f"{group}: '{name}' is a reserved name; choose another one."]
+
+
+def test_a_study_may_not_take_the_folder_of_references(problems_of):
+    found = problems_of({"study": "reference"})
+    assert found == ["study: 'reference' is a reserved name; choose another one."]
+
+
+def test_names_are_looked_up_all_at_once(problems_of):
+    found = problems_of(
+        {
+            "datasets": ["a", "digits"],
+            "models": ["b"],
+            "pruners": ["c", "dense"],
+            "explainers": ["d"],
+            "metrics": ["e", "f"],
+            "catalogue": {
+                "datasets": {"digits": {"source": "g", "options": {}}},
+                "pruners": {"magnitude": {"criterion": "h", "published_bugs": ["i"]}},
+                "explainers": {"saliency": {"method": "j"}},
+                "metrics": {"soft_iou": {"method": "k", "parameters": {"l": 1}}},
+            },
+        }
+    )
+    named = sorted(re.search(r"'(\w+)'", sentence)[1] for sentence in found)
+    assert named == [*"abcd", "dense", "dense", *"efghijk"]
+    assert all(map(is_one_sentence, found))
+
+
+def test_combinations_are_judged_all_at_once(problems_of):
+    found = problems_of(
+        {
+            "pruners": ["one", "two"],
+            "explainers": ["grad_cam_conv2", "new"],
+            "families": {"new": {"levels": [0]}, "other": {}},
+            "catalogue": {
+                "pruners": {
+                    "one": {"criterion": "random", "densities": [0.5, 0.6]},
+                    "two": {"criterion": "random", "rewind": "epoch:99", **RATE},
+                },
+                "explainers": {
+                    "grad_cam_conv2": {"parameters": {"layer": "conv9"}},
+                    "new": {"family": "new", "method": "edges"},
+                },
+            },
+        }
+    )
+    for phrase in ("pruners.one.dens", "pruners.two.rewind", "families.new", "'other'", "conv9"):
+        assert sum(phrase in sentence for sentence in found) == 1, (phrase, found)
+    # three other CAMs of the catalogue do not run, so their layers do not count
+    assert len(found) == 5, found
+
+
+def test_each_model_is_held_against_the_epoch(problems_of):
+    overlay = {**pruner(rewind="epoch:10", **RATE), "models": ["thesis_cnn", "thesis_cnn_digits"]}
+    (found,) = problems_of(overlay)
+    assert "retraining thesis_cnn takes only 10 epochs" in found
+    assert problems_of({**overlay, **pruner(rewind="epoch:9", **RATE)}) == []
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        pruner(densities=[0.9, 0.5, 0.1], one_shot=True),
+        pruner(densities=[1.0, 0.5]),
+        pruner(rewind="none", retraining=RECIPE, **RATE),
+        pruner(rewind="epoch:19", **RATE),
+        pruner(rewind="init", published_bugs=["openlth_threshold"], **RATE),
+        explainer(family="gradient", method="captum.Deconvolution"),
+        explainer(family="cam", method="grad_cam.XGradCAM", parameters={"layers": ["conv1"]}),
+        explainer(family="any", method="saliency", parameters={"reduction": "sum"}),
+        metric(method="quantus.Sparseness", parameters={"abs": True}),
+        {"families": {"controls": {"images": 5}, "cam": {"levels": [0, 5], "batch_size": 1}}},
+        # an overlay may leave out a family for which another one has exceptions
+        {"explainers": ["saliency"], "families": {"cam": {"images": 5}}},
+        {"explaining": {"images": 500}},
+        {"datasets": ["mnist"], "models": ["thesis_cnn"], "explaining": {"images": 10000}},
+        {
+            **catalogue("datasets", "digits", options={"split": {"test": 900}}),
+            "explaining": {"images": 900},
+        },
+        catalogue("datasets", "mnist", options={"validation": {"share": 0.1, "seed": 0}}),
+    ],
+    ids=lambda overlay: json.dumps(overlay)[:80],
+)
+def test_what_is_possible_is_accepted(problems_of, overlay):
+    assert problems_of(overlay) == []
+
+
+def test_levels_count_over_all_pruners(problems_of):
+    overlay = {"pruners": ["magnitude", "thesis_lth"], "explaining": {"levels": [0, 25]}}
+    assert problems_of(overlay) == []
+
+
+# --- facts of registered items that no shipped item has yet
+
+
+@pytest.fixture
+def facts_with(monkeypatch):
+    """Function that changes what a registry says of one of its items."""
+
+    def change(registry, item, **facts):
+        told = registry.facts
+        monkeypatch.setattr(
+            registry, "facts", lambda name: {**told(name), **(facts if name == item else {})}
+        )
+
+    return change
+
+
+def test_masks_that_a_metric_needs(problems_of, facts_with):
+    from sparsight.data.registry import SOURCES
+
+    facts_with(SOURCES, "digits", has_masks=False)
+    found = problems_of({"metrics": ["soft_iou", "gini_sparseness"]})
+    assert found == ["metrics: soft_iou needs masks, which digits does not have; drop one."]
+
+
+def test_masks_that_a_foreign_metric_needs(problems_of, facts_with):
+    from sparsight.data.registry import SOURCES
+
+    facts_with(SOURCES, "digits", has_masks=False)
+    found = problems_of(metric(method="quantus.RelevanceMassAccuracy"))
+    assert found == ["metrics: new needs masks, which digits does not have; drop one."]
+    assert problems_of(metric(method="quantus.Sparseness")) == []
+
+
+def test_a_model_takes_images_of_one_shape(problems_of, facts_with):
+    from sparsight.data.registry import SOURCES
+
+    facts_with(SOURCES, "mnist", image_shape=(3, 32, 32))
+    (found,) = problems_of({"datasets": ["digits", "mnist"], "models": ["thesis_cnn"]})
+    for phrase in ("thesis_cnn", "(1, 28, 28)", "mnist", "(3, 32, 32)", "drop one"):
+        assert phrase in found
+    assert is_one_sentence(found)
+
+
+def test_an_explainer_that_a_model_cannot_run(problems_of, facts_with):
+    from sparsight.explain.registry import EXPLAINERS
+
+    facts_with(EXPLAINERS, "saliency", excluded_models=("thesis_cnn",))
+    found = problems_of()
+    assert found == ["explainers: saliency does not work on thesis_cnn; drop one of them."]
+
+
+@given(st.randoms(use_true_random=False))
+def test_whatever_is_broken_is_told_in_sentences(problems_of, overlaid, order):
+    broken = _broken(overlaid(), random.Random(order.random()))
+    found = problems_of(broken)
+    assert all(map(is_one_sentence, found)), found
+
+
+def _broken(config, order):
+    """A copy with one value somewhere replaced by one of another kind."""
+    copy = json.loads(json.dumps(config))
+    node = copy
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = order.choice(keys)
+        inner = node[key]
+        if not (isinstance(inner, dict | list) and inner and order.random() < 0.8):
+            node[key] = order.choice([None, True, -1, 10**6, 0.5, "x", [], ["x"], {}, {"x": [1]}])
+            return copy
+        node = inner
