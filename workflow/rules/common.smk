@@ -84,7 +84,7 @@ try:
     STUDY.check_disk_budget()
 except InputError as error:
     sys.exit(f"Configuration: {error}")
-if workflow.dryrun:
+if workflow.is_main_process:
     logger.info(f"Stored explanations will take {STUDY.stored_bytes() / 1e9:.2f} GB.")
 
 

@@ -25,7 +25,10 @@ def correlation_lines(path: Path) -> str:
         f"[{a}, {b}]" if a != "–" else "–" for a, b in zip(low, high, strict=True)
     ]
     shown["as published"] = rows["published_form"].map(_number)
-    title = "Correlation with accuracy over levels (Pearson r: mean over seeds, t interval)"
+    title = (
+        "Correlation with accuracy over levels (Pearson r: mean over seeds; t interval over seeds, "
+        "which may pass 1; – where a series is constant)"
+    )
     return f"{title}\n{shown.to_string(index=False)}\n"
 
 
