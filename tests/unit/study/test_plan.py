@@ -1,0 +1,194 @@
+"""What a configuration means, worked out by hand."""
+
+import pytest
+
+from sparsight.io.errors import InputError
+from sparsight.study.plan import Place, metric_facts
+
+PRUNERS = {
+    "three": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},
+    "shots": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1], "one_shot": True},
+    "two": {"criterion": "random", "rate": 0.5, "levels": 2},
+}
+SMALL = {
+    "datasets": ["digits", "mnist"],
+    "models": ["thesis_cnn", "thesis_cnn_digits"],
+    "pruners": ["three", "two"],
+    "seeds": [7, 5],
+    "catalogue": {"pruners": PRUNERS},
+}
+
+
+def test_places_are_dense_once_per_network_and_every_level(study_of):
+    places = list(study_of({**SMALL, "datasets": ["digits"], "models": ["thesis_cnn"]}).places())
+    network = [("dense", 0), ("three", 1), ("three", 2), ("three", 3), ("two", 1), ("two", 2)]
+    # in the order of the configuration, seeds too
+    assert places == [
+        Place("digits", "thesis_cnn", seed, pruner, level)
+        for seed in (7, 5)
+        for pruner, level in network
+    ]
+
+
+def test_places_cross_data_sets_models_and_seeds(study_of):
+    places = list(study_of(SMALL).places())
+    assert len(places) == len(set(places)) == 2 * 2 * 2 * (1 + 3 + 2)
+    assert sum(place.pruner == "dense" for place in places) == 2 * 2 * 2
+
+
+def test_levels_and_predecessors(study_of):
+    study = study_of({**SMALL, "pruners": ["three", "shots", "two"]})
+    assert [study.level_count(name) for name in PRUNERS] == [3, 3, 2]
+    assert [study.predecessor("three", level) for level in (1, 2, 3)] == [0, 1, 2]
+    assert [study.predecessor("shots", level) for level in (1, 2, 3)] == [0, 0, 0]
+    assert [study.predecessor("two", level) for level in (1, 2)] == [0, 1]
+
+
+def test_families_hold_what_runs_in_the_order_of_the_configuration(study_of):
+    study = study_of(
+        {"explainers": ["control_input", "saliency", "grad_cam_conv2", "control_edges"]}
+    )
+    assert list(study.families().items()) == [
+        ("controls", ["control_input", "control_edges"]),
+        ("gradient", ["saliency"]),
+        ("cam", ["grad_cam_conv2"]),
+    ]
+    assert study.controls() == ["control_input", "control_edges"]
+    assert study.control_families() == ["controls"]
+
+
+def test_foreign_explainers_need_the_network(study_of):
+    new = {"family": "new", "method": "captum.Deconvolution"}
+    study = study_of({"explainers": ["new"], "catalogue": {"explainers": {"new": new}}})
+    assert study.controls() == study.control_families() == []
+
+
+def test_a_family_is_explained_where_its_exceptions_say(study_of):
+    study = study_of(
+        {
+            "explaining": {"levels": [0, 2, 5], "images": 50},
+            "families": {"gradient": {"levels": "all"}, "cam": {"levels": [5], "images": "all"}},
+        }
+    )
+    explained = {
+        family: [level for level in range(6) if study.explains(family, level)]
+        for family in ("cam", "gradient", "controls")
+    }
+    assert explained == {"cam": [5], "gradient": [0, 1, 2, 3, 4, 5], "controls": [0, 2, 5]}
+    assert [study.explaining(f)["images"] for f in ("cam", "gradient", "controls")] == [
+        "all",
+        50,
+        50,
+    ]
+    assert study.explaining("cam")["target"] == "predicted"
+
+
+# float32; a map of conv2 or conv2_relu has 11 x 11 values, of pool2 5 x 5, of the image 28 x 28
+CONV2, POOL2, IMAGE = 4 * 121, 4 * 25, 4 * 784
+
+
+def test_stored_bytes_of_the_default(study_of):
+    # 500 test images; 3 seeds x levels 0 to 5; three CAMs at 11 x 11 and one at 5 x 5; two pixel
+    # maps; four controls once
+    expected = 500 * (3 * 6 * (3 * CONV2 + POOL2 + 2 * IMAGE) + 4 * IMAGE)
+    assert expected == 76_688_000
+    assert study_of().stored_bytes() == expected
+
+
+def test_stored_bytes_with_exceptions_conditions_and_two_data_sets(study_of):
+    study = study_of(
+        {
+            **SMALL,
+            "explainers": ["grad_cam_pp_pool2", "saliency", "control_edges"],
+            "explaining": {"conditions": ["clean", "noisy"], "images": "all", "levels": [0, 3]},
+            "families": {
+                "cam": {"images": 40, "levels": "all"},
+                "gradient": {"levels": [2, 3]},
+            },
+        }
+    )
+    networks, conditions = 2 * 2, 2  # of one data set: models x seeds
+    # levels of a network: dense 0, three 1 2 3, two 1 2; level 2 is there twice, 3 once
+    cams = 2 * networks * 6 * conditions * 40 * POOL2
+    gradients = networks * (2 + 1) * conditions * (500 + 10_000) * IMAGE
+    # controls belong to the data set, whatever the models, seeds and levels
+    controls = conditions * (500 + 10_000) * IMAGE
+    assert study.stored_bytes() == cams + gradients + controls
+
+
+def test_the_test_split_of_a_source_without_a_fixed_one(study_of):
+    digits = {"options": {"split": {"test": 900}}}
+    study = study_of(
+        {"explainers": ["control_edges"], "catalogue": {"datasets": {"digits": digits}}}
+    )
+    assert study.test_images("digits") == 900
+    assert study.test_images("mnist") == 10_000
+    assert study.stored_bytes() == 900 * IMAGE
+
+
+def test_a_map_of_several_layers_has_image_size(study_of):
+    new = {"family": "cam", "method": "grad_cam.XGradCAM", "parameters": {"layers": ["conv1"]}}
+    study = study_of(
+        {"explainers": ["new"], "seeds": [1], "catalogue": {"explainers": {"new": new}}}
+    )
+    assert study.stored_bytes() == 6 * 500 * IMAGE
+
+
+def test_disk_budget(study_of):
+    study_of({"disk_budget_gb": 0.076688}).check_disk_budget()
+    with pytest.raises(InputError) as caught:
+        study_of({"disk_budget_gb": 0.076687}).check_disk_budget()
+    text = str(caught.value)
+    assert "\n" not in text
+    for phrase in ("0.08 GB", "disk_budget_gb (0.076687)", "raise it", "explaining.images"):
+        assert phrase in text
+
+
+@pytest.mark.parametrize(
+    ("levels", "wanted", "shown"),
+    [
+        (5, 6, [0, 1, 2, 3, 4, 5]),
+        (25, 6, [0, 5, 10, 15, 20, 25]),
+        # 0, 6.5, 13, 19.5, 26: halves go up
+        (26, 5, [0, 7, 13, 20, 26]),
+        (3, 6, [0, 1, 2, 3]),
+        (1, 2, [0, 1]),
+        (5, [5, 0, 3], [0, 3, 5]),
+    ],
+)
+def test_sheet_levels(study_of, levels, wanted, shown):
+    pruner = {"criterion": "magnitude", "rate": 0.1, "levels": levels}
+    study = study_of(
+        {
+            "pruners": ["new"],
+            "figures": {"sheet_levels": wanted},
+            "catalogue": {"pruners": {"new": pruner}},
+        }
+    )
+    assert study.sheet_levels("new") == shown
+
+
+def test_a_sheet_shows_levels_that_some_family_is_explained_at(study_of):
+    study = study_of(
+        {
+            "explaining": {"levels": [0, 1, 2]},
+            "families": {"cam": {"levels": [5]}, "gradient": {"levels": [3]}},
+        }
+    )
+    # the controls alone are explained at 0, 1 and 2
+    assert study.sheet_levels("magnitude") == [3, 5]
+
+
+def test_a_pruner_with_fewer_levels_shows_those(study_of):
+    study = study_of({**SMALL, "figures": {"sheet_levels": [0, 2, 3]}})
+    assert study.sheet_levels("two") == [0, 2]
+    assert study.sheet_levels("three") == [0, 2, 3]
+
+
+def test_facts_of_metrics_without_their_libraries():
+    own = metric_facts("soft_iou")
+    assert (own["direction"], own["needs"]) == ("higher", ("mask",))
+    foreign = metric_facts("quantus.MaxSensitivity")
+    assert (foreign["direction"], foreign["needs"]) == ("lower", ("model", "explainer"))
+    assert foreign["category"] == "robustness"
+    assert metric_facts("quantus.RelevanceMassAccuracy")["needs"] == ("mask",)

@@ -1,0 +1,343 @@
+"""A job's settings hold what it uses and nothing else: which jobs a change of a value reaches."""
+
+import json
+
+import pytest
+
+from sparsight.study.configuration import normalised
+from sparsight.study.plan import DENSE
+from sparsight.study.settings import RuleSettings
+
+PRUNERS = {
+    "densities": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},
+    "rewound": {"criterion": "random", "rate": 0.5, "levels": 2, "rewind": "epoch:2"},
+}
+METRICS = {"complexity": {"method": "quantus.Complexity", "parameters": {"abs": True}}}
+BASE = {
+    "datasets": ["digits"],
+    "models": ["thesis_cnn"],
+    "pruners": ["magnitude", "densities", "rewound"],
+    "seeds": [1, 2],
+    "explainers": ["grad_cam_conv2", "saliency", "integrated_gradients", "control_edges"],
+    "metrics": ["soft_iou", "complexity"],
+    "families": {"gradient": {"images": 100}},
+    "catalogue": {"pruners": PRUNERS, "metrics": METRICS},
+}
+NETWORKS = {"start", "epoch_point", "dense", "level"}
+PER_METRIC = {"score", "metric_figure"}
+#: jobs that list all explainers, because tables or figures keep their order
+LISTING = {"metric_figure", "correlation_figure", "sheet"}
+
+
+def jobs_of(study):
+    """Every job's name to its settings and modules; the wildcards follow in the name."""
+    rules, found = RuleSettings(study), {}
+
+    def add(name, get, modules, *wildcards):
+        found[":".join(map(str, (name, *wildcards)))] = (normalised(get(*wildcards)), modules)
+
+    for dataset in study.config["datasets"]:
+        add("fetching", rules.fetching, rules.dataset_modules(dataset), dataset)
+        add("packing", rules.packing, rules.dataset_modules(dataset), dataset)
+        for model in study.config["models"]:
+            place = (dataset, model)
+            for name in ("start", "epoch_point", "dense"):
+                add(name, getattr(rules, name), rules.network_modules(model), *place)
+            for pruner in study.config["pruners"]:
+                modules = rules.network_modules(model, pruner)
+                for level in range(1, study.level_count(pruner) + 1):
+                    add("level", rules.level, modules, *place, pruner, level)
+            add("accuracy_figure", rules.accuracy_figure, [], *place)
+            add("correlation_figure", rules.correlation_figure, [], *place)
+            for metric in study.config["metrics"]:
+                add("metric_figure", rules.metric_figure, [], *place, metric)
+    for model in study.config["models"]:
+        for family in study.families():
+            is_control = family in study.control_families()
+            modules = rules.explain_modules(family, None if is_control else model)
+            add("explain", rules.explain, modules, family)
+            add("score", rules.score, rules.score_modules(family, model), family)
+    for name in ("summary", "correlations", "costs", "sheet", "whole"):
+        add(name, getattr(rules, name), [])
+    return found
+
+
+@pytest.fixture
+def jobs(study_of):
+    """Function from a change of the configuration to the jobs before and after it."""
+
+    def compare(*overlays):
+        before = after = BASE
+        for overlay in overlays:
+            after = _merged(after, overlay)
+        return jobs_of(study_of(before)), jobs_of(study_of(after))
+
+    return compare
+
+
+def _merged(below, above):
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: _merged(below.get(key), above[key]) for key in above}}
+
+
+def in_catalogue(group, name, **entry):
+    return {"catalogue": {group: {name: entry}}}
+
+
+def changed(before, after):
+    """Names of the jobs in both whose settings or modules differ."""
+    return {name for name in before.keys() & after.keys() if before[name] != after[name]}
+
+
+def rules_of(names):
+    return {name.partition(":")[0] for name in names}
+
+
+def levels(pruner, *which):
+    return {f"level:digits:thesis_cnn:{pruner}:{level}" for level in which}
+
+
+def test_the_jobs_of_the_base(jobs):
+    before, after = jobs()
+    assert before == after
+    assert len([name for name in before if name.startswith("level:")]) == 5 + 3 + 2
+    assert {name for name in before if name.startswith("explain:")} == {
+        "explain:cam",
+        "explain:gradient",
+        "explain:controls",
+    }
+
+
+def test_a_new_level_changes_no_other(jobs):
+    before, after = jobs(in_catalogue("pruners", "magnitude", levels=6))
+    assert after.keys() - before.keys() == levels("magnitude", 6)
+    assert changed(before, after) == {"whole"}
+    assert all("levels" not in json.dumps(after[name][0]) for name in levels("magnitude", 1, 6))
+
+
+def test_a_new_density_changes_no_other(jobs):
+    before, after = jobs(in_catalogue("pruners", "densities", densities=[0.9, 0.5, 0.1, 0.05]))
+    assert after.keys() - before.keys() == levels("densities", 4)
+    assert changed(before, after) == {"whole"}
+
+
+def test_a_changed_density_changes_its_level(jobs):
+    before, after = jobs(in_catalogue("pruners", "densities", densities=[0.9, 0.4, 0.1]))
+    assert changed(before, after) == levels("densities", 2) | {"whole"}
+    assert [after[name][0]["density"] for name in sorted(levels("densities", 1, 2, 3))] == [
+        0.9,
+        0.4,
+        0.1,
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rate": 0.4},
+        {"scope": "layer"},
+        {"criterion": "random"},
+        {"rewind": "init"},
+        {"published_bugs": ["openlth_threshold"]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_pruner_changes_its_levels_only(jobs, change):
+    before, after = jobs(in_catalogue("pruners", "magnitude", **change))
+    assert changed(before, after) == levels("magnitude", 1, 2, 3, 4, 5) | {"whole"}
+
+
+def test_a_recipe_of_a_pruner_takes_the_place_of_the_models(jobs):
+    recipe = {"epochs": 3, "batch_size": 8, "optimiser": {"name": "sgd", "learning_rate": 0.1}}
+    before, after = jobs(in_catalogue("pruners", "densities", retraining=recipe))
+    assert changed(before, after) == levels("densities", 1, 2, 3) | {"whole"}
+    (name,) = levels("densities", 1)
+    assert after[name][0]["retraining"]["epochs"] == 3
+    assert after["dense:digits:thesis_cnn"][0]["retraining"]["epochs"] == 10
+
+
+def test_the_criterion_is_code_of_levels_and_not_of_dense(jobs):
+    _, after = jobs()
+    (name,) = levels("rewound", 1)
+    assert after[name][1] == ["sparsight.models.thesis_cnn", "sparsight.pruning.criteria"]
+    assert after["dense:digits:thesis_cnn"][1] == ["sparsight.models.thesis_cnn"]
+
+
+def test_dense_takes_no_module_of_a_pruner(study_of):
+    rules = RuleSettings(study_of(BASE))
+    assert rules.network_modules("thesis_cnn", DENSE) == rules.network_modules("thesis_cnn")
+
+
+CHANGES = {
+    "metric": (
+        in_catalogue("metrics", "complexity", parameters={"abs": False}),
+        {"score:cam", "score:gradient", "score:controls"},
+    ),
+    "parameter of an explainer": (
+        in_catalogue("explainers", "integrated_gradients", parameters={"n_steps": 9}),
+        {"explain:gradient", "score:gradient"},
+    ),
+    "batch size of a family": (
+        {"families": {"cam": {"batch_size": 7}}},
+        {"explain:cam", "score:cam"},
+    ),
+    # which images were explained is in the file that is scored
+    "images of a family": ({"families": {"cam": {"images": 7}}}, {"explain:cam"}),
+    "images": ({"explaining": {"images": 60}}, {"explain:cam", "explain:controls"}),
+    "levels of a family": ({"families": {"cam": {"levels": [0, 5]}}}, set()),
+    "levels": ({"explaining": {"levels": [0, 5]}}, set()),
+    "target": (
+        {"explaining": {"target": True}},
+        {f"{rule}:{f}" for rule in ("explain", "score") for f in ("cam", "gradient", "controls")},
+    ),
+    "conditions": (
+        {"explaining": {"conditions": ["clean"]}},
+        {f"{rule}:{f}" for rule in ("explain", "score") for f in ("cam", "gradient", "controls")}
+        | {"sheet"},
+    ),
+    "sheet's images": ({"figures": {"sheet_images": 2}}, {"sheet"}),
+    "sheet's levels": ({"figures": {"sheet_levels": 2}}, set()),
+    "seeds": ({"seeds": [1, 2, 3]}, set()),
+    "disk budget": ({"disk_budget_gb": 1}, set()),
+    "data folder": ({"data_folder": "elsewhere"}, {"fetching:digits"}),
+    "subset": (in_catalogue("datasets", "digits", subset_seed=1), {"packing:digits"}),
+    "seed of the noise": (
+        in_catalogue("datasets", "digits", noise={"seed": 1}),
+        {"packing:digits"},
+    ),
+    "split": (
+        in_catalogue("datasets", "digits", options={"split": {"seed": 1}}),
+        {"fetching:digits", "packing:digits"},
+    ),
+    "pretraining": (
+        in_catalogue("models", "thesis_cnn", training={"epochs": 9}),
+        {"start:digits:thesis_cnn"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("overlay", "expected"), CHANGES.values(), ids=CHANGES)
+def test_a_change_reaches_those_who_use_it(jobs, overlay, expected):
+    before, after = jobs(overlay)
+    # the study's provenance records the whole configuration
+    assert changed(before, after) == expected | {"whole"}
+    assert before.keys() == after.keys()
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected"),
+    [
+        (in_catalogue("datasets", "digits", noise={"maximum": 9}), NETWORKS | {"packing"}),
+        (in_catalogue("models", "thesis_cnn", retraining={"batch_size": 9}), NETWORKS - {"start"}),
+        (in_catalogue("models", "thesis_cnn", evaluation_batch_size=9), {"dense", "level"}),
+        ({"torch_threads": 2}, NETWORKS | {"explain", "score"}),
+    ],
+    ids=["noise", "retraining", "evaluation", "threads"],
+)
+def test_a_change_of_all_networks_reaches_every_one(jobs, overlay, expected):
+    before, after = jobs(overlay)
+    assert changed(before, after) == {n for n in before if n.partition(":")[0] in expected} | {
+        "whole"
+    }
+
+
+def test_a_metric_touches_scores_and_figures(jobs):
+    before, after = jobs({"metrics": ["soft_iou", "complexity", "gini_sparseness"]})
+    assert rules_of(changed(before, after)) == {"score", "correlation_figure", "whole"}
+    assert after.keys() - before.keys() == {"metric_figure:digits:thesis_cnn:gini_sparseness"}
+
+
+def test_an_explainer_changes_its_family_only(jobs):
+    before, after = jobs({"explainers": [*BASE["explainers"], "grad_cam_pp_pool2"]})
+    assert changed(before, after) - {"explain:cam", "score:cam", "whole"} == {
+        name for name in before if name.partition(":")[0] in LISTING
+    }
+    assert changed(before, after) >= {"explain:cam", "score:cam"}
+
+
+def test_a_family_of_its_own_changes_no_other(jobs):
+    new = {"family": "new", "method": "captum.Deconvolution"}
+    before, after = jobs(
+        {"explainers": [*BASE["explainers"], "new"], "catalogue": {"explainers": {"new": new}}}
+    )
+    assert after.keys() - before.keys() == {"explain:new", "score:new"}
+    assert rules_of(changed(before, after)) == LISTING | {"whole"}
+
+
+def test_a_control_counts_in_correlations(jobs):
+    before, after = jobs({"explainers": [*BASE["explainers"], "control_input"]})
+    found = changed(before, after)
+    assert {"explain:controls", "score:controls", "correlations"} <= found
+    assert not {"explain:cam", "score:cam", "explain:gradient", "score:gradient"} & found
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        in_catalogue("explainers", "grad_cam_pp_conv2", parameters={"layer": "conv1"}),
+        in_catalogue("metrics", "new", method="soft_iou"),
+        in_catalogue("pruners", "retrain", levels=9),
+        in_catalogue("datasets", "mnist", subset_seed=9),
+        in_catalogue("pruners", "magnitude", rewind="pretrained", levels=5.0, one_shot=False),
+        # exceptions that say what holds anyway
+        in_catalogue("explainers", "saliency", parameters={}),
+        in_catalogue("models", "thesis_cnn", training={"epochs": 10.0}),
+    ],
+    ids=json.dumps,
+)
+def test_what_does_not_run_or_does_not_change_reaches_nothing(jobs, overlay):
+    before, after = jobs(overlay)
+    assert changed(before, after) == set()
+    assert before.keys() == after.keys()
+
+
+def test_what_a_chosen_order_is_worth(jobs):
+    """Tables and figures keep the order of the lists; no training, explaining or scoring does."""
+    before, after = jobs({"pruners": BASE["pruners"][::-1], "metrics": BASE["metrics"][::-1]})
+    reached = rules_of(changed(before, after))
+    assert reached <= {"accuracy_figure", "correlation_figure", "metric_figure", "whole"}
+    assert "accuracy_figure" in reached
+
+
+def test_modules_of_scores_are_those_of_the_metrics_and_the_model(study_of):
+    rules = RuleSettings(study_of(BASE))
+    assert sorted(rules.score_modules("cam", "thesis_cnn")) == [
+        "sparsight.metrics.localisation",
+        "sparsight.metrics.quantus_adapter",
+        "sparsight.models.thesis_cnn",
+    ]
+
+
+def test_explainers_that_a_metric_calls_are_code_of_its_scores(study_of):
+    entry = {"method": "quantus.MaxSensitivity"}
+    study = study_of(_merged(BASE, {"metrics": ["new"], **in_catalogue("metrics", "new", **entry)}))
+    found = RuleSettings(study).score_modules("cam", "thesis_cnn")
+    assert "sparsight.explain.cam" in found
+    assert "sparsight.explain.gradient" not in found
+
+
+def test_foreign_metrics_say_which_direction_is_better(study_of):
+    facts = RuleSettings(study_of(BASE)).metric_facts()
+    assert facts["complexity"] == {"direction": "lower", "unit": "as defined by quantus"}
+    assert facts["soft_iou"]["direction"] == "higher"
+
+
+def test_settings_are_plain_and_do_not_share_the_configuration(study_of):
+    study = study_of(BASE)
+    before = json.dumps(study.config)
+    for settings, _ in jobs_of(study).values():
+        assert json.loads(json.dumps(settings)) == settings
+    rules = RuleSettings(study)
+    rules.packing("digits").clear()
+    rules.score("cam")["metrics"].clear()
+    assert json.dumps(study.config) == before
+
+
+def test_the_whole_holds_what_is_chosen_and_no_more(study_of):
+    whole = RuleSettings(study_of(BASE)).whole()
+    assert {group: list(entries) for group, entries in whole["catalogue"].items()} == {
+        group: BASE[group] for group in ("datasets", "models", "pruners", "explainers", "metrics")
+    }
+    assert whole["seeds"] == [1, 2]
+    assert whole["catalogue"]["pruners"]["densities"]["densities"] == [0.9, 0.5, 0.1]
