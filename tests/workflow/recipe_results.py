@@ -1,0 +1,166 @@
+"""Uses what the recipes of CONTRIBUTING.md have added to a copy of the project; prints JSON.
+
+Run in the copy's folder with the copy's library; `test_recipes.py` reads what it prints. It is a
+process of its own, since pytest's has the original library, and one for all recipes, since importing
+torch and the attribution libraries takes long.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sparsight.data.packed import PackedSplit
+from sparsight.data.preparing import fetch_dataset, prepare_dataset
+from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.network import frozen, named_layer
+from sparsight.io.errors import InputError
+from sparsight.metrics.preparation import prepare
+from sparsight.metrics.registry import METRICS
+from sparsight.models.base import build_network
+from sparsight.models.registry import MODELS
+from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
+from sparsight.pruning.registry import CRITERIA
+from sparsight.study.configuration import configuration_problems, normalised
+from sparsight.study.problems import load_yaml
+
+
+def merged(below, above):
+    """What Snakemake makes of an overlay."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: merged(below.get(key), above[key]) for key in above}}
+
+
+def problems():
+    """Problems of the configuration with each recipe's overlay."""
+    schema = load_yaml(Path("workflow/schemas/config.schema.yaml"))
+    base = load_yaml(Path("config.yaml"))
+    return {
+        path.stem: configuration_problems(normalised(merged(base, load_yaml(path))), schema)
+        for path in sorted(Path("studies").glob("example_*.yaml"))
+    }
+
+
+def entries(study, group):
+    """What a recipe's overlay adds to a part of the catalogue."""
+    return load_yaml(Path(f"studies/{study}.yaml"))["catalogue"][group]
+
+
+def data_set():
+    """The new data set is fetched and packed; without its file, it says what to do."""
+    settings = {**entries("example_shapes", "datasets")["example_shapes"], "data_folder": "data"}
+    manifest, ids = Path("packed/fetched.json"), Path("packed/shapes/ids.parquet")
+    try:
+        fetch_dataset(settings, manifest)
+        missing = ""
+    except InputError as error:
+        missing = str(error)
+    labels = np.arange(50) % 2
+    masks = np.zeros((50, 28, 28), dtype=np.uint8)
+    masks[:, 8:16, 8:20] = 255
+    images = masks // 2
+    Path("data/shapes").mkdir(parents=True)
+    np.savez("data/shapes/shapes.npz", images=images, labels=labels, masks=masks)
+    fetch_dataset(settings, manifest)
+    prepare_dataset(settings, manifest, ids, "example_shapes")
+    found = {"missing": missing}
+    for name in ("train", "test"):
+        with PackedSplit.open(ids.with_name(f"{name}.safetensors")) as split:
+            found[name] = [len(split), list(split.image_shape), split.image_ids()[0].item()]
+            batch = split.rows(0, 4)
+            found["mean"] = batch.images("clean").mean().item()
+    content = Path("data/shapes/shapes.npz").read_bytes()
+    Path("data/shapes/shapes.npz").write_bytes(content[: len(content) // 2])
+    try:
+        prepare_dataset(settings, manifest, ids, "example_shapes")
+    except InputError as error:
+        found["corrupt"] = str(error)
+    return found
+
+
+def model():
+    """The new architecture's outputs, and the sizes of its layers beside its facts."""
+    architecture = MODELS.load("example_strided")
+    network, sizes = build_network(architecture, 3, seed=1), {}
+    for layer in architecture.layers:
+        named_layer(network, layer).register_forward_hook(
+            lambda _, __, output, layer=layer: sizes.update({layer: list(output.shape[2:])})
+        )
+    logits = network(torch.rand(2, *architecture.input_shape))
+    facts = {layer: list(size) for layer, size in architecture.layers.items()}
+    return {"logits": list(logits.shape), "sizes": sizes, "facts": facts}
+
+
+def pruner(network):
+    """Two levels of the new pruner on a network, and scores of a layer worked out by hand."""
+    entry = entries("example_lamp", "pruners")["example_lamp"]
+    criterion = CRITERIA.load(entry["criterion"])()
+    scores = criterion.scores(prunable_parameters(network), seed=1)
+    masks, counts, nested = dense_masks(network), [], True
+    for density in entry["densities"]:
+        before = masks
+        masks = next_masks(scores, before, Step(density=density), entry["scope"])
+        counts.append(sum(int(mask.sum()) for mask in masks.values()))
+        nested &= all(bool((before[name] | ~masks[name]).all()) for name in masks)
+    by_hand = criterion.scores({"w": torch.tensor([[-3.0, 1.0], [2.0, 0.0]])}, seed=1)["w"]
+    return {"counts": counts, "nested": nested, "by_hand": by_hand.tolist()}
+
+
+def explainers(network, images):
+    """Shape, smallest and largest value of every new explainer's maps, and captum's same map."""
+    new = {
+        **entries("example_input_gradient", "explainers"),
+        **entries("example_libraries", "explainers"),
+        "reference": {"method": "captum.InputXGradient"},
+    }
+    targets, image_ids = torch.tensor([3, 7]), torch.tensor([0, 1])
+    with frozen(network):
+        maps = explain_batch(build_explainers(new), network, images, targets, image_ids)
+    difference = (maps["example_input_gradient"] - maps.pop("reference")).abs().max()
+    found = {n: [list(m.shape), m.min().item(), m.max().item()] for n, m in maps.items()}
+    return {"maps": found, "difference": difference.item()}
+
+
+def metrics(images):
+    """Scores of the new metrics on maps whose scores are known."""
+    raw = torch.zeros(4, 28, 28)
+    masks = torch.zeros(4, 28, 28, dtype=torch.bool)
+    masks[:3, :14] = True
+    raw[0, 0, 0], raw[0, 20, 0], raw[0, 21, 0] = 3, 1, -5  # three quarters of 4 inside
+    raw[1, 20, 5] = 2  # nothing inside
+    raw[3, 0, 0] = 1  # and an empty mask; raw[2] shows nothing
+    found = {}
+    for study in ("example_mass", "example_quantus"):
+        ((name, entry),) = entries(study, "metrics").items()
+        metric = METRICS.load(entry["method"])(**entry.get("parameters", {}))
+        maps = prepare(raw, (28, 28), "none", metric.treatment, metric.normalisation)
+        given = None if metric.mask_rule == "none" else masks
+        scores = metric.score(maps, images.repeat(2, 1, 1, 1), torch.zeros(4).long(), given)
+        found[name] = [None if value.isnan() else value.item() for value in scores]
+    return found
+
+
+def main():
+    """Print all results."""
+    torch.manual_seed(0)
+    network = build_network(MODELS.load("thesis_cnn"), 10, seed=1)
+    images = torch.rand(2, 1, 28, 28)
+    json.dump(
+        {
+            "library": sys.modules["sparsight.models.registry"].__file__,
+            "problems": problems(),
+            "data_set": data_set(),
+            "model": model(),
+            "pruner": pruner(network),
+            "explainers": explainers(network, images),
+            "metrics": metrics(images),
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The recipes of CONTRIBUTING.md, followed to the letter in a copy of the project."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.project import BIN, Project
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "CONTRIBUTING.md"
+PARTS = ("Snakefile", "config.yaml", "pyproject.toml", "workflow", "profiles", "envs", "src")
+RECIPES = {
+    "A data set": ["data/example_shapes.py", "data/registry.py", "example_shapes.yaml"],
+    "A model": ["models/example_strided.py", "models/registry.py", "example_strided.yaml"],
+    "A pruner": ["pruning/example_lamp.py", "pruning/registry.py", "example_lamp.yaml"],
+    "An explainer": [
+        "explain/example_input_gradient.py",
+        "explain/registry.py",
+        "example_input_gradient.yaml",
+    ],
+    "An explainer of captum or pytorch-grad-cam": ["example_libraries.yaml"],
+    "A metric": ["metrics/example_mass.py", "metrics/registry.py", "example_mass.yaml"],
+    "A metric of quantus": ["example_quantus.yaml"],
+}
+
+
+def blocks_of(text):
+    """(recipe, path, content) of every code block that begins with the path of a file."""
+    for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
+        recipe = part.partition("\n")[0]
+        for block in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE):
+            first, _, rest = block.partition("\n")
+            yield recipe, first.removeprefix("# "), rest
+
+
+BLOCKS = list(blocks_of(GUIDE.read_text(encoding="utf-8")))
+
+
+def follow(folder, path, content):
+    """Write a file; a line for a registry goes to the top of its table."""
+    file = folder / path
+    if file.name != "registry.py":
+        assert not file.exists(), f"{path} is there already; rename the example"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+        return
+    before, brace, after = file.read_text(encoding="utf-8").partition("{")
+    assert brace
+    file.write_text(f"{before}{{\n{content.rstrip()}\n{after}", encoding="utf-8")
+
+
+def all_choices(folder):
+    """One overlay that chooses all that the recipes' overlays choose."""
+    whole = {"study": "recipes", "catalogue": {}}
+    for path in sorted(folder.glob("studies/example_*.yaml")):
+        overlay = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group, entries in overlay.pop("catalogue").items():
+            whole["catalogue"].setdefault(group, {}).update(entries)
+        del overlay["study"]
+        for group, names in overlay.items():
+            whole[group] = list(dict.fromkeys([*whole.get(group, []), *names]))
+    return whole
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """A copy of the project after all recipes."""
+    folder = tmp_path_factory.mktemp("recipes") / "project"
+    folder.mkdir()
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / part, folder / part)
+    for _, path, content in BLOCKS:
+        follow(folder, path, content)
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def results(followed):
+    """What the added things do, see `recipe_results.py`."""
+    environment = {k: v for k, v in followed.environment.items() if k != "SPARSIGHT_DATA"}
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("recipe_results.py"))],
+        cwd=followed.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert Path(found["library"]).is_relative_to(followed.folder), "the copy's library is used"
+    return found
+
+
+def test_there_is_a_recipe_for_everything():
+    found = {}
+    for recipe, path, _ in BLOCKS:
+        found.setdefault(recipe, []).append(re.sub(r"^(src/sparsight|studies)/", "", path))
+    assert found == RECIPES
+
+
+def test_recipes_write_what_the_house_accepts(followed):
+    new = [path for _, path, _ in BLOCKS if path.endswith(".py") and "registry" not in path]
+    for command in (["format", "--check"], ["check"]):
+        done = subprocess.run(
+            [str(BIN / "ruff"), *command, "--no-cache", *new],
+            cwd=followed.folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_configurations_of_recipes_are_sound(results):
+    names = [Path(path).stem for _, path, _ in BLOCKS if path.endswith(".yaml")]
+    assert results["problems"] == {name: [] for name in sorted(names)}
+
+
+def test_workflow_plans_everything_new(followed):
+    overlay = all_choices(followed.folder)
+    new = ("example_", "random", "retrain")
+    assert all(any(n.startswith("example_") for n in overlay[g]) for g in overlay["catalogue"])
+    assert [n for n in overlay["pruners"] if not n.startswith(new)] == []
+    (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    planned = followed.planned()
+    # three seeds; dense and five levels of each of two pruners; families cam, cam_library, gradient
+    # and the controls; three metrics
+    assert planned["train_dense"] == 3
+    assert planned["prune_level"] == 3 * 2 * 5
+    assert planned["explain_images"] == 3 * 11 * 3
+    assert planned["make_controls"] == 1
+    assert planned["score_explanations"] == 3 * 11 * 4
+    assert planned["draw_metric"] == 3
+
+
+def test_data_set(results):
+    found = results["data_set"]
+    assert found["missing"].endswith("shapes.npz does not exist; put the file there")
+    assert found["corrupt"].endswith("shapes.npz is corrupt; put it there again")
+    assert found["train"] == [30, [1, 28, 28], 0]
+    assert found["test"] == [20, [1, 28, 28], 30]
+    # 8 x 12 of 28 x 28 pixels at 127 of 255
+    assert found["mean"] == pytest.approx(96 / 784 * 127 / 255, rel=1e-5)
+
+
+def test_model(results):
+    found = results["model"]
+    assert found["logits"] == [2, 3]
+    assert found["sizes"] == found["facts"]
+
+
+def test_pruner(results):
+    found = results["pruner"]
+    total = 2324
+    assert found["counts"] == [math.ceil(round(d * total, 6)) for d in (0.8, 0.4, 0.2, 0.1, 0.05)]
+    assert found["nested"]
+    # squares 9, 1, 4, 0: divided by 9, 9+4+1, 9+4 and all
+    expected = [[1, 1 / 14], [4 / 13, 0]]
+    assert found["by_hand"] == [pytest.approx(row, rel=1e-6) for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("example_input_gradient", 28),
+        ("example_deconvolution", 28),
+        ("example_layer_grad_cam", 11),
+        ("example_xgrad_cam", 11),
+    ],
+)
+def test_explainer(results, name, size):
+    shape, lowest, highest = results["explainers"]["maps"][name]
+    assert shape == [2, size, size]
+    assert math.isfinite(lowest)
+    assert lowest < highest < math.inf
+
+
+def test_own_explainer_is_captums(results):
+    assert results["explainers"]["difference"] < 1e-6
+
+
+def test_metric(results):
+    assert results["metrics"]["example_mass"] == [0.75, 0, None, None]
+
+
+def test_metric_of_quantus(results):
+    # entropy of the shares 3, 1 and 5 of 9; one pixel has none; a map of nothing is undefined
+    entropy = -sum(share * math.log(share) for share in (3 / 9, 1 / 9, 5 / 9))
+    found = results["metrics"]["example_complexity"]
+    assert found[0] == pytest.approx(entropy, abs=1e-3)
+    assert found[1] == pytest.approx(0, abs=1e-3)
+    assert found[2] is None
