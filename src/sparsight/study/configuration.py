@@ -205,8 +205,6 @@ def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:
             key = f"catalogue.explainers.{name}.parameters.layer"
             if layer is not None and not (isinstance(layer, str) and layer in layers):
                 yield unknown_name(f"layer of {architecture}", key, layer, layers)
-            if EXPLAINERS.is_foreign(entry["method"]):
-                continue
             if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
                 yield f"explainers: {name} does not work on {architecture}; drop one of them."
 

@@ -25,7 +25,7 @@ def metric_facts(method: str) -> dict[str, Any]:
     """Facts of a metric's method, a foreign one included, without importing its library."""
     facts = METRICS.facts(method)
     foreign = facts.get("foreign_facts", {}).get(method.partition(".")[2])
-    if METRICS.is_foreign(method) and foreign is not None:
+    if foreign is not None:
         facts.update(zip(("category", "direction", "needs"), foreign, strict=True))
     return {"direction": "", "unit": "", "needs": (), **facts}
 
