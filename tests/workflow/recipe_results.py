@@ -1,8 +1,8 @@
 """Uses what the recipes of CONTRIBUTING.md have added to a copy of the project; prints JSON.
 
 Run in the copy's folder with the copy's library; `test_recipes.py` reads what it prints. It is a
-process of its own, since pytest's has the original library, and one for all recipes, since importing
-torch and the attribution libraries takes long.
+process of its own, since pytest's has the original library, and one for all recipes, since
+importing torch and the attribution libraries takes long.
 """
 
 import json

@@ -84,8 +84,6 @@ class Study:
     def is_control(self, explainer: str) -> bool:
         """Whether an explainer does not depend on the network."""
         method = self.catalogue["explainers"][explainer]["method"]
-        if EXPLAINERS.is_foreign(method):
-            return False
         return not EXPLAINERS.facts(method).get("needs_network", True)
 
     def controls(self) -> list[str]:

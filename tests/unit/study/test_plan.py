@@ -30,6 +30,10 @@ def test_places_are_dense_once_per_network_and_every_level(study_of):
     ]
 
 
+def test_a_study_has_its_name(study_of):
+    assert study_of({"study": "mine"}).name == "mine"
+
+
 def test_places_cross_data_sets_models_and_seeds(study_of):
     places = list(study_of(SMALL).places())
     assert len(places) == len(set(places)) == 2 * 2 * 2 * (1 + 3 + 2)
