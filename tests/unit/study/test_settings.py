@@ -341,3 +341,60 @@ def test_the_whole_holds_what_is_chosen_and_no_more(study_of):
     }
     assert whole["seeds"] == [1, 2]
     assert whole["catalogue"]["pruners"]["densities"]["densities"] == [0.9, 0.5, 0.1]
+
+
+def test_settings_of_tables_and_figures(study_of):
+    rules = RuleSettings(study_of(BASE))
+    network = {"dataset": "digits", "model": "thesis_cnn", "pruners": BASE["pruners"]}
+    assert rules.accuracy_figure("digits", "thesis_cnn") == network
+    assert rules.metric_figure("digits", "thesis_cnn", "complexity") == {
+        **network,
+        "metric": "complexity",
+        "metrics": {"complexity": {"direction": "lower", "unit": "as defined by quantus"}},
+        "controls": ["control_edges"],
+        "explainers": BASE["explainers"],
+    }
+    assert rules.correlation_figure("digits", "thesis_cnn") == {
+        **network,
+        "metrics": BASE["metrics"],
+        "explainers": BASE["explainers"],
+    }
+    assert rules.sheet() == {"condition": "noisy", "images": 4, "explainers": BASE["explainers"]}
+    assert rules.correlations() == {"controls": ["control_edges"]}
+    assert rules.summary() == {"split": "test"}
+    place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
+    # the longest first: the shorter ones would take a family for a part of the level
+    assert rules.costs()["patterns"] == [
+        place + "{pruner}__level{level}__{family}.jsonl",
+        place + "{pruner}__level{level}.jsonl",
+        place + "start.jsonl",
+    ]
+
+
+def test_settings_of_data_and_networks(study_of):
+    study = study_of(BASE)
+    rules, entry = RuleSettings(study), study.catalogue["models"]["thesis_cnn"]
+    split = {"seed": 0, "test": 500, "validation": 0}
+    assert rules.fetching("digits") == {"source": "digits", "split": split, "data_folder": "data"}
+    assert rules.packing("digits") == {
+        "source": "digits",
+        "split": split,
+        "noise": {"maximum": 51, "seed": 0},
+        "subset_seed": 0,
+    }
+    assert rules.dataset_modules("digits") == ["sparsight.data.digits"]
+    network = {"architecture": "thesis_cnn", "noise_maximum": 51, "threads": 1}
+    place = ("digits", "thesis_cnn")
+    assert rules.start(*place) == {**network, "training": entry["training"]}
+    assert rules.epoch_point(*place) == {**network, "retraining": entry["retraining"]}
+    dense = {**network, "retraining": entry["retraining"], "evaluation_batch_size": 1000}
+    assert rules.dense(*place) == dense
+    assert rules.level(*place, "rewound", 2) == {
+        **dense,
+        "criterion": "random",
+        "scope": "global",
+        "rewind": "epoch:2",
+        "published_bugs": [],
+        "rate": 0.5,
+        "density": None,
+    }
