@@ -228,6 +228,8 @@ def figure_files():
     networks = expand(
         "{dataset}__{model}", dataset=config["datasets"], model=config["models"]
     )
+    # Where no level of a pruner is explained, there is no sheet.
+    shown = [pruner for pruner in config["pruners"] if STUDY.sheet_levels(pruner)]
     names = [
         *(f"accuracy/{network}" for network in networks),
         *(
@@ -235,7 +237,7 @@ def figure_files():
             for network in networks
             for metric in config["metrics"]
         ),
-        *(f"heatmaps/{n}__{pruner}" for n in networks for pruner in config["pruners"]),
+        *(f"heatmaps/{network}__{pruner}" for network in networks for pruner in shown),
         *(f"correlations/{network}" for network in networks),
     ]
     return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

@@ -57,6 +57,46 @@ class CaptumExplainer(Explainer):
     cost: ClassVar[int] = 3
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "bilinear"
+    #: those that can be used, for readers that must not import captum (a test compares them)
+    foreign_classes: ClassVar[tuple[str, ...]] = (
+        "Deconvolution",
+        "DeepLift",
+        "DeepLiftShap",
+        "FeatureAblation",
+        "GradientShap",
+        "GuidedBackprop",
+        "GuidedGradCam",
+        "InputXGradient",
+        "IntegratedGradients",
+        "InternalInfluence",
+        "KernelShap",
+        "LRP",
+        "LayerActivation",
+        "LayerConductance",
+        "LayerDeepLift",
+        "LayerDeepLiftShap",
+        "LayerFeatureAblation",
+        "LayerGradCam",
+        "LayerGradientShap",
+        "LayerGradientXActivation",
+        "LayerIntegratedGradients",
+        "LayerLRP",
+        "Lime",
+        "NeuronConductance",
+        "NeuronDeconvolution",
+        "NeuronDeepLift",
+        "NeuronDeepLiftShap",
+        "NeuronFeatureAblation",
+        "NeuronGradient",
+        "NeuronGradientShap",
+        "NeuronGuidedBackprop",
+        "NeuronIntegratedGradients",
+        "NoiseTunnel",
+        "Occlusion",
+        "Saliency",
+        "ShapleyValueSampling",
+        "ShapleyValues",
+    )
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
         self._class_name = class_name

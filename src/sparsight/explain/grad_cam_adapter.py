@@ -41,6 +41,28 @@ class GradCamLibraryExplainer(Explainer):
     cost: ClassVar[int] = 3
     native: ClassVar[str] = "layer"
     interpolation: ClassVar[str] = "bilinear"
+    #: those that can be used, for readers that must not import the library (a test compares them)
+    foreign_classes: ClassVar[tuple[str, ...]] = (
+        "AblationCAM",
+        "ActivationsAndGradients",
+        "EigenCAM",
+        "EigenGradCAM",
+        "FEM",
+        "FullGrad",
+        "GradCAM",
+        "GradCAMElementWise",
+        "GradCAMPlusPlus",
+        "HiResCAM",
+        "KPCA_CAM",
+        "LayerCAM",
+        "RandomCAM",
+        "RefineCAM",
+        "SESS",
+        "ScoreCAM",
+        "SegEigenCAM",
+        "ShapleyCAM",
+        "XGradCAM",
+    )
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
         self._class_name = class_name

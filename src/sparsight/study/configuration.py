@@ -126,7 +126,8 @@ def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
 def _foreign_problems(table: Registry, key: str, method: str) -> Iterator[str]:
     """Unknown classes of those libraries whose adapter lists them."""
     prefix, _, name = method.partition(".")
-    known = table.facts(method).get("foreign_facts")
+    facts = table.facts(method)
+    known = facts.get("foreign_facts", facts.get("foreign_classes"))
     if known is not None and name not in known:
         yield unknown_name(f"class of {prefix}", key, name, known)
 
