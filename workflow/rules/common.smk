@@ -251,7 +251,7 @@ def settings_of(get, *names):
 
     def settings(wildcards):
         values = [int(wildcards[n]) if n == "level" else wildcards[n] for n in names]
-        return normalised({"study": STUDY.name, **get(*values)})
+        return normalised(get(*values))
 
     return settings
 

@@ -42,7 +42,9 @@ class RuleSettings:
         return [SOURCES.module(self._entry("datasets", dataset)["source"])]
 
     def _network(self, dataset: str, model: str) -> Settings:
+        # Only jobs that write the study's name into a result may know it: packed data are shared.
         return {
+            "study": self.study.name,
             "architecture": self._entry("models", model)["architecture"],
             "noise_maximum": self._entry("datasets", dataset)["noise"]["maximum"],
             "threads": self.study.config["torch_threads"],
@@ -112,7 +114,7 @@ class RuleSettings:
         metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
         # Which images were explained is in the file of explanations.
         found = {key: value for key, value in self.explain(family).items() if key != "images"}
-        return {**found, "metrics": metrics}
+        return {**found, "metrics": metrics, "study": self.study.name}
 
     def score_modules(self, family: str, model: str) -> list[str]:
         """Modules of the metrics, the architecture, and the explainers if a metric calls them."""

@@ -383,7 +383,12 @@ def test_settings_of_data_and_networks(study_of):
         "subset_seed": 0,
     }
     assert rules.dataset_modules("digits") == ["sparsight.data.digits"]
-    network = {"architecture": "thesis_cnn", "noise_maximum": 51, "threads": 1}
+    network = {
+        "study": study.name,
+        "architecture": "thesis_cnn",
+        "noise_maximum": 51,
+        "threads": 1,
+    }
     place = ("digits", "thesis_cnn")
     assert rules.start(*place) == {**network, "training": entry["training"]}
     assert rules.epoch_point(*place) == {**network, "retraining": entry["retraining"]}
