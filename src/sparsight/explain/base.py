@@ -1,8 +1,7 @@
 """What an explainer is: one call from images to maps, and facts that tables read."""
 
-import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -10,9 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.io.errors import InputError
-
-REQUIRED = "required"
-"""Stands in `Explainer.parameters` for a parameter without a default."""
+from sparsight.parameters import checked_parameters
 
 _FACTS = (
     "reference",
@@ -63,7 +60,7 @@ class Explainer(ABC):
     shares: ClassVar[str] = ""
 
     def __init__(self, **parameters: Any) -> None:
-        self.settings = checked_parameters(self.name, self.parameters, parameters)
+        self.settings = checked_parameters(f"explainer {self.name}", self.parameters, parameters)
 
     @abstractmethod
     def explain(
@@ -108,55 +105,6 @@ class Explainer(ABC):
     def facts(self) -> dict[str, Any]:
         """The class facts as they hold for this instance: parameters may change some."""
         return {fact: getattr(self, fact) for fact in _FACTS}
-
-
-def checked_parameters(
-    name: str, known: Mapping[str, Any], given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Merge given parameters into the defaults.
-
-    Parameters
-    ----------
-    name : of the explainer, for messages.
-    known : parameter to default, or to `"required"`.
-    given : parameter to value, from the configuration.
-
-    Raises
-    ------
-    InputError
-        For an unknown parameter, a missing one, or a value of another type than its default.
-    """
-    for parameter in given:
-        if parameter not in known:
-            raise InputError(
-                f"explainer '{name}' has no parameter '{parameter}'{hint(parameter, known)}"
-            )
-    merged = {**known, **given}
-    for parameter, default in known.items():
-        if default == REQUIRED:
-            if parameter not in given:
-                raise InputError(f"explainer '{name}' needs the parameter '{parameter}'")
-        elif not _same_kind(merged[parameter], default):
-            raise InputError(
-                f"explainer '{name}': '{parameter}' is {merged[parameter]!r}, but must be of the "
-                f"same type as its default {default!r}"
-            )
-    return merged
-
-
-def _same_kind(value: Any, default: Any) -> bool:
-    # bool is a subclass of int; a whole number is a fine float.
-    if isinstance(default, float) and not isinstance(value, bool):
-        return isinstance(value, (int, float))
-    return type(value) is type(default)
-
-
-def hint(wrong: str, known: Iterable[str]) -> str:
-    """Tail of a message on an unknown name: all known names, and the nearest."""
-    names = sorted(known)
-    near = difflib.get_close_matches(wrong, names, 1)
-    listed = f" (known: {', '.join(names) or 'none'})"
-    return listed + (f"; did you mean '{near[0]}'?" if near else "")
 
 
 def to_image_size(maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, detached_float32, hint
+from sparsight.explain.base import Explainer, detached_float32
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError
+from sparsight.parameters import hint
 
 _MODEL = ("forward_func", "model")
 # Given by the adapter, or changing the type of the result.

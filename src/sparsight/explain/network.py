@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import hint, target_logits
+from sparsight.explain.base import target_logits
 from sparsight.io.errors import InputError
+from sparsight.parameters import hint
 
 
 @contextmanager

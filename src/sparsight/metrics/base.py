@@ -1,6 +1,5 @@
 """What every metric has: its facts, its checked parameters and one batched call."""
 
-import difflib
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol
 
@@ -8,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-
-REQUIRED = "required"
+from sparsight.parameters import checked_parameters
 
 
 class Explain(Protocol):
@@ -90,44 +88,6 @@ class Metric(ABC):
         -------
         float32 [N], or [N, steps] for a curve; NaN where the metric is undefined.
         """
-
-
-def checked_parameters(
-    owner: str, defaults: dict[str, Any], given: dict[str, Any]
-) -> dict[str, Any]:
-    """`defaults` overlaid with `given`.
-
-    Raises
-    ------
-    InputError
-        For an unknown or missing parameter, or one whose type differs from its default's (an
-        integer passes for a float).
-    """
-    for key, value in given.items():
-        if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, 1)
-            known = ", ".join(sorted(defaults)) or "none"
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise InputError(f"{owner} has no parameter '{key}' (known: {known}){hint}")
-        _check_type(owner, key, value, defaults[key])
-    settings = {**defaults, **given}
-    for key, value in settings.items():
-        if key not in given and value == REQUIRED:
-            raise InputError(f"{owner} needs the parameter '{key}'; give it under parameters")
-    return settings
-
-
-def _check_type(owner: str, key: str, value: Any, default: Any) -> None:
-    if default is None or default == REQUIRED:
-        return
-    wanted = type(default)
-    # bool is a subclass of int, but `true` is no number in a configuration
-    same_kind = isinstance(value, bool) == isinstance(default, bool)
-    fits = same_kind and isinstance(value, (int, float) if wanted is float else wanted)
-    if not fits:
-        raise InputError(
-            f"{owner}: parameter '{key}' is {value!r}, it must be of the kind {wanted.__name__}"
-        )
 
 
 def require_masks(metric: Metric, masks: Tensor | None) -> Tensor:

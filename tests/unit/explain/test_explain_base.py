@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from sparsight.explain.base import (
     Explainer,
     channel_reduction,
-    checked_parameters,
     target_logits,
     to_image_size,
 )
 from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
+from sparsight.parameters import checked_parameters
 
 FACTS = [
     "name",
@@ -45,7 +45,7 @@ class Wrong(Explainer):
 
 def test_parameters_fall_back_to_their_defaults() -> None:
     known = {"layer": "required", "sigma": 0.25, "steps": 50}
-    assert checked_parameters("x", known, {"layer": "a", "steps": 3}) == {
+    assert checked_parameters("explainer x", known, {"layer": "a", "steps": 3}) == {
         "layer": "a",
         "sigma": 0.25,
         "steps": 3,
@@ -55,20 +55,20 @@ def test_parameters_fall_back_to_their_defaults() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"layr": "a"}, r"explainer 'x' has no parameter 'layr' .*did you mean 'layer'\?"),
-        ({}, "explainer 'x' needs the parameter 'layer'"),
-        ({"layer": "a", "steps": "50"}, "'steps' is '50', but must be of the same type"),
+        ({"layr": "a"}, r"explainer x has no parameter 'layr' .*did you mean 'layer'\?"),
+        ({}, "explainer x needs the parameter 'layer'"),
+        ({"layer": "a", "steps": "50"}, "'steps' is '50', it must be of the kind int"),
         ({"layer": "a", "steps": True}, "'steps' is True"),
         ({"layer": "a", "sigma": True}, "'sigma' is True"),
     ],
 )
 def test_wrong_parameters_are_one_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        checked_parameters("x", {"layer": "required", "sigma": 0.25, "steps": 50}, given)
+        checked_parameters("explainer x", {"layer": "required", "sigma": 0.25, "steps": 50}, given)
 
 
 def test_a_whole_number_is_a_float() -> None:
-    assert checked_parameters("x", {"sigma": 0.25}, {"sigma": 1}) == {"sigma": 1}
+    assert checked_parameters("explainer x", {"sigma": 0.25}, {"sigma": 1}) == {"sigma": 1}
 
 
 @pytest.mark.parametrize("name", OWN + FOREIGN)
@@ -94,7 +94,7 @@ def test_unknown_method_names_its_key_and_a_near_name() -> None:
 
 
 def test_unknown_parameter_names_its_key() -> None:
-    with pytest.raises(InputError, match=r"explainers\.a: explainer 'saliency' has no parameter"):
+    with pytest.raises(InputError, match=r"explainers\.a: explainer saliency has no parameter"):
         build_explainers({"a": {"method": "saliency", "parameters": {"x": 1}}})
 
 

@@ -105,5 +105,5 @@ def test_batch_size_does_not_matter(network: nn.Module, batch: Batch, name: str)
 
 
 def test_the_layer_is_required() -> None:
-    with pytest.raises(InputError, match="'grad_cam' needs the parameter 'layer'"):
+    with pytest.raises(InputError, match="grad_cam needs the parameter 'layer'"):
         GradCam()

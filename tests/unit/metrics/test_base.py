@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import Metric, checked_parameters
+from sparsight.metrics.base import Metric
 from sparsight.metrics.registry import METRICS
+from sparsight.parameters import checked_parameters
 
 FACTS = ("name", "reference", "category", "direction", "unit", "needs")
 RULES = ("treatment", "normalisation", "mask_rule", "parameters")
