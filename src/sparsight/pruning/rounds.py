@@ -64,8 +64,19 @@ def make_epoch_point(job: Job, start: Path, epoch: int, output: Path) -> None:
     network.load_state_dict(read_groups(start)["pretrained"])
     recipe = Recipe(**job.settings["retraining"])
     stream = Stream(job.seed, "dense/level00")
-    train(network, data, recipe, stream, masks={}, last_epoch=epoch)
+    state_file = output.with_name(f".{output.stem}.epoch_state.safetensors")
+    train(
+        network,
+        data,
+        recipe,
+        stream,
+        masks={},
+        last_epoch=epoch,
+        state_file=state_file,
+        fingerprint=job.fingerprint(start),
+    )
     write_groups(output, {f"epoch:{epoch}": state_of(network)}, {"class_count": str(class_count)})
+    state_file.unlink(missing_ok=True)
 
 
 def train_dense(job: Job, start: Path, folder: Path) -> None:
