@@ -13,6 +13,7 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -100,15 +101,20 @@ class ArrayWriter:
     ) -> None:
         self.path = Path(path)
         self._metadata = dict(metadata or {})
+        for name, (dtype, _) in layout.items():
+            if dtype not in _NAME_OF:
+                raise InputError(f"{self.path}: '{name}' is {dtype}, which these files do not keep")
         self._plan = _Plan(layout)
         self._written = dict.fromkeys(self._plan.entries, 0)
         self._hashers = {name: _hasher() for name in self._plan.entries}
         self._header_size = len(_header(self._plan, self._metadata, _blank(self._written)))
 
     def __enter__(self) -> Self:
-        self._context = atomic_path(self.path)
-        self._file: BinaryIO = open(self._context.__enter__(), "w+b")
-        self._file.truncate(8 + self._header_size + self._plan.size)
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            self._file: BinaryIO = stack.enter_context(open(temporary, "w+b"))
+            self._file.truncate(8 + self._header_size + self._plan.size)
+            self._stack = stack.pop_all()
         return self
 
     def append(self, name: str, rows: torch.Tensor) -> None:
@@ -154,16 +160,11 @@ class ArrayWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if error is None:
-                self._finish()
-        except InputError as found:
-            self._file.close()
-            # Let the context remove the temporary file, then report.
-            self._context.__exit__(type(found), found, found.__traceback__)
-            raise
-        self._file.close()
-        self._context.__exit__(kind, error, trace)
+        # Whatever goes wrong in here, a full disk too, removes the temporary file.
+        with self._stack:
+            if error is not None:
+                raise error
+            self._finish()
 
 
 class ArrayReader:
@@ -191,7 +192,7 @@ class ArrayReader:
             self._entries, self.metadata, digests = self._parse()
             for name in self.names if verify is None else verify:
                 self._verify(name, digests)
-        except (ValueError, KeyError, TypeError, struct.error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             self._file.close()
             if isinstance(error, CorruptFile):
                 raise
@@ -246,6 +247,8 @@ class ArrayReader:
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Rows `start` to `stop` (exclusive; the end by default) of tensor `name`."""
         entry = self._entry(name)
+        if start < 0 or (stop is not None and stop < 0):
+            raise InputError(f"{self.path}: '{name}' has no rows {start} to {stop}")
         shape, dtype = entry["shape"], _NUMPY_OF[entry["dtype"]]
         if not shape:
             start, stop, row_shape = 0, 1, []

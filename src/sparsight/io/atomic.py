@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +28,11 @@ def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
     # The suffix stays last: libraries such as matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     # What a killed job left behind; a path has one writer at a time (Snakemake's lock).
-    for leftover in path.parent.glob(f".{path.stem}.*.partial{path.suffix}"):
-        leftover.unlink(missing_ok=True)
+    # No glob: for `a.csv` it would also find what another job is writing as `a.b.csv`.
+    stale = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.partial{re.escape(path.suffix)}")
+    for other in path.parent.iterdir():
+        if stale.fullmatch(other.name):
+            other.unlink(missing_ok=True)
     try:
         yield temporary
         if durable:

@@ -1,6 +1,7 @@
 """Tidy tables: parquet with page checksums for rows, CSV for small summaries."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -35,8 +36,10 @@ class TableWriter:
         self.schema = schema.with_metadata(dict(metadata or {}))
 
     def __enter__(self) -> Self:
-        self._context = atomic_path(self.path)
-        self._writer = pq.ParquetWriter(self._context.__enter__(), self.schema, **_OPTIONS)
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(temporary, self.schema, **_OPTIONS))
+            self._stack = stack.pop_all()
         return self
 
     def append(self, columns: Mapping[str, Any] | pa.Table) -> None:
@@ -55,8 +58,9 @@ class TableWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
-        self._context.__exit__(kind, error, trace)
+        with self._stack:
+            if error is not None:
+                raise error
 
 
 def write_table(
@@ -76,7 +80,7 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
     Raises
     ------
     InputError
-        When the file is missing.
+        When the file or one of the columns is missing.
     CorruptFile
         When it is truncated or a page does not match its checksum; one sentence that names it.
     """
@@ -87,6 +91,10 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
         names = None if columns is None else list(columns)
         # ParquetFile and not read_table: the latter infers partitions from folder names.
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # reading leaves unknown columns out without a word
+            for name in names or ():
+                if name not in file.schema_arrow.names:
+                    raise InputError(f"{path} has no column '{name}'; make it again")
             return file.read(columns=names)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFile(f"{path} is corrupt; delete it and run snakemake again") from error
