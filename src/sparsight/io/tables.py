@@ -94,7 +94,9 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
             # reading leaves unknown columns out without a word
             for name in names or ():
                 if name not in file.schema_arrow.names:
-                    raise InputError(f"{path} has no column '{name}'; make it again")
+                    raise InputError(
+                        f"{path} has no column '{name}'; delete it and run snakemake again"
+                    )
             return file.read(columns=names)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFile(f"{path} is corrupt; delete it and run snakemake again") from error

@@ -1,0 +1,121 @@
+"""Files appear whole or not at all."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sparsight.io import atomic
+from sparsight.io.atomic import atomic_path, write_json, write_text
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "x.svg"
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".svg"
+        assert temporary.name.startswith("."), "a pattern such as *.svg would find it"
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failing_block_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def failing() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        failing()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failing_rename_leaves_nothing_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "x.txt", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x.txt"):
+        pass
+
+
+def test_what_a_killed_job_left_is_cleaned_away(tmp_path: Path) -> None:
+    stale = tmp_path / ".x.99999.partial.txt"
+    stale.write_text("half")
+    write_text(tmp_path / "x.txt", "whole")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.txt"]
+
+
+def test_what_other_jobs_are_writing_is_left_alone(tmp_path: Path) -> None:
+    others = [".x.99999.partial.csv", ".xy.99999.partial.txt", ".x.y.99999.partial.txt"]
+    others.append(".x.1.99999.partial.txt")
+    for name in others:
+        (tmp_path / name).write_text("half")
+    write_text(tmp_path / "x.txt", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "x.txt"}
+
+
+def test_names_with_characters_of_patterns(tmp_path: Path) -> None:
+    (tmp_path / ".x[1].99999.partial.txt").write_text("half")
+    write_text(tmp_path / "x[1].txt", "whole")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x[1].txt"]
+
+
+def test_content_is_on_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    replace = Path.replace
+
+    def fsync(handle: int) -> None:
+        steps.append("flush " + Path(f"/proc/self/fd/{handle}").readlink().name.split(".")[-1])
+
+    def rename(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", rename)
+    folder = tmp_path / "folder"
+    write_text(folder / "x.txt", "whole")
+    assert steps == ["flush txt", "rename", "flush folder"]
+    steps.clear()
+    with atomic_path(folder / "x.txt", durable=False) as temporary:
+        temporary.write_text("other")
+    assert steps == ["rename"]
+
+
+def test_text_is_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "x.txt", "ρ × τ\n")
+    assert (tmp_path / "x.txt").read_bytes() == "ρ × τ\n".encode()
+
+
+def test_json_is_sorted_and_ends_with_a_newline(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"b": [1, None], "a": {"d": 1.5, "c": True}})
+    text = (tmp_path / "x.json").read_text()
+    assert text.endswith("}\n")
+    assert text.index('"a"') < text.index('"b"')
+    assert text.index('"c"') < text.index('"d"')
+    assert json.loads(text) == {"a": {"c": True, "d": 1.5}, "b": [1, None]}
+
+
+def test_json_refuses_what_json_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("old")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"loss": float("nan")})
+    assert (tmp_path / "x.json").read_text() == "old"

@@ -1,0 +1,73 @@
+"""The frame of a job: its log, and how it ends."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparsight.io.errors import CorruptFile, InputError, InvariantError
+from sparsight.io.job import job
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def test_what_is_logged_goes_into_the_file(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "train.log"
+    with job(log):
+        logging.getLogger("sparsight.training").info("epoch 3")
+        logging.getLogger("sparsight.training").debug("too fine")
+        warnings.warn("careful", stacklevel=1)
+    text = log.read_text()
+    assert "INFO epoch 3" in text
+    assert "careful" in text
+    assert "too fine" not in text
+    assert "done in" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("error", [InputError, CorruptFile])
+def test_bad_input_is_a_sentence_and_an_exit(tmp_path: Path, error: type[Exception]) -> None:
+    with pytest.raises(SystemExit) as found, job(tmp_path / "x.log"):
+        raise error("x.safetensors is broken; delete it")
+    assert found.value.code == "x.safetensors is broken; delete it"
+    text = (tmp_path / "x.log").read_text()
+    assert "ERROR x.safetensors is broken; delete it" in text
+    assert "Traceback" not in text
+    assert "done in" not in text
+
+
+@pytest.mark.parametrize("error", [ValueError, InvariantError])
+def test_a_defect_is_raised_with_its_traceback_in_the_log(
+    tmp_path: Path, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="a defect"), job(tmp_path / "x.log"):
+        raise error("a defect")
+    text = (tmp_path / "x.log").read_text()
+    assert "Traceback" in text
+    assert f"{error.__name__}: a defect" in text
+
+
+def test_an_interruption_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), job(tmp_path / "x.log"):
+        raise KeyboardInterrupt
+
+
+def test_the_log_is_given_back_and_begun_anew(tmp_path: Path) -> None:
+    handlers = list(logging.getLogger().handlers)
+    for text in ("first", "second"):
+        with pytest.raises(SystemExit), job(tmp_path / "x.log"):
+            raise InputError(text)
+    assert logging.getLogger().handlers == handlers
+    logging.getLogger().error("afterwards")
+    found = (tmp_path / "x.log").read_text()
+    assert "second" in found
+    assert "first" not in found
+    assert "afterwards" not in found
