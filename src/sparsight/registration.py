@@ -6,6 +6,7 @@ items that the job names.
 """
 
 import ast
+import copy
 import difflib
 import functools
 import importlib
@@ -78,7 +79,8 @@ class Registry:
         (needs, direction, cost) before any job starts, when importing torch would cost seconds.
         """
         module, _, attribute = self._target(name).partition(":")
-        return dict(_literal_attributes(module, attribute))
+        # a copy: what is kept here serves every caller
+        return copy.deepcopy(dict(_literal_attributes(module, attribute)))
 
 
 @functools.cache
@@ -89,7 +91,7 @@ def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], 
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     origins = {
-        alias.asname or alias.name: node.module
+        alias.asname or alias.name: (node.module, alias.name)
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
         for alias in node.names
@@ -97,13 +99,14 @@ def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], 
     if class_name not in classes:
         return ()
     found: dict[str, Any] = {}
-    for base in classes[class_name].bases:
+    # from the last base to the first, whose facts win
+    for base in reversed(classes[class_name].bases):
         if not isinstance(base, ast.Name):
             continue
         if base.id in classes:
             found.update(_literal_attributes(module, base.id))
-        elif (origin := origins.get(base.id, "")).startswith("sparsight."):
-            found.update(_literal_attributes(origin, base.id))
+        elif base.id in origins and origins[base.id][0].startswith("sparsight."):
+            found.update(_literal_attributes(*origins[base.id]))
     for node in classes[class_name].body:
         target, value = None, None
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
