@@ -35,7 +35,7 @@ def rows() -> list[Row]:
             lambda modules=modules: _run(f"import {', '.join((*COMMON, *modules))}"),
             lambda: _run("import torch"),
             "import torch",
-            "ours at most 1 s more" if "captum" not in name else "told",
+            "ours at most 1 s more" if "captum" not in name else "reported",
         )
         for name, modules in JOBS.items()
     ]
