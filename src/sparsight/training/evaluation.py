@@ -36,16 +36,14 @@ def network_outputs(
 ) -> Outputs:
     """Logits of all images of a split under a condition, batch by batch."""
     network.eval()
-    batches = [
-        split.rows(start, min(start + batch_size, len(split)))
-        for start in range(0, len(split), batch_size)
-    ]
-    logits = [network(batch.images(condition).to(device)).cpu() for batch in batches]
-    return Outputs(
-        torch.cat([batch.image_ids for batch in batches]),
-        torch.cat([batch.labels for batch in batches]),
-        torch.cat(logits),
-    )
+    # only what is returned is kept: the images of a split need not fit into memory
+    image_ids, labels, logits = [], [], []
+    for start in range(0, len(split), batch_size):
+        batch = split.rows(start, min(start + batch_size, len(split)))
+        image_ids.append(batch.image_ids)
+        labels.append(batch.labels)
+        logits.append(network(batch.images(condition).to(device)).cpu())
+    return Outputs(torch.cat(image_ids), torch.cat(labels), torch.cat(logits))
 
 
 def measures(outputs: Outputs) -> dict[str, float | int | None]:

@@ -1,0 +1,40 @@
+"""Networks from checkpoints."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sparsight.io.checkpoints import Checkpoint, write_checkpoint
+from sparsight.io.errors import InputError
+from sparsight.models.base import build_network
+from sparsight.models.thesis_cnn import ThesisCnn
+from sparsight.models.trained import load_network
+
+FACTS = {"architecture": "thesis_cnn", "class_count": "7"}
+
+
+def test_a_network_comes_back_ready_to_be_asked(tmp_path: Path) -> None:
+    network = build_network(ThesisCnn, 7, 3).eval()
+    masks = {"conv1.weight": torch.ones_like(network.conv1.weight, dtype=torch.bool)}
+    write_checkpoint(tmp_path / "x.safetensors", Checkpoint(network.state_dict(), masks, FACTS))
+    found = load_network(tmp_path / "x.safetensors", torch.device("cpu"))
+    assert isinstance(found, ThesisCnn)
+    assert found.class_count == 7
+    assert not found.training
+    images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(found(images), network(images))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    state = build_network(ThesisCnn, 7, 3).state_dict()
+    del state["conv1.bias"]
+    masks = {"conv1.weight": torch.ones(1, dtype=torch.bool)}
+    write_checkpoint(tmp_path / "x.safetensors", Checkpoint(state, masks, FACTS))
+    with pytest.raises(RuntimeError, match=r"conv1\.bias"):
+        load_network(tmp_path / "x.safetensors", torch.device("cpu"))
+
+
+def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        load_network(tmp_path / "x.safetensors", torch.device("cpu"))
