@@ -143,8 +143,9 @@ def test_an_unknown_name_says_which_are_known(package: str, use: str) -> None:
         "unknown metric 'neer' (known: both, far, near, renamed, foreign.<Class>); did you mean "
         "'near'?"
     )
-    with pytest.raises(UnknownName, match=r"<Class>\)$"):
-        getattr(table, use)("zzzzzz")
+    for name in ("zzzzzz", "foreign.", "zzzzzz.Class"):
+        with pytest.raises(UnknownName, match=r"<Class>\)$"):
+            getattr(table, use)(name)
 
 
 def test_facts_are_those_of_the_class(package: str) -> None:

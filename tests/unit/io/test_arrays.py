@@ -87,6 +87,32 @@ def test_the_library_reads_the_files(tmp_path: Path) -> None:
         assert file.metadata()["dataset"] == "digits"
 
 
+def test_every_tensor_is_aligned(tmp_path: Path) -> None:
+    # odd sizes by names that would put them first
+    tensors = {
+        "a": torch.zeros(3, dtype=torch.uint8),
+        "b": torch.zeros(3, dtype=torch.float16),
+        "c": torch.zeros(3),
+        "d": torch.zeros(3, dtype=torch.int64),
+    }
+    path = tmp_path / "x.safetensors"
+    write_arrays(path, tensors)
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    assert size % 8 == 0
+    for name, tensor in tensors.items():
+        assert header[name]["data_offsets"][0] % tensor.element_size() == 0
+
+
+def test_the_order_of_what_is_given_does_not_matter(tmp_path: Path) -> None:
+    tensors, facts = {"a": torch.zeros(2), "b": torch.ones(2)}, {"k": "v", "a": "b"}
+    write_arrays(tmp_path / "x.safetensors", tensors, facts)
+    turned = [dict(reversed(part.items())) for part in (tensors, facts)]
+    write_arrays(tmp_path / "y.safetensors", *turned)
+    assert (tmp_path / "x.safetensors").read_bytes() == (tmp_path / "y.safetensors").read_bytes()
+
+
 def test_values_survive_non_contiguous_views_and_gradients(tmp_path: Path) -> None:
     whole = values(torch.float32, (4, 6))
     tensors = {"view": whole.T[1:4], "grad": whole.clone().requires_grad_()}

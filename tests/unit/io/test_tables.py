@@ -68,6 +68,15 @@ def test_streaming_gives_the_rows_in_order_one_group_each(tmp_path: Path) -> Non
     assert pq.ParquetFile(path).metadata.num_row_groups == 2
 
 
+def test_tables_are_brought_to_the_schema(tmp_path: Path) -> None:
+    given = pa.table({"extra": [1], "metric": ["a"], "value": [0.5], "image_id": [3]})
+    with TableWriter(tmp_path / "x.parquet", SCHEMA) as writer:
+        writer.append(given)
+    found = read_table(tmp_path / "x.parquet")
+    assert found.schema.equals(SCHEMA)
+    assert found.to_pylist() == [{"image_id": 3, "value": 0.5, "metric": "a"}]
+
+
 def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
     with TableWriter(tmp_path / "x.parquet", SCHEMA):
         pass
