@@ -47,6 +47,10 @@ def rows() -> list[Row]:
         assert difference < 1e-4, f"{name}: the maps differ by {difference}"
     return [
         compare(
-            f"Grad-CAM++, {COUNT} images, three layers", ours, library, "pytorch-grad-cam", "reported"
+            f"Grad-CAM++, {COUNT} images, three layers",
+            ours,
+            library,
+            "pytorch-grad-cam",
+            "reported",
         )
     ]

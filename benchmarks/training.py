@@ -98,7 +98,11 @@ def rows() -> list[Row]:
             "≥ 0.85",
         ),
         compare(
-            name, lambda: ours(data), lambda: bare_loop(data, False), "bare loop, no noise", "reported"
+            name,
+            lambda: ours(data),
+            lambda: bare_loop(data, False),
+            "bare loop, no noise",
+            "reported",
         ),
         compare(
             name,
