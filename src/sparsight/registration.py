@@ -117,5 +117,6 @@ def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], 
             try:
                 found[target.id] = ast.literal_eval(value)
             except ValueError:
-                continue
+                # computed: what a base says is no longer so
+                found.pop(target.id, None)
     return tuple(found.items())

@@ -48,6 +48,11 @@ class Far(Near):
     cost = 4
 
 
+class Computed(Near):
+    name = "computed"
+    cost = LIMIT + 1
+
+
 class Left:
     side, colour = None, None
     hand = "left"
@@ -166,6 +171,15 @@ def test_facts_come_from_bases_too(package: str) -> None:
     assert table.facts("far") == {**base, "name": "near", "cost": 4}
     assert table.facts("renamed") == {**base, "name": "renamed"}
     assert table.facts("both") == {"hand": "left", "only_left": True, "only_right": True}
+
+
+def test_a_computed_attribute_hides_the_fact_of_the_base(package: str) -> None:
+    table = Registry("metric", {"computed": f"{package}.items:Computed"})
+    facts = table.facts("computed")
+    assert facts["name"] == "computed"
+    assert facts["unit"] == "share"
+    assert "cost" not in facts, "the base's cost is not this class's"
+    assert table.load("computed").cost == 6
 
 
 def test_changing_what_was_given_changes_no_fact(package: str) -> None:

@@ -104,6 +104,9 @@ class ArrayWriter:
         for name, (dtype, _) in layout.items():
             if dtype not in _NAME_OF:
                 raise InputError(f"{self.path}: '{name}' is {dtype}, which these files do not keep")
+        # The header has its own use for these names; the file could not be read back.
+        for name in {"", "__metadata__"} & layout.keys() | {"checksums"} & self._metadata.keys():
+            raise InputError(f"{self.path}: the name '{name}' is reserved; choose another")
         self._plan = _Plan(layout)
         self._written = dict.fromkeys(self._plan.entries, 0)
         self._hashers = {name: _hasher() for name in self._plan.entries}
@@ -133,7 +136,7 @@ class ArrayWriter:
         start, end = entry["data_offsets"]
         if start + self._written[name] + len(data) > end:
             raise InputError(
-                f"{self.path}: more rows of '{name}' than the {entry['shape'][0]} declared"
+                f"{self.path}: more rows of '{name}' than the {[*entry['shape'], 1][0]} declared"
             )
         self._file.seek(8 + self._header_size + start + self._written[name])
         self._file.write(data)
@@ -178,7 +181,7 @@ class ArrayReader:
     Raises
     ------
     InputError
-        When the file is missing.
+        When the file or a tensor to verify is missing.
     CorruptFile
         When it is truncated, malformed or does not match its checksums; one sentence that names it.
     """
@@ -194,7 +197,7 @@ class ArrayReader:
                 self._verify(name, digests)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             self._file.close()
-            if isinstance(error, CorruptFile):
+            if isinstance(error, InputError):
                 raise
             raise self._corrupt("its header is malformed") from error
 
@@ -219,7 +222,7 @@ class ArrayReader:
         return entries, metadata, digests
 
     def _verify(self, name: str, digests: Mapping[str, str]) -> None:
-        start, end = self._entries[name]["data_offsets"]
+        start, end = self._entry(name)["data_offsets"]
         hasher = _hasher()
         self._file.seek(self._start + start)
         left = end - start

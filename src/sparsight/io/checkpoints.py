@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from sparsight.io.arrays import read_arrays, read_metadata, write_arrays
+from sparsight.io.errors import InputError
 
 Tensors = dict[str, torch.Tensor]
 
@@ -44,6 +45,10 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint; a missing or corrupt file is one sentence that names it."""
     groups = read_groups(path)
+    if "weights" not in groups:
+        raise InputError(
+            f"{path} is no checkpoint, it holds no weights; delete it and make it again"
+        )
     return Checkpoint(groups["weights"], groups.get("masks", {}), read_metadata(path))
 
 

@@ -98,7 +98,7 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
                         f"{path} has no column '{name}'; delete it and run snakemake again"
                     )
             return file.read(columns=names)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorruptFile(f"{path} is corrupt; delete it and run snakemake again") from error
 
 

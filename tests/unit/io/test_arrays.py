@@ -204,6 +204,13 @@ def test_only_the_tensors_asked_for_are_read_and_verified(small: Path) -> None:
         read_arrays(small)
 
 
+def test_a_tensor_that_is_not_there_is_named(small: Path) -> None:
+    # the file is well, so nobody shall be told to delete it
+    with pytest.raises(InputError, match=r"holds no 'z' \(it holds a, b, c\)") as found:
+        read_arrays(small, ["a", "z"])
+    assert not isinstance(found.value, CorruptFile)
+
+
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.safetensors does not exist"):
         read_arrays(tmp_path / "none.safetensors")
@@ -335,6 +342,24 @@ def test_rows_that_do_not_fit_leave_nothing_behind(
         ArrayWriter(tmp_path / "x.safetensors", LAYOUT) as writer,
     ):
         write(writer)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scalar_is_written_once(tmp_path: Path) -> None:
+    def twice() -> None:
+        with ArrayWriter(tmp_path / "x.safetensors", {"s": (torch.int64, ())}) as writer:
+            writer.append("s", torch.tensor(1))
+            writer.append("s", torch.tensor(2))
+
+    with pytest.raises(InputError, match="more rows of 's' than the 1 declared"):
+        twice()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("tensor", "fact"), [("", "k"), ("__metadata__", "k"), ("a", "checksums")])
+def test_names_of_the_header_itself_are_refused(tmp_path: Path, tensor: str, fact: str) -> None:
+    with pytest.raises(InputError, match="is reserved"):
+        write_arrays(tmp_path / "x.safetensors", {tensor: torch.zeros(2)}, {fact: "v"})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -61,6 +61,12 @@ def test_groups_come_back_whatever_is_in_their_names(tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "x.safetensors") == {"class_count": "10"}
 
 
+def test_a_file_without_weights_is_no_checkpoint(tmp_path: Path) -> None:
+    write_groups(tmp_path / "x.safetensors", {"masks": {"a": torch.ones(2, dtype=torch.bool)}})
+    with pytest.raises(InputError, match=r"x\.safetensors is no checkpoint"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
 def test_missing_and_corrupt_checkpoints_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.safetensors does not exist"):
         read_checkpoint(tmp_path / "x.safetensors")

@@ -177,6 +177,17 @@ def test_every_page_has_its_checksum(table: Path) -> None:
             read_table(table)
 
 
+def test_a_column_name_that_is_no_text_is_corrupt(table: Path) -> None:
+    # the footer has no checksum; a bit flipped in a name breaks its encoding
+    raw = table.read_bytes()
+    footer = raw.rindex(b"PAR1") - 4 - int.from_bytes(raw[-8:-4], "little")
+    damaged = bytearray(raw)
+    damaged[raw.index(b"image_id", footer)] ^= 128
+    table.write_bytes(damaged)
+    with pytest.raises(CorruptFile, match=r"scores\.parquet is corrupt"):
+        read_table(table)
+
+
 def test_something_else_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("image_id,value\n1,2\n" * 20)
     with pytest.raises(CorruptFile, match=r"x\.parquet is corrupt"):
