@@ -6,7 +6,6 @@ from pathlib import Path
 import sparsight
 from snakemake.logging import logger
 from snakemake.utils import update_config
-from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.configuration import (
