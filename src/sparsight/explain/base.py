@@ -20,6 +20,7 @@ _FACTS = (
     "native",
     "interpolation",
     "needs_network",
+    "control",
 )
 
 
@@ -39,7 +40,10 @@ class Explainer(ABC):
     cost : forward passes per image; a backward pass counts as two.
     native : "pixel", or "layer" for a map at the resolution of a layer.
     interpolation : "bilinear" or "none": how a map is brought to image size when it is scored.
-    needs_network : False for controls, which look at the image at most.
+    needs_network : False for controls that look at the image at most; they are made once per data
+        set.
+    control : whether it is no explanation but what explanations are held against: it knows nothing
+        of the class that is explained.
     parameters : name to default; `"required"` where there is none.
     excluded_models : registered models on which the method fails or means nothing.
     shares : explainers whose `shares` is the same non-empty word are given to
@@ -55,6 +59,7 @@ class Explainer(ABC):
     native: ClassVar[str]
     interpolation: ClassVar[str]
     needs_network: ClassVar[bool] = True
+    control: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}
     excluded_models: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[str] = ""
@@ -71,7 +76,8 @@ class Explainer(ABC):
         Parameters
         ----------
         model : network in evaluation mode with frozen parameters (`network.frozen`); gives logits
-            [N,K]. Controls (`needs_network` False) do not look at it, nor at `targets`.
+            [N,K]. Explainers with `needs_network` False do not look at it, nor at
+            `targets`.
         images : float32 [N,C,H,W] in [0, 1], on the model's device.
         targets : int64 [N], the classes to explain, on the same device.
         image_ids : int64 [N], on the CPU. With `seed_name` they seed what is random

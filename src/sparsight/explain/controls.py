@@ -32,6 +32,7 @@ class Control(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     needs_network: ClassVar[bool] = False
+    control: ClassVar[bool] = True
 
 
 class RandomMap(Control):
