@@ -1,0 +1,155 @@
+"""Agreement in order: do two maps rank the places alike, and do they name the same highest ones?"""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.agreement.base import AgreementMetric, shows_nothing
+from sparsight.metrics.base import per_image
+from sparsight.metrics.localisation import TIE
+
+
+def mean_ranks(values: Tensor) -> Tensor:
+    """Ranks of each row, 1 for the lowest; equal values share the mean of their ranks.
+
+    Parameters
+    ----------
+    values : float [N, n] without NaN.
+
+    Returns
+    -------
+    float64 [N, n]: (number below + 1 + number not above) / 2, which is that mean.
+    """
+    ordered = values.sort(dim=1).values.contiguous()
+    below = torch.searchsorted(ordered, values.contiguous(), side="left")
+    not_above = torch.searchsorted(ordered, values.contiguous(), side="right")
+    return (below + not_above + 1).to(torch.float64) / 2
+
+
+def spearman(first: Tensor, second: Tensor) -> Tensor:
+    """Spearman rank correlation over the places of each pair of maps.
+
+    Pearson's r of the mean ranks, in float64, which is what scipy.stats.spearmanr computes; ties
+    count as they should also where most of a map is 0, as after a ReLU.
+
+    Parameters
+    ----------
+    first, second : float32 [N, h, w].
+
+    Returns
+    -------
+    float32 [N] in [-1, 1]; NaN where one of the maps is constant or holds NaN.
+    """
+    # The mean rank is (n + 1) / 2 whatever the ties.
+    middle = (first[0].numel() + 1) / 2 if len(first) else 0.0
+    a, b = mean_ranks(per_image(first)) - middle, mean_ranks(per_image(second)) - middle
+    size = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
+    value = ((a * b).sum(dim=1) / size).clamp(-1, 1)
+    undefined = shows_nothing(first) | shows_nothing(second)
+    return value.masked_fill(undefined, torch.nan).to(torch.float32)
+
+
+def top_membership(values: Tensor, count: int) -> Tensor:
+    """How much each place belongs to the `count` highest of its row.
+
+    Places tied at the last value share what is left: of t tied places for r, each belongs by r/t
+    (values within 1e-6 of the map's range are tied). Places at the row's lowest value never belong:
+    two maps that each light up one place, and not the same, would else agree by the share of the
+    empty rest that fills both sets. Such a set is smaller than `count`.
+
+    Parameters
+    ----------
+    values : float32 [N, n].
+    count : 1 to n.
+
+    Returns
+    -------
+    float32 [N, n] in [0, 1]; all 0 where a row is constant or holds NaN.
+    """
+    ordered = values.sort(dim=1, descending=True).values
+    highest, lowest = ordered[:, :1], ordered[:, -1:]
+    threshold, tolerance = ordered[:, count - 1 : count], TIE * (highest - lowest)
+    shown = values > lowest + tolerance
+    above = shown & (values > threshold + tolerance)
+    tied = shown & ((values - threshold).abs() <= tolerance)
+    # Counts are sums of float32, which are many times faster than sums of bool.
+    left = count - above.float().sum(dim=1, keepdim=True)
+    share = (left / tied.float().sum(dim=1, keepdim=True)).clamp_max(1)
+    return torch.where(tied, share, above.float())
+
+
+def top_k_iou(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Intersection over union of the highest places of two maps: Σ min / Σ max of memberships.
+
+    Parameters
+    ----------
+    first, second : float32 [N, h, w].
+    share : of the places, in (0, 1]; k is the nearest whole number, and at least 1.
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where one of the maps is constant or holds NaN.
+    """
+    a, b = per_image(first), per_image(second)
+    count = max(1, math.floor(share * a.shape[1] + 0.5))
+    a, b = top_membership(a, count), top_membership(b, count)
+    value = torch.minimum(a, b).sum(dim=1) / torch.maximum(a, b).sum(dim=1)
+    return value.masked_fill(shows_nothing(first) | shows_nothing(second), torch.nan)
+
+
+class Spearman(AgreementMetric):
+    """Rank correlation of two maps at the resolution at which they are stored.
+
+    Interpolating a map of a layer to image size would add places that carry no rank of their own.
+    Signed by default: an explainer that says "for" and "against" disagrees with itself when the two
+    are swapped, which absolute values hide. Adebayo et al. report both; `treatment: absolute` gives
+    the other. Maps without negative values are not affected.
+    """
+
+    name = "spearman"
+    reference = "Adebayo et al., NeurIPS 2018, arXiv:1810.03292"
+    category = "agreement"
+    direction = "higher"
+    unit = "rank correlation, -1 to 1"
+    treatment = "signed"
+    normalisation = "none"
+    resolution = "native"
+    parameters: ClassVar[dict[str, Any]] = {"treatment": "signed"}
+
+    def compare(self, first: Tensor, second: Tensor) -> Tensor:
+        """float32 [N]; see `AgreementMetric.compare` and `spearman`."""
+        return spearman(first, second)
+
+
+class TopKIou(AgreementMetric):
+    """Overlap of the places that two maps attribute most to, at the maps' stored resolution.
+
+    Absolute by default: the places that matter most, in either direction, as in the top-k
+    intersection of Ghorbani et al.; `treatment: positive` keeps to evidence for the class. Two
+    random maps agree by about share / (2 - share): 0.05 at the default share of 0.1.
+    """
+
+    name = "top_k_iou"
+    reference = "after Ghorbani et al., AAAI 2019, arXiv:1710.10547 (top-k intersection)"
+    category = "agreement"
+    direction = "higher"
+    unit = "share, 0 to 1"
+    treatment = "absolute"
+    normalisation = "none"
+    resolution = "native"
+    parameters: ClassVar[dict[str, Any]] = {"treatment": "absolute", "share": 0.1}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if not 0 < self.settings["share"] <= 1:
+            raise InputError(
+                f"agreement metric {self.name}: share is {self.settings['share']}, it must be "
+                "above 0 and at most 1"
+            )
+
+    def compare(self, first: Tensor, second: Tensor) -> Tensor:
+        """float32 [N]; see `AgreementMetric.compare` and `top_k_iou`."""
+        return top_k_iou(first, second, float(self.settings["share"]))

@@ -1,0 +1,18 @@
+"""Compare a checkpoint's explanations of one family with those of its references."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from sparsight.metrics.agreement.jobs import compare_checkpoint
+
+    compare_checkpoint(
+        snakemake.params.settings,
+        packed_test=snakemake.input.test,
+        checkpoint=snakemake.input.checkpoint,
+        predictions=snakemake.input.predictions,
+        explanations=snakemake.input.explanations,
+        references=snakemake.input.references,
+        output=snakemake.output.agreement,
+        wildcards=snakemake.wildcards,
+        gpu=snakemake.resources.gpu,
+    )
