@@ -7,6 +7,7 @@ EXPLAINERS = Registry(
     {
         "grad_cam": "sparsight.explain.cam:GradCam",
         "grad_cam_pp": "sparsight.explain.cam:GradCamPlusPlus",
+        "mean_activation": "sparsight.explain.activation:MeanActivation",
         "saliency": "sparsight.explain.gradient:Saliency",
         "integrated_gradients": "sparsight.explain.gradient:IntegratedGradients",
         "random": "sparsight.explain.controls:RandomMap",
