@@ -1,0 +1,260 @@
+"""A small chain resampled: the same numbers as the table of levels, one draw for everything."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsight.analysis.bootstrap import draw_counts, replicate_means
+from sparsight.analysis.resample import resample_chain
+from sparsight.analysis.resampled import read_curves, read_explainers
+from sparsight.analysis.scores import (
+    ScoreFile,
+    describe_scores,
+    load_dense_correct,
+    load_scores,
+    open_database,
+)
+from sparsight.io.errors import InputError
+from sparsight.io.tables import read_table, write_table
+
+IMAGES = np.arange(0, 120, 3)
+CONDITIONS = ("clean", "noisy")
+SETTINGS = {
+    **{"study": "demo", "dataset": "digits", "model": "cnn", "pruner": "magnitude", "seed": "1"},
+    "levels": [0, 1, 2],
+    "statistics": {"replicates": 30, "bootstrap_seed": 5, "confidence": 0.95},
+    "reducers": {"road": "mean"},
+}
+# family to its explainers and the images that it explains
+FAMILIES = {"cam": (("cam", "layer_cam"), IMAGES), "controls": (("edges",), IMAGES[::2])}
+
+
+class Chain:
+    """A dense network and two levels with made-up predictions and scores."""
+
+    def __init__(self, folder: Path, seed: int = 1, pruner: str = "magnitude") -> None:
+        self.folder, self.seed, self.pruner = folder, seed, pruner
+        self.rng = np.random.default_rng([seed, len(pruner)])
+        self.label = np.arange(len(IMAGES)) % 4
+        self.predictions: list[Path] = []
+        self.scores: list[Path] = []
+        self.right: list[dict[str, np.ndarray]] = []
+        for level in range(3):
+            self._predict(level)
+            self.scores += [self._score(level, family) for family in FAMILIES]
+
+    def _predict(self, level: int) -> None:
+        right = {c: self.rng.random(len(IMAGES)) < 0.85 - 0.1 * level for c in CONDITIONS}
+        self.right.append(right)
+        # shuffled: nothing may rest on the order of a file
+        order = self.rng.permutation(len(IMAGES))
+        columns = [
+            (
+                IMAGES[order],
+                np.full(len(order), condition),
+                self.label[order],
+                np.where(found, self.label, (self.label + 1) % 4)[order],
+                self.rng.random(len(order)),
+            )
+            for condition, found in right.items()
+        ]
+        names = ("image_id", "condition", "label", "predicted", "margin")
+        path = self.folder / f"predictions{level}.parquet"
+        write_table(
+            path,
+            {n: np.concatenate(c) for n, c in zip(names, zip(*columns, strict=True), strict=True)},
+        )
+        self.predictions.append(path)
+
+    def _score(self, level: int, family: str) -> Path:
+        explainers, images = FAMILIES[family]
+        place = np.searchsorted(IMAGES, images)
+        parts = []
+        for explainer in explainers:
+            for condition in CONDITIONS:
+                for metric, step in (("iou", -1), ("road", 0), ("road", 10)):
+                    value = self.rng.random(len(images))
+                    value[self.rng.random(len(images)) < 0.1] = np.nan
+                    parts.append(
+                        pd.DataFrame(
+                            {
+                                **{"explainer": explainer, "condition": condition},
+                                **{"metric": metric, "step": step, "image_id": images},
+                                "correct": self.right[level][condition][place],
+                                "value": value.astype(np.float32),
+                            }
+                        )
+                    )
+        frame = pd.concat(parts).sample(frac=1, random_state=level)
+        frame = frame.assign(
+            **{name: SETTINGS[name] for name in ("study", "dataset", "model")},
+            **{"pruner": self.pruner if level else "dense", "seed": self.seed, "level": level},
+            **{"density": 0.8**level, "target": 0, "label": 0, "predicted": 0},
+        )
+        path = self.folder / f"scores{level}_{family}.parquet"
+        write_table(path, {name: frame[name].to_numpy() for name in frame})
+        return path
+
+    def resample(self, output: str = "statistics.parquet", **changes):
+        path = self.folder / output
+        settings = {**SETTINGS, "seed": str(self.seed), "pruner": self.pruner, **changes}
+        resample_chain(self.scores, self.predictions, self.predictions[0], path, settings)
+        return path
+
+
+@pytest.fixture
+def chain(tmp_path):
+    return Chain(tmp_path)
+
+
+def described(chain: Chain) -> pd.DataFrame:
+    """The rows of `summarise` for the same files."""
+    rows = []
+    with open_database("200MB", chain.folder, {"road": "mean"}) as database:
+        files = [ScoreFile.open(path) for path in chain.scores]
+        load_dense_correct(database, [file for file in files if file.level == 0])
+        for file in files:
+            load_scores(database, file)
+            found = describe_scores(database, file)
+            rows.append(found.assign(level=file.level, density=file.density))
+    return pd.concat(rows)
+
+
+def test_the_numbers_are_those_of_the_table_of_levels(chain):
+    keys = ["explainer", "condition", "metric", "subset", "level"]
+    whole = read_curves([chain.resample()]).frame
+    found = whole[whole["subset"].isin(["all", "correct_at_both"]) & (whole["explainer"] != "")]
+    wanted = described(chain).sort_values(keys, ignore_index=True)
+    columns = [*keys, "n", "undefined", "mean", "density"]
+    assert len(wanted) == 3 * 3 * 2 * 2 * 2
+    pd.testing.assert_frame_equal(
+        found[columns].sort_values(keys, ignore_index=True),
+        wanted[columns],
+        check_dtype=False,
+        rtol=1e-12,
+    )
+    assert wanted["undefined"].gt(0).any()
+
+
+def test_rows_are_complete_and_sorted(chain):
+    curves = read_curves([chain.resample()])
+    frame = curves.frame
+    keys = ["explainer", "condition", "metric", "subset", "level"]
+    # accuracy: 3 levels x 2 conditions; 3 explainers x 2 conditions x 2 metrics x 7 subsets x 3
+    assert len(frame) == 6 + 3 * 2 * 2 * 7 * 3
+    assert not frame.duplicated(keys).any()
+    pd.testing.assert_frame_equal(frame, frame.sort_values(keys, ignore_index=True))
+    assert set(frame.loc[frame["level"] == 0, "checkpoint_pruner"]) == {"dense"}
+    assert set(frame.loc[frame["level"] > 0, "checkpoint_pruner"]) == {"magnitude"}
+    assert set(frame["pruner"]) == {"magnitude"}
+    assert frame["density"].to_numpy() == pytest.approx(0.8 ** frame["level"].to_numpy())
+
+
+def test_accuracy_is_over_all_test_images(chain):
+    curves = read_curves([chain.resample()], [""])
+    counts = draw_counts(IMAGES, 30, 5)
+    for row, replicates in zip(curves.frame.itertuples(), curves.replicates, strict=True):
+        right = chain.right[row.level][row.condition]
+        assert (row.n, row.undefined, row.metric, row.subset) == (40, 0, "accuracy", "all")
+        assert row.mean == pytest.approx(right.mean())
+        assert replicates == pytest.approx(counts @ right / 40)
+
+
+def test_a_family_on_fewer_images_uses_their_columns_of_the_draw(chain):
+    path = chain.resample()
+    curves = read_curves([path], ["edges"])
+    frame = curves.frame
+    chosen = (frame["metric"] == "iou") & (frame["subset"] == "all") & (frame["level"] == 1)
+    row = np.flatnonzero(chosen & (frame["condition"] == "noisy"))[0]
+    table = read_table(chain.folder / "scores1_controls.parquet").to_pandas()
+    mine = table[(table["metric"] == "iou") & (table["condition"] == "noisy")]
+    values = mine.set_index("image_id")["value"].reindex(IMAGES).to_numpy()
+    # images that the family leaves out are undefined for it
+    expected = replicate_means(draw_counts(IMAGES, 30, 5), values[:, np.newaxis])
+    assert curves.replicates[row] == pytest.approx(expected[:, 0], rel=1e-5)
+    assert read_explainers([path]) == ["cam", "edges", "layer_cam"]
+
+
+def test_seeds_and_pruners_meet_the_same_draw(chain, tmp_path):
+    for name, kept in (("other", {"seed": 2}), ("random", {"pruner": "random"})):
+        (tmp_path / name).mkdir()
+        other = Chain(tmp_path / name, **kept)
+        # the same dense network, otherwise another chain
+        for old, new in zip(chain.scores[:2], other.scores[:2], strict=True):
+            table = read_table(old)
+            columns = {n: table[n] for n in table.column_names}
+            write_table(new, {**columns, "seed": np.full(table.num_rows, other.seed)})
+        other.predictions[0] = chain.predictions[0]
+        one, two = (read_curves([c.resample()]) for c in (chain, other))
+        dense = (one.frame["level"] == 0).to_numpy()
+        assert np.array_equal(one.replicates[dense], two.replicates[dense], equal_nan=True)
+        assert not np.array_equal(one.replicates[~dense], two.replicates[~dense], equal_nan=True)
+
+
+def test_the_bytes_do_not_depend_on_the_order_of_the_files(chain):
+    first = chain.resample("one.parquet").read_bytes()
+    chain.scores.reverse()
+    assert chain.resample("two.parquet").read_bytes() == first
+
+
+def test_a_level_without_scores_still_has_its_accuracy(chain):
+    chain.scores = [path for path in chain.scores if "scores1" not in path.name]
+    frame = read_curves([chain.resample()]).frame
+    rows = frame[frame["level"] == 1]
+    assert set(rows["explainer"]) == {""}
+    assert rows["density"].isna().all()
+    assert frame[frame["level"] != 1]["density"].notna().all()
+
+
+def altered(path: Path, **columns) -> None:
+    table = read_table(path)
+    whole = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    for name, change in columns.items():
+        whole[name] = change(whole[name]) if callable(change) else np.full(len(table), change)
+    write_table(path, whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 9}, "has seed '9' where the chain has '1'"),
+        ({"pruner": "random"}, "has pruner 'random' where the chain has 'magnitude'"),
+        ({"level": 7}, "level 7, whose predictions are not given"),
+        ({"density": 0.5}, "different densities"),
+        ({"condition": "rotated"}, "condition 'rotated'"),
+        ({"correct": np.logical_not}, "disagree on which images"),
+        ({"image_id": lambda ids: ids + 1}, "scores image 1, which its network was not"),
+        ({"explainer": "layer_cam"}, "both score the explainer 'layer_cam'"),
+    ],
+)
+def test_files_of_another_chain_are_refused(chain, change, message):
+    altered(chain.folder / "scores2_controls.parquet", **change)
+    if "condition" in change or "explainer" in change:
+        path = chain.folder / "scores2_controls.parquet"
+        table = read_table(path)
+        keys = ["explainer", "condition", "metric", "step", "image_id"]
+        write_table(
+            path,
+            {n: c.to_numpy() for n, c in table.to_pandas().drop_duplicates(keys).items()},
+        )
+    with pytest.raises(InputError, match=message):
+        chain.resample()
+
+
+def test_predictions_that_do_not_fit_are_refused(chain):
+    with pytest.raises(InputError, match="3 files of predictions for 2 levels"):
+        chain.resample(levels=[0, 1])
+    table = read_table(chain.predictions[2])
+    write_table(chain.predictions[2], table.slice(0, 40))
+    with pytest.raises(InputError, match="different conditions"):
+        chain.resample()
+    altered(chain.predictions[2], condition="clean", image_id=lambda ids: np.r_[ids[1], ids[1:]])
+    with pytest.raises(InputError, match="predicts an image twice"):
+        chain.resample()
+    write_table(chain.predictions[2], table)
+    altered(chain.predictions[2], image_id=lambda ids: ids + 1)
+    with pytest.raises(InputError, match="same images"):
+        chain.resample()
+    assert not (chain.folder / "statistics.parquet").exists()
