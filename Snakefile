@@ -6,11 +6,15 @@ min_version("9.20")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/explaining.smk"
 include: "workflow/rules/scoring.smk"
+include: "workflow/rules/agreement.smk"
+include: "workflow/rules/conversion.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -22,7 +26,7 @@ rule all:
     default_target: True
     input:
         tables=rules.summarise.output,
-        correlations=rules.correlate.output,
+        statistics=statistics_files(),
         costs=rules.gather_costs.output,
         provenance=rules.write_study_provenance.output,
         figures=figure_files(),

@@ -13,9 +13,11 @@ from sparsight.study.configuration import (
     normalised,
     with_defaults,
 )
-from sparsight.study.plan import DENSE, Study
+from sparsight.study.figure_settings import FigureSettings
+from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.problems import load_yaml
 from sparsight.study.settings import RuleSettings
+from sparsight.study.table_settings import TableSettings
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
 WORKFLOW = Path(workflow.current_basedir).parent
@@ -39,6 +41,8 @@ def load_configuration(given):
 config = load_configuration(config)
 STUDY = Study(config)
 SETTINGS = RuleSettings(STUDY)
+TABLES = TableSettings(STUDY)
+DRAWN = FigureSettings(STUDY)
 CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
 # ------------------------------------------------------------------------------------------ paths
@@ -50,7 +54,8 @@ RESULTS = f"results/{STUDY.name}"
 SUMMARY = f"{RESULTS}/summary"
 FIGURES = f"{RESULTS}/figures"
 NETWORK = f"{RESULTS}/{{dataset}}/{{model}}/seed{{seed}}"
-LEVEL = f"{NETWORK}/{{pruner}}/level{{level}}"
+CHAIN = f"{NETWORK}/{{pruner}}"
+LEVEL = f"{CHAIN}/level{{level}}"
 CONTROLS = f"{RESULTS}/{{dataset}}/explanations/{{family}}.safetensors"
 # Environment of --sdm conda; from the workflow's own folder, like everything else.
 ENVIRONMENT = str(WORKFLOW.parent / "envs" / "sparsight.yaml")
@@ -71,7 +76,7 @@ wildcard_constraints:
     model=one_of(config["models"]),
     pruner=one_of([DENSE, *config["pruners"]]),
     family=one_of(STUDY.families()),
-    metric=one_of(config["metrics"]),
+    metric=one_of([*config["metrics"], *config["agreement"]]),
     seed=r"\d+",
     level=r"\d{2}",
     epoch=r"\d+",
@@ -85,161 +90,6 @@ except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
     logger.info(f"Stored explanations will take {STUDY.stored_bytes() / 1e9:.2f} GB.")
-
-
-# ----------------------------------------------------------------------------------------- inputs
-
-
-def place_path(pattern, place):
-    """A checkpoint's path for a pattern with its wildcards."""
-    return pattern.format(
-        dataset=place.dataset,
-        model=place.model,
-        seed=place.seed,
-        pruner=place.pruner,
-        level=f"{place.level:02d}",
-        family="{family}",
-    )
-
-
-def start_files(wildcards):
-    """The files with the rewind points that a pruner's rounds need."""
-    rewind = STUDY.catalogue["pruners"][wildcards.pruner]["rewind"]
-    kind, _, epoch = rewind.partition(":")
-    name = f"start_epoch{epoch}" if kind == "epoch" else "start"
-    return f"{NETWORK}/{name}.safetensors".format_map(wildcards)
-
-
-def previous_checkpoint(wildcards):
-    """The level before; dense for the first level and for pruners that prune in one shot."""
-    level = STUDY.predecessor(wildcards.pruner, int(wildcards.level))
-    pruner = wildcards.pruner if level else DENSE
-    folder = f"{NETWORK}/{pruner}/level{level:02d}".format_map(wildcards)
-    return f"{folder}/checkpoint.safetensors"
-
-
-def explanations(wildcards):
-    """A checkpoint's explanations of a family; those of controls belong to the data set."""
-    is_control = wildcards.family in STUDY.control_families()
-    pattern = CONTROLS if is_control else f"{LEVEL}/explanations/{{family}}.safetensors"
-    return pattern.format_map(wildcards)
-
-
-def dense_predictions(wildcards):
-    """The dense parent's predictions, where they are the explained classes."""
-    if STUDY.explaining(wildcards.family)["target"] != "dense_predicted":
-        return []
-    return f"{NETWORK}/{DENSE}/level00/predictions.parquet".format_map(wildcards)
-
-
-def evaluation_files(wildcards):
-    """Evaluations of all checkpoints."""
-    return [place_path(f"{LEVEL}/evaluation.json", place) for place in STUDY.places()]
-
-
-def provenance_files(wildcards):
-    """Provenances of all checkpoints."""
-    return [place_path(f"{LEVEL}/provenance.json", place) for place in STUDY.places()]
-
-
-def benchmark_files(wildcards):
-    """What the jobs of all networks took."""
-    rule_of = {True: "train_dense", False: "prune_level"}
-    found = [
-        place_path(rules.make_rewind_point.benchmark, p)
-        for p in STUDY.places()
-        if p.pruner == DENSE
-    ]
-    for place in STUDY.places():
-        found.append(
-            place_path(
-                job_files(
-                    "benchmarks",
-                    rule_of[place.pruner == DENSE],
-                    "{pruner}__level{level}.jsonl",
-                ),
-                place,
-            )
-        )
-        for family in STUDY.families():
-            if not STUDY.explains(family, place.level):
-                continue
-            names = ["score_explanations"]
-            if family not in STUDY.control_families():
-                names.append("explain_images")
-            suffix = f"{{pruner}}__level{{level}}__{family}.jsonl"
-            found.extend(
-                place_path(job_files("benchmarks", name, suffix), place)
-                for name in names
-            )
-    return found
-
-
-def score_files(wildcards):
-    """Scores of all checkpoints and of all families that are explained there."""
-    return [
-        place_path(f"{LEVEL}/scores/{family}.parquet", place)
-        for place in STUDY.places()
-        for family in STUDY.families()
-        if STUDY.explains(family, place.level)
-    ]
-
-
-def sheet_places(wildcards):
-    """The checkpoints in a sheet of heatmaps: one network, of the first seed, at some levels."""
-    wanted = STUDY.sheet_levels(wildcards.pruner)
-    return [
-        place
-        for place in STUDY.places()
-        if (place.dataset, place.model) == (wildcards.dataset, wildcards.model)
-        and place.seed == config["seeds"][0]
-        and place.pruner in (DENSE, wildcards.pruner)
-        and place.level in wanted
-    ]
-
-
-def sheet_evaluations(wildcards):
-    """Evaluations of the checkpoints in a sheet."""
-    return [
-        place_path(f"{LEVEL}/evaluation.json", place)
-        for place in sheet_places(wildcards)
-    ]
-
-
-def sheet_explanations(wildcards):
-    """Explanations in a sheet, of all families that need a network."""
-    return [
-        place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
-        for place in sheet_places(wildcards)
-        for family in STUDY.families()
-        if family not in STUDY.control_families()
-        and STUDY.explains(family, place.level)
-    ]
-
-
-def sheet_controls(wildcards):
-    """Explanations of the controls of a data set."""
-    return expand(CONTROLS, dataset=wildcards.dataset, family=STUDY.control_families())
-
-
-def figure_files():
-    """Every figure of the study, as svg and png."""
-    networks = expand(
-        "{dataset}__{model}", dataset=config["datasets"], model=config["models"]
-    )
-    # Where no level of a pruner is explained, there is no sheet.
-    shown = [pruner for pruner in config["pruners"] if STUDY.sheet_levels(pruner)]
-    names = [
-        *(f"accuracy/{network}" for network in networks),
-        *(
-            f"metrics/{network}__{metric}"
-            for network in networks
-            for metric in config["metrics"]
-        ),
-        *(f"heatmaps/{network}__{pruner}" for network in networks for pruner in shown),
-        *(f"correlations/{network}" for network in networks),
-    ]
-    return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]
 
 
 # ----------------------------------------------------------------------------------------- params

@@ -6,13 +6,14 @@ rule summarise:
     input:
         evaluations=evaluation_files,
         scores=score_files,
+        conversions=of_all_chains(f"{CHAIN}/conversion.json"),
     output:
         evaluations=f"{SUMMARY}/evaluations.parquet",
         scores=f"{SUMMARY}/scores.parquet",
         levels=report(
             f"{SUMMARY}/levels.csv",
             caption="../report/levels.rst",
-            category="Tables",
+            category="7 Tables",
             labels={"table": "levels"},
         ),
     log:
@@ -26,38 +27,10 @@ rule summarise:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=settings_of(SETTINGS.summary),
+        settings=settings_of(TABLES.summary),
         code=code_of("summarise.py"),
     script:
         "../scripts/summarise.py"
-
-
-rule correlate:
-    """Correlate every metric with accuracy over levels, per seed and as published."""
-    input:
-        levels=rules.summarise.output.levels,
-    output:
-        correlations=report(
-            f"{SUMMARY}/correlations.csv",
-            caption="../report/correlations.rst",
-            category="Tables",
-            labels={"table": "correlations"},
-        ),
-    log:
-        f"{RESULTS}/logs/correlate.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/correlate.jsonl"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        settings=settings_of(SETTINGS.correlations),
-        code=code_of("correlate.py"),
-    script:
-        "../scripts/correlate.py"
 
 
 rule gather_costs:
@@ -68,7 +41,7 @@ rule gather_costs:
         costs=report(
             f"{SUMMARY}/costs.csv",
             caption="../report/costs.rst",
-            category="Tables",
+            category="7 Tables",
             labels={"table": "costs"},
         ),
     log:
@@ -82,7 +55,7 @@ rule gather_costs:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings_of(SETTINGS.costs),
+        settings=settings_of(TABLES.costs),
         code=code_of("gather_costs.py"),
     script:
         "../scripts/gather_costs.py"
@@ -105,7 +78,7 @@ rule write_study_provenance:
         mem_mb=1000,
         runtime=30,
     params:
-        settings=settings_of(SETTINGS.whole),
+        settings=settings_of(TABLES.whole),
         code=code_of("write_study_provenance.py"),
     script:
         "../scripts/write_study_provenance.py"

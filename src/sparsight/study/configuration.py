@@ -16,7 +16,7 @@ from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study, metric_facts
 from sparsight.study.problems import schema_problems, unknown_name
 
-CHOICES = ("datasets", "models", "pruners", "explainers", "metrics")
+CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement")
 #: catalogue, key of an entry, table that the key's value must be in
 _TABLES: tuple[tuple[str, str, Registry], ...] = (
     ("datasets", "source", SOURCES),
@@ -24,10 +24,16 @@ _TABLES: tuple[tuple[str, str, Registry], ...] = (
     ("pruners", "criterion", CRITERIA),
     ("explainers", "method", EXPLAINERS),
     ("metrics", "method", METRICS),
+    ("agreement", "method", AGREEMENT),
 )
 _NUMBER_LISTS = frozenset({"seeds", "levels", "sheet_levels"})
 #: catalogue to the key of an entry that holds the parameters of what it names
-_PARAMETERS = {"datasets": "options", "explainers": "parameters", "metrics": "parameters"}
+_PARAMETERS = {
+    "datasets": "options",
+    "explainers": "parameters",
+    "metrics": "parameters",
+    "agreement": "parameters",
+}
 
 
 def normalised(value: Any) -> Any:
@@ -98,6 +104,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *_family_problems(config),
         *_explainer_problems(config),
         *_metric_problems(config),
+        *_headline_problems(config),
         *_shape_problems(config),
         *_image_problems(config),
         *_level_problems(config),
@@ -183,17 +190,23 @@ def _family_problems(config: Mapping[str, Any]) -> Iterator[str]:
             known = {e["family"] for e in config["catalogue"]["explainers"].values()}
             if family not in known:
                 yield unknown_name("family", "families", family, sorted(known))
-        elif study.is_control(families[family][0]) and "levels" in exceptions:
+        elif not study.needs_network(families[family][0]) and "levels" in exceptions:
             yield f"families.{family}.levels: controls do not depend on the level; drop the key."
     for family, names in families.items():
         if family in RESERVED:
             yield f"explainers: the family name '{family}' is reserved; choose another one."
-        controls = [name for name in names if study.is_control(name)]
-        if controls and len(controls) < len(names):
+        free = [name for name in names if not study.needs_network(name)]
+        if free and len(free) < len(names):
             yield (
-                f"explainers: family {family} mixes controls ({', '.join(controls)}) with "
+                f"explainers: family {family} mixes controls ({', '.join(free)}) with "
                 "explainers that need the network; give the controls a family of their own."
             )
+    if config.get("agreement") and not study.agreement_families():
+        yield (
+            "agreement compares explanations of one fixed class, but no family's target is true or "
+            "dense_predicted; set explaining.target, or families.<family>.target, or let "
+            "agreement be []."
+        )
 
 
 def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -219,6 +232,13 @@ def _metric_problems(config: Mapping[str, Any]) -> Iterator[str]:
             method = config["catalogue"]["metrics"][name]["method"]
             if "mask" in metric_facts(method)["needs"]:
                 yield f"metrics: {name} needs masks, which {dataset} does not have; drop one."
+
+
+def _headline_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name in config.get("figures", {}).get("headline_metrics", []):
+        if name not in config["metrics"]:
+            key = "figures.headline_metrics"
+            yield unknown_name("metric that runs", key, name, config["metrics"])
 
 
 def _shape_problems(config: Mapping[str, Any]) -> Iterator[str]:

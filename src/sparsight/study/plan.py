@@ -74,6 +74,32 @@ class Study:
                         for level in range(1, self.level_count(pruner) + 1):
                             yield Place(dataset, model, seed, pruner, level)
 
+    def chains(self) -> Iterator[Place]:
+        """Every network's pruners, each as the place of its last level."""
+        for dataset in self.config["datasets"]:
+            for model in self.config["models"]:
+                for seed in self.config["seeds"]:
+                    for pruner in self.config["pruners"]:
+                        yield Place(dataset, model, seed, pruner, self.level_count(pruner))
+
+    def chain(self, end: Place) -> list[Place]:
+        """The checkpoints of a chain, level 00 (dense) first."""
+        network = (end.dataset, end.model, end.seed)
+        pruned = [Place(*network, end.pruner, level) for level in range(1, end.level + 1)]
+        return [Place(*network, DENSE, 0), *pruned]
+
+    def is_retraining(self, pruner: str) -> bool:
+        """Whether a pruner removes nothing: its levels are further dense networks."""
+        return self.catalogue["pruners"][pruner].get("rate") == 0
+
+    def retraining_pruners(self) -> list[str]:
+        """The pruners that give the retrain floor."""
+        return [pruner for pruner in self.config["pruners"] if self.is_retraining(pruner)]
+
+    def pruning_pruners(self) -> list[str]:
+        """The pruners whose levels make a curve."""
+        return [pruner for pruner in self.config["pruners"] if not self.is_retraining(pruner)]
+
     def families(self) -> dict[str, list[str]]:
         """Family to the explainers of it that run, in the order of the configuration."""
         found: dict[str, list[str]] = {}
@@ -81,26 +107,60 @@ class Study:
             found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
         return found
 
-    def is_control(self, explainer: str) -> bool:
-        """Whether an explainer does not depend on the network."""
+    def needs_network(self, explainer: str) -> bool:
+        """Whether an explainer looks at the network; if not, it runs once per data set."""
         method = self.catalogue["explainers"][explainer]["method"]
-        return not EXPLAINERS.facts(method).get("needs_network", True)
+        return bool(EXPLAINERS.facts(method).get("needs_network", True))
 
     def controls(self) -> list[str]:
-        """The control explainers that run."""
-        return [name for name in self.config["explainers"] if self.is_control(name)]
+        """The explainers that run as controls; some of them need the network."""
+        facts = {
+            name: EXPLAINERS.facts(self.catalogue["explainers"][name]["method"])
+            for name in self.config["explainers"]
+        }
+        return [n for n, f in facts.items() if f.get("control") or not f.get("needs_network", True)]
 
-    def control_families(self) -> list[str]:
-        """Families of control explainers: explained once per data set."""
-        return [f for f, names in self.families().items() if self.is_control(names[0])]
+    def network_families(self) -> list[str]:
+        """Families that are explained for every checkpoint."""
+        return [f for f, names in self.families().items() if self.needs_network(names[0])]
+
+    def network_free_families(self) -> list[str]:
+        """Families that are explained once per data set."""
+        return [f for f, names in self.families().items() if not self.needs_network(names[0])]
+
+    def agreement_families(self) -> list[str]:
+        """Families whose maps are compared between networks.
+
+        They explain one fixed class, and the dense networks too.
+        """
+        if not self.config.get("agreement"):
+            return []
+        fixed = ("true", "dense_predicted")
+        return [
+            family
+            for family in self.network_families()
+            if self.explaining(family)["target"] in fixed and self.explains(family, DENSE, 0)
+        ]
+
+    def references(self, place: Place) -> list[Place]:
+        """The checkpoints that a checkpoint's explanations are compared with.
+
+        A pruned or retrained network is held against its dense parent, a dense network against
+        those of all other seeds.
+        """
+        seeds = [place.seed] if place.pruner != DENSE else self.config["seeds"]
+        found = [Place(place.dataset, place.model, seed, DENSE, 0) for seed in seeds]
+        return [reference for reference in found if reference != place]
 
     def explaining(self, family: str) -> dict[str, Any]:
         """How a family is explained: `explaining`, with the family's exceptions."""
         return {**self.config["explaining"], **self.config["families"].get(family, {})}
 
-    def explains(self, family: str, level: int) -> bool:
-        """Whether a family is explained at a level."""
+    def explains(self, family: str, pruner: str, level: int) -> bool:
+        """Whether a family is explained at a level; retrained networks always are."""
         levels = self.explaining(family)["levels"]
+        if pruner != DENSE and self.is_retraining(pruner):
+            return True
         return levels == "all" or level in levels
 
     def sheet_levels(self, pruner: str) -> list[int]:
@@ -109,8 +169,8 @@ class Study:
         if isinstance(wanted, int):
             # halves go up: round() would take them to the even neighbour
             wanted = [(2 * i * last + wanted - 1) // (2 * (wanted - 1)) for i in range(wanted)]
-        families = [f for f in self.families() if f not in self.control_families()]
-        shown = {level for level in wanted if any(self.explains(f, level) for f in families)}
+        families = self.network_families()
+        shown = {x for x in wanted if any(self.explains(f, pruner, x) for f in families)}
         return sorted(level for level in shown if level <= last)
 
     def test_images(self, dataset: str) -> int:
@@ -145,11 +205,11 @@ class Study:
             )
 
     def _files(self, family: str, dataset: str, model: str) -> int:
-        if family in self.control_families():
+        if family in self.network_free_families():
             # once per data set: counted with the first model
             return int(model == self.config["models"][0])
         places = [p for p in self.places() if (p.dataset, p.model) == (dataset, model)]
-        return sum(self.explains(family, place.level) for place in places)
+        return sum(self.explains(family, place.pruner, place.level) for place in places)
 
     def _image_count(self, family: str, dataset: str) -> int:
         wanted = self.explaining(family)["images"]

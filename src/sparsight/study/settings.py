@@ -8,11 +8,11 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
+from sparsight.metrics.agreement_registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
-from sparsight.study.configuration import CHOICES
-from sparsight.study.plan import DENSE, Study, metric_facts
+from sparsight.study.plan import DENSE, Place, Study, metric_facts
 
 Settings = dict[str, Any]
 
@@ -126,69 +126,32 @@ class RuleSettings:
         called = any("explainer" in metric_facts(method)["needs"] for method in methods)
         return self.explain_modules(family) if called else []
 
-    def metric_facts(self) -> dict[str, Settings]:
-        """Metric to its direction and unit, for figures."""
-        found = {}
-        for name in self.study.config["metrics"]:
-            facts = metric_facts(self._entry("metrics", name)["method"])
-            found[name] = {key: facts[key] for key in ("direction", "unit")}
-        return found
-
-    def summary(self) -> Settings:
-        """Gathering evaluations and scores."""
-        return {"split": "test"}
-
-    def correlations(self) -> Settings:
-        """Correlating metrics with accuracy."""
-        return {"controls": self.study.controls()}
-
-    def costs(self) -> Settings:
-        """Gathering benchmarks: how their paths name rule and wildcards."""
-        place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
+    def compare(
+        self, dataset: str, model: str, seed: str, pruner: str, level: int, family: str
+    ) -> Settings:
+        """Comparing a checkpoint's maps of one family with those of its references."""
+        names = self.study.config["agreement"]
+        references = self.study.references(Place(dataset, model, int(seed), pruner, level))
+        explained = self.explain(family)
         return {
-            "patterns": [
-                f"{place}{{pruner}}__level{{level}}__{{family}}.jsonl",
-                f"{place}{{pruner}}__level{{level}}.jsonl",
-                f"{place}start.jsonl",
-            ]
+            **{key: value for key, value in explained.items() if key != "images"},
+            "agreement": {name: self._entry("agreement", name) for name in names},
+            "study": self.study.name,
+            "references": [
+                {"pruner": r.pruner, "seed": r.seed, "level": r.level} for r in references
+            ],
         }
 
-    def accuracy_figure(self, dataset: str, model: str) -> Settings:
-        """Accuracy against level and density."""
-        return {"dataset": dataset, "model": model, "pruners": self.study.config["pruners"]}
+    def compare_modules(self) -> list[str]:
+        """Modules of the metrics of agreement."""
+        methods = {self._entry("agreement", m)["method"] for m in self.study.config["agreement"]}
+        return [AGREEMENT.module(method) for method in sorted(methods)]
 
-    def metric_figure(self, dataset: str, model: str, metric: str) -> Settings:
-        """One metric against level and density."""
-        return {
-            **self.accuracy_figure(dataset, model),
-            "metric": metric,
-            "metrics": {metric: self.metric_facts()[metric]},
-            "controls": self.study.controls(),
-            "explainers": self.study.config["explainers"],
-        }
+    def conversion(self) -> Settings:
+        """Removing the dead units of a chain's networks, and timing them."""
+        threads = self.study.config["torch_threads"]
+        return {**self.study.config["conversion"], "study": self.study.name, "threads": threads}
 
-    def correlation_figure(self, dataset: str, model: str) -> Settings:
-        """Correlations with accuracy."""
-        config = self.study.config
-        return {
-            **self.accuracy_figure(dataset, model),
-            "metrics": config["metrics"],
-            "explainers": config["explainers"],
-        }
-
-    def sheet(self) -> Settings:
-        """Sheet of heatmaps."""
-        config = self.study.config
-        return {
-            "condition": config["explaining"]["conditions"][0],
-            "images": config["figures"]["sheet_images"],
-            "explainers": config["explainers"],
-        }
-
-    def whole(self) -> Settings:
-        """The choices of the study and the catalogue's entries that it uses."""
-        config = self.study.config
-        chosen = {group: config[group] for group in CHOICES}
-        used = {g: {n: self._entry(g, n) for n in names} for g, names in chosen.items()}
-        rest = {key: value for key, value in config.items() if key != "catalogue"}
-        return {**rest, "catalogue": used}
+    def conversion_modules(self, model: str) -> list[str]:
+        """Module of the architecture."""
+        return self.network_modules(model)

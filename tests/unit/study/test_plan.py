@@ -58,13 +58,14 @@ def test_families_hold_what_runs_in_the_order_of_the_configuration(study_of):
         ("cam", ["grad_cam_conv2"]),
     ]
     assert study.controls() == ["control_input", "control_edges"]
-    assert study.control_families() == ["controls"]
+    assert study.network_free_families() == ["controls"]
+    assert study.network_families() == ["gradient", "cam"]
 
 
 def test_foreign_explainers_need_the_network(study_of):
     new = {"family": "new", "method": "captum.Deconvolution"}
     study = study_of({"explainers": ["new"], "catalogue": {"explainers": {"new": new}}})
-    assert study.controls() == study.control_families() == []
+    assert study.controls() == study.network_free_families() == []
 
 
 def test_a_family_is_explained_where_its_exceptions_say(study_of):
@@ -75,7 +76,7 @@ def test_a_family_is_explained_where_its_exceptions_say(study_of):
         }
     )
     explained = {
-        family: [level for level in range(6) if study.explains(family, level)]
+        family: [level for level in range(6) if study.explains(family, "magnitude", level)]
         for family in ("cam", "gradient", "controls")
     }
     assert explained == {"cam": [5], "gradient": [0, 1, 2, 3, 4, 5], "controls": [0, 2, 5]}
@@ -84,7 +85,58 @@ def test_a_family_is_explained_where_its_exceptions_say(study_of):
         50,
         50,
     ]
-    assert study.explaining("cam")["target"] == "predicted"
+    assert study.explaining("cam")["target"] == "dense_predicted"
+
+
+def test_a_control_may_need_the_network(study_of):
+    study = study_of({"explainers": ["grad_cam_conv2", "mean_activation_conv2", "control_edges"]})
+    assert study.controls() == ["mean_activation_conv2", "control_edges"]
+    assert study.network_free_families() == ["controls"]
+
+
+def test_retrained_networks_are_explained_whatever_the_levels(study_of):
+    study = study_of({"explaining": {"levels": [0, 5]}})
+    assert study.retraining_pruners() == ["retrain"]
+    assert study.pruning_pruners() == ["magnitude"]
+    assert study.explains("cam", "retrain", 1)
+    assert not study.explains("cam", "magnitude", 1)
+    assert not study.explains("cam", "dense", 1)
+
+
+def test_a_chain_begins_at_dense(study_of):
+    study = study_of({"pruners": ["two", "retrain"], "seeds": [7], "catalogue": SMALL["catalogue"]})
+    network = ("digits", "thesis_cnn_digits", 7)
+    ends = list(study.chains())
+    assert ends == [Place(*network, "two", 2), Place(*network, "retrain", 1)]
+    assert study.chain(ends[0]) == [
+        Place(*network, "dense", 0),
+        Place(*network, "two", 1),
+        Place(*network, "two", 2),
+    ]
+
+
+def test_explanations_are_compared_with_the_parent_and_between_seeds(study_of):
+    study = study_of({"seeds": [7, 5, 6]})
+    network = ("digits", "thesis_cnn_digits")
+    pruned = Place(*network, 5, "magnitude", 3)
+    assert study.references(pruned) == [Place(*network, 5, "dense", 0)]
+    assert study.references(Place(*network, 5, "dense", 0)) == [
+        Place(*network, 7, "dense", 0),
+        Place(*network, 6, "dense", 0),
+    ]
+    assert study_of({"seeds": [7]}).references(Place(*network, 7, "dense", 0)) == []
+
+
+def test_families_of_one_fixed_class_are_compared(study_of):
+    overlay = {
+        "explaining": {"target": "predicted"},
+        "families": {"cam": {"target": "true"}, "gradient": {"target": "dense_predicted"}},
+    }
+    assert study_of(overlay).agreement_families() == ["cam", "gradient"]
+    assert study_of({**overlay, "agreement": []}).agreement_families() == []
+    # without the dense network's maps there is nothing to compare with
+    overlay["families"]["cam"]["levels"] = [1, 2]
+    assert study_of(overlay).agreement_families() == ["gradient"]
 
 
 # float32; a map of conv2 or conv2_relu has 11 x 11 values, of pool2 5 x 5, of the image 28 x 28
@@ -92,10 +144,11 @@ CONV2, POOL2, IMAGE = 4 * 121, 4 * 25, 4 * 784
 
 
 def test_stored_bytes_of_the_default(study_of):
-    # 500 test images; 3 seeds x levels 0 to 5; three CAMs at 11 x 11 and one at 5 x 5; two pixel
-    # maps; four controls once
-    expected = 500 * (3 * 6 * (3 * CONV2 + POOL2 + 2 * IMAGE) + 4 * IMAGE)
-    assert expected == 76_688_000
+    # 500 test images; 3 seeds x levels 0 to 5 and one retraining; four CAMs (one the mean activation)
+    # at 11 x 11 and one at 5 x 5; six pixel maps; four controls once
+    expected = 500 * (3 * 7 * (4 * CONV2 + POOL2 + 6 * IMAGE) + 4 * IMAGE)
+    # of 100 images two slow pixel maps, at three levels and the retraining
+    expected += 100 * 3 * 4 * 2 * IMAGE
     assert study_of().stored_bytes() == expected
 
 

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from sparsight.study.configuration import normalised
+from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE
 from sparsight.study.settings import RuleSettings
+from sparsight.study.table_settings import TableSettings
 
 PRUNERS = {
     "densities": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},
@@ -24,14 +26,16 @@ BASE = {
     "catalogue": {"pruners": PRUNERS, "metrics": METRICS},
 }
 NETWORKS = {"start", "epoch_point", "dense", "level"}
-PER_METRIC = {"score", "metric_figure"}
 #: jobs that list all explainers, because tables or figures keep their order
-LISTING = {"metric_figure", "correlation_figure", "sheet"}
+LISTING = {"metric_figure", "agreement_figure", "correlation_figure", "sheet"}
+#: jobs that know the confidence of intervals
+STATISTICAL = {"resampling", "contrasts", "agreement", "claims"}
 
 
 def jobs_of(study):
     """Every job's name to its settings and modules; the wildcards follow in the name."""
-    rules, found = RuleSettings(study), {}
+    rules, tables, drawn = RuleSettings(study), TableSettings(study), FigureSettings(study)
+    found = {}
 
     def add(name, get, modules, *wildcards):
         found[":".join(map(str, (name, *wildcards)))] = (normalised(get(*wildcards)), modules)
@@ -47,19 +51,36 @@ def jobs_of(study):
                 modules = rules.network_modules(model, pruner)
                 for level in range(1, study.level_count(pruner) + 1):
                     add("level", rules.level, modules, *place, pruner, level)
-            add("accuracy_figure", rules.accuracy_figure, [], *place)
-            add("correlation_figure", rules.correlation_figure, [], *place)
-            for metric in study.config["metrics"]:
-                add("metric_figure", rules.metric_figure, [], *place, metric)
+            add("conversion", rules.conversion, rules.conversion_modules(model))
+            add_figures(add, drawn, study, *place)
+    for place in study.places():
+        for family in study.agreement_families():
+            if study.references(place):
+                level = (place.dataset, place.model, str(place.seed), place.pruner, place.level)
+                add("compare", rules.compare, rules.compare_modules(), *level, family)
+    for chain in study.chains():
+        add("resampling", tables.resampling, [], chain.dataset, chain.model, "1", chain.pruner)
     for model in study.config["models"]:
         for family in study.families():
-            is_control = family in study.control_families()
-            modules = rules.explain_modules(family, None if is_control else model)
+            free = family in study.network_free_families()
+            modules = rules.explain_modules(family, None if free else model)
             add("explain", rules.explain, modules, family)
             add("score", rules.score, rules.score_modules(family, model), family)
-    for name in ("summary", "correlations", "costs", "sheet", "whole"):
-        add(name, getattr(rules, name), [])
+    for name in ("summary", "contrasts", "agreement", "claims", "costs", "whole"):
+        add(name, getattr(tables, name), [])
+    add("sheet", drawn.sheet, [])
     return found
+
+
+def add_figures(add, drawn, study, dataset, model):
+    """The figures of one network."""
+    add("accuracy_figure", drawn.accuracy, [], dataset, model)
+    add("conversion_figure", drawn.conversion, [], dataset, model)
+    add("correlation_figure", drawn.correlations, [], dataset, model)
+    for metric in study.config["metrics"]:
+        add("metric_figure", drawn.metric, [], dataset, model, metric)
+    for metric in study.config["agreement"]:
+        add("agreement_figure", drawn.agreement, [], dataset, model, metric)
 
 
 @pytest.fixture
@@ -318,7 +339,7 @@ def test_explainers_that_a_metric_calls_are_code_of_its_scores(study_of):
 
 
 def test_foreign_metrics_say_which_direction_is_better(study_of):
-    facts = RuleSettings(study_of(BASE)).metric_facts()
+    facts = TableSettings(study_of(BASE)).metric_facts()
     assert facts["complexity"] == {"direction": "lower", "unit": "as defined by quantus"}
     assert facts["soft_iou"]["direction"] == "higher"
 

@@ -1,0 +1,68 @@
+"""For the rules that draw: the configuration values that they use."""
+
+from typing import Any
+
+from sparsight.study.plan import Study
+from sparsight.study.table_settings import TableSettings
+
+Settings = dict[str, Any]
+
+
+class FigureSettings:
+    """The `settings` of every rule that draws."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._tables = TableSettings(study)
+
+    def headline_metrics(self) -> list[str]:
+        """The metrics whose contrasts, strata and predictions are drawn."""
+        chosen = self.study.config["figures"]["headline_metrics"]
+        return list(chosen) if chosen else self.study.config["metrics"][:1]
+
+    def _network(self, dataset: str, model: str) -> Settings:
+        return {
+            "dataset": dataset,
+            "model": model,
+            "pruners": self.study.pruning_pruners(),
+            "retrain": self.study.retraining_pruners(),
+        }
+
+    def _explained(self, dataset: str, model: str) -> Settings:
+        return {
+            **self._network(dataset, model),
+            "controls": self.study.controls(),
+            "explainers": self.study.config["explainers"],
+            "families": self.study.families(),
+            "confidence": self.study.config["statistics"]["confidence"],
+        }
+
+    def accuracy(self, dataset: str, model: str) -> Settings:
+        """Accuracy against level and density."""
+        return self._network(dataset, model)
+
+    def metric(self, dataset: str, model: str, metric: str) -> Settings:
+        """One metric: against level and density, against dense, by stratum, by prediction."""
+        facts = {metric: self._tables.metric_facts()[metric]}
+        return {**self._explained(dataset, model), "metric": metric, "metrics": facts}
+
+    def agreement(self, dataset: str, model: str, metric: str) -> Settings:
+        """One metric of agreement."""
+        return {**self._explained(dataset, model), "metric": metric}
+
+    def correlations(self, dataset: str, model: str) -> Settings:
+        """Correlations with accuracy."""
+        return {**self._explained(dataset, model), "metrics": self.study.config["metrics"]}
+
+    def conversion(self, dataset: str, model: str) -> Settings:
+        """What removing dead units saves."""
+        return self._network(dataset, model)
+
+    def sheet(self) -> Settings:
+        """Sheet of heatmaps."""
+        config = self.study.config
+        return {
+            "condition": config["explaining"]["conditions"][0],
+            "images": config["figures"]["sheet_images"],
+            "explainers": config["explainers"],
+        }

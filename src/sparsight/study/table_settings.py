@@ -1,0 +1,75 @@
+"""For the rules that make tables of a whole study: the configuration values that they use."""
+
+from typing import Any
+
+from sparsight.study.configuration import CHOICES
+from sparsight.study.plan import Study, metric_facts
+
+Settings = dict[str, Any]
+
+
+class TableSettings:
+    """The `settings` of every rule that makes a table or a figure."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def _entry(self, group: str, name: str) -> Settings:
+        return dict(self.study.catalogue[group][name])
+
+    def metric_facts(self) -> dict[str, Settings]:
+        """Metric to its direction and unit, for figures."""
+        found = {}
+        for name in self.study.config["metrics"]:
+            facts = metric_facts(self._entry("metrics", name)["method"])
+            found[name] = {key: facts[key] for key in ("direction", "unit")}
+        return found
+
+    def _statistics(self) -> Settings:
+        return {"statistics": dict(self.study.config["statistics"])}
+
+    def summary(self) -> Settings:
+        """Gathering evaluations and scores."""
+        return {"split": "test"}
+
+    def resampling(self, dataset: str, model: str, seed: str, pruner: str) -> Settings:
+        """Resampling the images of one chain."""
+        levels = list(range(self.study.level_count(pruner) + 1))
+        return {**self._statistics(), "levels": levels, "study": self.study.name}
+
+    def contrasts(self) -> Settings:
+        """Holding levels against the dense networks; strata and predictions likewise."""
+        return {**self._statistics(), "controls": self.study.controls()}
+
+    def agreement(self) -> Settings:
+        """Summarising agreement beside its floors."""
+        return {**self.contrasts(), "retrain": self.study.retraining_pruners()}
+
+    def claims(self) -> Settings:
+        """Deciding the claims of the study."""
+        config = self.study.config
+        defaults = {
+            "dataset": config["datasets"][0],
+            "model": config["models"][0],
+            "condition": config["explaining"]["conditions"][0],
+        }
+        return {**self._statistics(), "claims": [{**defaults, **c} for c in config["claims"]]}
+
+    def costs(self) -> Settings:
+        """Gathering benchmarks: how their paths name rule and wildcards."""
+        place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
+        return {
+            "patterns": [
+                f"{place}{{pruner}}__level{{level}}__{{family}}.jsonl",
+                f"{place}{{pruner}}__level{{level}}.jsonl",
+                f"{place}start.jsonl",
+            ]
+        }
+
+    def whole(self) -> Settings:
+        """The choices of the study and the catalogue's entries that it uses."""
+        config = self.study.config
+        chosen = {group: config[group] for group in CHOICES}
+        used = {g: {n: self._entry(g, n) for n in names} for g, names in chosen.items()}
+        rest = {key: value for key, value in config.items() if key != "catalogue"}
+        return {**rest, "catalogue": used}

@@ -1,0 +1,65 @@
+"""Agreement: how much an explanation changes between networks."""
+
+
+rule compare_explanations:
+    """Compare a checkpoint's explanations of a family with those of its reference networks."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        predictions=f"{LEVEL}/predictions.parquet",
+        explanations=f"{LEVEL}/explanations/{{family}}.safetensors",
+        references=reference_explanations,
+    output:
+        agreement=f"{LEVEL}/agreement/{{family}}.parquet",
+    log:
+        job_files(
+            "logs", "compare_explanations", "{pruner}__level{level}__{family}.log"
+        ),
+    benchmark:
+        job_files(
+            "benchmarks",
+            "compare_explanations",
+            "{pruner}__level{level}__{family}.jsonl",
+        )
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=settings_of(
+            SETTINGS.compare, "dataset", "model", "seed", "pruner", "level", "family"
+        ),
+        code=code_of("compare_explanations.py", SETTINGS.compare_modules),
+    script:
+        "../scripts/compare_explanations.py"
+
+
+rule summarise_agreement:
+    """Summarise agreement beside the retrain floor and the seed floor."""
+    input:
+        agreement=agreement_files,
+    output:
+        agreement=report(
+            f"{SUMMARY}/agreement.csv",
+            caption="../report/agreement.rst",
+            category="7 Tables",
+            labels={"table": "agreement"},
+        ),
+    log:
+        f"{RESULTS}/logs/summarise_agreement.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_agreement.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.agreement),
+        code=code_of("summarise_agreement.py"),
+    script:
+        "../scripts/summarise_agreement.py"

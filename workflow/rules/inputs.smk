@@ -1,0 +1,214 @@
+"""Input functions of the rules, and the files of the whole study."""
+
+
+def place_path(pattern, place):
+    """A checkpoint's path for a pattern with its wildcards."""
+    return pattern.format(
+        dataset=place.dataset,
+        model=place.model,
+        seed=place.seed,
+        pruner=place.pruner,
+        level=f"{place.level:02d}",
+        family="{family}",
+    )
+
+
+def start_files(wildcards):
+    """The files with the rewind points that a pruner's rounds need."""
+    rewind = STUDY.catalogue["pruners"][wildcards.pruner]["rewind"]
+    kind, _, epoch = rewind.partition(":")
+    name = f"start_epoch{epoch}" if kind == "epoch" else "start"
+    return f"{NETWORK}/{name}.safetensors".format_map(wildcards)
+
+
+def previous_checkpoint(wildcards):
+    """The level before; dense for the first level and for pruners that prune in one shot."""
+    level = STUDY.predecessor(wildcards.pruner, int(wildcards.level))
+    pruner = wildcards.pruner if level else DENSE
+    folder = f"{NETWORK}/{pruner}/level{level:02d}".format_map(wildcards)
+    return f"{folder}/checkpoint.safetensors"
+
+
+def explanations(wildcards):
+    """A checkpoint's explanations of a family; those of controls belong to the data set."""
+    once = wildcards.family in STUDY.network_free_families()
+    pattern = CONTROLS if once else f"{LEVEL}/explanations/{{family}}.safetensors"
+    return pattern.format_map(wildcards)
+
+
+def dense_predictions(wildcards):
+    """The dense parent's predictions, where they are the explained classes."""
+    if STUDY.explaining(wildcards.family)["target"] != "dense_predicted":
+        return []
+    return f"{NETWORK}/{DENSE}/level00/predictions.parquet".format_map(wildcards)
+
+
+def evaluation_files(wildcards):
+    """Evaluations of all checkpoints."""
+    return [place_path(f"{LEVEL}/evaluation.json", place) for place in STUDY.places()]
+
+
+def provenance_files(wildcards):
+    """Provenances of all checkpoints."""
+    return [place_path(f"{LEVEL}/provenance.json", place) for place in STUDY.places()]
+
+
+def benchmark_files(wildcards):
+    """What the jobs of all networks took."""
+    rule_of = {True: "train_dense", False: "prune_level"}
+    found = [
+        place_path(rules.make_rewind_point.benchmark, p)
+        for p in STUDY.places()
+        if p.pruner == DENSE
+    ]
+    for place in STUDY.places():
+        found.append(
+            place_path(
+                job_files(
+                    "benchmarks",
+                    rule_of[place.pruner == DENSE],
+                    "{pruner}__level{level}.jsonl",
+                ),
+                place,
+            )
+        )
+        for family in STUDY.families():
+            if not STUDY.explains(family, place.pruner, place.level):
+                continue
+            names = ["score_explanations"]
+            if family not in STUDY.network_free_families():
+                names.append("explain_images")
+            suffix = f"{{pruner}}__level{{level}}__{family}.jsonl"
+            found.extend(
+                place_path(job_files("benchmarks", name, suffix), place)
+                for name in names
+            )
+    return found
+
+
+def score_files(wildcards):
+    """Scores of all checkpoints and of all families that are explained there."""
+    return [
+        place_path(f"{LEVEL}/scores/{family}.parquet", place)
+        for place in STUDY.places()
+        for family in STUDY.families()
+        if STUDY.explains(family, place.pruner, place.level)
+    ]
+
+
+def chain_files(pattern):
+    """An input function: files of the checkpoints of a chain, level 00 (dense) first."""
+
+    def files(wildcards):
+        end = int(STUDY.level_count(wildcards.pruner))
+        last = Place(
+            wildcards.dataset,
+            wildcards.model,
+            int(wildcards.seed),
+            wildcards.pruner,
+            end,
+        )
+        return [
+            place_path(pattern, place).format(family=family)
+            for place in STUDY.chain(last)
+            for family in (STUDY.families() if "{family}" in pattern else [""])
+            if not family or STUDY.explains(family, place.pruner, place.level)
+        ]
+
+    return files
+
+
+def of_all_chains(pattern):
+    """A file of each chain of the study."""
+    return [place_path(pattern, end) for end in STUDY.chains()]
+
+
+def reference_explanations(wildcards):
+    """Explanations of the networks that a checkpoint's are compared with."""
+    place = Place(
+        wildcards.dataset,
+        wildcards.model,
+        int(wildcards.seed),
+        wildcards.pruner,
+        int(wildcards.level),
+    )
+    pattern = f"{LEVEL}/explanations/{wildcards.family}.safetensors"
+    return [place_path(pattern, reference) for reference in STUDY.references(place)]
+
+
+def agreement_files(wildcards):
+    """Agreement of all checkpoints that have something to be compared with."""
+    return [
+        place_path(f"{LEVEL}/agreement/{family}.parquet", place)
+        for place in STUDY.places()
+        for family in STUDY.agreement_families()
+        if STUDY.explains(family, place.pruner, place.level)
+        and STUDY.references(place)
+    ]
+
+
+def sheet_places(wildcards):
+    """The checkpoints in a sheet of heatmaps: one network, of the first seed, at some levels."""
+    wanted = STUDY.sheet_levels(wildcards.pruner)
+    return [
+        place
+        for place in STUDY.places()
+        if (place.dataset, place.model) == (wildcards.dataset, wildcards.model)
+        and place.seed == config["seeds"][0]
+        and place.pruner in (DENSE, wildcards.pruner)
+        and place.level in wanted
+    ]
+
+
+def sheet_evaluations(wildcards):
+    """Evaluations of the checkpoints in a sheet."""
+    return [
+        place_path(f"{LEVEL}/evaluation.json", place)
+        for place in sheet_places(wildcards)
+    ]
+
+
+def sheet_explanations(wildcards):
+    """Explanations in a sheet, of all families that need a network."""
+    return [
+        place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
+        for place in sheet_places(wildcards)
+        for family in STUDY.families()
+        if family not in STUDY.network_free_families()
+        and STUDY.explains(family, place.pruner, place.level)
+    ]
+
+
+def sheet_controls(wildcards):
+    """Explanations of the controls of a data set."""
+    return expand(CONTROLS, dataset=wildcards.dataset, family=STUDY.network_free_families())
+
+
+def statistics_files():
+    """The tables of statistics that the study asks for."""
+    names = ["contrasts", "correctness", "strata", "correlations", "control_gaps"]
+    if STUDY.agreement_families():
+        names.append("agreement")
+    if config["claims"]:
+        names.append("claims")
+    return [f"{SUMMARY}/{name}.csv" for name in names]
+
+
+def figure_files():
+    """Every figure of the study, as svg and png."""
+    networks = expand(
+        "{dataset}__{model}", dataset=config["datasets"], model=config["models"]
+    )
+    # Where no level of a pruner is explained, there is no sheet.
+    shown = [pruner for pruner in config["pruners"] if STUDY.sheet_levels(pruner)]
+    names = [
+        *(f"accuracy/{network}" for network in networks),
+        *(
+            f"metrics/{network}__{metric}"
+            for network in networks
+            for metric in config["metrics"]
+        ),
+        *(f"heatmaps/{network}__{pruner}" for network in networks for pruner in shown),
+        *(f"correlations/{network}" for network in networks),
+    ]
+    return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

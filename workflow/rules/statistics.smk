@@ -1,0 +1,175 @@
+"""Statistics: one resampling of images for each chain, and the tables made from it."""
+
+
+rule resample_images:
+    """Describe a chain's levels by subset, and resample their images with one draw for all."""
+    input:
+        scores=chain_files(f"{LEVEL}/scores/{{family}}.parquet"),
+        predictions=chain_files(f"{LEVEL}/predictions.parquet"),
+        dense_predictions=f"{NETWORK}/{DENSE}/level00/predictions.parquet",
+    output:
+        statistics=f"{CHAIN}/statistics.parquet",
+    log:
+        job_files("logs", "resample_images", "{pruner}.log"),
+    benchmark:
+        job_files("benchmarks", "resample_images", "{pruner}.jsonl")
+    wildcard_constraints:
+        pruner=one_of(config["pruners"]),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+    params:
+        settings=settings_of(TABLES.resampling, "dataset", "model", "seed", "pruner"),
+        code=code_of("resample_images.py"),
+    script:
+        "../scripts/resample_images.py"
+
+
+rule contrast:
+    """Hold every level against the dense networks, with the network as unit."""
+    input:
+        statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
+    output:
+        contrasts=report(
+            f"{SUMMARY}/contrasts.csv",
+            caption="../report/contrasts.rst",
+            category="7 Tables",
+            labels={"table": "contrasts"},
+        ),
+    log:
+        f"{RESULTS}/logs/contrast.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/contrast.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.contrasts),
+        code=code_of("contrast.py"),
+    script:
+        "../scripts/contrast.py"
+
+
+rule compare_predictions:
+    """Compare correct with incorrect predictions, matched on the label."""
+    input:
+        statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
+    output:
+        correctness=report(
+            f"{SUMMARY}/correctness.csv",
+            caption="../report/correctness.rst",
+            category="7 Tables",
+            labels={"table": "correctness"},
+        ),
+    log:
+        f"{RESULTS}/logs/compare_predictions.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_predictions.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.contrasts),
+        code=code_of("compare_predictions.py"),
+    script:
+        "../scripts/compare_predictions.py"
+
+
+rule stratify:
+    """Hold levels against dense among hard, medium and easy images."""
+    input:
+        statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
+    output:
+        strata=report(
+            f"{SUMMARY}/strata.csv",
+            caption="../report/strata.rst",
+            category="7 Tables",
+            labels={"table": "strata"},
+        ),
+    log:
+        f"{RESULTS}/logs/stratify.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/stratify.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.contrasts),
+        code=code_of("stratify.py"),
+    script:
+        "../scripts/stratify.py"
+
+
+rule correlate:
+    """Correlate every metric with accuracy over levels, beside the controls and as published."""
+    input:
+        levels=rules.summarise.output.levels,
+        statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
+    output:
+        correlations=report(
+            f"{SUMMARY}/correlations.csv",
+            caption="../report/correlations.rst",
+            category="7 Tables",
+            labels={"table": "correlations"},
+        ),
+        gaps=report(
+            f"{SUMMARY}/control_gaps.csv",
+            caption="../report/control_gaps.rst",
+            category="7 Tables",
+            labels={"table": "control gaps"},
+        ),
+    log:
+        f"{RESULTS}/logs/correlate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/correlate.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.contrasts),
+        code=code_of("correlate.py"),
+    script:
+        "../scripts/correlate.py"
+
+
+rule check_claims:
+    """Decide the claims of the study, with one correction for all of them."""
+    input:
+        statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
+    output:
+        claims=report(
+            f"{SUMMARY}/claims.csv",
+            caption="../report/claims.rst",
+            category="1 Claims",
+            labels={"table": "claims"},
+        ),
+    log:
+        f"{RESULTS}/logs/check_claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/check_claims.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.claims),
+        code=code_of("check_claims.py", TABLES.claim_modules),
+    script:
+        "../scripts/check_claims.py"
