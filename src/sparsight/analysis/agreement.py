@@ -1,10 +1,9 @@
 """How far explanations move under pruning, beside how far they move for other reasons."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +16,16 @@ from sparsight.analysis.agreement_files import (
     describe,
     mean_of_defined,
 )
+from sparsight.analysis.agreement_floors import FLOORS, Floors, floor_spread
 from sparsight.analysis.bootstrap import draw_counts, percentile_interval
 from sparsight.analysis.curves import DENSE
-from sparsight.analysis.inference import benjamini_hochberg, one_sample_t
+from sparsight.analysis.inference import benjamini_hochberg
 from sparsight.analysis.statistics import student_interval
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
 
-FEWEST_NETWORKS = 3
 LEVEL = ["dataset", "model", "pruner", "level"]
 MEAN = "mean"
-FLOORS = ("retrain_floor", "seed_floor")
 DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")
 AGREEMENT_COLUMNS = [
     *LEVEL,
@@ -45,8 +43,6 @@ AGREEMENT_COLUMNS = [
     *(f"minus_{floor}{part}" for floor in FLOORS for part in DIFFERENCE),
 ]
 _WHOLE = ("n_seeds", "n", "undefined", *(f"minus_{floor}_seeds" for floor in FLOORS))
-
-_BySeed: TypeAlias = dict[int, float]
 
 
 def summarise_agreement(
@@ -114,40 +110,6 @@ def summarise_agreement(
     write_csv(output, _adjusted(table).astype(dict.fromkeys(_WHOLE, "Int64")))
 
 
-def pseudo_values(values: Mapping[int, float], partners: Mapping[int, int]) -> dict[int, float]:
-    """The jackknife's value of each network for the mean over all pairs of networks.
-
-    A pair belongs to two networks, so the means of the n networks over their partners are not
-    independent, and they spread less than their mean errs: a t interval over them is up to four
-    times too short (for n = 2 it has no width). The pseudo-value n θ - (n - 1) θ₋ᵢ, where θ is the
-    mean over all pairs and θ₋ᵢ over those without network i, counts each network's influence in
-    full; here it is (2 (n - 1) vᵢ - n θ) / (n - 2).
-
-    Parameters
-    ----------
-    values : network (seed) to vᵢ, its mean agreement with every other one; NaN is left out.
-    partners : network to the number of others that vᵢ is the mean of.
-
-    Returns
-    -------
-    Network to pseudo-value. Their mean is θ; all are NaN below three networks, or where a pair of
-    those with a value has none.
-
-    References
-    ----------
-    Arvesen 1969, "Jackknifing U-statistics", Annals of Mathematical Statistics 40, 2076-2100.
-    """
-    defined = {seed: value for seed, value in values.items() if np.isfinite(value)}
-    count = len(defined)
-    if count < FEWEST_NETWORKS or any(partners[seed] != count - 1 for seed in defined):
-        return dict.fromkeys(values, np.nan)
-    centre = float(np.mean(list(defined.values())))
-    found = dict.fromkeys(values, np.nan)
-    for seed, value in defined.items():
-        found[seed] = (2 * (count - 1) * value - count * centre) / (count - 2)
-    return found
-
-
 def _files(paths: Iterable[Path]) -> list[AgreementFile]:
     """All files with rows in their order; refused where they do not belong together."""
     opened = [AgreementFile.open(Path(path)) for path in paths]
@@ -190,7 +152,7 @@ def _with_means(
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
     """Rows of each curve's level: the seeds in their order, then their mean."""
-    floors = _floors(by_seed, retrain)
+    floors = Floors(by_seed, retrain)
     names = [*LEVEL, *CURVE]
     ordered = sorted(by_seed, key=lambda row: (*(row[name] for name in names), row["seed"]))
     for key, members in groupby(ordered, lambda row: tuple(row[name] for name in names)):
@@ -201,7 +163,7 @@ def _with_means(
         first = rows[0]
         is_floor = first["pruner"] in (DENSE, *retrain)
         # No other row can tell by how much the mean over pairs errs.
-        spread = _spread(rows) if first["pruner"] == DENSE else values
+        spread = floor_spread(rows) if first["pruner"] == DENSE else values
         interval = student_interval(list(spread.values()), confidence)
         defined = [value for value in values.values() if np.isfinite(value)]
         yield {
@@ -215,79 +177,8 @@ def _with_means(
             "high": interval.high,
             "images_low": low,
             "images_high": high,
-            **({} if is_floor else _differences(values, floors(first), confidence)),
+            **({} if is_floor else floors.differences(first, values, confidence)),
         }
-
-
-def _spread(dense: Iterable[Mapping[str, Any]]) -> _BySeed:
-    """Pseudo-values of the seed floor from its rows of one curve."""
-    rows = list(dense)
-    values = {row["seed"]: row["mean"] for row in rows}
-    return pseudo_values(values, {row["seed"]: row["references"] for row in rows})
-
-
-@dataclass
-class _Floor:
-    """Agreement of one curve's networks that were not pruned, by seed.
-
-    `spread` has the mean of `values` over all seeds, and the spread that a test needs.
-    """
-
-    values: _BySeed
-    spread: _BySeed
-
-
-def _floors(
-    by_seed: list[dict[str, Any]], retrain: set[str]
-) -> Callable[[Mapping[str, Any]], dict[str, _Floor]]:
-    """A call that gives, for a row, the retrain floor and the seed floor of its curve."""
-    found: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {name: {} for name in FLOORS}
-
-    def curve_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in ("dataset", "model", *CURVE))
-
-    for row in by_seed:
-        if row["pruner"] == DENSE:
-            found["seed_floor"].setdefault(curve_of(row), []).append(row)
-        elif row["pruner"] in retrain and np.isfinite(row["mean"]):
-            found["retrain_floor"].setdefault(curve_of(row), []).append(row)
-
-    def floors(row: Mapping[str, Any]) -> dict[str, _Floor]:
-        curve = curve_of(row)
-        levels: dict[int, list[float]] = {}
-        for one in found["retrain_floor"].get(curve, []):
-            levels.setdefault(one["seed"], []).append(one["mean"])
-        retrained = {seed: float(np.mean(means)) for seed, means in levels.items()}
-        dense = found["seed_floor"].get(curve, [])
-        values = {one["seed"]: one["mean"] for one in dense}
-        return {
-            "retrain_floor": _Floor(retrained, retrained),
-            "seed_floor": _Floor(values, _spread(dense)),
-        }
-
-    return floors
-
-
-def _differences(
-    values: _BySeed, floors: Mapping[str, _Floor], confidence: float
-) -> dict[str, float]:
-    """What pruned networks agree less (or more) than the networks of a floor, paired by seed."""
-    found: dict[str, float] = {}
-    for name, floor in floors.items():
-        paired = _paired(values, floor.values)
-        test = one_sample_t(_paired(values, floor.spread), confidence)
-        # Below three networks the seed floor has no spread, but a mean.
-        estimate = test.mean if test.n else (float(np.mean(paired)) if paired else np.nan)
-        key = f"minus_{name}"
-        found |= {key: estimate, f"{key}_low": test.low, f"{key}_high": test.high}
-        found |= {f"{key}_seeds": len(paired), f"{key}_p": test.p}
-    return found
-
-
-def _paired(values: _BySeed, floor: _BySeed) -> list[float]:
-    """Differences of the seeds at which both are defined."""
-    both = [values[seed] - floor[seed] for seed in sorted(values) if seed in floor]
-    return [difference for difference in both if np.isfinite(difference)]
 
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.base import AgreementMetric, shows_nothing
@@ -21,12 +22,18 @@ def mean_ranks(values: Tensor) -> Tensor:
 
     Returns
     -------
-    float64 [N, n]: (number below + 1 + number not above) / 2, which is that mean.
+    float64 [N, n].
     """
-    ordered = values.sort(dim=1).values.contiguous()
-    below = torch.searchsorted(ordered, values.contiguous(), side="left")
-    not_above = torch.searchsorted(ordered, values.contiguous(), side="right")
-    return (below + not_above + 1).to(torch.float64) / 2
+    ordered, order = values.sort(dim=1)
+    last = values.shape[1] - 1
+    place = torch.arange(last + 1, device=values.device)
+    # Of each place in the order, where the run of values equal to it begins and ends.
+    breaks = ordered[:, 1:] != ordered[:, :-1]
+    begins = functional.pad(torch.where(breaks, place[1:], 0), (1, 0)).cummax(dim=1).values
+    ends = functional.pad(torch.where(breaks, place[:-1], last), (0, 1), value=last)
+    ends = ends.flip(1).cummin(dim=1).values.flip(1)
+    ranks = (begins + ends).to(torch.float64) / 2 + 1
+    return torch.empty_like(ranks).scatter_(1, order, ranks)
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
@@ -69,9 +76,9 @@ def top_membership(values: Tensor, count: int) -> Tensor:
     -------
     float32 [N, n] in [0, 1]; all 0 where a row is constant or holds NaN.
     """
-    ordered = values.sort(dim=1, descending=True).values
-    highest, lowest = ordered[:, :1], ordered[:, -1:]
-    threshold, tolerance = ordered[:, count - 1 : count], TIE * (highest - lowest)
+    highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
+    threshold = values.topk(count, dim=1).values[:, -1:]
+    tolerance = TIE * (highest - lowest)
     shown = values > lowest + tolerance
     above = shown & (values > threshold + tolerance)
     tied = shown & ((values - threshold).abs() <= tolerance)

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.base import AgreementMetric, shows_nothing
@@ -39,18 +38,25 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
             f"ssim needs images of at least {WINDOW} x {WINDOW} pixels, not "
             f"{first.shape[1]} x {first.shape[2]}; take it out of `agreement` for this data set"
         )
-    a, b = (maps.to(torch.float64).unsqueeze(1) for maps in (first, second))
-    mean_a, mean_b, mean_aa, mean_bb, mean_ab = (
-        functional.avg_pool2d(values, WINDOW, stride=1) for values in (a, b, a * a, b * b, a * b)
-    )
+    a, b = first.to(torch.float64), second.to(torch.float64)
+    mean_a, mean_b, mean_aa, mean_bb, mean_ab = map(window_means, (a, b, a * a, b * b, a * b))
     sample = WINDOW**2 / (WINDOW**2 - 1)
     variances = sample * (mean_aa - mean_a.square() + mean_bb - mean_b.square())
     covariance = sample * (mean_ab - mean_a * mean_b)
     means = mean_a.square() + mean_b.square()
     above = (2 * mean_a * mean_b + K1**2) * (2 * covariance + K2**2)
-    value = (above / ((means + K1**2) * (variances + K2**2))).mean(dim=(1, 2, 3))
+    value = (above / ((means + K1**2) * (variances + K2**2))).mean(dim=(1, 2))
     undefined = shows_nothing(first) | shows_nothing(second)
     return value.masked_fill(undefined, torch.nan).to(torch.float32)
+
+
+def window_means(values: Tensor) -> Tensor:
+    """Means over all windows of 7 × 7 inside [N, H, W]: [N, H - 6, W - 6].
+
+    Sums along rows, then columns: several times faster than `avg_pool2d`, which adds all 49.
+    """
+    along_rows = values.unfold(2, WINDOW, 1).sum(dim=-1)
+    return along_rows.unfold(1, WINDOW, 1).sum(dim=-1) / WINDOW**2
 
 
 class Ssim(AgreementMetric):
