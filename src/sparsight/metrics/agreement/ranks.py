@@ -80,7 +80,7 @@ def top_membership(values: Tensor, count: int) -> Tensor:
     threshold = values.topk(count, dim=1).values[:, -1:]
     tolerance = TIE * (highest - lowest)
     shown = values > lowest + tolerance
-    above = shown & (values > threshold + tolerance)
+    above = values > threshold + tolerance
     tied = shown & ((values - threshold).abs() <= tolerance)
     # Counts are sums of float32, which are many times faster than sums of bool.
     left = count - above.float().sum(dim=1, keepdim=True)
