@@ -18,6 +18,7 @@ FACTS = {
         "native": ("pixel", "layer"),
         "interpolation": ("bilinear", "none"),
         "needs_network": bool,
+        "control": bool,
         "parameters": dict,
         "excluded_models": tuple,
     },
@@ -31,11 +32,20 @@ FACTS = {
         "mask_rule": ("soft", "binary", "none"),
         "parameters": dict,
     },
+    "agreement metric": {
+        "category": str,
+        "direction": ("higher", "lower"),
+        "unit": str,
+        "treatment": ("signed", "absolute", "positive"),
+        "normalisation": ("none", "min_max"),
+        "resolution": ("native", "image"),
+        "parameters": dict,
+    },
 }
 
 
 def registries():
-    for path in sorted(SOURCE.glob("sparsight/*/registry.py")):
+    for path in sorted(SOURCE.rglob("registry.py")):
         module = importlib.import_module(".".join(path.relative_to(SOURCE).with_suffix("").parts))
         yield from (value for value in vars(module).values() if isinstance(value, Registry))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.metrics.agreement_registry import AGREEMENT
+from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA

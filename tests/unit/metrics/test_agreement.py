@@ -16,7 +16,7 @@ from sparsight.metrics.agreement.ranks import (
     top_membership,
 )
 from sparsight.metrics.agreement.structure import Ssim, ssim
-from sparsight.metrics.agreement_registry import AGREEMENT
+from sparsight.metrics.agreement.registry import AGREEMENT
 
 ALL = [Spearman, TopKIou, Ssim]
 
