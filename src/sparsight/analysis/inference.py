@@ -2,6 +2,23 @@
 
 Three networks scored on ten thousand images are three observations of a level, not thirty thousand:
 images of one network share its weights. So a test here sees one number per network (seed).
+
+What holds, and what does not, by simulation (`tests/statistics` prints the numbers):
+
+* A level against dense: t over networks has its nominal coverage and error rate. It speaks of other
+  trainings, scored on *these test images*: all networks see the same images, so their sampling does
+  not show in the spread between networks. With few images and a level that treats images very
+  differently, it says little of other images; the bootstrap over images says that, for these
+  networks. Images pooled over networks give neither.
+* Correlations over levels, one per network: t over networks is nominal where the two series have
+  nothing in common and return to their mean, a little liberal (7-8% instead of 5%) for random
+  walks. Any trend over levels that the two share makes it significant, whatever its reason.
+* The rank-partial correlation given density and the first differences remove a trend that goes on
+  steadily with the level. They do *not* remove a collapse at the sparse end that both series have:
+  the rank-partial correlation is then significant in some 40% of cases where nothing but the trend
+  is shared, first differences in some 10%.
+* The gap to a control is nominal where the control follows the trend as closely as the explainer.
+  A gap to a control that falls less far, or is noisier, tells only that.
 """
 
 import math
