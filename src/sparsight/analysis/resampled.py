@@ -14,7 +14,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -155,7 +154,7 @@ def read_explainers(paths: Iterable[Path]) -> list[str]:
     found: set[str] = set()
     for path in paths:
         with _Open(Path(path)) as file:
-            found.update(name for names in file.groups() for name in names)
+            found.update(file.groups())
     return sorted(found - {ACCURACY_ROWS})
 
 
@@ -172,14 +171,11 @@ def _read(path: Path, explainers: Collection[str] | None) -> _Part:
     with _Open(path) as file:
         wanted = [
             index
-            for index, (low, high) in enumerate(file.groups())
-            if explainers is None or any(low <= name <= high for name in explainers)
+            for index, name in enumerate(file.groups())
+            if explainers is None or name in explainers
         ]
         table = file.read(wanted)
         draw, chain = file.draw, file.chain()
-    if explainers is not None:
-        kept = pa.array(list(explainers), pa.string())
-        table = table.filter(pc.is_in(table["explainer"], value_set=kept))
     lists = table[_REPLICATES].combine_chunks()
     values = lists.flatten().to_numpy(zero_copy_only=False)
     replicates = values.reshape(table.num_rows, int(draw[0]))
@@ -216,14 +212,13 @@ class _Open:
     def _remedy(self, fault: str) -> str:
         return f"{self.path} {fault}; delete it and run snakemake again"
 
-    def groups(self) -> list[tuple[str, str]]:
-        """First and last explainer of each row group."""
+    def groups(self) -> list[str]:
+        """The explainer of each row group."""
         column = STATISTICS_SCHEMA.names.index("explainer")
         metadata = self._file.metadata
-        ranges = [
-            metadata.row_group(i).column(column).statistics for i in range(metadata.num_row_groups)
-        ]
-        return [(one.min, one.max) for one in ranges]
+        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+        # the writer gives every explainer a group of its own, so the first name is the only one
+        return [group.column(column).statistics.min for group in groups]
 
     def chain(self) -> tuple[Any, ...]:
         """Whose rows the file holds."""

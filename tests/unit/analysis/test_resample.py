@@ -162,6 +162,19 @@ def test_accuracy_is_over_all_test_images(chain):
         assert replicates == pytest.approx(counts @ right / 40)
 
 
+def test_strata_are_those_of_the_dense_network_at_every_level(chain):
+    frame = read_curves([chain.resample()], ["edges"]).frame
+    dense = read_table(chain.predictions[0]).to_pandas()
+    dense = dense[(dense["condition"] == "clean") & dense["image_id"].isin(IMAGES[::2])]
+    hard = dense.sort_values(["margin", "image_id"])["image_id"].iloc[:7]
+    for level in range(3):
+        table = read_table(chain.folder / f"scores{level}_controls.parquet").to_pandas()
+        mine = table[(table["metric"] == "iou") & (table["condition"] == "clean")]
+        wanted = mine.loc[mine["image_id"].isin(hard), "value"].mean()
+        found = frame.query("metric == 'iou' and condition == 'clean' and subset == 'hard'")
+        assert found.loc[found["level"] == level, "mean"].tolist() == pytest.approx([wanted])
+
+
 def test_a_family_on_fewer_images_uses_their_columns_of_the_draw(chain):
     path = chain.resample()
     curves = read_curves([path], ["edges"])

@@ -91,6 +91,14 @@ def test_a_label_whose_wrong_images_are_undefined_does_not_enter():
     assert (found["correct_matched"].undefined, found["incorrect_matched"].undefined) == (0, 1)
 
 
+def test_a_label_enters_for_the_columns_that_have_both():
+    values = [[1.0, 1.0], [2.0, 2.0], [5.0, 5.0], [np.nan, 8.0]]
+    found = describe(values, [0, 0, 1, 1], [1, 0, 1, 0])
+    assert found["correct_matched"].n.tolist() == [1, 2]
+    assert found["correct_matched"].mean == pytest.approx([1.0, 3.0])
+    assert found["incorrect_matched"].mean == pytest.approx([2.0, 5.0])
+
+
 def test_no_errors_leave_the_matched_means_undefined():
     found = describe([1.0, 2.0], [0, 1], [1, 1])
     for name in ("correct_matched", "incorrect_matched"):
