@@ -1,16 +1,20 @@
-"""Small hand-made studies: evaluations and scores of a few checkpoints."""
+"""Small hand-made studies: evaluations, scores and statistics of a few checkpoints."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from sparsight.analysis.resampled import write_statistics
 from sparsight.io.tables import write_table
 
 WriteEvaluation = Callable[..., Path]
 WriteScores = Callable[..., Path]
+WriteChains = Callable[..., list[Path]]
 
 
 @pytest.fixture
@@ -98,5 +102,40 @@ def write_scores(tmp_path: Path) -> WriteScores:
         path = folder / f"{family}.parquet"
         write_table(path, columns)
         return path
+
+    return write
+
+
+#: replicates of a mean are it plus these times the row's `spread`: the limits of 50% are ±0.01
+OFFSETS = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+
+
+@pytest.fixture
+def write_chains(tmp_path: Path) -> WriteChains:
+    """Write `statistics.parquet` of each chain from rows; returns their paths.
+
+    A row has seed, level, mean, and what differs from the defaults below; `spread` (default 1) and
+    `replicates` say how it was resampled.
+    """
+
+    def write(rows: Sequence[Mapping[str, Any]]) -> list[Path]:
+        usual = {
+            **{"study": "demo", "dataset": "digits", "model": "cnn", "pruner": "magnitude"},
+            **{"explainer": "cam", "condition": "clean", "metric": "iou", "subset": "all"},
+            **{"n": 100, "undefined": 0, "spread": 1.0, "replicates": None},
+        }
+        frame = pd.DataFrame([{**usual, "density": 0.5 ** row["level"], **row} for row in rows])
+        frame["checkpoint_pruner"] = frame["pruner"].where(frame["level"] > 0, "dense")
+        paths = []
+        for (pruner, seed), chain in frame.groupby(["pruner", "seed"]):
+            replicates = [
+                row.mean + row.spread * OFFSETS if row.replicates is None else row.replicates
+                for row in chain.assign(mean=chain["mean"].astype(float)).itertuples()
+            ]
+            path = tmp_path / f"{chain['study'].iloc[0]}__seed{seed}__{pruner}.parquet"
+            columns = chain.drop(columns=["spread", "replicates"])
+            write_statistics(path, columns, np.array(replicates, dtype=np.float32), 0)
+            paths.append(path)
+        return paths
 
     return write

@@ -1,0 +1,14 @@
+"""Compare correct with incorrect predictions."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.analysis.correctness import compare_predictions
+
+    compare_predictions(
+        statistics=[Path(path) for path in snakemake.input.statistics],
+        output=Path(snakemake.output.correctness),
+        settings=snakemake.params.settings,
+    )

@@ -1,0 +1,14 @@
+"""Hold levels against dense among hard, medium and easy images."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.analysis.strata import stratify
+
+    stratify(
+        statistics=[Path(path) for path in snakemake.input.statistics],
+        output=Path(snakemake.output.strata),
+        settings=snakemake.params.settings,
+    )
