@@ -1,0 +1,148 @@
+"""DeepLIFT: what differs from a black image, carried back by multipliers instead of gradients.
+
+Our own, because captum 0.9.0 carries back the plain gradient of a max pooling that follows a ReLU,
+and loses completeness where the baseline's units differ within a window, as they do beside padding;
+because its multiplier of units in front of a max pooling that equal the baseline comes from the
+first image of the batch (its issue 1276); and because it does not notice ReLUs outside modules.
+Where none of this matters, equality with captum is tested.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparsight.explain.autograd_graph import require_operations
+from sparsight.explain.base import (
+    Explainer,
+    channel_reduction,
+    detached_float32,
+    target_logits,
+)
+
+# Smaller differences from the baseline count as none, and the gradient is taken; as in captum.
+_EPSILON = 1e-10
+# Relative error that a layer's float32 sums may have.
+_ROUNDING = 1e-6
+
+
+class DeepLift(Explainer):
+    """DeepLIFT with the Rescale rule (section 3.5.1 of the paper) from a black image.
+
+    Max pooling, on which the paper has no word: the difference of a window goes to the unit that is
+    its maximum in the image; or, where the baseline's maximum is larger and elsewhere, to that one.
+    Channels are summed, which keeps completeness: a map sums to
+    f(x) - f(0).
+
+    ReLUs and max poolings must be modules (`nn.ReLU`, `nn.MaxPool2d`); in-place ones will do, and
+    so will one that is used several times. A network with other non-linear operations is refused.
+    """
+
+    name: ClassVar[str] = "deep_lift"
+    reference: ClassVar[str] = "arXiv:1704.02685"
+    signed: ClassVar[bool] = True
+    reduction: ClassVar[str] = "sum"
+    value_range: ClassVar[str] = "any; a map sums to the logit minus that of a black image"
+    cost: ClassVar[int] = 3
+    native: ClassVar[str] = "pixel"
+    interpolation: ClassVar[str] = "none"
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`; maps have image size.
+
+        Raises
+        ------
+        InputError
+            Also for a network that computes more than linear layers, ReLU and max pooling.
+        """
+        inputs = images.detach().clone().requires_grad_()
+        with torch.enable_grad(), _multipliers(model):
+            # The baseline is the batch's last row, so that every layer sees both.
+            logits = model(torch.cat([inputs, torch.zeros_like(inputs[:1])]))
+            score = target_logits(logits[:-1], targets).sum()
+            require_operations(
+                score,
+                (),
+                self.name,
+                "it needs ReLU and max pooling as modules, and nothing else that is not linear",
+            )
+            (multipliers,) = torch.autograd.grad(score, inputs)
+        return detached_float32(channel_reduction(images * multipliers, "sum"))
+
+
+@contextmanager
+def _multipliers(model: nn.Module) -> Iterator[None]:
+    """Let the gradients of ReLUs and max poolings be their multipliers inside the block.
+
+    Their outputs keep their values, but become linear in their inputs.
+    """
+    held: dict[nn.Module, Tensor] = {}
+
+    def hold(module: nn.Module, inputs: Any) -> tuple[Tensor]:
+        held[module] = inputs[0]
+        # A module that works in place overwrites only the copy.
+        return (inputs[0].clone(),)
+
+    def replace(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        given = held.pop(module)
+        if isinstance(module, nn.MaxPool2d):
+            return _linear_pool(module, given)
+        multiplier = _multiplier(given, output, given > 0)
+        return output.detach() + multiplier * (given - given.detach())
+
+    handles = []
+    try:
+        for module in model.modules():
+            # Subclasses may compute anything; without hooks they are refused.
+            pools = type(module) is nn.MaxPool2d and not module.return_indices
+            if type(module) is nn.ReLU or pools:
+                handles.append(module.register_forward_pre_hook(hold))
+                handles.append(module.register_forward_hook(replace))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _multiplier(given: Tensor, output: Tensor, gradient: Tensor) -> Tensor:
+    """Difference of outputs over difference of inputs, `gradient` where there is none.
+
+    All [N+1,...], the last row being the baseline, whose own multiplier does not matter.
+    """
+    change = (given - given[-1:]).detach()
+    differs = change.abs() >= _EPSILON
+    ratio = (output - output[-1:]).detach() / torch.where(differs, change, 1)
+    return torch.where(differs, ratio, gradient.to(ratio))
+
+
+def _linear_pool(module: nn.MaxPool2d, given: Tensor) -> Tensor:
+    """Max pooling of [N+1,C,h,w] as a linear function of one unit of each window.
+
+    That unit's difference from the baseline has the sign of the window's and is no smaller, so that
+    multipliers are in [0, 1].
+    """
+    pooled, places = functional.max_pool2d(
+        given.detach(),
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.dilation,
+        module.ceil_mode,
+        return_indices=True,
+    )
+    values, places, maxima = given.flatten(2), places.flatten(2), pooled.flatten(2)
+    baseline = values[-1:].detach().expand_as(values)
+    # A black image gives many windows of equal units, one of which is the maximum by rounding.
+    ties = baseline.gather(2, places) >= maxima[-1:] - _ROUNDING * maxima[-1:].abs()
+    places = torch.where((maxima >= maxima[-1:]) | ties, places, places[-1:])
+    chosen = values.gather(2, places)
+    change = chosen.detach() - baseline.gather(2, places)
+    differs = change.abs() >= _EPSILON
+    ratio = (maxima - maxima[-1:]) / torch.where(differs, change, 1)
+    multiplier = torch.where(differs, ratio.clamp(0, 1), 1)
+    return (maxima + multiplier * (chosen - chosen.detach())).view_as(pooled)

@@ -1,0 +1,83 @@
+"""Occlusion: what the target logit loses when a window of the image is covered."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.explain.base import Explainer, detached_float32, target_logits
+from sparsight.io.errors import InputError
+
+# The side of the images that `cost` is stated for: facts are asked for before any image is there.
+_SIDE = 28
+
+
+class Occlusion(Explainer):
+    """Mean loss of the target logit over the square windows that cover a pixel.
+
+    Windows of `window` x `window` pixels start every `stride` pixels, the last ones cut off by the
+    border, and are filled in all channels with the grey value `baseline`. The paper slides such a
+    square over the image; the mean over windows is captum's.
+
+    `cost` is stated for images of 28x28; it grows with the number of windows.
+
+    A loop of its own, which gives captum's values without its import. One window of the whole batch
+    is one pass: memory stays that of one batch.
+    """
+
+    name: ClassVar[str] = "occlusion"
+    reference: ClassVar[str] = "arXiv:1311.2901"
+    signed: ClassVar[bool] = True
+    reduction: ClassVar[str] = "none"
+    value_range: ClassVar[str] = "any; in units of the logit"
+    cost: ClassVar[int] = 170
+    native: ClassVar[str] = "pixel"
+    interpolation: ClassVar[str] = "none"
+    parameters: ClassVar[dict[str, Any]] = {"window": 4, "stride": 2, "baseline": 0.0}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        window, stride = self.settings["window"], self.settings["stride"]
+        if window < 1:
+            raise InputError(f"explainer 'occlusion': window is {window}, but must be at least 1")
+        if not 1 <= stride <= window:
+            raise InputError(
+                f"explainer 'occlusion': stride is {stride}, but must be from 1 to the window of "
+                f"{window}, or pixels would be left out"
+            )
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`; maps have image size."""
+        height, width = images.shape[2:]
+        window = self.settings["window"]
+        if window > min(height, width):
+            raise InputError(
+                f"explainer 'occlusion': window is {window}, but the images have only "
+                f"{height}x{width} pixels"
+            )
+        losses = images.new_zeros(len(images), height, width)
+        covers = images.new_zeros(height, width)
+        with torch.no_grad():
+            whole = target_logits(model(images), targets)
+            for top in self._starts(height):
+                for left in self._starts(width):
+                    rows, columns = slice(top, top + window), slice(left, left + window)
+                    covered = images.clone()
+                    covered[:, :, rows, columns] = self.settings["baseline"]
+                    loss = whole - target_logits(model(covered), targets)
+                    losses[:, rows, columns] += loss[:, None, None]
+                    covers[rows, columns] += 1
+        return detached_float32(losses / covers)
+
+    def _starts(self, side: int) -> range:
+        """First pixels of the windows along a side; the last window reaches the end."""
+        window, stride = self.settings["window"], self.settings["stride"]
+        count = math.ceil(max(side - window, 0) / stride) + 1
+        return range(0, count * stride, stride)
+
+    def facts(self) -> dict[str, Any]:
+        """Facts with the cost of the chosen windows on images of 28x28."""
+        return {**super().facts(), "cost": len(self._starts(_SIDE)) ** 2 + 1}
