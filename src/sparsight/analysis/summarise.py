@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from sparsight.analysis.conversions import CHAIN, CONVERSION_COLUMNS, read_conversions
 from sparsight.analysis.curves import DENSE, complete_curves
 from sparsight.analysis.evaluations import CHECKPOINT, EVALUATION_SCHEMA, read_evaluations
 from sparsight.analysis.scores import (
@@ -44,6 +45,7 @@ LEVEL_COLUMNS = [
     "mean",
     "sd",
     "median",
+    *CONVERSION_COLUMNS,
 ]
 DEFAULT_MEMORY = "1500MB"
 
@@ -51,6 +53,7 @@ DEFAULT_MEMORY = "1500MB"
 def summarise(
     evaluations: Iterable[Path],
     scores: Iterable[Path],
+    conversions: Iterable[Path] = (),
     *,
     evaluations_table: Path,
     scores_table: Path,
@@ -65,6 +68,7 @@ def summarise(
     ----------
     evaluations : `evaluation.json` of every checkpoint.
     scores : `scores/{family}.parquet` of every scored checkpoint, the dense ones included.
+    conversions : `conversion.json` of the chains; may be empty.
     evaluations_table : tidy table, see `read_evaluations`.
     scores_table : all score rows, ordered by checkpoint, then by file (its explainers), then by
         explainer, condition, metric, image and step; columns as in `SCHEMA`.
@@ -72,7 +76,8 @@ def summarise(
         and subset (`all`, `correct_at_both`), see `describe_scores` for the statistics. `density`
         is the share of prunable weights left and `accuracy` that of the report split under the same
         condition over *all* its images. Level 0 is the dense network, repeated under each pruner
-        (`checkpoint_pruner` is then `dense`).
+        (`checkpoint_pruner` is then `dense`). What conversion saves stands in
+        `CONVERSION_COLUMNS`, the same in all rows of a level; empty where that is not known.
     settings : `memory_limit` (default "1500MB"), `split` that reports (default "test"), `reducers`
         (metric name to mean, sum, first or last; only for metrics that score several steps).
 
@@ -82,6 +87,7 @@ def summarise(
         When files are missing, doubled, or do not belong together.
     """
     evaluated = read_evaluations(evaluations)
+    converted = _conversions(conversions, evaluated)
     files = _score_files(scores, evaluated)
     write_table(
         evaluations_table,
@@ -103,7 +109,19 @@ def summarise(
             append_scores(database, writer)
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
-    write_csv(levels_table, _levels(described, evaluated, str(settings.get("split", "test"))))
+    split = str(settings.get("split", "test"))
+    write_csv(levels_table, _levels(described, evaluated, converted, split))
+
+
+def _conversions(paths: Iterable[Path], evaluated: pd.DataFrame) -> pd.DataFrame:
+    converted = read_conversions(paths)
+    foreign = converted[~converted["study"].isin(evaluated["study"])]
+    if not foreign.empty:
+        raise InputError(
+            f"a conversion of the study '{foreign.iloc[0]['study']}' was given with evaluations of "
+            f"'{evaluated.iloc[0]['study']}'; summarise one study at a time"
+        )
+    return converted.drop(columns="study")
 
 
 def _score_files(paths: Iterable[Path], evaluated: pd.DataFrame) -> list[ScoreFile]:
@@ -151,7 +169,9 @@ def _dense_files(files: list[ScoreFile], network: tuple[str, str, int]) -> list[
     ]
 
 
-def _levels(described: list[pd.DataFrame], evaluated: pd.DataFrame, split: str) -> pd.DataFrame:
+def _levels(
+    described: list[pd.DataFrame], evaluated: pd.DataFrame, converted: pd.DataFrame, split: str
+) -> pd.DataFrame:
     if not described:
         return pd.DataFrame(columns=LEVEL_COLUMNS)
     frame = pd.concat(described, ignore_index=True)
@@ -166,4 +186,7 @@ def _levels(described: list[pd.DataFrame], evaluated: pd.DataFrame, split: str) 
             f"'{lost['pruner']}' level {lost['level']} seed {lost['seed']} has no accuracy on the "
             f"split '{split}' under the condition '{lost['condition']}'; evaluate that condition"
         )
-    return complete_curves(frame, CURVE).sort_values(LEVEL_KEYS, ignore_index=True)[LEVEL_COLUMNS]
+    curves = complete_curves(frame, CURVE).sort_values(LEVEL_KEYS, ignore_index=True)
+    # After the curves are complete: level 0 of each pruner takes its own chain's measurement.
+    whole = curves.merge(converted, on=[*CHAIN[1:], "level"], how="left", validate="m:1")
+    return whole[LEVEL_COLUMNS]

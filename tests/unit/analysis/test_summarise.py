@@ -1,6 +1,8 @@
 """Summary tables of hand-made scores whose every number can be worked out on paper."""
 
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,17 @@ import pandas as pd
 import pytest
 
 from sparsight.analysis.summaries import read_levels
-from sparsight.analysis.summarise import summarise
+from sparsight.analysis.summarise import LEVEL_COLUMNS, summarise
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 
 
 def run(
-    folder: Path, evaluations: list[Path], scores: list[Path], **settings: Any
+    folder: Path,
+    evaluations: list[Path],
+    scores: list[Path],
+    conversions: Sequence[Path] = (),
+    **settings: Any,
 ) -> tuple[Path, Path, Path]:
     outputs = (
         folder / "evaluations.parquet",
@@ -25,6 +31,7 @@ def run(
     summarise(
         evaluations,
         scores,
+        conversions,
         evaluations_table=outputs[0],
         scores_table=outputs[1],
         levels_table=outputs[2],
@@ -276,3 +283,96 @@ def test_unscored_condition_and_broken_files_are_refused(tmp_path, write_evaluat
 
 def test_without_pruned_levels_there_are_no_curves(tmp_path, write_evaluation, write_scores):
     assert levels_of(tmp_path, [write_evaluation()], [write_scores(ROW)]).empty
+
+
+def write_conversion(
+    folder: Path, pruner: str, *levels: dict[str, Any], seed: int = 1, **changes: Any
+) -> Path:
+    names = ("channels", "channels_left", "multiply_adds", "multiply_adds_converted")
+    times = ("multiply_adds_nonzero", "milliseconds", "milliseconds_converted")
+    empty = dict.fromkeys((*names, *times))
+    chain = {"study": "demo", "dataset": "digits", "model": "cnn", "pruner": pruner, "seed": seed}
+    entries = [{"level": index, **empty, **entry} for index, entry in enumerate(levels)]
+    path = folder / f"{pruner}{seed}.json"
+    path.write_text(json.dumps({**chain, "levels": entries, **changes}))
+    return path
+
+
+CONVERTED = [
+    "channels",
+    "channels_left",
+    "multiply_adds",
+    "multiply_adds_left",
+    "multiply_adds_nonzero",
+    "milliseconds",
+    "milliseconds_converted",
+]
+
+
+def counts(left: int, milliseconds: float) -> dict[str, Any]:
+    return {
+        "channels": 12,
+        "channels_left": left,
+        "multiply_adds": 61184,
+        "multiply_adds_converted": 5000 * left,
+        "multiply_adds_nonzero": 400 * left,
+        "milliseconds": milliseconds,
+        "milliseconds_converted": milliseconds / 2,
+    }
+
+
+def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
+    conversions = [
+        write_conversion(tmp_path, "random", counts(12, 5.0), counts(7, 6.0)),
+        write_conversion(tmp_path, "magnitude", counts(12, 3.0), counts(9, 4.0)),
+        write_conversion(tmp_path, "magnitude", counts(1, 1.0), counts(1, 1.0), seed=2),
+    ]
+    path = run(tmp_path, *study, conversions)[2]
+    frame = read_levels(path)
+    found = {
+        (row.pruner, row.level): [getattr(row, name) for name in CONVERTED]
+        for row in frame.itertuples()
+    }
+    assert found == {
+        ("magnitude", 0): [12, 12, 61184, 60000, 4800, 3.0, 1.5],
+        ("magnitude", 1): [12, 9, 61184, 45000, 3600, 4.0, 2.0],
+        ("random", 0): [12, 12, 61184, 60000, 4800, 5.0, 2.5],
+        ("random", 1): [12, 7, 61184, 35000, 2800, 6.0, 3.0],
+    }
+    assert list(frame.columns) == LEVEL_COLUMNS
+    assert LEVEL_COLUMNS[-8:] == ["median", *CONVERTED]
+    # Whole numbers, not 12.0.
+    assert path.read_text().splitlines()[1].endswith(",12,12,61184,60000,4800,3,1.5")
+
+
+def test_what_was_not_converted_is_empty(tmp_path, study):
+    half = [write_conversion(tmp_path, "magnitude", counts(12, 3.0), {"reason": "a branch"})]
+    path = run(tmp_path, *study, half)[2]
+    frame = read_levels(path)
+    unknown = frame[CONVERTED].isna().all(axis=1)
+    rows = zip(frame["pruner"], frame["level"], unknown, strict=True)
+    assert set(rows) == {
+        ("magnitude", 0, False),
+        ("magnitude", 1, True),
+        ("random", 0, True),
+        ("random", 1, True),
+    }
+    assert ",12,12,61184,60000,4800,3,1.5" in path.read_text()
+    assert levels_of(tmp_path, *study)[CONVERTED].isna().all(axis=None)
+
+
+def test_conversions_that_do_not_belong_are_refused(tmp_path, study):
+    good = write_conversion(tmp_path, "magnitude", counts(12, 3.0))
+    with pytest.raises(InputError, match="convert the same chain"):
+        run(tmp_path, *study, [good, good])
+    foreign = write_conversion(tmp_path, "random", counts(12, 3.0), study="other")
+    with pytest.raises(InputError, match=r"of the study 'other' was given .* of 'demo'"):
+        run(tmp_path, *study, [good, foreign])
+    with pytest.raises(InputError, match="does not exist"):
+        run(tmp_path, *study, [tmp_path / "none.json"])
+    with pytest.raises(InputError, match="holds no level"):
+        run(tmp_path, *study, [write_conversion(tmp_path, "empty")])
+    for text in ("{", "[]", '{"study": "demo"}', '{"levels": [{}]}'):
+        good.write_text(text)
+        with pytest.raises(InputError, match="not a complete conversion"):
+            run(tmp_path, *study, [good])
