@@ -1,4 +1,4 @@
-"""Correlate metrics with accuracy over levels."""
+"""Correlate every metric with accuracy over pruning levels."""
 
 from sparsight.io.job import job
 
@@ -9,6 +9,8 @@ with job(snakemake.log[0]):
 
     correlate(
         levels=Path(snakemake.input.levels),
+        statistics=[Path(path) for path in snakemake.input.statistics],
         output=Path(snakemake.output.correlations),
+        gaps=Path(snakemake.output.gaps),
         settings=snakemake.params.settings,
     )
