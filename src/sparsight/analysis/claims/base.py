@@ -1,0 +1,141 @@
+"""What a test of a claim gives, and the tests with the network as unit that all kinds share."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from sparsight.analysis.claims.keys import COMMON_KEYS
+from sparsight.analysis.claims.networks import Networks, Numbers
+from sparsight.analysis.inference import one_sample_t
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the networks say of a claim.
+
+    Attributes
+    ----------
+    statistic : the quantity in words.
+    values : float64 [S], the quantity of each network (seed); NaN where it is undefined.
+    replicates : float64 [B], mean over the networks with a value in each draw of images.
+    p_for : one-sided p against all values of the quantity for which the claim is false.
+    p_against : one-sided p against all values for which it is true.
+    holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
+    remark : what a reader has to know.
+    columns : what the claim's row says instead of the configuration (`explainer`, `metric`, ...).
+    """
+
+    statistic: str
+    values: Numbers
+    replicates: Numbers
+    p_for: float
+    p_against: float
+    holds_from: float = math.nan
+    holds_to: float = math.nan
+    remark: str = ""
+    columns: Mapping[str, str] | None = None
+
+
+class ClaimTest(ABC):
+    """One kind of claim. Facts are literals: the workflow reads them without importing the class.
+
+    Attributes
+    ----------
+    name, reference : as in the configuration; of the procedure.
+    needs : those of the common keys `explainer` and `metric` that a claim must give.
+    parameters : further keys of a claim to their defaults, `"required"` where there is none.
+    choices : such a key to the words that it may be.
+    ranges : such a key to its smallest and largest number.
+    refers : such a key to what it names: "explainer", "metric", "measure" (a metric or "accuracy"),
+        "level" or "range of levels".
+    """
+
+    name: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ("explainer", "metric")
+    parameters: ClassVar[dict[str, Any]] = {}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
+    refers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, claim: Mapping[str, Any]) -> None:
+        self.claim = claim
+        own = {key: value for key, value in claim.items() if key not in COMMON_KEYS}
+        self.settings = {**self.parameters, **own}
+        self.subset = str(claim.get("subset", "all"))
+
+    def explainers(self) -> set[str]:
+        """Explainers whose rows are read."""
+        named = {self.settings[k] for k, kind in self.refers.items() if kind == "explainer"}
+        return {name for name in (self.claim.get("explainer"), *named) if name}
+
+    @abstractmethod
+    def evidence(self, networks: Networks) -> Evidence:
+        """Test the claim.
+
+        Raises
+        ------
+        InputError
+            When the statistics lack what the claim is about.
+        """
+
+
+def above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
+    """`p_for` and `p_against` of "the mean over networks [S] is above `bound`".
+
+    Student t, one-sided. NaN with fewer than two networks, and where all have one value: an
+    estimate without spread has no test.
+    """
+    test = one_sample_t(values - bound)
+    return test.p_greater, test.p_less
+
+
+class Sign(NamedTuple):
+    """A test of the sign of a quantity, by the names of `Evidence`."""
+
+    p_for: float
+    p_against: float
+    holds_from: float
+    holds_to: float
+
+
+def sign(values: Numbers, expected: str) -> Sign:
+    """Test whether the mean over networks [S] has the `expected` sign, positive or negative."""
+    p_above, p_below = above(values)
+    if expected == "positive":
+        return Sign(p_above, p_below, 0.0, math.nan)
+    return Sign(p_below, p_above, math.nan, 0.0)
+
+
+def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    """`p_for` and `p_against` of "both are so" from those of the two.
+
+    For: both must be shown, so the larger p (intersection-union). Against: one suffices, and which
+    of them is chosen after the fact, so twice the smaller p (Bonferroni). NaN where one has no
+    test.
+
+    References
+    ----------
+    Berger 1982, "Multiparameter hypothesis testing and acceptance sampling".
+    """
+    ps = np.array([first, second])
+    if np.isnan(ps).any():
+        return math.nan, math.nan
+    return float(ps[:, 0].max()), float(min(1.0, 2.0 * ps[:, 1].min()))
+
+
+def mean_over_networks(values: Numbers, replicates: Numbers) -> Numbers:
+    """Mean [B] of replicates [S, B] over the networks whose value [S] is defined."""
+    defined = np.isfinite(values)
+    if not defined.any():
+        return np.full(replicates.shape[1], np.nan)
+    return np.asarray(replicates[defined].mean(axis=0))
+
+
+def percent(density: float) -> str:
+    """Share of weights left, for a sentence."""
+    return f"{100.0 * density:.2g}%"

@@ -1,0 +1,142 @@
+"""Decide the claims of a study: the confirmatory family, with one correction for all."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sparsight.analysis.bootstrap import percentile_interval
+from sparsight.analysis.claims.base import ClaimTest, Evidence
+from sparsight.analysis.claims.keys import COMMON_KEYS
+from sparsight.analysis.claims.networks import Networks
+from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.analysis.claims.table import (
+    CLAIM_COLUMNS,
+    CONTRADICTED,
+    SUPPORTED,
+    UNDECIDED,
+    joined,
+)
+from sparsight.analysis.inference import holm, one_sample_t
+from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves
+from sparsight.io.tables import write_csv
+
+_COPIED = [key for key in COMMON_KEYS if key != "published"]
+
+
+def check_claims(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+    """Write `claims.csv`: one row a claim, in the order of the configuration.
+
+    Columns
+    -------
+    name, claim, test, dataset, model, pruner, explainer, metric, condition, subset : whose claim.
+    statistic : the quantity in words. published : the study's own number for it.
+    holds_from, holds_to : the claim is true where the quantity lies between them; empty is no
+        bound.
+    estimate, low, high : mean over networks with its Student t interval, not corrected.
+    images_low, images_high : percentile interval over draws of images, *for these networks*.
+    n_seeds, per_seed : networks with a value; the values of all, by ascending seed.
+    p_for, p_against : one-sided, against all values for which the claim is false (true).
+    p, p_adjusted : min(1, 2 min(p_for, p_against)); Holm over all rows. A claim without a test
+        (one network, no spread between networks, moot) has none, but counts in the correction with
+        p = 1: whether it can be tested depends on the data, and the family must not.
+    verdict : "supported" where p_for < p_against and p_adjusted < 1 - confidence, "contradicted"
+        where p_against < p_for and p_adjusted < 1 - confidence, else "undecided".
+    remark : what a reader has to know.
+
+    A verdict is wrong in any row of a study with probability at most 1 - confidence: under every
+    dependence of the rows where the quantities lie on their bounds (Holm 1979); for wrong signs
+    of others the proof takes the rows for independent (Shaffer 1980).
+
+    Parameters
+    ----------
+    statistics : `statistics.parquet` of the chains that the claims are about; more do no harm.
+    output : the table.
+    settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
+        `condition`, and what the test asks for), `statistics` (with `confidence`).
+
+    Raises
+    ------
+    InputError
+        When the statistics lack what a claim is about.
+    """
+    tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
+    wanted = {name for test in tests for name in test.explainers()}
+    curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
+    networks = [Networks(curves, test.claim) for test in tests]
+    write_csv(output, claims_table(tests, networks, float(settings["statistics"]["confidence"])))
+
+
+def claims_table(
+    tests: Iterable[ClaimTest], networks: Iterable[Networks], confidence: float
+) -> pd.DataFrame:
+    """The table of `check_claims`, from the tests and the networks of each."""
+    rows = [_row(*pair, confidence) for pair in zip(tests, networks, strict=True)]
+    frame = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+    frame["p_adjusted"] = adjusted(frame["p"].to_numpy(dtype=np.float64))
+    ps = frame[["p_for", "p_against", "p_adjusted"]].to_numpy(dtype=np.float64)
+    frame["verdict"] = [
+        verdict(p_for, p_against, p_adjusted, 1.0 - confidence)
+        for p_for, p_against, p_adjusted in ps.tolist()
+    ]
+    return frame
+
+
+def adjusted(p: ArrayLike) -> NDArray[np.float64]:
+    """Holm's adjusted p [n]; a claim without a test (NaN) keeps NaN, but counts with p = 1."""
+    given = np.asarray(p, dtype=np.float64)
+    tested = np.isfinite(given)
+    return np.where(tested, holm(np.where(tested, given, 1.0)), np.nan)
+
+
+def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> str:
+    """ "supported", "contradicted" or "undecided"; the last where there is no test (NaN)."""
+    # NaN is below nothing
+    if p_adjusted < level and p_for != p_against:
+        return SUPPORTED if p_for < p_against else CONTRADICTED
+    return UNDECIDED
+
+
+def _row(test: ClaimTest, networks: Networks, confidence: float) -> dict[str, Any]:
+    found, claim = test.evidence(networks), test.claim
+    interval = one_sample_t(found.values, confidence)
+    images_low, images_high = percentile_interval(found.replicates, confidence)
+    return {
+        **{key: claim.get(key, "") for key in _COPIED},
+        "subset": test.subset,
+        **(found.columns or {}),
+        "statistic": found.statistic,
+        "published": claim.get("published", math.nan),
+        "holds_from": found.holds_from,
+        "holds_to": found.holds_to,
+        "estimate": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "images_low": float(images_low),
+        "images_high": float(images_high),
+        "n_seeds": interval.n,
+        "per_seed": joined(found.values.tolist()),
+        "p_for": found.p_for,
+        "p_against": found.p_against,
+        # min() of Python may pass a NaN over
+        "p": float(np.minimum(1.0, 2.0 * np.minimum(found.p_for, found.p_against))),
+        "remark": _remark(found, len(networks.seeds), interval.n),
+    }
+
+
+def _remark(found: Evidence, seeds: int, defined: int) -> str:
+    """The test's own remark, and why there is no test where there is none."""
+    parts = [found.remark] if found.remark else []
+    if defined == 0:
+        parts.append("undefined in all networks")
+    elif defined < seeds:
+        parts.append(f"defined in {defined} of {seeds} networks")
+    if defined == 1:
+        parts.append("one network: no test")
+    elif defined > 1 and math.isnan(found.p_for) and "moot" not in found.remark:
+        parts.append("the networks do not differ: no test")
+    return "; ".join(parts)

@@ -1,0 +1,129 @@
+"""What a claim is tested on: the curves of one pruner's networks, seed by seed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, Curves
+from sparsight.io.errors import InputError
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NetworkCurve:
+    """One quantity over levels, of each network (seed).
+
+    Attributes
+    ----------
+    levels : int64 [L], ascending.
+    mean : float64 [S, L] over images; NaN where it is undefined or was not measured.
+    density : float64 [S, L], share of prunable weights left, in [0, 1]; NaN where unknown.
+    replicates : float64 [S, L, B], the mean in each draw of images.
+    """
+
+    levels: NDArray[np.int64]
+    mean: Numbers
+    density: Numbers
+    replicates: Numbers
+
+    def at(self, level: int) -> tuple[Numbers, Numbers]:
+        """Means [S] and replicates [S, B] of a level; NaN where it was not measured."""
+        (place,) = np.nonzero(self.levels == level)
+        if place.size == 0:
+            nothing = np.full_like(self.replicates[:, :1], np.nan)[:, 0]
+            return np.full(len(self.mean), np.nan), nothing
+        return self.mean[:, place[0]], self.replicates[:, place[0]]
+
+    def change(self, start: int, end: int) -> tuple[Numbers, Numbers]:
+        """Level `end` minus level `start`, of each network: [S] and replicates [S, B]."""
+        (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
+        return last - first, drawn_last - drawn_first
+
+    def above(self, floor: float) -> NDArray[np.bool_]:
+        """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
+
+        Networks of one level can differ by a weight; judged one by one, seeds would have different
+        numbers of levels. A level of unknown density counts only where there is no floor.
+        """
+        if floor <= 0:
+            return np.ones(len(self.levels), dtype=np.bool_)
+        # a configured density is met up to rounding of whole weights to a share
+        enough = self.density >= floor * (1.0 - 1e-9)
+        return np.asarray(enough.all(axis=0))
+
+    def on(self, levels: NDArray[np.int64]) -> "NetworkCurve":
+        """The same curve on other levels, NaN at those that were not measured."""
+        place = np.searchsorted(self.levels, levels).clip(max=len(self.levels) - 1)
+        known = self.levels[place] == levels
+        return NetworkCurve(
+            levels=levels,
+            mean=np.where(known, self.mean[:, place], np.nan),
+            density=np.where(known, self.density[:, place], np.nan),
+            replicates=np.where(known[:, np.newaxis], self.replicates[:, place], np.nan),
+        )
+
+
+class Networks:
+    """The networks of one claim: a data set, a model, a pruner and a condition of the images.
+
+    Parameters
+    ----------
+    curves : chains of a study, of at least this one's explainers; others are left out.
+    claim : `name`, `dataset`, `model`, `pruner`, `condition`.
+
+    Raises
+    ------
+    InputError
+        When the chains hold none of these networks.
+    """
+
+    def __init__(self, curves: Curves, claim: Mapping[str, Any]) -> None:
+        self._claim = claim
+        frame = curves.frame
+        kept = np.ones(len(frame), dtype=np.bool_)
+        for key in ("dataset", "model", "pruner", "condition"):
+            kept &= (frame[key] == claim[key]).to_numpy(dtype=np.bool_)
+            if not kept.any():
+                raise self._lacking(f"{key} '{claim[key]}'")
+        self._frame = frame[kept]
+        self._replicates = curves.replicates
+        self.seeds = sorted({int(seed) for seed in self._frame["seed"]})
+
+    def _lacking(self, what: str) -> InputError:
+        return InputError(
+            f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
+            "nothing; name one that runs"
+        )
+
+    def accuracy(self) -> NetworkCurve:
+        """Accuracy over all test images, in [0, 1]."""
+        return self.curve(ACCURACY_ROWS, ACCURACY, "all")
+
+    def curve(self, explainer: str, metric: str, subset: str) -> NetworkCurve:
+        """One metric of one explainer over a subset of the images.
+
+        Raises
+        ------
+        InputError
+            When there are no such rows.
+        """
+        rows = self._frame
+        wanted = {"explainer": explainer, "metric": metric, "subset": subset}
+        for key, value in wanted.items():
+            rows = rows[rows[key] == value]
+            if rows.empty:
+                raise self._lacking(f"{key} '{value}'")
+        levels = np.unique(rows["level"].to_numpy(dtype=np.int64))
+        size = (len(self.seeds), len(levels))
+        seed = np.searchsorted(self.seeds, rows["seed"].to_numpy(dtype=np.int64))
+        level = np.searchsorted(levels, rows["level"].to_numpy(dtype=np.int64))
+        mean, density = np.full(size, np.nan), np.full(size, np.nan)
+        replicates = np.full((*size, self._replicates.shape[1]), np.nan)
+        mean[seed, level] = rows["mean"].to_numpy(dtype=np.float64)
+        density[seed, level] = rows["density"].to_numpy(dtype=np.float64)
+        replicates[seed, level] = self._replicates[rows.index.to_numpy()]
+        return NetworkCurve(levels, mean, density, replicates)

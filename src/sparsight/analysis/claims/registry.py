@@ -1,0 +1,15 @@
+"""The tests of claims that a configuration can name."""
+
+from sparsight.registration import Registry
+
+CLAIMS = Registry(
+    "claim test",
+    {
+        "correlation": "sparsight.analysis.claims.correlation:Correlation",
+        "no_loss": "sparsight.analysis.claims.loss:NoLoss",
+        "peak": "sparsight.analysis.claims.peak:Peak",
+        "rise": "sparsight.analysis.claims.rise:Rise",
+        "gain_explained": "sparsight.analysis.claims.gain:GainExplained",
+        "correct_minus_incorrect": "sparsight.analysis.claims.correctness:CorrectMinusIncorrect",
+    },
+)

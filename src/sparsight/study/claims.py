@@ -1,0 +1,154 @@
+"""Are the claims of a configuration sound? Their problems, as sentences."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from sparsight.analysis.claims.keys import ACCURACY_MEASURE, COMMON_KEYS
+from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.study.parameters import parameter_problems
+from sparsight.study.phrases import given, shown
+from sparsight.study.plan import Study, metric_facts
+from sparsight.study.problems import unknown_name
+
+#: key of a claim to the list of the study that it names an entry of
+_CHOSEN = {
+    "dataset": "datasets",
+    "model": "models",
+    "pruner": "pruners",
+    "explainer": "explainers",
+    "metric": "metrics",
+}
+
+
+def claim_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for everything in `claims` that cannot be decided as it stands.
+
+    Parameters
+    ----------
+    config : normalised, sound by the schema and in all its other choices.
+    """
+    claims = config.get("claims", [])
+    for name, count in Counter(claim["name"] for claim in claims).items():
+        if count > 1:
+            yield f"claims: {count} claims have the name '{name}'; give each its own."
+    study = Study(config)
+    for index, claim in enumerate(claims):
+        where = f"claims[{index}]"
+        if claim["test"] not in CLAIMS:
+            yield unknown_name("claim test", f"{where}.test", claim["test"], CLAIMS.names())
+            continue
+        problems = [*_common_problems(study, where, claim)]
+        yield from problems or _own_problems(study, where, claim)
+
+
+def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Names that do not run, and keys that lack."""
+    for key, group in _CHOSEN.items():
+        if key in claim:
+            yield from _unknown(key, f"{where}.{key}", claim[key], study.config[group])
+    conditions = study.config["explaining"].get("conditions", ["clean"])
+    if "condition" in claim:
+        yield from _unknown("condition", f"{where}.condition", claim["condition"], conditions)
+    for key in CLAIMS.facts(claim["test"])["needs"]:
+        if key not in claim:
+            yield f"{where} lacks '{key}', which the test {claim['test']} needs."
+    retraining = study.retraining_pruners()
+    if claim["pruner"] in retraining:
+        yield f"{where}.pruner is {claim['pruner']}, which prunes nothing; name one that prunes."
+
+
+def _unknown(kind: str, key: str, name: object, known: Iterable[str]) -> Iterator[str]:
+    names = list(known)
+    if name not in names:
+        yield unknown_name(f"{kind} that runs", key, name, names)
+
+
+def _own_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Keys of the claim's test."""
+    facts = CLAIMS.facts(claim["test"])
+    own = {key: value for key, value in claim.items() if key not in COMMON_KEYS}
+    wrong = [*parameter_problems(where, own, facts["parameters"])]
+    if wrong:
+        yield from wrong
+        return
+    settings = {**facts["parameters"], **own}
+    for key, words in facts["choices"].items():
+        if settings[key] not in words:
+            yield unknown_name("choice", f"{where}.{key}", settings[key], words)
+    for key, (low, high) in facts["ranges"].items():
+        if not (_is_number(settings[key]) and low <= settings[key] <= high):
+            upper = f" to {high:g}" if high < 1e9 else " or more"
+            yield f"{where}.{key} is {given(settings[key])}, but must be {low:g}{upper}."
+    for key, kind in facts["refers"].items():
+        # an empty default names nothing
+        if key in own or settings[key] != "":
+            yield from _reference_problems(study, f"{where}.{key}", kind, settings[key], claim)
+
+
+def _reference_problems(
+    study: Study, key: str, kind: str, value: Any, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """What is wrong with a value that names an explainer, a metric, a measure or levels."""
+    if kind == "explainer":
+        yield from _unknown(kind, key, value, study.config["explainers"])
+        if value in study.controls() and not study.needs_network(value):
+            yield (
+                f"{key}: {value} never looks at the network, so that its score is the same at "
+                "every level and correlates with nothing; name a control that needs the network."
+            )
+    elif kind == "metric":
+        yield from _unknown(kind, key, value, study.config["metrics"])
+    elif kind == "measure":
+        yield from _measure_problems(study, key, value, claim)
+    elif kind == "level":
+        yield from _level_problems(study, key, value, claim)
+    elif not _is_range(value):
+        yield f"{key} is {shown(value)}, but must be a list of two levels, the lower one first."
+    else:
+        last = study.level_count(claim["pruner"])
+        if value[0] < 0 or value[1] > last:
+            yield f"{key} is {shown(value)}, but {claim['pruner']} has the levels 0 to {last}."
+
+
+def _measure_problems(
+    study: Study, key: str, value: Any, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    if value == ACCURACY_MEASURE:
+        return
+    metrics: Collection[str] = study.config["metrics"]
+    if value not in metrics:
+        yield unknown_name("measure that runs", key, value, [ACCURACY_MEASURE, *metrics])
+        return
+    if "explainer" not in claim:
+        yield f"{key} is the metric {value}; say of which explainer."
+    facts = metric_facts(study.catalogue["metrics"][value]["method"])
+    if facts["direction"] != "higher":
+        yield f"{key} is {value}, of which more is not better: it has no loss; name another metric."
+
+
+def _level_problems(study: Study, key: str, value: Any, claim: Mapping[str, Any]) -> Iterator[str]:
+    pruner, explainer = claim["pruner"], claim.get("explainer")
+    last = study.level_count(pruner)
+    if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= last):
+        yield f"{key} is {given(value)}, but {pruner} has the levels 0 to {last}."
+    elif explainer is not None:
+        family = study.catalogue["explainers"][explainer]["family"]
+        if not study.explains(family, pruner, value):
+            yield (
+                f"{key} is level {value}, at which {explainer} is not explained; choose another "
+                f"level, or add it to families.{family}.levels."
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_range(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(_is_number(level) for level in value)
+        and value[0] < value[1]
+    )

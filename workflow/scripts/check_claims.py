@@ -1,0 +1,14 @@
+"""Decide the claims of the study."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.analysis.claims.check import check_claims
+
+    check_claims(
+        statistics=[Path(path) for path in snakemake.input.statistics],
+        output=Path(snakemake.output.claims),
+        settings=snakemake.params.settings,
+    )
