@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.plots.levels import draw_accuracy
+    from sparsight.plots.accuracy import draw_accuracy
 
     draw_accuracy(
         Path(snakemake.input.evaluations),

@@ -7,21 +7,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.correlate import MEAN
 from sparsight.analysis.statistics import FEWEST_LEVELS
-from sparsight.analysis.summaries import read_correlations
+from sparsight.analysis.table_readers import read_correlation_table
 from sparsight.io.errors import InputError
-from sparsight.plots.style import figure_style, new_figure, ordered, save_figure
+from sparsight.plots.panels import of_network, places
+from sparsight.plots.style import (
+    figure_style,
+    legend_below,
+    name_figure,
+    new_figure,
+    ordered,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
+MEAN = "mean"
 COLOUR, CONTROL = "#1f2a6b", "0.45"
-PANEL_WIDTH, ROW_HEIGHT = 2.1, 0.3
+# Panels a row; one more where that leaves fewer empty places.
+COLUMNS = (5, 4)
+PANEL_WIDTH, ROW_HEIGHT = 1.5, 0.175
 # Vertical places inside an explainer's row: seeds above, mean in the middle, published form below.
-SEEDS_AT, PUBLISHED_AT = -0.24, 0.24
-LIMIT = 1.08
+SEEDS_AT, PUBLISHED_AT = -0.28, 0.26
+LIMIT = 1.12
 
 
 def draw_correlations(
@@ -29,122 +39,154 @@ def draw_correlations(
 ) -> None:
     """Draw Pearson r per seed, their mean with its interval, and the published form.
 
-    Columns are metrics, panels one above the other are pruners and conditions, rows are explainers,
-    controls below a line. Where r is not defined the row says why ("constant" series, or "too few
-    levels") instead of showing a number; where it is defined for some seeds only, their number is
-    given. Intervals may reach beyond the axis, which ends at 1.
+    A block per pruner and condition; in it a panel per metric, rows are explainers, controls below
+    a line. The mean is filled where it differs from 0 after adjustment. Where r is not defined the
+    row says why ("constant" series, or "too few levels") instead of showing a number; where it is
+    defined for some seeds only, their number is given. Intervals may reach beyond the axis, which
+    ends at 1.
 
     Parameters
     ----------
     correlations : `correlations.csv`.
     outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`; optional `levels` (default "all"), `subset` (default "all"), and
-        `metrics`, `explainers`, `pruners` (their order; `metrics` may be a mapping).
+    settings : `dataset`, `model`; optional `levels` (default "all"), `subset` (default "all"),
+        `metrics` and `explainers` (their order; `metrics` may be a mapping), `confidence` (default
+        0.95), `pruners` and `retrain` (see `panels.places`).
 
     Raises
     ------
     InputError
         When there is nothing to draw.
     """
-    frame = read_correlations(correlations)
-    wanted = {
-        "dataset": settings["dataset"],
-        "model": settings["model"],
-        "levels": settings.get("levels", "all"),
-        "subset": settings.get("subset", "all"),
-    }
-    for name, value in wanted.items():
-        frame = frame[frame[name] == value]
-        if frame.empty:
-            raise InputError(f"{correlations} has no rows left with {name} '{value}' to draw")
+    frame = correlation_rows(correlations, settings)
     with figure_style():
         save_figure(correlations_figure(frame, settings), outputs)
 
 
-def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
-    """The figure of `draw_correlations`, from its rows of `correlations.csv`."""
+def correlation_rows(correlations: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of `correlations.csv` that a figure with these settings draws.
+
+    Raises
+    ------
+    InputError
+        When there are none.
+    """
+    wanted = {name: settings.get(name, "all") for name in ("levels", "subset")}
+    frame = of_network(read_correlation_table(correlations), correlations, settings, **wanted)
+    if not places(frame, settings):
+        raise InputError(f"{correlations} has no pruner to draw; choose one that removes weights")
+    return frame
+
+
+def order_of(
+    frame: pd.DataFrame, settings: Mapping[str, Any]
+) -> tuple[list[str], list[str], set[str]]:
+    """Explainers with controls last, metrics, and which explainers are controls."""
     controls = set(frame.loc[frame["control"], "explainer"])
     explainers = ordered(frame["explainer"], settings.get("explainers", ()), controls)
-    metrics = ordered(frame["metric"], settings.get("metrics", ()), ())
-    pruners = ordered(frame["pruner"], settings.get("pruners", ()), ())
-    places = [(p, c) for p in pruners for c in sorted(frame["condition"].unique())]
-    figure = new_figure(
-        1.9 + PANEL_WIDTH * max(len(metrics), 2),
-        (ROW_HEIGHT * len(explainers) + 0.5) * len(places) + 1.2,
-    )
-    which = settings.get("levels", "all")
-    title = f"{settings['model']} on {settings['dataset']}, levels: {which.replace('_', ' ')}"
-    figure.suptitle(title, fontsize=9, fontweight="bold", x=0.01, ha="left")
-    grid = figure.subplots(len(places), len(metrics), squeeze=False, sharex=True, sharey=True)
-    for axes_row, (pruner, condition) in zip(grid, places, strict=True):
-        rows = frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)]
-        for axes, metric in zip(axes_row, metrics, strict=True):
-            _panel(axes, rows[rows["metric"] == metric], explainers, controls)
-            axes.set_title(metric, loc="left", fontsize=8)
-        axes_row[0].set_ylabel(f"pruner {pruner}\n{condition} images", fontsize=8)
-    for axes in grid[-1]:
-        axes.set_xlabel("Pearson r with accuracy", fontsize=8)
-    _legend(figure, sorted(set(frame["seed"]) - {MEAN}))
+    return explainers, ordered(frame["metric"], settings.get("metrics", ()), ()), controls
+
+
+def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+    """The figure of `draw_correlations`, from its rows of `correlations.csv`."""
+    explainers, metrics, controls = order_of(frame, settings)
+    blocks = places(frame, settings)
+    columns = min(len(metrics), min(COLUMNS, key=lambda n: -len(metrics) % n))
+    rows = -(-len(metrics) // columns)
+    height = rows * (ROW_HEIGHT * len(explainers) + 0.45) + 0.35
+    figure = new_figure(max(2.0 + PANEL_WIDTH * columns, 6.0), height * len(blocks) + 0.95)
+    which = settings.get("levels", "all").replace("_", " ")
+    name_figure(figure, settings, f", correlation with accuracy, levels: {which}")
+    alpha = 1 - float(settings.get("confidence", 0.95))
+    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
+    for part, (pruner, condition) in zip(parts, blocks, strict=True):
+        here = frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)]
+        part.suptitle(f"pruner {pruner}, {condition} images", fontsize=8, x=0.01, ha="left")
+        for axes, metric in zip(_grid(part, rows, columns, len(metrics)), metrics, strict=True):
+            _panel(axes, here[here["metric"] == metric], explainers, controls, alpha)
+            axes.set_title(metric, loc="left", fontsize=7.5, pad=2)
+            axes.tick_params(labelbottom=True)
+        part.supxlabel("Pearson r with accuracy over levels", fontsize=7.5)
+    _legend(figure, sorted(set(frame["seed"]) - {MEAN}), alpha)
     return figure
 
 
+def _grid(part: "SubFigure", rows: int, columns: int, count: int) -> "list[Axes]":
+    grid = part.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    panels: list[Axes] = grid.flatten().tolist()
+    for axes in panels[count:]:
+        axes.remove()
+    return panels[:count]
+
+
 def _panel(
-    axes: "Axes", rows: pd.DataFrame, explainers: Sequence[str], controls: Iterable[str]
+    axes: "Axes",
+    rows: pd.DataFrame,
+    explainers: Sequence[str],
+    controls: Iterable[str],
+    alpha: float,
 ) -> None:
     last = set(controls)
     axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=1)
     for place, explainer in enumerate(explainers):
+        # Bands guide the eye from a name to a panel far to its right.
+        if place % 2:
+            axes.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0, linewidth=0)
         found = rows[rows["explainer"] == explainer]
         if not found.empty:
-            _dots(axes, found, place, CONTROL if explainer in last else COLOUR)
+            _dots(axes, found, place, CONTROL if explainer in last else COLOUR, alpha)
     real = len(explainers) - len(last)
     if 0 < real < len(explainers):
         axes.axhline(real - 0.5, color="0.4", linewidth=0.8)
-    axes.set_yticks(range(len(explainers)), explainers, fontsize=7)
+    axes.set_yticks(range(len(explainers)), explainers, fontsize=6.5)
     axes.set_ylim(len(explainers) - 0.5, -0.5)
     axes.set_xlim(-LIMIT, LIMIT)
-    axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0], ["−1", "−½", "0", "½", "1"])
+    axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0], ["−1", "−½", "0", "½", "1"], fontsize=6.5)
     axes.grid(axis="y", visible=False)
 
 
-def _dots(axes: "Axes", rows: pd.DataFrame, place: int, colour: str) -> None:
+def _dots(axes: "Axes", rows: pd.DataFrame, place: int, colour: str, alpha: float) -> None:
     """One explainer under one metric: its seeds, their mean and interval, the published form."""
     seeds = rows.loc[rows["seed"] != MEAN, "pearson"].dropna().to_numpy()
     summary = rows[rows["seed"] == MEAN].iloc[0]
     if not len(seeds):
         why = "too few levels" if summary["n_levels"] < FEWEST_LEVELS else "constant"
-        axes.text(0.0, place, why, fontsize=7, color="0.35", ha="center", va="center", gid="why",
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
+        axes.text(0.0, place, why, fontsize=6, color="0.35", ha="center", va="center", gid="why",
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # fmt: skip
     else:
         axes.plot(seeds, np.full(len(seeds), place + SEEDS_AT), linestyle="", marker="o",
-                  markersize=3.0, color=colour, alpha=0.6, markeredgewidth=0, gid="seeds",
+                  markersize=2.4, color=colour, alpha=0.7, markeredgewidth=0, gid="seeds",
                   zorder=3)  # fmt: skip
         axes.plot([summary["pearson_low"], summary["pearson_high"]], [place, place], color=colour,
-                  linewidth=1.6, solid_capstyle="butt", gid="interval", zorder=2)  # fmt: skip
-        axes.plot([summary["pearson"]], [place], linestyle="", marker="D", markersize=4.5,
-                  color=colour, gid="mean", zorder=4)  # fmt: skip
+                  linewidth=1.3, solid_capstyle="butt", gid="interval", zorder=2)  # fmt: skip
+        differs = summary["p_adjusted"] < alpha
+        axes.plot([summary["pearson"]], [place], linestyle="", marker="D", markersize=3.6,
+                  markeredgecolor=colour, markerfacecolor=colour if differs else "white",
+                  markeredgewidth=0.8, gid="mean", zorder=4)  # fmt: skip
         if summary["pearson_seeds"] < summary["n_seeds"]:
-            text = f"{int(summary['pearson_seeds'])} of {summary['n_seeds']} seeds"
+            text = f"{int(summary['pearson_seeds'])} of {int(summary['n_seeds'])} seeds"
             side = -1.0 if summary["pearson"] > 0 else 1.0
-            axes.text(side, place, text, fontsize=6, color="0.35", va="center", gid="some",
+            axes.text(side, place, text, fontsize=5.5, color="0.35", va="center", gid="some",
                       ha="left" if side < 0 else "right")  # fmt: skip
     axes.plot([summary["published_form"]], [place + PUBLISHED_AT], linestyle="", marker="s",
-              markersize=4.0, markerfacecolor="white", markeredgecolor=colour,
-              markeredgewidth=1.0, gid="published", zorder=3)  # fmt: skip
+              markersize=2.6, markerfacecolor="white", markeredgecolor=colour,
+              markeredgewidth=0.8, gid="published", zorder=3)  # fmt: skip
 
 
-def _legend(figure: "Figure", seeds: Sequence[str]) -> None:
+def _legend(figure: "Figure", seeds: Sequence[str], alpha: float) -> None:
     from matplotlib.lines import Line2D
 
+    mean: dict[str, Any] = {"linewidth": 1.3, "marker": "D", "markersize": 4.0, "color": COLOUR}
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=3.5, color=COLOUR, alpha=0.6,
+        Line2D([], [], linestyle="", marker="o", markersize=3.0, color=COLOUR, alpha=0.7,
                label="one seed"),
-        Line2D([], [], linewidth=1.6, marker="D", markersize=4.5, color=COLOUR,
+        Line2D([], [], **mean, label=f"mean, differs from 0 (adjusted p < {alpha:.2g})"),
+        Line2D([], [], **mean, markerfacecolor="white",
                label=f"mean of {len(seeds)} seeds, t interval"
                if len(seeds) > 1
                else "mean (one seed: no interval)"),
-        Line2D([], [], linestyle="", marker="s", markersize=4.5, markerfacecolor="white",
+        Line2D([], [], linestyle="", marker="s", markersize=3.6, markerfacecolor="white",
                markeredgecolor=COLOUR, label="published form (seeds averaged first)"),
-        Line2D([], [], linestyle="", marker="D", markersize=4.5, color=CONTROL, label="control"),
+        Line2D([], [], linestyle="", marker="D", markersize=4.0, color=CONTROL, label="control"),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    legend_below(figure, handles)

@@ -1,12 +1,12 @@
 """A sheet of heatmaps: the same images at several levels under several explainers."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsight.plots.panels import percent
 from sparsight.plots.sheets import Checkpoint, Map, Sheet, load_sheet
 from sparsight.plots.style import figure_style, new_figure, save_figure
 
@@ -14,16 +14,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
-    from matplotlib.gridspec import SubplotSpec
 
 SEQUENTIAL = "magma"
 # Both ends of an ordinary diverging map turn into the same grey; here the negative end stays light.
 DIVERGING = ("#3f9bd8", "#ffffff", "#67001f")
-CELL = 0.92
-ROW_LABEL = 1.5
-IMAGE_WIDTH = 1.5
-HEADER = 0.62
-CAPTION = 0.22
+WRONG = "#a3195b"
+# All lengths are inches.
+CELL, PITCH = 0.43, 0.46
+LABELS = 1.85
+BETWEEN = 0.28
+PICTURE = 0.95
+HEADER = 0.45
+HEADING = 0.19
+CAPTION = 0.16
+TITLE, KEYS = 0.35, 0.6
+WIDEST = 14.2
+
+# x, y of the upper left corner and the length of the sides
+Box = tuple[float, float, float]
 
 
 def draw_heatmaps(
@@ -34,12 +42,12 @@ def draw_heatmaps(
     outputs: Iterable[Path],
     settings: Mapping[str, Any],
 ) -> None:
-    """Draw the sheet: a block per image; in it, explainers are rows and levels columns.
+    """Draw the sheet: images side by side; explainers are rows, and under each image its levels.
 
-    The images are the first of the shared evaluation subset that belong to different classes, so
-    they are the same in every sheet of a data set and nobody chose them. Only their rows are read.
-    Maps are drawn at their own resolution and each is scaled by itself, so colours cannot be
-    compared between maps.
+    The images are the first of the shared evaluation subset that belong to different classes and
+    that all families explained, so they are the same in every sheet of a data set and nobody chose
+    them. Only their rows are read. Maps are drawn at their own resolution and each is scaled by
+    itself, so colours cannot be compared between maps.
 
     Parameters
     ----------
@@ -69,109 +77,123 @@ def _paths(given: Iterable[Path]) -> list[Path]:
 
 
 def sheet_figure(sheet: Sheet) -> "Figure":
-    """The figure of `draw_heatmaps`."""
-    explainers = list(dict.fromkeys(n for c in sheet.checkpoints for n in c.maps))
+    """The figure of `draw_heatmaps`: one panel whose axes are inches, from the upper left."""
     columns = max(len(sheet.checkpoints), 1)
-    control_rows = math.ceil(len(sheet.controls) / columns)
-    block = HEADER + CELL * len(explainers) + (CELL + CAPTION) * control_rows
+    block = PITCH * columns + BETWEEN
     count = len(sheet.images)
-    width = IMAGE_WIDTH + ROW_LABEL + CELL * columns
-    figure = new_figure(max(width, 5.0), block * count + 0.9)
-    figure.suptitle(sheet.title, fontsize=9, fontweight="bold", x=0.01, ha="left")
-    parts = figure.add_gridspec(count + 1, 1, height_ratios=[block] * count + [0.55])
+    bands = -(-count // max(1, int((WIDEST - LABELS) / block)))
+    per_band = -(-count // bands)
+    control_rows = -(-len(sheet.controls) // columns)
+    rows = sum(len(names) for names in sheet.families.values())
+    below = HEADING + (PITCH + CAPTION) * control_rows if control_rows else 0.0
+    band = PICTURE + HEADER + HEADING * len(sheet.families) + PITCH * rows + below + BETWEEN
+    width, height = max(LABELS + block * per_band, 5.0), TITLE + band * bands + KEYS
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+    # Else neighbouring maps are merged into one picture of fewer pixels.
+    figure.suppressComposite = True
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    _say(axes, 0.1, 0.18, sheet.title, size=9, weight="bold", ha="left")
     for index in range(count):
-        _draw_block(figure, parts[index, 0], sheet, index, explainers, control_rows)
-    _draw_keys(figure, parts[count, 0], bool(sheet.signed & {*explainers, *sheet.controls}))
+        top = TITLE + band * (index // per_band)
+        if index % per_band == 0:
+            _names(axes, sheet, top)
+        _block(axes, sheet, index, LABELS + block * (index % per_band), top)
+    shown = {name for names in sheet.families.values() for name in names} | set(sheet.controls)
+    _keys(axes, height - KEYS, bool(sheet.signed & shown))
+    # Drawing a picture moves the limits.
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
 
-def _draw_block(
-    figure: "Figure",
-    place: "SubplotSpec",
-    sheet: Sheet,
-    index: int,
-    explainers: Sequence[str],
-    control_rows: int,
-) -> None:
-    """One image: itself on the left, then a row per explainer, then the controls."""
-    columns = max(len(sheet.checkpoints), 1)
-    rows = len(explainers) + control_rows
-    grid = place.subgridspec(
-        max(rows, 1),
-        columns + 2,
-        width_ratios=[IMAGE_WIDTH, ROW_LABEL, *[CELL] * columns],
-        height_ratios=[CELL] * len(explainers) + [CELL + CAPTION] * control_rows or [CELL],
-    )
-    image = figure.add_subplot(grid[0 : min(2, max(rows, 1)), 0])
-    _draw_image(image, sheet, index)
-    for row, name in enumerate(explainers):
-        _write_name(figure.add_subplot(grid[row, 1]), name)
-        for column, checkpoint in enumerate(sheet.checkpoints):
-            axes = figure.add_subplot(grid[row, column + 2])
-            if name in checkpoint.maps:
-                draw_map(axes, checkpoint.maps[name][index], name in sheet.signed)
-            else:
-                _blank(axes, "not\nexplained")
-            if row == 0:
-                _write_header(axes, sheet, checkpoint, index)
-    for number, (name, maps) in enumerate(sheet.controls.items()):
-        row, column = len(explainers) + number // columns, number % columns
-        if column == 0:
-            _write_name(figure.add_subplot(grid[row, 1]), "controls\n(same at every level)")
-        axes = figure.add_subplot(grid[row, column + 2])
-        draw_map(axes, maps[index], name in sheet.signed)
-        axes.set_xlabel(name.removeprefix("control_"), fontsize=7, labelpad=1.5)
+def _names(axes: "Axes", sheet: Sheet, top: float) -> None:
+    """Left of a band of images: what the rows are."""
+    right, y = LABELS - 0.12, top + PICTURE
+    for line, text in enumerate(("pruning level", "weights left", "predicted class")):
+        _say(axes, right, y + 0.08 + 0.13 * line, text, ha="right", colour="0.35")
+    y += HEADER
+    for family, names in sheet.families.items():
+        target = sheet.targets.get(family)
+        said = f"{family}: explains {target}" if target else family
+        _say(axes, 0.1, y + HEADING / 2, said, ha="left", colour="0.35", size=6)
+        y += HEADING
+        for name in names:
+            _say(axes, right, y + CELL / 2, _broken(name), ha="right")
+            y += PITCH
+    if sheet.controls:
+        _say(axes, 0.1, y + HEADING / 2, "controls: the same at every level", ha="left",
+             colour="0.35", size=6)  # fmt: skip
 
 
-def _draw_image(axes: "Axes", sheet: Sheet, index: int) -> None:
+def _block(axes: "Axes", sheet: Sheet, index: int, left: float, top: float) -> None:
+    """One image: itself, then its levels as columns and the explainers as rows."""
+    side = PICTURE - 0.1
     pixels = sheet.images[index]
-    if len(pixels) == 1:
-        axes.imshow(pixels[0], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
-    else:
-        axes.imshow(np.moveaxis(pixels[:3], 0, -1), interpolation="nearest")
-    _bare(axes)
-    label = int(sheet.labels[index])
-    axes.set_title(f"class {sheet.classes[label]}", fontsize=8)
-    axes.set_xlabel(f"image {int(sheet.image_ids[index])}", fontsize=7, labelpad=2)
+    shown: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
+    picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels[:3], 0, -1)
+    _show(axes, picture, (left, top, side), **(shown if len(pixels) == 1 else {}))
+    label = sheet.classes[int(sheet.labels[index])]
+    _say(axes, left + side + 0.08, top + 0.3, f"class {label}", ha="left", size=8)
+    name = f"image {int(sheet.image_ids[index])}"
+    _say(axes, left + side + 0.08, top + 0.5, name, ha="left", colour="0.35")
+    for column, checkpoint in enumerate(sheet.checkpoints):
+        x, y = left + PITCH * column, top + PICTURE
+        _header(axes, sheet, checkpoint, index, (x + CELL / 2, y))
+        y += HEADER
+        for names in sheet.families.values():
+            y += HEADING
+            for explainer in names:
+                if explainer in checkpoint.maps:
+                    signed = explainer in sheet.signed
+                    draw_map(axes, checkpoint.maps[explainer][index], signed, (x, y, CELL))
+                else:
+                    _blank(axes, "not\nexplained\nat this level", (x, y, CELL))
+                y += PITCH
+    y = top + PICTURE + HEADER + sum(HEADING + PITCH * len(n) for n in sheet.families.values())
+    columns = max(len(sheet.checkpoints), 1)
+    for number, (control, maps) in enumerate(sheet.controls.items()):
+        x = left + PITCH * (number % columns)
+        under = y + HEADING + (PITCH + CAPTION) * (number // columns)
+        draw_map(axes, maps[index], control in sheet.signed, (x, under, CELL))
+        text = control.removeprefix("control_")
+        _say(axes, x + CELL / 2, under + CELL + 0.07, text, size=6)
 
 
-def _write_header(axes: "Axes", sheet: Sheet, checkpoint: Checkpoint, index: int) -> None:
+def _header(
+    axes: "Axes", sheet: Sheet, checkpoint: Checkpoint, index: int, place: tuple[float, float]
+) -> None:
     """Level, density, predicted class, and whether it is right (by sign and by colour)."""
-    title = f"level {checkpoint.level}\n{100 * checkpoint.density:.3g}% left"
-    colour = "black"
+    x, y = place
+    _say(axes, x, y + 0.08, str(checkpoint.level), weight="bold")
+    _say(axes, x, y + 0.21, percent(checkpoint.density), colour="0.2")
     if len(checkpoint.predicted):
         predicted = int(checkpoint.predicted[index])
         right = predicted == int(sheet.labels[index])
-        title += f"\n{sheet.classes[predicted]} {'✓' if right else '✗'}"
-        colour = "black" if right else "#a3195b"
-    axes.set_title(title, fontsize=7, color=colour, pad=3)
+        text = f"{sheet.classes[predicted]} {'✓' if right else '✗'}"
+        _say(axes, x, y + 0.34, text, colour="black" if right else WRONG)
 
 
-def draw_map(axes: "Axes", values: Map, signed: bool) -> None:
+def draw_map(axes: "Axes", values: Map, signed: bool, box: Box) -> None:
     """Draw one heatmap [h, w], scaled by itself and at its own resolution.
 
     Unsigned maps go from their minimum to their maximum, signed ones are centred on zero. A map
     without contrast is drawn flat and says "constant"; one with values that are not finite is not
-    drawn.
+    drawn and says "undefined".
     """
     if not np.isfinite(values).all():
-        _blank(axes, "undefined")
+        _blank(axes, "undefined", box)
         return
     low, high = float(values.min()), float(values.max())
-    flat = high - low <= 1e-7 * max(abs(low), abs(high))
+    if high - low <= 1e-7 * max(abs(low), abs(high)):
+        _show(axes, values, box, cmap="gray", vmin=low - 1.0, vmax=low + 0.25)
+        _say(axes, box[0] + box[2] / 2, box[1] + box[2] / 2, "constant", size=5.5)
+        return
     if signed:
-        reach = max(abs(low), abs(high)) or 1.0
-        shown: dict[str, Any] = {"cmap": diverging(), "vmin": -reach, "vmax": reach}
+        reach = max(abs(low), abs(high))
+        _show(axes, values, box, cmap=diverging(), vmin=-reach, vmax=reach)
     else:
-        shown = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high if high > low else low + 1.0}
-    if flat:
-        shown = {"cmap": "gray", "vmin": low - 1.0, "vmax": low + 0.25}
-    # Nearest: what is seen is what the explainer gave, at its own resolution.
-    axes.imshow(values, interpolation="nearest", **shown)
-    if flat:
-        axes.text(0.5, 0.5, "constant", transform=axes.transAxes, fontsize=6, ha="center",
-                  va="center")  # fmt: skip
-    _bare(axes)
+        _show(axes, values, box, cmap=SEQUENTIAL, vmin=low, vmax=high)
 
 
 def diverging() -> "Colormap":
@@ -181,39 +203,40 @@ def diverging() -> "Colormap":
     return LinearSegmentedColormap.from_list("evidence", list(DIVERGING))
 
 
-def _blank(axes: "Axes", text: str) -> None:
-    axes.set_facecolor("0.92")
-    axes.set_aspect("equal")
-    axes.set_box_aspect(1)
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, fontsize=6, ha="center", va="center")
-    _bare(axes)
+def _show(axes: "Axes", values: Map, box: Box, height: float = 0.0, **how: Any) -> None:
+    """A picture in a frame. Nearest: what is seen is what the explainer gave."""
+    from matplotlib.patches import Rectangle
+
+    x, y, width = box
+    height = height or width
+    axes.imshow(values, extent=(x, x + width, y + height, y), interpolation="nearest", **how)
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="0.6", linewidth=0.4))
 
 
-def _bare(axes: "Axes") -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_linewidth(0.5)
+def _blank(axes: "Axes", text: str, box: Box) -> None:
+    from matplotlib.patches import Rectangle
+
+    x, y, side = box
+    axes.add_patch(Rectangle((x, y), side, side, facecolor="0.94", edgecolor="0.8", linewidth=0.4))
+    _say(axes, x + side / 2, y + side / 2, text, size=5, colour="0.35")
 
 
-def _write_name(axes: "Axes", name: str) -> None:
-    axes.set_axis_off()
-    # Long names break where their words do.
-    lines = name if len(name) <= 20 or "\n" in name else _broken(name)
-    axes.text(0.98, 0.5, lines, transform=axes.transAxes, fontsize=7, ha="right", va="center")
+def _say(axes: "Axes", x: float, y: float, text: str, **how: Any) -> None:
+    size, weight = how.get("size", 6.5), how.get("weight", "normal")
+    axes.text(x, y, text, fontsize=size, fontweight=weight, color=how.get("colour", "black"),
+              ha=how.get("ha", "center"), va="center", linespacing=1.05)  # fmt: skip
 
 
 def _broken(name: str) -> str:
-    middle = min(
-        (i for i, letter in enumerate(name) if letter == "_"),
-        key=lambda i: abs(i - len(name) / 2),
-        default=len(name) - 1,
-    )
+    """Long names break where their words do."""
+    if len(name) <= 26:
+        return name
+    places = [i for i, letter in enumerate(name) if letter == "_"] or [len(name) - 1]
+    middle = min(places, key=lambda i: abs(i - len(name) / 2))
     return f"{name[: middle + 1]}\n{name[middle + 1 :]}"
 
 
-def _draw_keys(figure: "Figure", place: "SubplotSpec", any_signed: bool) -> None:
+def _keys(axes: "Axes", top: float, any_signed: bool) -> None:
     """What the colours mean; every map has its own scale."""
     ramp = np.linspace(0.0, 1.0, 128, dtype=np.float32)[None]
     keys: list[tuple[str, Any, tuple[str, str]]] = [
@@ -221,14 +244,9 @@ def _draw_keys(figure: "Figure", place: "SubplotSpec", any_signed: bool) -> None
     ]
     if any_signed:
         keys.append(("signed map", diverging(), ("against the class", "in favour")))
-    grid = place.subgridspec(1, 2)
-    for column, (title, colours, ends) in enumerate(keys):
-        axes = figure.add_subplot(grid[0, column])
-        axes.imshow(ramp, cmap=colours, aspect="auto", interpolation="nearest")
-        axes.set_box_aspect(0.05)
-        _bare(axes)
-        axes.set_title(f"{title} (each scaled by itself)", fontsize=7, pad=2)
-        axes.set_xticks([0, 127], ends, fontsize=7)
-        left, right = axes.get_xticklabels()
-        left.set_horizontalalignment("left")
-        right.set_horizontalalignment("right")
+    for number, (title, colours, ends) in enumerate(keys):
+        x, width = 0.25 + 2.45 * number, 2.0
+        _say(axes, x + width / 2, top + 0.1, f"{title} (each scaled by itself)")
+        _show(axes, ramp, (x, top + 0.2, width), height=0.1, cmap=colours)
+        _say(axes, x, top + 0.4, ends[0], ha="left")
+        _say(axes, x + width, top + 0.4, ends[1], ha="right")

@@ -15,6 +15,12 @@ from sparsight.io.errors import InputError
 from sparsight.plots.style import ordered
 
 Map = NDArray[np.float32]
+# Which class a map explains, in words.
+TARGETS = {
+    "true": "the label",
+    "predicted": "the predicted class",
+    "dense_predicted": "the class that the dense network predicts",
+}
 
 
 @dataclass
@@ -25,7 +31,7 @@ class Checkpoint:
     ----------
     level, density : of the checkpoint; the share of prunable weights left, in [0, 1].
     predicted : int64 [k], the class that the network predicts; empty before explanations are read.
-    maps : explainer to float32 [k, h, w].
+    maps : explainer to float32 [k, h, w]; one that was not explained at this level is missing.
     """
 
     level: int
@@ -46,6 +52,8 @@ class Sheet:
     classes : names of the classes.
     checkpoints : by level.
     controls : control explainer to float32 [k, h, w]; the same at every level.
+    families : family to its explainers that look at a network, both in the order of the sheet.
+    targets : family to the class that its maps explain, in words; "" where the file does not say.
     signed : explainers whose negative values mean evidence against the class.
     title : whose networks.
     """
@@ -56,6 +64,8 @@ class Sheet:
     classes: list[str]
     checkpoints: list[Checkpoint]
     controls: dict[str, Map]
+    families: dict[str, list[str]]
+    targets: dict[str, str]
     signed: frozenset[str]
     title: str
 
@@ -79,6 +89,8 @@ def load_sheet(
     image_ids = batch.image_ids.numpy()
     checkpoints, title = _checkpoints(evaluations)
     shared: dict[str, Map] = {}
+    members: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for file in files:
         maps = file.maps(image_ids)
         if file.path in controls:
@@ -88,11 +100,13 @@ def load_sheet(
         if owner is None:
             raise InputError(f"{file.path} has no evaluation.json among the given ones beside it")
         owner.maps |= maps
+        members |= dict.fromkeys(maps, file.path.stem)
+        targets[file.path.stem] = TARGETS.get(file.target, file.target)
         owner.predicted = file.predicted(image_ids)
     wanted = list(settings.get("explainers", ()))
-    names = ordered({name for c in checkpoints.values() for name in c.maps}, wanted, ())
-    for checkpoint in checkpoints.values():
-        checkpoint.maps = {name: checkpoint.maps[name] for name in names if name in checkpoint.maps}
+    families: dict[str, list[str]] = {}
+    for name in ordered(members, wanted, ()):
+        families.setdefault(members[name], []).append(name)
     return Sheet(
         images=batch.images(condition).numpy(),
         labels=batch.labels.numpy(),
@@ -100,6 +114,8 @@ def load_sheet(
         classes=classes,
         checkpoints=sorted(checkpoints.values(), key=lambda checkpoint: checkpoint.level),
         controls={name: shared[name] for name in ordered(shared, wanted, ())},
+        families=families,
+        targets=targets,
         signed=frozenset(name for file in files for name in file.signed),
         title=f"{title}, {condition} images",
     )
@@ -115,6 +131,7 @@ class _ExplanationFile:
             ids = reader.rows("image_ids").tolist()
             metadata = reader.metadata
             names = set(reader.names)
+        self.target = metadata.get("target", "")
         self.row_of = {image_id: row for row, image_id in enumerate(ids)}
         try:
             facts = json.loads(metadata["explainers"])

@@ -16,6 +16,7 @@ from sparsight.io.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 DPI = 200
 _RC: dict[str, Any] = {
@@ -32,6 +33,25 @@ _RC: dict[str, Any] = {
     "savefig.dpi": DPI,
     # matplotlib names svg elements at random unless told what to derive the names from.
     "svg.hashsalt": "sparsight",
+}
+
+# A mean shows about this many markers, however many levels there are.
+MARKERS = 9
+# One network. Small dots keep a lone defined level between undefined ones visible.
+THIN: dict[str, Any] = {
+    "alpha": 0.5,
+    "linewidth": 0.7,
+    "marker": ".",
+    "markersize": 2.5,
+    "markeredgewidth": 0,
+}
+# One dense network that was trained once more.
+FLOOR: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "D",
+    "markersize": 3.0,
+    "fillstyle": "none",
+    "markeredgewidth": 0.8,
 }
 
 Dash = str | tuple[int, tuple[float, ...]]
@@ -153,6 +173,40 @@ def _settle(figure: "Figure") -> None:
     for axes in figure.axes:
         left, bottom, width, height = axes.get_position(original=True).bounds
         axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
+
+
+def name_figure(figure: "Figure", settings: Mapping[str, Any], about: str = "") -> None:
+    """Write above a figure whose networks it shows, and what of them."""
+    title = f"{settings['model']} on {settings['dataset']}{about}"
+    figure.suptitle(title, fontsize=9, fontweight="bold", x=0.01, ha="left")
+
+
+def markers(index: int, points: int) -> tuple[int, int]:
+    """Which points of the curve number `index` show a marker: first, and every so many.
+
+    Curves that lie upon each other show different markers, since these start staggered.
+    """
+    every = max(1, round(points / MARKERS))
+    return (index % every, every)
+
+
+def seed_handles(seeds: int) -> "list[Line2D]":
+    """What a legend says of thick and thin lines."""
+    from matplotlib.lines import Line2D
+
+    if seeds < 2:
+        return [Line2D([], [], linestyle="", label="one seed: no spread to show")]
+    return [
+        Line2D([], [], color="0.3", linewidth=1.7, label=f"mean of {seeds} seeds"),
+        Line2D([], [], color="0.3", label="one seed", **THIN),
+    ]
+
+
+def legend_below(figure: "Figure", handles: Sequence[Any], column: float = 2.3) -> None:
+    """A legend under all panels, in as many columns of `column` inches as there is room for."""
+    room = max(1, int(figure.get_figwidth() / column))
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(room, len(handles)),
+                  handlelength=3.0)  # fmt: skip
 
 
 def level_axis(axes: "Axes") -> None:

@@ -104,40 +104,108 @@ def test_rows_are_found_by_image_id_and_columns_are_levels(study):
     assert "magnitude" in sheet.title
 
 
+def words(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
 def test_sheet_draws_each_map_once_with_its_level_and_verdict(study):
     figure = sheet_figure(load_sheet(*study, SETTINGS))
-    pictures = [axes for axes in figure.axes if axes.images]
+    (axes,) = figure.axes
     # Per image: itself, 2 explainers x 3 levels, 2 controls; and two keys of colours.
-    assert len(pictures) == 3 * (1 + 6 + 2) + 2
-    titles = [axes.get_title() for axes in figure.axes if "level" in axes.get_title()]
-    assert len(titles) == 9
-    assert titles[0] == "level 0\n100% left\nc ✓"
-    assert titles[3:6] == ["level 0\n100% left\nb ✓", "level 1\n50% left\na ✗",
-                           "level 2\n25% left\na ✗"]  # fmt: skip
-    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts.count("cam") == 3
-    assert texts.count("controls\n(same at every level)") == 3
+    assert len(axes.images) == 3 * (1 + 6 + 2) + 2
+    found = words(figure)
+    assert [text for text in found if text[-1] in "✓✗"] == [
+        *("c ✓", "c ✓", "c ✓"), *("b ✓", "a ✗", "a ✗"), *("a ✓", "a ✓", "a ✓"),
+    ]  # fmt: skip
+    assert found.count("50%") == 3
+    # Names stand once, left of the images that share them.
+    for name in ("gradient", "pruning level", "controls: the same at every level"):
+        assert found.count(name) == 1
+    assert found.count("edges") == 3
+
+
+def test_maps_stand_under_their_level_and_beside_their_explainer(study):
+    sheet = load_sheet(*study, SETTINGS)
+    axes = sheet_figure(sheet).axes[0]
+    at = {text.get_text(): text.get_position() for text in axes.texts}
+    for image in axes.images:
+        if np.array_equal(image.get_array(), sheet.checkpoints[2].maps["cam"][0]):
+            left, right, bottom, top = image.get_extent()
+            assert top < at["cam"][1] < bottom
+            levels = [text for text in axes.texts if text.get_text() == "2"]
+            assert left < levels[0].get_position()[0] < right
+            break
+    else:
+        raise AssertionError("the map is not on the sheet")
+
+
+def test_nothing_on_the_sheet_overlaps(study, overlaps):
+    figure = sheet_figure(load_sheet(*study, {**SETTINGS, "images": 6}))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert not overlaps(axes.texts)
+    boxes = sorted(image.get_extent() for image in axes.images)
+    for i, (left, right, bottom, top) in enumerate(boxes):
+        for other in boxes[:i]:
+            apart = (left >= other[1] - 1e-6 or right <= other[0] + 1e-6
+                     or top >= other[2] - 1e-6 or bottom <= other[3] + 1e-6)  # fmt: skip
+            assert apart
+    width, height = figure.get_size_inches()
+    assert all(box[0] >= 0 and box[1] <= width for box in boxes)
+    assert all(box[3] >= 0 and box[2] <= height for box in boxes)
+
+
+def test_many_images_go_on_in_a_second_band(study):
+    sheet = load_sheet(*study, {**SETTINGS, "images": 8})
+    figure = sheet_figure(sheet)
+    assert figure.get_figwidth() < 15
+    assert words(figure).count("gradient") == 2
+
+
+def add_family(study, level=1, images=4):
+    """Another family: at one level only, on fewer images, of another class."""
+    packed, evaluations, explanations, controls = study
+    path = explanations[level].parent / "pixels.safetensors"
+    ids = 100 + torch.tensor([5, 4, 3, 2, 1, 0])[:images]
+    write_arrays(
+        path,
+        {"saliency/noisy": torch.rand(images, 6, 6), "image_ids": ids,
+         "predictions/noisy": torch.zeros(images, dtype=torch.int64),
+         "targets/noisy": torch.zeros(images, dtype=torch.int64)},
+        {"explainers": facts(saliency=False), "target": "dense_predicted"},
+    )  # fmt: skip
+    return packed, evaluations, [*explanations, path], controls
+
+
+def test_families_may_differ_in_images_levels_and_targets(study):
+    sheet = load_sheet(*add_family(study), SETTINGS)
+    # Only images that every family explained: 105, 104, 103, 102.
+    assert sheet.image_ids.tolist() == [105, 103, 104]
+    assert sheet.families == {"cam": ["cam", "gradient"], "pixels": ["saliency"]}
+    found = words(sheet_figure(sheet))
+    assert found.count("not\nexplained\nat this level") == 3 * 2
+    assert "pixels: explains the class that the dense network predicts" in found
 
 
 def test_a_choice_of_explainers_and_their_order(study):
     chosen = {**SETTINGS, "explainers": ["gradient", "control_edges"]}
     sheet = load_sheet(*study, chosen)
     assert [list(c.maps) for c in sheet.checkpoints] == [["gradient"]] * 3
+    assert sheet.families == {"cam": ["gradient"]}
     assert list(sheet.controls) == ["control_edges"]
 
 
 def test_an_unexplained_level_says_so(study):
     packed, evaluations, explanations, controls = study
     figure = sheet_figure(load_sheet(packed, evaluations, explanations[1:], controls, SETTINGS))
-    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts.count("not\nexplained") == 3 * 2
+    assert words(figure).count("not\nexplained\nat this level") == 3 * 2
 
 
 def limits(values, signed):
     axes = new_figure(1, 1).subplots()
-    draw_map(axes, np.asarray(values, dtype=np.float32), signed)
-    words = [text.get_text() for text in axes.texts]
-    return (axes.images[0].get_clim() if axes.images else None), words
+    draw_map(axes, np.asarray(values, dtype=np.float32), signed, (0.0, 0.0, 1.0))
+    said = [text.get_text() for text in axes.texts]
+    return (axes.images[0].get_clim() if axes.images else None), said
 
 
 def test_maps_are_scaled_by_themselves():
@@ -154,14 +222,8 @@ def test_maps_without_contrast_or_with_nan_say_so(signed):
     assert limits([[np.nan, 1.0], [0.0, 2.0]], signed) == (None, ["undefined"])
 
 
-def test_files_are_deterministic(study, tmp_path, check_file):
-    for name in ("one", "two"):
-        outputs = [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"]
-        draw_heatmaps(*study, outputs, {**SETTINGS, "images": 1})
-    for suffix in ("svg", "png"):
-        first, second = (tmp_path / f"{name}.{suffix}" for name in ("one", "two"))
-        check_file(first)
-        assert first.read_bytes() == second.read_bytes()
+def test_files_are_deterministic(study, check_draw):
+    check_draw(lambda outputs: draw_heatmaps(*study, outputs, {**SETTINGS, "images": 1}))
 
 
 def test_refusals(study):

@@ -1,0 +1,126 @@
+"""Reading the tables of statistics back, with the types that they were written with."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from sparsight.io.errors import InputError
+
+KEYS = ("dataset", "model", "pruner", "explainer", "condition", "metric")
+
+
+def read_statistics(
+    path: Path, names: Iterable[str] = (), numbers: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Read a table of the summary: names as strings, `control` as bool, numbers as float64.
+
+    Parameters
+    ----------
+    path : a .csv file with the columns dataset, model, pruner, explainer, condition, metric.
+    names : further columns of strings that it must have.
+    numbers : columns of numbers that it must have; empty cells become NaN.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    strings, floats = [*KEYS, *names], list(numbers)
+    # Only an empty number is undefined: an explainer may be called "none" or have no name.
+    frame = pd.read_csv(
+        path,
+        dtype={**dict.fromkeys([*strings, "control"], "str"), **dict.fromkeys(floats, "float64")},
+        keep_default_na=False,
+        na_values={name: [""] for name in floats},
+    )
+    lacking = sorted({*strings, *floats} - set(frame.columns))
+    if lacking:
+        raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run snakemake again")
+    if "control" in frame:
+        frame["control"] = frame["control"] == "true"
+    return frame
+
+
+def _floats(*names: str, ends: tuple[str, ...] = ("", "_low", "_high")) -> tuple[str, ...]:
+    return tuple(f"{name}{end}" for name in names for end in ends)
+
+
+_CONTRASTS = (
+    "density",
+    "n_seeds",
+    *_floats("mean", "difference", ends=("", "_low", "_high", "_images_low", "_images_high")),
+    "p",
+    "p_adjusted",
+)
+
+
+def read_contrasts(path: Path) -> pd.DataFrame:
+    """Read `contrasts.csv` or `strata.csv`: a level a row, held against the dense networks.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    frame = read_statistics(path, ("subset",), ("level", *_CONTRASTS))
+    return frame.astype({"level": "int64"})
+
+
+def read_correctness(path: Path) -> pd.DataFrame:
+    """Read `correctness.csv`: correct minus incorrect predictions.
+
+    `level` is NaN for all levels, `seed` a string (a number or "mean").
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    ends = ("", "_low", "_high", "_images_low", "_images_high")
+    numbers = ("density", *_floats("difference", ends=ends), "p_adjusted")
+    frame = read_statistics(path, ("level", "seed"), numbers)
+    return frame.assign(level=pd.to_numeric(frame["level"], errors="coerce"))
+
+
+def read_agreement(path: Path) -> pd.DataFrame:
+    """Read `agreement.csv`: `seed` is a string (a number or "mean").
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    frame = read_statistics(
+        path, ("subset", "seed", "reference"), ("level", "density", "mean", "low", "high")
+    )
+    return frame.astype({"level": "int64"})
+
+
+def read_correlation_table(path: Path) -> pd.DataFrame:
+    """Read `correlations.csv`: `seed` is a string (a number or "mean"), `control` a bool.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    numbers = ("n_seeds", "n_levels", *_floats("pearson"), "pearson_seeds", "published_form")
+    return read_statistics(path, ("subset", "levels", "seed", "control"), (*numbers, "p_adjusted"))
+
+
+def read_conversion(path: Path) -> pd.DataFrame:
+    """Read `levels.csv` with its columns of the conversion; `seed` and `level` are int64.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    columns = ("seed", "level", "density", "channels", "channels_left", "multiply_adds",
+               "multiply_adds_left", "multiply_adds_nonzero", "milliseconds",
+               "milliseconds_converted")  # fmt: skip
+    return read_statistics(path, ("subset",), columns).astype({"seed": "int64", "level": "int64"})

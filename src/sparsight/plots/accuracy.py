@@ -1,0 +1,128 @@
+"""Accuracy over pruning levels and over density (figure 3.1 of the thesis)."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sparsight.analysis.curves import mean_over_seeds, performance_curves
+from sparsight.io.errors import InputError
+from sparsight.plots.panels import of_network
+from sparsight.plots.style import (
+    FLOOR,
+    THIN,
+    Look,
+    density_axis,
+    figure_style,
+    legend_below,
+    level_axis,
+    looks,
+    markers,
+    name_figure,
+    new_figure,
+    save_figure,
+    seed_handles,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS = ("level", "density")
+PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.5
+
+
+def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
+    """Draw accuracy against level (left) and density (right), one row per condition.
+
+    Every network (seed) is a thin line, the mean over them a thick one; colours are pruners.
+    Dense networks that were only trained once more are hollow diamonds at the dense level.
+
+    Parameters
+    ----------
+    evaluations : `evaluations.parquet`.
+    outputs : .svg, .png or .pdf files.
+    settings : `dataset`, `model`; optional `split` (default "test"), `performance` (default
+        "accuracy"), `pruners` (in their order; without it all) and `retrain` (pruners that only
+        train once more).
+
+    Raises
+    ------
+    InputError
+        When there is nothing to draw.
+    """
+    split, measure = settings.get("split", "test"), settings.get("performance", "accuracy")
+    frame = performance_curves(evaluations, split, measure)
+    frame = of_network(frame, evaluations, settings)
+    with figure_style():
+        save_figure(accuracy_figure(frame, settings), outputs)
+
+
+def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+    """The figure of `draw_accuracy`, from the rows that `performance_curves` gives."""
+    floors = set(settings.get("retrain", ()))
+    listed = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
+    pruners = [p for p in listed if p not in floors and p in set(frame["pruner"])]
+    if not pruners:
+        raise InputError("no pruner has an accuracy to draw; choose a pruner that removes weights")
+    look = looks(pruners)
+    curves = frame[frame["pruner"].isin(pruners)]
+    retrained = frame[frame["pruner"].isin(floors) & (frame["level"] > 0)]
+    conditions = sorted(curves["condition"].unique())
+    label = f"{settings.get('performance', 'accuracy').replace('_', ' ')}, share, 0 to 1"
+    figure = new_figure(2 * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
+    name_figure(figure, settings)
+    grid = figure.subplots(len(conditions), len(ACROSS), squeeze=False, sharey="row")
+    for axes_row, condition in zip(grid, conditions, strict=True):
+        rows = curves[curves["condition"] == condition]
+        floor = retrained[retrained["condition"] == condition]
+        for across, axes in zip(ACROSS, axes_row, strict=True):
+            _curves(axes, rows, across, look)
+            dense = [0.0 if across == "level" else 1.0] * len(floor)
+            if len(floor):
+                axes.plot(dense, floor["value"], color="0.25", gid="retrained", zorder=5, **FLOOR)
+            _x_axis(axes, across, curves["density"])
+        axes_row[0].set_ylabel(f"{label}\n(higher is better)")
+        axes_row[0].set_title(f"{condition} images", loc="left")
+    _legend(figure, look, curves["seed"].nunique(), bool(len(retrained)))
+    return figure
+
+
+def _x_axis(axes: "Axes", across: str, densities: "pd.Series[float]") -> None:
+    if across == "level":
+        level_axis(axes)
+    else:
+        density_axis(axes, list(densities))
+
+
+def _curves(axes: "Axes", frame: pd.DataFrame, across: str, look: Mapping[str, Look]) -> None:
+    """A thin line per seed and a thick one for their mean, for each pruner."""
+    drawn = [name for name in look if name in set(frame["pruner"])]
+    for index, name in enumerate(drawn):
+        curve = frame[frame["pruner"] == name]
+        for _, rows in curve.groupby("seed"):
+            rows = rows.sort_values("level")
+            axes.plot(
+                rows[across], rows["value"], color=look[name].colour, zorder=2, gid="seed", **THIN
+            )
+        mean = mean_over_seeds(curve, ["pruner"], "value").sort_values("level")
+        axes.plot(
+            mean[across],
+            mean["value"],
+            **look[name].line,
+            markevery=markers(index, len(mean)),
+            zorder=3,
+            gid="mean",
+            label=name,
+        )
+
+
+def _legend(figure: "Figure", look: Mapping[str, Look], seeds: int, retrained: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], **style.line, label=name) for name, style in look.items()]
+    handles += seed_handles(seeds)
+    if retrained:
+        handles.append(Line2D([], [], color="0.25", label="dense, trained once more", **FLOOR))
+    legend_below(figure, handles)

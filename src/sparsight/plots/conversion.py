@@ -1,0 +1,111 @@
+"""What an unstructured network saves once its dead units are removed, against what it keeps."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sparsight.analysis.curves import mean_over_seeds
+from sparsight.analysis.table_readers import read_conversion
+from sparsight.io.errors import InputError
+from sparsight.plots.panels import of_network
+from sparsight.plots.style import (
+    THIN,
+    density_axis,
+    figure_style,
+    legend_below,
+    looks,
+    markers,
+    name_figure,
+    new_figure,
+    save_figure,
+    seed_handles,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.9
+#: what is drawn: its name, the column, and the column of the unconverted network
+QUANTITIES = {
+    "channels": ("channels_left", "channels"),
+    "multiply-adds, dead units removed": ("multiply_adds_left", "multiply_adds"),
+    "multiply-adds of non-zero weights": ("multiply_adds_nonzero", "multiply_adds"),
+    "milliseconds, dead units removed": ("milliseconds_converted", "milliseconds"),
+}
+WEIGHTS = "weights left (for comparison)"
+# Wide, so that it can be seen under the curve that lies nearest to it.
+COMPARISON: dict[str, Any] = {"color": "0.82", "linewidth": 5.0}
+
+
+def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
+    """Draw shares of the dense network that are left against the weights left, a panel a pruner.
+
+    Every network (seed) is a thin line, the mean over them a thick one. The broad grey curve is
+    where the weights themselves are. A network that cannot be converted has a panel that says so.
+
+    Parameters
+    ----------
+    levels : `levels.csv` with the columns of the conversion.
+    outputs : .svg, .png or .pdf files.
+    settings : `dataset`, `model`; optional `pruners` (in their order; without it all) and `retrain`
+        (pruners that only train once more, which are left out).
+
+    Raises
+    ------
+    InputError
+        When there is nothing to draw.
+    """
+    frame = of_network(read_conversion(levels), levels, settings)
+    with figure_style():
+        save_figure(conversion_figure(frame, settings), outputs)
+
+
+def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+    """The figure of `draw_conversion`, from its rows of `levels.csv`."""
+    from matplotlib.lines import Line2D
+
+    floors = set(settings.get("retrain", ()))
+    listed = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
+    pruners = [p for p in listed if p not in floors and p in set(frame["pruner"])]
+    if not pruners:
+        raise InputError("no pruner has a network to convert; choose one that removes weights")
+    # A level's rows, one per explainer and metric, all say the same of its network.
+    frame = frame.drop_duplicates(["pruner", "seed", "level"])
+    look = looks(list(QUANTITIES))
+    figure = new_figure(max(PANEL_WIDTH * len(pruners) + 0.6, 5.2), PANEL_HEIGHT + 0.9)
+    name_figure(figure, settings, ", what is left once dead units are removed")
+    panels = figure.subplots(1, len(pruners), squeeze=False, sharey=True)[0]
+    for axes, pruner in zip(panels, pruners, strict=True):
+        _panel(axes, frame[frame["pruner"] == pruner])
+        density_axis(axes, list(frame.loc[frame["pruner"].isin(pruners), "density"]))
+        axes.set_title(f"pruner {pruner}", loc="left", fontsize=8)
+    panels[0].set_ylabel("share of the dense network\n(lower saves more)")
+    panels[0].set_ylim(bottom=0.0)
+    handles = [Line2D([], [], **style.line, label=name) for name, style in look.items()]
+    handles.append(Line2D([], [], **COMPARISON, label=WEIGHTS))
+    handles += seed_handles(frame["seed"].nunique())
+    legend_below(figure, handles)
+    return figure
+
+
+def _panel(axes: "Axes", rows: pd.DataFrame) -> None:
+    weights = rows.groupby("level")["density"].mean()
+    axes.plot(weights, weights, **COMPARISON, zorder=1, gid="weights", label=WEIGHTS)
+    known = False
+    for index, (name, style) in enumerate(looks(list(QUANTITIES)).items()):
+        part, whole = QUANTITIES[name]
+        curve = rows.assign(share=rows[part] / rows[whole])
+        known = known or bool(curve["share"].notna().any())
+        for _, seed in curve.groupby("seed"):
+            seed = seed.sort_values("level")
+            axes.plot(seed["density"], seed["share"], color=style.colour, zorder=2, gid="seed",
+                      **THIN)  # fmt: skip
+        mean = mean_over_seeds(curve, ["pruner"], "share").sort_values("level")
+        axes.plot(mean["density"], mean["share"], **style.line, zorder=3, gid="mean", label=name,
+                  markevery=markers(index, len(mean)))  # fmt: skip
+    if not known:
+        axes.text(0.5, 0.5, "networks of this kind\nare not converted", fontsize=8, color="0.35",
+                  ha="center", va="center", transform=axes.transAxes, gid="why")  # fmt: skip

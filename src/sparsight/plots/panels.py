@@ -1,0 +1,244 @@
+"""What figures of many explainers share: their grouping, the level axis, labels at the edge."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sparsight.io.errors import InputError
+from sparsight.plots.style import Look, looks, ordered
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# More curves than this in one panel cannot be told apart.
+CURVES = 6
+TICKS = 6
+STEPS = (1, 2, 5, 10, 20, 50, 100)
+LABEL_SIZE = 6.5
+# Height of a label at the edge, in inches.
+LABEL_HEIGHT = 0.135
+
+
+@dataclass(frozen=True)
+class Group:
+    """Explainers that share a panel: all of a family, or a part of it."""
+
+    title: str
+    explainers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which explainer is drawn where.
+
+    Attributes
+    ----------
+    groups : of up to `CURVES` explainers, families in the order of the settings.
+    everywhere : controls that look at no network. They are the yardstick of every panel.
+    look : of each explainer, the same in all figures of a study.
+    """
+
+    groups: tuple[Group, ...]
+    everywhere: tuple[str, ...]
+    look: Mapping[str, Look]
+
+    @property
+    def explainers(self) -> list[str]:
+        """All but those of `everywhere`, group by group."""
+        return [name for group in self.groups for name in group.explainers]
+
+
+def grouping(names: Iterable[str], settings: Mapping[str, Any]) -> Grouping:
+    """Group the explainers of a table by family.
+
+    Parameters
+    ----------
+    names : the explainers of the table; others get a look, but no place.
+    settings : optional `families` (family to explainers), `controls` (names), `explainers` (their
+        order). A family that holds nothing but controls is one of explainers without a network;
+        without `families` every control counts as such.
+    """
+    found = set(names)
+    controls = set(settings.get("controls", ()))
+    families = {k: list(v) for k, v in settings.get("families", {}).items()}
+    known = {name for members in families.values() for name in members}
+    rest = ordered(found - known, settings.get("explainers", ()), controls)
+    whole = [name for members in families.values() if set(members) <= controls for name in members]
+    whole += [name for name in rest if name in controls and not families]
+    left = [name for name in rest if name not in whole]
+    if left:
+        families["others" if families else ""] = left
+    members = {k: [n for n in v if n not in whole] for k, v in families.items()}
+    members = {k: ordered(v, settings.get("explainers", v), controls) for k, v in members.items()}
+    groups = [
+        group
+        for family, explainers in members.items()
+        for group in _parts(family, [name for name in explainers if name in found])
+    ]
+    every = [name for explainers in members.values() for name in explainers]
+    everywhere = ordered(whole, settings.get("explainers", whole), ())
+    return Grouping(
+        tuple(groups),
+        tuple(name for name in everywhere if name in found),
+        looks([*every, *everywhere], controls),
+    )
+
+
+def _parts(family: str, explainers: Sequence[str]) -> list[Group]:
+    """A family's explainers in as many panels of about equal size as they need."""
+    count = -(-len(explainers) // CURVES)
+    found = []
+    for index in range(count):
+        start, stop = (len(explainers) * i // count for i in (index, index + 1))
+        title = family if count == 1 else f"{family} ({index + 1} of {count})".strip()
+        found.append(Group(title, tuple(explainers[start:stop])))
+    return found
+
+
+def of_network(
+    frame: pd.DataFrame, source: Path, settings: Mapping[str, Any], **wanted: str
+) -> pd.DataFrame:
+    """Rows of the settings' `dataset` and `model` with these values.
+
+    Raises
+    ------
+    InputError
+        When no row is left.
+    """
+    for name, value in {
+        "dataset": settings["dataset"],
+        "model": settings["model"],
+        **wanted,
+    }.items():
+        frame = frame[frame[name] == value]
+        if frame.empty:
+            raise InputError(f"{source} has no rows left with {name} '{value}' to draw")
+    return frame
+
+
+def places(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Pruner and condition of each curve: the `pruners` of the settings, never those of `retrain`.
+
+    A pruner that only retrains has no curve; it is the floor of the others. Without `pruners` all
+    of the table are taken.
+    """
+    floors = set(settings.get("retrain", ()))
+    pruners = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
+    found = set(zip(frame["pruner"], frame["condition"], strict=True))
+    return [
+        (pruner, condition)
+        for pruner in pruners
+        for condition in sorted(frame["condition"].unique())
+        if pruner not in floors and (pruner, condition) in found
+    ]
+
+
+def has_gaps(levels: Iterable[int]) -> bool:
+    """Whether levels were left out between the first and the last, so that no line is known."""
+    found = sorted(set(levels))
+    return any(after - before > 1 for before, after in pairwise(found))
+
+
+def densities(rows: pd.DataFrame) -> dict[int, float]:
+    """Level to the share of weights left, in [0, 1], the mean over what the rows say."""
+    means = rows.groupby("level")["density"].mean().dropna()
+    return {int(level): float(share) for level, share in zip(means.index, means, strict=True)}
+
+
+def chain_axis(
+    axes: "Axes", known: Mapping[int, float], bare: bool = False, labels: int = TICKS
+) -> None:
+    """Levels of one pruner along x, with the share of weights left below some of them.
+
+    Parameters
+    ----------
+    known : level to the share of weights left, in [0, 1]; level 0 is dense.
+    bare : without the labels, for panels that stand above others with the same axis.
+    labels : how many levels are named at most; a few more may have a line.
+    """
+    known = {0: 1.0, **known}
+    last = max(known)
+    span = max(last, 1)
+    axes.set_xlim(-0.1 * span, last + 0.06 * span)
+    lines, named = (
+        [level for level in sorted(known) if level % _step(last, count) == 0]
+        for count in (TICKS, labels)
+    )
+    texts = [f"{n}\n{percent(known[n])}" if n in named and not bare else "" for n in lines]
+    axes.set_xticks(lines, texts, fontsize=LABEL_SIZE)
+    if not bare:
+        axes.set_xlabel("pruning level, weights left", fontsize=7, labelpad=1)
+
+
+def _step(last: int, count: int) -> int:
+    return next((step for step in STEPS if last // step < count), max(last, 1))
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with two figures that count: 100%, 33%, 0.086%."""
+    value = 100 * share
+    return f"{value:.0f}%" if value >= 9.95 else f"{value:.2g}%"
+
+
+def label_edge(
+    axes: "Axes", values: Mapping[str, float], height: float, colour: str = "0.35"
+) -> None:
+    """Name horizontal lines at the right edge of a panel, without overlaps.
+
+    Values outside the panel are named with their number and an arrow at the side where they lie.
+
+    Parameters
+    ----------
+    axes : with its final limits of y.
+    values : name to where its line ends.
+    height : of the panel, in inches.
+    """
+    low, high = axes.get_ylim()
+    gap = LABEL_HEIGHT / height
+    known = {name: value for name, value in values.items() if value == value}
+    at = {name: (value - low) / (high - low) for name, value in known.items()}
+    names = sorted(at, key=lambda name: (at[name], name))
+    wanted = [min(max(at[name], gap / 2), 1 - gap / 2) for name in names]
+    for name, place in zip(names, _spread(wanted, gap), strict=True):
+        outside = not 0 <= at[name] <= 1
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0,
+                 "relpos": (0.0, 0.5)}  # fmt: skip
+        text = f"{name} {known[name]:.3g} {'↑' if at[name] > 1 else '↓'}" if outside else name
+        axes.annotate(
+            text,
+            (1.0, place if outside else at[name]),
+            xytext=(1.03, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            arrowprops=None if outside else arrow,
+            fontsize=LABEL_SIZE,
+            color=colour,
+            va="center",
+            ha="left",
+            gid="edge",
+            annotation_clip=False,
+        )
+
+
+def _spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Ascending places, at least `gap` apart and as near to what is wanted as passes allow."""
+    found = list(wanted)
+    for _ in range(100):
+        moved = False
+        for i in range(len(found) - 1):
+            lack = gap - (found[i + 1] - found[i])
+            if lack > 1e-6:
+                found[i] -= lack / 2
+                found[i + 1] += lack / 2
+                moved = True
+        if found and found[0] < gap / 2:
+            found[0] = gap / 2
+        if found and found[-1] > 1 - gap / 2:
+            found[-1] = 1 - gap / 2
+        if not moved:
+            break
+    return found

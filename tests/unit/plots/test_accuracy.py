@@ -1,0 +1,73 @@
+"""What the figure of accuracy draws."""
+
+import pytest
+
+from sparsight.io.errors import InputError
+from sparsight.io.tables import write_table
+from sparsight.plots.accuracy import accuracy_figure, draw_accuracy
+
+SETTINGS = {"dataset": "digits", "model": "cnn", "retrain": ["retrain"]}
+
+
+def performance(frame):
+    one = frame[frame["explainer"] == "cam"]
+    return one.assign(value=one["accuracy"])
+
+
+def test_a_row_per_condition_and_a_colour_per_pruner(make_levels, lines_of):
+    frame = performance(make_levels(pruners=("magnitude", "random"), conditions=("clean", "noisy")))
+    figure = accuracy_figure(frame, SETTINGS)
+    assert len(figure.axes) == 4
+    assert [axes.get_title("left") for axes in figure.axes[::2]] == ["clean images", "noisy images"]
+    for axes in figure.axes:
+        assert len(lines_of(axes, "seed")) == 2 * 3
+        assert len({line.get_color() for line in lines_of(axes, "mean")}) == 2
+    assert "higher is better" in figure.axes[0].get_ylabel()
+    assert "0 to 1" in figure.axes[0].get_ylabel()
+
+
+def test_retrained_networks_are_points_at_dense_and_no_curve(make_levels, lines_of):
+    frame = performance(make_levels())
+    left, right = accuracy_figure(frame, SETTINGS).axes
+    assert [line.get_label() for line in lines_of(left, "mean")] == ["magnitude"]
+    for axes, dense in ((left, 0.0), (right, 1.0)):
+        (points,) = lines_of(axes, "retrained")
+        assert set(points.get_xdata()) == {dense}
+        found = frame[(frame["pruner"] == "retrain") & (frame["level"] == 1)]["value"]
+        assert sorted(points.get_ydata()) == sorted(found)
+
+
+def test_legend_says_when_there_is_one_seed(make_levels):
+    figure = accuracy_figure(performance(make_levels(seeds=(1,))), SETTINGS)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["magnitude", "one seed: no spread to show", "dense, trained once more"]
+
+
+def test_only_retraining_is_no_curve(make_levels):
+    with pytest.raises(InputError, match="choose a pruner that removes weights"):
+        accuracy_figure(performance(make_levels(pruners=())), SETTINGS)
+
+
+def evaluations(path, pruners=("magnitude", "random")):
+    rows = []
+    for pruner, level in [("dense", 0), *((p, level) for p in pruners for level in (1, 2))]:
+        place = {"study": "s", "dataset": "digits", "model": "cnn", "pruner": pruner, "seed": 1}
+        place["level"] = level
+        accuracy = {"split": "test", "condition": "clean", "metric": "accuracy", "value": 0.9}
+        density = {"split": None, "condition": None, "metric": "density_prunable"}
+        rows += [{**place, **accuracy}, {**place, **density, "value": 0.5**level}]
+        rows.append({**place, **accuracy, "split": "validation", "value": 0.1})
+    write_table(path, {name: [row[name] for row in rows] for name in rows[0]})
+
+
+def test_accuracy_is_drawn_from_the_evaluations(tmp_path, check_draw):
+    path = tmp_path / "evaluations.parquet"
+    evaluations(path)
+    check_draw(lambda outputs: draw_accuracy(path, outputs, SETTINGS))
+    for change, message in (
+        ({"split": "train"}, "no 'accuracy' of the split 'train'"),
+        ({"model": "other"}, "no rows left with model 'other'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            draw_accuracy(path, [tmp_path / "x.svg"], {**SETTINGS, **change})
+    assert not (tmp_path / "x.svg").exists()
