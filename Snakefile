@@ -16,6 +16,7 @@ include: "workflow/rules/conversion.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/explanation_figures.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -41,7 +41,7 @@ rule make_controls:
     benchmark:
         f"{RESULTS}/benchmarks/make_controls/{{dataset}}__{{family}}.jsonl"
     wildcard_constraints:
-        family=one_of(STUDY.control_families()),
+        family=one_of(STUDY.network_free_families()),
     conda:
         ENVIRONMENT
     threads: 1

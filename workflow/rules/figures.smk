@@ -1,4 +1,39 @@
-"""Figures: nothing is computed here."""
+"""Figures of claims, networks and correlations: nothing is computed here."""
+
+
+rule draw_claims:
+    """Draw the table of claims, and write it for browsers."""
+    input:
+        claims=rules.check_claims.output.claims,
+    output:
+        html=report(
+            f"{SUMMARY}/claims.html",
+            caption="../report/claims.rst",
+            category="1 Claims",
+            labels={"table": "claims, with verdicts"},
+        ),
+        svg=report(
+            f"{FIGURES}/claims.svg",
+            caption="../report/claims.rst",
+            category="1 Claims",
+            labels={"table": "claims, drawn"},
+        ),
+        png=f"{FIGURES}/claims.png",
+    log:
+        f"{RESULTS}/logs/draw_claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_claims.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(TABLES.claims),
+        code=code_of("draw_claims.py"),
+    script:
+        "../scripts/draw_claims.py"
 
 
 rule draw_accuracy:
@@ -9,8 +44,8 @@ rule draw_accuracy:
         svg=report(
             f"{FIGURES}/accuracy/{{dataset}}__{{model}}.svg",
             caption="../report/accuracy.rst",
-            category="Accuracy",
-            labels={"data set": "{dataset}", "model": "{model}"},
+            category="2 Accuracy",
+            labels={"figure": "accuracy", "data set": "{dataset}", "model": "{model}"},
         ),
         png=f"{FIGURES}/accuracy/{{dataset}}__{{model}}.png",
     log:
@@ -24,71 +59,10 @@ rule draw_accuracy:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings_of(SETTINGS.accuracy_figure, "dataset", "model"),
+        settings=settings_of(DRAWN.accuracy, "dataset", "model"),
         code=code_of("draw_accuracy.py"),
     script:
         "../scripts/draw_accuracy.py"
-
-
-rule draw_metric:
-    """Draw one metric against level and density, every network and the controls visible."""
-    input:
-        levels=rules.summarise.output.levels,
-    output:
-        svg=report(
-            f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/metric.rst",
-            category="Explanations",
-            labels={"data set": "{dataset}", "model": "{model}", "metric": "{metric}"},
-        ),
-        png=f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.png",
-    log:
-        f"{RESULTS}/logs/draw_metric/{{dataset}}__{{model}}__{{metric}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/draw_metric/{{dataset}}__{{model}}__{{metric}}.jsonl"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        settings=settings_of(SETTINGS.metric_figure, "dataset", "model", "metric"),
-        code=code_of("draw_metric.py"),
-    script:
-        "../scripts/draw_metric.py"
-
-
-rule draw_heatmaps:
-    """Draw a sheet of the same images at several levels with every explainer."""
-    input:
-        test=f"{PACKED}/test.safetensors",
-        evaluations=sheet_evaluations,
-        explanations=sheet_explanations,
-        controls=sheet_controls,
-    output:
-        svg=f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.svg",
-        png=report(
-            f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.png",
-            caption="../report/heatmaps.rst",
-            category="Heatmaps",
-            labels={"data set": "{dataset}", "model": "{model}", "pruner": "{pruner}"},
-        ),
-    log:
-        f"{RESULTS}/logs/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.jsonl"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        settings=settings_of(SETTINGS.sheet),
-        code=code_of("draw_heatmaps.py"),
-    script:
-        "../scripts/draw_heatmaps.py"
 
 
 rule draw_correlations:
@@ -99,8 +73,12 @@ rule draw_correlations:
         svg=report(
             f"{FIGURES}/correlations/{{dataset}}__{{model}}.svg",
             caption="../report/correlations.rst",
-            category="Correlations",
-            labels={"data set": "{dataset}", "model": "{model}"},
+            category="4 Correlations",
+            labels={
+                "figure": "in detail",
+                "data set": "{dataset}",
+                "model": "{model}",
+            },
         ),
         png=f"{FIGURES}/correlations/{{dataset}}__{{model}}.png",
     log:
@@ -114,7 +92,65 @@ rule draw_correlations:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings_of(SETTINGS.correlation_figure, "dataset", "model"),
+        settings=settings_of(DRAWN.correlations, "dataset", "model"),
         code=code_of("draw_correlations.py"),
     script:
         "../scripts/draw_correlations.py"
+
+
+rule draw_correlation_table:
+    """Draw all correlations with accuracy as one table."""
+    input:
+        correlations=rules.correlate.output.correlations,
+    output:
+        svg=report(
+            f"{FIGURES}/correlation_tables/{{dataset}}__{{model}}.svg",
+            caption="../report/correlation_table.rst",
+            category="4 Correlations",
+            labels={"figure": "overview", "data set": "{dataset}", "model": "{model}"},
+        ),
+        png=f"{FIGURES}/correlation_tables/{{dataset}}__{{model}}.png",
+    log:
+        f"{RESULTS}/logs/draw_correlation_table/{{dataset}}__{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_correlation_table/{{dataset}}__{{model}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.correlations, "dataset", "model"),
+        code=code_of("draw_correlation_table.py"),
+    script:
+        "../scripts/draw_correlation_table.py"
+
+
+rule draw_conversion:
+    """Draw what removing dead units saves."""
+    input:
+        levels=rules.summarise.output.levels,
+    output:
+        svg=report(
+            f"{FIGURES}/conversion/{{dataset}}__{{model}}.svg",
+            caption="../report/conversion.rst",
+            category="6 Savings",
+            labels={"figure": "savings", "data set": "{dataset}", "model": "{model}"},
+        ),
+        png=f"{FIGURES}/conversion/{{dataset}}__{{model}}.png",
+    log:
+        f"{RESULTS}/logs/draw_conversion/{{dataset}}__{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_conversion/{{dataset}}__{{model}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.conversion, "dataset", "model"),
+        code=code_of("draw_conversion.py"),
+    script:
+        "../scripts/draw_conversion.py"

@@ -142,8 +142,7 @@ def agreement_files(wildcards):
         place_path(f"{LEVEL}/agreement/{family}.parquet", place)
         for place in STUDY.places()
         for family in STUDY.agreement_families()
-        if STUDY.explains(family, place.pruner, place.level)
-        and STUDY.references(place)
+        if STUDY.explains(family, place.pruner, place.level) and STUDY.references(place)
     ]
 
 
@@ -181,7 +180,9 @@ def sheet_explanations(wildcards):
 
 def sheet_controls(wildcards):
     """Explanations of the controls of a data set."""
-    return expand(CONTROLS, dataset=wildcards.dataset, family=STUDY.network_free_families())
+    return expand(
+        CONTROLS, dataset=wildcards.dataset, family=STUDY.network_free_families()
+    )
 
 
 def statistics_files():
@@ -199,16 +200,26 @@ def figure_files():
     networks = expand(
         "{dataset}__{model}", dataset=config["datasets"], model=config["models"]
     )
+    curves = STUDY.pruning_pruners()
     # Where no level of a pruner is explained, there is no sheet.
-    shown = [pruner for pruner in config["pruners"] if STUDY.sheet_levels(pruner)]
+    shown = [pruner for pruner in curves if STUDY.sheet_levels(pruner)]
+    agreement = config["agreement"] if STUDY.agreement_families() else []
+    suffixes = {
+        "metrics": config["metrics"] if curves else [],
+        "contrasts": DRAWN.headline_metrics() if curves else [],
+        "strata": DRAWN.headline_metrics() if curves else [],
+        "correctness": DRAWN.headline_metrics() if curves else [],
+        "agreement": agreement,
+        "heatmaps": shown,
+    }
     names = [
-        *(f"accuracy/{network}" for network in networks),
-        *(
-            f"metrics/{network}__{metric}"
-            for network in networks
-            for metric in config["metrics"]
-        ),
-        *(f"heatmaps/{network}__{pruner}" for network in networks for pruner in shown),
-        *(f"correlations/{network}" for network in networks),
+        f"{folder}/{network}__{suffix}"
+        for folder, found in suffixes.items()
+        for suffix in found
+        for network in networks
     ]
+    for folder in ("accuracy", "correlations", "correlation_tables", "conversion"):
+        names.extend(f"{folder}/{network}" for network in networks)
+    if config["claims"]:
+        names.append("claims")
     return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

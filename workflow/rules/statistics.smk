@@ -156,7 +156,7 @@ rule check_claims:
             f"{SUMMARY}/claims.csv",
             caption="../report/claims.rst",
             category="1 Claims",
-            labels={"table": "claims"},
+            labels={"table": "claims, as csv"},
         ),
     log:
         f"{RESULTS}/logs/check_claims.log",

@@ -6,11 +6,13 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
+from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
+from sparsight.study.claims import claim_problems
 from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study, metric_facts
@@ -108,7 +110,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *_shape_problems(config),
         *_image_problems(config),
         *_level_problems(config),
-    ]
+    ] or [*claim_problems(config)]
 
 
 def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:

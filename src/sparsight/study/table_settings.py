@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.study.configuration import CHOICES
 from sparsight.study.plan import Study, metric_facts
 
@@ -38,7 +39,7 @@ class TableSettings:
         return {**self._statistics(), "levels": levels, "study": self.study.name}
 
     def contrasts(self) -> Settings:
-        """Holding levels against the dense networks; strata and predictions likewise."""
+        """Holding levels against the dense networks; correlations, strata and predictions too."""
         return {**self._statistics(), "controls": self.study.controls()}
 
     def agreement(self) -> Settings:
@@ -54,6 +55,11 @@ class TableSettings:
             "condition": config["explaining"]["conditions"][0],
         }
         return {**self._statistics(), "claims": [{**defaults, **c} for c in config["claims"]]}
+
+    def claim_modules(self) -> list[str]:
+        """Modules of the tests of claims."""
+        tests = {claim["test"] for claim in self.study.config["claims"]}
+        return [CLAIMS.module(test) for test in sorted(tests)]
 
     def costs(self) -> Settings:
         """Gathering benchmarks: how their paths name rule and wildcards."""

@@ -1,0 +1,209 @@
+"""Figures of explanations: nothing is computed here."""
+
+
+rule draw_metric:
+    """Draw one metric against level and density, by family, beside the controls and the floor."""
+    input:
+        levels=rules.summarise.output.levels,
+        contrasts=rules.contrast.output.contrasts,
+    output:
+        svg=report(
+            f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/metric.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "levels",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_metric/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_metric/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
+        code=code_of("draw_metric.py"),
+    script:
+        "../scripts/draw_metric.py"
+
+
+rule draw_contrasts:
+    """Draw one metric of every level against the dense networks, with intervals."""
+    input:
+        contrasts=rules.contrast.output.contrasts,
+    output:
+        svg=report(
+            f"{FIGURES}/contrasts/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/contrasts.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "against dense",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/contrasts/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_contrasts/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_contrasts/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
+        code=code_of("draw_contrasts.py"),
+    script:
+        "../scripts/draw_contrasts.py"
+
+
+rule draw_strata:
+    """Draw one metric against dense among hard, medium and easy images."""
+    input:
+        strata=rules.stratify.output.strata,
+    output:
+        svg=report(
+            f"{FIGURES}/strata/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/strata.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "hard and easy images",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/strata/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_strata/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_strata/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
+        code=code_of("draw_strata.py"),
+    script:
+        "../scripts/draw_strata.py"
+
+
+rule draw_correctness:
+    """Draw one metric of correct minus incorrect predictions."""
+    input:
+        correctness=rules.compare_predictions.output.correctness,
+    output:
+        svg=report(
+            f"{FIGURES}/correctness/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/correctness.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "correct and incorrect",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/correctness/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_correctness/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_correctness/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
+        code=code_of("draw_correctness.py"),
+    script:
+        "../scripts/draw_correctness.py"
+
+
+rule draw_heatmaps:
+    """Draw a sheet of the same images at several levels with every explainer."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+        evaluations=sheet_evaluations,
+        explanations=sheet_explanations,
+        controls=sheet_controls,
+    output:
+        svg=f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.svg",
+        png=report(
+            f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.png",
+            caption="../report/heatmaps.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "heatmaps",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "pruner": "{pruner}",
+            },
+        ),
+    log:
+        f"{RESULTS}/logs/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.sheet),
+        code=code_of("draw_heatmaps.py"),
+    script:
+        "../scripts/draw_heatmaps.py"
+
+
+rule draw_agreement:
+    """Draw agreement with the dense network over levels, beside its floors."""
+    input:
+        agreement=rules.summarise_agreement.output.agreement,
+    output:
+        svg=report(
+            f"{FIGURES}/agreement/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/agreement.rst",
+            category="5 Agreement",
+            labels={
+                "figure": "agreement",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/agreement/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_agreement/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_agreement/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.agreement, "dataset", "model", "metric"),
+        code=code_of("draw_agreement.py"),
+    script:
+        "../scripts/draw_agreement.py"
