@@ -3,33 +3,68 @@
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from sparsight.analysis.correlate import MEAN
 from sparsight.analysis.summaries import read_correlations
 from sparsight.io.errors import InputError
 
+# The metric of the published study comes first where there is one.
+FIRST_METRIC = "soft_iou"
+#: what fits a screen
+MOST_LINES = 30
 
-def correlation_lines(path: Path) -> str:
-    """A compact text table: per metric and explainer, mean r over seeds, its interval, published r.
 
-    Only rows over all levels and all images; undefined values (constant series) show as a dash.
+def correlation_lines(path: Path, metric: str | None = None) -> str:
+    """A compact text table: per explainer, mean r over seeds, its interval, published r.
+
+    Only rows over all levels and all images, and only one metric. Controls come last; those whose
+    score is constant everywhere are left out, other undefined values show as a dash.
+
+    Parameters
+    ----------
+    path : `correlations.csv`.
+    metric : which one; `soft_iou` by default, or the first of the table where it is not.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be used or has no such metric.
     """
     frame = read_correlations(path)
     rows = frame[(frame["seed"].astype(str) == MEAN) & (frame["levels"] == "all")]
-    rows = rows[rows["subset"] == "all"].sort_values(
-        ["dataset", "model", "pruner", "metric", "control", "explainer"]
+    rows = rows[rows["subset"] == "all"]
+    metrics = sorted(rows["metric"].unique())
+    if metric is not None and metric not in metrics:
+        raise InputError(f"{path} has no metric '{metric}'; it has {', '.join(metrics) or 'none'}")
+    if not metrics:
+        return f"{path} has no correlations: no pruner has three levels.\n"
+    chosen = metric or (FIRST_METRIC if FIRST_METRIC in metrics else metrics[0])
+    rows = rows[(rows["metric"] == chosen) & ~(rows["control"] & rows["pearson"].isna())]
+    rows = rows.sort_values(["dataset", "model", "pruner", "condition", "control", "explainer"])
+    title = (
+        f"Correlation of {chosen} with accuracy over levels (Pearson r: mean over seeds; t "
+        "interval over seeds, which may pass 1; – where a series is constant)"
     )
-    shown = rows[["dataset", "pruner", "metric", "explainer"]].copy()
+    lines = [title, _table(rows.head(MOST_LINES)).to_string(index=False)]
+    if len(rows) > MOST_LINES:
+        lines.append(f"… and {len(rows) - MOST_LINES} more explainers and pruners")
+    others = [name for name in metrics if name != chosen]
+    if others:
+        lines.append(f"{path} also has {', '.join(others)}")
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    shown = rows[["dataset", "pruner", "explainer"]].copy()
+    shown["explainer"] += rows["control"].map({True: " (control)", False: ""})
     shown["r"] = rows["pearson"].map(_number)
     low, high = rows["pearson_low"].map(_number), rows["pearson_high"].map(_number)
     shown["95% interval"] = [
         f"[{a}, {b}]" if a != "–" else "–" for a, b in zip(low, high, strict=True)
     ]
     shown["as published"] = rows["published_form"].map(_number)
-    title = (
-        "Correlation with accuracy over levels (Pearson r: mean over seeds; t interval over seeds, "
-        "which may pass 1; – where a series is constant)"
-    )
-    return f"{title}\n{shown.to_string(index=False)}\n"
+    return shown
 
 
 def _number(value: float) -> str:
@@ -38,10 +73,10 @@ def _number(value: float) -> str:
 
 def main(arguments: list[str]) -> None:
     """Entry point; leaves with a sentence when the file cannot be used."""
-    if len(arguments) != 1:
-        sys.exit("Give the path of one correlations.csv.")
+    if len(arguments) not in (1, 2):
+        sys.exit("Give the path of one correlations.csv, and a metric if you like.")
     try:
-        sys.stdout.write(correlation_lines(Path(arguments[0])))
+        sys.stdout.write(correlation_lines(Path(arguments[0]), *arguments[1:]))
     except InputError as error:
         sys.exit(str(error))
 
