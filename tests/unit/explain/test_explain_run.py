@@ -149,6 +149,7 @@ def test_metadata_hold_facts_and_the_rules_of_the_file(
         "native": "layer",
         "interpolation": "bilinear",
         "needs_network": True,
+        "control": False,
     }
     assert explainers["saliency"]["parameters"] == {"reduction": "max"}
 
