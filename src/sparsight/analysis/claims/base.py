@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from sparsight.analysis.claims.curves import ClaimCurves, Numbers
 from sparsight.analysis.claims.keys import COMMON_KEYS
-from sparsight.analysis.claims.networks import Networks, Numbers
 from sparsight.analysis.inference import one_sample_t
 
 
@@ -74,7 +74,7 @@ class ClaimTest(ABC):
         return {name for name in (self.claim.get("explainer"), *named) if name}
 
     @abstractmethod
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """Test the claim.
 
         Raises

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsight.analysis.bootstrap import percentile_interval
 from sparsight.analysis.claims.base import ClaimTest, Evidence
+from sparsight.analysis.claims.curves import ClaimCurves
 from sparsight.analysis.claims.keys import COMMON_KEYS
-from sparsight.analysis.claims.networks import Networks
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.claims.table import (
     CLAIM_COLUMNS,
@@ -67,12 +67,12 @@ def check_claims(statistics: Iterable[Path], output: Path, settings: Mapping[str
     tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
     wanted = {name for test in tests for name in test.explainers()}
     curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
-    networks = [Networks(curves, test.claim) for test in tests]
+    networks = [ClaimCurves(curves, test.claim) for test in tests]
     write_csv(output, claims_table(tests, networks, float(settings["statistics"]["confidence"])))
 
 
 def claims_table(
-    tests: Iterable[ClaimTest], networks: Iterable[Networks], confidence: float
+    tests: Iterable[ClaimTest], networks: Iterable[ClaimCurves], confidence: float
 ) -> pd.DataFrame:
     """The table of `check_claims`, from the tests and the networks of each."""
     rows = [_row(*pair, confidence) for pair in zip(tests, networks, strict=True)]
@@ -101,7 +101,7 @@ def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> 
     return UNDECIDED
 
 
-def _row(test: ClaimTest, networks: Networks, confidence: float) -> dict[str, Any]:
+def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str, Any]:
     found, claim = test.evidence(networks), test.claim
     interval = one_sample_t(found.values, confidence)
     images_low, images_high = percentile_interval(found.replicates, confidence)

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_over_networks, sign
-from sparsight.analysis.claims.networks import Networks
+from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.networks import difference
 from sparsight.analysis.subsets import CORRECT, INCORRECT
 
 
@@ -23,20 +24,22 @@ class CorrectMinusIncorrect(ClaimTest):
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"expected": ("positive", "negative")}
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"density_floor": (0.0, 1.0)}
 
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         explainer, metric = self.claim["explainer"], str(self.claim["metric"])
         floor = float(self.settings["density_floor"])
         correct = networks.curve(explainer, metric, CORRECT)
         incorrect = networks.curve(explainer, metric, INCORRECT).on(correct.levels)
-        difference = correct.mean - incorrect.mean
-        used = np.isfinite(difference) & correct.above(floor)
+        gap = difference(correct.mean, incorrect.mean)
+        used = np.isfinite(gap) & correct.above(floor)
         values = np.full(len(used), np.nan)
         drawn = np.full((len(used), correct.replicates.shape[2]), np.nan)
         for seed, levels in enumerate(used):
             if levels.any():
-                values[seed] = difference[seed, levels].mean()
-                both = correct.replicates[seed, levels] - incorrect.replicates[seed, levels]
+                values[seed] = gap[seed, levels].mean()
+                both = difference(
+                    correct.replicates[seed, levels], incorrect.replicates[seed, levels]
+                )
                 drawn[seed] = both.mean(axis=0)
         where = f" that keep at least {100 * floor:g}% of the weights" if floor > 0 else ""
         return Evidence(

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsight.analysis.association import DRAWN_COEFFICIENTS, drawn_coefficients
 from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_over_networks, sign
-from sparsight.analysis.claims.networks import NetworkCurve, Networks, Numbers
+from sparsight.analysis.claims.curves import ClaimCurves, LevelCurve, Numbers
 from sparsight.analysis.statistics import (
     first_difference,
     kendall,
@@ -53,7 +54,7 @@ class Correlation(ClaimTest):
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"density_floor": (0.0, 1.0)}
     refers: ClassVar[dict[str, str]] = {"minus_control": "explainer"}
 
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         metric, floor = str(self.claim["metric"]), float(self.settings["density_floor"])
         curve = networks.curve(self.claim["explainer"], metric, self.subset)
@@ -76,7 +77,7 @@ class Correlation(ClaimTest):
         )
 
     def _coefficients(
-        self, curve: NetworkCurve, accuracy: NetworkCurve, used: NDArray[np.bool_]
+        self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]
     ) -> tuple[Numbers, Numbers]:
         """Of each network [S], and in each draw of images [S, B]."""
         coefficient, _ = _COEFFICIENTS[self.settings["coefficient"]]
@@ -87,11 +88,22 @@ class Correlation(ClaimTest):
             values[seed] = coefficient(
                 curve.mean[seed, levels], accuracy.mean[seed, levels], density
             )
-            pairs = (curve.replicates[seed, levels].T, accuracy.replicates[seed, levels].T)
-            for draw, (x, y) in enumerate(zip(*pairs, strict=True)):
-                if np.isfinite(x).all() and np.isfinite(y).all():
-                    drawn[seed, draw] = coefficient(x, y, density)
+            drawn[seed] = self._drawn(
+                curve.replicates[seed, levels], accuracy.replicates[seed, levels], density
+            )
         return values, drawn
+
+    def _drawn(self, metric: Numbers, accuracy: Numbers, density: Numbers) -> Numbers:
+        """The coefficient in each draw of images: [B] from [L, B], [L, B] and [L]."""
+        name = self.settings["coefficient"]
+        if name in DRAWN_COEFFICIENTS:
+            return drawn_coefficients(metric, accuracy)[name]
+        coefficient, _ = _COEFFICIENTS[name]
+        found = np.full(metric.shape[1], np.nan)
+        complete = np.isfinite(metric).all(axis=0) & np.isfinite(accuracy).all(axis=0)
+        for draw in np.flatnonzero(complete):
+            found[draw] = coefficient(metric[:, draw], accuracy[:, draw], density)
+        return found
 
     def _words(self, metric: str, used: NDArray[np.bool_], floor: float) -> str:
         _, name = _COEFFICIENTS[self.settings["coefficient"]]
@@ -103,7 +115,7 @@ class Correlation(ClaimTest):
         return f"{text}, minus the same of {control}" if control else text
 
     def _published_form(
-        self, curve: NetworkCurve, accuracy: NetworkCurve, used: NDArray[np.bool_]
+        self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]
     ) -> str:
         """The seed-averaged coefficient, where the published number is one."""
         levels = used.all(axis=0)

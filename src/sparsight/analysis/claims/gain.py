@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsight.analysis.claims.base import ClaimTest, Evidence, above, mean_over_networks
-from sparsight.analysis.claims.networks import Networks
+from sparsight.analysis.claims.curves import ClaimCurves
 
 
 class GainExplained(ClaimTest):
@@ -35,7 +35,7 @@ class GainExplained(ClaimTest):
         "to_level": "level",
     }
 
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         metric, matched = str(self.claim["metric"]), str(self.settings["matched_metric"])
         share = float(self.settings["share"])

@@ -11,7 +11,7 @@ from sparsight.analysis.claims.base import (
     mean_over_networks,
     percent,
 )
-from sparsight.analysis.claims.networks import NetworkCurve, Networks
+from sparsight.analysis.claims.curves import ClaimCurves, LevelCurve
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS
 from sparsight.io.errors import InputError
 
@@ -39,7 +39,7 @@ class NoLoss(ClaimTest):
     }
     refers: ClassVar[dict[str, str]] = {"of": "measure"}
 
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         of, margin = str(self.settings["of"]), float(self.settings["margin"])
         if of == ACCURACY:
@@ -63,7 +63,7 @@ class NoLoss(ClaimTest):
             columns=columns,
         )
 
-    def _level(self, curve: NetworkCurve) -> int:
+    def _level(self, curve: LevelCurve) -> int:
         density = float(self.settings["density"])
         kept = curve.above(density) & (curve.levels > 0) & np.isfinite(curve.mean).all(axis=0)
         # without a density nobody knows how sparse a level is

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsight.analysis.claims.base import ClaimTest, Evidence, above, both, mean_over_networks
-from sparsight.analysis.claims.networks import Networks, Numbers
+from sparsight.analysis.claims.curves import ClaimCurves, Numbers
 
 
 class Peak(ClaimTest):
@@ -23,7 +23,7 @@ class Peak(ClaimTest):
     parameters: ClassVar[dict[str, Any]] = {"between": "required"}
     refers: ClassVar[dict[str, str]] = {"between": "range of levels"}
 
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         metric = str(self.claim["metric"])
         low, high = (float(level) for level in self.settings["between"])

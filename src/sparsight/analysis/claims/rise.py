@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsight.analysis.claims.base import ClaimTest, Evidence, above, both, mean_over_networks
-from sparsight.analysis.claims.networks import Networks
+from sparsight.analysis.claims.curves import ClaimCurves
 
 
 class Rise(ClaimTest):
@@ -20,7 +20,7 @@ class Rise(ClaimTest):
     parameters: ClassVar[dict[str, Any]] = {"at": "required", "against": 0, "after": "required"}
     refers: ClassVar[dict[str, str]] = {"at": "level", "against": "level", "after": "level"}
 
-    def evidence(self, networks: Networks) -> Evidence:
+    def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         metric, at = str(self.claim["metric"]), int(self.settings["at"])
         others = [int(self.settings[key]) for key in ("against", "after")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparsight.analysis.claims.check import adjusted, check_claims, claims_table, verdict
-from sparsight.analysis.claims.networks import NetworkCurve, Networks
+from sparsight.analysis.claims.curves import ClaimCurves, LevelCurve
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.claims.table import CLAIM_COLUMNS, joined, read_claims, split
 from sparsight.analysis.resampled import write_statistics
@@ -23,7 +23,7 @@ def loss(claim, name, margin, **keys):
 
 def table_of(claims, curves, confidence=0.95):
     tests = [CLAIMS.load(c["test"])(c) for c in claims]
-    return claims_table(tests, [Networks(curves, c) for c in claims], confidence)
+    return claims_table(tests, [ClaimCurves(curves, c) for c in claims], confidence)
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def boundary_means(generator, networks):
 
 
 class Drawn:
-    """`Networks` without a table behind them, for speed."""
+    """`ClaimCurves` without a table behind them, for speed."""
 
     def __init__(self, means):
         self.means = means
@@ -218,7 +218,7 @@ class Drawn:
         mean = self.means[explainer, metric, subset]
         density = np.broadcast_to(0.5 ** np.arange(LEVELS), mean.shape)
         nothing = np.empty((*mean.shape, 0))
-        return NetworkCurve(np.arange(LEVELS), mean, density, nothing)
+        return LevelCurve(np.arange(LEVELS), mean, density, nothing)
 
 
 @pytest.mark.parametrize("networks", [3, 5])

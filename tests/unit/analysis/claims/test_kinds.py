@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparsight.analysis.claims.base import both, sign
-from sparsight.analysis.claims.networks import Networks
+from sparsight.analysis.claims.curves import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.statistics import first_difference, kendall, pearson, spearman
 from sparsight.io.errors import InputError
@@ -21,7 +21,7 @@ ROOT3 = math.sqrt(3.0)
 def evidence(curves):
     def find(claim, means, **keys):
         test = CLAIMS.load(claim["test"])(claim)
-        return test.evidence(Networks(curves(means, **keys), claim))
+        return test.evidence(ClaimCurves(curves(means, **keys), claim))
 
     return find
 
@@ -125,7 +125,7 @@ def test_accuracy_at_levels_that_are_not_explained_is_left_out(curves, claim):
     frame = whole.frame[~((whole.frame["explainer"] == "cam") & (whole.frame["level"] == 3))]
     test = claim("correlation")
     found = CLAIMS.load("correlation")(test).evidence(
-        Networks(type(whole)(frame, whole.replicates), test)
+        ClaimCurves(type(whole)(frame, whole.replicates), test)
     )
     assert "over 3 levels" in found.statistic
     assert found.values == pytest.approx([math.sqrt(3) / 2] * 2)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsight.analysis.networks import difference
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, Curves
 from sparsight.io.errors import InputError
 
@@ -14,7 +15,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class NetworkCurve:
+class LevelCurve:
     """One quantity over levels, of each network (seed).
 
     Attributes
@@ -39,9 +40,12 @@ class NetworkCurve:
         return self.mean[:, place[0]], self.replicates[:, place[0]]
 
     def change(self, start: int, end: int) -> tuple[Numbers, Numbers]:
-        """Level `end` minus level `start`, of each network: [S] and replicates [S, B]."""
+        """Level `end` minus level `start`, of each network: [S] and replicates [S, B].
+
+        0 where they agree up to the rounding of float32 scores, as those of controls do.
+        """
         (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
-        return last - first, drawn_last - drawn_first
+        return difference(last, first), difference(drawn_last, drawn_first)
 
     def above(self, floor: float) -> NDArray[np.bool_]:
         """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
@@ -55,11 +59,11 @@ class NetworkCurve:
         enough = self.density >= floor * (1.0 - 1e-9)
         return np.asarray(enough.all(axis=0))
 
-    def on(self, levels: NDArray[np.int64]) -> "NetworkCurve":
+    def on(self, levels: NDArray[np.int64]) -> "LevelCurve":
         """The same curve on other levels, NaN at those that were not measured."""
         place = np.searchsorted(self.levels, levels).clip(max=len(self.levels) - 1)
         known = self.levels[place] == levels
-        return NetworkCurve(
+        return LevelCurve(
             levels=levels,
             mean=np.where(known, self.mean[:, place], np.nan),
             density=np.where(known, self.density[:, place], np.nan),
@@ -67,7 +71,7 @@ class NetworkCurve:
         )
 
 
-class Networks:
+class ClaimCurves:
     """The networks of one claim: a data set, a model, a pruner and a condition of the images.
 
     Parameters
@@ -99,11 +103,11 @@ class Networks:
             "nothing; name one that runs"
         )
 
-    def accuracy(self) -> NetworkCurve:
+    def accuracy(self) -> LevelCurve:
         """Accuracy over all test images, in [0, 1]."""
         return self.curve(ACCURACY_ROWS, ACCURACY, "all")
 
-    def curve(self, explainer: str, metric: str, subset: str) -> NetworkCurve:
+    def curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
         """One metric of one explainer over a subset of the images.
 
         Raises
@@ -126,4 +130,4 @@ class Networks:
         mean[seed, level] = rows["mean"].to_numpy(dtype=np.float64)
         density[seed, level] = rows["density"].to_numpy(dtype=np.float64)
         replicates[seed, level] = self._replicates[rows.index.to_numpy()]
-        return NetworkCurve(levels, mean, density, replicates)
+        return LevelCurve(levels, mean, density, replicates)

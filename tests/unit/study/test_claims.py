@@ -1,0 +1,117 @@
+"""Every claim that cannot be decided as it stands is a sentence before any job starts."""
+
+import pytest
+
+from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.study.claims import claim_problems
+from sparsight.study.problems import schema_problems
+
+CLAIM = {"name": "a", "claim": "It is so.", "pruner": "magnitude"}
+CAM = {"explainer": "grad_cam_pp_conv2", "metric": "soft_iou"}
+SOUND = {
+    "correlation": CAM,
+    "no_loss": {"of": "accuracy", "density": 0.02, "margin": 0.01},
+    "peak": {**CAM, "between": [1, 3]},
+    "rise": {**CAM, "at": 2, "after": 4},
+    "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
+    "correct_minus_incorrect": CAM,
+}
+
+
+@pytest.fixture
+def problems(overlaid, schema):
+    """Function from claims to their problems."""
+
+    def find(*claims, **overlay):
+        config = overlaid({"claims": list(claims), **overlay})
+        assert schema_problems(config, schema) == []
+        return list(claim_problems(config))
+
+    return find
+
+
+def of(test, **keys):
+    return {**CLAIM, "test": test, **SOUND.get(test, {}), **keys}
+
+
+def test_every_test_has_a_sound_claim_and_its_facts(problems):
+    assert sorted(SOUND) == CLAIMS.names()
+    assert problems(*(of(test, name=f"claim_{i}") for i, test in enumerate(SOUND))) == []
+    for test in SOUND:
+        facts = CLAIMS.facts(test)
+        assert facts["name"] == test
+        assert facts["reference"]
+        for group in ("choices", "ranges", "refers"):
+            assert set(facts[group]) <= set(facts["parameters"]), test
+
+
+def test_claims_of_two_names_alike(problems):
+    assert problems(of("correlation"), of("peak")) == [
+        "claims: 2 claims have the name 'a'; give each its own."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (of("corelation"), "claims[0].test names the unknown claim test 'corelation'; did you"),
+        (of("correlation", pruner="random"), "claims[0].pruner names the unknown pruner that runs"),
+        (of("correlation", pruner="retrain"), "retrain, which prunes nothing"),
+        (of("correlation", dataset="mnist"), "unknown dataset that runs 'mnist'"),
+        (of("correlation", model="thesis_cnn"), "claims[0].model names the unknown model"),
+        (of("correlation", explainer="lime"), "unknown explainer that runs 'lime'"),
+        (of("correlation", metric="softiou"), "did you mean 'soft_iou'?"),
+        (of("correlation", condition="clean"), "unknown condition that runs 'clean'"),
+        ({**CLAIM, "test": "correlation", "metric": "soft_iou"}, "claims[0] lacks 'explainer'"),
+        (of("correlation", coeficient="pearson"), "unknown parameter 'coeficient'"),
+        (of("correlation", coefficient="pearsn"), "unknown choice 'pearsn'; did you mean"),
+        (of("correlation", density_floor=1.5), "is 1.5, but must be 0 to 1."),
+        (of("correlation", density_floor="a"), "is 'a', but must be a number"),
+        (of("correlation", minus_control="edges"), "unknown explainer that runs 'edges'"),
+        (of("correlation", minus_control="control_edges"), "never looks at the network"),
+        (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be 0 or more."),
+        (of("no_loss", margin=True), "claims[0].margin is true, but must be 0 or more."),
+        ({**CLAIM, "test": "no_loss", "of": "accuracy", "density": 0.1}, "lacks 'margin'"),
+        (of("no_loss", of="acuracy"), "unknown measure that runs 'acuracy'; did you mean"),
+        (of("no_loss", of="soft_iou"), "claims[0].of is the metric soft_iou; say of which"),
+        (of("no_loss", of="heatmap_mean", explainer="saliency"), "of which more is not better"),
+        (of("peak", between=[3, 1]), "must be a list of two levels, the lower one first"),
+        (of("peak", between=[1]), "must be a list of two levels"),
+        (of("peak", between=[1, 9]), "magnitude has the levels 0 to 5"),
+        (of("rise", at=6), "claims[0].at is 6, but magnitude has the levels 0 to 5."),
+        (of("rise", at=2.5), "claims[0].at is 2.5, but"),
+        (of("rise", explainer="occlusion"), "level 2, at which occlusion is not explained"),
+        (of("gain_explained", matched_metric="iou"), "unknown metric that runs 'iou'"),
+        (of("gain_explained", share=2), "claims[0].share is 2, but must be 0 to 1."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_said_in_one_sentence(problems, claim, words):
+    found = problems(claim)
+    assert len(found) >= 1
+    assert words in found[0]
+    assert all(sentence.endswith(".") and len(sentence) <= 280 for sentence in found)
+
+
+def test_all_problems_of_all_claims_at_once(problems):
+    found = problems(of("rise", at=9, after=8), of("correlation", name="b", metric="x"))
+    assert [sentence.partition(" ")[0] for sentence in found] == [
+        "claims[0].at",
+        "claims[0].after",
+        "claims[1].metric",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "A b"}, "claims[0].name"),
+        ({"subset": "some"}, "claims[0].subset"),
+        ({"published": "high"}, "claims[0].published"),
+        ({"margin": {"a": 1}}, "claims[0].margin"),
+        ({"pruner": None}, "claims[0].pruner"),
+    ],
+)
+def test_the_schema_holds_the_common_keys(overlaid, schema, change, words):
+    config = overlaid({"claims": [{**of("correlation"), **change}]})
+    assert words in schema_problems(config, schema)[0]
