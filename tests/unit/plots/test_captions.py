@@ -1,6 +1,7 @@
 """Captions of the report are templates that render to valid reStructuredText."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,18 @@ jinja2 = pytest.importorskip("jinja2")
 docutils_core = pytest.importorskip("docutils.core")
 
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
-NAMES = ["accuracy", "correlations", "costs", "heatmaps", "levels", "metric", "workflow"]
+NAMES = sorted(path.stem for path in CAPTIONS.glob("*.rst"))
+RULES = CAPTIONS.parent / "rules"
 
 
-def rendered(name, settings=None):
+@dataclass(frozen=True, order=True)
+class Category:
+    """As snakemake.report has them: named and sorted by name."""
+
+    name: str
+
+
+def rendered(name, settings=None, links="", **given):
     lists = ("datasets", "models", "pruners", "seeds", "explainers", "metrics")
     snakemake = SimpleNamespace(
         wildcards=SimpleNamespace(dataset="digits_28", model="thesis_cnn", metric="soft_iou"),
@@ -22,21 +31,26 @@ def rendered(name, settings=None):
     )
     # As snakemake.report does it.
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-    text = (CAPTIONS / f"{name}.rst").read_text(encoding="utf-8")
-    source = environment.from_string(text).render(snakemake=snakemake)
+    text = (CAPTIONS / f"{name}.rst").read_text(encoding="utf-8") + links
+    source = environment.from_string(text).render(snakemake=snakemake, **given)
     html = docutils_core.publish_parts(
         source, writer="html", settings_overrides={"halt_level": 2, "report_level": 2}
     )["body"]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
-
-
-def test_every_caption_is_tested():
-    assert sorted(path.stem for path in CAPTIONS.glob("*.rst")) == NAMES
+    return re.sub(r"\s+", " ", re.sub(r"<(?!a )[^>]+>", "", html))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_renders_without_a_complaint_even_with_bare_settings(name):
     assert len(rendered(name)) > 200
+
+
+def test_every_caption_that_a_rule_names_is_there():
+    named = {
+        Path(found).stem
+        for path in RULES.glob("*.smk")
+        for found in re.findall(r'caption="([^"]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named <= set(NAMES)
 
 
 def test_metric_caption_states_unit_and_direction():
@@ -47,10 +61,33 @@ def test_metric_caption_states_unit_and_direction():
     assert "does not state which direction" in rendered("metric")
 
 
+@pytest.mark.parametrize("name", ["metric", "accuracy"])
+def test_retrained_networks_are_explained_where_they_are_drawn(name):
+    assert "trained once more" in rendered(name, {"retrain": ["retrain"]})
+    assert "trained once more" not in rendered(name)
+
+
 def test_captions_are_honest():
-    correlations = rendered("correlations", {"density_floor": 0.05})
-    assert "published_p is naive and must not be read as a test" in correlations
-    assert "density_at_least_0.05" in correlations
-    for name in ("correlations", "metric", "workflow", "levels", "heatmaps"):
+    assert "published_p is naive and must not be read as a test" in rendered("correlations")
+    for name in ("correlations", "metric", "workflow", "heatmaps", "contrasts_figure"):
         assert "never look at the network" in rendered(name)
+    for name in ("contrasts_figure", "correctness_figure", "workflow"):
+        assert "for these networks" in rendered(name)
     assert "Student t interval" in rendered("workflow")
+    assert "at an adjusted p below 0.1" in rendered("contrasts_figure", {"confidence": 0.9})
+
+
+def test_first_page_links_to_what_there_is():
+    assert "<a" not in rendered("workflow")
+    names = ("2 Accuracy", "1 Claims")
+    links = "\n\n.. _levels.csv: javascript:file\n" + "".join(
+        f".. _{name}: javascript:{name[0]}\n" for name in names
+    )
+    text = rendered(
+        "workflow",
+        links=links,
+        categories={Category(name): [] for name in names},
+        files=[SimpleNamespace(target="levels.csv"), SimpleNamespace(target="other.csv")],
+    )
+    linked = re.findall(r'<a [^>]*href="javascript:([^"]+)"[^>]*>', text)
+    assert linked == ["1", "2", "file"]
