@@ -24,7 +24,8 @@ FACTS = {
     },
     "metric": {
         "category": str,
-        "direction": ("higher", "lower"),
+        # "" for what only describes a heatmap
+        "direction": ("higher", "lower", ""),
         "unit": str,
         "needs": tuple,
         "treatment": ("signed", "absolute", "positive"),

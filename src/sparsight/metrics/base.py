@@ -39,8 +39,9 @@ class Metric(ABC):
     ----------
     name : name in the registry.
     reference : paper, with DOI or arXiv id where there is one.
-    category : "localisation", "complexity", "faithfulness", "robustness", "randomisation", ...
-    direction : "higher" or "lower", whichever is better.
+    category : "localisation", "complexity", "faithfulness", "robustness", "randomisation", ...;
+        "descriptive" for what says nothing of quality.
+    direction : "higher" or "lower", whichever is better; "" where neither is.
     unit : what the value counts and its range.
     needs : of "mask", "model", "explainer", those without which `score` cannot work.
     treatment : "signed", "absolute" or "positive" (negative values set to 0).

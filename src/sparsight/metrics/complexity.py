@@ -1,9 +1,13 @@
 """Complexity: over how many pixels an explanation spreads its attribution."""
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from sparsight.io.errors import InputError
 from sparsight.metrics.base import Explain, Metric, per_image
+from sparsight.metrics.ordering import ascending, zeros_and_ones
 
 
 def gini(magnitudes: Tensor) -> Tensor:
@@ -18,10 +22,47 @@ def gini(magnitudes: Tensor) -> Tensor:
     float64 [N] in [0, 1 - 1/n]: 0 when all values are equal, 1 - 1/n when one value holds all.
     NaN where all values are 0 or one is NaN. Computed in float64: the terms have both signs.
     """
-    ordered = magnitudes.sort(dim=1).values.to(torch.float64)
+    ordered = ascending(magnitudes).to(torch.float64)
     count = ordered.shape[1]
     weights = 2 * torch.arange(1, count + 1, device=ordered.device, dtype=torch.float64) - count - 1
     return (ordered * weights).sum(dim=1) / (count * ordered.sum(dim=1))
+
+
+def entropy(magnitudes: Tensor) -> Tensor:
+    """Shannon entropy of the share of each value in their sum: -Σ pᵢ ln pᵢ, pᵢ = aᵢ / Σa.
+
+    Parameters
+    ----------
+    magnitudes : float [N, n], non-negative.
+
+    Returns
+    -------
+    float64 [N] in [0, ln n], in nats: 0 when one value holds all, ln n when all are equal. NaN
+    where all values are 0 or one is NaN.
+    """
+    # -Σ p ln p = ln S - (Σ a ln a) / S; by the maximum first, so that S is between 1 and n.
+    scaled = magnitudes / magnitudes.amax(dim=1, keepdim=True)
+    total = scaled.sum(dim=1, dtype=torch.float64)
+    # 0 ln 0 is 0, and so is 0 times the logarithm of the smallest number.
+    terms = scaled * scaled.clamp_min(torch.finfo(scaled.dtype).tiny).log()
+    return total.log() - terms.sum(dim=1, dtype=torch.float64) / total
+
+
+def effective_complexity(magnitudes: Tensor, threshold: float) -> Tensor:
+    """Number of values above `threshold` times the greatest of their row: #{i : aᵢ > t · max a}.
+
+    Parameters
+    ----------
+    magnitudes : float32 [N, n], non-negative.
+    threshold : share of the maximum, from 0 to below 1.
+
+    Returns
+    -------
+    float32 [N], whole numbers from 1 to n; NaN where all values are 0 or one is NaN.
+    """
+    highest = magnitudes.amax(dim=1, keepdim=True)
+    counted = zeros_and_ones(magnitudes > threshold * highest).sum(dim=1)
+    return torch.where(highest[:, 0] > 0, counted, torch.nan)
 
 
 class GiniSparseness(Metric):
@@ -55,3 +96,79 @@ class GiniSparseness(Metric):
     ) -> Tensor:
         """float32 [N]; see `Metric.score` and `gini`."""
         return gini(per_image(attributions)).to(torch.float32)
+
+
+class Entropy(Metric):
+    """Entropy of how the absolute attribution is shared among the pixels, `entropy` of |a|.
+
+    The paper's "complexity" of an explanation. Its upper end depends on the size of the image,
+    ln(H·W). quantus.Complexity agrees to about 1e-6: it adds 1e-12 in the logarithm.
+    """
+
+    name = "entropy"
+    reference = "Bhatt et al., IJCAI 2020, arXiv:2005.00631"
+    category = "complexity"
+    direction = "lower"
+    unit = "nats, 0 to ln(pixels)"
+    needs = ()
+    treatment = "absolute"
+    normalisation = "none"
+    mask_rule = "none"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `entropy`."""
+        return entropy(per_image(attributions)).to(torch.float32)
+
+
+class EffectiveComplexity(Metric):
+    """Number of pixels whose absolute attribution exceeds `threshold` times the map's maximum.
+
+    This is quantus' reading. The paper counts how many of the most attributed features must stay
+    for the expected loss to be below a tolerance, which needs the network. quantus compares with
+    the number `eps` (1e-5) what it has divided by the maximum over the *batch*; here it is each
+    map's own maximum, so that the other images do not matter: equal where a map comes alone. An
+    all-zero map is undefined here, and 0 there, the best value of all.
+
+    At the default the count is hardly more than that of non-zero pixels. An interpolated class
+    activation map is rarely zero, so for those choose a threshold that a heatmap shows, such as
+    0.1.
+    """
+
+    name = "effective_complexity"
+    reference = "Nguyen and Martinez 2020, arXiv:2007.07584; as in quantus.EffectiveComplexity"
+    category = "complexity"
+    direction = "lower"
+    unit = "pixels"
+    needs = ()
+    treatment = "absolute"
+    normalisation = "none"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {"threshold": 1e-5}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if not 0 <= self.settings["threshold"] < 1:
+            raise InputError(
+                f"metric effective_complexity: parameter 'threshold' is "
+                f"{self.settings['threshold']}, it must be from 0 to below 1"
+            )
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `effective_complexity`."""
+        return effective_complexity(per_image(attributions), self.settings["threshold"])

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.metrics.base import Explain, Metric, per_image, require_masks
+from sparsight.metrics.ordering import ascending, zeros_and_ones
 
 # Pixels closer than this share of the map's range count as tied. Interpolating a plateau in float32
 # leaves differences of about 1e-7 in it, by which no order should be decided.
@@ -26,13 +27,12 @@ def soft_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     return value.masked_fill(b.sum(dim=1) == 0, torch.nan)
 
 
-def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Intersection over union of the mask with the heatmap's k highest pixels, k the mask's area.
+def expected_hits(heatmaps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the heatmap's k highest pixels lie in the mask, k being the mask's area.
 
     Pixels tied at the k-th value share the places that are left: of t tied pixels for r places,
-    each belongs to the set by r/t. The value is equation 2.8 on that fractional set, which is the
-    IoU at the intersection expected when ties are broken at random. A constant map therefore scores
-    what k random pixels score, (k/n) / (2 - k/n), and no order of pixels in memory matters.
+    each belongs to the set by r/t. That is the number expected when ties are broken at random, and
+    no order of pixels in memory matters.
 
     Parameters
     ----------
@@ -41,19 +41,37 @@ def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     Returns
     -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN (it
-    compares as false with everything: no pixel is chosen, and 0/0 remains).
+    hits : float32 [N]; NaN where the heatmap holds NaN (it compares as false with everything: no
+        pixel is chosen, and 0 times infinity remains). Without meaning where the mask is empty.
+    area : float32 [N], k.
     """
-    # Counts are sums of float32 (exact up to 2^24 pixels), many times faster than sums of bool.
-    values, inside = per_image(heatmaps), per_image(masks).float()
+    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
     area = inside.sum(dim=1)
-    ordered = values.sort(dim=1, descending=True).values
-    place = (area - 1).clamp_min(0).long()[:, None]
-    threshold, tolerance = ordered.gather(1, place), TIE * (ordered[:, :1] - ordered[:, -1:])
-    above = (values > threshold + tolerance).float()
-    tied = ((values - threshold).abs() <= tolerance).float()
+    ordered = ascending(values)
+    place = (values.shape[1] - area.clamp_min(1)).long()[:, None]
+    threshold, tolerance = ordered.gather(1, place), TIE * (ordered[:, -1:] - ordered[:, :1])
+    above = zeros_and_ones(values > threshold + tolerance)
+    tied = zeros_and_ones((values - threshold).abs() <= tolerance)
     share = (area - above.sum(dim=1)) / tied.sum(dim=1)
-    intersection = (above * inside).sum(dim=1) + share * (tied * inside).sum(dim=1)
+    return (above * inside).sum(dim=1) + share * (tied * inside).sum(dim=1), area
+
+
+def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """Intersection over union of the mask with the heatmap's k highest pixels, k the mask's area.
+
+    With h expected hits (see `expected_hits`) it is h / (2k - h): equation 2.8 on that fractional
+    set. A constant map scores what k random pixels score, (k/n) / (2 - k/n).
+
+    Parameters
+    ----------
+    heatmaps : float32 [N, H, W].
+    masks : bool [N, H, W].
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN.
+    """
+    intersection, area = expected_hits(heatmaps, masks)
     value = intersection / (2 * area - intersection)
     return value.masked_fill(area == 0, torch.nan)
 
@@ -74,15 +92,18 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
     float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN (it
     compares as false with everything: no pixel is chosen, and 0/0 remains).
     """
-    values, inside = per_image(heatmaps), per_image(masks).float()
+    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
     highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
-    maxima = (values >= highest - TIE * (highest - lowest)).float()
+    maxima = zeros_and_ones(values >= highest - TIE * (highest - lowest))
     value = (maxima * inside).sum(dim=1) / maxima.sum(dim=1)
     return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 
 
 class SoftIou(Metric):
     """Overlap of the heatmap in [0, 1] with a soft mask (the noiseless image for MNIST).
+
+    The first of four fits of a heatmap to a mask: as it is. `otsu_iou`, `area_matched_iou` and
+    `affine_iou` differ in what of the heatmap's scale and spread they leave out.
 
     Equation 2.7 of the thesis is printed upside down; this is 2.8. Negative attributions count as
     0: after min-max over a signed map, pixels without any attribution would stand in mid-range.

@@ -7,8 +7,17 @@ METRICS = Registry(
     {
         "soft_iou": "sparsight.metrics.localisation:SoftIou",
         "area_matched_iou": "sparsight.metrics.localisation:AreaMatchedIou",
+        "otsu_iou": "sparsight.metrics.fits:OtsuIou",
+        "affine_iou": "sparsight.metrics.fits:AffineIou",
         "pointing_game": "sparsight.metrics.localisation:PointingGame",
+        "pixel_roc_auc": "sparsight.metrics.roc:PixelRocAuc",
+        "relevance_mass_accuracy": "sparsight.metrics.relevance:RelevanceMassAccuracy",
+        "relevance_rank_accuracy": "sparsight.metrics.relevance:RelevanceRankAccuracy",
         "gini_sparseness": "sparsight.metrics.complexity:GiniSparseness",
+        "entropy": "sparsight.metrics.complexity:Entropy",
+        "effective_complexity": "sparsight.metrics.complexity:EffectiveComplexity",
+        "heatmap_mean": "sparsight.metrics.descriptive:HeatmapMean",
+        "heatmap_spread": "sparsight.metrics.descriptive:HeatmapSpread",
     },
     adapters={"quantus": "sparsight.metrics.quantus_adapter:QuantusMetric"},
 )

@@ -23,7 +23,8 @@ def test_facts_are_literals_and_whole(name):
     assert set(FACTS + RULES) <= set(facts)
     assert all(facts[key] == getattr(loaded, key) for key in FACTS + RULES)
     assert facts["name"] == name
-    assert facts["direction"] in ("higher", "lower")
+    neither_is_better = facts["category"] == "descriptive"
+    assert facts["direction"] in (("",) if neither_is_better else ("higher", "lower"))
     assert facts["treatment"] in ("signed", "absolute", "positive")
     assert facts["normalisation"] in ("none", "min_max")
     assert (facts["mask_rule"] in ("soft", "binary")) == ("mask" in facts["needs"])
