@@ -7,13 +7,19 @@ import sys
 # one thread everywhere; before torch is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import aggregation
 import explaining
 import sidebyside
 import startup
 import torch
 import training
 
-PARTS = {"training": training, "startup": startup, "explaining": explaining}
+PARTS = {
+    "training": training,
+    "startup": startup,
+    "explaining": explaining,
+    "aggregation": aggregation,
+}
 
 
 def main(names: list[str]) -> None:

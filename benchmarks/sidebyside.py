@@ -13,11 +13,12 @@ class Row:
     Attributes
     ----------
     name : what is measured.
-    ours, other : median seconds.
+    ours, other : median seconds, or what `unit` says.
     other_name : what ours is measured against.
     ratio : median over the pairs of other / ours: above 1, ours is faster.
     lowest, highest : smallest and largest ratio of a pair.
     goal : what the ratio should be, in words.
+    unit : of `ours` and `other`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Row:
     lowest: float
     highest: float
     goal: str
+    unit: str = "s"
 
 
 def compare(
@@ -72,8 +74,9 @@ def table(rows: list[Row]) -> str:
     ]
     for row in rows:
         spread = f"{row.ratio:.2f} ({row.lowest:.2f}–{row.highest:.2f})"
+        unit = "" if row.unit == "s" else f" {row.unit}"
         lines.append(
-            f"| {row.name} | {row.ours:.3f} | {row.other:.3f} | {row.other_name} | {spread} "
-            f"| {row.goal} |"
+            f"| {row.name} | {row.ours:.3f}{unit} | {row.other:.3f}{unit} | {row.other_name} "
+            f"| {spread} | {row.goal} |"
         )
     return "\n".join(lines)

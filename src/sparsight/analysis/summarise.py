@@ -106,7 +106,7 @@ def summarise(
                 load_dense_correct(database, _dense_files(files, network))
                 loaded_network = network
             load_scores(database, file)
-            append_scores(database, writer)
+            append_scores(database, file, writer)
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
     split = str(settings.get("split", "test"))

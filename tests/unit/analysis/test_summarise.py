@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparsight.analysis.scores import IDENTITY, SCHEMA
 from sparsight.analysis.summaries import read_levels
 from sparsight.analysis.summarise import LEVEL_COLUMNS, summarise
 from sparsight.io.errors import InputError
@@ -168,6 +169,14 @@ def test_scores_are_sorted_and_whole(tmp_path, study):
     keys = ["pruner", "seed", "level", "explainer", "condition", "metric", "image_id", "step"]
     assert table[keys].equals(table[keys].sort_values(keys))
     assert table["value"].isna().sum() == 1
+    # columns in their order, and each row with the identity of its own file
+    assert list(table.columns) == SCHEMA.names
+    identities = table[IDENTITY].drop_duplicates().to_numpy().tolist()
+    assert identities == [
+        ["demo", "digits", "cnn", "dense", 1, 0, 1.0],
+        ["demo", "digits", "cnn", "magnitude", 1, 1, 0.5],
+        ["demo", "digits", "cnn", "random", 1, 1, 0.5],
+    ]
 
 
 def test_evaluations_are_tidy(tmp_path, study):
