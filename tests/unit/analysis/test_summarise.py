@@ -322,7 +322,7 @@ def counts(left: int, milliseconds: float) -> dict[str, Any]:
     return {
         "channels": 12,
         "channels_left": left,
-        "multiply_adds": 61184,
+        "multiply_adds": 123456789012,
         "multiply_adds_converted": 5000 * left,
         "multiply_adds_nonzero": 400 * left,
         "milliseconds": milliseconds,
@@ -343,15 +343,15 @@ def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
         for row in frame.itertuples()
     }
     assert found == {
-        ("magnitude", 0): [12, 12, 61184, 60000, 4800, 3.0, 1.5],
-        ("magnitude", 1): [12, 9, 61184, 45000, 3600, 4.0, 2.0],
-        ("random", 0): [12, 12, 61184, 60000, 4800, 5.0, 2.5],
-        ("random", 1): [12, 7, 61184, 35000, 2800, 6.0, 3.0],
+        ("magnitude", 0): [12, 12, 123456789012, 60000, 4800, 3.0, 1.5],
+        ("magnitude", 1): [12, 9, 123456789012, 45000, 3600, 4.0, 2.0],
+        ("random", 0): [12, 12, 123456789012, 60000, 4800, 5.0, 2.5],
+        ("random", 1): [12, 7, 123456789012, 35000, 2800, 6.0, 3.0],
     }
     assert list(frame.columns) == LEVEL_COLUMNS
     assert LEVEL_COLUMNS[-8:] == ["median", *CONVERTED]
-    # Whole numbers, not 12.0.
-    assert path.read_text().splitlines()[1].endswith(",12,12,61184,60000,4800,3,1.5")
+    # Whole numbers keep all their digits.
+    assert path.read_text().splitlines()[1].endswith(",12,12,123456789012,60000,4800,3,1.5")
 
 
 def test_what_was_not_converted_is_empty(tmp_path, study):
@@ -366,7 +366,7 @@ def test_what_was_not_converted_is_empty(tmp_path, study):
         ("random", 0, True),
         ("random", 1, True),
     }
-    assert ",12,12,61184,60000,4800,3,1.5" in path.read_text()
+    assert ",12,12,123456789012,60000,4800,3,1.5" in path.read_text()
     assert levels_of(tmp_path, *study)[CONVERTED].isna().all(axis=None)
 
 
