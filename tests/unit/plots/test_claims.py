@@ -192,6 +192,7 @@ def test_text_of_a_claim_is_no_markup():
     figure = claims_figure([row(claim=nasty)], nasty, 0.95)
     figure.draw_without_rendering()
     assert "$a_1$" in " ".join(text.get_text() for text in figure.texts)
+    assert not any(text.get_parse_math() for text in figure.texts)
 
 
 def test_files(tmp_path, check_file):
