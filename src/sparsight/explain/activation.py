@@ -13,7 +13,7 @@ from sparsight.io.errors import InputError
 class MeanActivation(Explainer):
     """ReLU of a layer's mean over channels: a class activation map with equal weights.
 
-    It is what Grad-CAM and Grad-CAM++ (equation 1 of arXiv:1710.11063) leave when the weights of
+    It is what Grad-CAM and Grad-CAM++ (arXiv:1710.11063) leave when the weights of
     the class are taken away. A metric on which they do no better says nothing of the class.
     """
 

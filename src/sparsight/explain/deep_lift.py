@@ -30,11 +30,11 @@ _ROUNDING = 1e-6
 
 
 class DeepLift(Explainer):
-    """DeepLIFT with the Rescale rule (section 3.5.1 of the paper) from a black image.
+    """DeepLIFT with the Rescale rule from a black image.
 
-    Max pooling, on which the paper has no word: the difference of a window goes to the unit that is
-    its maximum in the image; or, where the baseline's maximum is larger and elsewhere, to that one.
-    Channels are summed, which keeps completeness: a map sums to
+    Max pooling has more than one input, and the Rescale rule gives it no answer: here a window's
+    difference goes to the unit that is its maximum in the image; or, where the baseline's maximum is
+    larger and elsewhere, to that one. Channels are summed, which keeps completeness: a map sums to
     f(x) - f(0).
 
     ReLUs and max poolings must be modules (`nn.ReLU`, `nn.MaxPool2d`); in-place ones will do, and

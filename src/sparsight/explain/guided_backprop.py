@@ -18,7 +18,7 @@ from sparsight.io.errors import InputError
 class GuidedBackprop(Explainer):
     """Gradient of the target logit in which every ReLU lets only positive gradients pass.
 
-    Section 3.4 of the paper. The pixels themselves follow no ReLU, so values may be negative.
+    The pixels themselves follow no ReLU, so values may be negative.
     Channels are summed.
 
     ReLUs are found in the graph of the network's operations, not among its modules as captum does:
