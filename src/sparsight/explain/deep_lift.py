@@ -32,10 +32,10 @@ _ROUNDING = 1e-6
 class DeepLift(Explainer):
     """DeepLIFT with the Rescale rule from a black image.
 
-    Max pooling has more than one input, and the Rescale rule gives it no answer: here a window's
-    difference goes to the unit that is its maximum in the image; or, where the baseline's maximum is
-    larger and elsewhere, to that one. Channels are summed, which keeps completeness: a map sums to
-    f(x) - f(0).
+    Max pooling has more than one input, and the Rescale rule gives it no answer. Here a window's
+    difference goes to the unit that is its maximum in the image; or, where the baseline's maximum
+    is larger and elsewhere, to that one. Channels are summed, which keeps completeness: a map sums
+    to f(x) - f(0).
 
     ReLUs and max poolings must be modules (`nn.ReLU`, `nn.MaxPool2d`); in-place ones will do, and
     so will one that is used several times. A network with other non-linear operations is refused.
