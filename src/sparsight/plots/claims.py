@@ -71,7 +71,7 @@ def draw_claims(
     claims : `claims.csv`.
     figures : .svg, .png or .pdf files.
     page : .html file, with the same numbers as text.
-    settings : `study`, `confidence`.
+    settings : `statistics` (with `confidence`), as in `check_claims`; optional `study`.
 
     Raises
     ------
@@ -82,8 +82,8 @@ def draw_claims(
         {str(key): value for key, value in row.items()}
         for row in read_claims(claims).to_dict("records")
     ]
-    confidence = float(settings["confidence"])
-    title = f"Claims of the study {settings['study']}"
+    confidence = float(settings["statistics"]["confidence"])
+    title = f"Claims of the study {settings.get('study', '')}".strip()
     with figure_style():
         save_figure(claims_figure(rows, title, confidence), figures)
     write_text(page, claims_page(rows, title, confidence))

@@ -15,7 +15,7 @@ from sparsight.plots.claims import LEFT, TEXT_WIDTH, WIDTH, claims_figure, draw_
 from sparsight.plots.claims_page import bounds, claims_page, interval, number, p_words
 from sparsight.plots.style import new_figure
 
-SETTINGS = {"study": "demo", "confidence": 0.95}
+SETTINGS = {"study": "demo", "statistics": {"confidence": 0.95}}
 NAN = math.nan
 CAPTION = Path(__file__).parents[3] / "workflow" / "report" / "claims.rst"
 
@@ -217,9 +217,7 @@ def test_a_study_without_claims(tmp_path):
     assert [text.get_text() for text in figure.texts][-1] == "The study makes no claims."
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"confidence": 0.95}, {"statistics": {"confidence": 0.95}, "claims": []}]
-)
+@pytest.mark.parametrize("settings", [{}, {"statistics": {"confidence": 0.95}, "claims": []}])
 def test_caption(settings):
     jinja2, docutils = pytest.importorskip("jinja2"), pytest.importorskip("docutils.core")
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
