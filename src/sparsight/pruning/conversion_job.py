@@ -46,8 +46,8 @@ def measure_conversion(
 
     The file holds study, dataset, model, seed, pruner and `levels`, a list with, per level:
     `channels`, `multiply_adds` and others per image (see `LayerReport` and `Report.total`), also
-    `per_layer`; `milliseconds` and `milliseconds_converted` of a batch (medians, measured in turn
-    in this process on the CPU); `largest_difference` between the logits of the two networks on that
+    `per_layer`; `milliseconds` and `milliseconds_converted` of a batch (CPU time, medians, measured
+    in turn in this process); `largest_difference` between the logits of the two networks on that
     batch; and `reason`, null, or why the network cannot be converted: then all numbers are null.
 
     Parameters
@@ -163,13 +163,17 @@ def _batch(path: Path | str, size: int) -> torch.Tensor:
 def alternating_medians(
     first: Callable[[], object], second: Callable[[], object], repeats: int
 ) -> tuple[float, float]:
-    """Median milliseconds of two ways, run in turn so that both meet the same disturbances."""
+    """Median milliseconds of CPU time of two ways, run in turn: both meet the same disturbances.
+
+    CPU time, because a workflow runs other jobs beside this one, whose turns on a core would count
+    several times over. With one thread it is what an idle machine takes.
+    """
     taken: tuple[list[float], list[float]] = ([], [])
     for index in range(WARM_UP + repeats):
         # Who goes first alternates: the second finds warmer caches.
         for which in (0, 1) if index % 2 else (1, 0):
-            started = time.perf_counter()
+            started = time.process_time()
             (first, second)[which]()
             if index >= WARM_UP:
-                taken[which].append(1000 * (time.perf_counter() - started))
+                taken[which].append(1000 * (time.process_time() - started))
     return statistics.median(taken[0]), statistics.median(taken[1])

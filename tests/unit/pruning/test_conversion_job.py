@@ -1,6 +1,7 @@
 """conversion.json of a chain, from checkpoints on the disk."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,14 @@ def test_each_way_runs_equally_often_in_turn():
     assert calls.count("a") == calls.count("b") == 5 + conversion_job.WARM_UP
     assert calls[:4] == ["b", "a", "a", "b"]
     assert all(0 <= value < 100 for value in medians)
+
+
+def test_waiting_for_a_core_does_not_count():
+    waiting, working = conversion_job.alternating_medians(
+        lambda: time.sleep(0.02), lambda: sum(range(300_000)), 3
+    )
+    assert waiting < 5
+    assert working > waiting
 
 
 def test_checkpoints_of_another_chain_or_order_are_refused(tmp_path, quarters):
