@@ -204,3 +204,12 @@ def test_studies_are_not_mixed(tmp_path, write_chains):
 
 def test_no_chains_give_an_empty_table(tmp_path):
     assert run(tmp_path, []).empty
+
+
+def test_a_draw_that_lacks_a_network_is_no_draw_of_others(tmp_path, write_chains):
+    rows = rows_of(DENSE, PRUNED)
+    rows[-1]["replicates"] = [math.nan, 0.24, 0.25, 0.26, 0.27]
+    row = pick(run(tmp_path, write_chains(rows)), level=1)
+    assert row["n_seeds"] == 3
+    # A fifth of the draws is undefined: those that are left would be a selection.
+    assert row[["mean_images_low", "difference_images_high"]].isna().all()

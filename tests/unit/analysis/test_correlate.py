@@ -308,3 +308,13 @@ def test_statistics_that_lack_a_curve_or_level_are_refused(tmp_path, write_chain
     ):
         with pytest.raises(InputError, match=f"lack rows .*{what}"):
             correlate(tmp_path / "levels.csv", write_chains(kept), *outputs)
+
+
+def test_networks_without_a_coefficient_have_none_in_the_draws(run):
+    # The metric of seed 2 steps by a constant: it has r, but no r of steps.
+    table = run(frame_of({1: IOU[1], 2: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}))
+    row = row_of(table, "mean")
+    assert row["first_difference_seeds"] == 1
+    one = row_of(table, "1")["first_difference"]
+    assert row["first_difference_images_low"] == pytest.approx(one, abs=1e-5)
+    assert row["pearson_images_low"] == pytest.approx(row["pearson"], abs=1e-5)
