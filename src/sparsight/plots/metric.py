@@ -13,6 +13,7 @@ from sparsight.io.errors import InputError
 from sparsight.plots.panels import (
     Group,
     Grouping,
+    beside,
     chain_axis,
     densities,
     grouping,
@@ -111,7 +112,8 @@ def metric_figure(
                     metric_label(settings["metric"], settings.get("metrics", {})), fontsize=7.5
                 )
         assert first is not None
-        _limit(first, frame[frame["pruner"].isin({p for p, _ in columns})], group, grouped)
+        shown = frame["pruner"].isin({p for p, _ in columns} | floors)
+        _limit(first, frame[shown], group, grouped)
         _name_controls(first, frame, columns[-1], grouped)
         _names(figure.add_subplot(grid[row, len(columns)]), group, grouped.look)
     _legend(figure, frame, floors)
@@ -166,14 +168,14 @@ def _curve(
     gaps = has_gaps(curve["level"])
     index, count = turn
     # What is measured at few levels has room to stand side by side.
-    shift = (index - (count - 1) / 2) * 0.22 if gaps else 0.0
+    shift = beside(curve["level"], index - (count - 1) / 2) if gaps else 0.0
     mean = mean_over_seeds(curve, ["explainer"], "mean").sort_values("level")
     name = str(curve["explainer"].iloc[0])
     for _, rows in curve.groupby("seed"):
         rows = rows.sort_values("level")
         # Single networks stand beside the mean, which would hide them.
         style = {**THIN, "linestyle": "", "markersize": 4.0} if gaps else THIN
-        across = rows["level"] + (shift + 0.4 if gaps else 0.0)
+        across = rows["level"] + (shift + beside(curve["level"], 1.8) if gaps else 0.0)
         axes.plot(across, rows["mean"], color=look.colour, gid="seed", zorder=2, **style)
     known = intervals[intervals["level"].isin(mean["level"])].dropna(subset=["mean_low"])
     across, low, high = known["level"] + shift, known["mean_low"], known["mean_high"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import chain_axis, densities, grouping, has_gaps, places
+from sparsight.plots.panels import beside, chain_axis, densities, grouping, has_gaps, places
 from sparsight.plots.style import THIN, name_figure, new_figure
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def draw_networks(axes: "Axes", rows: pd.DataFrame, colour: str, value: str) -> 
     gaps = has_gaps(rows["level"])
     for _, found in rows.groupby("seed"):
         style = {**THIN, "linestyle": "", "markersize": 4.0} if gaps else THIN
-        across = found["level"] + (0.6 if gaps else 0.0)
+        across = found["level"] + (beside(rows["level"], 2.6) if gaps else 0.0)
         axes.plot(across, found[value], color=colour, zorder=2, gid="seed", **style)
 
 

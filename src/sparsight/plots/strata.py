@@ -10,7 +10,7 @@ from sparsight.analysis.table_readers import read_contrasts
 from sparsight.io.errors import InputError
 from sparsight.plots.contrasts import difference_label
 from sparsight.plots.multiples import draw_zero, multiples_figure
-from sparsight.plots.panels import has_gaps, of_network
+from sparsight.plots.panels import beside, has_gaps, of_network
 from sparsight.plots.style import Look, figure_style, legend_below, save_figure
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ STRATA = {
     "medium": Look("#c8501e", "s", (0, (5, 1.5)), hollow=True),
     "easy": Look("#74b9e8", "^", (0, (1, 1.2))),
 }
-# Levels are whole numbers; strata of one level stand side by side.
-SHIFT = 0.2
+# Strata of one level stand side by side, further apart where there is room.
+STEP, WIDE_STEP = 0.9, 2.7
 
 
 def draw_strata(strata: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
@@ -77,7 +77,8 @@ def _panel(axes: "Axes", rows: pd.DataFrame, _: str) -> None:
         if found.empty:
             continue
         gaps = has_gaps(found["level"])
-        across = found["level"] + (index - 1) * SHIFT * (3.0 if gaps else 1.0)
+        step = WIDE_STEP if gaps else STEP
+        across = found["level"] + beside(rows["level"], (index - 1) * step)
         axes.vlines(across, found["difference_low"], found["difference_high"], color=look.colour,
                     linewidth=0.8, alpha=0.6, zorder=2, gid="interval")  # fmt: skip
         style = {**_line(look), "linestyle": ""} if gaps else _line(look)

@@ -54,7 +54,8 @@ class TableSettings:
             "model": config["models"][0],
             "condition": config["explaining"]["conditions"][0],
         }
-        return {**self._statistics(), "claims": [{**defaults, **c} for c in config["claims"]]}
+        claims = [{**defaults, **claim} for claim in config["claims"]]
+        return {**self._statistics(), "claims": claims, "study": self.study.name}
 
     def claim_modules(self) -> list[str]:
         """Modules of the tests of claims."""

@@ -115,6 +115,23 @@ def test_wide_intervals_are_cut_and_data_are_not(make_levels, contrasts_of, sett
     assert values.max() < high < 1
 
 
+def test_retrained_networks_are_never_outside_the_panel(draw, make_levels, panel_of):
+    frame = make_levels()
+    frame.loc[(frame["pruner"] == "retrain") & (frame["explainer"] == "saliency"), "mean"] = 0.4
+    assert panel_of(draw(frame), "gradient").get_ylim()[1] > 0.4
+
+
+def test_marks_stand_near_their_level_in_short_and_long_chains(
+    draw, make_levels, panel_of, lines_of
+):
+    for levels in (6, 26):
+        axes = panel_of(draw(make_levels(levels=levels)), "perturbation")
+        for line in lines_of(axes, "seed"):
+            away = line.get_xdata() - np.array([0, 3, 5])
+            assert (away > 0).all()
+            assert (away < 0.05 * levels).all()
+
+
 def test_names_of_curves_stand_beside_the_panels(draw, panel_of):
     figure = draw()
     figure.draw_without_rendering()
