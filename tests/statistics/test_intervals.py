@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from sparsight.analysis.bootstrap import draw_counts, percentile_interval, replicate_means
+from sparsight.analysis.association import drawn_coefficients
+from sparsight.analysis.bootstrap import (
+    correlation_interval,
+    draw_counts,
+    percentile_interval,
+    replicate_means,
+)
 from sparsight.analysis.inference import one_sample_t
 from sparsight.analysis.statistics import pearson
 
@@ -105,27 +111,32 @@ def test_crossed_bootstrap_of_images(simulated):
         )
 
 
-def test_percentile_interval_of_a_correlation_over_levels(simulated):
+def test_interval_of_a_correlation_over_levels(simulated):
     """Image noise weakens a correlation, and resampling adds it a second time."""
     level = np.arange(26)
     collapse = 1 / (1 + np.exp(-(level - 20) / 1.5))
-    for what, fall, low, high in (
-        ("accuracy falls by 50 points, metric by .1", 1.0, 0.6, 1.0),
-        ("accuracy falls by 3 points, metric by .006", 0.06, 0.0, 0.3),
+    for what, fall, reflected, percentile in (
+        ("accuracy falls by 50 points, metric by .1", 1.0, (0.8, 1.0), (0.75, 1.0)),
+        ("accuracy falls by 3 points, metric by .006", 0.06, (0.3, 0.7), (0.0, 0.1)),
     ):
         rng = np.random.default_rng(2)
         accuracy = 0.95 - 0.5 * fall * collapse
         metric = 0.2 - 0.1 * fall * (collapse + 0.3 * np.sin(level))
         truth = pearson(accuracy, metric)
-        hits = []
-        for trial in range(60):
+        hits = {"reflected": [], "percentile": []}
+        for trial in range(200):
             correct = rng.random((1000, 1)) < accuracy
             flipped = rng.random((1000, 26)) < 0.02
             score = metric + 0.1 * rng.standard_normal((1000, 1))
             score = score + 0.05 * rng.standard_normal((1000, 26))
             both = np.concatenate([correct ^ flipped, score], axis=1).astype(np.float32)
             means = replicate_means(draw_counts(np.arange(1000), 150, trial), both)
-            r = np.array([pearson(m[:26], m[26:]) for m in means.astype(np.float64)])
-            below, above = percentile_interval(r)
-            hits.append(bool(below <= truth <= above))
-        simulated.between(f"coverage, r for these networks, {what}", hits, low, high, "roughly")
+            r = drawn_coefficients(means.T[26:], means.T[:26])["pearson"]
+            estimate = pearson(both[:, :26].mean(0), both[:, 26:].mean(0))
+            low, high = correlation_interval(r, estimate)
+            hits["reflected"].append(low <= truth <= high)
+            low, high = percentile_interval(r)
+            hits["percentile"].append(bool(low <= truth <= high))
+        name = f"coverage, r for these networks, {what}: "
+        simulated.between(f"{name}reflected", hits["reflected"], *reflected, "short")
+        simulated.between(f"{name}naive, percentile", hits["percentile"], *percentile, "short")

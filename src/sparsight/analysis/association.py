@@ -21,8 +21,9 @@ from sparsight.analysis.statistics import (
 )
 
 COEFFICIENTS = ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
-#: coefficients that are also computed for every draw of images
-DRAWN_COEFFICIENTS = ("pearson", "spearman", "first_difference")
+#: Coefficients with an interval over draws of images. First differences have none: their noise is
+#: that of the images, which a draw doubles, so that no interval covered what it said.
+DRAWN_COEFFICIENTS = ("pearson", "spearman")
 
 Replicates = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -81,7 +82,6 @@ def drawn_coefficients(metric: Replicates, accuracy: Replicates) -> dict[str, Do
     return {
         "pearson": _correlated(metric, accuracy),
         "spearman": _correlated(_ranks(metric), _ranks(accuracy)),
-        "first_difference": _correlated(_steps(metric), _steps(accuracy)),
     }
 
 
@@ -114,13 +114,3 @@ def _ranks(values: Replicates) -> Doubles:
         ranks += 0.5 * (one == values)
     ranks = np.where(constant, 1.0, ranks)
     return np.where(np.isnan(values).any(axis=0), np.nan, ranks)
-
-
-def _steps(values: Replicates) -> Doubles:
-    """Steps from level to level; all 0 where they differ by no more than rounding of the values."""
-    wide = np.asarray(values, dtype=np.float64)
-    if len(wide) < 2:
-        return wide[:0]
-    steps = np.diff(wide, axis=0)
-    straight = np.ptp(steps, axis=0) <= CONSTANT * np.max(np.abs(wide), axis=0)
-    return np.where(straight, 0.0, steps)

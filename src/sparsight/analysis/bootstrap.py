@@ -19,6 +19,8 @@ Counts = NDArray[np.float32]
 # Quantiles of the replicates that happen to be defined would be those of a selection. A subset of
 # n images vanishes from a draw with probability exp(-n), so below five images there is no interval.
 UNDEFINED_SHARE = 0.01
+# float32 means give correlations to about this.
+NEAR_ONE = 1e-7
 
 
 def draw_counts(image_ids: NDArray[np.int64], replicates: int, seed: int) -> Counts:
@@ -100,10 +102,7 @@ def percentile_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Percentile interval *for these networks*.
 
-    Sound for means and their differences. A correlation over levels is weakened by the noise of
-    finite images, and every replicate has that noise twice: where the levels differ by little more
-    than the noise, as they do for first differences or above a density floor, its interval lies too
-    far towards 0 and may miss the estimate itself (simulated in `tests/statistics`).
+    Sound for means and their differences, not for correlations: see `correlation_interval`.
 
     Parameters
     ----------
@@ -127,6 +126,41 @@ def percentile_interval(
     tail = (1.0 - confidence) / 2.0
     low, high = (_quantile(ordered, defined, share) for share in (tail, 1.0 - tail))
     return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
+
+
+def correlation_interval(
+    replicates: NDArray[np.floating], estimate: float, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Basic interval *for these networks* of a correlation over levels, on Fisher's scale.
+
+    The noise of finite images weakens a correlation, and every replicate has that noise twice. So
+    replicates lie too far towards 0, by about as much as the estimate does, and a percentile
+    interval may miss the estimate itself. This one is reflected at the estimate: with z = artanh,
+    its limits are tanh(2 z(r) - z(q)), q the quantiles of the replicates. Where accuracy falls by 3
+    points only it still covers less than it says, at 1,000 images (`tests/statistics`).
+
+    Parameters
+    ----------
+    replicates : [B] correlations, or means of them over networks; not finite is undefined.
+    estimate : of the images as they are, in [-1, 1].
+    confidence : in (0, 1).
+
+    Returns
+    -------
+    low, high in [-1, 1]; NaN where `percentile_interval` is.
+
+    References
+    ----------
+    Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2 (basic interval).
+    """
+    low, high = percentile_interval(np.arctanh(_inside(replicates)), confidence)
+    twice = 2.0 * np.arctanh(_inside(np.float64(estimate)))
+    return float(np.tanh(twice - high)), float(np.tanh(twice - low))
+
+
+def _inside(r: NDArray[np.floating] | np.float64) -> NDArray[np.float64]:
+    """Correlations off the ends -1 and 1, where Fisher's z is infinite."""
+    return np.clip(np.asarray(r, dtype=np.float64), -1.0 + NEAR_ONE, 1.0 - NEAR_ONE)
 
 
 def _quantile(

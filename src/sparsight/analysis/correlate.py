@@ -65,11 +65,9 @@ def correlate(
     published_p : its p under independent levels. It is wrong: levels are ordered and autocorrelated
         (independent AR(.7) series of 26 levels fall below .05 in 24% of cases), so it must not be
         read as a test. It is here for comparison with published numbers.
-    {coefficient}_images_low, _high : in rows "mean", percentile interval over draws of images *for
-        these networks*: in each draw the coefficient of every network, then their mean. Drawing
-        adds the chance of images once more to what the estimate has of it, so the replicates tend
-        to lie nearer to 0, and the interval need not hold the estimate. Empty where more than 1% of
-        the draws lack the mean of a level.
+    pearson_images_low, _high, spearman_images_low, _high : in rows "mean", interval over draws of
+        images *for these networks*: in each draw the coefficient of every network, then their mean;
+        see `correlation_interval`. Empty where more than 1% of the draws lack the mean of a level.
     p : in rows "mean", two-sided, of the t test of `pearson` over seeds against 0. No transform
         is applied: r is taken as one number per network.
     p_adjusted : Benjamini-Hochberg within data set, model and pruner, over all rows "mean" but

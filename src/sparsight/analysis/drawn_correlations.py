@@ -1,5 +1,6 @@
 """Correlations over levels on other images, *for these networks*."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.analysis.association import DRAWN_COEFFICIENTS, Association, drawn_coefficients
-from sparsight.analysis.bootstrap import percentile_interval
+from sparsight.analysis.bootstrap import correlation_interval
 from sparsight.analysis.networks import KEYS, Networks, networks_by_subset
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, read_curves
 from sparsight.io.errors import InputError
@@ -72,11 +73,13 @@ class DrawnCorrelations:
                     drawn[name].append(values)
         found: dict[str, float] = {}
         for name, parts in drawn.items():
-            limits: tuple[object, ...] = (np.nan, np.nan)
+            low = high = math.nan
             if parts:
-                limits = percentile_interval(np.mean(parts, axis=0), self._confidence)
-            for end, limit in zip(("low", "high"), limits, strict=True):
-                found[f"{name}_images_{end}"] = float(np.asarray(limit, dtype=np.float64))
+                estimate = np.nanmean([one.coefficients[name] for one in networks.values()])
+                low, high = correlation_interval(
+                    np.mean(parts, axis=0), float(estimate), self._confidence
+                )
+            found |= {f"{name}_images_low": low, f"{name}_images_high": high}
         return found
 
     def _read(self, explainer: str) -> dict[tuple[str, ...], dict[str, Networks]]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from sparsight.analysis.bootstrap import correlation_interval, percentile_interval
 from sparsight.analysis.claims.curves import ClaimCurves, Numbers
 from sparsight.analysis.claims.keys import COMMON_KEYS
 from sparsight.analysis.inference import one_sample_t
@@ -21,12 +22,14 @@ class Evidence:
     ----------
     statistic : the quantity in words.
     values : float64 [S], the quantity of each network (seed); NaN where it is undefined.
-    replicates : float64 [B], mean over the networks with a value in each draw of images.
+    replicates : float64 [B], mean over the networks with a value in each draw of images; [0] where
+        the quantity has no sound interval over images.
     p_for : one-sided p against all values of the quantity for which the claim is false.
     p_against : one-sided p against all values for which it is true.
     holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
     remark : what a reader has to know.
     columns : what the claim's row says instead of the configuration (`explainer`, `metric`, ...).
+    correlation : whether the quantity is a correlation, whose interval over images is reflected.
     """
 
     statistic: str
@@ -38,6 +41,15 @@ class Evidence:
     holds_to: float = math.nan
     remark: str = ""
     columns: Mapping[str, str] | None = None
+    correlation: bool = False
+
+    def images_interval(self, confidence: float) -> tuple[float, float]:
+        """Interval of the mean over networks, over draws of images; NaN where there is none."""
+        if self.correlation and np.isfinite(self.values).any():
+            estimate = float(np.nanmean(self.values))
+            return correlation_interval(self.replicates, estimate, confidence)
+        low, high = percentile_interval(self.replicates, confidence)
+        return float(low), float(high)
 
 
 class ClaimTest(ABC):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sparsight.analysis.bootstrap import percentile_interval
 from sparsight.analysis.claims.base import ClaimTest, Evidence
 from sparsight.analysis.claims.curves import ClaimCurves
 from sparsight.analysis.claims.keys import COMMON_KEYS
@@ -38,7 +37,8 @@ def check_claims(statistics: Iterable[Path], output: Path, settings: Mapping[str
     holds_from, holds_to : the claim is true where the quantity lies between them; empty is no
         bound.
     estimate, low, high : mean over networks with its Student t interval, not corrected.
-    images_low, images_high : percentile interval over draws of images, *for these networks*.
+    images_low, images_high : interval over draws of images, *for these networks*; empty for
+        quantities that have no sound one (steps from level to level, gaps to a control).
     n_seeds, per_seed : networks with a value; the values of all, by ascending seed.
     p_for, p_against : one-sided, against all values for which the claim is false (true).
     p, p_adjusted : min(1, 2 min(p_for, p_against)); Holm over all rows. A claim without a test
@@ -104,7 +104,7 @@ def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> 
 def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str, Any]:
     found, claim = test.evidence(networks), test.claim
     interval = one_sample_t(found.values, confidence)
-    images_low, images_high = percentile_interval(found.replicates, confidence)
+    images_low, images_high = found.images_interval(confidence)
     return {
         **{key: claim.get(key, "") for key in _COPIED},
         "subset": test.subset,
@@ -116,8 +116,8 @@ def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str,
         "estimate": interval.mean,
         "low": interval.low,
         "high": interval.high,
-        "images_low": float(images_low),
-        "images_high": float(images_high),
+        "images_low": images_low,
+        "images_high": images_high,
         "n_seeds": interval.n,
         "per_seed": joined(found.values.tolist()),
         "p_for": found.p_for,

@@ -64,46 +64,46 @@ class Correlation(ClaimTest):
         used = np.isfinite(curve.mean) & np.isfinite(accuracy.mean) & curve.above(floor)
         if other is not None:
             used &= np.isfinite(other.mean)
-        values, drawn = self._coefficients(curve, accuracy, used)
+        values = self._coefficients(curve, accuracy, used)
+        drawn = np.empty((len(values), 0))
         if other is not None:
-            beside, drawn_beside = self._coefficients(other, accuracy, used)
-            values, drawn = values - beside, drawn - drawn_beside
+            values = values - self._coefficients(other, accuracy, used)
+        elif self.settings["coefficient"] in DRAWN_COEFFICIENTS:
+            drawn = self._drawn(curve, accuracy, used)
         return Evidence(
             statistic=self._words(metric, used, floor),
             values=values,
             replicates=mean_over_networks(values, drawn),
             **sign(values, self.settings["expected"])._asdict(),
+            correlation=drawn.shape[1] > 0,
             remark="" if control else self._published_form(curve, accuracy, used),
         )
 
     def _coefficients(
         self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]
-    ) -> tuple[Numbers, Numbers]:
-        """Of each network [S], and in each draw of images [S, B]."""
+    ) -> Numbers:
+        """Of each network [S]."""
         coefficient, _ = _COEFFICIENTS[self.settings["coefficient"]]
-        values = np.full(len(curve.mean), np.nan)
-        drawn = np.full((len(curve.mean), curve.replicates.shape[2]), np.nan)
-        for seed, levels in enumerate(used):
-            density = curve.density[seed, levels]
-            values[seed] = coefficient(
-                curve.mean[seed, levels], accuracy.mean[seed, levels], density
-            )
-            drawn[seed] = self._drawn(
-                curve.replicates[seed, levels], accuracy.replicates[seed, levels], density
-            )
-        return values, drawn
+        return np.array(
+            [
+                coefficient(metric[levels], performance[levels], density[levels])
+                for metric, performance, density, levels in zip(
+                    curve.mean, accuracy.mean, curve.density, used, strict=True
+                )
+            ]
+        )
 
-    def _drawn(self, metric: Numbers, accuracy: Numbers, density: Numbers) -> Numbers:
-        """The coefficient in each draw of images: [B] from [L, B], [L, B] and [L]."""
+    def _drawn(self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]) -> Numbers:
+        """Of each network in each draw of images [S, B]."""
         name = self.settings["coefficient"]
-        if name in DRAWN_COEFFICIENTS:
-            return drawn_coefficients(metric, accuracy)[name]
-        coefficient, _ = _COEFFICIENTS[name]
-        found = np.full(metric.shape[1], np.nan)
-        complete = np.isfinite(metric).all(axis=0) & np.isfinite(accuracy).all(axis=0)
-        for draw in np.flatnonzero(complete):
-            found[draw] = coefficient(metric[:, draw], accuracy[:, draw], density)
-        return found
+        return np.array(
+            [
+                drawn_coefficients(metric[levels], performance[levels])[name]
+                for metric, performance, levels in zip(
+                    curve.replicates, accuracy.replicates, used, strict=True
+                )
+            ]
+        )
 
     def _words(self, metric: str, used: NDArray[np.bool_], floor: float) -> str:
         _, name = _COEFFICIENTS[self.settings["coefficient"]]
