@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import aggregation
 import explaining
+import scoring
 import sidebyside
 import startup
 import torch
@@ -19,6 +20,7 @@ PARTS = {
     "startup": startup,
     "explaining": explaining,
     "aggregation": aggregation,
+    "scoring": scoring,
 }
 
 

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.complexity import gini
+from sparsight.metrics.complexity import effective_complexity, entropy, gini
 from sparsight.metrics.localisation import pointing_game
 from sparsight.metrics.quantus_adapter import QuantusMetric
 from sparsight.metrics.quantus_classes import REFUSED, needs_of
 from sparsight.metrics.registry import METRICS
+from sparsight.metrics.relevance import relevance_mass_accuracy, relevance_rank_accuracy
+from sparsight.metrics.roc import pixel_roc_auc
 
 quantus = pytest.importorskip("quantus")
 
@@ -115,6 +117,42 @@ def test_pointing_game_is_quantus_pointing_game_without_ties(seed):
     expected = direct("PointingGame", batch, None)
     assert 0 < expected.sum() < 20
     torch.testing.assert_close(pointing_game(maps, masks), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("function", "class_name"),
+    [
+        (relevance_mass_accuracy, "RelevanceMassAccuracy"),
+        (relevance_rank_accuracy, "RelevanceRankAccuracy"),
+        (pixel_roc_auc, "AUC"),
+    ],
+)
+def test_localisation_is_that_of_quantus_without_ties(function, class_name, seed):
+    generator = torch.Generator().manual_seed(seed)
+    # No two pixels alike, of very different scales.
+    maps = torch.randperm(20 * 63, generator=generator).view(20, 9, 7) + 1.0
+    maps *= 10.0 ** torch.linspace(-9, 9, 20)[:, None, None]
+    masks = torch.rand((20, 9, 7), generator=generator) > 0.5
+    batch = (torch.rand(20, 1, 9, 7), torch.zeros(20, dtype=torch.int64), maps, masks)
+    expected = direct(class_name, batch, None)
+    torch.testing.assert_close(function(maps, masks), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_complexity_is_that_of_quantus(seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn((20, 9, 7), generator=generator).pow(5)
+    maps[maps.abs() < 0.1] = 0
+    maps *= 10.0 ** torch.linspace(-9, 9, 20)[:, None, None]
+    batch = (torch.rand(20, 1, 9, 7), torch.zeros(20, dtype=torch.int64), maps, maps > 0)
+    magnitudes = maps.abs().flatten(1)
+    expected = direct("Complexity", batch, None)
+    torch.testing.assert_close(entropy(magnitudes).float(), expected, atol=1e-5, rtol=0)
+    for threshold in (1e-5, 0.1):
+        counts = direct("EffectiveComplexity", batch, None, eps=threshold)
+        assert 1 <= counts.min() < counts.max() < 63
+        assert torch.equal(effective_complexity(magnitudes, threshold), counts)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ def otsu_threshold(values: Tensor) -> Tensor:
 
     With w₀, w₁ the numbers of values in the bins up to and above a bin, and μ₀, μ₁ their means, it
     is the centre of the first bin at which w₀ w₁ (μ₀ - μ₁)² is greatest; 256 bins over [0, 1].
-    Equal to `skimage.filters.threshold_otsu`, whose bins span the map's range.
+    Equal to `skimage.filters.threshold_otsu`, whose bins span the map's range. As there, the pixels
+    of that bin itself fall to both sides, below and above its centre.
 
     Parameters
     ----------
