@@ -43,7 +43,7 @@ rule draw_contrasts:
     output:
         svg=report(
             f"{FIGURES}/contrasts/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/contrasts.rst",
+            caption="../report/contrasts_figure.rst",
             category="3 Explanations",
             labels={
                 "figure": "against dense",
@@ -77,7 +77,7 @@ rule draw_strata:
     output:
         svg=report(
             f"{FIGURES}/strata/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/strata.rst",
+            caption="../report/strata_figure.rst",
             category="3 Explanations",
             labels={
                 "figure": "hard and easy images",
@@ -111,7 +111,7 @@ rule draw_correctness:
     output:
         svg=report(
             f"{FIGURES}/correctness/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/correctness.rst",
+            caption="../report/correctness_figure.rst",
             category="3 Explanations",
             labels={
                 "figure": "correct and incorrect",
@@ -182,7 +182,7 @@ rule draw_agreement:
     output:
         svg=report(
             f"{FIGURES}/agreement/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/agreement.rst",
+            caption="../report/agreement_figure.rst",
             category="5 Agreement",
             labels={
                 "figure": "agreement",
