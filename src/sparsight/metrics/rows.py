@@ -67,6 +67,46 @@ class ImageFacts:
         return found
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Scores of a batch by one metric: rows in the making, not yet spelt out.
+
+    `codes` are the places of explainer, condition and metric among their names; `values` is [N] or
+    [N, steps].
+    """
+
+    codes: Sequence[int]
+    images: ImageFacts
+    values: NDArray[np.float32]
+
+
+def _rows_of(parts: Sequence[_Part]) -> dict[str, NDArray[Any]]:
+    """Columns of all parts at once: for small batches the calls cost more than the rows."""
+    sizes = [part.values.size for part in parts]
+    codes = np.array([part.codes for part in parts], dtype=np.int32)
+    rows: dict[str, NDArray[Any]] = {
+        name: np.repeat(codes[:, place], sizes) for place, name in enumerate(VARYING)
+    }
+    # values a score has: 1, or the steps of a curve
+    lengths = [part.values.shape[1] if part.values.ndim == 2 else 1 for part in parts]
+    for name in PER_IMAGE:
+        kept = [getattr(part.images, name) for part in parts]
+        whole = np.concatenate(kept)
+        if max(lengths) > 1 or min(lengths) == 0:
+            whole = np.repeat(whole, np.repeat(lengths, [len(values) for values in kept]))
+        rows[name] = whole
+    rows["step"] = np.concatenate(
+        [
+            np.tile(np.arange(length), len(part.values))
+            if part.values.ndim == 2
+            else np.full(len(part.values), SCALAR_STEP)
+            for part, length in zip(parts, lengths, strict=True)
+        ]
+    )
+    rows["value"] = np.concatenate([part.values.reshape(-1) for part in parts])
+    return rows
+
+
 class ScoreRows:
     """Write score rows; the file appears only when the block ends well.
 
@@ -98,7 +138,7 @@ class ScoreRows:
         self._identity = {name: identity[name] for name in IDENTITY}
         self._names = dict(zip(VARYING, (explainers, conditions, metrics), strict=True))
         self._writer = TableWriter(path, SCHEMA, metadata)
-        self._kept: list[dict[str, NDArray[Any]]] = []
+        self._kept: list[_Part] = []
         self._count = 0
 
     def add(
@@ -111,27 +151,17 @@ class ScoreRows:
                 f"metric {metric} gave scores of shape {tuple(values.shape)} for {count} images; "
                 "it must give [N] or [N, steps]"
             )
-        steps = values.shape[1] if values.ndim == 2 else 1
-        step = np.arange(steps) if values.ndim == 2 else np.array([SCALAR_STEP])
-        chosen = {"explainer": explainer, "condition": condition, "metric": metric}
-        rows: dict[str, NDArray[Any]] = {
-            name: np.full(count * steps, self._names[name].index(value), dtype=np.int32)
-            for name, value in chosen.items()
-        }
-        rows |= {name: np.repeat(getattr(images, name), steps) for name in PER_IMAGE}
-        rows["step"] = np.tile(step, count)
-        rows["value"] = values.detach().cpu().numpy().astype(np.float32).reshape(-1)
-        self._kept.append(rows)
-        self._count += count * steps
+        names = (explainer, condition, metric)
+        codes = [self._names[kind].index(name) for kind, name in zip(VARYING, names, strict=True)]
+        self._kept.append(_Part(codes, images, values.detach().cpu().numpy().astype(np.float32)))
+        self._count += values.numel()
         if self._count >= GROUP_ROWS:
             self._flush()
 
     def _flush(self) -> None:
         if not self._count:
             return
-        columns: dict[str, Any] = {
-            name: np.concatenate([rows[name] for rows in self._kept]) for name in self._kept[0]
-        }
+        columns: dict[str, Any] = _rows_of(self._kept)
         for name in VARYING:
             columns[name] = _text(columns[name], self._names[name])
         for name, value in self._identity.items():
