@@ -83,13 +83,13 @@ def read_scalars(path: Path, reducers: Mapping[str, str]) -> ScoredCheckpoint:
     found = []
     for place, condition in enumerate(names[1]):
         there = scored[:, place].reshape(len(columns), -1).T
-        filled, kept = there.any(axis=0), there.any(axis=1)
+        filled, kept = (np.asarray(there.any(axis=axis)) for axis in (0, 1))
         found.append(
             Scalars(
                 condition=condition,
                 columns=[column for column, full in zip(columns, filled, strict=True) if full],
                 image_id=image_id[kept],
-                correct=correct[:, place].all(axis=(0, 1))[kept],
+                correct=np.asarray(correct[:, place].all(axis=(0, 1)))[kept],
                 values=values[:, place].reshape(len(columns), -1).T[np.ix_(kept, filled)],
                 scored=there[np.ix_(kept, filled)],
             )
@@ -168,8 +168,8 @@ def _collapse(
     """One number per curve; a curve begins at each of `starts` and ends before the next."""
     ends = np.append(starts[1:], len(values))
     if reducer == "first":
-        return values[starts]
+        return np.asarray(values[starts])
     if reducer == "last":
-        return values[ends - 1]
+        return np.asarray(values[ends - 1])
     sums = np.add.reduceat(values, starts)
     return np.asarray(sums if reducer == "sum" else sums / (ends - starts), dtype=np.float64)

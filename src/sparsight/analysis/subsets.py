@@ -92,7 +92,7 @@ def describe_subsets(
     all that are correct (incorrect) and lack a value.
     """
     finite = np.isfinite(values)
-    centre = centres(values)
+    centre = centres(np.asarray(values, dtype=np.float32))
     deviations = np.where(finite, values - centre, 0.0)
     cells = _Cells(label, members)
     factors = _Factors.of(deviations, finite).ordered(cells.order)
@@ -125,9 +125,9 @@ class _Cells:
         self.order = np.lexsort(keys)
         sorted_keys = np.stack([np.asarray(key, dtype=np.int64)[self.order] for key in keys])
         changes = np.any(np.diff(sorted_keys, axis=1) != 0, axis=0)
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1]) if label.size else []
+        starts = [0, *(np.flatnonzero(changes) + 1).tolist()] if label.size else []
         self._keys = sorted_keys
-        self._bounds = [int(start) for start in starts] + [label.size]
+        self._bounds = [*starts, label.size]
 
     def by_label(self) -> Iterator[list[tuple[slice, list[str]]]]:
         """For each label its cells: a slice of the sorted images, and the subsets they are in."""

@@ -90,7 +90,7 @@ class Study:
 
     def is_retraining(self, pruner: str) -> bool:
         """Whether a pruner removes nothing: its levels are further dense networks."""
-        return self.catalogue["pruners"][pruner].get("rate") == 0
+        return bool(self.catalogue["pruners"][pruner].get("rate") == 0)
 
     def retraining_pruners(self) -> list[str]:
         """The pruners that give the retrain floor."""
