@@ -39,8 +39,8 @@ def otsu_threshold(values: Tensor) -> Tensor:
     below, total = weight[:, :-1], weight[:, -1:]
     # w₀ w₁ (μ₀ - μ₁)² = (m₀ w - m w₀)² / (w₀ w₁), m₀ the sum up to the bin and m the sum of all
     between = (mass[:, :-1] * total - mass[:, -1:] * below).square() / (below * (total - below))
-    # All values in one bin: 0/0. Not so between the ends, since the first and last bin hold some.
-    threshold = centres[between.nan_to_num(nan=-1.0).argmax(dim=1)]
+    # 0/0 only where all values lie in one bin: of others the first and the last bin hold some.
+    threshold = centres[between.argmax(dim=1)]
     highest = values.amax(dim=1)
     return torch.where(highest > 0, threshold.float(), highest)
 
