@@ -15,8 +15,8 @@ from sparsight.metrics.agreement.ranks import (
     top_k_iou,
     top_membership,
 )
-from sparsight.metrics.agreement.structure import Ssim, ssim
 from sparsight.metrics.agreement.registry import AGREEMENT
+from sparsight.metrics.agreement.structure import Ssim, ssim
 
 ALL = [Spearman, TopKIou, Ssim]
 

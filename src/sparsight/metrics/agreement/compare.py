@@ -16,8 +16,8 @@ from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.base import AgreementMetric
-from sparsight.metrics.agreement.rows import AgreementRows, Reference
 from sparsight.metrics.agreement.registry import AGREEMENT
+from sparsight.metrics.agreement.rows import AgreementRows, Reference
 from sparsight.metrics.rows import ImageFacts
 from sparsight.registration import UnknownName
 
