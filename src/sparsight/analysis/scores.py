@@ -167,6 +167,8 @@ def open_database(
             "preserve_insertion_order": True,
             "temp_directory": scratch,
             "autoinstall_known_extensions": False,
+            # it would fill the logs of long jobs
+            "enable_progress_bar": False,
         }
         try:
             connection = duckdb.connect(":memory:", config=options)
