@@ -167,8 +167,6 @@ def open_database(
             "preserve_insertion_order": True,
             "temp_directory": scratch,
             "autoinstall_known_extensions": False,
-            # it would fill the logs of long jobs
-            "enable_progress_bar": False,
         }
         try:
             connection = duckdb.connect(":memory:", config=options)
@@ -177,6 +175,8 @@ def open_database(
                 f"memory_limit '{memory_limit}' is not a size; write it like '1500MB'"
             ) from error
         with connection as database:
+            # it would fill the logs of long jobs
+            database.execute("SET enable_progress_bar = false")
             database.execute("CREATE TEMP TABLE reducers (metric VARCHAR, reducer VARCHAR)")
             for metric, reducer in sorted(reducers.items()):
                 database.execute("INSERT INTO reducers VALUES (?, ?)", [metric, reducer])
