@@ -82,7 +82,7 @@ wildcard_constraints:
     epoch=r"\d+",
 
 
-# ---------------------------------------------------------------------------------- disk budget
+# ------------------------------------------------------------------ disk budget and agreement
 
 try:
     STUDY.check_disk_budget()
@@ -90,6 +90,8 @@ except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
     logger.info(f"Stored explanations will take {STUDY.stored_bytes() / 1e9:.2f} GB.")
+    if config["agreement"]:
+        logger.info(STUDY.agreement_sentence())
 
 
 # ----------------------------------------------------------------------------------------- params

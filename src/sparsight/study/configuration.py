@@ -203,12 +203,6 @@ def _family_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 f"explainers: family {family} mixes controls ({', '.join(free)}) with "
                 "explainers that need the network; give the controls a family of their own."
             )
-    if config.get("agreement") and not study.agreement_families():
-        yield (
-            "agreement compares explanations of one fixed class, but no family's target is true or "
-            "dense_predicted; set explaining.target, or families.<family>.target, or let "
-            "agreement be []."
-        )
 
 
 def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,8 @@ TYPES = {
     "object": "a mapping of keys to values",
     "null": "empty (null)",
 }
+LONGEST = 280  # characters of a sentence
+_FORM = ".<Class>"
 BOUNDS = {
     "minimum": "of at least {}",
     "exclusiveMinimum": "above {}",
@@ -106,13 +108,23 @@ def near_miss(name: object, known: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[object], room: int = 130) -> str:
-    """Names in their order, as many as fit."""
+    """Names in their order, as many as fit; forms of names ("quantus.<Class>") last and always."""
     texts = [shortened(name if isinstance(name, str) else shown(name), 40) for name in names]
-    fitting = list(texts)
-    while len(", ".join(fitting)) > room:
+    # One form stands for all the names of a library, which nobody could guess from the others.
+    forms = [text for text in texts if text.endswith(_FORM)]
+    plain = [text for text in texts if not text.endswith(_FORM)]
+    fitting = list(plain)
+    while fitting and len(", ".join([*fitting, *forms])) > room:
         fitting.pop()
-    more = len(texts) - len(fitting)
-    return ", ".join(fitting) + (f" and {more} more" if more else "")
+    more = len(plain) - len(fitting)
+    cut = ", ".join(fitting) + (f" and {more} more" if fitting else f"{more} names")
+    return ", ".join([*([cut] if more else fitting), *forms])
+
+
+def with_known(text: str, known: Iterable[object]) -> str:
+    """A text that ends with known names, as many as its sentence has room for."""
+    room = max(0, min(130, LONGEST - len(f"{text} (known: ).")))
+    return f"{text} (known: {listed(known, room)})."
 
 
 def dotted(place: Iterable[str | int]) -> str:
@@ -131,3 +143,8 @@ def shortened(text: str, longest: int) -> str:
     """Text on one line, of at most `longest` characters."""
     text = " ".join(text.splitlines())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def fit(sentence: str) -> str:
+    """A sentence of at most `LONGEST` characters with one mark at its end."""
+    return shortened(sentence.replace("?.", "?"), LONGEST)

@@ -142,6 +142,18 @@ class Study:
             if self.explaining(family)["target"] in fixed and self.explains(family, DENSE, 0)
         ]
 
+    def agreement_sentence(self) -> str:
+        """Which families are compared between networks and which not, for the log."""
+        compared = self.agreement_families()
+        others = [family for family in self.network_families() if family not in compared]
+        text = f"Agreement will be measured for {', '.join(compared) or 'no family'}"
+        if not others:
+            return f"{text}."
+        return (
+            f"{text}, not for {', '.join(others)}: that takes explanations of one fixed class "
+            "(target true or dense_predicted), of the dense networks too (level 0)."
+        )
+
     def references(self, place: Place) -> list[Place]:
         """The checkpoints that a checkpoint's explanations are compared with.
 
@@ -158,7 +170,7 @@ class Study:
 
     def explains(self, family: str, pruner: str, level: int) -> bool:
         """Whether a family is explained at a level; retrained networks always are."""
-        levels = self.explaining(family)["levels"]
+        levels = self.explaining(family).get("levels", "all")
         if pruner != DENSE and self.is_retraining(pruner):
             return True
         return levels == "all" or level in levels

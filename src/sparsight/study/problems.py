@@ -17,6 +17,7 @@ from sparsight.study.phrases import (
     TYPES,
     allowed_by,
     dotted,
+    fit,
     given,
     listed,
     misread,
@@ -24,6 +25,7 @@ from sparsight.study.phrases import (
     quote_it,
     shortened,
     shown,
+    with_known,
 )
 
 _Place = tuple[str | int, ...]
@@ -53,7 +55,7 @@ def schema_problems(config: Any, schema: dict[str, Any]) -> list[str]:
             for place, sentence in _sentences(error)
             if not any(place[: len(bad)] == bad for bad in unusable)
         )
-    ordered = sorted({(_rank(place), _fit(sentence)) for place, sentence in found})
+    ordered = sorted({(_rank(place), fit(sentence)) for place, sentence in found})
     return list(dict.fromkeys(sentence for _, sentence in ordered))
 
 
@@ -71,7 +73,7 @@ def unknown_name(kind: str, key: str, name: object, known: Iterable[str]) -> str
         text = f"{key} names the unknown {kind} {shown(name)}{near_miss(name, known)}"
     else:
         text = f"{key} must name a {kind}, but is {given(name)}{quote_it(name)}"
-    return _fit(f"{text} (known: {listed(known)}).")
+    return fit(with_known(text, known))
 
 
 def _as_json(value: Any, place: _Place, unusable: dict[_Place, str]) -> Any:
@@ -208,10 +210,6 @@ def _is_about_a_name(error: ValidationError) -> bool:
 
 def _rank(place: _Place) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, x, "") if isinstance(x, int) else (1, 0, x) for x in place)
-
-
-def _fit(sentence: str) -> str:
-    return shortened(sentence.replace("?.", "?"), 280)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
