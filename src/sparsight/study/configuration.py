@@ -28,6 +28,8 @@ _TABLES: tuple[tuple[str, str, Registry], ...] = (
     ("metrics", "method", METRICS),
     ("agreement", "method", AGREEMENT),
 )
+#: what the names of a list stand for, where that is not the list's own name in the singular
+_KINDS = {"agreement": AGREEMENT.kind}
 _NUMBER_LISTS = frozenset({"seeds", "levels", "sheet_levels"})
 #: catalogue to the key of an entry that holds the parameters of what it names
 _PARAMETERS = {
@@ -77,6 +79,8 @@ def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
     """
     if "$ref" in schema:
         schema = {**root["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
+    if isinstance(value, list) and "items" in schema:
+        return [with_defaults(item, schema["items"], root) for item in value]
     if not isinstance(value, Mapping):
         return value
     for alternative in schema.get("anyOf", ()):
@@ -115,7 +119,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
 
 def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
     for group, key, table in _TABLES:
-        for name, entry in catalogue[group].items():
+        for name, entry in catalogue.get(group, {}).items():
             where = f"catalogue.{group}.{name}"
             if entry[key] not in table:
                 yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
@@ -143,10 +147,10 @@ def _foreign_problems(table: Registry, key: str, method: str) -> Iterator[str]:
 
 def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for group in CHOICES:
-        for name in config[group]:
-            if name not in config["catalogue"][group]:
-                kind = group.removesuffix("s")
-                yield unknown_name(kind, group, name, config["catalogue"][group])
+        known = config["catalogue"].get(group, {})
+        for name in config.get(group, []):
+            if name not in known:
+                yield unknown_name(_KINDS.get(group, group.removesuffix("s")), group, name, known)
     taken = {
         "study": [config["study"]],
         **{g: config[g] for g in ("datasets", "models", "pruners")},

@@ -123,7 +123,7 @@ def listed(names: Iterable[object], room: int = 130) -> str:
 
 def with_known(text: str, known: Iterable[object]) -> str:
     """A text that ends with known names, as many as its sentence has room for."""
-    room = max(0, min(130, LONGEST - len(f"{text} (known: ).")))
+    room = max(0, min(130, LONGEST - len(f"{text} (known:  and 999 more).")))
     return f"{text} (known: {listed(known, room)})."
 
 

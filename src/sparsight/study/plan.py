@@ -166,7 +166,8 @@ class Study:
 
     def explaining(self, family: str) -> dict[str, Any]:
         """How a family is explained: `explaining`, with the family's exceptions."""
-        return {**self.config["explaining"], **self.config["families"].get(family, {})}
+        exceptions = self.config.get("families", {}).get(family, {})
+        return {**self.config["explaining"], **exceptions}
 
     def explains(self, family: str, pruner: str, level: int) -> bool:
         """Whether a family is explained at a level; retrained networks always are."""

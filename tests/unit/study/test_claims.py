@@ -80,14 +80,15 @@ def test_claims_of_two_names_alike(problems):
         (of("peak", between=[1, 9]), "magnitude has the levels 0 to 5"),
         (of("rise", at=6), "claims[0].at is 6, but magnitude has the levels 0 to 5."),
         (of("rise", at=2.5), "claims[0].at is 2.5, but"),
-        (of("rise", explainer="occlusion"), "level 2, at which occlusion is not explained"),
+        (of("rise", explainer="occlusion"), "claims[0].at is level 2, at which occlusion is not"),
+        (of("rise", explainer="occlusion", at=3), "claims[0].after is level 4, at which occlusion"),
         (of("gain_explained", matched_metric="iou"), "unknown metric that runs 'iou'"),
         (of("gain_explained", share=2), "claims[0].share is 2, but must be 0 to 1."),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_wrong_is_said_in_one_sentence(problems, claim, words):
-    found = problems(claim)
+    found = problems(claim, families={"perturbation": {"levels": [0, 3]}})
     assert len(found) >= 1
     assert words in found[0]
     assert all(sentence.endswith(".") and len(sentence) <= 280 for sentence in found)

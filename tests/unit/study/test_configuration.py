@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sparsight.study.configuration import normalised, with_defaults
+from sparsight.study.configuration import configuration_problems, normalised, with_defaults
 from sparsight.study.plan import RESERVED
 from sparsight.study.problems import load_yaml
 
@@ -87,7 +87,7 @@ def test_the_default_file_shows_every_key(schema):
     config = load_yaml(ROOT / "config.yaml")
     keys = schema["properties"]
     assert list(config) == list(keys)
-    for part in ("explaining", "figures", "catalogue"):
+    for part in ("explaining", "statistics", "conversion", "figures", "catalogue"):
         assert list(config[part]) == list(keys[part]["properties"]), part
 
 
@@ -121,6 +121,7 @@ def test_planning_imports_nothing_heavy():
     code = f"""
 import sys
 import sparsight.study.configuration, sparsight.study.settings
+import sparsight.study.table_settings, sparsight.study.figure_settings
 print([name for name in {heavy} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -201,6 +202,7 @@ def test_defaults_are_filled_at_every_depth(schema):
     config = {
         "explaining": {"images": 5},
         "families": {"cam": {"batch_size": 1}},
+        "claims": [{"name": "a"}, {"name": "b", "subset": "hard"}],
         "catalogue": {
             "datasets": {"d": {"source": "digits", "noise": {"seed": 3}}},
             "models": {"m": {"architecture": "a", "retraining": recipe}},
@@ -228,7 +230,16 @@ def test_defaults_are_filled_at_every_depth(schema):
         },
         # exceptions have no defaults: they would hide what `explaining` says
         "families": {"cam": {"batch_size": 1}},
-        "figures": {"sheet_images": 4, "sheet_levels": 6},
+        "agreement": [],
+        "claims": [{"name": "a", "subset": "all"}, {"name": "b", "subset": "hard"}],
+        "statistics": {
+            "replicates": 1000,
+            "bootstrap_seed": 0,
+            "confidence": 0.95,
+            "density_floor": 0.02,
+        },
+        "conversion": {"batch_size": 100, "repeats": 30},
+        "figures": {"headline_metrics": [], "sheet_images": 4, "sheet_levels": 6},
         "torch_threads": 1,
         "disk_budget_gb": 20,
         "data_folder": "data",
@@ -262,6 +273,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             },
             "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}}},
             "metrics": {"s": {"method": "s", "parameters": {"a": 1}}},
+            "agreement": {},
         },
     }
 
@@ -316,7 +328,27 @@ CASES = {
     "model": ({"models": ["thesis_cn"]}, ["models", "'thesis_cn'", "did you mean 'thesis_cnn'?"]),
     "pruner": ({"pruners": ["magnitud"]}, ["pruners", "unknown pruner", "'magnitude'", "thesis"]),
     "explainer": ({"explainers": ["salience"]}, ["explainers", "'salience'", "'saliency'"]),
-    "metric": ({"metrics": ["soft_iuo"]}, ["metrics", "'soft_iuo'", "'soft_iou'", "pointing"]),
+    "metric": ({"metrics": ["soft_iuo"]}, ["metrics", "'soft_iuo'", "'soft_iou'", "affine_iou"]),
+    "agreement": (
+        {"agreement": ["ssim", "spearmn"]},
+        ["agreement names the unknown agreement metric 'spearmn'", "'spearman'", "top_k_iou"],
+    ),
+    "metric as agreement": (
+        {"agreement": ["soft_iou"]},
+        ["agreement names the unknown agreement metric 'soft_iou'", "spearman, ssim, top_k_iou"],
+    ),
+    "agreement's method": (
+        catalogue("agreement", "ssim", method="sim"),
+        ["catalogue.agreement.ssim.method", "'sim'", "'ssim'", "spearman"],
+    ),
+    "parameter of agreement": (
+        catalogue("agreement", "top_k_iou", parameters={"k": 5}),
+        ["catalogue.agreement.top_k_iou.parameters", "'k'", "share"],
+    ),
+    "headline metric that does not run": (
+        {"metrics": ["soft_iou", "entropy"], "figures": {"headline_metrics": ["otsu_iou"]}},
+        ["figures.headline_metrics", "metric that runs 'otsu_iou'", "known: soft_iou, entropy"],
+    ),
     "source": (
         catalogue("datasets", "digits", source="digitz"),
         ["catalogue.datasets.digits.source", "'digitz'", "'digits'"],
@@ -447,8 +479,12 @@ CASES = {
         ["families.controls.levels", "controls", "drop the key"],
     ),
     "exception": (
-        {"families": {"cam": {"target": "true"}}},
-        ["families.cam", "'target'", "images, batch_size, levels"],
+        {"families": {"cam": {"conditions": ["clean"]}}},
+        ["families.cam", "'conditions'", "images, batch_size, levels, target"],
+    ),
+    "target of a family": (
+        {"families": {"cam": {"target": "label"}}},
+        ["families.cam.target is 'label'", "true, predicted, dense_predicted"],
     ),
     "reserved family": (
         explainer(family="logs", method="saliency"),
@@ -504,6 +540,7 @@ def test_names_are_looked_up_all_at_once(problems_of):
             "pruners": ["c", "dense"],
             "explainers": ["d"],
             "metrics": ["e", "f"],
+            "agreement": ["m"],
             "catalogue": {
                 "datasets": {"digits": {"source": "g", "options": {}}},
                 "pruners": {"magnitude": {"criterion": "h", "published_bugs": ["i"]}},
@@ -513,7 +550,7 @@ def test_names_are_looked_up_all_at_once(problems_of):
         }
     )
     named = sorted(re.search(r"'(\w+)'", sentence)[1] for sentence in found)
-    assert named == [*"abcd", "dense", "dense", *"efghijk"]
+    assert named == [*"abcd", "dense", "dense", *"efghijkm"]
     assert all(map(is_one_sentence, found))
 
 
@@ -563,6 +600,11 @@ def test_each_model_is_held_against_the_epoch(problems_of):
         {"families": {"controls": {"images": 5}, "cam": {"levels": [0, 5], "batch_size": 1}}},
         # an overlay may leave out a family for which another one has exceptions
         {"explainers": ["saliency"], "families": {"cam": {"images": 9999, "levels": [99]}}},
+        {"families": {"cam": {"target": "predicted"}, "gradient": {"target": True}}},
+        # then nothing is compared
+        {"explaining": {"target": "predicted"}},
+        {"agreement": []},
+        {"metrics": ["entropy", "soft_iou"], "figures": {"headline_metrics": ["soft_iou"]}},
         {"explaining": {"images": 500}},
         {"datasets": ["mnist"], "models": ["thesis_cnn"], "explaining": {"images": 10000}},
         {
@@ -575,6 +617,24 @@ def test_each_model_is_held_against_the_epoch(problems_of):
 )
 def test_what_is_possible_is_accepted(problems_of, overlay):
     assert problems_of(overlay) == []
+
+
+def test_optional_parts_may_be_missing(overlaid, schema):
+    config = overlaid()
+    config["explaining"] = {}
+    config["claims"] = [
+        {
+            "name": "a",
+            "claim": "It is so.",
+            "test": "rise",
+            "pruner": "magnitude",
+            "at": 1,
+            "after": 2,
+        }
+        | {"explainer": "saliency", "metric": "soft_iou"}
+    ]
+    del config["agreement"], config["catalogue"]["agreement"], config["figures"], config["families"]
+    assert configuration_problems(config, schema) == []
 
 
 def test_levels_count_over_all_pruners(problems_of):
@@ -633,6 +693,7 @@ def test_an_explainer_that_a_model_cannot_run(problems_of, facts_with):
     assert found == ["explainers: saliency does not work on thesis_cnn; drop one of them."]
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_whatever_is_broken_is_told_in_sentences(problems_of, overlaid, order):
     broken = _broken(overlaid(), random.Random(order.random()))

@@ -139,17 +139,40 @@ def test_families_of_one_fixed_class_are_compared(study_of):
     assert study_of(overlay).agreement_families() == ["gradient"]
 
 
+def test_a_run_says_which_families_are_compared(study_of):
+    start = "Agreement will be measured for"
+    rest = (
+        "that takes explanations of one fixed class (target true or dense_predicted), of the dense "
+        "networks too (level 0)."
+    )
+    explainers = ["grad_cam_conv2", "saliency", "occlusion", "control_edges"]
+    study = study_of({"explainers": explainers})
+    assert study.agreement_sentence() == f"{start} cam, gradient, perturbation."
+    some = {"gradient": {"target": "predicted"}, "perturbation": {"levels": [5]}}
+    study = study_of({"explainers": explainers, "families": some})
+    assert study.agreement_sentence() == f"{start} cam, not for gradient, perturbation: {rest}"
+    study = study_of({"explainers": ["saliency"], "explaining": {"target": "predicted"}})
+    assert study.agreement_families() == []
+    assert study.agreement_sentence() == f"{start} no family, not for gradient: {rest}"
+
+
 # float32; a map of conv2 or conv2_relu has 11 x 11 values, of pool2 5 x 5, of the image 28 x 28
 CONV2, POOL2, IMAGE = 4 * 121, 4 * 25, 4 * 784
 
 
 def test_stored_bytes_of_the_default(study_of):
-    # 500 test images; 3 seeds x levels 0 to 5 and one retraining; four CAMs (one the mean activation)
-    # at 11 x 11 and one at 5 x 5; six pixel maps; four controls once
-    expected = 500 * (3 * 7 * (4 * CONV2 + POOL2 + 6 * IMAGE) + 4 * IMAGE)
-    # of 100 images two slow pixel maps, at three levels and the retraining
-    expected += 100 * 3 * 4 * 2 * IMAGE
+    # 500 test images; 3 seeds x levels 0 to 5 and one retraining; four CAMs (one of them the mean
+    # activation) at 11 x 11 and one at 5 x 5; five pixel maps; four controls once
+    expected = 500 * (3 * 7 * (4 * CONV2 + POOL2 + 5 * IMAGE) + 4 * IMAGE)
+    # of 100 images three slow pixel maps
+    expected += 100 * 3 * 7 * 3 * IMAGE
     assert study_of().stored_bytes() == expected
+
+
+def test_retrained_networks_are_stored_whatever_the_levels(study_of):
+    study = study_of({"explainers": ["saliency"], "seeds": [1, 2], "explaining": {"levels": [5]}})
+    # level 5 and one retraining of each network
+    assert study.stored_bytes() == 2 * 2 * 500 * IMAGE
 
 
 def test_stored_bytes_with_exceptions_conditions_and_two_data_sets(study_of):
@@ -188,16 +211,19 @@ def test_a_map_of_several_layers_has_image_size(study_of):
     study = study_of(
         {"explainers": ["new"], "seeds": [1], "catalogue": {"explainers": {"new": new}}}
     )
-    assert study.stored_bytes() == 6 * 500 * IMAGE
+    # levels 0 to 5 and one retraining
+    assert study.stored_bytes() == 7 * 500 * IMAGE
 
 
 def test_disk_budget(study_of):
-    study_of({"disk_budget_gb": 0.076688}).check_disk_budget()
+    # 500 images x (21 networks x (4 x 484 + 100 + 5 x 3136) + 4 x 3136) bytes are 192,290,000,
+    # 100 images x 21 networks x 3 x 3136 bytes are 19,756,800: together 212,046,800
+    study_of({"disk_budget_gb": 0.212047}).check_disk_budget()
     with pytest.raises(InputError) as caught:
-        study_of({"disk_budget_gb": 0.076687}).check_disk_budget()
+        study_of({"disk_budget_gb": 0.212046}).check_disk_budget()
     text = str(caught.value)
     assert "\n" not in text
-    for phrase in ("0.08 GB", "disk_budget_gb (0.076687)", "raise it", "explaining.images"):
+    for phrase in ("0.21 GB", "disk_budget_gb (0.212046)", "raise it", "explaining.images"):
         assert phrase in text
 
 
@@ -228,6 +254,7 @@ def test_sheet_levels(study_of, levels, wanted, shown):
 def test_a_sheet_shows_levels_that_some_family_is_explained_at(study_of):
     study = study_of(
         {
+            "explainers": ["grad_cam_conv2", "saliency", "control_edges"],
             "explaining": {"levels": [0, 1, 2]},
             "families": {"cam": {"levels": [5]}, "gradient": {"levels": [3]}},
         }

@@ -1,6 +1,7 @@
 """Every fault of a configuration is one sentence that says what to change."""
 
 import datetime
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -267,6 +268,24 @@ def test_unknown_name_suggests_the_nearest():
     sentence = unknown_name("metric", "metrics[1]", "soft_iuo", ["gini", "soft_iou"])
     assert "metrics[1] names the unknown metric 'soft_iuo'; did you mean 'soft_iou'?" in sentence
     assert "known: gini, soft_iou" in sentence
+
+
+def test_forms_of_foreign_names_are_never_cut():
+    known = [f"a_rather_long_name_{i}" for i in range(20)] + ["captum.<Class>", "grad_cam.<Class>"]
+    sentence = unknown_name("explainer", "catalogue.explainers.new.method", "gradcam", known)
+    assert "(known: a_rather_long_name_0, a_rather_long_name_1," in sentence
+    assert re.search(r"a_rather_long_name_\d and (\d+) more, captum.<Class>, grad_cam", sentence)
+    # what is shown and what is not are all of them
+    shown = sentence.count("a_rather_long_name_")
+    assert f" and {20 - shown} more, " in sentence
+    # the names give way, not the end
+    for length in range(1, 121):
+        sentence = unknown_name("explainer", "x" * length, f"a_rather_long_name_{'y' * 40}", known)
+        assert sentence.endswith(", captum.<Class>, grad_cam.<Class>).")
+        assert_readable([sentence])
+    assert "(known: 20 names, captum." in sentence
+    few = unknown_name("metric", "metrics", "x", ["gini", "quantus.<Class>"])
+    assert few.endswith("(known: gini, quantus.<Class>).")
 
 
 @pytest.mark.parametrize("name", [False, 12, datetime.date(2024, 1, 2)])

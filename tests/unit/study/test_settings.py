@@ -15,6 +15,14 @@ PRUNERS = {
     "rewound": {"criterion": "random", "rate": 0.5, "levels": 2, "rewind": "epoch:2"},
 }
 METRICS = {"complexity": {"method": "quantus.Complexity", "parameters": {"abs": True}}}
+CLAIM = {
+    "name": "same_course",
+    "claim": "It is so.",
+    "test": "correlation",
+    "pruner": "magnitude",
+    "explainer": "saliency",
+    "metric": "soft_iou",
+}
 BASE = {
     "datasets": ["digits"],
     "models": ["thesis_cnn"],
@@ -22,14 +30,13 @@ BASE = {
     "seeds": [1, 2],
     "explainers": ["grad_cam_conv2", "saliency", "integrated_gradients", "control_edges"],
     "metrics": ["soft_iou", "complexity"],
+    "claims": [CLAIM],
     "families": {"gradient": {"images": 100}},
     "catalogue": {"pruners": PRUNERS, "metrics": METRICS},
 }
 NETWORKS = {"start", "epoch_point", "dense", "level"}
 #: jobs that list all explainers, because tables or figures keep their order
 LISTING = {"metric_figure", "agreement_figure", "correlation_figure", "sheet"}
-#: jobs that know the confidence of intervals
-STATISTICAL = {"resampling", "contrasts", "agreement", "claims"}
 
 
 def jobs_of(study):
@@ -55,19 +62,21 @@ def jobs_of(study):
             add_figures(add, drawn, study, *place)
     for place in study.places():
         for family in study.agreement_families():
-            if study.references(place):
+            if study.explains(family, place.pruner, place.level) and study.references(place):
                 level = (place.dataset, place.model, str(place.seed), place.pruner, place.level)
                 add("compare", rules.compare, rules.compare_modules(), *level, family)
     for chain in study.chains():
-        add("resampling", tables.resampling, [], chain.dataset, chain.model, "1", chain.pruner)
+        network = (chain.dataset, chain.model, str(chain.seed))
+        add("resampling", tables.resampling, [], *network, chain.pruner)
     for model in study.config["models"]:
         for family in study.families():
             free = family in study.network_free_families()
             modules = rules.explain_modules(family, None if free else model)
             add("explain", rules.explain, modules, family)
             add("score", rules.score, rules.score_modules(family, model), family)
-    for name in ("summary", "contrasts", "agreement", "claims", "costs", "whole"):
+    for name in ("summary", "contrasts", "agreement", "costs", "whole"):
         add(name, getattr(tables, name), [])
+    add("claims", tables.claims, tables.claim_modules())
     add("sheet", drawn.sheet, [])
     return found
 
@@ -119,6 +128,31 @@ def levels(pruner, *which):
     return {f"level:digits:thesis_cnn:{pruner}:{level}" for level in which}
 
 
+def comparisons(pruner, *which, families=("cam", "gradient")):
+    """Comparisons of a pruner's levels with dense, of both seeds."""
+    return {
+        f"compare:digits:thesis_cnn:{seed}:{pruner}:{level}:{family}"
+        for seed in (1, 2)
+        for level in which
+        for family in families
+    }
+
+
+def all_comparisons(*families):
+    """Comparisons of every network of the base."""
+    last = {"dense": 0, "magnitude": 5, "densities": 3, "rewound": 2}
+    return {
+        name
+        for pruner, level in last.items()
+        for name in comparisons(pruner, *range(min(1, level), level + 1), families=families)
+    }
+
+
+def chains(*pruners):
+    """Resamplings of the pruners' chains, of both seeds."""
+    return {f"resampling:digits:thesis_cnn:{s}:{pruner}" for s in (1, 2) for pruner in pruners}
+
+
 def test_the_jobs_of_the_base(jobs):
     before, after = jobs()
     assert before == after
@@ -128,19 +162,25 @@ def test_the_jobs_of_the_base(jobs):
         "explain:gradient",
         "explain:controls",
     }
+    compared = {name for name in before if name.startswith("compare:")}
+    # two seeds; dense and ten levels; two families
+    assert compared == all_comparisons("cam", "gradient")
+    assert len(compared) == 2 * 11 * 2
+    resampled = {name for name in before if name.startswith("resampling:")}
+    assert resampled == chains("magnitude", "densities", "rewound")
 
 
 def test_a_new_level_changes_no_other(jobs):
     before, after = jobs(in_catalogue("pruners", "magnitude", levels=6))
-    assert after.keys() - before.keys() == levels("magnitude", 6)
-    assert changed(before, after) == {"whole"}
+    assert after.keys() - before.keys() == levels("magnitude", 6) | comparisons("magnitude", 6)
+    assert changed(before, after) == chains("magnitude") | {"whole"}
     assert all("levels" not in json.dumps(after[name][0]) for name in levels("magnitude", 1, 6))
 
 
 def test_a_new_density_changes_no_other(jobs):
     before, after = jobs(in_catalogue("pruners", "densities", densities=[0.9, 0.5, 0.1, 0.05]))
-    assert after.keys() - before.keys() == levels("densities", 4)
-    assert changed(before, after) == {"whole"}
+    assert after.keys() - before.keys() == levels("densities", 4) | comparisons("densities", 4)
+    assert changed(before, after) == chains("densities") | {"whole"}
 
 
 def test_a_changed_density_changes_its_level(jobs):
@@ -190,6 +230,11 @@ def test_dense_takes_no_module_of_a_pruner(study_of):
     assert rules.network_modules("thesis_cnn", DENSE) == rules.network_modules("thesis_cnn")
 
 
+EXPLAINED = {
+    f"{rule}:{f}" for rule in ("explain", "score") for f in ("cam", "gradient", "controls")
+}
+#: jobs that know how intervals are made; figures know the confidence only
+STATISTICS = chains("magnitude", "densities", "rewound") | {"contrasts", "agreement", "claims"}
 CHANGES = {
     "metric": (
         in_catalogue("metrics", "complexity", parameters={"abs": False}),
@@ -197,29 +242,40 @@ CHANGES = {
     ),
     "parameter of an explainer": (
         in_catalogue("explainers", "integrated_gradients", parameters={"n_steps": 9}),
-        {"explain:gradient", "score:gradient"},
+        {"explain:gradient", "score:gradient"} | all_comparisons("gradient"),
+    ),
+    "metric of agreement": (
+        in_catalogue("agreement", "top_k_iou", parameters={"share": 0.2}),
+        all_comparisons("cam", "gradient"),
     ),
     "batch size of a family": (
         {"families": {"cam": {"batch_size": 7}}},
-        {"explain:cam", "score:cam"},
+        {"explain:cam", "score:cam"} | all_comparisons("cam"),
     ),
     # which images were explained is in the file that is scored
     "images of a family": ({"families": {"cam": {"images": 7}}}, {"explain:cam"}),
     "images": ({"explaining": {"images": 60}}, {"explain:cam", "explain:controls"}),
-    "levels of a family": ({"families": {"cam": {"levels": [0, 5]}}}, set()),
-    "levels": ({"explaining": {"levels": [0, 5]}}, set()),
     "target": (
         {"explaining": {"target": True}},
-        {f"{rule}:{f}" for rule in ("explain", "score") for f in ("cam", "gradient", "controls")},
+        EXPLAINED | all_comparisons("cam", "gradient"),
+    ),
+    "target of a family": (
+        {"families": {"cam": {"target": True}}},
+        {"explain:cam", "score:cam"} | all_comparisons("cam"),
     ),
     "conditions": (
         {"explaining": {"conditions": ["clean"]}},
-        {f"{rule}:{f}" for rule in ("explain", "score") for f in ("cam", "gradient", "controls")}
-        | {"sheet"},
+        EXPLAINED | all_comparisons("cam", "gradient") | {"sheet", "claims"},
     ),
+    "replicates": ({"statistics": {"replicates": 100}}, STATISTICS),
+    "seed of the bootstrap": ({"statistics": {"bootstrap_seed": 1}}, STATISTICS),
+    "density floor": ({"statistics": {"density_floor": 0.1}}, STATISTICS),
+    "repeats of conversion": ({"conversion": {"repeats": 9}}, {"conversion"}),
+    "headline metrics": ({"figures": {"headline_metrics": ["complexity"]}}, set()),
+    "text of a claim": ({"claims": [{**CLAIM, "claim": "It is not so."}]}, {"claims"}),
+    "test of a claim": ({"claims": [{**CLAIM, "test": "correct_minus_incorrect"}]}, {"claims"}),
     "sheet's images": ({"figures": {"sheet_images": 2}}, {"sheet"}),
     "sheet's levels": ({"figures": {"sheet_levels": 2}}, set()),
-    "seeds": ({"seeds": [1, 2, 3]}, set()),
     "disk budget": ({"disk_budget_gb": 1}, set()),
     "data folder": ({"data_folder": "elsewhere"}, {"fetching:digits"}),
     "subset": (in_catalogue("datasets", "digits", subset_seed=1), {"packing:digits"}),
@@ -246,13 +302,43 @@ def test_a_change_reaches_those_who_use_it(jobs, overlay, expected):
     assert before.keys() == after.keys()
 
 
+def test_a_new_seed_is_compared_with_the_others(jobs):
+    before, after = jobs({"seeds": [1, 2, 3]})
+    assert changed(before, after) == comparisons("dense", 0) | {"whole"}
+    new = {name for name in after if ":thesis_cnn:3:" in name}
+    assert after.keys() - before.keys() == new
+    assert rules_of(new) == {"compare", "resampling"}
+
+
+@pytest.mark.parametrize("levels_", [[0, 5], [0, 1]])
+def test_the_choice_of_levels_changes_no_job(jobs, levels_):
+    before, after = jobs({"explaining": {"levels": levels_}})
+    assert changed(before, after) == {"whole"}
+    assert rules_of(before.keys() - after.keys()) == {"compare"}
+    assert after.keys() <= before.keys()
+
+
+def test_without_maps_of_dense_a_family_is_not_compared(jobs):
+    before, after = jobs({"families": {"cam": {"levels": [1, 5]}}})
+    assert changed(before, after) == {"whole"}
+    assert before.keys() - after.keys() == all_comparisons("cam")
+
+
+def test_confidence_reaches_tables_and_figures_with_intervals(jobs):
+    before, after = jobs({"statistics": {"confidence": 0.9}})
+    drawn = {"metric_figure", "agreement_figure", "correlation_figure"}
+    assert changed(before, after) == STATISTICS | {"whole"} | {
+        name for name in before if name.partition(":")[0] in drawn
+    }
+
+
 @pytest.mark.parametrize(
     ("overlay", "expected"),
     [
         (in_catalogue("datasets", "digits", noise={"maximum": 9}), NETWORKS | {"packing"}),
         (in_catalogue("models", "thesis_cnn", retraining={"batch_size": 9}), NETWORKS - {"start"}),
         (in_catalogue("models", "thesis_cnn", evaluation_batch_size=9), {"dense", "level"}),
-        ({"torch_threads": 2}, NETWORKS | {"explain", "score"}),
+        ({"torch_threads": 2}, NETWORKS | {"explain", "score", "compare", "conversion"}),
     ],
     ids=["noise", "retraining", "evaluation", "threads"],
 )
@@ -271,10 +357,9 @@ def test_a_metric_touches_scores_and_figures(jobs):
 
 def test_an_explainer_changes_its_family_only(jobs):
     before, after = jobs({"explainers": [*BASE["explainers"], "grad_cam_pp_pool2"]})
-    assert changed(before, after) - {"explain:cam", "score:cam", "whole"} == {
-        name for name in before if name.partition(":")[0] in LISTING
-    }
-    assert changed(before, after) >= {"explain:cam", "score:cam"}
+    own = {"explain:cam", "score:cam", "whole"} | all_comparisons("cam")
+    listing = {name for name in before if name.partition(":")[0] in LISTING}
+    assert changed(before, after) == own | listing
 
 
 def test_a_family_of_its_own_changes_no_other(jobs):
@@ -282,15 +367,17 @@ def test_a_family_of_its_own_changes_no_other(jobs):
     before, after = jobs(
         {"explainers": [*BASE["explainers"], "new"], "catalogue": {"explainers": {"new": new}}}
     )
-    assert after.keys() - before.keys() == {"explain:new", "score:new"}
+    assert after.keys() - before.keys() == {"explain:new", "score:new"} | all_comparisons("new")
     assert rules_of(changed(before, after)) == LISTING | {"whole"}
 
 
 def test_a_control_counts_in_correlations(jobs):
     before, after = jobs({"explainers": [*BASE["explainers"], "control_input"]})
     found = changed(before, after)
-    assert {"explain:controls", "score:controls", "correlations"} <= found
-    assert not {"explain:cam", "score:cam", "explain:gradient", "score:gradient"} & found
+    listing = {name for name in before if name.partition(":")[0] in LISTING}
+    # controls do not count in corrections, so every table of tests knows them; claims name theirs
+    tables = {"contrasts", "agreement", "whole"}
+    assert found == {"explain:controls", "score:controls"} | tables | listing
 
 
 @pytest.mark.parametrize(
@@ -317,8 +404,14 @@ def test_what_a_chosen_order_is_worth(jobs):
     """Tables and figures keep the order of the lists; no training, explaining or scoring does."""
     before, after = jobs({"pruners": BASE["pruners"][::-1], "metrics": BASE["metrics"][::-1]})
     reached = rules_of(changed(before, after))
-    assert reached <= {"accuracy_figure", "correlation_figure", "metric_figure", "whole"}
-    assert "accuracy_figure" in reached
+    assert reached == {
+        "whole",
+        "accuracy_figure",
+        "conversion_figure",
+        "correlation_figure",
+        "metric_figure",
+        "agreement_figure",
+    }
 
 
 def test_modules_of_scores_are_those_of_the_metrics_and_the_model(study_of):
@@ -332,7 +425,8 @@ def test_modules_of_scores_are_those_of_the_metrics_and_the_model(study_of):
 
 def test_explainers_that_a_metric_calls_are_code_of_its_scores(study_of):
     entry = {"method": "quantus.MaxSensitivity"}
-    study = study_of(_merged(BASE, {"metrics": ["new"], **in_catalogue("metrics", "new", **entry)}))
+    chosen = {"metrics": ["new"], "claims": []}
+    study = study_of(_merged(BASE, {**chosen, **in_catalogue("metrics", "new", **entry)}))
     found = RuleSettings(study).score_modules("cam", "thesis_cnn")
     assert "sparsight.explain.cam" in found
     assert "sparsight.explain.gradient" not in found
@@ -356,40 +450,137 @@ def test_settings_are_plain_and_do_not_share_the_configuration(study_of):
 
 
 def test_the_whole_holds_what_is_chosen_and_no_more(study_of):
-    whole = RuleSettings(study_of(BASE)).whole()
+    whole = TableSettings(study_of(BASE)).whole()
+    chosen = {"agreement": ["spearman", "top_k_iou", "ssim"], **BASE}
     assert {group: list(entries) for group, entries in whole["catalogue"].items()} == {
-        group: BASE[group] for group in ("datasets", "models", "pruners", "explainers", "metrics")
+        group: chosen[group]
+        for group in ("datasets", "models", "pruners", "explainers", "metrics", "agreement")
     }
     assert whole["seeds"] == [1, 2]
     assert whole["catalogue"]["pruners"]["densities"]["densities"] == [0.9, 0.5, 0.1]
 
 
-def test_settings_of_tables_and_figures(study_of):
-    rules = RuleSettings(study_of(BASE))
-    network = {"dataset": "digits", "model": "thesis_cnn", "pruners": BASE["pruners"]}
-    assert rules.accuracy_figure("digits", "thesis_cnn") == network
-    assert rules.metric_figure("digits", "thesis_cnn", "complexity") == {
-        **network,
-        "metric": "complexity",
-        "metrics": {"complexity": {"direction": "lower", "unit": "as defined by quantus"}},
-        "controls": ["control_edges"],
-        "explainers": BASE["explainers"],
+STATISTICS_BLOCK = {
+    "statistics": {
+        "replicates": 1000,
+        "bootstrap_seed": 0,
+        "confidence": 0.95,
+        "density_floor": 0.02,
     }
-    assert rules.correlation_figure("digits", "thesis_cnn") == {
-        **network,
-        "metrics": BASE["metrics"],
-        "explainers": BASE["explainers"],
+}
+WITH_FLOOR = {**BASE, "pruners": [*BASE["pruners"], "retrain"]}
+
+
+def test_settings_of_tables(study_of):
+    study = study_of(WITH_FLOOR)
+    tables = TableSettings(study)
+    contrasts = {**STATISTICS_BLOCK, "controls": ["control_edges"]}
+    assert tables.contrasts() == contrasts
+    assert tables.agreement() == {**contrasts, "retrain": ["retrain"]}
+    for pruner, levels_ in (("magnitude", range(6)), ("rewound", range(3)), ("retrain", range(2))):
+        assert tables.resampling("digits", "thesis_cnn", "1", pruner) == {
+            **STATISTICS_BLOCK,
+            "levels": list(levels_),
+            "study": study.name,
+        }
+    # a claim is about the first data set, model and condition unless it says otherwise
+    place = {"dataset": "digits", "model": "thesis_cnn", "condition": "noisy"}
+    assert tables.claims() == {
+        **STATISTICS_BLOCK,
+        "claims": [{**place, **CLAIM, "subset": "all"}],
+        "study": study.name,
     }
-    assert rules.sheet() == {"condition": "noisy", "images": 4, "explainers": BASE["explainers"]}
-    assert rules.correlations() == {"controls": ["control_edges"]}
-    assert rules.summary() == {"split": "test"}
+    assert tables.claim_modules() == ["sparsight.analysis.claims.correlation"]
+    assert tables.summary() == {"split": "test"}
     place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
     # the longest first: the shorter ones would take a family for a part of the level
-    assert rules.costs()["patterns"] == [
+    assert tables.costs()["patterns"] == [
         place + "{pruner}__level{level}__{family}.jsonl",
         place + "{pruner}__level{level}.jsonl",
         place + "start.jsonl",
     ]
+
+
+def test_a_claim_says_itself_what_it_is_about(study_of):
+    both = {"explaining": {"conditions": ["clean", "noisy"]}}
+    claim = {**CLAIM, "condition": "noisy", "subset": "hard"}
+    (found,) = TableSettings(study_of(_merged(BASE, {**both, "claims": [claim]}))).claims()[
+        "claims"
+    ]
+    assert (found["condition"], found["subset"]) == ("noisy", "hard")
+    (found,) = TableSettings(study_of(_merged(BASE, both))).claims()["claims"]
+    assert (found["condition"], found["subset"]) == ("clean", "all")
+
+
+def test_settings_of_figures(study_of):
+    drawn = FigureSettings(study_of(WITH_FLOOR))
+    network = {
+        "dataset": "digits",
+        "model": "thesis_cnn",
+        # retrained networks make no curve, they are the floor
+        "pruners": BASE["pruners"],
+        "retrain": ["retrain"],
+    }
+    explained = {
+        **network,
+        "controls": ["control_edges"],
+        "explainers": BASE["explainers"],
+        "families": {
+            "cam": ["grad_cam_conv2"],
+            "gradient": ["saliency", "integrated_gradients"],
+            "controls": ["control_edges"],
+        },
+        "confidence": 0.95,
+    }
+    place = ("digits", "thesis_cnn")
+    assert drawn.accuracy(*place) == drawn.conversion(*place) == network
+    assert drawn.metric(*place, "complexity") == {
+        **explained,
+        "metric": "complexity",
+        "metrics": {"complexity": {"direction": "lower", "unit": "as defined by quantus"}},
+    }
+    assert drawn.agreement(*place, "ssim") == {**explained, "metric": "ssim"}
+    assert drawn.correlations(*place) == {**explained, "metrics": BASE["metrics"]}
+    assert drawn.sheet() == {"condition": "noisy", "images": 4, "explainers": BASE["explainers"]}
+
+
+def test_headline_metrics_are_the_first_unless_they_are_named(study_of):
+    assert FigureSettings(study_of(BASE)).headline_metrics() == ["soft_iou"]
+    named = {"figures": {"headline_metrics": ["complexity", "soft_iou"]}}
+    study = study_of(_merged(BASE, named))
+    assert FigureSettings(study).headline_metrics() == ["complexity", "soft_iou"]
+
+
+def test_settings_of_comparisons_and_conversion(study_of):
+    study = study_of(WITH_FLOOR)
+    rules = RuleSettings(study)
+    place = ("digits", "thesis_cnn")
+    found = rules.compare(*place, "2", "rewound", 1, "cam")
+    assert found == {
+        "agreement": {
+            name: study.catalogue["agreement"][name] for name in study.config["agreement"]
+        },
+        "explainers": {"grad_cam_conv2": study.catalogue["explainers"]["grad_cam_conv2"]},
+        "batch_size": 250,
+        "conditions": ["noisy"],
+        "target": "dense_predicted",
+        "threads": 1,
+        "study": study.name,
+        "references": [{"pruner": "dense", "seed": 2, "level": 0}],
+    }
+    dense = rules.compare(*place, "2", DENSE, 0, "cam")
+    assert dense["references"] == [{"pruner": "dense", "seed": 1, "level": 0}]
+    assert set(rules.compare_modules()) == {
+        "sparsight.metrics.agreement.ranks",
+        "sparsight.metrics.agreement.structure",
+    }
+    assert rules.conversion() == {
+        "batch_size": 100,
+        "repeats": 30,
+        "study": study.name,
+        "threads": 1,
+    }
+    assert rules.conversion_modules("thesis_cnn") == ["sparsight.models.thesis_cnn"]
 
 
 def test_settings_of_data_and_networks(study_of):
