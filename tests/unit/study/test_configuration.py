@@ -166,6 +166,7 @@ def shuffled(value, order):
     return [shuffled(inner, order) for inner in value] if isinstance(value, list) else value
 
 
+@settings(deadline=None)
 @given(VALUES, st.randoms(use_true_random=False))
 def test_normalised_does_not_know_the_order_of_keys(value, order):
     text = json.dumps(normalised(value))

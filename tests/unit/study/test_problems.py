@@ -293,6 +293,7 @@ def test_unknown_name_that_yaml_made_no_text_says_quote_it(name):
     assert "put it in quotes" in unknown_name("data set", "datasets[0]", name, ["no", "12"])
 
 
+@settings(deadline=None)
 @given(
     st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.text()), st.sets(st.text())
 )
