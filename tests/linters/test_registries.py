@@ -42,6 +42,13 @@ FACTS = {
         "resolution": ("native", "image"),
         "parameters": dict,
     },
+    "claim test": {
+        "needs": tuple,
+        "parameters": dict,
+        "choices": dict,
+        "ranges": dict,
+        "refers": dict,
+    },
 }
 
 
@@ -73,8 +80,10 @@ def wrong_facts(kind, name, facts):
             yield f"{fact} is {facts[fact]!r}, not one of {', '.join(allowed)}"
 
 
-def test_explainers_and_metrics_are_registered():
-    assert {"explainer", "metric"} <= {registry.kind for registry in REGISTRIES}
+def test_registries_are_found_in_rooms_and_below_them():
+    kinds = {registry.kind for registry in REGISTRIES}
+    assert {"explainer", "metric", "agreement metric", "claim test"} <= kinds
+    assert set(FACTS) <= kinds
 
 
 @per_item

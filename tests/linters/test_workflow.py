@@ -16,6 +16,15 @@ COMMON = ROOT / "workflow" / "rules" / "common.smk"
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*") if path.is_dir())
 PROFILE_NAME = "profile.v9+.yaml"
+CATEGORIES = [
+    "1 Claims",
+    "2 Accuracy",
+    "3 Explanations",
+    "4 Correlations",
+    "5 Agreement",
+    "6 Savings",
+    "7 Tables",
+]
 ACTIONS = {"script", "shell", "run", "notebook", "wrapper", "template_engine"}
 
 
@@ -160,6 +169,39 @@ def test_script_is_run_by_a_rule(script):
     assert script in {rule.path("script") for rule in JOBS if "script" in rule.directives}
 
 
+def report_calls(rule):
+    """Every `report(...)` among a rule's outputs."""
+    found = (n for n in ast.walk(rule.directives["output"]) if isinstance(n, ast.Call))
+    return [call for call in found if ast.unparse(call.func) == "report"]
+
+
+def reported(rule, keyword):
+    """What a rule's outputs in the report give for a keyword."""
+    words = (word for call in report_calls(rule) for word in call.keywords)
+    return [ast.literal_eval(word.value) for word in words if word.arg == keyword]
+
+
+@per_job
+def test_what_is_in_the_report_has_caption_category_and_labels(rule):
+    for call in report_calls(rule):
+        assert {word.arg for word in call.keywords} == {"caption", "category", "labels"}
+    for caption in reported(rule, "caption"):
+        assert (rule.file.parent / caption).resolve().is_file()
+
+
+def test_categories_of_the_report_come_in_the_order_of_reading():
+    # Snakemake sorts them by name
+    assert sorted({c for rule in JOBS for c in reported(rule, "category")}) == CATEGORIES
+
+
+def test_labels_tell_apart_what_one_category_holds():
+    # Snakemake makes one table of a category's labels, a column for each
+    for category in CATEGORIES:
+        rules = [rule for rule in JOBS if category in reported(rule, "category")]
+        labels = [tuple(sorted(found.items())) for r in rules for found in reported(r, "labels")]
+        assert len(labels) == len(set(labels)), category
+
+
 # --- profiles
 
 
@@ -244,6 +286,7 @@ rule prune_level:
         weights=previous_checkpoint,
     output:
         "a/b",
+        table=report("a/c", caption="x.rst", category="1 Claims"),
     params:
         settings=lambda wildcards: {"a": 1},
         code=CODE("prune_level.py"),
@@ -269,6 +312,13 @@ def test_rules_are_read():
     assert " ".join(job.directives) == "input output params resources threads conda script"
     assert job.keywords("params") == ["settings", "code"]
     assert job.path("script") == ROOT / "workflow" / "scripts" / "prune_level.py"
+
+
+def test_outputs_in_the_report_are_read():
+    _, job = rules_in(EXAMPLE)
+    assert len(report_calls(job)) == 1
+    assert reported(job, "category") == ["1 Claims"]
+    assert reported(job, "labels") == []
 
 
 def test_rules_named_in_a_profile_are_read():
