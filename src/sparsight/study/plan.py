@@ -30,6 +30,12 @@ def metric_facts(method: str) -> dict[str, Any]:
     return {"direction": "", "unit": "", "needs": (), **facts}
 
 
+def evenly_spread(count: int, last: int) -> list[int]:
+    """`count` (2 or more) levels from 0 to `last`; some of them equal where there are fewer."""
+    # halves go up: round() would take them to the even neighbour
+    return [(2 * i * last + count - 1) // (2 * (count - 1)) for i in range(count)]
+
+
 @dataclass(frozen=True, order=True)
 class Place:
     """One checkpoint of a study."""
@@ -172,16 +178,18 @@ class Study:
     def explains(self, family: str, pruner: str, level: int) -> bool:
         """Whether a family is explained at a level; retrained networks always are."""
         levels = self.explaining(family).get("levels", "all")
-        if pruner != DENSE and self.is_retraining(pruner):
+        if levels == "all" or (pruner != DENSE and self.is_retraining(pruner)):
             return True
-        return levels == "all" or level in levels
+        if isinstance(levels, int):
+            last = 0 if pruner == DENSE else self.level_count(pruner)
+            levels = evenly_spread(levels, last)
+        return level in levels
 
     def sheet_levels(self, pruner: str) -> list[int]:
         """Levels of a pruner in its sheet of heatmaps, evenly spread unless they are listed."""
         wanted, last = self.config["figures"]["sheet_levels"], self.level_count(pruner)
         if isinstance(wanted, int):
-            # halves go up: round() would take them to the even neighbour
-            wanted = [(2 * i * last + wanted - 1) // (2 * (wanted - 1)) for i in range(wanted)]
+            wanted = evenly_spread(wanted, last)
         families = self.network_families()
         shown = {x for x in wanted if any(self.explains(f, pruner, x) for f in families)}
         return sorted(level for level in shown if level <= last)

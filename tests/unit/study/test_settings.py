@@ -30,8 +30,9 @@ BASE = {
     "seeds": [1, 2],
     "explainers": ["grad_cam_conv2", "saliency", "integrated_gradients", "control_edges"],
     "metrics": ["soft_iou", "complexity"],
+    "agreement": ["spearman", "top_k_iou", "ssim"],
     "claims": [CLAIM],
-    "families": {"gradient": {"images": 100}},
+    "families": {"gradient": {"images": 100, "levels": "all"}},
     "catalogue": {"pruners": PRUNERS, "metrics": METRICS},
 }
 NETWORKS = {"start", "epoch_point", "dense", "level"}
