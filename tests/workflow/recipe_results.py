@@ -6,17 +6,23 @@ importing torch and the attribution libraries takes long.
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.analysis.resampled import Curves
 from sparsight.data.packed import PackedSplit
 from sparsight.data.preparing import fetch_dataset, prepare_dataset
 from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.network import frozen, named_layer
 from sparsight.io.errors import InputError
+from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.preparation import prepare
 from sparsight.metrics.registry import METRICS
 from sparsight.models.base import build_network
@@ -143,6 +149,50 @@ def metrics(images):
     return found
 
 
+def agreement():
+    """Values of the new agreement metric on maps whose signs are known."""
+    ((_, entry),) = entries("example_signs", "agreement").items()
+    metric = AGREEMENT.load(entry["method"])()
+    first = torch.tensor([[[1, -2], [0, 3]], [[1, -2], [0, 3]], [[1, 1], [1, 1]]]).float()
+    second = torch.tensor([[[9, -1], [0, 1]], [[9, -1], [0, -1]], [[1, 2], [3, 4]]]).float()
+    first, second = (metric.prepared(maps, (2, 2), "none") for maps in (first, second))
+    ways = {"one_way": (first, second), "other_way": (second, first)}
+    return {name: numbers(metric.compare(*maps)) for name, maps in ways.items()}
+
+
+def numbers(values):
+    """A list with None for what is undefined, which JSON cannot write."""
+    return [None if math.isnan(value) else float(value) for value in values]
+
+
+def claim():
+    """What the new test says of the recipe's claim on three networks, and of wrong claims."""
+    overlay = load_yaml(Path("studies/example_change.yaml"))
+    (claim,) = overlay["claims"]
+    place = {"dataset": "digits", "model": "cnn", "pruner": "random", "condition": "noisy"}
+    what = {"explainer": "saliency", "metric": "soft_iou", "subset": "all", "density": 1.0}
+    levels = [(seed, level) for seed in (1, 2, 3) for level in (0, 5)]
+    rows = [{**place, **what, "seed": s, "level": x, "mean": 0.5 - s * x / 50} for s, x in levels]
+    draws = [[r["mean"] + r["level"] * step / 50 for step in (-1, 0, 1)] for r in rows]
+    curves = Curves(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
+    claim = {**place, **claim}
+    found = CLAIMS.load(claim["test"])(claim).evidence(ClaimCurves(curves, claim))
+    schema = load_yaml(Path("workflow/schemas/config.schema.yaml"))
+    base = merged(load_yaml(Path("config.yaml")), overlay)
+    wrong = {}
+    for key, value in (("end", 6), ("expected", "falling")):
+        config = {**base, "claims": [{**base["claims"][0], key: value}]}
+        wrong[key] = configuration_problems(normalised(config), schema)
+    return {
+        "statistic": found.statistic,
+        "values": numbers(found.values),
+        "replicates": numbers(found.replicates),
+        "p": [found.p_for, found.p_against],
+        "holds": numbers([found.holds_from, found.holds_to]),
+        "wrong": wrong,
+    }
+
+
 def main():
     """Print all results."""
     torch.manual_seed(0)
@@ -157,6 +207,8 @@ def main():
             "pruner": pruner(network),
             "explainers": explainers(network, images),
             "metrics": metrics(images),
+            "agreement": agreement(),
+            "claim": claim(),
         },
         sys.stdout,
     )

@@ -34,8 +34,18 @@ def test_all_problems_come_at_once(fresh: Project) -> None:
     assert sum(line.startswith("Configuration: ") for line in text.splitlines()) == 3
 
 
-def test_a_dry_run_says_how_much_will_be_stored(fresh: Project) -> None:
-    assert "Stored explanations will take" in fresh.run("--dry-run")
+def test_a_dry_run_says_what_will_be_stored_and_compared(fresh: Project) -> None:
+    text = fresh.run("--dry-run")
+    assert "Stored explanations will take" in text
+    assert "Agreement will be measured for cam." in text
+
+
+def test_without_a_fixed_class_nothing_is_compared(fresh: Project) -> None:
+    fresh.configure(explaining={"target": "predicted"})
+    text = fresh.run("--dry-run")
+    assert "Agreement will be measured for no family, not for cam: " in text
+    assert "compare_explanations" not in text
+    assert "agreement" not in text.replace("Agreement will", "")
 
 
 def test_a_job_on_a_corrupt_file_says_which(finished: Project) -> None:

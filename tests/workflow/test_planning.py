@@ -4,29 +4,64 @@ import pytest
 
 from tests.workflow.project import TINY, Project
 
-#: what always follows when a table of scores or evaluations changes
-TABLES = {"summarise": 1, "correlate": 1}
-FIGURES = {"draw_accuracy": 1, "draw_metric": 1, "draw_correlations": 1}
+#: what follows when scores change: both chains, all tables of them
+TABLES = {
+    "summarise": 1,
+    "resample_images": 2,
+    "contrast": 1,
+    "compare_predictions": 1,
+    "stratify": 1,
+    "correlate": 1,
+    "check_claims": 1,
+}
+#: what is drawn from these tables
+FIGURES = {
+    "draw_claims": 1,
+    "draw_accuracy": 1,
+    "draw_metric": 1,
+    "draw_contrasts": 1,
+    "draw_strata": 1,
+    "draw_correctness": 1,
+    "draw_correlations": 1,
+    "draw_correlation_table": 1,
+    "draw_conversion": 1,
+}
+#: what follows when comparisons change
+AGREEMENT = {"summarise_agreement": 1, "draw_agreement": 1}
 
 
 def test_job_counts_follow_from_the_configuration(fresh: Project) -> None:
-    # 2 seeds; levels 00, 01, 02; one network family and one of controls; one metric
+    # 2 seeds; levels 00, 01, 02 and one retraining; one network family and one of controls; one
+    # metric of each kind; with two seeds, dense networks are compared too
     fresh.configure(seeds=[1, 2])
     assert fresh.planned() == {
         "fetch_dataset": 1,
         "prepare_dataset": 1,
         "make_rewind_point": 2,
         "train_dense": 2,
-        "prune_level": 2 * 2,
-        "explain_images": 2 * 3,
+        "prune_level": 2 * 3,
+        "explain_images": 2 * 4,
         "make_controls": 1,
-        "score_explanations": 2 * 3 * 2,
+        "score_explanations": 2 * 4 * 2,
+        "compare_explanations": 2 * 4,
+        "measure_conversion": 2 * 2,
         **TABLES,
+        "resample_images": 2 * 2,
+        **AGREEMENT,
         "gather_costs": 1,
         "write_study_provenance": 1,
         **FIGURES,
         "draw_heatmaps": 1,
     }
+
+
+def test_what_is_not_chosen_is_not_made(fresh: Project) -> None:
+    fresh.configure(agreement=[], claims=[], pruners=["tiny"])
+    planned = fresh.planned()
+    left_out = {"compare_explanations", *AGREEMENT, "check_claims", "draw_claims"}
+    assert not left_out & set(planned)
+    assert planned["prune_level"] == 2
+    assert planned["resample_images"] == planned["measure_conversion"] == 1
 
 
 def test_a_finished_study_has_nothing_to_do(finished: Project) -> None:
@@ -42,22 +77,12 @@ def test_file_times_of_code_do_not_count(finished: Project) -> None:
 
 def test_one_rule_is_run_again_with_what_depends_on_it(finished: Project) -> None:
     planned = finished.planned("-R", "score_explanations")
-    assert planned == {
-        "score_explanations": 6,
-        **TABLES,
-        **_without("draw_accuracy"),
-        "gather_costs": 1,
-        "draw_accuracy": 1,
-    }
+    assert planned == {"score_explanations": 8, **TABLES, **FIGURES, "gather_costs": 1}
 
 
 def test_one_rule_is_run_again_alone(finished: Project) -> None:
     planned = finished.planned("-R", "score_explanations", "--until", "score_explanations")
-    assert planned == {"score_explanations": 6}
-
-
-def _without(name: str) -> dict[str, int]:
-    return {rule: count for rule, count in FIGURES.items() if rule != name}
+    assert planned == {"score_explanations": 8}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +92,7 @@ def _without(name: str) -> dict[str, int]:
             "src/sparsight/metrics/localisation.py",
             "return ",
             "return 1.0 * ",
-            {"score_explanations": 6, **TABLES, **FIGURES, "gather_costs": 1},
+            {"score_explanations": 8, **TABLES, **FIGURES, "gather_costs": 1},
             id="a metric re-scores and retrains nothing",
         ),
         pytest.param(
@@ -78,17 +103,38 @@ def _without(name: str) -> dict[str, int]:
             id="a metric that is not in the study runs nothing",
         ),
         pytest.param(
-            "src/sparsight/plots/levels.py",
-            "import ",
-            "import string  # noqa\nimport ",
-            {"draw_accuracy": 1, "draw_metric": 1},
+            "src/sparsight/plots/strata.py",
+            "\nimport pandas",
+            "\nimport string\nimport pandas",
+            {"draw_strata": 1},
             id="a plot redraws only",
+        ),
+        pytest.param(
+            "src/sparsight/metrics/agreement/structure.py",
+            "return ",
+            "return 1.0 * ",
+            {"compare_explanations": 3, **AGREEMENT},
+            id="a metric of agreement compares again only",
+        ),
+        pytest.param(
+            "src/sparsight/analysis/claims/loss.py",
+            "margin - values",
+            "margin - 1.0 * values",
+            {"check_claims": 1, "draw_claims": 1},
+            id="a test of claims decides again only",
+        ),
+        pytest.param(
+            "src/sparsight/analysis/claims/peak.py",
+            "return ",
+            "return 1.0 * ",
+            {},
+            id="a test of claims that is not in the study runs nothing",
         ),
         pytest.param(
             "src/sparsight/explain/controls.py",
             "import torch",
             "import string\nimport torch",
-            {"make_controls": 1, "score_explanations": 3},
+            {"make_controls": 1, "score_explanations": 4},
             id="a control is made again, networks are not explained again",
         ),
         pytest.param(
@@ -116,14 +162,14 @@ def _without(name: str) -> dict[str, int]:
             "src/sparsight/pruning/criteria.py",
             "weight.detach().abs()",
             "weight.detach().abs() * 2",
-            {"prune_level": 2},
+            {"prune_level": 3},
             id="a criterion prunes again and keeps the dense network",
         ),
         pytest.param(
             "src/sparsight/training/loop.py",
             "network.train()",
             "network.train(True)",
-            {"make_rewind_point": 1, "train_dense": 1, "prune_level": 2},
+            {"make_rewind_point": 1, "train_dense": 1, "prune_level": 3},
             id="the loop retrains everything",
         ),
     ],
@@ -147,15 +193,17 @@ def test_an_edit_of_code_runs_what_uses_it(
     ]
     if first in order:
         assert not set(order[: order.index(first)]) & set(planned), "something before it runs too"
-    if first.startswith("draw"):
-        assert set(planned) == set(expected)
+    if first.startswith(("score", "compare", "check", "draw")):
+        assert planned == expected, "nothing else runs"
 
 
 def test_a_new_family_runs_alone(finished: Project) -> None:
     finished.configure(explainers=[*TINY["explainers"], "saliency"])
     planned = finished.planned()
-    assert planned["explain_images"] == 3
-    assert planned["score_explanations"] == 3
+    # dense, two levels and one retraining
+    assert planned["explain_images"] == 4
+    assert planned["score_explanations"] == 4
+    assert planned["compare_explanations"] == 3
     assert not {"make_rewind_point", "train_dense", "prune_level", "make_controls"} & set(planned)
 
 
@@ -166,6 +214,9 @@ def test_a_new_level_runs_alone(finished: Project) -> None:
     planned = finished.planned()
     assert planned["prune_level"] == 1
     assert planned["explain_images"] == 1
+    assert planned["compare_explanations"] == 1
+    # the chain that grew, not that of the retraining
+    assert planned["resample_images"] == planned["measure_conversion"] == 1
     # its network family and its controls
     assert planned["score_explanations"] == 2
     assert not {"make_rewind_point", "train_dense", "make_controls"} & set(planned)

@@ -28,6 +28,16 @@ RECIPES = {
     "An explainer of captum or pytorch-grad-cam": ["example_libraries.yaml"],
     "A metric": ["metrics/example_mass.py", "metrics/registry.py", "example_mass.yaml"],
     "A metric of quantus": ["example_quantus.yaml"],
+    "An agreement metric": [
+        "metrics/agreement/example_signs.py",
+        "metrics/agreement/registry.py",
+        "example_signs.yaml",
+    ],
+    "A claim test": [
+        "analysis/claims/example_change.py",
+        "analysis/claims/registry.py",
+        "example_change.yaml",
+    ],
 }
 
 
@@ -61,11 +71,13 @@ def all_choices(folder):
     whole = {"study": "recipes", "catalogue": {}}
     for path in sorted(folder.glob("studies/example_*.yaml")):
         overlay = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for group, entries in overlay.pop("catalogue").items():
+        for group, entries in overlay.pop("catalogue", {}).items():
             whole["catalogue"].setdefault(group, {}).update(entries)
+        whole.setdefault("families", {}).update(overlay.pop("families", {}))
         del overlay["study"]
         for group, names in overlay.items():
-            whole[group] = list(dict.fromkeys([*whole.get(group, []), *names]))
+            known = whole.setdefault(group, [])
+            known.extend(name for name in names if name not in known)
     return whole
 
 
@@ -134,13 +146,17 @@ def test_workflow_plans_everything_new(followed):
     (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     planned = followed.planned()
     # three seeds; dense and five levels of each of two pruners; families cam, cam_library, gradient
-    # and the controls; three metrics
+    # and the controls; three metrics, two of agreement; one claim
     assert planned["train_dense"] == 3
     assert planned["prune_level"] == 3 * 2 * 5
     assert planned["explain_images"] == 3 * 11 * 3
     assert planned["make_controls"] == 1
     assert planned["score_explanations"] == 3 * 11 * 4
     assert planned["draw_metric"] == 3
+    assert planned["compare_explanations"] == 3 * 11 * 3
+    assert planned["draw_agreement"] == 2
+    assert planned["resample_images"] == 3 * 2
+    assert planned["check_claims"] == 1
 
 
 def test_data_set(results):
@@ -200,3 +216,28 @@ def test_metric_of_quantus(results):
     assert found[0] == pytest.approx(entropy, abs=1e-3)
     assert found[1] == pytest.approx(0, abs=1e-3)
     assert found[2] is None
+
+
+def test_agreement_metric(results):
+    # of 4 places: all alike; 2 with the same sign and 1 where both are 0; one map says nothing
+    assert results["agreement"]["one_way"] == [1, 0.75, None]
+    assert results["agreement"]["other_way"] == results["agreement"]["one_way"]
+
+
+def test_claim_test(results):
+    found = results["claim"]
+    assert found["statistic"] == "change of soft_iou from level 0 to level 5"
+    assert found["values"] == pytest.approx([-0.1, -0.2, -0.3])
+    # the mean over networks, of draws that lower the last level by 0.1, by nothing, and raise it so
+    assert found["replicates"] == pytest.approx([-0.3, -0.2, -0.1])
+    # mean -0.2, standard deviation 0.1 of three: t is -2 root 3; two degrees of freedom
+    t = 2 * math.sqrt(3)
+    p = 0.5 - t / (2 * math.sqrt(2 + t * t))
+    assert found["p"] == pytest.approx([p, 1 - p])
+    assert found["holds"] == [None, 0]
+    assert found["wrong"] == {
+        "end": ["claims[0].end is 6, but random has the levels 0 to 5."],
+        "expected": [
+            "claims[0].expected names the unknown choice 'falling' (known: positive, negative)."
+        ],
+    }
