@@ -145,15 +145,16 @@ def test_workflow_plans_everything_new(followed):
     assert [n for n in overlay["pruners"] if not n.startswith(new)] == []
     (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     planned = followed.planned()
-    # three seeds; dense and five levels of each of two pruners; families cam, cam_library, gradient
-    # and the controls; three metrics, two of agreement; one claim
+    # three seeds; dense and five levels of each of two pruners; families cam, cam_library and the
+    # controls at all of them, gradient at the levels 0, 3 and 5; three metrics, two of agreement;
+    # one claim
     assert planned["train_dense"] == 3
     assert planned["prune_level"] == 3 * 2 * 5
-    assert planned["explain_images"] == 3 * 11 * 3
+    assert planned["explain_images"] == 3 * (11 + 11 + 5)
     assert planned["make_controls"] == 1
-    assert planned["score_explanations"] == 3 * 11 * 4
+    assert planned["score_explanations"] == 3 * (11 + 11 + 11 + 5)
     assert planned["draw_metric"] == 3
-    assert planned["compare_explanations"] == 3 * 11 * 3
+    assert planned["compare_explanations"] == 3 * (11 + 11 + 5)
     assert planned["draw_agreement"] == 2
     assert planned["resample_images"] == 3 * 2
     assert planned["check_claims"] == 1
