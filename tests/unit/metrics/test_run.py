@@ -399,11 +399,14 @@ def peak_kilobytes(folder):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
-    """All 8,000 images and maps at once would be 100 MB."""
+    """All 16,000 images and maps at once would be 200 MB, 175 more than 2,000.
+
+    The allocators keep some 20 MB more before they give anything back.
+    """
     peaks = []
-    for count in (500, 8000):
+    for count in (2000, 16_000):
         write_split(tmp_path / "test.safetensors", count, side=28)
         write_predictions(tmp_path / "predictions.parquet", count)
         write_maps(tmp_path / "maps.safetensors", 1000 + torch.arange(count), side=28)
         peaks.append(peak_kilobytes(tmp_path))
-    assert peaks[1] - peaks[0] < 30_000, f"{peaks} kB"
+    assert peaks[1] - peaks[0] < 60_000, f"{peaks} kB"
