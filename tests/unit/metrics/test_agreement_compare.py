@@ -352,13 +352,13 @@ def peak_kilobytes(folder):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
-    """The two files' maps of 6,000 images at once would be 38 MB, their ranks 75 MB."""
+    """The two files' maps of 12,000 images and their ranks at once would be 225 MB."""
     peaks = []
-    for count in (500, 6000):
+    for count in (2000, 12_000):
         write_split(tmp_path / "test.safetensors", count, side=28)
         write_predictions(tmp_path / "predictions.parquet", count)
         for seed, name in enumerate(("own", "dense")):
             ids = 1000 + torch.arange(count)
             write_maps(tmp_path / f"{name}.safetensors", ids, seed, side=28)
         peaks.append(peak_kilobytes(tmp_path))
-    assert peaks[1] - peaks[0] < 25_000, f"{peaks} kB"
+    assert peaks[1] - peaks[0] < 60_000, f"{peaks} kB"
