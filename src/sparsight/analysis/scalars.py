@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sparsight.analysis.scores import IDENTITY, REDUCERS, SCHEMA
+from sparsight.analysis.reducers import REDUCERS, collapse
+from sparsight.analysis.scores import IDENTITY, SCHEMA
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 
@@ -152,7 +153,7 @@ def _reduced(
                     f"name its reducer ({', '.join(REDUCERS)}) in settings 'reducers'"
                 )
             mine = metric == index
-            values[cell[curve][starts[mine]]] = _collapse(
+            values[cell[curve][starts[mine]]] = collapse(
                 rows["value"][curve], starts, str(reducer)
             )[mine]
         copies[cell[curve][starts]] += 1
@@ -160,16 +161,3 @@ def _reduced(
         image = rows["image_id"][np.flatnonzero(cell == copies.argmax())[0]]
         raise InputError(f"{path} scores image {image} twice; score the explanations again")
     return copies.reshape(shape) > 0, values.reshape(shape)
-
-
-def _collapse(
-    values: NDArray[np.float64], starts: NDArray[np.int64], reducer: str
-) -> NDArray[np.float64]:
-    """One number per curve; a curve begins at each of `starts` and ends before the next."""
-    ends = np.append(starts[1:], len(values))
-    if reducer == "first":
-        return np.asarray(values[starts])
-    if reducer == "last":
-        return np.asarray(values[ends - 1])
-    sums = np.add.reduceat(values, starts)
-    return np.asarray(sums if reducer == "sum" else sums / (ends - starts), dtype=np.float64)

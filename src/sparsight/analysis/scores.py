@@ -15,6 +15,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from sparsight.analysis.reducers import REDUCERS
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, read_table
 
@@ -33,13 +34,6 @@ SCHEMA = pa.schema(
     ]
 )
 IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
-# How the rows of a curve (one per step) become one number per image.
-REDUCERS = {
-    "mean": "avg(value)",
-    "sum": "sum(value)",
-    "first": "arg_min(value, step)",
-    "last": "arg_max(value, step)",
-}
 ORDER = "explainer, condition, metric, image_id, step"
 STATISTICS = [
     "explainer",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer, channel_reduction, detached_float32
-from sparsight.explain.network import recorded
+from sparsight.explain.network import explained_layer, recorded
 from sparsight.io.errors import InputError
 
 
@@ -26,13 +26,13 @@ class MeanActivation(Explainer):
     native: ClassVar[str] = "layer"
     interpolation: ClassVar[str] = "bilinear"
     control: ClassVar[bool] = True
-    parameters: ClassVar[dict[str, Any]] = {"layer": "required"}
+    parameters: ClassVar[dict[str, Any]] = {"layer": ""}
 
     def explain(
         self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
     ) -> Tensor:
         """See `Explainer.explain`; h and w are the layer's, and `targets` is not looked at."""
-        layer = self.settings["layer"]
+        layer = explained_layer(model, self.settings["layer"])
         with torch.no_grad(), recorded(model, [layer]) as outputs:
             model(images)
         if layer not in outputs:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn, where
 
 from sparsight.explain.base import Explainer
-from sparsight.explain.network import activations_and_gradients
+from sparsight.explain.network import activations_and_gradients, explained_layer
 from sparsight.io.errors import InvariantError
 
 # As in the library; it decides the weights wherever gradients are below about 1e-3.
@@ -32,7 +32,7 @@ class LayerCam(Explainer):
     cost: ClassVar[int] = 3
     native: ClassVar[str] = "layer"
     interpolation: ClassVar[str] = "bilinear"
-    parameters: ClassVar[dict[str, Any]] = {"layer": "required"}
+    parameters: ClassVar[dict[str, Any]] = {"layer": ""}
     shares: ClassVar[str] = "layer_gradients"
 
     @staticmethod
@@ -70,9 +70,9 @@ class LayerCam(Explainer):
                     f"explainer '{name}' shares layer gradients but is no LayerCam"
                 )
             members[name] = explainer
-        layers = sorted({member.settings["layer"] for member in members.values()})
-        found = activations_and_gradients(model, images, targets, layers)
-        return {name: cam.map_of(*found[cam.settings["layer"]]) for name, cam in members.items()}
+        layers = {n: explained_layer(model, m.settings["layer"]) for n, m in members.items()}
+        found = activations_and_gradients(model, images, targets, sorted({*layers.values()}))
+        return {name: cam.map_of(*found[layers[name]]) for name, cam in members.items()}
 
 
 class GradCam(LayerCam):

@@ -60,6 +60,20 @@ def named_layer(model: nn.Module, layer: str) -> nn.Module:
     return modules[layer]
 
 
+def explained_layer(model: nn.Module, layer: str) -> str:
+    """`layer`, or where it is empty the architecture's own `explain_layer`.
+
+    Raises
+    ------
+    InputError
+        When it is empty and the network names none.
+    """
+    found = layer or getattr(model, "explain_layer", "")
+    if not found:
+        raise InputError("the network names no layer to explain; give the parameter 'layer'")
+    return str(found)
+
+
 @contextmanager
 def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of named layers in one forward pass made inside the block.

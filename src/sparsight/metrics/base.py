@@ -1,6 +1,7 @@
 """What every metric has: its facts, its checked parameters and one batched call."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -47,6 +48,11 @@ class Metric(ABC):
     treatment : "signed", "absolute" or "positive" (negative values set to 0).
     normalisation : "none" or "min_max" (per image to [0, 1]).
     mask_rule : "soft" (float32 in [0, 1]), "binary" (bool, soft mask >= 0.5) or "none".
+    reducer : how the steps of a curve become one number in tables, a name in
+        `sparsight.analysis.scores.REDUCERS`; "" for metrics that give one number.
+    shares : metrics whose `shares` is the same non-empty word, and that want the same treatment and
+        normalisation, are given to `score_together` in one call, so that they can share passes
+        through the network.
     parameters : name of each parameter to its default; "required" where there is none.
     """
 
@@ -59,6 +65,8 @@ class Metric(ABC):
     treatment: str = "signed"
     normalisation: str = "none"
     mask_rule: str = "none"
+    reducer: str = ""
+    shares: str = ""
     parameters: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **parameters: Any) -> None:
@@ -89,6 +97,27 @@ class Metric(ABC):
         -------
         float32 [N], or [N, steps] for a curve; NaN where the metric is undefined.
         """
+
+    @classmethod
+    def score_together(
+        cls,
+        metrics: Mapping[str, "Metric"],
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> dict[str, Tensor]:
+        """Score a batch with several metrics (configured name to metric).
+
+        The results are those of separate calls of `score`, whose parameters these are. Override
+        this, and set `shares`, where the metrics can share passes.
+        """
+        return {
+            name: metric.score(attributions, images, targets, masks, model, explain)
+            for name, metric in metrics.items()
+        }
 
 
 def require_masks(metric: Metric, masks: Tensor | None) -> Tensor:

@@ -106,9 +106,19 @@ def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
     return built
 
 
+def _sharing(metrics: Mapping[str, Metric]) -> list[dict[str, Metric]]:
+    """Metrics that share passes and want the same maps, together; all others alone."""
+    groups: dict[tuple[str, ...], dict[str, Metric]] = {}
+    for name, metric in metrics.items():
+        # A configured name holds no slash, so a metric that shares nothing is alone.
+        key = (metric.shares or f"/{name}", metric.treatment, metric.normalisation)
+        groups.setdefault((*key, metric.mask_rule), {})[name] = metric
+    return list(groups.values())
+
+
 def _facts(metric: Metric) -> dict[str, Any]:
     names = ("category", "direction", "unit", "reference", "needs", "treatment", "normalisation")
-    return {name: getattr(metric, name) for name in (*names, "mask_rule")}
+    return {name: getattr(metric, name) for name in (*names, "mask_rule", "reducer")}
 
 
 def _score_batch(
@@ -128,15 +138,22 @@ def _score_batch(
         raw = raw.to(images.device)
         # Metrics that want the same treatment share the prepared maps.
         prepared: dict[tuple[str, str], Tensor] = {}
-        for name, metric in work.metrics.items():
-            key = (metric.treatment, metric.normalisation)
+        for group in work.groups:
+            first = next(iter(group.values()))
+            key = (first.treatment, first.normalisation)
             if key not in prepared:
-                prepared[key] = work.prepared(explainer, raw, images, metric)
-            explain = work.bound_explainer(explainer, batch, images, metric)
-            values = metric.score(
-                prepared[key], images, targets, masks[metric.mask_rule], network, explain
+                prepared[key] = work.prepared(explainer, raw, images, first)
+            found = first.score_together(
+                group,
+                prepared[key],
+                images,
+                targets,
+                masks[first.mask_rule],
+                network,
+                work.bound_explainer(explainer, batch, images, first),
             )
-            rows.add(explainer, condition, name, facts, values)
+            for name in group:
+                rows.add(explainer, condition, name, facts, found[name])
 
 
 @dataclass
@@ -158,6 +175,7 @@ class _Work:
         self._predicted = self._by_condition(self.predictions)
         # As it was when the maps were made: parameters may change an explainer's facts.
         self._recorded = json.loads(self.maps.metadata.get("explainers", "{}"))
+        self.groups = _sharing(self.metrics)
         explaining = any("explainer" in metric.needs for metric in self.metrics.values())
         self._loaded = build_explainers(self.explainers) if explaining else {}
         self._dense: dict[str, NDArray[np.int64]] = {}
