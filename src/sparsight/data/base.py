@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsight.data.shape import image_shape
 from sparsight.io.errors import InputError
 
 
@@ -73,7 +74,9 @@ class Source(ABC):
     folder : the archive's own folder name below `data/`; empty for embedded data.
     splits : all splits that the source can have, see `split_names`.
     has_masks : whether each image has a mask of its object.
-    image_shape : (C, H, W).
+    image_shape : (C, H, W) under the default settings.
+    side_parameter : the setting that is the side of the square images; empty where the side is
+        fixed.
     class_count : number of classes.
     test_images : images of the test split under the default settings.
     parameters : settings of this source and their defaults.
@@ -88,7 +91,18 @@ class Source(ABC):
     image_shape: ClassVar[tuple[int, int, int]]
     class_count: ClassVar[int]
     test_images: ClassVar[int]
-    parameters: ClassVar[dict[str, Any]]
+    parameters: ClassVar[dict[str, Any]] = {}
+    side_parameter: ClassVar[str] = ""
+
+    @classmethod
+    def shape(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
+        """(C, H, W) of the images that `read` gives under these settings."""
+        facts = {
+            "image_shape": cls.image_shape,
+            "side_parameter": cls.side_parameter,
+            "parameters": cls.parameters,
+        }
+        return image_shape(facts, settings)
 
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -134,7 +148,7 @@ class Source(ABC):
         if set(raw) != set(expected):
             raise self._wrong("data", f"has the splits {sorted(raw)}, not {sorted(expected)}")
         for split, part in raw.items():
-            self._check_split(split, part)
+            self._check_split(split, part, self.shape(settings))
         ids = np.concatenate([part.image_ids for part in raw.values()])
         if len(np.unique(ids)) != len(ids) or ids.min() < 0:
             raise self._wrong("data", "has an image id that is negative or occurs twice")
@@ -142,8 +156,8 @@ class Source(ABC):
         if len(set(names)) != len(names):
             raise self._wrong("data", "has an image name that occurs twice")
 
-    def _check_split(self, split: str, part: RawSplit) -> None:
-        count, (channels, height, width) = len(part.labels), self.image_shape
+    def _check_split(self, split: str, part: RawSplit, shape: tuple[int, int, int]) -> None:
+        count, (channels, height, width) = len(part.labels), shape
         if count == 0:
             raise self._wrong(split, "has no images")
         shapes: list[tuple[str, Any, Any, tuple[int, ...]]] = [
@@ -155,10 +169,10 @@ class Source(ABC):
             shapes.append(("masks", part.masks, np.uint8, (count, height, width)))
         elif part.masks is not None:
             raise self._wrong(split, "has masks, which its facts deny")
-        for what, array, dtype, shape in shapes:
-            if array is None or array.dtype != dtype or array.shape != shape:
+        for what, array, dtype, wanted_shape in shapes:
+            if array is None or array.dtype != dtype or array.shape != wanted_shape:
                 found = None if array is None else f"{array.dtype} {list(array.shape)}"
-                wanted = f"{np.dtype(dtype)} {list(shape)}"
+                wanted = f"{np.dtype(dtype)} {list(wanted_shape)}"
                 raise self._wrong(split, f"has {what} of {found}, not {wanted}")
         if len(part.names) != count:
             raise self._wrong(split, f"has {len(part.names)} names for {count} labels")

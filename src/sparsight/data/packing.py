@@ -79,7 +79,10 @@ def pack(
     data_hash = _data_hash(raw)
     # The workflow declares one file per split before any job runs: a split that these settings
     # leave out (no validation, where nothing is chosen on it) is a file without images.
-    raw = {split: raw[split] if split in raw else _no_images(source) for split in source.splits}
+    shape = source.shape(settings)
+    raw = {
+        split: raw[split] if split in raw else _no_images(source, shape) for split in source.splits
+    }
     metadata = {
         "dataset": out_folder.name if dataset is None else dataset,
         "source": source.name,
@@ -98,8 +101,8 @@ def pack(
     return data_hash
 
 
-def _no_images(source: Source) -> RawSplit:
-    channels, height, width = source.image_shape
+def _no_images(source: Source, shape: tuple[int, int, int]) -> RawSplit:
+    channels, height, width = shape
     return RawSplit(
         images=np.zeros((0, channels, height, width), np.uint8),
         labels=np.zeros(0, np.int64),
