@@ -5,7 +5,6 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.activation import MeanActivation
-from sparsight.explain.build import build_explainers
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 
@@ -77,12 +76,19 @@ def test_facts_say_that_it_is_a_control_that_needs_the_network() -> None:
     assert facts["control"] is True
     assert facts.get("needs_network", True) is True
     assert (facts["native"], facts["interpolation"], facts["cost"]) == ("layer", "bilinear", 1)
-    assert facts["parameters"] == {"layer": "required"}
+    assert facts["parameters"] == {"layer": ""}
+
+
+def test_the_default_layer_is_the_architectures_own(network: nn.Module, batch: Batch) -> None:
+    assert network.explain_layer == "conv2"
+    torch.testing.assert_close(
+        explain("", batch[0], network), explain("conv2", batch[0], network), atol=0, rtol=0
+    )
 
 
 def test_unusable_layers(network: nn.Module) -> None:
-    with pytest.raises(InputError, match="needs the parameter 'layer'"):
-        build_explainers({"m": {"method": "mean_activation"}})
+    with pytest.raises(InputError, match="names no layer to explain; give the parameter 'layer'"):
+        explain("", torch.zeros(1, 1, 2, 2), Tiny())
     with pytest.raises(InputError, match=r"no layer 'conv3'.*did you mean 'conv"):
         explain("conv3", torch.zeros(1, 1, 28, 28), network)
     with pytest.raises(InputError, match="'idle' does not run in a forward pass"):

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.cam import GradCam, GradCamPlusPlus
-from sparsight.io.errors import InputError
 
 Batch = tuple[Tensor, Tensor, Tensor]
 FAMILY = {
@@ -104,6 +103,11 @@ def test_batch_size_does_not_matter(network: nn.Module, batch: Batch, name: str)
     torch.testing.assert_close(whole, alone, atol=1e-6, rtol=1e-4)
 
 
-def test_the_layer_is_required() -> None:
-    with pytest.raises(InputError, match="grad_cam needs the parameter 'layer'"):
-        GradCam()
+def test_the_default_layer_is_the_architectures_own(network: nn.Module) -> None:
+    images, targets, ids = torch.rand(2, 1, 28, 28), torch.tensor([3, 4]), torch.arange(2)
+    maps = [
+        GradCam(**layer).explain(network, images, targets, ids, "a")
+        for layer in ({}, {"layer": "conv2"}, {"layer": "pool2"})
+    ]
+    torch.testing.assert_close(maps[0], maps[1], atol=0, rtol=0)
+    assert maps[0].shape != maps[2].shape

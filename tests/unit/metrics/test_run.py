@@ -15,6 +15,7 @@ from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayWriter, write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
+from sparsight.metrics.base import Metric
 from sparsight.metrics.complexity import gini
 from sparsight.metrics.localisation import area_matched_iou, pointing_game, soft_iou
 from sparsight.metrics.preparation import prepare
@@ -249,7 +250,7 @@ class Net(nn.Module):
         return self.head(self.conv(images).relu().flatten(1))
 
 
-class Curve:
+class Curve(Metric):
     """Three steps: the image's sum, the logit of the target, the sum of a new explanation."""
 
     name, category, direction, unit, reference = "curve", "test", "lower", "1", "none"
