@@ -1,10 +1,13 @@
 """What every architecture says of itself."""
 
 from abc import ABC
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
+
+from sparsight.models.options import checked_options
 
 
 class Architecture(nn.Module, ABC):
@@ -15,23 +18,58 @@ class Architecture(nn.Module, ABC):
 
     name: ClassVar[str]
     reference: ClassVar[str]
-    #: channels, height, width that it takes
+    #: channels, height, width that it takes; height and width 0: any from `minimum_side` on
     input_shape: ClassVar[tuple[int, int, int]]
+    minimum_side: ClassVar[int] = 1
+    #: options of the constructor (not `parameters`, which a module has already) and their defaults,
+    #: and the values that a text may have
+    option_defaults: ClassVar[dict[str, Any]] = {}
+    option_choices: ClassVar[dict[str, tuple[str, ...]]] = {}
     #: modules that a layer explainer may name, in the order of the forward pass, and the height and
-    #: width of their outputs
-    layers: ClassVar[dict[str, tuple[int, int]]]
+    #: width of their outputs; empty where these follow from the image and `layer_strides`
+    layers: ClassVar[dict[str, tuple[int, int]]] = {}
+    #: the same modules, and how many pixels of the stem's output one of theirs stands for: a side
+    #: of n becomes ceil(n / stride)
+    layer_strides: ClassVar[dict[str, int]] = {}
+    #: value of the option `stem` to the strides of the layers inside the stem, and under the empty
+    #: name that of the whole stem
+    stem_strides: ClassVar[dict[str, dict[str, int]]] = {}
     #: where class activation maps are taken by default
     explain_layer: ClassVar[str]
     #: the module whose output is the feature vector or map that concept methods use
     feature_cut: ClassVar[str]
+    #: all options of this network; `build_network` sets them
+    options: Mapping[str, Any]
 
     def __init__(self, class_count: int) -> None:
         super().__init__()
         self.class_count = class_count
+        self.options = {}
 
 
-def build_network(architecture: type[Architecture], class_count: int, seed: int) -> Architecture:
-    """A freshly initialised network; the same seed gives the same weights whatever ran before."""
+def build_network(
+    architecture: type[Architecture],
+    class_count: int,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+) -> Architecture:
+    """A freshly initialised network; the same seed gives the same weights whatever ran before.
+
+    Parameters
+    ----------
+    options : of the architecture; those left out have their defaults.
+
+    Raises
+    ------
+    InputError
+        For an option that the architecture does not have or cannot use.
+    """
+    facts = {
+        key: getattr(architecture, key) for key in ("name", "option_defaults", "option_choices")
+    }
+    chosen = checked_options(facts, options or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return architecture(class_count)
+        network = architecture(class_count, **chosen)
+    network.options = chosen
+    return network

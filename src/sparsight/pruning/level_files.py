@@ -1,5 +1,6 @@
 """The files of one level."""
 
+import json
 import time
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def write_level(
         **identity,
         "architecture": job.settings["architecture"],
         "class_count": str(network.class_count),
+        "options": json.dumps(dict(network.options), sort_keys=True),
         "rewind": str(job.settings.get("rewind", "pretrained")),
         "epochs": str(job.settings["retraining"]["epochs"]),
     }

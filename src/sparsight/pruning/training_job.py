@@ -86,7 +86,8 @@ def start_job(
 def new_network(job: Job, class_count: int) -> Architecture:
     """The freshly initialised network of the job's seed."""
     architecture = MODELS.load(job.settings["architecture"])
-    network = build_network(architecture, class_count, derived_seed(job.seed, "initialisation"))
+    seed, options = derived_seed(job.seed, "initialisation"), job.settings.get("options")
+    network = build_network(architecture, class_count, seed, options)
     return network.to(job.device)
 
 

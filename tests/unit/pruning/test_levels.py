@@ -61,6 +61,7 @@ def test_a_level_says_what_it_is(chain: Chain) -> None:
         "level": "1",
         "architecture": "thesis_cnn",
         "class_count": "4",
+        "options": "{}",
         "rewind": "pretrained",
         "epochs": "3",
         "density": "0.5",
