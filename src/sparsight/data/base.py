@@ -27,6 +27,9 @@ class RawSplit:
         *original* data set, so that it (and the noise drawn from it) does not change with the
         split rule.
     masks : uint8 [N, H, W], how much a pixel belongs to the object, 0..255; None without masks.
+    part_masks : uint8 [N, P, H, W], how much a pixel belongs to each named part, 0..255; parts may
+        overlap, and a part that an image lacks is zero there. None without parts.
+    concepts : bool [N, K], whether each named concept is in the image. None without concepts.
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +37,8 @@ class RawSplit:
     names: list[str]
     image_ids: NDArray[np.int64]
     masks: NDArray[np.uint8] | None = None
+    part_masks: NDArray[np.uint8] | None = None
+    concepts: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,17 +51,28 @@ class RawSplit:
             names=[self.names[position] for position in positions],
             image_ids=self.image_ids[positions],
             masks=None if self.masks is None else self.masks[positions],
+            part_masks=None if self.part_masks is None else self.part_masks[positions],
+            concepts=None if self.concepts is None else self.concepts[positions],
         )
 
     def update_digest(self, digest: "hashlib._Hash") -> None:
-        """Feed ids, labels, images and masks, with their shapes, into a hashlib object."""
+        """Feed all arrays but the names, with their shapes, into a hashlib object."""
         for array in (self.image_ids, self.labels, self.images, self.masks):
             if array is None:
                 digest.update(b"none")
-                continue
-            digest.update(f"{array.dtype.name}{array.shape}".encode())
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            digest.update(np.ascontiguousarray(little).data)
+            else:
+                _update(digest, array)
+        # Only where there are any: published hashes are older than these annotations.
+        for name, array in (("part_masks", self.part_masks), ("concepts", self.concepts)):
+            if array is not None:
+                digest.update(name.encode())
+                _update(digest, array)
+
+
+def _update(digest: "hashlib._Hash", array: NDArray[Any]) -> None:
+    digest.update(f"{array.dtype.name}{array.shape}".encode())
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    digest.update(np.ascontiguousarray(little).data)
 
 
 class Source(ABC):
@@ -71,7 +87,7 @@ class Source(ABC):
     name : as in the registry.
     reference : paper or DOI.
     licence : under which the images may be used.
-    folder : the archive's own folder name below `data/`; empty for embedded data.
+    folder : the archive's own folder name below `data/`; empty for embedded data. See `folder_of`.
     splits : all splits that the source can have, see `split_names`.
     has_masks : whether each image has a mask of its object.
     image_shape : (C, H, W) under the default settings.
@@ -80,6 +96,8 @@ class Source(ABC):
     class_count : number of classes.
     test_images : images of the test split under the default settings.
     parameters : settings of this source and their defaults.
+    part_names : names of the parts in the order of `RawSplit.part_masks`; empty without parts.
+    concept_names : names of the concepts in the order of `RawSplit.concepts`; empty without.
     """
 
     name: ClassVar[str]
@@ -93,6 +111,8 @@ class Source(ABC):
     test_images: ClassVar[int]
     parameters: ClassVar[dict[str, Any]] = {}
     side_parameter: ClassVar[str] = ""
+    part_names: ClassVar[tuple[str, ...]] = ()
+    concept_names: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def shape(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -103,6 +123,11 @@ class Source(ABC):
             "parameters": cls.parameters,
         }
         return image_shape(facts, settings)
+
+    @classmethod
+    def folder_of(cls, settings: Mapping[str, Any]) -> str:
+        """Name of the original files' folder under these settings, `folder` by default."""
+        return cls.folder
 
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -165,10 +190,17 @@ class Source(ABC):
             ("labels", part.labels, np.int64, (count,)),
             ("image ids", part.image_ids, np.int64, (count,)),
         ]
-        if self.has_masks:
-            shapes.append(("masks", part.masks, np.uint8, (count, height, width)))
-        elif part.masks is not None:
-            raise self._wrong(split, "has masks, which its facts deny")
+        parts, concepts = len(self.part_names), len(self.concept_names)
+        optional: list[tuple[str, Any, Any, tuple[int, ...], bool]] = [
+            ("masks", part.masks, np.uint8, (count, height, width), self.has_masks),
+            ("part masks", part.part_masks, np.uint8, (count, parts, height, width), parts > 0),
+            ("concepts", part.concepts, np.bool_, (count, concepts), concepts > 0),
+        ]
+        for what, array, dtype, wanted_shape, stated in optional:
+            if stated:
+                shapes.append((what, array, dtype, wanted_shape))
+            elif array is not None:
+                raise self._wrong(split, f"has {what}, which its facts deny")
         for what, array, dtype, wanted_shape in shapes:
             if array is None or array.dtype != dtype or array.shape != wanted_shape:
                 found = None if array is None else f"{array.dtype} {list(array.shape)}"

@@ -1,6 +1,7 @@
 """Reading packed data: by rows, by selection, in batches, or whole for training."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,24 @@ from torch import Tensor
 
 # Re-exported: whoever opens a split handles its batches.
 from sparsight.data.batch import Batch as Batch
+from sparsight.data.positions import distinct_positions, runs
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.errors import InputError
 
-_REQUIRED = ("images", "labels", "noise", "image_ids", "evaluation_rank")
+_REQUIRED = ("images", "labels", "image_ids", "evaluation_rank")
 _REQUIRED_METADATA = ("dataset", "split", "classes", "has_masks", "data_hash")
-# Rows that are read at a time when a whole split goes to a device.
+# Large, and asked for by few: verified and read only on request.
+_ANNOTATIONS = ("part_masks", "concepts")
+# Read at a time when a whole split goes to a device: so many images, or so many bytes of them.
 CHUNK_IMAGES = 4096
+CHUNK_BYTES = 2**26
 
 
 class PackedSplit:
     """An open split; memory is bounded by what is asked for at a time.
 
-    All checksums are verified on opening. Use it as a context manager, or close it.
+    All checksums are verified on opening, those of part masks and concepts when they are first
+    asked for. Use it as a context manager, or close it.
 
     Attributes
     ----------
@@ -31,12 +37,18 @@ class PackedSplit:
     dataset, split, data_hash : from its metadata.
     classes : names of the classes in the order of the labels.
     has_masks : whether there are masks.
+    has_noise : whether noise is stored; without it the noise is zero, and the condition `noisy`
+        is equal to `clean`.
+    part_names, concept_names : in the order of `part_masks` and `concepts`; empty without them.
     image_shape : (C, H, W).
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._reader = ArrayReader(self.path)
+        with ArrayReader(self.path, verify=()) as header:
+            names = header.names
+        self._reader = ArrayReader(self.path, [name for name in names if name not in _ANNOTATIONS])
+        self._verified: set[str] = set()
         try:
             self._read_facts()
         except InputError:
@@ -46,7 +58,14 @@ class PackedSplit:
     def _read_facts(self) -> None:
         metadata, names = self._reader.metadata, self._reader.names
         has_masks = metadata.get("has_masks") == "true"
-        wanted = [*_REQUIRED, *(["masks"] if has_masks else [])]
+        self.has_noise = "noise" in names or metadata.get("noise_maximum") != "0"
+        wanted = [
+            *_REQUIRED,
+            *(["noise"] if self.has_noise else []),
+            *(["masks"] if has_masks else []),
+            *(["part_masks"] if "part_names" in metadata else []),
+            *(["concepts"] if "concept_names" in metadata else []),
+        ]
         missing = [name for name in wanted if name not in names]
         missing += [key for key in _REQUIRED_METADATA if key not in metadata]
         if missing:
@@ -61,6 +80,8 @@ class PackedSplit:
         self.split = metadata["split"]
         self.data_hash = metadata["data_hash"]
         self.classes: list[str] = json.loads(metadata["classes"])
+        self.part_names: list[str] = json.loads(metadata.get("part_names", "[]"))
+        self.concept_names: list[str] = json.loads(metadata.get("concept_names", "[]"))
         self.has_masks = has_masks
 
     @classmethod
@@ -106,9 +127,10 @@ class PackedSplit:
         if not 0 <= start <= stop <= self._count:
             raise InputError(f"{self.path} has {self._count} images, no rows {start} to {stop}")
         read = self._reader.rows
+        pixels = read("images", start, stop)
         return Batch(
-            pixels=read("images", start, stop),
-            noise=read("noise", start, stop),
+            pixels=pixels,
+            noise=read("noise", start, stop) if self.has_noise else _no_noise(pixels),
             labels=read("labels", start, stop),
             mask_values=read("masks", start, stop) if self.has_masks else None,
             image_ids=read("image_ids", start, stop),
@@ -122,24 +144,53 @@ class PackedSplit:
         InputError
             When an index is not in this split.
         """
-        wanted = torch.as_tensor(indices, dtype=torch.int64).cpu().reshape(-1)
-        if len(wanted) == 0:
+        distinct, back = distinct_positions(indices, self._count, self.path)
+        if len(distinct) == 0:
             return self.rows(0, 0)
-        if wanted.min() < 0 or wanted.max() >= self._count:
-            raise InputError(
-                f"{self.path} has {self._count} images, no index "
-                f"{int(wanted.min() if wanted.min() < 0 else wanted.max())}"
-            )
-        distinct, back = torch.unique(wanted, return_inverse=True)
-        parts = [self.rows(start, stop) for start, stop in _runs(distinct)]
+        parts = [self.rows(start, stop) for start, stop in runs(distinct)]
         masks = [part.mask_values for part in parts if part.mask_values is not None]
+        pixels = torch.cat([part.pixels for part in parts])[back]
+        if self.has_noise:
+            noise = torch.cat([part.noise for part in parts])[back]
+        else:
+            noise = _no_noise(pixels)
         return Batch(
-            pixels=torch.cat([part.pixels for part in parts])[back],
-            noise=torch.cat([part.noise for part in parts])[back],
+            pixels=pixels,
+            noise=noise,
             labels=torch.cat([part.labels for part in parts])[back],
             mask_values=torch.cat(masks)[back] if masks else None,
             image_ids=torch.cat([part.image_ids for part in parts])[back],
         )
+
+    def part_masks(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """Masks of the parts named `part_names`, uint8 [n, P, H, W], 0..255, of the images at
+        `indices` (positions in this split, int64 [n]), in that order.
+
+        Raises
+        ------
+        InputError
+            When the data set has no parts, or an index is not in this split.
+        """
+        return self._annotation("part_masks", "parts", indices)
+
+    def concepts(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """Whether each of `concept_names` is in the image, bool [n, K]; see `part_masks`."""
+        return self._annotation("concepts", "concepts", indices)
+
+    def _annotation(self, name: str, what: str, indices: Tensor | Sequence[int]) -> Tensor:
+        if name not in self._reader.names:
+            raise InputError(
+                f"{self.path}: the data set '{self.dataset}' has no {what}; choose one "
+                "that has, or leave out what needs them"
+            )
+        if name not in self._verified:
+            with ArrayReader(self.path, [name]):
+                self._verified.add(name)
+        distinct, back = distinct_positions(indices, self._count, self.path)
+        if len(distinct) == 0:
+            return self._reader.rows(name, 0, 0)
+        parts = [self._reader.rows(name, start, stop) for start, stop in runs(distinct)]
+        return torch.cat(parts)[back]
 
     def subset(self, size: int | Literal["all"]) -> Tensor:
         """Positions of the shared evaluation subset, ascending, int64 [size].
@@ -168,11 +219,9 @@ class PackedSplit:
         return torch.nonzero(self._reader.rows("evaluation_rank") < size).reshape(-1)
 
 
-def _runs(ascending: Tensor) -> Iterator[tuple[int, int]]:
-    """Ranges [start, stop) of consecutive numbers in distinct ascending indices."""
-    breaks = torch.nonzero(torch.diff(ascending) > 1).reshape(-1) + 1
-    for run in torch.tensor_split(ascending, breaks):
-        yield int(run[0]), int(run[-1]) + 1
+def _no_noise(pixels: Tensor) -> Tensor:
+    """Zeros like `pixels` that take no memory."""
+    return torch.zeros((), dtype=pixels.dtype, device=pixels.device).expand(pixels.shape)
 
 
 def batches(path: Path | str, indices: Tensor | Sequence[int], batch_size: int) -> Iterator[Batch]:
@@ -206,7 +255,8 @@ class TrainingSplit:
     pixels : uint8 [N, C, H, W], noiseless, 0..255.
     labels : int64 [N].
     image_ids : int64 [N].
-    noise : uint8 [N, C, H, W], the stored noise; None when it was not asked for.
+    noise : uint8 [N, C, H, W], the stored noise, or zeros where none is; None when it was not
+        asked for.
     """
 
     pixels: Tensor
@@ -233,11 +283,14 @@ def load_training_split(
     with PackedSplit.open(path) as split:
         count, shape = len(split), split.image_shape
         pixels = torch.empty((count, *shape), dtype=torch.uint8, device=device)
-        noise = torch.empty_like(pixels) if with_noise else None
-        for start in range(0, count, CHUNK_IMAGES):
-            stop = min(start + CHUNK_IMAGES, count)
+        noise = None
+        if with_noise:
+            noise = torch.empty_like(pixels) if split.has_noise else _no_noise(pixels)
+        step = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // math.prod(shape)))
+        for start in range(0, count, step):
+            stop = min(start + step, count)
             part = split.rows(start, stop)
             pixels[start:stop] = part.pixels.to(device)
-            if noise is not None:
+            if noise is not None and split.has_noise:
                 noise[start:stop] = part.noise.to(device)
         return TrainingSplit(pixels, split.labels().to(device), split.image_ids().to(device), noise)

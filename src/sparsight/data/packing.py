@@ -6,6 +6,7 @@ with the images: the noise of each image, and the order from which evaluation su
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,10 @@ from sparsight.io.tables import write_table
 IDS_FILE = "ids.parquet"
 # 51 / 255 = 0.2: the noise of the MNIST study (Lukkien) lies in [0, 0.2].
 NOISE_DEFAULTS: dict[str, Any] = {"maximum": 51, "seed": 0}
-# Noise is drawn and written for so many images at a time.
+# Noise is drawn and written for so many images at a time, or so many values where images are
+# large: drawing takes some twenty bytes a value.
 CHUNK_IMAGES = 1024
+CHUNK_VALUES = 2**20
 
 
 def pack(
@@ -41,7 +44,8 @@ def pack(
     ----------
     source : where the images come from.
     settings : the source's own settings, and
-        `noise`: {maximum: 51, seed: 0}, largest noise value (0..255) and its seed;
+        `noise`: {maximum: 51, seed: 0}, largest noise value (0..255) and its seed; without noise
+        (`maximum: 0`) none is stored, and the condition `noisy` is equal to `clean`;
         `subset_seed`: 0, seed of the order from which evaluation subsets are taken.
     raw_folder : the original files, see `Source.fetch`.
     out_folder : where the packed files go. They appear together after all are complete. A split
@@ -50,7 +54,8 @@ def pack(
 
     Returns
     -------
-    The data hash: SHA-256 over all splits' names, image ids, labels, images and masks.
+    The data hash: SHA-256 over all splits' names, image ids, labels, images, masks, part masks and
+    concepts.
 
     Raises
     ------
@@ -60,10 +65,12 @@ def pack(
     Notes
     -----
     Tensors of a split of N images: `images` uint8 [N, C, H, W]; `labels` int64 [N]; `noise` uint8
-    [N, C, H, W], a function of (noise seed, image id) alone; `masks` uint8 [N, H, W] where the
-    source has masks; `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in
-    the stratified order. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks`
-    ("true" or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`.
+    [N, C, H, W], a function of (noise seed, image id) alone, unless `noise_maximum` is 0; `masks`
+    uint8 [N, H, W], `part_masks` uint8 [N, P, H, W] and `concepts` bool [N, K] where the source
+    has them; `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in the
+    stratified order. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks` ("true"
+    or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`; `part_names` and
+    `concept_names` (JSON) where there are any.
     """
     out_folder = Path(out_folder)
     noise = section(settings, "noise", NOISE_DEFAULTS)
@@ -91,6 +98,10 @@ def pack(
         "data_hash": data_hash,
         **{key: str(value) for key, value in drawn.items()},
     }
+    # Only where there are any, so that other files keep the bytes they have had.
+    for key, names in (("part_names", source.part_names), ("concept_names", source.concept_names)):
+        if names:
+            metadata[key] = json.dumps(names)
     try:
         _write_together(out_folder, raw, metadata, drawn)
     except OSError as error:
@@ -103,12 +114,15 @@ def pack(
 
 def _no_images(source: Source, shape: tuple[int, int, int]) -> RawSplit:
     channels, height, width = shape
+    parts, concepts = len(source.part_names), len(source.concept_names)
     return RawSplit(
         images=np.zeros((0, channels, height, width), np.uint8),
         labels=np.zeros(0, np.int64),
         image_ids=np.zeros(0, np.int64),
         names=[],
         masks=np.zeros((0, height, width), np.uint8) if source.has_masks else None,
+        part_masks=np.zeros((0, parts, height, width), np.uint8) if parts else None,
+        concepts=np.zeros((0, concepts), np.bool_) if concepts else None,
     )
 
 
@@ -143,30 +157,33 @@ def _write_split(
     path: Path, part: RawSplit, metadata: Mapping[str, str], drawn: Mapping[str, int]
 ) -> None:
     count, image_shape = len(part), part.images.shape[1:]
+    optional = {"masks": part.masks, "part_masks": part.part_masks, "concepts": part.concepts}
+    stored = {"images": part.images, **{k: a for k, a in optional.items() if a is not None}}
     layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
-        "images": (torch.uint8, part.images.shape),
         "labels": (torch.int64, (count,)),
-        "noise": (torch.uint8, part.images.shape),
         "image_ids": (torch.int64, (count,)),
         "evaluation_rank": (torch.int64, (count,)),
+        **{
+            name: (torch.from_numpy(array[:0]).dtype, array.shape) for name, array in stored.items()
+        },
     }
-    if part.masks is not None:
-        layout["masks"] = (torch.uint8, part.masks.shape)
+    maximum, noise_seed = drawn["noise_maximum"], drawn["noise_seed"]
+    if maximum:
+        layout["noise"] = (torch.uint8, part.images.shape)
     rank = np.empty(count, dtype=np.int64)
     rank[stratified_order(part.labels, drawn["subset_seed"], SUBSET_ORDER)] = np.arange(count)
+    step = max(1, min(CHUNK_IMAGES, CHUNK_VALUES // math.prod(image_shape)))
     with ArrayWriter(path, layout, metadata) as writer:
         writer.append("labels", torch.from_numpy(part.labels))
         writer.append("image_ids", torch.from_numpy(part.image_ids))
         writer.append("evaluation_rank", torch.from_numpy(rank))
-        for start in range(0, count, CHUNK_IMAGES):
-            chunk = slice(start, start + CHUNK_IMAGES)
-            noise = image_noise(
-                part.image_ids[chunk], image_shape, drawn["noise_maximum"], drawn["noise_seed"]
-            )
-            writer.append("images", torch.from_numpy(part.images[chunk]))
-            writer.append("noise", torch.from_numpy(noise))
-            if part.masks is not None:
-                writer.append("masks", torch.from_numpy(part.masks[chunk]))
+        for start in range(0, count, step):
+            chunk = slice(start, start + step)
+            for name, array in stored.items():
+                writer.append(name, torch.from_numpy(array[chunk]))
+            if maximum:
+                noise = image_noise(part.image_ids[chunk], image_shape, maximum, noise_seed)
+                writer.append("noise", torch.from_numpy(noise))
 
 
 def _write_ids(path: Path, raw: Mapping[str, RawSplit]) -> None:

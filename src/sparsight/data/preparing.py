@@ -32,8 +32,8 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     source = _source(settings)
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
     folder = None
-    if source.folder:
-        folder = raw_folder(source.folder, settings["data_folder"])
+    if name := source.folder_of(settings):
+        folder = raw_folder(name, settings["data_folder"])
         source.fetch(settings, folder)
     write_json(manifest, {**facts, "folder": None if folder is None else str(folder)})
 
