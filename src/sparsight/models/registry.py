@@ -2,4 +2,10 @@
 
 from sparsight.registration import Registry
 
-MODELS = Registry("architecture", {"thesis_cnn": "sparsight.models.thesis_cnn:ThesisCnn"})
+MODELS = Registry(
+    "architecture",
+    {
+        "resnet18": "sparsight.models.resnet:ResNet18",
+        "thesis_cnn": "sparsight.models.thesis_cnn:ThesisCnn",
+    },
+)

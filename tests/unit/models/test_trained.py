@@ -1,5 +1,6 @@
 """Networks from checkpoints."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import InputError
 from sparsight.models.base import build_network
+from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.models.trained import load_network
 
@@ -23,6 +25,20 @@ def test_a_network_comes_back_ready_to_be_asked(tmp_path: Path) -> None:
     assert found.class_count == 7
     assert not found.training
     images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(found(images), network(images))
+
+
+def test_a_network_comes_back_with_its_options(tmp_path: Path) -> None:
+    options = {"width": 2, "stem": "small", "normalisation": "none"}
+    network = build_network(ResNet18, 5, 3, options).eval()
+    facts = {"architecture": "resnet18", "class_count": "5", "options": json.dumps(options)}
+    write_checkpoint(
+        tmp_path / "x.safetensors",
+        Checkpoint(network.state_dict(), {"fc.weight": torch.ones(5, 16, dtype=torch.bool)}, facts),
+    )
+    found = load_network(tmp_path / "x.safetensors", torch.device("cpu"))
+    assert found.options == options
+    images = torch.rand(3, 3, 20, 20)
     assert torch.equal(found(images), network(images))
 
 

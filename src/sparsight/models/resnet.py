@@ -1,0 +1,173 @@
+"""Residual networks with torchvision's weights and keys, on which every explainer can run."""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from sparsight.models.base import Architecture
+from sparsight.models.normalise import Normalise
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut.
+
+    Each ReLU is a module of its own and works on a copy: torchvision's blocks use one in-place ReLU
+    several times, on which DeepLift and hooks on rectifiers fail.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = _shortcut(inputs, planes, stride)
+        self.relu2 = nn.ReLU()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Feature maps [N, planes, h / stride, w / stride] of [N, inputs, h, w]."""
+        residual = self.relu1(self.bn1(self.conv1(hidden)))
+        residual = self.bn2(self.conv2(residual))
+        shortcut = hidden if self.downsample is None else self.downsample(hidden)
+        maps: torch.Tensor = self.relu2(residual + shortcut)
+        return maps
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    """Projection of the shortcut; None where it is the identity, as torchvision has it."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+class ResNet(Architecture):
+    """What residual networks of all depths share; a depth names its block and their numbers.
+
+    With the default options, the keys of its state_dict and, for equal weights and normalised
+    images, its outputs are those of torchvision. Weights are initialised as there.
+
+    Parameters
+    ----------
+    class_count : number of logits.
+    width : channels of the first stage; they double in each of the three others.
+    stem : `imagenet` (7x7 convolution of stride 2, then 3x3 max pooling of stride 2), `strided`
+        (3x3 of stride 2) or `small` (3x3 of stride 1).
+    normalisation : `imagenet` (by its mean and deviation) or `none`.
+
+    Reference
+    ---------
+    He et al. 2016, arXiv 1512.03385; initialisation He et al. 2015, arXiv 1502.01852, by fan out.
+    """
+
+    block: ClassVar[type[BasicBlock]]
+    stage_blocks: ClassVar[tuple[int, int, int, int]]
+    input_shape: ClassVar[tuple[int, int, int]] = (3, 0, 0)
+    minimum_side: ClassVar[int] = 16
+    option_defaults: ClassVar[dict[str, int | str]] = {
+        "width": 64,
+        "stem": "imagenet",
+        "normalisation": "imagenet",
+    }
+    option_choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "stem": ("imagenet", "strided", "small"),
+        "normalisation": ("imagenet", "none"),
+    }
+    stem_strides: ClassVar[dict[str, dict[str, int]]] = {
+        "imagenet": {"conv1": 2, "relu": 2, "": 4},
+        "strided": {"": 2},
+        "small": {"": 1},
+    }
+    explain_layer: ClassVar[str] = "layer4"
+    feature_cut: ClassVar[str] = "layer4"
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def __init__(
+        self,
+        class_count: int,
+        width: int = 64,
+        stem: str = "imagenet",
+        normalisation: str = "imagenet",
+    ) -> None:
+        super().__init__(class_count)
+        self.normalise = Normalise() if normalisation == "imagenet" else nn.Identity()
+        if stem == "imagenet":
+            self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        else:
+            self.conv1 = nn.Conv2d(3, width, 3, 2 if stem == "strided" else 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else nn.Identity()
+        channels = width
+        for index, count in enumerate(self.stage_blocks):
+            planes, stride = width * 2**index, 2 if index else 1
+            stage = self._stage(channels, planes, count, stride)
+            self.add_module(f"layer{index + 1}", stage)
+            channels = planes * self.block.expansion
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(channels, class_count)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def _stage(self, inputs: int, planes: int, count: int, stride: int) -> nn.Sequential:
+        first = self.block(inputs, planes, stride)
+        outputs = planes * self.block.expansion
+        return nn.Sequential(first, *(self.block(outputs, planes, 1) for _ in range(count - 1)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of images [N, 3, H, W] in [0, 1]."""
+        hidden = self.relu(self.bn1(self.conv1(self.normalise(images))))
+        hidden = self.maxpool(hidden)
+        hidden = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
+        logits: torch.Tensor = self.fc(self.flatten(self.avgpool(hidden)))
+        return logits
+
+
+class ResNet18(ResNet):
+    """ResNet-18: eight basic blocks; 11,181,642 parameters for ten classes at width 64."""
+
+    name: ClassVar[str] = "resnet18"
+    reference: ClassVar[str] = "He et al. 2016, arXiv 1512.03385"
+    block: ClassVar[type[BasicBlock]] = BasicBlock
+    stage_blocks: ClassVar[tuple[int, int, int, int]] = (2, 2, 2, 2)
+    layer_strides: ClassVar[dict[str, int]] = {
+        "conv1": 1,
+        "relu": 1,
+        "maxpool": 1,
+        "layer1.0.conv1": 1,
+        "layer1.0.conv2": 1,
+        "layer1.0": 1,
+        "layer1.1.conv1": 1,
+        "layer1.1.conv2": 1,
+        "layer1.1": 1,
+        "layer1": 1,
+        "layer2.0.conv1": 2,
+        "layer2.0.conv2": 2,
+        "layer2.0": 2,
+        "layer2.1.conv1": 2,
+        "layer2.1.conv2": 2,
+        "layer2.1": 2,
+        "layer2": 2,
+        "layer3.0.conv1": 4,
+        "layer3.0.conv2": 4,
+        "layer3.0": 4,
+        "layer3.1.conv1": 4,
+        "layer3.1.conv2": 4,
+        "layer3.1": 4,
+        "layer3": 4,
+        "layer4.0.conv1": 8,
+        "layer4.0.conv2": 8,
+        "layer4.0": 8,
+        "layer4.1.conv1": 8,
+        "layer4.1.conv2": 8,
+        "layer4.1": 8,
+        "layer4": 8,
+    }

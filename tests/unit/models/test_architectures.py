@@ -1,0 +1,95 @@
+"""Every registered architecture has the layers and sizes that its facts claim."""
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from sparsight.io.errors import InputError
+from sparsight.models.base import Architecture, build_network
+from sparsight.models.layer_sizes import layer_names, layer_size
+from sparsight.models.registry import MODELS
+
+#: small enough for a test
+SMALL: dict[str, dict[str, Any]] = {"resnet18": {"width": 2}}
+SIDES = [(16, 16), (33, 47), (64, 65)]
+
+
+def cases() -> list[tuple[str, dict[str, Any], tuple[int, int]]]:
+    """Architecture, options and size of image: all stems, odd sides where any side goes."""
+    found: list[tuple[str, dict[str, Any], tuple[int, int]]] = []
+    for name in sorted(MODELS.entries):
+        facts = MODELS.facts(name)
+        stems: tuple[str, ...] = facts["option_choices"].get("stem", ())
+        options = [{**SMALL.get(name, {}), "stem": stem} for stem in stems] or [{}]
+        sides = [facts["input_shape"][1:]] if facts["layers"] else SIDES
+        found += [(name, chosen, side) for chosen in options for side in sides]
+    return found
+
+
+@pytest.mark.parametrize(("name", "options", "side"), cases())
+def test_declared_layers_have_the_declared_sizes(
+    name: str, options: dict[str, Any], side: tuple[int, int]
+) -> None:
+    facts = MODELS.facts(name)
+    network = build_network(MODELS.load(name), 10, 0, options).eval()
+    modules = dict(network.named_modules())
+    seen: dict[str, tuple[int, ...]] = {}
+    for layer in layer_names(facts):
+        modules[layer].register_forward_hook(
+            lambda _m, _i, output, layer=layer: seen.update({layer: tuple(output.shape[2:])})
+        )
+    shape = (facts["input_shape"][0], *side)
+    assert network(torch.zeros(2, *shape)).shape == (2, 10)
+    expected = {layer: layer_size(facts, options, shape, layer) for layer in layer_names(facts)}
+    assert seen == expected
+    # in the order of the forward pass
+    assert list(seen) == layer_names(facts)
+    assert facts["explain_layer"] in seen
+    assert facts["feature_cut"] in modules
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.entries))
+def test_every_rectifier_runs_once_and_leaves_its_input(name: str) -> None:
+    network = build_network(MODELS.load(name), 10, 0, SMALL.get(name)).eval()
+    runs: dict[str, int] = {}
+    for key, module in network.named_modules():
+        if isinstance(module, nn.ReLU):
+            assert not module.inplace
+            module.register_forward_hook(
+                lambda *_, key=key: runs.update({key: runs.get(key, 0) + 1})
+            )
+    channels, *sides = network.input_shape
+    network(torch.rand(2, channels, *(side or 32 for side in sides)))
+    assert runs
+    assert set(runs.values()) == {1}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.entries))
+def test_weights_depend_on_the_seed_alone(name: str) -> None:
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        return build_network(MODELS.load(name), 10, seed, SMALL.get(name)).state_dict()
+
+    first = weights(7)
+    torch.rand(5)
+    second, other = weights(7), weights(8)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+
+
+def test_a_network_knows_its_options_and_refuses_others() -> None:
+    class Example(Architecture):
+        name = "example"
+        option_defaults: ClassVar[dict[str, Any]] = {"width": 4, "kind": "a"}
+        option_choices: ClassVar[dict[str, tuple[str, ...]]] = {"kind": ("a", "b")}
+
+        def __init__(self, class_count: int, width: int, kind: str) -> None:
+            super().__init__(class_count)
+            self.given = (width, kind)
+
+    found = build_network(Example, 2, 0, {"width": 3})
+    assert found.options == {"width": 3, "kind": "a"}
+    assert found.given == (3, "a")
+    with pytest.raises(InputError, match="architecture example: 'kind' cannot be 'c'"):
+        build_network(Example, 2, 0, {"kind": "c"})
