@@ -17,6 +17,7 @@ from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.problems import load_yaml
 from sparsight.study.settings import RuleSettings
+from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
@@ -85,11 +86,11 @@ wildcard_constraints:
 # ------------------------------------------------------------------ disk budget and agreement
 
 try:
-    STUDY.check_disk_budget()
+    check_disk_budget(STUDY)
 except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
-    logger.info(f"Stored explanations will take {STUDY.stored_bytes() / 1e9:.2f} GB.")
+    logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())
 

@@ -24,7 +24,7 @@ rule explain_images:
         runtime=240,
         gpu=1,
     params:
-        settings=settings_of(SETTINGS.explain, "family"),
+        settings=settings_of(SETTINGS.explain, "family", "model"),
         code=code_of("explain_images.py", SETTINGS.explain_modules, "family", "model"),
     script:
         "../scripts/explain_images.py"

@@ -72,7 +72,7 @@ def benchmark_files(wildcards):
                 place,
             )
         )
-        for family in STUDY.families():
+        for family in STUDY.families(place.model):
             if not STUDY.explains(family, place.pruner, place.level):
                 continue
             names = ["score_explanations"]
@@ -91,7 +91,7 @@ def score_files(wildcards):
     return [
         place_path(f"{LEVEL}/scores/{family}.parquet", place)
         for place in STUDY.places()
-        for family in STUDY.families()
+        for family in STUDY.families(place.model)
         if STUDY.explains(family, place.pruner, place.level)
     ]
 
@@ -111,7 +111,7 @@ def chain_files(pattern):
         return [
             place_path(pattern, place).format(family=family)
             for place in STUDY.chain(last)
-            for family in (STUDY.families() if "{family}" in pattern else [""])
+            for family in (STUDY.families(place.model) if "{family}" in pattern else [""])
             if not family or STUDY.explains(family, place.pruner, place.level)
         ]
 
@@ -141,8 +141,10 @@ def agreement_files(wildcards):
     return [
         place_path(f"{LEVEL}/agreement/{family}.parquet", place)
         for place in STUDY.places()
-        for family in STUDY.agreement_families()
-        if STUDY.explains(family, place.pruner, place.level) and STUDY.references(place)
+        for family in STUDY.families(place.model)
+        if family in STUDY.agreement_families()
+        and STUDY.explains(family, place.pruner, place.level)
+        and STUDY.references(place)
     ]
 
 
@@ -172,7 +174,7 @@ def sheet_explanations(wildcards):
     return [
         place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
         for place in sheet_places(wildcards)
-        for family in STUDY.families()
+        for family in STUDY.families(place.model)
         if family not in STUDY.network_free_families()
         and STUDY.explains(family, place.pruner, place.level)
     ]
@@ -195,31 +197,32 @@ def statistics_files():
     return [f"{SUMMARY}/{name}.csv" for name in names]
 
 
+def figure_names(network):
+    """Names of a network's figures, below the folder of figures and without their suffix."""
+    curves = STUDY.pruning_pruners(network)
+    if not curves:
+        # Without a pruned level there is nothing to draw against level or density.
+        return []
+    suffixes = {
+        "metrics": config["metrics"],
+        "contrasts": DRAWN.headline_metrics(),
+        "strata": DRAWN.headline_metrics(),
+        "correctness": DRAWN.headline_metrics(),
+        "agreement": config["agreement"] if STUDY.agreement_families() else [],
+        # Where no level of a pruner is explained, there is no sheet.
+        "heatmaps": [pruner for pruner in curves if STUDY.sheet_levels(pruner)],
+    }
+    name = f"{network.dataset}__{network.model}"
+    whole = ("accuracy", "correlations", "correlation_tables", "conversion")
+    return [
+        *(f"{folder}/{name}__{suffix}" for folder in suffixes for suffix in suffixes[folder]),
+        *(f"{folder}/{name}" for folder in whole),
+    ]
+
+
 def figure_files():
     """Every figure of the study, as svg and png."""
-    networks = expand(
-        "{dataset}__{model}", dataset=config["datasets"], model=config["models"]
-    )
-    curves = STUDY.pruning_pruners()
-    # Where no level of a pruner is explained, there is no sheet.
-    shown = [pruner for pruner in curves if STUDY.sheet_levels(pruner)]
-    agreement = config["agreement"] if STUDY.agreement_families() else []
-    suffixes = {
-        "metrics": config["metrics"] if curves else [],
-        "contrasts": DRAWN.headline_metrics() if curves else [],
-        "strata": DRAWN.headline_metrics() if curves else [],
-        "correctness": DRAWN.headline_metrics() if curves else [],
-        "agreement": agreement,
-        "heatmaps": shown,
-    }
-    names = [
-        f"{folder}/{network}__{suffix}"
-        for folder, found in suffixes.items()
-        for suffix in found
-        for network in networks
-    ]
-    for folder in ("accuracy", "correlations", "correlation_tables", "conversion"):
-        names.extend(f"{folder}/{network}" for network in networks)
+    names = [name for network in STUDY.networks() for name in figure_names(network)]
     if config["claims"]:
         names.append("claims")
     return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

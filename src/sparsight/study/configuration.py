@@ -13,9 +13,14 @@ from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
 from sparsight.study.claims import claim_problems
+from sparsight.study.combinations import (
+    combination_problems,
+    explaining_parts,
+    network_problems,
+)
 from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import shown
-from sparsight.study.plan import RESERVED, Study, metric_facts
+from sparsight.study.plan import RESERVED, Study
 from sparsight.study.problems import schema_problems, unknown_name
 
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement")
@@ -105,14 +110,14 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]
     if found:
         return found
+    found = [*network_problems(config)]
+    if found:
+        return found
     return [
         *_pruner_problems(config),
         *_family_problems(config),
-        *_explainer_problems(config),
-        *_metric_problems(config),
+        *combination_problems(config),
         *_headline_problems(config),
-        *_shape_problems(config),
-        *_image_problems(config),
         *_level_problems(config),
     ] or [*claim_problems(config)]
 
@@ -209,31 +214,6 @@ def _family_problems(config: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _explainer_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for model in config["models"]:
-        architecture = config["catalogue"]["models"][model]["architecture"]
-        layers = MODELS.facts(architecture)["layers"]
-        for name in config["explainers"]:
-            entry = config["catalogue"]["explainers"][name]
-            layer = entry.get("parameters", {}).get("layer")
-            key = f"catalogue.explainers.{name}.parameters.layer"
-            if layer is not None and not (isinstance(layer, str) and layer in layers):
-                yield unknown_name(f"layer of {architecture}", key, layer, layers)
-            if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
-                yield f"explainers: {name} does not work on {architecture}; drop one of them."
-
-
-def _metric_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for dataset in config["datasets"]:
-        source = config["catalogue"]["datasets"][dataset]["source"]
-        if SOURCES.facts(source).get("has_masks", False):
-            continue
-        for name in config["metrics"]:
-            method = config["catalogue"]["metrics"][name]["method"]
-            if "mask" in metric_facts(method)["needs"]:
-                yield f"metrics: {name} needs masks, which {dataset} does not have; drop one."
-
-
 def _headline_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name in config.get("figures", {}).get("headline_metrics", []):
         if name not in config["metrics"]:
@@ -241,48 +221,12 @@ def _headline_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield unknown_name("metric that runs", key, name, config["metrics"])
 
 
-def _shape_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for dataset in config["datasets"]:
-        source = config["catalogue"]["datasets"][dataset]["source"]
-        shape = tuple(SOURCES.facts(source)["image_shape"])
-        for model in config["models"]:
-            architecture = config["catalogue"]["models"][model]["architecture"]
-            wanted = tuple(MODELS.facts(architecture)["input_shape"])
-            if shape != wanted:
-                yield (
-                    f"models: {model} takes images of {wanted}, but {dataset} has {shape} "
-                    "(channels, height, width); drop one of them."
-                )
-
-
-def _image_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    study = Study(config)
-    for key, part in _explaining_parts(config):
-        wanted = part.get("images", "all")
-        for dataset in config["datasets"]:
-            available = study.test_images(dataset)
-            if wanted != "all" and wanted > available:
-                yield (
-                    f"{key}.images is {wanted}, but {dataset} has {available} test images; "
-                    "give at most that, or all."
-                )
-
-
 def _level_problems(config: Mapping[str, Any]) -> Iterator[str]:
     study = Study(config)
     last = max(study.level_count(pruner) for pruner in config["pruners"])
-    wanted = {f"{key}.levels": part.get("levels") for key, part in _explaining_parts(config)}
+    wanted = {f"{key}.levels": part.get("levels") for key, part in explaining_parts(config)}
     wanted["figures.sheet_levels"] = config.get("figures", {}).get("sheet_levels")
     for key, levels in wanted.items():
         for level in levels if isinstance(levels, list) else ():
             if level > last:
                 yield f"{key} holds level {level}, but the pruners' levels are 0 to {last}."
-
-
-def _explaining_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """`explaining`, and the exceptions from it that take effect, with their keys."""
-    yield "explaining", config["explaining"]
-    families = Study(config).families()
-    for family, exceptions in config.get("families", {}).items():
-        if family in families:
-            yield f"families.{family}", exceptions

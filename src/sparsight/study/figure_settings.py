@@ -21,19 +21,20 @@ class FigureSettings:
         return list(chosen) if chosen else self.study.config["metrics"][:1]
 
     def _network(self, dataset: str, model: str) -> Settings:
+        network = self.study.network(dataset, model)
         return {
             "dataset": dataset,
             "model": model,
-            "pruners": self.study.pruning_pruners(),
-            "retrain": self.study.retraining_pruners(),
+            "pruners": self.study.pruning_pruners(network),
+            "retrain": self.study.retraining_pruners(network),
         }
 
     def _explained(self, dataset: str, model: str) -> Settings:
         return {
             **self._network(dataset, model),
             "controls": self.study.controls(),
-            "explainers": self.study.config["explainers"],
-            "families": self.study.families(),
+            "explainers": self.study.explainers(model),
+            "families": self.study.families(model),
             "confidence": self.study.config["statistics"]["confidence"],
         }
 
@@ -58,11 +59,11 @@ class FigureSettings:
         """What removing dead units saves."""
         return self._network(dataset, model)
 
-    def sheet(self) -> Settings:
+    def sheet(self, model: str) -> Settings:
         """Sheet of heatmaps."""
         config = self.study.config
         return {
             "condition": config["explaining"]["conditions"][0],
             "images": config["figures"]["sheet_images"],
-            "explainers": config["explainers"],
+            "explainers": self.study.explainers(model),
         }

@@ -4,11 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.io.errors import InputError
 from sparsight.metrics.registry import METRICS
-from sparsight.models.registry import MODELS
 
 Config = Mapping[str, Any]
 
@@ -18,7 +15,6 @@ DENSE = "dense"
 RESERVED = frozenset(
     {"summary", "figures", "reference", "start", "dense", "explanations", "benchmarks", "logs"}
 )
-FLOAT_BYTES = 4
 
 
 def metric_facts(method: str) -> dict[str, Any]:
@@ -34,6 +30,15 @@ def evenly_spread(count: int, last: int) -> list[int]:
     """`count` (2 or more) levels from 0 to `last`; some of them equal where there are fewer."""
     # halves go up: round() would take them to the even neighbour
     return [(2 * i * last + count - 1) // (2 * (count - 1)) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model on a data set, trained once per seed, and the pruners that prune it."""
+
+    dataset: str
+    model: str
+    pruners: tuple[str, ...]
 
 
 @dataclass(frozen=True, order=True)
@@ -70,23 +75,39 @@ class Study:
         one_shot = self.catalogue["pruners"][pruner]["one_shot"]
         return 0 if one_shot else level - 1
 
+    def networks(self) -> list[Network]:
+        """The configuration's `networks`, or every data set with every model and pruner."""
+        config = self.config
+        given = config.get("networks") or [
+            {"dataset": dataset, "model": model}
+            for dataset in config["datasets"]
+            for model in config["models"]
+        ]
+        return [
+            Network(n["dataset"], n["model"], tuple(n.get("pruners") or config["pruners"]))
+            for n in given
+        ]
+
+    def network(self, dataset: str, model: str) -> Network:
+        """The network of a data set and a model."""
+        return next(n for n in self.networks() if (n.dataset, n.model) == (dataset, model))
+
     def places(self) -> Iterator[Place]:
         """All checkpoints: dense once for each network, then each pruner's levels."""
-        for dataset in self.config["datasets"]:
-            for model in self.config["models"]:
-                for seed in self.config["seeds"]:
-                    yield Place(dataset, model, seed, DENSE, 0)
-                    for pruner in self.config["pruners"]:
-                        for level in range(1, self.level_count(pruner) + 1):
-                            yield Place(dataset, model, seed, pruner, level)
+        for network in self.networks():
+            for seed in self.config["seeds"]:
+                yield Place(network.dataset, network.model, seed, DENSE, 0)
+                for pruner in network.pruners:
+                    for level in range(1, self.level_count(pruner) + 1):
+                        yield Place(network.dataset, network.model, seed, pruner, level)
 
     def chains(self) -> Iterator[Place]:
         """Every network's pruners, each as the place of its last level."""
-        for dataset in self.config["datasets"]:
-            for model in self.config["models"]:
-                for seed in self.config["seeds"]:
-                    for pruner in self.config["pruners"]:
-                        yield Place(dataset, model, seed, pruner, self.level_count(pruner))
+        for network in self.networks():
+            for seed in self.config["seeds"]:
+                for pruner in network.pruners:
+                    last = self.level_count(pruner)
+                    yield Place(network.dataset, network.model, seed, pruner, last)
 
     def chain(self, end: Place) -> list[Place]:
         """The checkpoints of a chain, level 00 (dense) first."""
@@ -98,18 +119,29 @@ class Study:
         """Whether a pruner removes nothing: its levels are further dense networks."""
         return bool(self.catalogue["pruners"][pruner].get("rate") == 0)
 
-    def retraining_pruners(self) -> list[str]:
-        """The pruners that give the retrain floor."""
-        return [pruner for pruner in self.config["pruners"] if self.is_retraining(pruner)]
+    def retraining_pruners(self, network: Network | None = None) -> list[str]:
+        """The pruners, of a network or of all, that give the retrain floor."""
+        pruners = network.pruners if network else self.config["pruners"]
+        return [pruner for pruner in pruners if self.is_retraining(pruner)]
 
-    def pruning_pruners(self) -> list[str]:
-        """The pruners whose levels make a curve."""
-        return [pruner for pruner in self.config["pruners"] if not self.is_retraining(pruner)]
+    def pruning_pruners(self, network: Network | None = None) -> list[str]:
+        """The pruners, of a network or of all, whose levels make a curve."""
+        pruners = network.pruners if network else self.config["pruners"]
+        return [pruner for pruner in pruners if not self.is_retraining(pruner)]
 
-    def families(self) -> dict[str, list[str]]:
-        """Family to the explainers of it that run, in the order of the configuration."""
+    def explainers(self, model: str | None = None) -> list[str]:
+        """The explainers that run, of a model or of all, in the order of the configuration."""
+        entries = self.catalogue["explainers"]
+        return [
+            name
+            for name in self.config["explainers"]
+            if model is None or model in (entries[name].get("models") or [model])
+        ]
+
+    def families(self, model: str | None = None) -> dict[str, list[str]]:
+        """Family to its explainers that run, of a model or of all, in their order."""
         found: dict[str, list[str]] = {}
-        for name in self.config["explainers"]:
+        for name in self.explainers(model):
             found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
         return found
 
@@ -193,60 +225,3 @@ class Study:
         families = self.network_families()
         shown = {x for x in wanted if any(self.explains(f, pruner, x) for f in families)}
         return sorted(level for level in shown if level <= last)
-
-    def test_images(self, dataset: str) -> int:
-        """Images of a data set's test split."""
-        entry = self.catalogue["datasets"][dataset]
-        # A source whose test split has no fixed size takes it as an option.
-        given = entry.get("options", {}).get("split", {}).get("test")
-        return int(given or SOURCES.facts(entry["source"])["test_images"])
-
-    def stored_bytes(self) -> int:
-        """Predicted size of all stored explanations."""
-        return sum(
-            self._family_bytes(family, dataset, model) * self._files(family, dataset, model)
-            for dataset in self.config["datasets"]
-            for model in self.config["models"]
-            for family in self.families()
-        )
-
-    def check_disk_budget(self) -> None:
-        """Refuse a study whose explanations would need more than `disk_budget_gb`.
-
-        Raises
-        ------
-        InputError
-            One sentence with the predicted size.
-        """
-        budget, predicted = self.config["disk_budget_gb"], self.stored_bytes() / 1e9
-        if predicted > budget:
-            raise InputError(
-                f"the stored explanations would take {predicted:.2f} GB, more than disk_budget_gb "
-                f"({budget}); raise it, or explain fewer images or levels (explaining.images)"
-            )
-
-    def _files(self, family: str, dataset: str, model: str) -> int:
-        if family in self.network_free_families():
-            # once per data set: counted with the first model
-            return int(model == self.config["models"][0])
-        places = [p for p in self.places() if (p.dataset, p.model) == (dataset, model)]
-        return sum(self.explains(family, place.pruner, place.level) for place in places)
-
-    def _image_count(self, family: str, dataset: str) -> int:
-        wanted = self.explaining(family)["images"]
-        if wanted != "all":
-            return int(wanted)
-        return self.test_images(dataset)
-
-    def _family_bytes(self, family: str, dataset: str, model: str) -> int:
-        explaining = self.explaining(family)
-        count = self._image_count(family, dataset)
-        facts = MODELS.facts(self.catalogue["models"][model]["architecture"])
-        source = self.catalogue["datasets"][dataset]["source"]
-        height, width = SOURCES.facts(source)["image_shape"][1:]
-        total = 0
-        for name in self.families()[family]:
-            layer = self.catalogue["explainers"][name].get("parameters", {}).get("layer")
-            rows, columns = facts["layers"].get(layer, (height, width))
-            total += count * rows * columns * FLOAT_BYTES * len(explaining["conditions"])
-        return total

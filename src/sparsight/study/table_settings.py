@@ -49,9 +49,10 @@ class TableSettings:
     def claims(self) -> Settings:
         """Deciding the claims of the study."""
         config = self.study.config
+        first = self.study.networks()[0]
         defaults = {
-            "dataset": config["datasets"][0],
-            "model": config["models"][0],
+            "dataset": first.dataset,
+            "model": first.model,
             "condition": config["explaining"]["conditions"][0],
         }
         claims = [{**defaults, **claim} for claim in config["claims"]]

@@ -231,6 +231,7 @@ def test_defaults_are_filled_at_every_depth(schema):
         },
         # exceptions have no defaults: they would hide what `explaining` says
         "families": {"cam": {"batch_size": 1}},
+        "networks": [],
         "agreement": [],
         "claims": [{"name": "a", "subset": "all"}, {"name": "b", "subset": "hard"}],
         "statistics": {
@@ -256,6 +257,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             "models": {
                 "m": {
                     "architecture": "a",
+                    "options": {},
                     "training": None,
                     "retraining": full,
                     "evaluation_batch_size": 500,
@@ -272,7 +274,7 @@ def test_defaults_are_filled_at_every_depth(schema):
                     "published_bugs": [],
                 }
             },
-            "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}}},
+            "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}, "models": []}},
             "metrics": {"s": {"method": "s", "parameters": {"a": 1}}},
             "agreement": {},
         },
@@ -401,10 +403,6 @@ CASES = {
     "parameter": (
         explainer(family="cam", method="grad_cam", parameters={"layer": "conv2", "lair": 1}),
         ["catalogue.explainers.new.parameters", "'lair'", "'layer'"],
-    ),
-    "parameter that lacks": (
-        explainer(family="cam", method="grad_cam"),
-        ["catalogue.explainers.new.parameters", "'layer'", "required"],
     ),
     "parameter of a metric": (
         metric(method="soft_iou", parameters={"soft": 1}),
@@ -659,6 +657,44 @@ def facts_with(monkeypatch):
     return change
 
 
+def test_a_parameter_that_lacks(problems_of, facts_with):
+    from sparsight.explain.registry import EXPLAINERS
+
+    facts_with(EXPLAINERS, "saliency", parameters={"window": "required"})
+    found = problems_of()
+    assert found
+    assert "catalogue.explainers.saliency.parameters" in found[0]
+    assert "'window'" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("networks", "explainers", "phrase"),
+    [
+        ([("digits", "resnet")], {}, "networks[0].model"),
+        ([("digits", "thesis_cnn"), ("digits", "thesis_cnn")], {}, "thesis_cnn on digits 2 times"),
+        ([("digits", "thesis_cnn")], {}, "leaves out mnist"),
+        ([("digits", "thesis_cnn", ["odd"]), ("mnist", "thesis_cnn")], {}, "networks[0].pruners"),
+        ([], {"saliency": ["odd"]}, "saliency.models names the unknown model 'odd'"),
+        ([], {"saliency": ["thesis_cnn_digits"]}, "of which none runs"),
+        ([], {"control_edges": ["thesis_cnn"]}, "belongs to the data set; drop the key"),
+    ],
+)
+def test_networks_and_models_that_do_not_fit(problems_of, networks, explainers, phrase):
+    keys = ("dataset", "model", "pruners")
+    found = problems_of(
+        {
+            "datasets": ["digits", "mnist"],
+            "models": ["thesis_cnn"],
+            "explainers": ["saliency", "input_x_gradient", "control_edges"],
+            "networks": [dict(zip(keys, network, strict=False)) for network in networks],
+            "catalogue": {
+                "explainers": {name: {"models": models} for name, models in explainers.items()}
+            },
+        }
+    )
+    assert any(phrase in sentence for sentence in found), found
+
+
 def test_masks_that_a_metric_needs(problems_of, facts_with):
     from sparsight.data.registry import SOURCES
 
@@ -691,7 +727,10 @@ def test_an_explainer_that_a_model_cannot_run(problems_of, facts_with):
 
     facts_with(EXPLAINERS, "saliency", excluded_models=("thesis_cnn",))
     found = problems_of()
-    assert found == ["explainers: saliency does not work on thesis_cnn; drop one of them."]
+    assert found == [
+        "explainers: saliency does not work on thesis_cnn; drop one of them, or give "
+        "catalogue.explainers.saliency.models without thesis_cnn_digits."
+    ]
 
 
 @settings(deadline=None)

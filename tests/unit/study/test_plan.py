@@ -2,7 +2,6 @@
 
 import pytest
 
-from sparsight.io.errors import InputError
 from sparsight.study.plan import Place, metric_facts
 
 PRUNERS = {
@@ -17,6 +16,53 @@ SMALL = {
     "seeds": [7, 5],
     "catalogue": {"pruners": PRUNERS},
 }
+
+
+def test_networks_are_all_combinations_or_those_that_are_named(study_of):
+    everything = study_of(SMALL).networks()
+    assert [(n.dataset, n.model, n.pruners) for n in everything] == [
+        (dataset, model, ("three", "two"))
+        for dataset in ("digits", "mnist")
+        for model in ("thesis_cnn", "thesis_cnn_digits")
+    ]
+    named = [
+        {"dataset": "mnist", "model": "thesis_cnn", "pruners": ["two"]},
+        {"dataset": "digits", "model": "thesis_cnn_digits"},
+    ]
+    study = study_of({**SMALL, "seeds": [7], "networks": named})
+    places = [(p.dataset, p.model, p.pruner, p.level) for p in study.places()]
+    assert places == [
+        ("mnist", "thesis_cnn", "dense", 0),
+        ("mnist", "thesis_cnn", "two", 1),
+        ("mnist", "thesis_cnn", "two", 2),
+        ("digits", "thesis_cnn_digits", "dense", 0),
+        ("digits", "thesis_cnn_digits", "three", 1),
+        ("digits", "thesis_cnn_digits", "three", 2),
+        ("digits", "thesis_cnn_digits", "three", 3),
+        ("digits", "thesis_cnn_digits", "two", 1),
+        ("digits", "thesis_cnn_digits", "two", 2),
+    ]
+    ends = [(c.dataset, c.pruner, c.level) for c in study.chains()]
+    assert ends == [("mnist", "two", 2), ("digits", "three", 3), ("digits", "two", 2)]
+    assert study.pruning_pruners(study.network("mnist", "thesis_cnn")) == ["two"]
+
+
+def test_an_explainer_may_be_for_some_models_only(study_of):
+    only = {"models": ["thesis_cnn"]}
+    study = study_of(
+        {
+            "datasets": ["digits"],
+            "models": ["thesis_cnn", "thesis_cnn_digits"],
+            "explainers": ["grad_cam_conv2", "grad_cam_pp_pool2", "saliency", "control_edges"],
+            "catalogue": {"explainers": {"grad_cam_pp_pool2": only, "saliency": only}},
+        }
+    )
+    assert study.families("thesis_cnn_digits") == {
+        "cam": ["grad_cam_conv2"],
+        "controls": ["control_edges"],
+    }
+    assert study.families("thesis_cnn")["cam"] == ["grad_cam_conv2", "grad_cam_pp_pool2"]
+    assert list(study.families()) == ["cam", "gradient", "controls"]
 
 
 def test_places_are_dense_once_per_network_and_every_level(study_of):
@@ -161,80 +207,6 @@ def test_a_run_says_which_families_are_compared(study_of):
     study = study_of({"explainers": ["saliency"], "explaining": {"target": "predicted"}})
     assert study.agreement_families() == []
     assert study.agreement_sentence() == f"{start} no family, not for gradient: {rest}"
-
-
-# float32; a map of conv2 or conv2_relu has 11 x 11 values, of pool2 5 x 5, of the image 28 x 28
-CONV2, POOL2, IMAGE = 4 * 121, 4 * 25, 4 * 784
-
-
-def test_stored_bytes_of_the_default(study_of):
-    # 500 test images; 3 seeds x levels 0 to 5 and one retraining: four CAMs (one of them the mean
-    # activation) at 11 x 11 and one at 5 x 5
-    cams = 3 * 7 * (4 * CONV2 + POOL2)
-    # 3 seeds x levels 0, 3, 5 and one retraining: five pixel maps
-    gradients = 3 * 4 * 5 * IMAGE
-    # four controls once
-    expected = 500 * (cams + gradients + 4 * IMAGE)
-    assert study_of().stored_bytes() == expected
-
-
-def test_retrained_networks_are_stored_whatever_the_levels(study_of):
-    study = study_of(
-        {"explainers": ["saliency"], "seeds": [1, 2], "families": {"gradient": {"levels": [5]}}}
-    )
-    # level 5 and one retraining of each network
-    assert study.stored_bytes() == 2 * 2 * 500 * IMAGE
-
-
-def test_stored_bytes_with_exceptions_conditions_and_two_data_sets(study_of):
-    study = study_of(
-        {
-            **SMALL,
-            "explainers": ["grad_cam_pp_pool2", "saliency", "control_edges"],
-            "explaining": {"conditions": ["clean", "noisy"], "images": "all", "levels": [0, 3]},
-            "families": {
-                "cam": {"images": 40, "levels": "all"},
-                "gradient": {"levels": [2, 3]},
-            },
-        }
-    )
-    networks, conditions = 2 * 2, 2  # of one data set: models x seeds
-    # levels of a network: dense 0, three 1 2 3, two 1 2; level 2 is there twice, 3 once
-    cams = 2 * networks * 6 * conditions * 40 * POOL2
-    gradients = networks * (2 + 1) * conditions * (500 + 10_000) * IMAGE
-    # controls belong to the data set, whatever the models, seeds and levels
-    controls = conditions * (500 + 10_000) * IMAGE
-    assert study.stored_bytes() == cams + gradients + controls
-
-
-def test_the_test_split_of_a_source_without_a_fixed_one(study_of):
-    digits = {"options": {"split": {"test": 900}}}
-    study = study_of(
-        {"explainers": ["control_edges"], "catalogue": {"datasets": {"digits": digits}}}
-    )
-    assert study.test_images("digits") == 900
-    assert study.test_images("mnist") == 10_000
-    assert study.stored_bytes() == 900 * IMAGE
-
-
-def test_a_map_of_several_layers_has_image_size(study_of):
-    new = {"family": "cam", "method": "grad_cam.XGradCAM", "parameters": {"layers": ["conv1"]}}
-    study = study_of(
-        {"explainers": ["new"], "seeds": [1], "catalogue": {"explainers": {"new": new}}}
-    )
-    # levels 0 to 5 and one retraining
-    assert study.stored_bytes() == 7 * 500 * IMAGE
-
-
-def test_disk_budget(study_of):
-    # 500 images x (21 networks x (4 x 484 + 100) + 12 networks x 5 x 3136 + 4 x 3136) bytes
-    study_of({"disk_budget_gb": 0.12173}).check_disk_budget()
-    with pytest.raises(InputError) as caught:
-        study_of({"disk_budget_gb": 0.121729}).check_disk_budget()
-    text = str(caught.value)
-    assert "\n" not in text
-    for phrase in ("0.12 GB", "disk_budget_gb (0.121729)", "raise it", "explaining.images"):
-        assert phrase in text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A job's settings hold what it uses and nothing else: which jobs a change of a value reaches."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -73,12 +74,13 @@ def jobs_of(study):
         for family in study.families():
             free = family in study.network_free_families()
             modules = rules.explain_modules(family, None if free else model)
-            add("explain", rules.explain, modules, family)
-            add("score", rules.score, rules.score_modules(family, model), family)
+            add("explain", partial(rules.explain, model=model), modules, family)
+            modules = rules.score_modules(family, model)
+            add("score", partial(rules.score, model=model), modules, family)
+        add("sheet", partial(drawn.sheet, model), [])
     for name in ("summary", "contrasts", "agreement", "costs", "whole"):
         add(name, getattr(tables, name), [])
     add("claims", tables.claims, tables.claim_modules())
-    add("sheet", drawn.sheet, [])
     return found
 
 
@@ -446,7 +448,7 @@ def test_settings_are_plain_and_do_not_share_the_configuration(study_of):
         assert json.loads(json.dumps(settings)) == settings
     rules = RuleSettings(study)
     rules.packing("digits").clear()
-    rules.score("cam")["metrics"].clear()
+    rules.score("cam", "thesis_cnn")["metrics"].clear()
     assert json.dumps(study.config) == before
 
 
@@ -542,7 +544,11 @@ def test_settings_of_figures(study_of):
     }
     assert drawn.agreement(*place, "ssim") == {**explained, "metric": "ssim"}
     assert drawn.correlations(*place) == {**explained, "metrics": BASE["metrics"]}
-    assert drawn.sheet() == {"condition": "noisy", "images": 4, "explainers": BASE["explainers"]}
+    assert drawn.sheet("thesis_cnn") == {
+        "condition": "noisy",
+        "images": 4,
+        "explainers": BASE["explainers"],
+    }
 
 
 def test_headline_metrics_are_the_first_unless_they_are_named(study_of):
@@ -561,7 +567,13 @@ def test_settings_of_comparisons_and_conversion(study_of):
         "agreement": {
             name: study.catalogue["agreement"][name] for name in study.config["agreement"]
         },
-        "explainers": {"grad_cam_conv2": study.catalogue["explainers"]["grad_cam_conv2"]},
+        "explainers": {
+            "grad_cam_conv2": {
+                "family": "cam",
+                "method": "grad_cam",
+                "parameters": {"layer": "conv2"},
+            }
+        },
         "batch_size": 250,
         "conditions": ["noisy"],
         "target": "dense_predicted",
@@ -598,6 +610,7 @@ def test_settings_of_data_and_networks(study_of):
     assert rules.dataset_modules("digits") == ["sparsight.data.digits"]
     network = {
         "study": study.name,
+        "options": {},
         "architecture": "thesis_cnn",
         "noise_maximum": 51,
         "threads": 1,

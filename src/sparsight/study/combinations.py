@@ -1,0 +1,142 @@
+"""What does not go together in a configuration: data sets, models, explainers, metrics, images."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sparsight.data.registry import SOURCES
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.errors import InputError
+from sparsight.models.layer_sizes import layer_names
+from sparsight.models.options import checked_options
+from sparsight.models.registry import MODELS
+from sparsight.study.plan import Network, Study, metric_facts
+from sparsight.study.problems import unknown_name
+from sparsight.study.storage import available_images, shape_of_images
+
+Config = Mapping[str, Any]
+
+
+def network_problems(config: Config) -> Iterator[str]:
+    """Whether `networks` names what runs, and all of it; nothing else can be asked before."""
+    given = config.get("networks", [])
+    groups = {"dataset": "datasets", "model": "models"}
+    for index, network in enumerate(given):
+        for key, group in groups.items():
+            if network[key] not in config[group]:
+                where = f"networks[{index}].{key}"
+                yield unknown_name(f"{key} that runs", where, network[key], config[group])
+        for pruner in network.get("pruners", []):
+            if pruner not in config["pruners"]:
+                where = f"networks[{index}].pruners"
+                yield unknown_name("pruner that runs", where, pruner, config["pruners"])
+    pairs = Counter((network["dataset"], network["model"]) for network in given)
+    for (dataset, model), count in pairs.items():
+        if count > 1:
+            yield f"networks holds {model} on {dataset} {count} times; leave one."
+    for key, group in groups.items():
+        for name in config[group] if given else []:
+            if name not in {network[key] for network in given}:
+                yield f"networks leaves out {name} of {group}; add it there, or drop it here."
+
+
+def combination_problems(config: Config) -> Iterator[str]:
+    """Sentences on whatever cannot run together."""
+    study = Study(config)
+    yield from _restriction_problems(study)
+    for network in study.networks():
+        wrong = [*_model_problems(study, network)]
+        yield from wrong or _explainer_problems(study, network)
+    for dataset in config["datasets"]:
+        yield from _mask_problems(study, dataset)
+        yield from _image_problems(study, dataset)
+
+
+def _restriction_problems(study: Study) -> Iterator[str]:
+    known = study.catalogue["models"]
+    for name in study.config["explainers"]:
+        wanted = study.catalogue["explainers"][name].get("models", [])
+        key = f"catalogue.explainers.{name}.models"
+        for model in wanted:
+            if model not in known:
+                yield unknown_name("model", key, model, known)
+        if wanted and not study.needs_network(name):
+            yield f"{key}: {name} looks at no network and belongs to the data set; drop the key."
+        elif wanted and not set(wanted) & set(study.config["models"]):
+            yield f"explainers: {name} is for {', '.join(wanted)}, of which none runs; drop it."
+    looking = {name for name in study.config["explainers"] if study.needs_network(name)}
+    for network in study.networks():
+        if looking and not looking.intersection(study.explainers(network.model)):
+            yield f"explainers: none of them is for {network.model}; add one that is."
+
+
+def _model_problems(study: Study, network: Network) -> Iterator[str]:
+    """Whether a model can be built as asked, and takes the images."""
+    entry = study.catalogue["models"][network.model]
+    facts = MODELS.facts(entry["architecture"])
+    try:
+        checked_options(facts, entry.get("options", {}))
+        shape = shape_of_images(study, network.dataset)
+    except InputError as error:
+        yield f"models: {network.model} on {network.dataset}: {error}."
+        return
+    channels, *sides = facts["input_shape"]
+    smallest = facts.get("minimum_side", 1)
+    wanted = f"({channels}, {', '.join(str(side) for side in sides)})"
+    if not any(sides):
+        wanted = f"({channels}, any from {smallest}, any from {smallest})"
+        fits = channels == shape[0] and min(shape[1:]) >= smallest
+    else:
+        fits = (channels, *sides) == shape
+    if not fits:
+        yield (
+            f"models: {network.model} takes images of {wanted}, but {network.dataset} has "
+            f"{shape} (channels, height, width); drop one of them."
+        )
+
+
+def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
+    architecture = study.catalogue["models"][network.model]["architecture"]
+    layers = layer_names(MODELS.facts(architecture))
+    for name in study.explainers(network.model):
+        entry = study.catalogue["explainers"][name]
+        layer = entry.get("parameters", {}).get("layer")
+        key = f"catalogue.explainers.{name}.parameters.layer"
+        # An empty layer is the architecture's own.
+        if layer not in (None, "") and not (isinstance(layer, str) and layer in layers):
+            yield unknown_name(f"layer of {architecture}", key, layer, layers)
+        if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
+            yield (
+                f"explainers: {name} does not work on {architecture}; drop one of them, or give "
+                f"catalogue.explainers.{name}.models without {network.model}."
+            )
+
+
+def _mask_problems(study: Study, dataset: str) -> Iterator[str]:
+    source = study.catalogue["datasets"][dataset]["source"]
+    if SOURCES.facts(source).get("has_masks", False):
+        return
+    for name in study.config["metrics"]:
+        method = study.catalogue["metrics"][name]["method"]
+        if "mask" in metric_facts(method)["needs"]:
+            yield f"metrics: {name} needs masks, which {dataset} does not have; drop one."
+
+
+def _image_problems(study: Study, dataset: str) -> Iterator[str]:
+    available = available_images(study, dataset)
+    for key, part in explaining_parts(study.config):
+        wanted = part.get("images", "all")
+        if wanted != "all" and wanted > available:
+            yield (
+                f"{key}.images is {wanted}, but {dataset} has {available} test images; "
+                "give at most that, or all."
+            )
+
+
+def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """`explaining`, and the exceptions from it that take effect, with their keys."""
+    yield "explaining", config["explaining"]
+    families = Study(config).families()
+    for family, exceptions in config.get("families", {}).items():
+        if family in families:
+            yield f"families.{family}", exceptions
