@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 NOISE = 1
 SUBSET_ORDER = 2
 SPLIT_ORDER = 3
+SCENE = 4
+GRAIN = 5
+CUE_ORDER = 6
 
 
 def raw_words(count: int, seed: int, index: int, use: int) -> NDArray[np.uint64]:

@@ -7,5 +7,6 @@ SOURCES = Registry(
     {
         "digits": "sparsight.data.digits:Digits",
         "mnist": "sparsight.data.mnist:Mnist",
+        "shapes": "sparsight.data.shapes:Shapes",
     },
 )
