@@ -18,6 +18,15 @@ METRICS = Registry(
         "effective_complexity": "sparsight.metrics.complexity:EffectiveComplexity",
         "heatmap_mean": "sparsight.metrics.descriptive:HeatmapMean",
         "heatmap_spread": "sparsight.metrics.descriptive:HeatmapSpread",
+        "insertion": "sparsight.metrics.faithfulness.pixel_curves:Insertion",
+        "deletion": "sparsight.metrics.faithfulness.pixel_curves:Deletion",
+        "pixel_flipping": "sparsight.metrics.faithfulness.pixel_curves:PixelFlipping",
+        "faithfulness_correlation": (
+            "sparsight.metrics.faithfulness.correlation:FaithfulnessCorrelation"
+        ),
+        "infidelity": "sparsight.metrics.faithfulness.infidelity:Infidelity",
+        "sufficiency": "sparsight.metrics.faithfulness.sufficiency:Sufficiency",
+        "irof": "sparsight.metrics.faithfulness.irof:Irof",
     },
     adapters={"quantus": "sparsight.metrics.quantus_adapter:QuantusMetric"},
 )

@@ -1,0 +1,129 @@
+"""Infidelity of linear networks, by hand, and the squares that it draws."""
+
+import pytest
+import torch
+
+from sparsight.metrics.faithfulness.infidelity import Infidelity, Squares, infidelity
+from sparsight.metrics.outputs import target_outputs
+
+TARGETS = torch.zeros(4, dtype=torch.int64)
+KINDS = ["squares", "every_square", "noise"]
+
+
+@pytest.fixture
+def exact(linear):
+    """A linear network of one class on grey images, the images, and its gradient."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn((1, 1, 6, 6), generator=generator)
+    images = torch.rand((4, 1, 6, 6), generator=generator)
+    return linear(weights, offsets=0.7), images, weights[0].expand(4, 6, 6)
+
+
+def score(maps, images, network, **parameters):
+    metric = Infidelity(**{"samples": 20, "largest_side": 4, **parameters})
+    return metric.score(maps, images, TARGETS, None, network)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_of_a_linear_network_is_faithful(kind, scaled, exact):
+    network, images, gradient = exact
+    found = score(gradient, images, network, perturbation=kind, scaled=scaled)
+    assert found.abs().max() < 1e-10
+    wrong = score(gradient.flip(1), images, network, perturbation=kind, scaled=scaled)
+    assert (wrong > 1e-3).all()
+
+
+@pytest.mark.parametrize("kind", ["squares", "every_square"])
+def test_input_times_gradient_of_a_linear_network_is_faithful(kind, exact):
+    network, images, gradient = exact
+    maps = gradient * images[:, 0]
+    whole = {"perturbation": kind, "scaled": False}
+    assert score(maps, images, network, multiplied_by_input=True, **whole).abs().max() < 1e-10
+    assert (score(maps, images, network, **whole) > 1e-3).all()
+
+
+def test_only_scaled_maps_may_be_of_any_scale(exact):
+    network, images, gradient = exact
+    tenfold = 10 * gradient
+    assert score(tenfold, images, network).max() < 1e-10
+    # (10 IᵀΦ - IᵀΦ)² is 81 times what an all-zero map gives, (IᵀΦ)².
+    zero = score(torch.zeros_like(gradient), images, network, scaled=False)
+    found = score(tenfold, images, network, scaled=False)
+    torch.testing.assert_close(found, 81 * zero)
+    torch.testing.assert_close(score(torch.zeros_like(gradient), images, network), zero)
+
+
+def test_by_hand(linear):
+    """Logit 2a + b; the squares of side 1 and 2 of a 2x2 image whose other pixels count nothing."""
+    network = linear(torch.tensor([[[[2.0, 1.0], [0.0, 0.0]]]]))
+    images = torch.tensor([[[[1.0, 0.5], [0.25, 0.0]]]])
+    maps = torch.tensor([[[1.0, 1.0], [1.0, 1.0]]])
+    metric = Infidelity(perturbation="every_square", largest_side=2, scaled=False)
+    found = metric.score(maps, images, TARGETS[:1], None, network)
+    # I·Φ of the four pixels and the whole: 1, 0.5, 0.25, 0, 1.75; losses 2, 0.5, 0, 0, 2.5
+    assert found.item() == pytest.approx((1 + 0 + 0.0625 + 0 + 0.5625) / 5)
+    # β = (2 + 0.25 + 4.375) / (1 + 0.25 + 0.0625 + 3.0625) = 6.625 / 4.375; Σ losses² = 10.5
+    scaled = Infidelity(perturbation="every_square", largest_side=2)
+    found = scaled.score(maps, images, TARGETS[:1], None, network)
+    assert found.item() == pytest.approx((10.5 - 6.625**2 / 4.375) / 5, abs=1e-6)
+
+
+def test_channels_share_the_maps_value(linear):
+    network = linear(torch.tensor([[[[3.0]], [[5.0]]]]))
+    images = torch.tensor([[[[0.5]], [[1.0]]]])
+    metric = Infidelity(perturbation="every_square", largest_side=1, scaled=False)
+    found = metric.score(torch.tensor([[[4.0]]]), images, TARGETS[:1], None, network)
+    # 4·(0.5 + 1) - (1.5 + 5)
+    assert found.item() == pytest.approx(0.25)
+
+
+def test_every_square_is_met_once():
+    squares = Squares(4, 5, 3, torch.device("cpu"))
+    assert squares.count == 4 * 5 + 3 * 4 + 2 * 3
+    masks = squares.masks(torch.arange(squares.count))
+    assert len(masks.flatten(1).unique(dim=0)) == squares.count
+    areas = masks.flatten(1).sum(1)
+    assert [(areas == side * side).sum().item() for side in (1, 2, 3)] == [20, 12, 6]
+    for mask in masks:
+        rows, columns = mask.any(1).sum(), mask.any(0).sum()
+        assert rows == columns
+        assert mask.sum() == rows * columns
+
+
+def test_drawn_squares_are_a_sample_of_all(batch, network):
+    """Means over many draws lie within three standard errors of the enumeration."""
+    images, targets, maps = (part[:2] for part in batch)
+    metric = {"largest_side": 4, "scaled": False}
+    exact = Infidelity(perturbation="every_square", **metric)
+    drawn = Infidelity(samples=1500, **metric)
+    expected = exact.score(maps, images, targets, None, network)
+    found = drawn.score(maps, images, targets, None, network)
+    errors = []
+    whole = target_outputs(network, images, targets, "logit", 2)
+    for perturbed, change in exact._perturbed(images):
+        lost = whole - target_outputs(network, perturbed, targets, "logit", 2)
+        errors.append(((maps * change).sum((1, 2)) - lost).square())
+    deviation = torch.stack(errors).std(dim=0) / 1500**0.5
+    assert ((found - expected).abs() < 3 * deviation).all()
+    assert (found != expected).all()
+
+
+def test_noise_stays_within_the_range_of_images(batch):
+    images = batch[0]
+    drawn = [perturbed for perturbed, _ in Infidelity(perturbation="noise")._perturbed(images)]
+    values = torch.stack(drawn)
+    assert values.min() == 0
+    assert values.max() <= 1
+    # clip(ε, 0, 1) with ε normal of deviation 0.2 has the mean 0.2 / √(2π).
+    assert values.mean().item() == pytest.approx(0.2 / (2 * torch.pi) ** 0.5, rel=0.02)
+    assert len(values.flatten(2).flatten(0, 1).unique(dim=0)) == 600
+
+
+def test_infidelity_keeps_nan_to_its_row():
+    predicted = torch.tensor([[1.0, 2.0], [torch.nan, 1.0], [0.0, 0.0]])
+    lost = torch.tensor([[2.0, 4.0], [1.0, 1.0], [1.0, 3.0]])
+    found = infidelity(predicted, lost, scaled=True)
+    assert found[0] == 0
+    assert found[1].isnan()
+    assert found[2] == 5
