@@ -96,6 +96,8 @@ def _weights(content: dict[str, Any]) -> list[dict[str, Any]]:
     values = {
         "density_prunable": density["prunable"],
         "density_all": density["all_parameters"],
+        # Written since masks may be left alone in training; equal to `prunable` before.
+        "density_nonzero": density.get("nonzero", density["prunable"]),
         "surviving": content["surviving"],
         "prunable": content["prunable"],
         **{f"density:{layer}": share for layer, share in density["layers"].items()},

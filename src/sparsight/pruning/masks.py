@@ -14,21 +14,28 @@ from sparsight.io.checkpoints import Tensors
 logger = logging.getLogger(__name__)
 
 
-def prunable_parameters(network: nn.Module) -> Tensors:
-    """Weights of convolutions and linear layers; never biases, never normalisation layers."""
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
+
+
+def prunable_parameters(network: nn.Module, norm_layers: bool = False) -> Tensors:
+    """Weights of convolutions and linear layers; never biases.
+
+    With `norm_layers`, a mistake of published code, also the scales of normalisation layers.
+    """
+    kinds = (*_WEIGHTED, *_NORMALISING) if norm_layers else _WEIGHTED
     return {
         f"{name}.weight": module.weight
         for name, module in network.named_modules()
-        if isinstance(module, kinds)
+        if isinstance(module, kinds) and module.weight is not None
     }
 
 
-def dense_masks(network: nn.Module) -> Tensors:
+def dense_masks(network: nn.Module, norm_layers: bool = False) -> Tensors:
     """All-ones masks of the prunable parameters."""
     return {
-        name: torch.ones_like(weight, dtype=torch.bool)
-        for name, weight in prunable_parameters(network).items()
+        name: torch.ones_like(weight, dtype=torch.bool, device="cpu")
+        for name, weight in prunable_parameters(network, norm_layers).items()
     }
 
 
@@ -99,12 +106,18 @@ def _prune_group(scores: Tensors, masks: Tensors, step: Step) -> Tensors:
 
 
 def densities(network: nn.Module, masks: Tensors) -> dict[str, object]:
-    """Densities measured from the masks: of prunable weights, of all parameters, per layer."""
+    """Densities measured from the masks: of prunable weights, of all parameters, per layer.
+
+    `nonzero` is measured from the weights: the share of the prunable ones that are not zero. It
+    differs from `prunable` only where masks were not held in training (`no_mask_in_training`).
+    """
     prunable = sum(mask.numel() for mask in masks.values())
+    weights = dict(network.named_parameters())
     surviving = sum(int(mask.sum()) for mask in masks.values())
     everything = sum(parameter.numel() for parameter in network.parameters())
     return {
         "prunable": surviving / prunable,
+        "nonzero": sum(int((weights[name] != 0).sum()) for name in masks) / prunable,
         "all_parameters": (everything - prunable + surviving) / everything,
         "layers": {
             name.removesuffix(".weight"): mask.double().mean().item()

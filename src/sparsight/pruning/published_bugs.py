@@ -1,6 +1,7 @@
 """Mistakes of published code, behind switches, so that their effect can be measured.
 
-This table is read before any job starts; it imports nothing.
+This table is read before any job starts; it imports nothing. What the switches do is in
+`sparsight.pruning.mistakes` and, for OpenLTH's threshold, in `sparsight.pruning.masks.Step`.
 """
 
 #: name in a pruner's `published_bugs` to what it does and where it was found
@@ -9,5 +10,24 @@ PUBLISHED_BUGS = {
         "OpenLTH takes ceil(rate * survivors) and keeps weights strictly above the threshold, so "
         "that one weight more falls each round: 2 of 2,324 weights are left after 25 rounds at "
         "20%, not 11 (Lukkien's thesis, density 0.09%)"
+    ),
+    "no_mask_in_training": (
+        "The mask is applied before a round trains but not while it does, so that pruned weights "
+        "grow back: the network that is evaluated is dense. The next threshold is a percentile of "
+        "all weights, the regrown ones too, so that fewer than the rate's share of the survivors "
+        "fall (arXiv 2509.21387)"
+    ),
+    "stale_schedule": (
+        "The schedule stays bound to the optimiser of the dense training: every later round "
+        "trains at the initial learning rate throughout (arXiv 2509.21387)"
+    ),
+    "norm_layers_pruned": (
+        "The scales of normalisation layers are pruned like weights: where a scale is zero, the "
+        "whole channel is a constant (arXiv 2509.21387, arXiv 2307.13698)"
+    ),
+    "aliased_biases": (
+        "The saved initialisation shares the memory of the biases from the first rewinding on: "
+        "from the second, a round does not start with the rewind point's biases but with those "
+        "that the round before has trained (arXiv 2509.21387, arXiv 2307.13698)"
     ),
 }

@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,8 @@ from sparsight.io.checkpoints import (
 from sparsight.models.base import Architecture
 from sparsight.pruning.invariants import check_masks, check_start, check_trained
 from sparsight.pruning.level_files import write_level
-from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
+from sparsight.pruning.masks import Step, dense_masks, next_masks
+from sparsight.pruning.mistakes import masks_of_regrown, stale, with_aliased_biases
 from sparsight.pruning.registry import CRITERIA
 from sparsight.pruning.rewinding import rewind_point, rewound_epoch
 from sparsight.pruning.training_job import Job, new_network, state_of, training_data
@@ -103,22 +105,35 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     InvariantError
         When the masks, the start or the trained weights break an invariant of the design.
     """
-    settings = job.settings
+    settings, bugs = job.settings, job.settings["published_bugs"]
     predecessor = read_checkpoint(previous)
     points = read_groups(start)
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
-    prunable = {name: predecessor.weights[name] for name in prunable_parameters(network)}
-    step = Step(
-        settings["rate"], settings["density"], "openlth_threshold" in settings["published_bugs"]
-    )
-    scores = CRITERIA.load(settings["criterion"])().scores(prunable, job.seed)
-    masks = next_masks(scores, predecessor.masks, step, settings["scope"])
-    check_masks(predecessor.masks, masks, _expected(predecessor.masks, step, settings["scope"]))
+    # Dense networks, which all pruners share, have no masks of normalisation layers.
+    before = {**dense_masks(network, "norm_layers_pruned" in bugs), **predecessor.masks}
+    prunable = {name: predecessor.weights[name] for name in before}
+    masks = _pruned(job, prunable, before)
     point = rewind_point(settings["rewind"], points, predecessor.weights)
+    if "aliased_biases" in bugs:
+        point = with_aliased_biases(point, predecessor.weights, int(job.identity["level"]))
     first_epoch = rewound_epoch(settings["rewind"])
     fingerprint = job.fingerprint(start, previous)
     _run_round(job, network, point, masks, data, folder, first_epoch, data_hash, fingerprint)
+
+
+def _pruned(job: Job, weights: Tensors, before: Tensors) -> Tensors:
+    """Masks after this round's pruning, checked against the invariants."""
+    settings, bugs = job.settings, job.settings["published_bugs"]
+    if "no_mask_in_training" in bugs:
+        masks = masks_of_regrown(weights, before, settings["rate"], settings["scope"])
+        check_masks(before, masks)
+        return masks
+    step = Step(settings["rate"], settings["density"], "openlth_threshold" in bugs)
+    scores = CRITERIA.load(settings["criterion"])().scores(weights, job.seed)
+    masks = next_masks(scores, before, step, settings["scope"])
+    check_masks(before, masks, _expected(before, step, settings["scope"]))
+    return masks
 
 
 def _expected(masks: Tensors, step: Step, scope: str) -> dict[str, int] | int:
@@ -141,13 +156,16 @@ def _run_round(
 ) -> None:
     """Retrain from `point` under `masks` and write everything that belongs to the level."""
     started = time.perf_counter()
+    bugs = job.settings.get("published_bugs", ())
     network.load_state_dict(point)
+    parameters = dict(network.named_parameters())
     with torch.no_grad():
-        for name, parameter in prunable_parameters(network).items():
-            parameter.mul_(masks[name].to(parameter.device))
+        for name, mask in masks.items():
+            parameters[name].mul_(mask.to(parameters[name].device))
     check_start(network, point, masks)
     start = state_of(network)
-    recipe = Recipe(**job.settings["retraining"])
+    recipe = Recipe(**_recipe(job))
+    held = {} if "no_mask_in_training" in bugs else masks
     stage = f"{job.identity['pruner']}/level{int(job.identity['level']):02d}"
     state_file = folder / ".epoch_state.safetensors"
     logger.info("density %.5f", Checkpoint(start, masks).density)
@@ -156,11 +174,16 @@ def _run_round(
         data,
         recipe,
         Stream(job.seed, stage),
-        masks=masks,
+        masks=held,
         first_epoch=first_epoch,
         state_file=state_file,
         fingerprint=fingerprint,
     )
-    check_trained(network, start, masks)
+    check_trained(network, start, held)
     write_level(job, network, masks, folder, data_hash, started)
     state_file.unlink(missing_ok=True)
+
+
+def _recipe(job: Job) -> dict[str, Any]:
+    recipe = dict(job.settings["retraining"])
+    return stale(recipe) if "stale_schedule" in job.settings.get("published_bugs", ()) else recipe

@@ -35,6 +35,8 @@ _TABLES: tuple[tuple[str, str, Registry], ...] = (
 )
 #: what the names of a list stand for, where that is not the list's own name in the singular
 _KINDS = {"agreement": AGREEMENT.kind}
+#: mistakes that concern how many of the survivors fall
+_BUGS_OF_A_RATE = frozenset({"no_mask_in_training", "openlth_threshold"})
 _NUMBER_LISTS = frozenset({"seeds", "levels", "sheet_levels"})
 #: catalogue to the key of an entry that holds the parameters of what it names
 _PARAMETERS = {
@@ -172,8 +174,11 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
         falling = entry.get("densities", [])
         if any(b >= a for a, b in pairwise(falling)):
             yield f"{where}.densities must fall from level to level, not {shown(falling)}."
-        if "densities" in entry and entry.get("published_bugs"):
-            yield f"{where}: openlth_threshold belongs to a rate, not to densities; drop one."
+        bugs = entry.get("published_bugs", [])
+        for bug in _BUGS_OF_A_RATE.intersection(bugs if "densities" in entry else []):
+            yield f"{where}: {bug} belongs to a rate, not to densities; drop one."
+        if _BUGS_OF_A_RATE.issubset(bugs):
+            yield f"{where}: {' and '.join(sorted(_BUGS_OF_A_RATE))} exclude each other; drop one."
         if entry.get("one_shot") and "rate" in entry:
             yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
         rewind = entry.get("rewind", "pretrained")

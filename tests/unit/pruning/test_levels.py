@@ -15,7 +15,6 @@ from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning import rounds
 from sparsight.pruning.criteria import RandomOrder
 from sparsight.pruning.masks import Step
-from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.pruning.rounds import make_epoch_point, make_rewind_point, prune_level, train_dense
 from sparsight.pruning.training_job import Job
 
@@ -267,11 +266,3 @@ def test_densities_in_percent_are_exact(percent: int) -> None:
     text = f"{percent // 100}.{percent % 100:02d}"
     assert Step(density=float(text)).falling(100, 100) == 100 - percent
     assert Step(rate=float(text)).falling(100, 100) == percent
-
-
-def test_every_published_mistake_is_a_switch_that_does_something(chain: Chain) -> None:
-    plain = chain.prune("plain").surviving
-    assert PUBLISHED_BUGS
-    for bug, what in PUBLISHED_BUGS.items():
-        assert len(what) > 20
-        assert chain.prune(bug, published_bugs=[bug]).surviving != plain
