@@ -159,7 +159,7 @@ class Infidelity(Metric):
         kind, chunk = self.settings["value"], max(len(images), 1)
         whole = target_outputs(model, images, targets, kind, chunk)
         predicted, lost = [], []
-        for perturbed, weights in self._perturbed(images):
+        for perturbed, weights in self.perturbations(images):
             lost.append(whole - target_outputs(model, perturbed, targets, kind, chunk))
             predicted.append((attributions * weights).sum(dim=(1, 2), dtype=torch.float64))
         found = infidelity(
@@ -167,8 +167,18 @@ class Infidelity(Metric):
         )
         return found.to(torch.float32)
 
-    def _perturbed(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Perturbed images x - I, and what their maps are weighted with [N, H, W]."""
+    def perturbations(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The perturbations of a batch, one of each image at a time.
+
+        Parameters
+        ----------
+        images : float32 [N, C, H, W] in [0, 1].
+
+        Yields
+        ------
+        The perturbed images x - I, float32 [N, C, H, W], and what their maps are weighted with to
+        give IᵀΦ, float32 [N, H, W]: I summed over channels, or 1 where a pixel is removed.
+        """
         if self.settings["perturbation"] == "noise":
             yield from self._noise(images)
             return

@@ -2,11 +2,10 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsight.io.errors import InputError
+from sparsight.explain.superpixels import superpixels
 from sparsight.metrics.base import Explain, Metric
 from sparsight.metrics.faithfulness.perturbation import (
     BASELINES,
@@ -18,31 +17,6 @@ from sparsight.metrics.faithfulness.perturbation import (
     without_order,
 )
 from sparsight.metrics.outputs import target_outputs
-
-
-def superpixels(images: Tensor, segments: int, compactness: float) -> Tensor:
-    """Segments of each image by scikit-image's SLIC, numbered from 0: int64 [N, H, W].
-
-    Parameters
-    ----------
-    images : float32 [N, C, H, W] in [0, 1].
-    segments : how many are asked for; an image gets more or fewer.
-    compactness : weight of nearness against likeness in colour.
-    """
-    from skimage.segmentation import slic
-
-    found = []
-    for image in images.detach().cpu().numpy():
-        labels = slic(
-            np.moveaxis(image, 0, -1).astype(np.float64),
-            n_segments=segments,
-            compactness=compactness,
-            start_label=0,
-            channel_axis=-1,
-        )
-        numbers = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-        found.append(torch.from_numpy(numbers.astype(np.int64)))
-    return torch.stack(found).to(images.device)
 
 
 def segment_ranks(attributions: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,23 +48,23 @@ def segment_ranks(attributions: Tensor, segments: Tensor) -> tuple[Tensor, Tenso
 class Irof(Metric):
     """Area over the curve of the output as segments are removed, relative to the whole image.
 
-    Segments (SLIC, for each image) are removed in the order of their mean attribution and replaced
-    by the image's mean colour. With f₀ the target's probability for the image and f_k that without
-    the first k of its L segments, the value is 1 - (1/L) Σ (f_{k-1} + f_k) / (2 f₀): the area over
-    the curve f_k / f₀, k = 0 ... L, by trapezoids, for an image whose width is 1.
+    Segments (`explain.superpixels`: SLIC for each image; a grid for grey and for small ones) are
+    removed in the order of their mean attribution and replaced by the image's mean colour. With f₀
+    the target's probability for the image and f_k that without the first k of its L segments, the
+    value is 1 - (1/L) Σ (f_{k-1} + f_k) / (2 f₀): the area over the curve f_k / f₀, k = 0 ... L,
+    by trapezoids, on an axis from 0 to 1.
 
     `quantus.IROF` begins with the first removed segment and does not divide by L, so that images
-    of many segments count more; it takes logits, replaces by the mean over the batch of what is
-    left of the images, and needs `numpy.trapz`. With equal replacement it is L times ours plus
-    (1 + f₁/f₀) / 2.
+    of many segments count more; it replaces by the mean over the batch of what is left of the
+    images, fails on colour images, and needs `numpy.trapz`. With equal segments and replacement
+    it is L times ours plus (1 + f₁/f₀) / 2.
 
-    NaN where the map is constant, where an image has less than two segments (a blank one), and
-    where f₀ is 0. It has no lower end: removal may raise the output.
+    NaN where the map is constant, where an image has less than two segments, and where f₀ is 0.
+    There is no lower end: removal may raise the output, and by much where f₀ is near 0.
 
     Parameters
     ----------
-    segments : how many SLIC is asked for; 100 in quantus and in scikit-image.
-    compactness : of SLIC; 10 there.
+    segments : how many are asked for; 100 in quantus.
     baseline : what removed pixels become; see `perturbation.stand_ins`.
     value : "probability" or "logit" of the target.
     """
@@ -99,14 +73,13 @@ class Irof(Metric):
     reference = "Rieger and Hansen 2020, arXiv:2003.08747"
     category = "faithfulness"
     direction = "higher"
-    unit = "area over the relative output, at most 1"
+    unit = "area over the relative output, at most 1 for probabilities"
     needs = ("model",)
     treatment = "signed"
     normalisation = "none"
     mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {
         "segments": 100,
-        "compactness": 10.0,
         "baseline": "mean",
         "value": "probability",
     }
@@ -114,11 +87,6 @@ class Irof(Metric):
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
         check_positive(self.name, self.settings, "segments")
-        if self.settings["compactness"] <= 0:
-            raise InputError(
-                f"metric {self.name}: parameter 'compactness' is {self.settings['compactness']}, "
-                "it must be above 0"
-            )
         check_choice(self.name, self.settings, "baseline", BASELINES)
         check_choice(self.name, self.settings, "value", VALUES)
 
@@ -134,7 +102,7 @@ class Irof(Metric):
         """float32 [N]; see `Metric.score` and the class."""
         assert model is not None  # `needs` names it
         kind = self.settings["value"]
-        segments = superpixels(images, self.settings["segments"], self.settings["compactness"])
+        segments = superpixels(images, self.settings["segments"])
         ranks, counts = segment_ranks(attributions, segments)
         others = stand_ins(images, self.settings["baseline"])
         whole = target_outputs(model, images, targets, kind, len(images)).double()

@@ -196,10 +196,11 @@ class Deletion(PixelCurve):
 class PixelFlipping(PixelCurve):
     """The target's logit as pixels are flipped in the map's order.
 
-    The default replaces pixels by black, as `quantus.PixelFlipping` does on images that hold 0, and
-    then differs from `deletion` by the logit only: the two share all passes. The paper inverts the
-    pixels of MNIST, `baseline: inverted`. quantus begins with the first flipped pixels and flips
-    one pixel a step; on colour images it ranks the values of single channels, here a pixel goes
+    The paper follows the output that it decomposes, which is no probability, and inverts the pixels
+    of MNIST (`baseline: inverted`). The default replaces them by black, as `quantus.PixelFlipping`
+    does on images that hold 0; it then differs from `deletion` by the logit only, and the two share
+    all passes. quantus takes the probability, begins with the first flipped pixels and flips one
+    pixel a step; on colour images it ranks the values of single channels, where here a pixel goes
     with all its channels.
     """
 

@@ -92,14 +92,18 @@ class Sufficiency(Metric):
         pixels = images.shape[2] * images.shape[3]
         outside = pixel_ranks(attributions) >= max(round(self.settings["share"] * pixels), 1)
         kept = torch.zeros(len(images), device=images.device)
-        for others in self._surroundings(images):
+        for others in self.neighbours(images):
             mixed = replaced(images, others, outside)
             kept += target_outputs(model, mixed, predicted, "correct", max(len(images), 1))
-        found = kept / self.settings["samples"]
+        found: Tensor = kept / self.settings["samples"]
         return found.masked_fill(without_order(attributions), torch.nan)
 
-    def _surroundings(self, images: Tensor) -> Iterator[Tensor]:
-        """`samples` batches float32 [N, C, H, W] in [0, 1]."""
+    def neighbours(self, images: Tensor) -> Iterator[Tensor]:
+        """What stands around the highlighted pixels: `samples` times float32 [N, C, H, W] in [0, 1].
+
+        Each image's own pixels in another order, or uniform noise, drawn with a generator of the
+        image's own.
+        """
         how, shape = self.settings["surroundings"], images.shape[1:]
         generators = list(image_generators(images, f"{self.name} {how}"))
         flat = images.flatten(start_dim=2)
@@ -110,4 +114,4 @@ class Sufficiency(Metric):
             else:
                 places = [torch.randperm(flat.shape[2], generator=one) for one in generators]
                 order = torch.stack(places).to(images.device).unsqueeze(1)
-                yield flat.gather(2, order.expand_as(flat)).view_as(images)
+                yield flat.gather(2, order.expand_as(flat)).view(images.shape)

@@ -101,7 +101,7 @@ def test_drawn_squares_are_a_sample_of_all(batch, network):
     found = drawn.score(maps, images, targets, None, network)
     errors = []
     whole = target_outputs(network, images, targets, "logit", 2)
-    for perturbed, change in exact._perturbed(images):
+    for perturbed, change in exact.perturbations(images):
         lost = whole - target_outputs(network, perturbed, targets, "logit", 2)
         errors.append(((maps * change).sum((1, 2)) - lost).square())
     deviation = torch.stack(errors).std(dim=0) / 1500**0.5
@@ -111,7 +111,7 @@ def test_drawn_squares_are_a_sample_of_all(batch, network):
 
 def test_noise_stays_within_the_range_of_images(batch):
     images = batch[0]
-    drawn = [perturbed for perturbed, _ in Infidelity(perturbation="noise")._perturbed(images)]
+    drawn = [perturbed for perturbed, _ in Infidelity(perturbation="noise").perturbations(images)]
     values = torch.stack(drawn)
     assert values.min() == 0
     assert values.max() <= 1

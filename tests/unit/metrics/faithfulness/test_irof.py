@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from sparsight.metrics.faithfulness import irof
-from sparsight.metrics.faithfulness.irof import Irof, segment_ranks, superpixels
+from sparsight.metrics.faithfulness.irof import Irof, segment_ranks
 
 ZERO = torch.tensor([0])
 
 
 @pytest.fixture
 def halves(monkeypatch):
-    """Two segments, the left and the right half of an image of 2x4; SLIC is not asked."""
+    """Two segments, the left and the right half of an image of 2x4; whatever SLIC would find."""
     labels = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1]]])
     monkeypatch.setattr(irof, "superpixels", lambda images, *_: labels.expand(len(images), 2, 4))
 
@@ -76,14 +76,3 @@ def test_no_response_and_a_single_segment_are_undefined(halves, linear, monkeypa
     monkeypatch.setattr(irof, "superpixels", lambda images, *_: torch.zeros(1, 2, 4).long())
     alive = linear(torch.ones(1, 1, 2, 4))
     assert Irof(value="logit").score(maps, images, ZERO, None, alive).isnan().all()
-
-
-def test_superpixels_are_those_of_each_image_alone(batch):
-    images = batch[0].clone()
-    images[:, :, :, 6:] *= 0.1
-    found = superpixels(images, 9, 1.0)
-    assert found.dtype == torch.int64
-    for image, labels in zip(images, found, strict=True):
-        assert torch.equal(superpixels(image[None], 9, 1.0)[0], labels)
-        assert labels.unique().tolist() == list(range(int(labels.max()) + 1))
-    assert found.flatten(1).amax(1).max() >= 2

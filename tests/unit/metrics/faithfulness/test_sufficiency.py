@@ -61,14 +61,14 @@ def test_it_is_the_prediction_that_must_stay_not_the_explained_class(corner):
 def test_surroundings_are_the_same_for_every_map(batch):
     images = batch[0]
     metric = Sufficiency(samples=3)
-    first, second = (list(metric._surroundings(images)) for _ in range(2))
+    first, second = (list(metric.neighbours(images)) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
     assert not torch.equal(first[0], first[1])
 
 
 def test_shuffled_pixels_keep_their_colours(batch):
     images = batch[0]
-    (found,) = Sufficiency(samples=1)._surroundings(images)
+    (found,) = Sufficiency(samples=1).neighbours(images)
 
     def colours(image):
         return sorted(map(tuple, image.flatten(1).T.tolist()))
