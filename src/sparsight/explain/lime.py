@@ -60,7 +60,8 @@ class Lime(CoalitionExplainer):
     def weights(self, coalitions: Tensor) -> Tensor:
         """Weights float64 [S] of coalitions bool [S,M], in [0, 1]."""
         distances = 1 - coalitions.double().mean(dim=1).sqrt()
-        return (-((distances / self.settings["kernel_width"]) ** 2) / 2).exp()
+        width: float = self.settings["kernel_width"]
+        return (-((distances / width) ** 2) / 2).exp()
 
     def facts(self) -> dict[str, Any]:
         """Facts with the cost of the chosen number of samples."""

@@ -1,4 +1,4 @@
-"""Networks in the form that rules of relevance propagation need, and a watch over what they compute.
+"""Networks in the form that relevance propagation needs, and a watch over what they compute.
 
 zennit knows layers by their modules. What it does not see, it takes for the gradient: an addition
 outside modules would give all relevance to both sides. It also changes the network in place, and
