@@ -101,6 +101,8 @@ def _reference_problems(
         yield from _unknown(kind, key, value, study.config["metrics"])
     elif kind == "measure":
         yield from _measure_problems(study, key, value, claim)
+    elif kind == "pruner":
+        yield from _unknown(kind, key, value, study.config["pruners"])
     elif kind == "level":
         yield from _level_problems(study, key, value, claim)
     elif not _is_range(value):

@@ -119,6 +119,11 @@ class RuleSettings:
         found = {
             key: value for key, value in self.explain(family, model).items() if key != "images"
         }
+        # The reducer belongs to the tables.
+        metrics = {n: {k: v for k, v in m.items() if k != "reducer"} for n, m in metrics.items()}
+        limit = self.study.config["explaining"]["re_explaining_cost"]
+        if any("explainer" in metric_facts(m["method"])["needs"] for m in metrics.values()):
+            found["re_explaining_cost"] = limit
         return {**found, "metrics": metrics, "study": self.study.name}
 
     def score_modules(self, family: str, model: str) -> list[str]:

@@ -29,14 +29,25 @@ class TableSettings:
     def _statistics(self) -> Settings:
         return {"statistics": dict(self.study.config["statistics"])}
 
+    def _reducers(self) -> dict[str, str]:
+        """Metrics whose steps become one number, and how."""
+        found = {}
+        for name in self.study.config["metrics"]:
+            entry = self._entry("metrics", name)
+            reducer = entry.get("reducer") or metric_facts(entry["method"]).get("reducer")
+            if reducer:
+                found[name] = str(reducer)
+        return found
+
     def summary(self) -> Settings:
         """Gathering evaluations and scores."""
-        return {"split": "test"}
+        return {"split": "test", "reducers": self._reducers()}
 
     def resampling(self, dataset: str, model: str, seed: str, pruner: str) -> Settings:
         """Resampling the images of one chain."""
         levels = list(range(self.study.level_count(pruner) + 1))
-        return {**self._statistics(), "levels": levels, "study": self.study.name}
+        found = {**self._statistics(), "levels": levels, "study": self.study.name}
+        return {**found, "reducers": self._reducers()}
 
     def contrasts(self) -> Settings:
         """Holding levels against the dense networks; correlations, strata and predictions too."""

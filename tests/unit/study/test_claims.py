@@ -15,6 +15,7 @@ SOUND = {
     "rise": {**CAM, "at": 2, "after": 4},
     "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
     "correct_minus_incorrect": CAM,
+    "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
 }
 
 
@@ -69,6 +70,8 @@ def test_claims_of_two_names_alike(problems):
         (of("correlation", density_floor="a"), "is 'a', but must be a number"),
         (of("correlation", minus_control="edges"), "unknown explainer that runs 'edges'"),
         (of("correlation", minus_control="control_edges"), "never looks at the network"),
+        (of("change", minus_pruner="retrian"), "unknown pruner that runs 'retrian'; did you mean"),
+        (of("change", levels=[3, 1]), "a list of two levels, the lower one first"),
         (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be 0 or more."),
         (of("no_loss", margin=True), "claims[0].margin is true, but must be 0 or more."),
         ({**CLAIM, "test": "no_loss", "of": "accuracy", "density": 0.1}, "lacks 'margin'"),

@@ -228,6 +228,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             "images": 5,
             "batch_size": 250,
             "levels": "all",
+            "re_explaining_cost": 60,
         },
         # exceptions have no defaults: they would hide what `explaining` says
         "families": {"cam": {"batch_size": 1}},

@@ -484,6 +484,7 @@ def test_settings_of_tables(study_of):
         assert tables.resampling("digits", "thesis_cnn", "1", pruner) == {
             **STATISTICS_BLOCK,
             "levels": list(levels_),
+            "reducers": {},
             "study": study.name,
         }
     # a claim is about the first data set, model and condition unless it says otherwise
@@ -494,7 +495,7 @@ def test_settings_of_tables(study_of):
         "study": study.name,
     }
     assert tables.claim_modules() == ["sparsight.analysis.claims.correlation"]
-    assert tables.summary() == {"split": "test"}
+    assert tables.summary() == {"split": "test", "reducers": {}}
     place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
     # the longest first: the shorter ones would take a family for a part of the level
     assert tables.costs()["patterns"] == [

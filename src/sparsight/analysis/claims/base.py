@@ -63,7 +63,7 @@ class ClaimTest(ABC):
     choices : such a key to the words that it may be.
     ranges : such a key to its smallest and largest number.
     refers : such a key to what it names: "explainer", "metric", "measure" (a metric or "accuracy"),
-        "level" or "range of levels".
+        "pruner", "level" or "range of levels".
     """
 
     name: ClassVar[str] = ""

@@ -86,7 +86,7 @@ class ClaimCurves:
     """
 
     def __init__(self, curves: Curves, claim: Mapping[str, Any]) -> None:
-        self._claim = claim
+        self._claim, self._curves = claim, curves
         frame = curves.frame
         kept = np.ones(len(frame), dtype=np.bool_)
         for key in ("dataset", "model", "pruner", "condition"):
@@ -102,6 +102,22 @@ class ClaimCurves:
             f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
             "nothing; name one that runs"
         )
+
+    def of_pruner(self, pruner: str) -> "ClaimCurves":
+        """The same networks, pruned by another pruner.
+
+        Raises
+        ------
+        InputError
+            When there are none, or not of the same seeds: they could not be paired.
+        """
+        found = ClaimCurves(self._curves, {**self._claim, "pruner": pruner})
+        if found.seeds != self.seeds:
+            raise InputError(
+                f"the claim '{self._claim['name']}' pairs {self._claim['pruner']} with {pruner}, "
+                f"whose seeds are {found.seeds}, not {self.seeds}; run both with the same seeds"
+            )
+        return found
 
     def accuracy(self) -> LevelCurve:
         """Accuracy over all test images, in [0, 1]."""
