@@ -1,6 +1,6 @@
 """MNIST: 70,000 handwritten digits of 28×28 pixels, in the idx files of its authors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ from sparsight.data.base import RawSplit, Source
 from sparsight.data.download import fetch_files, verify_files
 from sparsight.data.draws import SPLIT_ORDER, stratified_order
 from sparsight.data.idx import read_idx
-from sparsight.data.settings import section, seed_number
+from sparsight.data.settings import mirror_list, section, seed_number
 from sparsight.io.errors import CorruptFile, InputError
 
 
@@ -68,7 +68,7 @@ class Mnist(Source):
 
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`."""
-        fetch_files(folder, self.checksums, _mirrors(settings, self.parameters["mirrors"]))
+        fetch_files(folder, self.checksums, mirror_list(settings, self.parameters["mirrors"]))
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`; the files are verified again, since time may have passed."""
@@ -123,13 +123,6 @@ class Mnist(Source):
             image_ids=np.arange(first_id, first_id + len(labels), dtype=np.int64),
             masks=images[:, 0],
         )
-
-
-def _mirrors(settings: Mapping[str, Any], default: Sequence[str]) -> Sequence[str]:
-    mirrors = settings.get("mirrors", default)
-    if isinstance(mirrors, str) or not all(isinstance(mirror, str) for mirror in mirrors):
-        raise InputError(f"'mirrors' must be a list of addresses, not {mirrors!r}")
-    return list(mirrors)
 
 
 def _validation(settings: Mapping[str, Any]) -> tuple[float, int] | None:

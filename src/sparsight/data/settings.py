@@ -4,7 +4,7 @@ The workflow's schema catches the same mistakes earlier; these checks are for th
 library without the workflow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparsight.io.errors import InputError
@@ -50,3 +50,17 @@ def whole_number(value: Any, key: str, minimum: int, maximum: int) -> int:
 def seed_number(value: Any, key: str) -> int:
     """`value`, when it can be a seed: an integer from 0 to 2^64 - 1."""
     return whole_number(value, key, 0, SEED_LIMIT - 1)
+
+
+def mirror_list(settings: Mapping[str, Any], default: Sequence[str]) -> Sequence[str]:
+    """The addresses of `settings["mirrors"]`.
+
+    Raises
+    ------
+    InputError
+        When it is not a list of texts.
+    """
+    mirrors = settings.get("mirrors", default)
+    if isinstance(mirrors, str) or not all(isinstance(mirror, str) for mirror in mirrors):
+        raise InputError(f"'mirrors' must be a list of addresses, not {mirrors!r}")
+    return list(mirrors)

@@ -41,7 +41,7 @@ def cover(figure: str, side: int, size: int, direction: tuple[int, int], rim: in
 def test_areas(figure: str, direction: tuple[int, int], side: int) -> None:
     size = 128
     found = cover(figure, side, size, direction).sum() / 16 * (CANVAS / side) ** 2
-    assert found == pytest.approx(AREAS[figure] * size**2, rel=0.015)
+    assert found == pytest.approx(AREAS[figure] * size**2, rel=0.02)
 
 
 def test_a_square_by_hand() -> None:
@@ -87,7 +87,9 @@ def test_a_window_holds_all_that_it_should() -> None:
         assert outside.sum() == 0
         part = window.coordinates(x, y, (1, 0))[0]
         rows, columns = window.pixels
-        assert (part == u[4 * rows.start : 4 * rows.stop, 4 * columns.start : 4 * columns.stop]).all()
+        assert (
+            part == u[4 * rows.start : 4 * rows.stop, 4 * columns.start : 4 * columns.stop]
+        ).all()
 
 
 def test_corners_and_arms() -> None:

@@ -1,0 +1,259 @@
+"""ImageNette: photographs of ten classes of ImageNet, in the archives of its author."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsight.data.archive import extract_folder
+from sparsight.data.base import RawSplit, Source
+from sparsight.data.download import fetch_files
+from sparsight.data.draws import SPLIT_ORDER, stratified_order
+from sparsight.data.pictures import RESIZES, read_pictures
+from sparsight.data.settings import mirror_list, section, seed_number, whole_number
+from sparsight.io.errors import InputError
+
+# ImageNet's own file names: image n of a class's training images, or of the validation images.
+_NAME = re.compile(r"(?:(?P<wnid>n\d{8})_(?P<train>\d{1,6})|ILSVRC2012_val_(?P<val>\d{8}))\.JPEG")
+IDS_PER_CLASS = 1_000_000
+MOST_FILES = 20_000
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    name: str
+    label: int
+    image_id: int
+
+
+class Imagenette(Source):
+    """ImageNette (version 2): 9,469 training and 3,925 validation photographs of ten classes.
+
+    The official validation set is the test split. `train` and `validation` come from the official
+    training set. Greyscale photographs become RGB.
+
+    An image's id says which image of ImageNet (ILSVRC 2012) it is, by the number in its file name:
+    1,000,000 · class + n for training image n of a class, 10,000,000 + n for validation image n. So
+    it depends neither on the split, nor on the archive's size, nor on which files are there.
+    (ImageNette mixes the two: its training set has 366 of ImageNet's validation images.)
+
+    Settings
+    --------
+    variant : `full`, 320 or 160: which archive, by the photographs' shorter side.
+    size : side of the packed images in pixels.
+    resize : `aspect`: the shorter side to `size`, then the middle; or `squash`: both sides to
+        `size`, as published (CogInterp 2025).
+    split : {validation: 0, seed: 0}: share (below 1) or number of the training images that is set
+        aside for validation, stratified and seeded; 0 makes no validation split.
+    train_images : `all`, or how many of the remaining training images to use, stratified; a larger
+        number includes the images of a smaller one.
+    test_images : `all`, or how many images of the official validation set to use, likewise.
+    partial : accept a folder that has only a part of the original files.
+    mirrors : addresses of folders with the archives, tried in order.
+    """
+
+    name: ClassVar[str] = "imagenette"
+    reference: ClassVar[str] = (
+        "Howard 2019, github.com/fastai/imagenette; ImageNet: Russakovsky 2015"
+    )
+    licence: ClassVar[str] = "ImageNet terms of access: non-commercial research and education"
+    folder: ClassVar[str] = "imagenette2-320"
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+    has_masks: ClassVar[bool] = False
+    image_shape: ClassVar[tuple[int, int, int]] = (3, 224, 224)
+    side_parameter: ClassVar[str] = "size"
+    class_count: ClassVar[int] = 10
+    test_images: ClassVar[int] = 3925
+    parameters: ClassVar[dict[str, Any]] = {
+        "variant": 320,
+        "size": 224,
+        "resize": "aspect",
+        "split": {"validation": 0, "seed": 0},
+        "train_images": "all",
+        "test_images": "all",
+        "partial": False,
+        "mirrors": ["https://s3.amazonaws.com/fast-ai-imageclas/"],
+    }
+    folders: ClassVar[dict[str, str]] = {
+        "full": "imagenette2",
+        "320": "imagenette2-320",
+        "160": "imagenette2-160",
+    }
+    # SHA-256 of the archives, and their bytes. They hold JPEG files, which hardly shrink.
+    archives: ClassVar[dict[str, tuple[str, int]]] = {
+        "imagenette2.tgz": (
+            "6cbfac238434d89fe99e651496f0812ebc7a10fa62bd42d6874042bf01de4efd",
+            1_557_161_267,
+        ),
+        "imagenette2-320.tgz": (
+            "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
+            341_663_724,
+        ),
+        "imagenette2-160.tgz": (
+            "64d0c4859f35a461889e0147755a999a48b49bf38a7e0f9bd27003f10db02fe5",
+            99_003_388,
+        ),
+    }
+    # In the order of the labels: WordNet id, name, images in `train` and in `val`.
+    classes: ClassVar[tuple[tuple[str, str, int, int], ...]] = (
+        ("n01440764", "tench", 963, 387),
+        ("n02102040", "English springer", 955, 395),
+        ("n02979186", "cassette player", 993, 357),
+        ("n03000684", "chain saw", 858, 386),
+        ("n03028079", "church", 941, 409),
+        ("n03394916", "French horn", 956, 394),
+        ("n03417042", "garbage truck", 961, 389),
+        ("n03425413", "gas pump", 931, 419),
+        ("n03445777", "golf ball", 951, 399),
+        ("n03888257", "parachute", 960, 390),
+    )
+
+    @classmethod
+    def folder_of(cls, settings: Mapping[str, Any]) -> str:
+        """The archive's own folder: `imagenette2`, `imagenette2-320` or `imagenette2-160`."""
+        # YAML reads 320 as a number.
+        variant = str(settings.get("variant", cls.parameters["variant"]))
+        if variant not in cls.folders:
+            raise InputError(f"'variant' must be one of {', '.join(cls.folders)}, not {variant!r}")
+        return cls.folders[variant]
+
+    @classmethod
+    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """`train` and `test`, and `validation` between them when some are set aside."""
+        return cls.splits if _validation(settings)[0] else ("train", "test")
+
+    @classmethod
+    def class_names(cls) -> list[str]:
+        """Such as `English springer`."""
+        return [name for _, name, _, _ in cls.classes]
+
+    def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
+        """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
+
+        Otherwise the archive is fetched into the folder beside, verified, unpacked and, unless it
+        lay there before, deleted.
+        """
+        if not folder.is_dir() or not any(folder.iterdir()):
+            archive = folder.with_name(f"{self.folder_of(settings)}.tgz")
+            checksum, size = self.archives[archive.name]
+            given = archive.exists()
+            mirrors = mirror_list(settings, self.parameters["mirrors"])
+            fetch_files(archive.parent, {archive.name: checksum}, mirrors)
+            extract_folder(archive, folder, 2 * size, MOST_FILES)
+            if not given:
+                archive.unlink()
+        for part in ("train", "val"):
+            self._list(settings, folder, part)
+
+    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
+        """See `Source.read`; only the files that are used are decoded."""
+        resize = settings.get("resize", self.parameters["resize"])
+        if resize not in RESIZES:
+            raise InputError(f"'resize' must be one of {', '.join(RESIZES)}, not {resize!r}")
+        side = self.shape(settings)[1]
+        validation, seed = _validation(settings)
+        train = self._list(settings, folder, "train")
+        order = _order(train, seed)
+        aside = round(validation * len(train)) if isinstance(validation, float) else validation
+        if (not isinstance(validation, int) and not aside) or aside >= len(train):
+            raise InputError(
+                f"'split: validation: {validation}' sets aside {aside} of {len(train)} training "
+                "images; choose a share or number that leaves images on both sides, or 0"
+            )
+        wanted = _wanted(settings, "train_images", len(train) - aside, "training images")
+        test = self._list(settings, folder, "val")
+        tested = _wanted(settings, "test_images", len(test), "test images")
+        chosen = {
+            "train": [train[place] for place in np.sort(order[aside : aside + wanted])],
+            "validation": [train[place] for place in np.sort(order[:aside])],
+            "test": [test[place] for place in np.sort(_order(test, seed)[:tested])],
+        }
+        names = self.split_names(settings)
+        return {name: _read_files(chosen[name], side, str(resize)) for name in names}
+
+    def _list(self, settings: Mapping[str, Any], folder: Path, part: str) -> list[_File]:
+        """The files of `train` or `val`, sorted by name; complete, unless a part is accepted."""
+        files: list[_File] = []
+        for label, (wnid, _, *counts) in enumerate(self.classes):
+            place = folder / part / wnid
+            found = sorted(place.iterdir()) if place.is_dir() else []
+            files += [
+                _file(path, part, wnid, label) for path in found if not path.name.startswith(".")
+            ]
+            counted = Counter(file.label for file in files)[label]
+            expected = counts[part == "val"]
+            if counted != expected and not _partial(settings):
+                raise InputError(
+                    f"{place} has {counted} of {expected} images; delete {folder} and fetch the "
+                    "data set again, or accept a part with 'partial: true'"
+                )
+        if not files:
+            raise InputError(
+                f"{folder / part} has no images in folders such as {self.classes[0][0]}; delete "
+                f"{folder} and fetch the data set again"
+            )
+        return files
+
+
+def _file(path: Path, part: str, wnid: str, label: int) -> _File:
+    match = _NAME.fullmatch(path.name)
+    if match is None or match["wnid"] not in (None, wnid):
+        raise InputError(f"{path} is no file of ImageNette's class {wnid}; move it away")
+    if match["val"]:
+        image_id = 10 * IDS_PER_CLASS + int(match["val"])
+    else:
+        image_id = label * IDS_PER_CLASS + int(match["train"])
+    return _File(path, f"{part}/{wnid}/{path.name}", label, image_id)
+
+
+def _labels(files: Sequence[_File]) -> NDArray[np.int64]:
+    return np.array([file.label for file in files], np.int64)
+
+
+def _order(files: Sequence[_File], seed: int) -> NDArray[np.int64]:
+    return stratified_order(_labels(files), seed, SPLIT_ORDER)
+
+
+def _read_files(files: Sequence[_File], side: int, resize: str) -> RawSplit:
+    return RawSplit(
+        images=read_pictures([file.path for file in files], side, resize),
+        labels=_labels(files),
+        names=[file.name for file in files],
+        image_ids=np.array([file.image_id for file in files], np.int64),
+    )
+
+
+def _partial(settings: Mapping[str, Any]) -> bool:
+    partial = settings.get("partial", False)
+    if not isinstance(partial, bool):
+        raise InputError(f"'partial' must be true or false, not {partial!r}")
+    return partial
+
+
+def _wanted(settings: Mapping[str, Any], key: str, available: int, what: str) -> int:
+    wanted = settings.get(key, "all")
+    if wanted == "all":
+        return available
+    count = whole_number(wanted, key, 1, MOST_FILES)
+    if count > available:
+        raise InputError(f"'{key}' asks for {count} of {available} {what}; ask for fewer, or 'all'")
+    return count
+
+
+def _validation(settings: Mapping[str, Any]) -> tuple[float | int, int]:
+    """Share (a float) or number (an int; 0 for none) of validation images, and the seed."""
+    values = section(settings, "split", Imagenette.parameters["split"])
+    wanted, seed = values["validation"], seed_number(values["seed"], "split: seed")
+    if isinstance(wanted, float) and 0 < wanted < 1:
+        return wanted, seed
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise InputError(
+            f"'split: validation' must be a share below 1 or a number of images, not {wanted!r}"
+        )
+    return wanted, seed

@@ -1,0 +1,115 @@
+"""Unpacking: all plain files or nothing, whatever the archive holds."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sparsight.data.archive import extract_folder
+from sparsight.io.errors import CorruptFile, InputError
+
+
+def member(name: str, content: bytes = b"x", **facts: object) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in facts.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def write(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for info, content in members:
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+FILES = (member("set/a/1.txt", b"one"), member("set/b/2.txt", b"two"))
+
+
+def extract(archive: Path, folder: Path, largest: int = 1000, most_files: int = 10) -> None:
+    extract_folder(archive, folder, largest, most_files)
+
+
+def test_files_come_out(tmp_path: Path) -> None:
+    archive = write(tmp_path / "set.tgz", member("set", b"", type=tarfile.DIRTYPE), *FILES)
+    folder = tmp_path / "data" / "set"
+    # An empty folder may be there, and what a killed extraction left.
+    folder.mkdir(parents=True)
+    (folder.parent / ".set.partial" / "set").mkdir(parents=True)
+    (folder.parent / ".set.partial" / "set" / "old").touch()
+    extract(archive, folder)
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.txt")}
+    assert sorted(found) == ["a/1.txt", "b/2.txt"]
+    assert found["b/2.txt"].read_bytes() == b"two"
+    assert [path.name for path in folder.parent.iterdir()] == ["set"]
+    assert not (folder / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (member("../evil.txt"), "'../evil.txt' lies outside set"),
+        (member("set/../../evil.txt"), "'set/../../evil.txt' lies outside set"),
+        (member("/tmp/evil.txt"), "'/tmp/evil.txt' lies outside set"),
+        (member("other/evil.txt"), "'other/evil.txt' lies outside set"),
+        (
+            member("set/link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+            "'set/link' is no plain file",
+        ),
+        (
+            member("set/link", b"", type=tarfile.LNKTYPE, linkname="set/a/1.txt"),
+            "'set/link' is no plain file",
+        ),
+        (member("set/pipe", b"", type=tarfile.FIFOTYPE), "'set/pipe' is no plain file"),
+        (member("set/bomb", bytes(2000)), "holds more than 10 files or 0 MiB"),
+    ],
+)
+def test_refused_members_leave_nothing(
+    tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes], reason: str
+) -> None:
+    archive = write(tmp_path / "set.tgz", *FILES, bad)
+    folder = tmp_path / "data" / "set"
+    with pytest.raises(CorruptFile, match=reason) as caught:
+        extract(archive, folder)
+    assert str(archive) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(folder.parent.iterdir()) == []
+    assert not (tmp_path / "evil.txt").exists()
+
+
+def test_too_many_files(tmp_path: Path) -> None:
+    archive = write(tmp_path / "set.tgz", *(member(f"set/{index}", b"") for index in range(4)))
+    extract(archive, tmp_path / "data" / "set", most_files=4)
+    with pytest.raises(CorruptFile, match="more than 3 files"):
+        extract(archive, tmp_path / "more" / "set", most_files=3)
+
+
+def test_damaged_archives(tmp_path: Path) -> None:
+    whole = write(tmp_path / "set.tgz", *FILES).read_bytes()
+    plain = gzip.decompress(whole)
+    wrong = [
+        b"",
+        b"no archive",
+        whole[: len(whole) // 2],
+        whole[:-30] + b"0" * 30,
+        # Tar files may lack their end; here one ends within a file.
+        gzip.compress(plain[:514]),
+        gzip.compress(plain + bytes(2**21)),
+        gzip.compress(b"no archive" * 100),
+    ]
+    for content in wrong:
+        archive = tmp_path / "wrong.tgz"
+        archive.write_bytes(content)
+        with pytest.raises(CorruptFile, match=r"wrong\.tgz is not the archive that it should be"):
+            extract(archive, tmp_path / "data" / "set")
+        assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    archive = write(tmp_path / "set.tgz", *FILES)
+    (tmp_path / "data").touch()
+    with pytest.raises(InputError, match="set cannot be written"):
+        extract(archive, tmp_path / "data" / "set")
