@@ -13,6 +13,7 @@ from sparsight.models.registry import MODELS
 from sparsight.study.plan import Network, Study, metric_facts
 from sparsight.study.problems import unknown_name
 from sparsight.study.storage import available_images, shape_of_images
+from sparsight.training.options import recipe_problems
 
 Config = Mapping[str, Any]
 
@@ -47,6 +48,7 @@ def combination_problems(config: Config) -> Iterator[str]:
     for network in study.networks():
         wrong = [*_model_problems(study, network)]
         yield from wrong or _explainer_problems(study, network)
+        yield from _recipe_problems(study, network)
     for dataset in config["datasets"]:
         yield from _mask_problems(study, dataset)
         yield from _image_problems(study, dataset)
@@ -93,6 +95,26 @@ def _model_problems(study: Study, network: Network) -> Iterator[str]:
             f"models: {network.model} takes images of {wanted}, but {network.dataset} has "
             f"{shape} (channels, height, width); drop one of them."
         )
+
+
+def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
+    """Whether the recipes of a model and of its pruners can be trained with on a data set."""
+    entry = study.catalogue["models"][network.model]
+    where = f"catalogue.models.{network.model}"
+    recipes = {f"{where}.{key}": entry.get(key) for key in ("training", "retraining")}
+    for pruner in network.pruners:
+        own = study.catalogue["pruners"][pruner].get("retraining")
+        recipes[f"catalogue.pruners.{pruner}.retraining"] = own
+    given = {key: recipe for key, recipe in recipes.items() if recipe}
+    splits: tuple[str, ...] = ("train", "test")
+    if any(recipe.get("select", "last") != "last" for recipe in given.values()):
+        # Only then is the source asked, which has to be imported for that.
+        dataset = study.catalogue["datasets"][network.dataset]
+        source = SOURCES.load(dataset["source"])
+        splits = tuple(source.split_names(dataset.get("options", {})))
+    for key, recipe in given.items():
+        for problem in recipe_problems(recipe, splits):
+            yield f"{key} on {network.dataset}: {problem}."
 
 
 def _explainer_problems(study: Study, network: Network) -> Iterator[str]:

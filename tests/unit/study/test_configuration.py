@@ -218,7 +218,11 @@ def test_defaults_are_filled_at_every_depth(schema):
     full = {
         **recipe,
         "noise": False,
-        "optimiser": {**recipe["optimiser"], "momentum": 0, "weight_decay": 0},
+        "augment": {},
+        "label_smoothing": 0,
+        "channels_last": False,
+        "autocast": False,
+        "select": "last",
         "schedule": {"name": "constant"},
     }
     assert found == {
@@ -694,6 +698,25 @@ def test_networks_and_models_that_do_not_fit(problems_of, networks, explainers, 
         }
     )
     assert any(phrase in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "phrase"),
+    [
+        ({"select": "best_validation"}, "needs images in the split 'validation'"),
+        ({"optimiser": {"name": "adamw", "learning_rate": 0.1, "momentum": 0.9}}, "'momentum'"),
+        ({"schedule": {"name": "step", "factor": 0.1}}, "'every'"),
+        ({"augment": {"random_resized_crop": {"scale": [0.9, 0.1]}}}, "the smaller first"),
+    ],
+)
+def test_recipes_that_cannot_be_trained_with(problems_of, recipe, phrase):
+    sgd = {"name": "sgd", "learning_rate": 0.1}
+    whole = {"epochs": 1, "batch_size": 2, "optimiser": sgd, **recipe}
+    model = {"architecture": "thesis_cnn", "retraining": whole}
+    found = problems_of({"models": ["new"], "catalogue": {"models": {"new": model}}})
+    assert len(found) == 1, found
+    assert phrase in found[0]
+    assert "catalogue.models.new.retraining on digits" in found[0]
 
 
 def test_masks_that_a_metric_needs(problems_of, facts_with):
