@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from sparsight.io.atomic import write_json
 from sparsight.io.checkpoints import Checkpoint, Tensors, write_checkpoint
@@ -13,6 +14,7 @@ from sparsight.models.base import Architecture
 from sparsight.pruning.masks import densities
 from sparsight.pruning.training_job import Job, state_of
 from sparsight.training.evaluation import evaluate
+from sparsight.training.selection import Outcome
 
 
 def write_level(
@@ -22,15 +24,16 @@ def write_level(
     folder: Path,
     data_hash: str,
     started: float,
+    outcome: Outcome | None = None,
 ) -> None:
     """Evaluate a trained network and write checkpoint, predictions, evaluation and provenance.
 
     Parameters
     ----------
     started : `time.perf_counter()` at the start of the round.
+    outcome : of the training, which selected the network; goes into the evaluation.
     """
-    splits = [path for name, path in sorted(job.splits.items())]
-    found, columns = evaluate(network, splits, job.settings["evaluation_batch_size"], job.device)
+    found, columns = _evaluated(job, network)
     identity = {key: str(value) for key, value in job.identity.items()}
     metadata = {
         **identity,
@@ -48,6 +51,8 @@ def write_level(
         "surviving": checkpoint.surviving,
         "prunable": sum(mask.numel() for mask in masks.values()),
     }
+    if outcome is not None:
+        content["selection"] = _selection(job, network, outcome)
     seconds = time.perf_counter() - started
     facts = provenance(
         job.settings, job.code, seconds, device_name(job.device), job.seed, data_hash
@@ -56,3 +61,20 @@ def write_level(
     write_table(folder / "predictions.parquet", columns)
     write_json(folder / "evaluation.json", content)
     write_json(folder / "provenance.json", facts)
+
+
+def _evaluated(job: Job, network: Architecture) -> tuple[dict[str, Any], dict[str, Any]]:
+    splits = [path for name, path in sorted(job.splits.items())]
+    return evaluate(network, splits, job.settings["evaluation_batch_size"], job.device)
+
+
+def _selection(job: Job, network: Architecture, outcome: Outcome) -> dict[str, Any]:
+    """Which epoch's network this is and why; where it is not the last epoch's, what that does."""
+    facts = {"rule": outcome.rule, "epoch": outcome.epoch, "history": outcome.history}
+    if outcome.last is None:
+        return facts
+    selected = state_of(network)
+    network.load_state_dict(outcome.last)
+    measured, _ = _evaluated(job, network)
+    network.load_state_dict(selected)
+    return {**facts, "last": {"epoch": outcome.history[-1]["epoch"], "splits": measured}}

@@ -15,11 +15,14 @@ from sparsight.models.base import Architecture, build_network
 from sparsight.models.registry import MODELS
 from sparsight.training.loop import TrainingData
 from sparsight.training.randomness import derived_seed
+from sparsight.training.selection import Judge, cpu_state
 
 Settings = Mapping[str, Any]
 Identity = Mapping[str, Any]
 #: owner of level 00, shared by all pruners
 DENSE = "dense"
+#: images a forward pass where a job does not say
+DEFAULT_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,35 @@ def training_data(job: Job) -> tuple[TrainingData, str, int]:
     with PackedSplit.open(path) as split:
         data_hash, class_count = split.data_hash, len(split.classes)
     whole = load_training_split(path, job.device)
-    data = TrainingData(whole.pixels, whole.labels, job.settings["noise_maximum"])
+    noise_maximum = job.settings["noise_maximum"]
+    data = TrainingData(whole.pixels, whole.labels, noise_maximum, judges_of(job))
     return data, data_hash, class_count
+
+
+def judges_of(job: Job) -> dict[str, Judge]:
+    """The splits on which networks are judged after every epoch of their training.
+
+    Those are the validation split, where it holds images, and the test split where a recipe selects
+    by it.
+    """
+    recipes = [job.settings.get(key) or {} for key in ("training", "retraining")]
+    wanted = ["validation"]
+    if any(recipe.get("select") == "best_test" for recipe in recipes):
+        wanted.append("test")
+    batch_size, found = job.settings.get("evaluation_batch_size", DEFAULT_BATCH_SIZE), {}
+    for name in wanted:
+        path = job.splits.get(name)
+        if path is not None and count_images(path):
+            found[name] = Judge(path, batch_size, job.device)
+    return found
+
+
+def count_images(path: Path) -> int:
+    """Number of images of a packed split."""
+    with PackedSplit.open(path) as split:
+        return len(split)
 
 
 def state_of(network: torch.nn.Module) -> Tensors:
     """A copy of parameters and buffers on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    return cpu_state(network)

@@ -3,8 +3,9 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,10 +13,15 @@ from torch.nn import functional
 
 from sparsight.io.errors import InputError
 from sparsight.io.state import read_state, write_state
+from sparsight.training.augmentation import augmented
+from sparsight.training.progress import Stopwatch
 from sparsight.training.randomness import derived_seed, generator
 from sparsight.training.recipe import Recipe
+from sparsight.training.selection import Judge, Outcome, Selection
 
 logger = logging.getLogger(__name__)
+
+Held = list[tuple[nn.Parameter, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,13 @@ class TrainingData:
     images : uint8 [N, C, H, W].
     labels : int64 [N].
     noise_maximum : largest noise value, of 255, that a zero pixel can get.
+    judges : splits on which a network is judged after every epoch, by name.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     noise_maximum: int
+    judges: Mapping[str, Judge] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def train(
     last_epoch: int | None = None,
     state_file: Path | None = None,
     fingerprint: str = "",
-) -> None:
+) -> Outcome:
     """Train `network` in place from `first_epoch` to `last_epoch` (the recipe's end by default).
 
     Every epoch seeds its own random numbers from `stream` and its index: an interrupted training
@@ -78,30 +86,35 @@ def train(
     Parameters
     ----------
     masks : prunable parameter to bool tensor; pruned weights are zero after every step.
+    last_epoch : where to stop before the recipe's end; the network is then that epoch's, whatever
+        the recipe selects.
     state_file, fingerprint : where the state of each finished epoch is kept, and of what work.
+
+    Returns
+    -------
+    What the epochs were like, and which of them the network is of.
 
     Raises
     ------
     InputError
-        When the loss stops being finite: the recipe diverges.
+        When the loss stops being finite: the recipe diverges; or when the recipe selects by a split
+        that is not among the judges.
     """
+    selection = Selection(recipe.select if last_epoch is None else "last", data.judges)
     last_epoch = recipe.epochs if last_epoch is None else last_epoch
+    if recipe.channels_last:
+        network.to(memory_format=torch.channels_last)
     optimiser = recipe.build_optimiser(network.parameters())
     epoch = first_epoch
     if state_file is not None and (state := read_state(state_file, fingerprint)) is not None:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        epoch = state["epoch"]
-        logger.info("resumed after epoch %d", epoch)
-        for group in optimiser.param_groups:
-            # the schedule below is advanced from the start and sets the rate itself
-            group["lr"] = group.pop("initial_lr")
+        epoch = _resume(network, optimiser, selection, state)
     schedule = recipe.build_schedule(optimiser, epoch)
     parameters = dict(network.named_parameters())
     held = [(parameters[name], mask.to(data.images.device)) for name, mask in masks.items()]
     network.train()
     while epoch < last_epoch:
-        loss, accuracy = _train_epoch(network, data, recipe, stream, epoch, optimiser, held)
+        watch = Stopwatch(data.images.device)
+        loss, accuracy = _train_epoch(network, data, recipe, stream, epoch, optimiser, held, watch)
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss is {loss} after epoch {epoch + 1}; lower the recipe's learning_rate"
@@ -109,23 +122,64 @@ def train(
         rate = optimiser.param_groups[0]["lr"]
         schedule.step()
         epoch += 1
-        logger.info(
-            "%s epoch %d/%d rate %g loss %.5f accuracy %.4f",
-            stream.stage,
-            epoch,
-            last_epoch,
-            rate,
-            loss,
-            accuracy,
-        )
+        facts = {"epoch": epoch, "rate": rate, "loss": loss, "accuracy": accuracy}
+        judged = selection.after_epoch(network, facts)
+        _report(stream, last_epoch, facts, selection.split, judged, len(data.labels), watch)
         if state_file is not None and epoch < last_epoch:
             state = {
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "epoch": epoch,
+                "selection": selection.state(),
             }
             write_state(state_file, state, fingerprint)
+    if recipe.channels_last:
+        network.to(memory_format=torch.contiguous_format)
     network.eval()
+    return selection.finish(network, epoch)
+
+
+def _resume(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    selection: Selection,
+    state: Mapping[str, Any],
+) -> int:
+    """Take up a state that was kept; how many epochs are done."""
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    selection.resume(state["selection"])
+    for group in optimiser.param_groups:
+        # the schedule is advanced from the start and sets the rate itself
+        group["lr"] = group.pop("initial_lr")
+    logger.info("resumed after epoch %d", state["epoch"])
+    return int(state["epoch"])
+
+
+def _report(
+    stream: Stream,
+    last_epoch: int,
+    facts: Mapping[str, Any],
+    split: str,
+    judged: float | None,
+    images: int,
+    watch: Stopwatch,
+) -> None:
+    """One line of an epoch: what was learnt, how fast, and how long was spent making batches."""
+    waited, worked = watch.seconds()
+    seconds = max(waited + worked, 1e-9)
+    logger.info(
+        "%s epoch %d/%d rate %g loss %.5f accuracy %.4f%s, %.0f images/s, %.1f%% waiting for data",
+        stream.stage,
+        facts["epoch"],
+        last_epoch,
+        facts["rate"],
+        facts["loss"],
+        facts["accuracy"],
+        "" if judged is None else f" {split} {judged:.4f}",
+        images / seconds,
+        100 * waited / seconds,
+    )
 
 
 def _train_epoch(
@@ -135,24 +189,35 @@ def _train_epoch(
     stream: Stream,
     epoch: int,
     optimiser: torch.optim.Optimizer,
-    held: list[tuple[nn.Parameter, torch.Tensor]],
+    held: Held,
+    watch: Stopwatch,
 ) -> tuple[float, float]:
     """One pass; mean loss and accuracy over the batches as they were trained."""
     device = data.images.device
-    order = torch.randperm(
-        len(data.labels),
-        generator=generator(device, stream.seed, stream.stage, epoch, "order"),
-        device=device,
-    )
-    noise = generator(device, stream.seed, stream.stage, epoch, "noise") if recipe.noise else None
+
+    def stream_of(purpose: str) -> torch.Generator:
+        return generator(device, stream.seed, stream.stage, epoch, purpose)
+
+    order = torch.randperm(len(data.labels), generator=stream_of("order"), device=device)
+    noise = stream_of("noise") if recipe.noise else None
+    augment = stream_of("augment") if recipe.augment else None
     # for layers that draw on their own, such as dropout
     torch.manual_seed(derived_seed(stream.seed, stream.stage, epoch, "layers"))
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
+    low_precision = recipe.autocast and device.type == "cuda"
     for batch in order.split(recipe.batch_size):
         labels = data.labels[batch]
-        logits = network(batch_images(data.images[batch], data.noise_maximum, noise))
-        loss = functional.cross_entropy(logits, labels)
+        images = batch_images(data.images[batch], data.noise_maximum, noise)
+        if augment is not None:
+            images = augmented(images, recipe.augment, augment)
+        if recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        watch.mark()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):
+            logits = network(images)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -161,4 +226,5 @@ def _train_epoch(
                 parameter.mul_(mask)
             total_loss += loss * len(batch)
             correct += (logits.argmax(1) == labels).sum()
+        watch.mark()
     return total_loss.item() / len(order), correct.item() / len(order)

@@ -1,0 +1,178 @@
+"""Augmentation of a batch on its device, with parameters of its own for every image.
+
+torchvision's transforms draw one set of parameters for a batch, and in worker processes that copy
+each image to the device; packed images lie on the device already.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sparsight.io.errors import InputError
+from sparsight.training import colour
+from sparsight.training.options import checked_augmentation
+
+#: how often torchvision tries a crop before it takes the middle
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A crop of every image: float [N] whole numbers of pixels."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+def draw_boxes(
+    count: int,
+    size: tuple[int, int],
+    scale: Sequence[float],
+    ratio: Sequence[float],
+    draw: torch.Generator,
+) -> Boxes:
+    """Random crops as torchvision's RandomResizedCrop draws them.
+
+    The share of the area is uniform over `scale`, the ratio of width to height log-uniform over
+    `ratio`; ten attempts to fit into the image, then the largest crop in the middle.
+
+    Parameters
+    ----------
+    size : height and width of the images.
+    """
+    device = draw.device
+    height, width = size
+
+    def uniform(least: float, most: float, *shape: int) -> Tensor:
+        return least + (most - least) * torch.rand(shape, generator=draw, device=device)
+
+    area = uniform(scale[0], scale[1], count, ATTEMPTS) * (height * width)
+    shape = uniform(math.log(ratio[0]), math.log(ratio[1]), count, ATTEMPTS).exp()
+    widths, heights = (area * shape).sqrt().round(), (area / shape).sqrt().round()
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
+    # the first attempt that fits: argmax gives the first of equal values
+    first = fits.int().argmax(1, keepdim=True)
+    middle_width = min(width, round(height * min(max(width / height, ratio[0]), ratio[1])))
+    middle_height = min(height, round(width / min(max(width / height, ratio[0]), ratio[1])))
+    some = fits.any(1)
+    wide = torch.where(some, widths.gather(1, first).squeeze(1), float(middle_width))
+    high = torch.where(some, heights.gather(1, first).squeeze(1), float(middle_height))
+    top, left = uniform(0, 1, count), uniform(0, 1, count)
+    return Boxes(
+        torch.where(some, (top * (height - high + 1)).floor(), ((height - high) / 2).floor()),
+        torch.where(some, (left * (width - wide + 1)).floor(), ((width - wide) / 2).floor()),
+        high,
+        wide,
+    )
+
+
+def crop_and_flip(images: Tensor, boxes: Boxes | None, flipped: Tensor | None) -> Tensor:
+    """Crop every image and enlarge the crop bilinearly to the image's size; then mirror some.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W].
+    boxes : crops, or None for whole images.
+    flipped : bool [N], which are mirrored left to right, or None.
+
+    Notes
+    -----
+    Crops are never larger than their result, so antialiasing would change nothing. Like
+    torchvision, and unlike `grid_sample` by itself, no pixel outside a crop takes part.
+    """
+    if boxes is None:
+        if flipped is None:
+            return images
+        return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
+    height, width = images.shape[2:]
+    rows = _positions(boxes.top, boxes.height, height)
+    columns = _positions(boxes.left, boxes.width, width)
+    if flipped is not None:
+        columns = torch.where(flipped.view(-1, 1), columns.flip(1), columns)
+    grid = torch.stack(
+        (
+            columns[:, None, :].expand(-1, height, -1),
+            rows[:, :, None].expand(-1, -1, width),
+        ),
+        dim=3,
+    )
+    return functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Where `size` results are sampled along an axis, -1 to 1 over the image [N, size]."""
+    steps = (torch.arange(size, device=start.device, dtype=torch.float32) + 0.5) / size
+    start, length = start.view(-1, 1), length.view(-1, 1)
+    inside = steps * length - 0.5
+    # the crop's own border is repeated where a result lies beyond its outermost pixels' centres
+    pixels = start + torch.minimum(inside.clamp(min=0), length - 1)
+    return (2 * pixels + 1) / size - 1
+
+
+def jitter(images: Tensor, strengths: Mapping[str, float], draw: torch.Generator) -> Tensor:
+    """Change brightness, contrast, saturation and hue at random, in this order.
+
+    The factor of each image is uniform within 1 ± strength; the hue turns by up to ± strength.
+    torchvision draws the order too; here it is fixed, so that a batch can be treated as a whole.
+
+    Raises
+    ------
+    InputError
+        When grey images are to change their saturation or hue.
+    """
+    if images.shape[1] != 3 and (strengths["saturation"] or strengths["hue"]):
+        raise InputError(
+            "augment: colour_jitter changes saturation and hue of images with three channels only; "
+            "set both to 0"
+        )
+    operations = {
+        "brightness": colour.adjust_brightness,
+        "contrast": colour.adjust_contrast,
+        "saturation": colour.adjust_saturation,
+        "hue": colour.adjust_hue,
+    }
+    for name, operation in operations.items():
+        if strengths[name]:
+            spread = 2 * torch.rand(len(images), generator=draw, device=draw.device) - 1
+            factors = strengths[name] * spread
+            images = operation(images, factors if name == "hue" else 1 + factors)
+    return images
+
+
+def augmented(images: Tensor, settings: Mapping[str, Any], draw: torch.Generator) -> Tensor:
+    """Crop, mirror and recolour a batch at random, in this order.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W] in [0, 1].
+    settings : a recipe's `augment`.
+    draw : generator on the images' device.
+
+    Returns
+    -------
+    float32 [N, C, H, W] in [0, 1].
+
+    Raises
+    ------
+    InputError
+        When the settings cannot be used.
+    """
+    parts = checked_augmentation(settings)
+    count, size = len(images), (images.shape[2], images.shape[3])
+    boxes = flipped = None
+    if "random_resized_crop" in parts:
+        crop = parts["random_resized_crop"]
+        boxes = draw_boxes(count, size, crop["scale"], crop["ratio"], draw)
+    if parts.get("flip"):
+        flipped = torch.rand(count, generator=draw, device=draw.device) < 0.5
+    images = crop_and_flip(images, boxes, flipped)
+    return jitter(images, parts["colour_jitter"], draw) if "colour_jitter" in parts else images
