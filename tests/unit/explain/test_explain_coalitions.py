@@ -63,8 +63,8 @@ def value_of(coalition: tuple[int, ...], model: nn.Module, images: Tensor, piece
     [
         ("lime", {"ridge": 0.0, "n_samples": 40}),
         ("lime", {"ridge": 0.0, "n_samples": 40, "kernel_width": 5.0}),
-        # sampled, and with all 510 coalitions
-        ("kernel_shap", {"n_samples": 40}),
+        # sampled, the last without its complement; and with all 510 coalitions
+        ("kernel_shap", {"n_samples": 41}),
         ("kernel_shap", {"n_samples": 510}),
     ],
 )

@@ -67,6 +67,14 @@ def test_an_image_that_slic_cannot_segment_gets_a_grid() -> None:
     assert torch.equal(superpixels(image, 2000), superpixels(image[:, :1], 2000))
 
 
+def test_noise_alone_has_superpixels_too() -> None:
+    # Without smoothing SLIC finds a single one.
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = superpixels(image, 50)
+    assert 40 <= len(found.unique()) <= 50
+    assert not torch.equal(found, superpixels(image[:, :1], 50))
+
+
 def test_segments_come_from_the_image_alone() -> None:
     images = noisy(torch.stack([quarters(), quarters().flip(1), torch.full((3, 64, 64), 0.5)]))
     whole = superpixels(images, 30)
