@@ -15,7 +15,6 @@ from sparsight.metrics.faithfulness.perturbation import (
     check_positive,
     replaced,
     stand_ins,
-    without_order,
 )
 from sparsight.metrics.outputs import target_outputs
 from sparsight.metrics.randomness import image_generators
@@ -123,4 +122,4 @@ class FaithfulnessCorrelation(Metric):
             losses.append(whole - target_outputs(model, perturbed, targets, kind, chunk))
             sums.append(flat.gather(1, subset).sum(dim=1, dtype=torch.float64))
         value = row_correlation(torch.stack(sums, dim=1), torch.stack(losses, dim=1))
-        return value.masked_fill(without_order(attributions), torch.nan).to(torch.float32)
+        return value.to(torch.float32)

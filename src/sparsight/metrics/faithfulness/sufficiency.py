@@ -99,7 +99,7 @@ class Sufficiency(Metric):
         return found.masked_fill(without_order(attributions), torch.nan)
 
     def neighbours(self, images: Tensor) -> Iterator[Tensor]:
-        """What stands around the highlighted pixels: `samples` times float32 [N, C, H, W] in [0, 1].
+        """`samples` times what surrounds the highlighted pixels, float32 [N, C, H, W] in [0, 1].
 
         Each image's own pixels in another order, or uniform noise, drawn with a generator of the
         image's own.

@@ -77,8 +77,10 @@ def test_subsets_cover_pixels_evenly():
 
 
 def test_row_correlation_by_hand():
-    first = torch.tensor([[1.0, 2, 3], [1, 1, 1], [1, 2, 3], [0.1, 0.1, 0.1]])
+    # The mean of three times 0.1 is not 0.1 in float64.
+    first = torch.tensor([[1, 2, 3], [1, 1, 1], [1, 2, 3], [0.1, 0.1, 0.1]], dtype=torch.float64)
     second = torch.tensor([[1.0, 3, 2], [1, 2, 3], [5, 5, 5], [1, 2, 4]])
+    assert first[3].mean() != 0.1
     found = row_correlation(first, second)
     assert found[0].item() == pytest.approx(0.5)
     assert found[1:].isnan().all()

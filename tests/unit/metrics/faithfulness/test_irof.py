@@ -45,10 +45,10 @@ def test_probability_and_mean_colour(halves, linear):
 
 def test_the_segments_of_equal_mean_go_by_number():
     segments = torch.tensor([[[0, 1], [2, 1]], [[0, 0], [0, 1]]])
-    maps = torch.tensor([[[1.0, 0.0], [3.0, 2.0]], [[1.0, 2.0], [3.0, 9.0]]])
+    maps = torch.tensor([[[1.0, 0.0], [3.0, 2.0]], [[-1.0, -2.0], [-3.0, -9.0]]])
     ranks, counts = segment_ranks(maps, segments)
-    # means 1, 1, 3 and 2, 9
-    assert ranks.tolist() == [[[1, 2], [0, 2]], [[1, 1], [1, 0]]]
+    # means 1, 1, 3 and -2, -9; the second image has no third segment
+    assert ranks.tolist() == [[[1, 2], [0, 2]], [[0, 0], [0, 1]]]
     assert counts.tolist() == [3, 2]
 
 
@@ -73,6 +73,10 @@ def test_no_response_and_a_single_segment_are_undefined(halves, linear, monkeypa
     images, maps = torch.ones(1, 1, 2, 4), torch.rand(1, 2, 4)
     dead = linear(torch.zeros(1, 1, 2, 4))
     assert Irof(value="logit").score(maps, images, ZERO, None, dead).isnan().all()
+    # 0 for the image, -4 without a half, -8 without both
+    balanced = linear(torch.ones(1, 1, 2, 4), offsets=-8.0)
+    metric = Irof(value="logit", baseline="zero")
+    assert metric.score(maps, images, ZERO, None, balanced).isnan().all()
     monkeypatch.setattr(irof, "superpixels", lambda images, *_: torch.zeros(1, 2, 4).long())
     alive = linear(torch.ones(1, 1, 2, 4))
     assert Irof(value="logit").score(maps, images, ZERO, None, alive).isnan().all()
