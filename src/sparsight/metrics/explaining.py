@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import Explain, Metric
 
 
 class BatchExplainer:
@@ -49,3 +50,12 @@ class BatchExplainer:
             )
         ]
         return torch.cat(parts)
+
+
+def require_explainer(
+    metric: Metric, model: nn.Module | None, explain: Explain | None
+) -> tuple[nn.Module, Explain]:
+    """Both as they are, or an `InputError` where one is missing."""
+    if model is None or explain is None:
+        raise InputError(f"metric {metric.name} explains anew: it needs a network and an explainer")
+    return model, explain

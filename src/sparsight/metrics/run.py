@@ -21,6 +21,7 @@ from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 from sparsight.metrics.base import Metric
+from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
 from sparsight.metrics.explaining import BatchExplainer
 from sparsight.metrics.preparation import masks_for, prepare
 from sparsight.metrics.registry import METRICS
@@ -48,7 +49,8 @@ def score_family(
     Parameters
     ----------
     settings : `explainers` (name to {method, parameters}), `metrics` (name to {method,
-        parameters}), `conditions`, `batch_size`, `threads`, `target`.
+        parameters}), `conditions`, `batch_size`, `threads`, `target`; `re_explaining_cost`: metrics
+        that explain anew leave out explainers that take more forward passes an image (60).
     packed_test : the packed split that the images come from.
     explanations : tensors `{explainer}/{condition}` float32 [N, h, w] and `image_ids`, and, unless
         it holds controls, `targets/{condition}`; metadata `explainers` with the facts of each, and
@@ -138,7 +140,7 @@ def _score_batch(
         raw = raw.to(images.device)
         # Metrics that want the same treatment share the prepared maps.
         prepared: dict[tuple[str, str], Tensor] = {}
-        for group in work.groups:
+        for group in work.groups[explainer]:
             first = next(iter(group.values()))
             key = (first.treatment, first.normalisation)
             if key not in prepared:
@@ -175,9 +177,11 @@ class _Work:
         self._predicted = self._by_condition(self.predictions)
         # As it was when the maps were made: parameters may change an explainer's facts.
         self._recorded = json.loads(self.maps.metadata.get("explainers", "{}"))
-        self.groups = _sharing(self.metrics)
-        explaining = any("explainer" in metric.needs for metric in self.metrics.values())
-        self._loaded = build_explainers(self.explainers) if explaining else {}
+        limit = self.settings.get("re_explaining_cost", DEFAULT_COST)
+        wanted = within_budget(self.metrics, self.explainers, self._recorded, limit)
+        self.groups = {name: _sharing(metrics) for name, metrics in wanted.items()}
+        used = {name: self.explainers[name] for name, some in wanted.items() if re_explaining(some)}
+        self._loaded = build_explainers(used)
         self._dense: dict[str, NDArray[np.int64]] = {}
         if self.settings["target"] == "dense_predicted" and not self._has_targets():
             if self.dense_predictions is None:

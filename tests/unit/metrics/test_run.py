@@ -36,7 +36,10 @@ COLUMNS = [
     *("study", "dataset", "model", "pruner", "seed", "level", "density", "explainer", "condition"),
     *("target", "image_id", "label", "predicted", "correct", "metric", "step", "value"),
 ]
-FACTS = {"cam": {"interpolation": "bilinear"}, "grad": {"interpolation": "none"}}
+FACTS = {
+    "cam": {"interpolation": "bilinear", "cost": 61},
+    "grad": {"interpolation": "none", "cost": 3},
+}
 MAPS_METADATA = {"explainers": json.dumps(FACTS), "data_hash": "x"}
 CPU = torch.device("cpu")
 
@@ -278,7 +281,7 @@ def test_curves_models_and_explainers(files, monkeypatch):
     network = Net().train()
     write_maps(files / "maps.safetensors", 1000 + torch.arange(6))
     metrics = {"curve": {"method": "curve"}}
-    table = score(files, network, metrics=metrics)
+    table = score(files, network, metrics=metrics, re_explaining_cost=61)
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert len(table) == 6 * 2 * 2 * 3
@@ -297,6 +300,36 @@ def test_curves_models_and_explainers(files, monkeypatch):
 
     with pytest.raises(InputError, match="curve needs the network"):
         score(files, None, metrics=metrics)
+
+
+def test_dear_explainers_are_not_explained_anew_unless_asked(files, monkeypatch, caplog):
+    """One line says which and why, and an explainer that is not needed is not even built."""
+    from sparsight.metrics.registry import METRICS
+
+    load = METRICS.load
+    monkeypatch.setattr(METRICS, "load", lambda name: Curve if name == "curve" else load(name))
+    write_maps(files / "maps.safetensors", 1000 + torch.arange(4))
+    explainers = {"cam": {"method": "captum.NoSuchClass"}, "grad": {"method": "saliency"}}
+    gini = {"gini": {"method": "gini_sparseness"}}
+    wanted = {
+        "explainers": explainers,
+        "metrics": {"curve": {"method": "curve"}, **gini, "again": {"method": "curve"}},
+    }
+    with caplog.at_level("INFO", logger="sparsight.metrics.budget"):
+        table = score(files, Net(), **wanted)
+    (message,) = caplog.messages
+    assert message == (
+        "curve, again explain anew and are left out where that costs more than 60 forward passes "
+        "an image: cam (61)"
+    )
+    assert len(rows_of(table, metric="curve", explainer="grad")) == 4 * 2 * 3
+    assert len(rows_of(table, metric="again", explainer="cam")) == 0
+    assert len(rows_of(table, metric="gini", explainer="cam")) == 4 * 2
+    with pytest.raises(InputError, match=r"explainers\.cam.*NoSuchClass"):
+        score(files, Net(), **wanted, re_explaining_cost=61)
+    caplog.clear()
+    assert len(score(files, metrics=gini, explainers=explainers)) == 4 * 2 * 2
+    assert not caplog.messages
 
 
 class Total(Curve):

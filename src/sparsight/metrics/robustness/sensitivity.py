@@ -1,0 +1,254 @@
+"""Robustness: how much an explanation changes when its image hardly does."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.base import Explain, Metric, per_image
+from sparsight.metrics.explaining import require_explainer
+from sparsight.metrics.randomness import image_generators
+
+NOISES = ("uniform", "normal")
+SCALINGS = ("maximum", "none")
+
+
+def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) -> Iterator[Tensor]:
+    """Images with noise on every value, which belongs to the image whatever the batch.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W] in [0, 1].
+    samples : how many times.
+    radius : "uniform" noise is in [-radius, radius) (the ball of the maximum norm); "normal" noise
+        has it as its standard deviation.
+    noise : "uniform" or "normal".
+
+    Yields
+    ------
+    `samples` tensors like `images`, one batch at a time; not cut to [0, 1], as in the papers:
+    black and white areas would else move only half as much.
+    """
+    generators = list(image_generators(images, "perturbed images"))
+    for _ in range(samples):
+        if noise == "normal":
+            rows = [torch.randn(images.shape[1:], generator=one) for one in generators]
+        else:
+            rows = [torch.rand(images.shape[1:], generator=one) * 2 - 1 for one in generators]
+        yield images + radius * torch.stack(rows).to(images)
+
+
+def norms(values: Tensor) -> Tensor:
+    """Euclidean norm of each of `values` [N, ...], float64 [N]: squares of small ones are not 0."""
+    found: Tensor = torch.linalg.vector_norm(per_image(values), dim=1, dtype=torch.float64)
+    return found
+
+
+def relative_change(before: Tensor, after: Tensor) -> Tensor:
+    """‖after - before‖ / ‖before‖ of each map [N, H, W].
+
+    Returns
+    -------
+    float64 [N], 0 or more; NaN where `before` is all 0 or one of the maps holds NaN.
+    """
+    size = norms(before)
+    return norms(after - before) / size.where(size > 0, torch.nan)
+
+
+def lipschitz_ratio(before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
+    """‖after - before‖ / ‖perturbed - images‖.
+
+    Parameters
+    ----------
+    before, after : maps float32 [N, H, W] of `images` and of `perturbed`.
+    images, perturbed : float32 [N, C, H, W].
+
+    Returns
+    -------
+    float64 [N], 0 or more; NaN where `before` is all 0, an image has not moved or a map holds NaN.
+    """
+    moved = norms(perturbed - images)
+    defined = (moved > 0) & (norms(before) > 0)
+    return norms(after - before) / moved.where(defined, torch.nan)
+
+
+def scaled_by_maximum(maps: Tensor) -> Tensor:
+    """Maps [N, H, W] divided by their own greatest magnitude; an all-zero map stays as it is."""
+    highest = maps.abs().amax(dim=(1, 2), keepdim=True)
+    return maps / torch.where(highest == 0, torch.ones_like(highest), highest)
+
+
+class PerturbationMetric(Metric):
+    """Base of the metrics that compare a map with those of perturbed copies of its image.
+
+    Metrics with the same perturbations share the maps: they are explained once.
+    """
+
+    category = "robustness"
+    direction = "lower"
+    needs = ("model", "explainer")
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    shares = "perturbed_explanations"
+    parameters: ClassVar[dict[str, Any]] = {"samples": 50, "radius": 0.2, "noise": "uniform"}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if self.settings["samples"] < 1:
+            raise self.wrong("samples", "1 or more")
+        if not self.settings["radius"] > 0:
+            raise self.wrong("radius", "above 0")
+        if self.settings["noise"] not in NOISES:
+            raise self.wrong("noise", f"one of {', '.join(NOISES)}")
+
+    def wrong(self, parameter: str, wanted: str) -> InputError:
+        """What is wrong with a parameter."""
+        return InputError(
+            f"metric {self.name}: parameter '{parameter}' is {self.settings[parameter]!r}, it "
+            f"must be {wanted}"
+        )
+
+    @abstractmethod
+    def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
+        """How much each map has changed, float64 [N]; parameters as in `lipschitz_ratio`."""
+
+    def summary(self, changes: Tensor) -> Tensor:
+        """One number [N] of the changes [samples, N]: the largest."""
+        return changes.amax(dim=0)
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and the class."""
+        given = (attributions, images, targets, masks, model, explain)
+        return self.score_together({self.name: self}, *given)[self.name]
+
+    @classmethod
+    def score_together(
+        cls,
+        metrics: Mapping[str, Metric],
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> dict[str, Tensor]:
+        """See `Metric.score_together`: equal perturbations are explained once."""
+        groups: dict[tuple[Any, ...], dict[str, PerturbationMetric]] = {}
+        for name, metric in metrics.items():
+            assert isinstance(metric, PerturbationMetric)
+            key = tuple(metric.settings[one] for one in ("samples", "radius", "noise"))
+            groups.setdefault(key, {})[name] = metric
+        found = {}
+        for (samples, radius, noise), group in groups.items():
+            network, again = require_explainer(next(iter(group.values())), model, explain)
+            changes: dict[str, list[Tensor]] = {name: [] for name in group}
+            for perturbed in perturbed_images(images, samples, radius, noise):
+                maps = again(network, perturbed, targets)
+                for name, metric in group.items():
+                    changes[name].append(metric.change(attributions, maps, images, perturbed))
+            for name, metric in group.items():
+                found[name] = metric.summary(torch.stack(changes[name])).to(torch.float32)
+        return {name: found[name] for name in metrics}
+
+
+class MaxSensitivity(PerturbationMetric):
+    """Largest relative change of the map among randomly perturbed copies of the image.
+
+    max ‖Φ(x + δ) - Φ(x)‖ / ‖Φ(x)‖ over `samples` draws of δ: the paper's SENS_MAX by sampling,
+    divided by the size of the map as in the authors' code, captum and quantus, so that explainers
+    and networks of different scale compare. Defaults are those of the authors' code. It is NaN for
+    an all-zero map (captum divides by 1 and quantus by 0) and where a map of a copy holds NaN.
+
+    The class that is explained stays the same, and an explainer that draws, draws the same numbers
+    for every copy: what counts is the image alone.
+
+    Parameters
+    ----------
+    samples : perturbed copies of each image, each of which is explained.
+    radius, noise : see `perturbed_images`; copies are not cut to [0, 1].
+    """
+
+    name = "max_sensitivity"
+    reference = "Yeh et al., NeurIPS 2019, arXiv:1901.09392"
+    unit = "change relative to the map's norm, 0 or more"
+
+    def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
+        """float64 [N]; see `relative_change`."""
+        return relative_change(before, after)
+
+
+class AverageSensitivity(PerturbationMetric):
+    """Mean relative change of the map among randomly perturbed copies of the image.
+
+    As `MaxSensitivity`, with the mean in place of the maximum: it does not grow with the number of
+    samples. quantus.AvgSensitivity leaves out copies whose map holds NaN; here the value is NaN.
+
+    Parameters
+    ----------
+    samples, radius, noise : see `MaxSensitivity`.
+    """
+
+    name = "average_sensitivity"
+    reference = (
+        "Yeh et al., NeurIPS 2019, arXiv:1901.09392; the mean after Bhatt et al., IJCAI 2020, "
+        "arXiv:2005.00631"
+    )
+    unit = "change relative to the map's norm, 0 or more"
+
+    def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
+        """float64 [N]; see `relative_change`."""
+        return relative_change(before, after)
+
+    def summary(self, changes: Tensor) -> Tensor:
+        """The mean [N] of the changes [samples, N]."""
+        return changes.mean(dim=0)
+
+
+class LocalLipschitz(PerturbationMetric):
+    """Largest change of the map for the distance that the image has moved.
+
+    max ‖Φ(x + δ) - Φ(x)‖₂ / ‖δ‖₂ over `samples` draws of δ: the paper's L̂, by sampling
+    (the authors search with Bayesian optimisation). Its value scales with the attributions and with
+    the number of pixels, so compare within a data set, and by default each map is first divided by
+    its own greatest magnitude: a network whose logits are twice as large is not less robust.
+    quantus.LocalLipschitzEstimate divides by the greatest magnitude in the batch and adds normal
+    noise (`noise: normal, radius: 0.1`). NaN for an all-zero map, and where a copy's map holds NaN.
+
+    Parameters
+    ----------
+    samples, radius, noise : see `MaxSensitivity`.
+    scaling : "maximum", or "none" for the attributions as they are.
+    """
+
+    name = "local_lipschitz"
+    reference = "Alvarez-Melis and Jaakkola 2018, arXiv:1806.08049"
+    unit = "change of the map for the change of the image, 0 or more"
+    parameters: ClassVar[dict[str, Any]] = {
+        "samples": 50,
+        "radius": 0.2,
+        "noise": "uniform",
+        "scaling": "maximum",
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if self.settings["scaling"] not in SCALINGS:
+            raise self.wrong("scaling", f"one of {', '.join(SCALINGS)}")
+
+    def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
+        """float64 [N]; see `lipschitz_ratio`."""
+        if self.settings["scaling"] == "maximum":
+            before, after = scaled_by_maximum(before), scaled_by_maximum(after)
+        return lipschitz_ratio(before, after, images, perturbed)
