@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all resume lint format bench lock clean
+.PHONY: help env demo test test-all resume lint format bench docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ format: $(READY) ## Format everything
 
 bench: $(READY) ## Print the table of ratios
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(READY) ## Write the reference pages in docs/ from the code
+	$(BIN)/python -m sparsight.study.reference_pages docs
 
 lock: $(READY) ## Pin all dependencies again, with hashes and without an index address
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -122,14 +122,13 @@ class CoalitionExplainer(Explainer):
         """The images [N,C,H,W] with all superpixels off."""
         if self.settings["baseline"] == "grey":
             return torch.full_like(images, self.settings["grey"])
-        places = segments.flatten(1).unsqueeze(1).expand(-1, images.shape[1], -1)
-        pixels = images.flatten(2)
-        # In double precision, as the order of the sums is not the same on every device.
-        sums = pixels.new_zeros(*pixels.shape[:2], int(segments.max()) + 1, dtype=torch.float64)
-        totals = sums.scatter_add(2, places, pixels.double())
-        sizes = sums.scatter_add(2, places, torch.ones_like(pixels, dtype=torch.float64))
-        means = totals / sizes.clamp_min(1)
-        return means.gather(2, places).to(images).view_as(images)
+        # On the CPU in double precision: sums by index have no fixed order on other devices.
+        pixels = images.flatten(2).cpu().double()
+        places = segments.flatten(1).unsqueeze(1).cpu().expand_as(pixels)
+        sums = pixels.new_zeros(*pixels.shape[:2], int(places.max()) + 1)
+        sizes = sums.scatter_add(2, places, torch.ones_like(pixels))
+        means = sums.scatter_add(2, places, pixels) / sizes.clamp_min(1)
+        return means.gather(2, places).view_as(images).to(images)
 
 
 def least_squares(rows: Tensor, goals: Tensor) -> Tensor:

@@ -1,0 +1,281 @@
+"""The pages in `docs/`: what every explainer, metric and published-bug switch says of itself.
+
+They are made from the registries and from facts and docstrings in the sources, without importing
+what is described: `python -m sparsight.study.reference_pages docs`.
+"""
+
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.atomic import write_text
+from sparsight.metrics.agreement.registry import AGREEMENT
+from sparsight.metrics.registry import METRICS
+from sparsight.parameters import REQUIRED
+from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.registration import Registry
+
+_NOTE = "<!-- Made by `make docs` from the sources; edit those. -->"
+_DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", "": "neither is better"}
+_MASKS = {"soft": "soft, 0 to 1", "binary": "binary, from 0.5 on", "none": "none"}
+_TREATMENTS = {
+    "signed": "as they are",
+    "absolute": "absolute values",
+    "positive": "negative values count as 0",
+}
+_NORMALISATIONS = {"none": "none", "min_max": "min-max per image, to 0 to 1"}
+
+
+def pages() -> dict[str, str]:
+    """All pages: file name in `docs/` to Markdown."""
+    return {
+        "README.md": _index(),
+        "explainers.md": _explainers(),
+        "metrics.md": _metrics(),
+        "published_bugs.md": _published_bugs(),
+    }
+
+
+def write_pages(folder: Path) -> None:
+    """Write all pages into `folder`."""
+    for name, text in pages().items():
+        write_text(folder / name, text)
+
+
+def _index() -> str:
+    items = (
+        f"[Explainers](explainers.md): {len(EXPLAINERS.entries)} methods and controls, and those "
+        "of captum and pytorch-grad-cam",
+        f"[Metrics](metrics.md): {len(METRICS.entries)} of single explanations and "
+        f"{len(AGREEMENT.entries)} of agreement, and those of quantus",
+        f"[Published mistakes](published_bugs.md): {len(PUBLISHED_BUGS)} switches for pruners",
+    )
+    return _page(
+        "Reference",
+        "What a configuration can name. These pages are made from the code (`make docs`).",
+        "\n".join(f"* {item}" for item in items),
+        "`config.yaml` documents every key; "
+        "[CONTRIBUTING.md](../CONTRIBUTING.md) shows how to add one's own.",
+    )
+
+
+def _explainers() -> str:
+    facts = {name: EXPLAINERS.facts(name) for name in sorted(EXPLAINERS.entries)}
+    methods = {name: of for name, of in facts.items() if not of["control"]}
+    controls = {name: of for name, of in facts.items() if of["control"]}
+    rows = [
+        (
+            f"[`{name}`](#{name})",
+            str(of["cost"]),
+            "yes" if of["signed"] else "no",
+            of["native"],
+            "control" if of["control"] else "",
+        )
+        for name, of in {**methods, **controls}.items()
+    ]
+    return _page(
+        "Explainers",
+        "An explainer of the catalogue names its `method`, one of these, and the `parameters` that "
+        "differ from the defaults. *Cost* is the number of forward passes an image with the "
+        "defaults, a backward pass counting as two. *Signed* maps hold values below 0, which are "
+        "evidence against the class. A map has the resolution of the image (*pixel*) or of a "
+        "layer; an empty parameter `layer` stands for the one that the architecture names.",
+        _table(("method", "cost", "signed", "resolution", ""), rows),
+        "## Methods",
+        *(part for name, of in methods.items() for part in _explainer(name, of)),
+        "## Controls",
+        "What explanations are held against: they know nothing of the class that is explained. "
+        "Those that look at no network are made once per data set.",
+        *(part for name, of in controls.items() for part in _explainer(name, of)),
+        "## Of other libraries",
+        "These need no code. Their parameters are those of the library's class.",
+        _foreign_explainers("captum", "captum"),
+        _foreign_explainers("grad_cam", "pytorch-grad-cam"),
+    )
+
+
+def _explainer(name: str, facts: Mapping[str, Any]) -> list[str]:
+    native = "the image's"
+    if facts["native"] == "layer":
+        native = f"the layer's; brought to image size by {facts['interpolation']} interpolation"
+    excluded = facts.get("excluded_models", ())
+    rows = [
+        ("reference", _linked(facts["reference"])),
+        ("cost", _passes(facts["cost"])),
+        ("signed", "yes" if facts["signed"] else "no"),
+        ("values", facts["value_range"]),
+        ("channels", facts["reduction"]),
+        ("resolution", native),
+        ("looks at the network", "yes" if facts["needs_network"] else "no"),
+        ("parameters", _parameters(facts["parameters"])),
+        ("does not apply to", _listed(excluded) if excluded else ""),
+    ]
+    return _section(EXPLAINERS, name, rows)
+
+
+def _passes(cost: int) -> str:
+    passes = "no forward pass" if cost == 0 else f"{cost} forward passes an image"
+    return "1 forward pass an image" if cost == 1 else passes
+
+
+def _foreign_explainers(prefix: str, library: str) -> str:
+    names = EXPLAINERS.facts(f"{prefix}.Any")["foreign_classes"]
+    return f"`{prefix}.<Class>` for these classes of {library}: {_listed(names)}."
+
+
+def _metrics() -> str:
+    facts = {name: METRICS.facts(name) for name in METRICS.entries}
+    found = dict.fromkeys(of["category"] for of in facts.values())
+    categories = sorted(found, key=lambda category: category == "descriptive")
+    agreement = {name: AGREEMENT.facts(name) for name in sorted(AGREEMENT.entries)}
+    parts = []
+    for category in categories:
+        parts.append(f"## {category.capitalize()}")
+        members = sorted(name for name, of in facts.items() if of["category"] == category)
+        for name in members:
+            parts += _metric(METRICS, name, facts[name])
+    rows = [
+        (f"[`{name}`](#{name})", of["category"], _DIRECTIONS[of["direction"]], _needs(of))
+        for category in categories
+        for name, of in sorted(facts.items())
+        if of["category"] == category
+    ]
+    rows += [(f"[`{name}`](#{name})", "agreement", "higher is better", "") for name in agreement]
+    return _page(
+        "Metrics",
+        "A metric of the catalogue names its `method`, one of these, and the `parameters` that "
+        "differ from the defaults. Maps are brought to image size, then *treated* and "
+        "*normalised*, and then scored. A metric that is undefined for an image scores NaN.",
+        _table(("method", "category", "direction", "needs"), rows),
+        *parts,
+        "## Agreement",
+        "These compare two networks' maps of the same image and class.",
+        *(part for name, of in agreement.items() for part in _metric(AGREEMENT, name, of)),
+        "## Of quantus",
+        "These need no code. Their parameters are those of quantus's class.",
+        _quantus(),
+    )
+
+
+def _metric(registry: Registry, name: str, facts: Mapping[str, Any]) -> list[str]:
+    rows = [
+        ("reference", _linked(facts["reference"])),
+        ("direction", _DIRECTIONS[facts["direction"]]),
+        ("unit", facts["unit"]),
+        ("needs", _needs(facts)),
+        ("treatment of maps", _TREATMENTS[facts["treatment"]]),
+        ("normalisation", _NORMALISATIONS[facts["normalisation"]]),
+        ("mask", _MASKS[facts["mask_rule"]] if "mask_rule" in facts else ""),
+        ("resolution", facts.get("resolution", "")),
+        ("curve becomes a number by", facts.get("reducer", "")),
+        ("parameters", _parameters(facts["parameters"])),
+    ]
+    return _section(registry, name, rows)
+
+
+def _needs(facts: Mapping[str, Any]) -> str:
+    return ", ".join(facts.get("needs", ()))
+
+
+def _quantus() -> str:
+    known = METRICS.facts("quantus.Any")["foreign_facts"]
+    rows = [
+        (f"`quantus.{name}`", category, _DIRECTIONS[direction], ", ".join(needs))
+        for name, (category, direction, needs) in sorted(known.items())
+    ]
+    return _table(("method", "category", "direction", "needs"), rows)
+
+
+def _published_bugs() -> str:
+    parts = []
+    for name, text in PUBLISHED_BUGS.items():
+        parts += [f"## {name}", f"{_linked(text)}."]
+    return _page(
+        "Published mistakes",
+        "Mistakes in the code of published studies, as switches, so that their effect is itself a "
+        "result. A pruner names them in `published_bugs`; all are off by default.",
+        *parts,
+    )
+
+
+def _section(registry: Registry, name: str, rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Heading, description, the facts that say something, and what else the docstring says."""
+    first, *rest = _paragraphs(registry, name)
+    told = [row for row in rows if row[1]]
+    return [f"### {name}", first, _table(("", ""), told), *rest]
+
+
+def _paragraphs(registry: Registry, name: str) -> list[str]:
+    """Paragraphs of a class's docstring before its first headed section, each on one line."""
+    module, _, class_name = registry.entries[name].partition(":")
+    spec = importlib.util.find_spec(module)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    found = [
+        ast.get_docstring(node) or ""
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == class_name
+    ]
+    text = re.split(r"\n[^\n]+\n-{3,}\n", found[0] if found else "")[0]
+    return [_linked(_one_line(part)) for part in text.strip().split("\n\n")]
+
+
+def _one_line(paragraph: str) -> str:
+    """A paragraph on one line; lists keep their items' lines."""
+    lines: list[str] = []
+    for line in paragraph.splitlines():
+        if lines and not re.match(r"\s*[*-] ", line):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line.strip())
+    return "\n".join(lines)
+
+
+def _parameters(parameters: Mapping[str, Any]) -> str:
+    shown = []
+    for name, default in parameters.items():
+        value = "required" if default == REQUIRED else f"`{_value(default)}`"
+        shown.append(f"`{name}`: {value}")
+    return "<br>".join(shown)
+
+
+def _value(value: Any) -> str:
+    """A default as it stands in YAML."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(part) for part in value)}]"
+    return '""' if value == "" else str(value)
+
+
+def _linked(text: str) -> str:
+    """Text in which arXiv ids and DOIs are links."""
+    text = re.sub(
+        r"(?:arXiv:|arXiv )(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text
+    )
+    return re.sub(r"doi:(10\.\d+/[^\s,;)]+)", r"[doi:\1](https://doi.org/\1)", text)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([_NOTE, f"# {title}", *parts]) + "\n"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m sparsight.study.reference_pages FOLDER")
+    write_pages(Path(sys.argv[1]))

@@ -1,0 +1,89 @@
+"""The pages in docs/ are those that the code makes, and say what the registries hold."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.metrics.agreement.registry import AGREEMENT
+from sparsight.metrics.registry import METRICS
+from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.study.reference_pages import pages, write_pages
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = pages()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_are_those_that_the_code_makes(name: str) -> None:
+    kept = (DOCS / name).read_text(encoding="utf-8")
+    assert kept == PAGES[name], f"docs/{name} is out of date: run `make docs` and commit it"
+
+
+def test_there_are_no_other_pages() -> None:
+    assert {path.name for path in DOCS.glob("*.md")} == set(PAGES)
+
+
+def test_writing(tmp_path: Path) -> None:
+    write_pages(tmp_path / "docs")
+    written = {
+        path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "docs").iterdir()
+    }
+    assert written == PAGES
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("explainers.md", EXPLAINERS.entries),
+        ("metrics.md", [*METRICS.entries, *AGREEMENT.entries]),
+        ("published_bugs.md", PUBLISHED_BUGS),
+    ],
+)
+def test_everything_registered_has_one_section_with_a_description(
+    page: str, names: list[str]
+) -> None:
+    found = dict(re.findall(r"^##+ ([a-z_0-9]+)\n\n(\S.*)$", PAGES[page], re.MULTILINE))
+    assert sorted(found) == sorted(names)
+    assert all(text[0] not in "|#" for text in found.values())
+
+
+def test_an_explainer_on_the_page() -> None:
+    section = PAGES["explainers.md"].partition("### occlusion\n")[2].partition("\n### ")[0]
+    assert section.startswith("\nMean loss of the target logit over the square windows that cover")
+    for row in (
+        "| reference | [arXiv:1311.2901](https://arxiv.org/abs/1311.2901) |",
+        "| cost | 170 forward passes an image |",
+        "| signed | yes |",
+        "| channels | none |",
+        "| resolution | the image's |",
+        "| parameters | `window`: `4`<br>`stride`: `2`<br>`baseline`: `0.0` |",
+    ):
+        assert row in section
+    assert "\n\nWindows of `window` x `window` pixels start every" in section
+    assert "| [`occlusion`](#occlusion) | 170 | yes | pixel |  |" in PAGES["explainers.md"]
+    assert "| [`edges`](#edges) | 0 | no | pixel | control |" in PAGES["explainers.md"]
+
+
+def test_a_metric_on_the_page() -> None:
+    section = PAGES["metrics.md"].partition("### soft_iou\n")[2].partition("\n### ")[0]
+    for row in (
+        "| direction | higher is better |",
+        "| unit | share, 0 to 1 |",
+        "| needs | mask |",
+        "| treatment of maps | negative values count as 0 |",
+        "| normalisation | min-max per image, to 0 to 1 |",
+        "| mask | soft, 0 to 1 |",
+    ):
+        assert row in section
+    assert "| `quantus.IROF` | faithfulness | higher is better | model |" in PAGES["metrics.md"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_within_the_pages_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[name]):
+        if target.startswith("#"):
+            assert re.search(rf"^##+ {target[1:]}$", PAGES[name], re.MULTILINE), target
+        elif not target.startswith("https://"):
+            assert (DOCS / target).is_file(), target
