@@ -27,6 +27,9 @@ METRICS = Registry(
         "insertion": "sparsight.metrics.faithfulness.pixel_curves:Insertion",
         "deletion": "sparsight.metrics.faithfulness.pixel_curves:Deletion",
         "pixel_flipping": "sparsight.metrics.faithfulness.pixel_curves:PixelFlipping",
+        "road_morf": "sparsight.metrics.road:RoadMorf",
+        "road_lerf": "sparsight.metrics.road:RoadLerf",
+        "road_morf_published": "sparsight.metrics.road:RoadMorfPublished",
         "faithfulness_correlation": (
             "sparsight.metrics.faithfulness.correlation:FaithfulnessCorrelation"
         ),

@@ -44,7 +44,8 @@ class Grid:
 
     def plane(self, row: Tensor) -> Tensor:
         """The same memory [..., size] as [..., height + 2, width + 2]."""
-        return row.unflatten(-1, (self.height + 2, self.stride))
+        found: Tensor = row.unflatten(-1, (self.height + 2, self.stride))
+        return found
 
     def shifted(self, row: Tensor, down: int = 0, right: int = 0) -> Tensor:
         """Of every number from the first node to the last, the one so far from it.

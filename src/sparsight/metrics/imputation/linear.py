@@ -12,7 +12,7 @@ TOLERANCE = 1e-3
 _FLOOR = 1e-3
 # Numbers in one tensor of a group of problems: on a CPU what its caches hold, elsewhere enough to
 # keep the device busy.
-_GROUP = {"cpu": 2**19}
+_GROUP = {"cpu": 800_000}
 _GROUP_ELSEWHERE = 2**24
 
 
@@ -48,29 +48,34 @@ def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
         )
     found = images.new_empty((count, shares, *images.shape[1:]))
     masks, target = removed.flatten(0, 1), found.flatten(0, 1)
-    size = _GROUP.get(images.device.type, _GROUP_ELSEWHERE) // max(1, images[0].numel())
+    size = _GROUP.get(images.device.type, _GROUP_ELSEWHERE) // max(1, images.shape[1:].numel())
     owners = torch.arange(count, device=images.device).repeat_interleave(shares)
+    # Constants are solutions: without the mean, numbers are smaller, and so is their rounding.
+    means = images.mean(dim=(2, 3), keepdim=True)
+    peaks = images.abs().flatten(2).amax(dim=2, keepdim=True)
     for first in range(0, count * shares, max(1, size)):
         some = slice(first, first + max(1, size))
-        target[some] = _imputed(images[owners[some]], masks[some])
+        who = owners[some]
+        target[some] = _imputed(images[who], means[who], _FLOOR * peaks[who], masks[some])
     return found
 
 
-def _imputed(images: Tensor, removed: Tensor) -> Tensor:
-    """The same for [B, C, H, W] with one mask each, [B, H, W]."""
+def _imputed(images: Tensor, means: Tensor, floors: Tensor, removed: Tensor) -> Tensor:
+    """The same for [B, C, H, W] with one mask each, [B, H, W].
+
+    `means` [B, C, 1, 1] are subtracted meanwhile; `floors` [B, C, 1] are the least values that
+    errors are measured against.
+    """
     levels = hierarchy(removed.to(images.dtype))
     stencil = levels[0].stencil
     grid = stencil.grid
-    # Constants are solutions: without the mean, numbers are smaller, and so is their rounding.
-    mean = images.mean(dim=(2, 3), keepdim=True)
-    known = torch.where(removed[:, None], 0.0, images - mean)
+    gaps = removed[:, None]
     # Removed pixels are 0 here, so the matrix leaves only what they get from known neighbours.
+    known = (images - means).masked_fill_(gaps, 0)
     right = stencil.less_applied(None, grid.spread(known))
     values = start(levels, right)
     whole = grid.plane(values)[..., 1 : images.shape[2] + 1, 1 : images.shape[3] + 1]
-    scale = ((whole + mean) * removed[:, None]).flatten(2).norm(dim=2, keepdim=True)
-    floor = removed.flatten(1).sum(dim=1).sqrt()[:, None, None] * images.abs().amax(
-        dim=(2, 3)
-    ).unsqueeze(2)
-    solve(levels, right, values, TOLERANCE * torch.maximum(scale, _FLOOR * floor))
-    return torch.where(removed[:, None], whole + mean, images)
+    scale = ((whole + means) * gaps).flatten(2).norm(dim=2, keepdim=True)
+    least = floors * removed.flatten(1).sum(dim=1).sqrt()[:, None, None]
+    solve(levels, right, values, TOLERANCE * torch.maximum(scale, least))
+    return torch.where(gaps, whole + means, images)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsight.metrics.imputation.grids import Grid
+from sparsight.metrics.imputation.pixel_coarsening import coarsened_pixels
 from sparsight.metrics.imputation.stencils import PixelStencil, Stencil
 from sparsight.metrics.imputation.transfers import (
     Transfer,
@@ -15,7 +16,7 @@ from sparsight.metrics.imputation.transfers import (
 )
 
 # Grids of at most this many nodes are solved with a dense inverse.
-_DENSE = 16
+_DENSE = 64
 # Iterations on the first coarse grid, which give the start on the pixels.
 _START = 3
 # The error falls by about ten an iteration, in the worst cases that we found by four.
@@ -52,15 +53,14 @@ def hierarchy(removed: Tensor) -> list[Level]:
     height, width = removed.shape[-2:]
     grid = Grid.holding(height, width)
     unknown = grid.spread(removed[:, None])
-    stencil: Stencil = PixelStencil(grid, unknown, height, width)
-    transfer = bilinear(grid, unknown)
-    levels = []
-    while True:
+    pixels, transfer = PixelStencil(grid, unknown, height, width), bilinear(grid, unknown)
+    levels = [Level(pixels, transfer, None)]
+    stencil: Stencil = coarsened_pixels(pixels, transfer)
+    while stencil.grid.height * stencil.grid.width > _DENSE:
+        transfer = operator_dependent(stencil)
         levels.append(Level(stencil, transfer, None))
         stencil = galerkin(stencil, transfer)
-        if stencil.grid.height * stencil.grid.width <= _DENSE:
-            return [*levels, Level(stencil, None, _dense_inverse(stencil))]
-        transfer = operator_dependent(stencil)
+    return [*levels, Level(stencil, None, _dense_inverse(stencil))]
 
 
 def _dense_inverse(stencil: Stencil) -> Tensor:
@@ -74,7 +74,7 @@ def _dense_inverse(stencil: Stencil) -> Tensor:
     # divide by; for the others a millionth is nothing.
     inner = grid.plane(diagonal)[:, 0, 1:-1, 1:-1].flatten(-2).double()
     matrix = matrix + torch.diag_embed(torch.where(inner > 0, 1e-6 * inner, 1.0))
-    inverse = torch.linalg.inv_ex(matrix).inverse * (inner > 0)[:, None]
+    inverse: Tensor = torch.linalg.inv_ex(matrix).inverse * (inner > 0)[:, None]
     return inverse.to(diagonal.dtype)
 
 
@@ -138,18 +138,21 @@ def solve(
     direction, before = torch.zeros_like(right), going
     for step in range(limit):
         correction = cycle(levels, residual)
+        if tolerance is not None:
+            # The cycle alone takes most of the error away; for the others it is a direction.
+            near = going * (_dot(correction, correction).sqrt() <= tolerance)
+            values.addcmul_(near, correction)
+            going = going - near
+            if not bool(going.any()):
+                return values
         product = _dot(residual, correction)
-        direction = correction.clone().addcmul_(product / before, direction) if step else correction
+        direction = correction.addcmul_(product / before, direction) if step else correction
         applied = stencil.less_applied(None, direction)
         curvature = -_dot(direction, applied)
         length = torch.where(curvature > 0, product / curvature, 0.0) * going
         values.addcmul_(length, direction)
         residual.addcmul_(length, applied)
         before = torch.where(product > 0, product, 1.0)
-        if tolerance is not None:
-            going = going * (_dot(correction, correction).sqrt() > tolerance)
-            if not bool(going.any()):
-                return values
     if tolerance is not None:
         raise ArithmeticError(f"the imputation did not converge in {limit} iterations")
     return values

@@ -137,19 +137,21 @@ def operator_dependent(stencil: Stencil) -> Transfer:
     def ratio(numerator: Tensor, denominator: Tensor, own: Tensor) -> Tensor:
         return torch.where(denominator > _ROUNDING * own, numerator / denominator, 0.0)
 
-    def beside(place: tuple[slice, slice], along: str, sign: int) -> Tensor:
-        """Weight of the coarse node on one side (-1 left or above, 1 right or below)."""
-        turn = (lambda a, b: (b, a)) if along == "rows" else (lambda a, b: (a, b))
-        towards = sum(part[turn(side, sign)][..., *place] for side in (-1, 0, 1))
-        across = part[turn(-1, 0)][..., *place] + part[turn(1, 0)][..., *place]
+    def share(place: tuple[slice, slice], down: int, right: int) -> Tensor:
+        """Weight of the coarse node on that side of nodes between two of them."""
+        one, middle, other = (
+            part[down or turn, right or turn] if turn else part[down, right] for turn in (-1, 0, 1)
+        )
+        before, after = (part[turn * abs(right), turn * abs(down)] for turn in (-1, 1))
         own = diagonal[..., *place]
-        return ratio(towards, own - across, own)
+        across = before[..., *place] + after[..., *place]
+        return ratio((one + middle + other)[..., *place], own - across, own)
 
     level, upright = (_EVEN, _ODD), (_ODD, _EVEN)
-    left = beside(level, "columns", -1) * alive[..., _EVEN, _EVEN]
-    right = beside(level, "columns", 1) * alive[..., _EVEN, _NEXT]
-    above = beside(upright, "rows", -1) * alive[..., _EVEN, _EVEN]
-    below = beside(upright, "rows", 1) * alive[..., _NEXT, _EVEN]
+    left = share(level, 0, -1) * alive[..., _EVEN, _EVEN]
+    right = share(level, 0, 1) * alive[..., _EVEN, _NEXT]
+    above = share(upright, -1, 0) * alive[..., _EVEN, _EVEN]
+    below = share(upright, 1, 0) * alive[..., _NEXT, _EVEN]
 
     def corner(down: int, across: int) -> Tensor:
         place = (_ODD, _ODD)
@@ -194,9 +196,6 @@ def galerkin(stencil: Stencil, transfer: Transfer) -> CoarseStencil:
     transfer.add_interpolated(values, probes[None])
     responses = transfer.restricted(stencil.less_applied(None, values))
     wanted = torch.stack(
-        [
-            (((rows + down) % 3) * 3 + (columns + across) % 3).flatten()
-            for down, across in OFFSETS
-        ]
+        [(((rows + down) % 3) * 3 + (columns + across) % 3).flatten() for down, across in OFFSETS]
     )
     return CoarseStencil(coarse, responses.gather(1, wanted.expand_as(responses)))

@@ -1,0 +1,231 @@
+"""ROAD: the network's output as pixels are replaced by what their surroundings say of them."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.base import Explain, Metric
+from sparsight.metrics.faithfulness.perturbation import check_choice, pixel_ranks, without_order
+from sparsight.metrics.imputation.linear import linear_imputation
+from sparsight.metrics.outputs import OutputKind, target_outputs
+from sparsight.metrics.randomness import image_generators
+
+# what the parameter `value` names, in terms of `target_outputs`
+VALUES: dict[str, OutputKind] = {"accuracy": "correct", "probability": "probability"}
+
+
+class Road(Metric):
+    """Base of the curves over noisy linear imputation.
+
+    Step 0 is the image as it is. At each further step the given percentage of pixels (rounded to
+    whole pixels, all channels at once) is imputed: see `linear_imputation`. Then noise is added to
+    what was imputed, so that the network cannot tell imputed pixels by their smoothness. Pixels are
+    taken in the order of the map's values, those that are alike in reading order. Negative
+    attribution speaks against the target, and comes after none at all; for absolute attributions
+    choose an explainer that gives them. A constant map ranks no pixel above another: NaN, as
+    for a map of NaN.
+
+    The noise belongs to the image: a pixel gets the same at every step, in both orders, at every
+    level and from every explainer, so differences between them are not noise. The authors' code
+    draws anew for every step, which is the same for each step alone. Images are not clipped to
+    [0, 1] afterwards, there and here.
+
+    One step of the whole batch is one pass. Curves that differ only in `value` or in how they are
+    reduced share imputations and passes, all share the unperturbed batch.
+
+    Parameters
+    ----------
+    value : "accuracy" (1 where the prediction is the target, otherwise 0) or "probability" of the
+        target.
+    percentages : rising, above 0 and below 100.
+    noise : standard deviation, of images in [0, 1]. The authors' 0.01 is on normalised images.
+    """
+
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    shares = "road"
+    least_first: ClassVar[bool] = False
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_choice(self.name, self.settings, "value", tuple(VALUES))
+        percentages = self.settings["percentages"]
+        numbers = all(
+            isinstance(one, (int, float)) and not isinstance(one, bool) for one in percentages
+        )
+        if (
+            not numbers
+            or not percentages
+            or not all(0 < one < 100 for one in percentages)
+            or any(a >= b for a, b in pairwise(percentages))
+        ):
+            raise InputError(
+                f"metric {self.name}: parameter 'percentages' is {percentages}, it must be a "
+                "rising list of numbers above 0 and below 100"
+            )
+        if not self.settings["noise"] >= 0:
+            raise InputError(
+                f"metric {self.name}: parameter 'noise' is {self.settings['noise']}, it must be "
+                "0 or more"
+            )
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N, percentages + 1]; see `Metric.score` and the class."""
+        return self.score_together({"": self}, attributions, images, targets, masks, model)[""]
+
+    @classmethod
+    def score_together(
+        cls,
+        metrics: Mapping[str, Metric],
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> dict[str, Tensor]:
+        """Curves float32 [N, percentages + 1] of several; see `Metric.score_together`."""
+        assert model is not None  # `needs` names it
+        groups: dict[tuple[bool, tuple[float, ...], float], dict[str, OutputKind]] = {}
+        for name, metric in metrics.items():
+            assert isinstance(metric, Road)  # no other metric shares these passes
+            settings = metric.settings
+            key = (metric.least_first, tuple(settings["percentages"]), settings["noise"])
+            groups.setdefault(key, {})[name] = VALUES[settings["value"]]
+        whole = _logits(model, images)
+        noise = _noise(images)
+        undefined = without_order(attributions)[:, None]
+        found = {}
+        for (least_first, percentages, spread), kinds in groups.items():
+            ranks = pixel_ranks(-attributions if least_first else attributions)
+            curves = {kind: [_outputs(whole, targets, kind)] for kind in kinds.values()}
+            for count in _counts(percentages, ranks):
+                removed = ranks < count
+                imputed = linear_imputation(images, removed[:, None])[:, 0]
+                imputed.addcmul_(noise, removed[:, None].to(noise.dtype), value=spread)
+                logits = _logits(model, imputed)
+                for kind, values in curves.items():
+                    values.append(_outputs(logits, targets, kind))
+            for name, kind in kinds.items():
+                curve = torch.stack(curves[kind], dim=1)
+                found[name] = curve.masked_fill(undefined, torch.nan)
+        return {name: found[name] for name in metrics}
+
+
+def _counts(percentages: tuple[float, ...], ranks: Tensor) -> list[int]:
+    """Pixels that each percentage removes, of maps [N, H, W]."""
+    pixels = ranks.shape[1] * ranks.shape[2]
+    counts = [round(one * pixels / 100) for one in percentages]
+    if counts[-1] >= pixels:
+        raise InputError(
+            f"ROAD at {percentages[-1]}% removes all {pixels} pixels of an image, and nothing is "
+            "left to impute them from; take the percentage out of `percentages`"
+        )
+    return counts
+
+
+def _noise(images: Tensor) -> Tensor:
+    """Standard normal, as `images`: each image's own, the same on every device."""
+    shape = tuple(images.shape[1:])
+    drawn = [torch.randn(shape, generator=one) for one in image_generators(images, "road")]
+    return torch.stack(drawn).to(images) if drawn else torch.zeros_like(images)
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    logits: Tensor = model(images)
+    return logits
+
+
+def _outputs(logits: Tensor, targets: Tensor, kind: OutputKind) -> Tensor:
+    # The pass has been made; what is left is to choose from its logits.
+    return target_outputs(nn.Identity(), logits, targets, kind, max(len(logits), 1))
+
+
+class RoadMorf(Road):
+    """Most relevant pixels first: the sooner the output falls, the better.
+
+    The table's number is the area over the curve (`aopc`), from the unperturbed image on: for
+    accuracy the mean loss of correct predictions, -1 to 1.
+    """
+
+    name = "road_morf"
+    reference = "Rong et al., ICML 2022, arXiv:2202.00449"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "output for the target at each step, 0 to 1; the number is their mean loss"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "aopc"
+    shares = "road"
+    parameters: ClassVar[dict[str, Any]] = {
+        "value": "accuracy",
+        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
+        "noise": 0.01,
+    }
+
+
+class RoadLerf(Road):
+    """Least relevant pixels first: the longer the output lasts, the better.
+
+    The table's number is the mean of all steps, the unperturbed image included.
+    """
+
+    name = "road_lerf"
+    reference = "Rong et al., ICML 2022, arXiv:2202.00449"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "output for the target at each step, 0 to 1"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "mean"
+    shares = "road"
+    parameters: ClassVar[dict[str, Any]] = {
+        "value": "accuracy",
+        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
+        "noise": 0.01,
+    }
+    least_first: ClassVar[bool] = True
+
+
+class RoadMorfPublished(Road):
+    """`road_morf` with the number that arXiv:2509.21387 reports.
+
+    Σ_k (acc(1%) - acc(k)) / 11 over the ten percentages k: against the first perturbed step instead
+    of the unperturbed image, and divided by one more than there are steps.
+    """
+
+    name = "road_morf_published"
+    reference = "Rong et al., ICML 2022, arXiv:2202.00449; area as in arXiv:2509.21387"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "output for the target at each step, 0 to 1; the number is their loss since the first"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "aopc_published"
+    shares = "road"
+    parameters: ClassVar[dict[str, Any]] = {
+        "value": "accuracy",
+        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
+        "noise": 0.01,
+    }
