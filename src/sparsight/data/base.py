@@ -63,10 +63,10 @@ class RawSplit:
             else:
                 _update(digest, array)
         # Only where there are any: published hashes are older than these annotations.
-        for name, array in (("part_masks", self.part_masks), ("concepts", self.concepts)):
-            if array is not None:
+        for name, annotation in (("part_masks", self.part_masks), ("concepts", self.concepts)):
+            if annotation is not None:
                 digest.update(name.encode())
-                _update(digest, array)
+                _update(digest, annotation)
 
 
 def _update(digest: "hashlib._Hash", array: NDArray[Any]) -> None:

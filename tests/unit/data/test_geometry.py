@@ -37,11 +37,11 @@ def cover(figure: str, side: int, size: int, direction: tuple[int, int], rim: in
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("direction", [(1, 0), (256, 77), (256, -96)])
-@pytest.mark.parametrize("side", [64, 100])
-def test_areas(figure: str, direction: tuple[int, int], side: int) -> None:
+@pytest.mark.parametrize(("side", "precision"), [(64, 0.02), (100, 0.02), (400, 0.005)])
+def test_areas(figure: str, direction: tuple[int, int], side: int, precision: float) -> None:
     size = 128
     found = cover(figure, side, size, direction).sum() / 16 * (CANVAS / side) ** 2
-    assert found == pytest.approx(AREAS[figure] * size**2, rel=0.02)
+    assert found == pytest.approx(AREAS[figure] * size**2, rel=precision)
 
 
 def test_a_square_by_hand() -> None:
