@@ -8,16 +8,20 @@ import pytest
 from sparsight.analysis.reducers import REDUCERS, collapse
 
 # f(x_0) = 1, then three perturbed steps
-CURVE = [1.0, 0.75, 0.5, 0.25]
+CURVE = [1.0, 0.5, 0.5, 0.25]
 BY_HAND = {
-    "mean": 0.625,
-    "sum": 2.5,
+    "mean": 0.5625,
+    "sum": 2.25,
     "first": 1.0,
     "last": 0.25,
-    # (0 + .25 + .5 + .75) / 4
-    "aopc": 0.375,
-    # (0 + .25 + .5) / 4: against the first perturbed step
-    "aopc_published": 0.1875,
+    # (.75 + .5 + .375) / 3
+    "area": 1.625 / 3,
+    # (0 + .5 + .5 + .75) / 4
+    "aopc": 0.4375,
+    # (.75 + .5 + .375) / 3
+    "area": 1.625 / 3,
+    # (0 + 0 + .25) / 4: against the first perturbed step
+    "aopc_published": 0.0625,
 }
 
 
@@ -49,7 +53,7 @@ def test_sql_and_numpy_agree_on_curves_of_different_lengths(reducer: str) -> Non
     np.testing.assert_allclose(collapse(np.concatenate(curves), starts, reducer), expected)
 
 
-@pytest.mark.parametrize("reducer", ["mean", "sum", "aopc", "aopc_published"])
+@pytest.mark.parametrize("reducer", ["mean", "sum", "area", "aopc", "aopc_published"])
 def test_an_undefined_step_makes_the_number_undefined(reducer: str) -> None:
     curve = np.array([1.0, np.nan, 0.5])
     assert np.isnan(collapse(curve, np.array([0]), reducer)).all()

@@ -158,7 +158,7 @@ class Insertion(PixelCurve):
     treatment = "signed"
     normalisation = "none"
     mask_rule = "none"
-    reducer = "mean"
+    reducer = "area"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
@@ -184,7 +184,7 @@ class Deletion(PixelCurve):
     treatment = "signed"
     normalisation = "none"
     mask_rule = "none"
-    reducer = "mean"
+    reducer = "area"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
@@ -213,7 +213,7 @@ class PixelFlipping(PixelCurve):
     treatment = "signed"
     normalisation = "none"
     mask_rule = "none"
-    reducer = "mean"
+    reducer = "area"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
