@@ -18,8 +18,6 @@ BY_HAND = {
     "area": 1.625 / 3,
     # (0 + .5 + .5 + .75) / 4
     "aopc": 0.4375,
-    # (.75 + .5 + .375) / 3
-    "area": 1.625 / 3,
     # (0 + 0 + .25) / 4: against the first perturbed step
     "aopc_published": 0.0625,
 }

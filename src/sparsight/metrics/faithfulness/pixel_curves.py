@@ -142,9 +142,8 @@ class _Passes:
 class Insertion(PixelCurve):
     """Output as the pixels appear, in the map's order, on a blurred canvas.
 
-    The paper's number is the area under the curve by trapezoids, for an axis from 0 to 1. The mean
-    of the steps counts the two ends in full instead of by half: with mean m and ends a, b the
-    area is ((steps + 1)·m - (a + b) / 2) / steps. The paper inserts 224 of 224x224 pixels a step,
+    The paper's number is the area under the curve by trapezoids, for an axis from 0 to 1 (the
+    reducer "area"). The paper inserts 224 of 224x224 pixels a step,
     which would be 224 steps; the default of 20 is some ten times cheaper. The canvas is the blurred
     image, so that the inserted pixels bring in no edges of their own.
     """

@@ -7,7 +7,7 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.imputation.multigrid import hierarchy, solve, start
 
 #: 2-norm of the error over removed pixels, relative to that of the imputed values, at most
-TOLERANCE = 1e-3
+TOLERANCE = 0.5e-3
 # Relative to the image's largest value: below, differences are rounding.
 _FLOOR = 1e-3
 # Numbers in one tensor of a group of problems: on a CPU what its caches hold, elsewhere enough to
