@@ -45,13 +45,13 @@ class Imagenette(Source):
 
     Settings
     --------
-    variant : `full`, 320 or 160: which archive, by the photographs' shorter side.
+    variant : `full`, 320 (the default) or 160: which archive, by the photographs' shorter side.
     size : side of the packed images in pixels.
     resize : `aspect`: the shorter side to `size`, then the middle; or `squash`: both sides to
         `size`, as published (CogInterp 2025).
-    split : {validation: 0, seed: 0}: share (below 1) or number of the training images that is set
+    split : {validation: 0.0, seed: 0}: share (below 1) or number of the training images that is set
         aside for validation, stratified and seeded; 0 makes no validation split.
-    train_images : `all`, or how many of the remaining training images to use, stratified; a larger
+    train_images : `all` (the default), or how many of the remaining training images to use, stratified; a larger
         number includes the images of a smaller one.
     test_images : `all`, or how many images of the official validation set to use, likewise.
     partial : accept a folder that has only a part of the original files.
@@ -70,13 +70,14 @@ class Imagenette(Source):
     side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 3925
+    # None where a number or a word is possible: 320 and `all` in effect.
     parameters: ClassVar[dict[str, Any]] = {
-        "variant": 320,
+        "variant": None,
         "size": 224,
         "resize": "aspect",
-        "split": {"validation": 0, "seed": 0},
-        "train_images": "all",
-        "test_images": "all",
+        "split": {"validation": 0.0, "seed": 0},
+        "train_images": None,
+        "test_images": None,
         "partial": False,
         "mirrors": ["https://s3.amazonaws.com/fast-ai-imageclas/"],
     }
@@ -117,8 +118,9 @@ class Imagenette(Source):
     @classmethod
     def folder_of(cls, settings: Mapping[str, Any]) -> str:
         """The archive's own folder: `imagenette2`, `imagenette2-320` or `imagenette2-160`."""
+        given = settings.get("variant")
         # YAML reads 320 as a number.
-        variant = str(settings.get("variant", cls.parameters["variant"]))
+        variant = "320" if given is None else str(given)
         if variant not in cls.folders:
             raise InputError(f"'variant' must be one of {', '.join(cls.folders)}, not {variant!r}")
         return cls.folders[variant]
@@ -161,7 +163,7 @@ class Imagenette(Source):
         train = self._list(settings, folder, "train")
         order = _order(train, seed)
         aside = round(validation * len(train)) if isinstance(validation, float) else validation
-        if (not isinstance(validation, int) and not aside) or aside >= len(train):
+        if (validation and not aside) or aside >= len(train):
             raise InputError(
                 f"'split: validation: {validation}' sets aside {aside} of {len(train)} training "
                 "images; choose a share or number that leaves images on both sides, or 0"
@@ -237,8 +239,8 @@ def _partial(settings: Mapping[str, Any]) -> bool:
 
 
 def _wanted(settings: Mapping[str, Any], key: str, available: int, what: str) -> int:
-    wanted = settings.get(key, "all")
-    if wanted == "all":
+    wanted = settings.get(key)
+    if wanted is None or wanted == "all":
         return available
     count = whole_number(wanted, key, 1, MOST_FILES)
     if count > available:
@@ -250,8 +252,8 @@ def _validation(settings: Mapping[str, Any]) -> tuple[float | int, int]:
     """Share (a float) or number (an int; 0 for none) of validation images, and the seed."""
     values = section(settings, "split", Imagenette.parameters["split"])
     wanted, seed = values["validation"], seed_number(values["seed"], "split: seed")
-    if isinstance(wanted, float) and 0 < wanted < 1:
-        return wanted, seed
+    if isinstance(wanted, float) and 0 <= wanted < 1:
+        return wanted or 0, seed
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
         raise InputError(
             f"'split: validation' must be a share below 1 or a number of images, not {wanted!r}"

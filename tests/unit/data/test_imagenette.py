@@ -214,6 +214,9 @@ def test_subsets_are_stratified_and_nested(folder: Path, source: Imagenette) -> 
     assert not share["train"] & share["validation"]
     assert read(split={"validation": 10, "seed": 1}) == share
     assert read(split={"validation": 10, "seed": 2})["validation"] != share["validation"]
+    assert list(read(split={"validation": 0.0})) == ["train", "test"]
+    everything = read(split={"validation": 10, "seed": 1}, train_images="all", test_images=None)
+    assert everything == share
     few = read(split={"validation": 10, "seed": 1}, train_images=20, test_images=10)
     assert few["validation"] == share["validation"]
     assert few["train"] < share["train"]
