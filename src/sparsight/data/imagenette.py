@@ -51,9 +51,9 @@ class Imagenette(Source):
         `size`, as published (CogInterp 2025).
     split : {validation: 0.0, seed: 0}: share (below 1) or number of the training images that is set
         aside for validation, stratified and seeded; 0 makes no validation split.
-    train_images : `all` (the default), or how many of the remaining training images to use, stratified; a larger
-        number includes the images of a smaller one.
-    test_images : `all`, or how many images of the official validation set to use, likewise.
+    train_images : `all` (the default), or how many of the remaining training images to use,
+        stratified; a larger number includes the images of a smaller one.
+    test_images : `all` (the default), or how many images of the official validation set to use.
     partial : accept a folder that has only a part of the original files.
     mirrors : addresses of folders with the archives, tried in order.
     """
