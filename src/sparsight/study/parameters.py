@@ -54,5 +54,8 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, str) and isinstance(value, Mapping):
         # a word that stands for a mapping, such as mnist's `validation: none`
         return True
+    if default == "all" and _kind(value) == "integer":
+        # how many, or all of them
+        return True
     kinds = {_kind(default), "integer"} if isinstance(default, float) else {_kind(default)}
     return _kind(value) in kinds

@@ -111,8 +111,11 @@ def evaluate(
         with PackedSplit.open(path) as split:
             if not len(split):
                 continue
+            outputs = network_outputs(network, split, "clean", batch_size, device)
             for condition in CONDITIONS:
-                outputs = network_outputs(network, split, condition, batch_size, device)
+                if condition == "noisy" and split.has_noise:
+                    outputs = network_outputs(network, split, condition, batch_size, device)
+                # Without noise the two conditions are the same images.
                 found.setdefault(path.stem, {})[condition] = measures(outputs)
                 if path.stem == "test":
                     columns.append(prediction_columns(outputs, condition))

@@ -1,12 +1,15 @@
 """Evaluation against numbers worked out by hand, and against scikit-learn."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sparsight.training.evaluation import Outputs, measures, prediction_columns
+from sparsight.data.packing import pack
+from sparsight.data.shapes import Shapes
+from sparsight.training.evaluation import Outputs, evaluate, measures, prediction_columns
 
 
 def outputs(logits: Tensor, labels: list[int]) -> Outputs:
@@ -48,3 +51,35 @@ def test_predictions_hold_probability_and_margin() -> None:
     assert columns["probability"].tolist() == pytest.approx(
         logits.softmax(1).max(1).values.tolist()
     )
+
+
+class Counting(nn.Module):
+    """Says which images are dark, and counts how many it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen += len(images)
+        mean = images.mean(dim=(1, 2, 3))
+        return torch.stack([0.1 - mean, mean - 0.1], dim=1)
+
+
+@pytest.mark.parametrize(("maximum", "passes"), [(0, 1), (255, 2)])
+def test_without_noise_the_images_are_seen_once(tmp_path: Path, maximum: int, passes: int) -> None:
+    settings = {
+        "split": {"train": 4, "validation": 0, "test": 6, "seed": 0},
+        "size": 32,
+        "noise": {"maximum": maximum},
+    }
+    pack(Shapes(), settings, tmp_path, tmp_path / "packed")
+    network = Counting()
+    found, columns = evaluate(
+        network, [tmp_path / "packed" / "test.safetensors"], 4, torch.device("cpu")
+    )
+    assert network.seen == 6 * passes
+    assert sorted(found["test"]) == ["clean", "noisy"]
+    assert columns["condition"].tolist() == ["clean"] * 6 + ["noisy"] * 6
+    if not maximum:
+        assert found["test"]["clean"] == found["test"]["noisy"]
