@@ -11,6 +11,7 @@ from torch import nn
 from sparsight.io.errors import InputError
 from sparsight.metrics.randomisation import networks
 from sparsight.metrics.randomisation.networks import NetworkRandomiser, drawable_layers
+from sparsight.models.registry import MODELS
 
 LAYERS = ["0", "1", "3", "4", "8"]
 
@@ -33,6 +34,21 @@ def randomised_layers(network, copied):
 def test_layers_are_those_with_weights_in_their_order(network):
     assert list(drawable_layers(network)) == LAYERS
     assert list(drawable_layers(nn.Linear(2, 3))) == [""]
+    # a norm without weights or statistics has nothing to draw
+    assert list(drawable_layers(nn.Sequential(nn.InstanceNorm2d(3), nn.Conv2d(3, 1, 1)))) == ["1"]
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.entries))
+def test_layers_of_every_architecture_come_in_the_order_of_the_forward_pass(name):
+    torch.manual_seed(0)
+    network = MODELS.load(name)(class_count=3).eval()
+    layers, ran = drawable_layers(network), []
+    for layer, module in layers.items():
+        module.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
+    shape = (max(given, 32 * (given == 0)) for given in network.input_shape)
+    with torch.no_grad():
+        network(torch.rand(1, *shape))
+    assert list(layers) == ran
 
 
 def test_stages_go_from_one_end_to_the_other(network):

@@ -176,6 +176,19 @@ def test_undefined_values_are_nan(name):
     assert values.isnan().tolist() == [True, True, True, False]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_one_copy_without_a_map_is_enough_to_know_nothing(name):
+    calls = []
+
+    def explain(model, some, targets, rows=None):
+        calls.append(None)
+        return some[:, 0] * (torch.nan if len(calls) == 2 else 1)
+
+    images = images_of(2)
+    assert score(METRICS.load(name)(samples=3), images, explain, images[:, 0]).isnan().all()
+    assert len(calls) == 3
+
+
 def test_a_map_that_vanishes_has_changed_by_itself():
     maps = images_of(3)[:, 0]
     assert relative_change(maps, torch.zeros_like(maps)).tolist() == [1, 1, 1]
