@@ -92,7 +92,11 @@ def _reference_problems(
     """What is wrong with a value that names an explainer, a metric, a measure or levels."""
     if kind == "explainer":
         yield from _unknown(kind, key, value, study.config["explainers"])
-        if value in study.controls() and not study.needs_network(value):
+        if (
+            value in study.controls()
+            and not study.needs_network(value)
+            and not _looks_at_network(study, claim.get("metric"))
+        ):
             yield (
                 f"{key}: {value} never looks at the network, so that its score is the same at "
                 "every level and correlates with nothing; name a control that needs the network."
@@ -111,6 +115,12 @@ def _reference_problems(
         last = study.level_count(claim["pruner"])
         if value[0] < 0 or value[1] > last:
             yield f"{key} is {shown(value)}, but {claim['pruner']} has the levels 0 to {last}."
+
+
+def _looks_at_network(study: Study, metric: Any) -> bool:
+    """Whether a metric's score of one and the same map differs between networks."""
+    entry = study.catalogue["metrics"].get(metric)
+    return entry is not None and "model" in metric_facts(entry["method"])["needs"]
 
 
 def _measure_problems(

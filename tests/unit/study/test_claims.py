@@ -46,6 +46,14 @@ def test_every_test_has_a_sound_claim_and_its_facts(problems):
             assert set(facts[group]) <= set(facts["parameters"]), test
 
 
+def test_a_control_that_looks_at_no_network_is_held_against_a_metric_that_does(problems):
+    claim = of("change", metric="road_morf_accuracy", minus_control="control_edges")
+    metrics = ["soft_iou", "road_morf_accuracy"]
+    assert problems(claim, metrics=metrics) == []
+    (found,) = problems({**claim, "metric": "soft_iou"}, metrics=metrics)
+    assert "never looks at the network" in found
+
+
 def test_claims_of_two_names_alike(problems):
     assert problems(of("correlation"), of("peak")) == [
         "claims: 2 claims have the name 'a'; give each its own."

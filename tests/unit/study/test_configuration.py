@@ -334,7 +334,7 @@ CASES = {
     "name's form": ({"study": "My Study"}, ["study", "'My Study'", "[a-z0-9_]"]),
     "dataset": ({"datasets": ["digit"]}, ["datasets", "'digit'", "'digits'", "mnist"]),
     "model": ({"models": ["thesis_cn"]}, ["models", "'thesis_cn'", "did you mean 'thesis_cnn'?"]),
-    "pruner": ({"pruners": ["magnitud"]}, ["pruners", "unknown pruner", "'magnitude'", "thesis"]),
+    "pruner": ({"pruners": ["magnitud"]}, ["pruners", "unknown pruner", "'magnitude'", "random"]),
     "explainer": ({"explainers": ["salience"]}, ["explainers", "'salience'", "'saliency'"]),
     "metric": ({"metrics": ["soft_iuo"]}, ["metrics", "'soft_iuo'", "'soft_iou'", "affine_iou"]),
     "agreement": (
