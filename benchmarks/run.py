@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import aggregation
 import explaining
+import road
 import scoring
 import sidebyside
 import startup
@@ -21,6 +22,7 @@ PARTS = {
     "explaining": explaining,
     "aggregation": aggregation,
     "scoring": scoring,
+    "road": road,
 }
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.build import build_explainers, explain_batch
-from sparsight.explain.cam import GradCam, GradCamPlusPlus
+from sparsight.explain.cam import GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam
 
 Batch = tuple[Tensor, Tensor, Tensor]
 FAMILY = {
@@ -13,7 +13,13 @@ FAMILY = {
     "pp_conv2_relu": {"method": "grad_cam_pp", "parameters": {"layer": "conv2_relu"}},
     "pp_pool2": {"method": "grad_cam_pp", "parameters": {"layer": "pool2"}},
     "plain_conv2": {"method": "grad_cam", "parameters": {"layer": "conv2"}},
+    "axioms": {"method": "xgrad_cam", "parameters": {"layer": "conv2_relu"}},
+    "detailed": {"method": "layer_cam", "parameters": {"layer": "conv1_relu"}},
+    "signed": {"method": "hires_cam"},
+    "common": {"method": "eigen_cam", "parameters": {"layer": "pool2"}},
+    "common_alone": {"method": "eigen_cam", "parameters": {"layer": "pool1"}},
 }
+UNSIGNED = [name for name in FAMILY if name != "signed"]
 
 
 @pytest.fixture
@@ -46,6 +52,61 @@ def test_grad_cam_plus_plus_by_hand(by_hand: nn.Module) -> None:
     torch.testing.assert_close(maps, 2 * IMAGE[:, 0] * (1 / 22 + 2 / 42), atol=0, rtol=1e-6)
 
 
+def test_xgrad_cam_by_hand(by_hand: nn.Module) -> None:
+    # Gradient times activation is 2 - 6 + 16, of a channel that sums to 20.
+    maps = XGradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "x")
+    torch.testing.assert_close(maps, 2 * IMAGE[:, 0] * 12 / 20, atol=0, rtol=1e-6)
+    # -2 - 4 - 6 for the other class: nothing is left after the ReLU.
+    maps = XGradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([0]), torch.tensor([0]), "x")
+    assert maps.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+
+
+def test_hires_cam_by_hand(by_hand: nn.Module) -> None:
+    maps = HiResCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "h")
+    assert maps.tolist() == [[[2.0, 0.0], [-6.0, 16.0]]]
+
+
+def test_layer_cam_by_hand(by_hand: nn.Module) -> None:
+    maps = LayerCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "l")
+    assert maps.tolist() == [[[2.0, 0.0], [0.0, 16.0]]]
+    # Negative activations under positive gradients leave nothing.
+    maps = LayerCam(layer="0").explain(by_hand, -IMAGE, torch.tensor([1]), torch.tensor([0]), "l")
+    assert maps.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+
+
+def test_hires_cam_is_the_contribution_to_a_linear_head(network: nn.Module, batch: Batch) -> None:
+    images, targets, _ = batch
+    maps = HiResCam(layer="pool2").explain(network, *batch, "h")
+    logits = network(images).gather(1, targets[:, None]).squeeze(1)
+    bias = network.get_parameter("classifier.bias")[targets]
+    torch.testing.assert_close(maps.sum(dim=(1, 2)), logits - bias, atol=1e-5, rtol=1e-5)
+    # Each position by itself: the logit without it loses its value.
+    kept: list[Tensor] = []
+    pool = network.get_submodule("pool2")
+    pool.register_forward_hook(lambda module, given, output: kept.append(output))
+    network(images)
+    kept[0][:, :, 3, 1] = 0
+    left = network.get_submodule("classifier")(kept[0].flatten(1)).gather(1, targets[:, None])
+    torch.testing.assert_close(maps[:, 3, 1], logits - left.squeeze(1), atol=1e-5, rtol=1e-4)
+
+
+def test_xgrad_cam_keeps_its_axioms_on_a_linear_head(network: nn.Module, batch: Batch) -> None:
+    images, targets, _ = batch
+    kept: list[Tensor] = []
+    pool, head = network.get_submodule("pool2"), network.get_submodule("classifier")
+    pool.register_forward_hook(lambda module, given, output: kept.append(output))
+    logits = network(images).gather(1, targets[:, None])
+    gradients = head.get_parameter("weight")[targets].view_as(kept[0])
+    parts = XGradCam.weights(kept[0], gradients) * kept[0].sum(dim=(2, 3))
+    for channel in range(8):
+        without = kept[0].clone()
+        without[:, channel] = 0
+        loss = logits - head(without.flatten(1)).gather(1, targets[:, None])
+        torch.testing.assert_close(parts[:, [channel]], loss, atol=1e-5, rtol=1e-4)
+    conserved = parts.sum(dim=1) + head.get_parameter("bias")[targets]
+    torch.testing.assert_close(conserved[:, None], logits, atol=1e-5, rtol=1e-5)
+
+
 def test_maps_are_raw_and_of_the_layers_size(network: nn.Module, batch: Batch) -> None:
     maps = explain_batch(build_explainers(FAMILY), network, *batch)
     assert {name: tuple(found.shape) for name, found in maps.items()} == {
@@ -53,10 +114,16 @@ def test_maps_are_raw_and_of_the_layers_size(network: nn.Module, batch: Batch) -
         "pp_conv2_relu": (7, 11, 11),
         "pp_pool2": (7, 5, 5),
         "plain_conv2": (7, 11, 11),
+        "axioms": (7, 11, 11),
+        "detailed": (7, 26, 26),
+        "signed": (7, 11, 11),
+        "common": (7, 5, 5),
+        "common_alone": (7, 13, 13),
     }
-    for found in maps.values():
+    assert maps["signed"].min() < 0
+    for name, found in maps.items():
         assert found.dtype == torch.float32
-        assert found.min() >= 0
+        assert found.min() >= 0 or name not in UNSIGNED
         # Not brought to [0, 1] per image.
         assert found.flatten(1).amax(1).unique().numel() > 2
 
@@ -111,3 +178,11 @@ def test_the_default_layer_is_the_architectures_own(network: nn.Module) -> None:
     ]
     torch.testing.assert_close(maps[0], maps[1], atol=0, rtol=0)
     assert maps[0].shape != maps[2].shape
+
+
+def test_maps_of_activations_alone_need_no_backward_pass(network: nn.Module, batch: Batch) -> None:
+    enabled: list[bool] = []
+    network.register_forward_hook(lambda *_: enabled.append(torch.is_grad_enabled()))
+    entries = {name: FAMILY[name] for name in ("common", "common_alone")}
+    assert list(explain_batch(build_explainers(entries), network, *batch)) == list(entries)
+    assert enabled == [False]

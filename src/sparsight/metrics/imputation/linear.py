@@ -7,9 +7,11 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.imputation.multigrid import hierarchy, solve, start
 
 #: 2-norm of the error over removed pixels, relative to that of the imputed values, at most
-TOLERANCE = 0.5e-3
-# Relative to the image's largest value: below, differences are rounding.
-_FLOOR = 1e-3
+TOLERANCE = 1e-3
+# What is measured is what the last correction changes; errors after it were found below this share.
+_MARGIN = 0.5
+# Relative to the channel's largest value; much below it, differences are rounding.
+_FLOOR = 1e-2
 # Numbers in one tensor of a group of problems: on a CPU what its caches hold, elsewhere enough to
 # keep the device busy.
 _GROUP = {"cpu": 800_000}
@@ -24,7 +26,9 @@ def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
     exist share the weight, as in the authors' code: their weights divided by their sum.
 
     The 2-norm of the error, over the removed pixels of a channel, is at most `TOLERANCE` times that
-    of the solution (or of a thousandth of the image's largest value, where the solution is darker).
+    of the solution (or of a hundredth of the channel's largest value, where the solution is darker).
+    Where a single pixel of a large image is known, the rounding of float32 may exceed that: it was
+    up to 1e-4 of the largest value.
 
     Parameters
     ----------
@@ -77,5 +81,5 @@ def _imputed(images: Tensor, means: Tensor, floors: Tensor, removed: Tensor) -> 
     whole = grid.plane(values)[..., 1 : images.shape[2] + 1, 1 : images.shape[3] + 1]
     scale = ((whole + means) * gaps).flatten(2).norm(dim=2, keepdim=True)
     least = floors * removed.flatten(1).sum(dim=1).sqrt()[:, None, None]
-    solve(levels, right, values, TOLERANCE * torch.maximum(scale, least))
+    solve(levels, right, values, _MARGIN * TOLERANCE * torch.maximum(scale, least))
     return torch.where(gaps, whole + means, images)

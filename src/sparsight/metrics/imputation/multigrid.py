@@ -71,9 +71,9 @@ def _dense_inverse(stencil: Stencil) -> Tensor:
     applied = -stencil.less_applied(None, columns.expand(len(diagonal), -1, -1).contiguous())
     matrix = grid.plane(applied)[..., 1:-1, 1:-1].flatten(-2).double()
     # Nodes that take no part, and combinations of nodes that no pixel feels, get something to
-    # divide by; for the others a millionth is nothing.
+    # divide by; to the others a ten-thousandth makes little difference.
     inner = grid.plane(diagonal)[:, 0, 1:-1, 1:-1].flatten(-2).double()
-    matrix = matrix + torch.diag_embed(torch.where(inner > 0, 1e-6 * inner, 1.0))
+    matrix = matrix + torch.diag_embed(torch.where(inner > 0, 1e-4 * inner, 1.0))
     inverse: Tensor = torch.linalg.inv_ex(matrix).inverse * (inner > 0)[:, None]
     return inverse.to(diagonal.dtype)
 
