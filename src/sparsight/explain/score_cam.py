@@ -23,6 +23,9 @@ class ScoreCam(PerturbationCam):
     A channel that is constant makes a black mask. The library's minimum and maximum of such a
     channel differ by rounding after upsampling, and its mask is then noise; the authors' code
     leaves the channel out. Here the black image is looked at once for all of them.
+
+    Before a ReLU this mean may be below 0 everywhere and the map be empty; prefer a layer behind
+    one.
     """
 
     name: ClassVar[str] = "score_cam"
