@@ -204,9 +204,9 @@ def test_the_librarys_eigen_cam_turns_some_images_inside_out(thesis: Case) -> No
 
 def test_guided_grad_cam_is_the_librarys_product(thesis: Case) -> None:
     _, images, targets = thesis
-    found = own_maps(GuidedGradCam(layer="conv2"), thesis)
-    assert bool((found.abs().amax((1, 2)) > 1e-3).sum() > 5)
-    where = to_image_size(own_maps(GradCam(layer="conv2"), thesis), (28, 28), "bilinear")
+    found = own_maps(GuidedGradCam(layer="pool2"), thesis)
+    assert bool((found.abs().amax((1, 2)) > 1e-3).sum() > 2)
+    where = to_image_size(own_maps(GradCam(layer="pool2"), thesis), (28, 28), "bilinear")
     guided = GuidedBackpropReLUModel(thesis[0])
     for place in range(16):
         gradient = guided(images[[place]].clone(), int(targets[place]))[:, :, 0]
