@@ -26,7 +26,7 @@ def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
     exist share the weight, as in the authors' code: their weights divided by their sum.
 
     The 2-norm of the error, over the removed pixels of a channel, is at most `TOLERANCE` times that
-    of the solution (or of a hundredth of the channel's largest value, where the solution is darker).
+    of the solution (of a hundredth of the channel's largest value, where the solution is darker).
     Where a single pixel of a large image is known, the rounding of float32 may exceed that: it was
     up to 1e-4 of the largest value.
 
