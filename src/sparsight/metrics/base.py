@@ -49,7 +49,9 @@ class Metric(ABC):
     normalisation : "none" or "min_max" (per image to [0, 1]).
     mask_rule : "soft" (float32 in [0, 1]), "binary" (bool, soft mask >= 0.5) or "none".
     reducer : how the steps of a curve become one number in tables, a name in
-        `sparsight.analysis.scores.REDUCERS`; "" for metrics that give one number.
+        `sparsight.analysis.reducers.REDUCERS`; "" for metrics that give one number.
+    step_axis : what the steps of a curve are steps of, for the axis of a figure, such as
+        "pixels removed, %"; "" for metrics that give one number. See `step_values`.
     shares : metrics whose `shares` is the same non-empty word, and that want the same treatment and
         normalisation, are given to `score_together` in one call, so that they can share passes
         through the network.
@@ -66,6 +68,7 @@ class Metric(ABC):
     normalisation: str = "none"
     mask_rule: str = "none"
     reducer: str = ""
+    step_axis: str = ""
     shares: str = ""
     parameters: ClassVar[dict[str, Any]] = {}
 
@@ -97,6 +100,14 @@ class Metric(ABC):
         -------
         float32 [N], or [N, steps] for a curve; NaN where the metric is undefined.
         """
+
+    def step_values(self) -> list[float]:
+        """Where the steps of a curve stand on the axis that `step_axis` names, in their order.
+
+        A curve may end before its axis does. An empty list says that the steps are only counted: 0,
+        1, 2, ...; so do metrics that give one number.
+        """
+        return []
 
     @classmethod
     def score_together(

@@ -75,6 +75,10 @@ class Road(Metric):
                 "0 or more"
             )
 
+    def step_values(self) -> list[float]:
+        """Share of the pixels that are imputed: 0, then the `percentages`."""
+        return [0.0, *map(float, self.settings["percentages"])]
+
     def score(
         self,
         attributions: Tensor,
@@ -173,6 +177,7 @@ class RoadMorf(Road):
     normalisation = "none"
     mask_rule = "none"
     reducer = "aopc"
+    step_axis = "pixels imputed, %"
     shares = "road"
     parameters: ClassVar[dict[str, Any]] = {
         "value": "accuracy",
@@ -197,6 +202,7 @@ class RoadLerf(Road):
     normalisation = "none"
     mask_rule = "none"
     reducer = "mean"
+    step_axis = "pixels imputed, %"
     shares = "road"
     parameters: ClassVar[dict[str, Any]] = {
         "value": "accuracy",
@@ -223,6 +229,7 @@ class RoadMorfPublished(Road):
     normalisation = "none"
     mask_rule = "none"
     reducer = "aopc_published"
+    step_axis = "pixels imputed, %"
     shares = "road"
     parameters: ClassVar[dict[str, Any]] = {
         "value": "accuracy",

@@ -58,7 +58,7 @@ def score_family(
     predictions : the checkpoint's predictions.parquet; the one source of `predicted` and
         `correct`, so that all families agree on them.
     output : the parquet file, columns as in `sparsight.metrics.rows.SCHEMA`; its metadata hold the
-        target rule and the facts of each metric.
+        target rule and the facts of each metric, with `step_values` of curves.
     network : in any mode; None where no metric needs it.
     identity : study, dataset, model, pruner, seed, level, density.
     device : where metrics are computed; the network is there already.
@@ -120,7 +120,8 @@ def _sharing(metrics: Mapping[str, Metric]) -> list[dict[str, Metric]]:
 
 def _facts(metric: Metric) -> dict[str, Any]:
     names = ("category", "direction", "unit", "reference", "needs", "treatment", "normalisation")
-    return {name: getattr(metric, name) for name in (*names, "mask_rule", "reducer")}
+    found = {name: getattr(metric, name) for name in (*names, "mask_rule", "reducer", "step_axis")}
+    return {**found, "step_values": metric.step_values()}
 
 
 def _score_batch(

@@ -31,6 +31,30 @@ def test_facts_are_literals_and_whole(name):
     assert re.fullmatch(r"[a-z0-9_]+", name)
 
 
+@pytest.mark.parametrize("name", sorted(METRICS.entries))
+def test_a_curve_says_what_its_steps_are(name):
+    facts = METRICS.facts(name)
+    assert bool(facts["reducer"]) == bool(facts["step_axis"])
+    assert bool(METRICS.load(name)().step_values()) == bool(facts["step_axis"])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("road_lerf", {"percentages": [1, 12.5, 90]}, [0, 1, 12.5, 90]),
+        ("insertion", {"steps": 4}, [0, 25, 50, 75, 100]),
+        ("pixel_flipping", {"steps": 1}, [0, 100]),
+        # The unperturbed network is no step of it.
+        ("smooth_mprt", {"layers": 3}, [1, 2, 3]),
+        ("soft_iou", {}, []),
+    ],
+)
+def test_where_steps_stand_on_their_axis(name, parameters, expected):
+    values = METRICS.load(name)(**parameters).step_values()
+    assert values == expected
+    assert all(isinstance(value, float) for value in values)
+
+
 def test_parameters_are_checked():
     defaults = {"steps": 10, "share": 0.5, "layer": "required", "fine": True, "any": None}
     settings = checked_parameters("metric x", defaults, {"layer": "conv", "share": 1, "any": [1]})

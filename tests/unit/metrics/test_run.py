@@ -241,6 +241,13 @@ def test_metadata_hold_the_facts_of_the_metrics(files):
     facts = json.loads(score(files).schema.metadata[b"metrics"])
     assert facts["gini"]["direction"] == "higher"
     assert facts["area_iou"]["category"] == "localisation"
+    assert facts["gini"]["step_axis"] == ""
+    assert facts["gini"]["step_values"] == []
+    curve = {"method": "deletion", "parameters": {"steps": 2}}
+    scored = score(files, Net(), metrics={"flip": curve})
+    facts = json.loads(scored.schema.metadata[b"metrics"])
+    assert facts["flip"]["step_axis"] == "pixels removed, %"
+    assert facts["flip"]["step_values"] == [0, 50, 100]
 
 
 class Net(nn.Module):

@@ -51,6 +51,11 @@ class PixelCurve(Metric):
         check_choice(self.name, self.settings, "baseline", BASELINES)
         check_choice(self.name, self.settings, "value", VALUES)
 
+    def step_values(self) -> list[float]:
+        """Share of the pixels that have changed, 0 to 100 %; rounding to pixels is left out."""
+        steps = self.settings["steps"]
+        return [100 * step / steps for step in range(steps + 1)]
+
     def score(
         self,
         attributions: Tensor,
@@ -158,6 +163,7 @@ class Insertion(PixelCurve):
     normalisation = "none"
     mask_rule = "none"
     reducer = "area"
+    step_axis = "pixels inserted, %"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
@@ -184,6 +190,7 @@ class Deletion(PixelCurve):
     normalisation = "none"
     mask_rule = "none"
     reducer = "area"
+    step_axis = "pixels removed, %"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
@@ -213,6 +220,7 @@ class PixelFlipping(PixelCurve):
     normalisation = "none"
     mask_rule = "none"
     reducer = "area"
+    step_axis = "pixels flipped, %"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,

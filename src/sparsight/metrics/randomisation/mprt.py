@@ -145,6 +145,7 @@ class SmoothMprt(Metric):
     normalisation = "none"
     mask_rule = "none"
     reducer = "mean"
+    step_axis = "stages of layers drawn anew"
     parameters: ClassVar[dict[str, Any]] = {
         "samples": 50,
         "noise": 0.1,
@@ -169,6 +170,10 @@ class SmoothMprt(Metric):
                 f"one of {', '.join(ORDERS)}"
             )
         self._randomiser = NetworkRandomiser(self.settings["seed"], self.settings["keep_sparsity"])
+
+    def step_values(self) -> list[float]:
+        """1, 2, ...: the network as given, stage 0, is no step."""
+        return [float(stage) for stage in range(1, self.settings["layers"] + 1)]
 
     def score(
         self,
