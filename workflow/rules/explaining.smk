@@ -24,8 +24,10 @@ rule explain_images:
         runtime=240,
         gpu=1,
     params:
-        settings=settings_of(SETTINGS.explain, "family", "model"),
-        code=code_of("explain_images.py", SETTINGS.explain_modules, "family", "model"),
+        settings=settings_of(SETTINGS.explain, "family", "dataset", "model"),
+        code=code_of(
+            "explain_images.py", SETTINGS.explain_modules, "family", "dataset", "model"
+        ),
     script:
         "../scripts/explain_images.py"
 
@@ -49,7 +51,7 @@ rule make_controls:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=settings_of(SETTINGS.explain, "family"),
-        code=code_of("make_controls.py", SETTINGS.explain_modules, "family"),
+        settings=settings_of(SETTINGS.explain, "family", "dataset"),
+        code=code_of("make_controls.py", SETTINGS.explain_modules, "family", "dataset"),
     script:
         "../scripts/make_controls.py"

@@ -169,7 +169,7 @@ rule draw_heatmaps:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings_of(DRAWN.sheet, "model"),
+        settings=settings_of(DRAWN.sheet, "dataset", "model"),
         code=code_of("draw_heatmaps.py"),
     script:
         "../scripts/draw_heatmaps.py"

@@ -13,6 +13,11 @@ def place_path(pattern, place):
     )
 
 
+def families_of(place):
+    """The families of explainers of a checkpoint's network."""
+    return STUDY.families(STUDY.network(place.dataset, place.model))
+
+
 def start_files(wildcards):
     """The files with the rewind points that a pruner's rounds need."""
     rewind = STUDY.catalogue["pruners"][wildcards.pruner]["rewind"]
@@ -72,7 +77,7 @@ def benchmark_files(wildcards):
                 place,
             )
         )
-        for family in STUDY.families(place.model):
+        for family in families_of(place):
             if not STUDY.explains(family, place.pruner, place.level):
                 continue
             names = ["score_explanations"]
@@ -91,7 +96,7 @@ def score_files(wildcards):
     return [
         place_path(f"{LEVEL}/scores/{family}.parquet", place)
         for place in STUDY.places()
-        for family in STUDY.families(place.model)
+        for family in families_of(place)
         if STUDY.explains(family, place.pruner, place.level)
     ]
 
@@ -111,7 +116,7 @@ def chain_files(pattern):
         return [
             place_path(pattern, place).format(family=family)
             for place in STUDY.chain(last)
-            for family in (STUDY.families(place.model) if "{family}" in pattern else [""])
+            for family in (families_of(place) if "{family}" in pattern else [""])
             if not family or STUDY.explains(family, place.pruner, place.level)
         ]
 
@@ -141,7 +146,7 @@ def agreement_files(wildcards):
     return [
         place_path(f"{LEVEL}/agreement/{family}.parquet", place)
         for place in STUDY.places()
-        for family in STUDY.families(place.model)
+        for family in families_of(place)
         if family in STUDY.agreement_families()
         and STUDY.explains(family, place.pruner, place.level)
         and STUDY.references(place)
@@ -155,7 +160,7 @@ def sheet_places(wildcards):
         place
         for place in STUDY.places()
         if (place.dataset, place.model) == (wildcards.dataset, wildcards.model)
-        and place.seed == config["seeds"][0]
+        and place.seed == STUDY.network(place.dataset, place.model).seeds[0]
         and place.pruner in (DENSE, wildcards.pruner)
         and place.level in wanted
     ]
@@ -174,7 +179,7 @@ def sheet_explanations(wildcards):
     return [
         place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
         for place in sheet_places(wildcards)
-        for family in STUDY.families(place.model)
+        for family in families_of(place)
         if family not in STUDY.network_free_families()
         and STUDY.explains(family, place.pruner, place.level)
     ]
@@ -215,7 +220,11 @@ def figure_names(network):
     name = f"{network.dataset}__{network.model}"
     whole = ("accuracy", "correlations", "correlation_tables", "conversion")
     return [
-        *(f"{folder}/{name}__{suffix}" for folder in suffixes for suffix in suffixes[folder]),
+        *(
+            f"{folder}/{name}__{suffix}"
+            for folder in suffixes
+            for suffix in suffixes[folder]
+        ),
         *(f"{folder}/{name}" for folder in whole),
     ]
 

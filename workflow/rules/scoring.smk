@@ -27,7 +27,13 @@ rule score_explanations:
         runtime=240,
         gpu=1,
     params:
-        settings=settings_of(SETTINGS.score, "family", "model"),
-        code=code_of("score_explanations.py", SETTINGS.score_modules, "family", "model"),
+        settings=settings_of(SETTINGS.score, "family", "dataset", "model"),
+        code=code_of(
+            "score_explanations.py",
+            SETTINGS.score_modules,
+            "family",
+            "dataset",
+            "model",
+        ),
     script:
         "../scripts/score_explanations.py"

@@ -27,10 +27,11 @@ def network_problems(config: Config) -> Iterator[str]:
             if network[key] not in config[group]:
                 where = f"networks[{index}].{key}"
                 yield unknown_name(f"{key} that runs", where, network[key], config[group])
-        for pruner in network.get("pruners", []):
-            if pruner not in config["pruners"]:
-                where = f"networks[{index}].pruners"
-                yield unknown_name("pruner that runs", where, pruner, config["pruners"])
+        for group in ("pruners", "explainers", "seeds"):
+            for name in network.get(group, []):
+                if name not in config[group]:
+                    kind = f"{group.removesuffix('s')} that runs"
+                    yield unknown_name(kind, f"networks[{index}].{group}", name, config[group])
     pairs = Counter((network["dataset"], network["model"]) for network in given)
     for (dataset, model), count in pairs.items():
         if count > 1:
@@ -44,32 +45,16 @@ def network_problems(config: Config) -> Iterator[str]:
 def combination_problems(config: Config) -> Iterator[str]:
     """Sentences on whatever cannot run together."""
     study = Study(config)
-    yield from _restriction_problems(study)
+    looking = {name for name in config["explainers"] if study.needs_network(name)}
     for network in study.networks():
         wrong = [*_model_problems(study, network)]
         yield from wrong or _explainer_problems(study, network)
+        if looking and not looking.intersection(network.explainers):
+            yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
     for dataset in config["datasets"]:
         yield from _mask_problems(study, dataset)
         yield from _image_problems(study, dataset)
-
-
-def _restriction_problems(study: Study) -> Iterator[str]:
-    known = study.catalogue["models"]
-    for name in study.config["explainers"]:
-        wanted = study.catalogue["explainers"][name].get("models", [])
-        key = f"catalogue.explainers.{name}.models"
-        for model in wanted:
-            if model not in known:
-                yield unknown_name("model", key, model, known)
-        if wanted and not study.needs_network(name):
-            yield f"{key}: {name} looks at no network and belongs to the data set; drop the key."
-        elif wanted and not set(wanted) & set(study.config["models"]):
-            yield f"explainers: {name} is for {', '.join(wanted)}, of which none runs; drop it."
-    looking = {name for name in study.config["explainers"] if study.needs_network(name)}
-    for network in study.networks():
-        if looking and not looking.intersection(study.explainers(network.model)):
-            yield f"explainers: none of them is for {network.model}; add one that is."
 
 
 def _model_problems(study: Study, network: Network) -> Iterator[str]:
@@ -120,7 +105,7 @@ def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
 def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
     architecture = study.catalogue["models"][network.model]["architecture"]
     layers = layer_names(MODELS.facts(architecture))
-    for name in study.explainers(network.model):
+    for name in network.explainers:
         entry = study.catalogue["explainers"][name]
         layer = entry.get("parameters", {}).get("layer")
         key = f"catalogue.explainers.{name}.parameters.layer"
@@ -130,7 +115,7 @@ def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
         if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
             yield (
                 f"explainers: {name} does not work on {architecture}; drop one of them, or give "
-                f"catalogue.explainers.{name}.models without {network.model}."
+                f"{network.model} explainers of its own under networks."
             )
 
 

@@ -33,8 +33,8 @@ class FigureSettings:
         return {
             **self._network(dataset, model),
             "controls": self.study.controls(),
-            "explainers": self.study.explainers(model),
-            "families": self.study.families(model),
+            "explainers": list(self.study.network(dataset, model).explainers),
+            "families": self.study.families(self.study.network(dataset, model)),
             "confidence": self.study.config["statistics"]["confidence"],
         }
 
@@ -59,11 +59,11 @@ class FigureSettings:
         """What removing dead units saves."""
         return self._network(dataset, model)
 
-    def sheet(self, model: str) -> Settings:
+    def sheet(self, dataset: str, model: str) -> Settings:
         """Sheet of heatmaps."""
         config = self.study.config
         return {
             "condition": config["explaining"]["conditions"][0],
             "images": config["figures"]["sheet_images"],
-            "explainers": self.study.explainers(model),
+            "explainers": list(self.study.network(dataset, model).explainers),
         }

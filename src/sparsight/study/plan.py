@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sparsight.explain.registry import EXPLAINERS
@@ -34,11 +35,13 @@ def evenly_spread(count: int, last: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Network:
-    """A model on a data set, trained once per seed, and the pruners that prune it."""
+    """A model on a data set: its seeds, and the pruners and explainers that are applied to it."""
 
     dataset: str
     model: str
+    seeds: tuple[int, ...]
     pruners: tuple[str, ...]
+    explainers: tuple[str, ...]
 
 
 @dataclass(frozen=True, order=True)
@@ -75,27 +78,32 @@ class Study:
         one_shot = self.catalogue["pruners"][pruner]["one_shot"]
         return 0 if one_shot else level - 1
 
-    def networks(self) -> list[Network]:
-        """The configuration's `networks`, or every data set with every model and pruner."""
+    @cached_property
+    def _networks(self) -> list[Network]:
         config = self.config
         given = config.get("networks") or [
             {"dataset": dataset, "model": model}
             for dataset in config["datasets"]
             for model in config["models"]
         ]
+        parts = ("seeds", "pruners", "explainers")
         return [
-            Network(n["dataset"], n["model"], tuple(n.get("pruners") or config["pruners"]))
+            Network(n["dataset"], n["model"], *(tuple(n.get(x) or config[x]) for x in parts))
             for n in given
         ]
 
+    def networks(self) -> list[Network]:
+        """The configuration's `networks`, or every data set with every model and all else."""
+        return list(self._networks)
+
     def network(self, dataset: str, model: str) -> Network:
         """The network of a data set and a model."""
-        return next(n for n in self.networks() if (n.dataset, n.model) == (dataset, model))
+        return next(n for n in self._networks if (n.dataset, n.model) == (dataset, model))
 
     def places(self) -> Iterator[Place]:
         """All checkpoints: dense once for each network, then each pruner's levels."""
         for network in self.networks():
-            for seed in self.config["seeds"]:
+            for seed in network.seeds:
                 yield Place(network.dataset, network.model, seed, DENSE, 0)
                 for pruner in network.pruners:
                     for level in range(1, self.level_count(pruner) + 1):
@@ -104,7 +112,7 @@ class Study:
     def chains(self) -> Iterator[Place]:
         """Every network's pruners, each as the place of its last level."""
         for network in self.networks():
-            for seed in self.config["seeds"]:
+            for seed in network.seeds:
                 for pruner in network.pruners:
                     last = self.level_count(pruner)
                     yield Place(network.dataset, network.model, seed, pruner, last)
@@ -129,20 +137,12 @@ class Study:
         pruners = network.pruners if network else self.config["pruners"]
         return [pruner for pruner in pruners if not self.is_retraining(pruner)]
 
-    def explainers(self, model: str | None = None) -> list[str]:
-        """The explainers that run, of a model or of all, in the order of the configuration."""
-        entries = self.catalogue["explainers"]
-        return [
-            name
-            for name in self.config["explainers"]
-            if model is None or model in (entries[name].get("models") or [model])
-        ]
-
-    def families(self, model: str | None = None) -> dict[str, list[str]]:
-        """Family to its explainers that run, of a model or of all, in their order."""
+    def families(self, network: Network | None = None) -> dict[str, list[str]]:
+        """Family to its explainers, of a network or of all, in the order of the configuration."""
         found: dict[str, list[str]] = {}
-        for name in self.explainers(model):
-            found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
+        for name in self.config["explainers"]:
+            if network is None or name in network.explainers:
+                found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
         return found
 
     def needs_network(self, explainer: str) -> bool:
@@ -198,7 +198,8 @@ class Study:
         A pruned or retrained network is held against its dense parent, a dense network against
         those of all other seeds.
         """
-        seeds = [place.seed] if place.pruner != DENSE else self.config["seeds"]
+        own = self.network(place.dataset, place.model).seeds
+        seeds = [place.seed] if place.pruner != DENSE else own
         found = [Place(place.dataset, place.model, seed, DENSE, 0) for seed in seeds]
         return [reference for reference in found if reference != place]
 

@@ -93,26 +93,26 @@ class RuleSettings:
             found.append(CRITERIA.module(self._entry("pruners", pruner)["criterion"]))
         return found
 
-    def _explainers(self, family: str, model: str | None) -> Settings:
-        names = self.study.families(model)[family]
-        entries = {name: self._entry("explainers", name) for name in names}
-        # Which models it is for decides whether it runs, not how.
-        return {n: {k: v for k, v in e.items() if k != "models"} for n, e in entries.items()}
+    def _explainers(self, family: str, dataset: str, model: str | None) -> Settings:
+        network = None if model is None else self.study.network(dataset, model)
+        names = self.study.families(network)[family]
+        return {name: self._entry("explainers", name) for name in names}
 
-    def explain(self, family: str, model: str | None = None) -> Settings:
+    def explain(self, family: str, dataset: str, model: str | None = None) -> Settings:
         """Explaining a checkpoint with one family; without a model, the controls of a data set."""
         explaining = self.study.explaining(family)
         found = {key: explaining[key] for key in ("batch_size", "conditions", "images", "target")}
         threads = self.study.config["torch_threads"]
-        return {**found, "explainers": self._explainers(family, model), "threads": threads}
+        explainers = self._explainers(family, dataset, model)
+        return {**found, "explainers": explainers, "threads": threads}
 
-    def explain_modules(self, family: str, model: str | None = None) -> list[str]:
+    def explain_modules(self, family: str, dataset: str, model: str | None = None) -> list[str]:
         """Modules of the explainers and of the architecture, where there is a network."""
-        methods = {entry["method"] for entry in self._explainers(family, model).values()}
+        methods = {entry["method"] for entry in self._explainers(family, dataset, model).values()}
         found = [EXPLAINERS.module(method) for method in sorted(methods)]
         return found if model is None else [*found, *self.network_modules(model)]
 
-    def score(self, family: str, model: str) -> Settings:
+    def score(self, family: str, dataset: str, model: str) -> Settings:
         """Scoring one family of one checkpoint with all metrics."""
         metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
         # Which images were explained is in the file of explanations.
@@ -126,19 +126,18 @@ class RuleSettings:
             found["re_explaining_cost"] = limit
         return {**found, "metrics": metrics, "study": self.study.name}
 
-    def score_modules(self, family: str, model: str) -> list[str]:
+    def score_modules(self, family: str, dataset: str, model: str) -> list[str]:
         """Modules of the metrics, the architecture, and the explainers if a metric calls them."""
         methods = {self._entry("metrics", m)["method"] for m in self.study.config["metrics"]}
         found = [METRICS.module(method) for method in sorted(methods)]
-        return [
-            *found,
-            *self.network_modules(model),
-            *self._called_explainers(family, model, methods),
-        ]
+        called = self._called_explainers(family, dataset, model, methods)
+        return [*found, *self.network_modules(model), *called]
 
-    def _called_explainers(self, family: str, model: str, methods: set[str]) -> list[str]:
+    def _called_explainers(
+        self, family: str, dataset: str, model: str, methods: set[str]
+    ) -> list[str]:
         called = any("explainer" in metric_facts(method)["needs"] for method in methods)
-        return self.explain_modules(family, model) if called else []
+        return self.explain_modules(family, dataset, model) if called else []
 
     def compare(
         self, dataset: str, model: str, seed: str, pruner: str, level: int, family: str
@@ -146,7 +145,7 @@ class RuleSettings:
         """Comparing a checkpoint's maps of one family with those of its references."""
         names = self.study.config["agreement"]
         references = self.study.references(Place(dataset, model, int(seed), pruner, level))
-        explained = self.explain(family, model)
+        explained = self.explain(family, dataset, model)
         return {
             **{key: value for key, value in explained.items() if key != "images"},
             "agreement": {name: self._entry("agreement", name) for name in names},

@@ -49,7 +49,7 @@ def stored_bytes(study: Study) -> int:
     return sum(
         _family_bytes(study, family, network) * _files(study, family, network)
         for network in study.networks()
-        for family in study.families(network.model)
+        for family in study.families(network)
     )
 
 
@@ -83,6 +83,6 @@ def _family_bytes(study: Study, family: str, network: Network) -> int:
     explaining = study.explaining(family)
     wanted = explaining["images"]
     count = available_images(study, network.dataset) if wanted == "all" else int(wanted)
-    sizes = [map_size(study, name, network) for name in study.families(network.model)[family]]
+    sizes = [map_size(study, name, network) for name in study.families(network)[family]]
     pixels = sum(rows * columns for rows, columns in sizes)
     return count * pixels * _FLOAT_BYTES * len(explaining["conditions"])

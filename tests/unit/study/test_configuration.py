@@ -279,7 +279,7 @@ def test_defaults_are_filled_at_every_depth(schema):
                     "published_bugs": [],
                 }
             },
-            "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}, "models": []}},
+            "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}}},
             "metrics": {"s": {"method": "s", "parameters": {"a": 1}}},
             "agreement": {},
         },
@@ -673,28 +673,30 @@ def test_a_parameter_that_lacks(problems_of, facts_with):
 
 
 @pytest.mark.parametrize(
-    ("networks", "explainers", "phrase"),
+    ("networks", "phrase"),
     [
-        ([("digits", "resnet")], {}, "networks[0].model"),
-        ([("digits", "thesis_cnn"), ("digits", "thesis_cnn")], {}, "thesis_cnn on digits 2 times"),
-        ([("digits", "thesis_cnn")], {}, "leaves out mnist"),
-        ([("digits", "thesis_cnn", ["odd"]), ("mnist", "thesis_cnn")], {}, "networks[0].pruners"),
-        ([], {"saliency": ["odd"]}, "saliency.models names the unknown model 'odd'"),
-        ([], {"saliency": ["thesis_cnn_digits"]}, "of which none runs"),
-        ([], {"control_edges": ["thesis_cnn"]}, "belongs to the data set; drop the key"),
+        ([("digits", "resnet")], "networks[0].model"),
+        ([("digits", "thesis_cnn"), ("digits", "thesis_cnn")], "thesis_cnn on digits 2 times"),
+        ([("digits", "thesis_cnn")], "leaves out mnist"),
+        ([("digits", "thesis_cnn", {"pruners": ["odd"]})], "networks[0].pruners"),
+        ([("digits", "thesis_cnn", {"seeds": [77]})], "networks[0].seeds"),
+        ([("digits", "thesis_cnn", {"explainers": ["salience"]})], "networks[0].explainers"),
+        (
+            [("mnist", "thesis_cnn"), ("digits", "thesis_cnn", {"explainers": ["control_edges"]})],
+            "no explainer looks at thesis_cnn",
+        ),
     ],
 )
-def test_networks_and_models_that_do_not_fit(problems_of, networks, explainers, phrase):
-    keys = ("dataset", "model", "pruners")
+def test_networks_that_do_not_fit(problems_of, networks, phrase):
     found = problems_of(
         {
             "datasets": ["digits", "mnist"],
             "models": ["thesis_cnn"],
             "explainers": ["saliency", "input_x_gradient", "control_edges"],
-            "networks": [dict(zip(keys, network, strict=False)) for network in networks],
-            "catalogue": {
-                "explainers": {name: {"models": models} for name, models in explainers.items()}
-            },
+            "networks": [
+                {"dataset": dataset, "model": model, **(rest[0] if rest else {})}
+                for dataset, model, *rest in networks
+            ],
         }
     )
     assert any(phrase in sentence for sentence in found), found
@@ -753,7 +755,7 @@ def test_an_explainer_that_a_model_cannot_run(problems_of, facts_with):
     found = problems_of()
     assert found == [
         "explainers: saliency does not work on thesis_cnn; drop one of them, or give "
-        "catalogue.explainers.saliency.models without thesis_cnn_digits."
+        "thesis_cnn_digits explainers of its own under networks."
     ]
 
 

@@ -20,8 +20,8 @@ SMALL = {
 
 def test_networks_are_all_combinations_or_those_that_are_named(study_of):
     everything = study_of(SMALL).networks()
-    assert [(n.dataset, n.model, n.pruners) for n in everything] == [
-        (dataset, model, ("three", "two"))
+    assert [(n.dataset, n.model, n.seeds, n.pruners) for n in everything] == [
+        (dataset, model, (7, 5), ("three", "two"))
         for dataset in ("digits", "mnist")
         for model in ("thesis_cnn", "thesis_cnn_digits")
     ]
@@ -47,22 +47,30 @@ def test_networks_are_all_combinations_or_those_that_are_named(study_of):
     assert study.pruning_pruners(study.network("mnist", "thesis_cnn")) == ["two"]
 
 
-def test_an_explainer_may_be_for_some_models_only(study_of):
-    only = {"models": ["thesis_cnn"]}
+def test_a_network_may_have_seeds_and_explainers_of_its_own(study_of):
+    own = {"seeds": [5], "explainers": ["grad_cam_conv2", "control_edges"]}
     study = study_of(
         {
+            **SMALL,
             "datasets": ["digits"],
-            "models": ["thesis_cnn", "thesis_cnn_digits"],
             "explainers": ["grad_cam_conv2", "grad_cam_pp_pool2", "saliency", "control_edges"],
-            "catalogue": {"explainers": {"grad_cam_pp_pool2": only, "saliency": only}},
+            "networks": [
+                {"dataset": "digits", "model": "thesis_cnn"},
+                {"dataset": "digits", "model": "thesis_cnn_digits", **own},
+            ],
         }
     )
-    assert study.families("thesis_cnn_digits") == {
-        "cam": ["grad_cam_conv2"],
-        "controls": ["control_edges"],
-    }
-    assert study.families("thesis_cnn")["cam"] == ["grad_cam_conv2", "grad_cam_pp_pool2"]
+    whole, part = study.networks()
+    assert study.families(part) == {"cam": ["grad_cam_conv2"], "controls": ["control_edges"]}
+    assert study.families(whole)["cam"] == ["grad_cam_conv2", "grad_cam_pp_pool2"]
     assert list(study.families()) == ["cam", "gradient", "controls"]
+    seeds = {(p.model, p.seed) for p in study.places()}
+    assert seeds == {("thesis_cnn", 7), ("thesis_cnn", 5), ("thesis_cnn_digits", 5)}
+    # a dense network is held against those of its own seeds
+    assert study.references(Place("digits", "thesis_cnn_digits", 5, "dense", 0)) == []
+    assert study.references(Place("digits", "thesis_cnn", 5, "dense", 0)) == [
+        Place("digits", "thesis_cnn", 7, "dense", 0)
+    ]
 
 
 def test_places_are_dense_once_per_network_and_every_level(study_of):

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from itertools import product
 
 import pytest
 
@@ -70,14 +71,19 @@ def jobs_of(study):
     for chain in study.chains():
         network = (chain.dataset, chain.model, str(chain.seed))
         add("resampling", tables.resampling, [], *network, chain.pruner)
-    for model in study.config["models"]:
+    for dataset, model in product(study.config["datasets"], study.config["models"]):
         for family in study.families():
             free = family in study.network_free_families()
-            modules = rules.explain_modules(family, None if free else model)
-            add("explain", partial(rules.explain, model=model), modules, family)
-            modules = rules.score_modules(family, model)
-            add("score", partial(rules.score, model=model), modules, family)
-        add("sheet", partial(drawn.sheet, model), [])
+            modules = rules.explain_modules(family, dataset, None if free else model)
+            add(
+                "explain",
+                partial(rules.explain, dataset=dataset, model=None if free else model),
+                modules,
+                family,
+            )
+            modules = rules.score_modules(family, dataset, model)
+            add("score", partial(rules.score, dataset=dataset, model=model), modules, family)
+        add("sheet", partial(drawn.sheet, dataset, model), [])
     for name in ("summary", "contrasts", "agreement", "costs", "whole"):
         add(name, getattr(tables, name), [])
     add("claims", tables.claims, tables.claim_modules())
@@ -419,7 +425,7 @@ def test_what_a_chosen_order_is_worth(jobs):
 
 def test_modules_of_scores_are_those_of_the_metrics_and_the_model(study_of):
     rules = RuleSettings(study_of(BASE))
-    assert sorted(rules.score_modules("cam", "thesis_cnn")) == [
+    assert sorted(rules.score_modules("cam", "digits", "thesis_cnn")) == [
         "sparsight.metrics.localisation",
         "sparsight.metrics.quantus_adapter",
         "sparsight.models.thesis_cnn",
@@ -430,7 +436,7 @@ def test_explainers_that_a_metric_calls_are_code_of_its_scores(study_of):
     entry = {"method": "quantus.MaxSensitivity"}
     chosen = {"metrics": ["new"], "claims": []}
     study = study_of(_merged(BASE, {**chosen, **in_catalogue("metrics", "new", **entry)}))
-    found = RuleSettings(study).score_modules("cam", "thesis_cnn")
+    found = RuleSettings(study).score_modules("cam", "digits", "thesis_cnn")
     assert "sparsight.explain.cam" in found
     assert "sparsight.explain.gradient" not in found
 
@@ -448,7 +454,7 @@ def test_settings_are_plain_and_do_not_share_the_configuration(study_of):
         assert json.loads(json.dumps(settings)) == settings
     rules = RuleSettings(study)
     rules.packing("digits").clear()
-    rules.score("cam", "thesis_cnn")["metrics"].clear()
+    rules.score("cam", "digits", "thesis_cnn")["metrics"].clear()
     assert json.dumps(study.config) == before
 
 
@@ -545,7 +551,7 @@ def test_settings_of_figures(study_of):
     }
     assert drawn.agreement(*place, "ssim") == {**explained, "metric": "ssim"}
     assert drawn.correlations(*place) == {**explained, "metrics": BASE["metrics"]}
-    assert drawn.sheet("thesis_cnn") == {
+    assert drawn.sheet("digits", "thesis_cnn") == {
         "condition": "noisy",
         "images": 4,
         "explainers": BASE["explainers"],
