@@ -226,6 +226,13 @@ def test_full_grad_by_channel_is_the_librarys(thesis: Case) -> None:
     assert np.abs(by_layer - expected).max() > 0.05
 
 
+def test_biases_cancel_in_the_librarys_full_grad(thesis: Case) -> None:
+    cam = FullGrad(thesis[0], [])
+    expected = library_maps(cam, thesis)
+    cam.bias_data = [1000 * bias for bias in cam.bias_data]
+    np.testing.assert_allclose(library_maps(cam, thesis), expected, atol=1e-3, rtol=0)
+
+
 def test_full_grad_and_who_normalises(resnet: Case) -> None:
     # The library does not see the normalisation inside the network; given normalised images, the
     # other bias terms, those of batch normalisation, are the same.

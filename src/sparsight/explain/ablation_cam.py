@@ -49,7 +49,7 @@ class AblationCam(PerturbationCam):
             # Setting a channel of zeros to 0 changes nothing: its weight stays 0.
             for channels in present.nonzero().flatten().split(len(images)):
                 ablated = activations[place].repeat(len(channels), 1, 1, 1)
-                ablated[torch.arange(len(channels)), channels] = 0
+                ablated[torch.arange(len(channels), device=channels.device), channels] = 0
                 shown = image.repeat(len(channels), 1, 1, 1) if repeats else image
                 with _replaced(model, layer, ablated):
                     found = model(shown)

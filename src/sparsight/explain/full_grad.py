@@ -25,13 +25,13 @@ class FullGrad(Explainer):
 
     Contributions are those of `full_gradients`, in absolute value. `rescale` says over what minimum
     and maximum are taken: the "layer", as in the authors' code, or each "channel", as in the
-    paper's sum over channels and in the library, which lets a channel without influence count as
-    much as any other. Biases without position (those of linear layers) are in no map.
+    paper's sum over channels and in the library. By channel, the size of a bias cancels, and a
+    channel with hardly any influence counts as much as the others. Biases without position (those
+    of linear layers) are in no map.
 
-    What the library (1.5.7) does otherwise, besides `rescale`: it leaves out all biases but those
-    of convolutions and batch normalisation, and takes the input for that of the first module, so
-    that for a network that normalises its images the contributions do not sum to the logit; it
-    matches biases to gradients by the order in which modules are registered, not run.
+    The library (1.5.7) knows the "channel" only. Where the network normalises its images, it
+    multiplies the gradient with the image as it was before and leaves the rest out, so that
+    contributions do not sum to the logit.
 
     A network is refused that is not piecewise linear, or whose contributions do not sum to the
     logit because it adds constants outside its modules.
