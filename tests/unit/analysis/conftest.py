@@ -77,6 +77,7 @@ def write_scores(tmp_path: Path) -> WriteScores:
         study: str = "demo",
         family: str = "cam",
         condition: str = "clean",
+        metadata: Mapping[str, str] | None = None,
     ) -> Path:
         count = len(rows)
         columns = {
@@ -100,7 +101,7 @@ def write_scores(tmp_path: Path) -> WriteScores:
         }
         folder = tmp_path / study / model / f"seed{seed}" / pruner / f"level{level:02d}" / "scores"
         path = folder / f"{family}.parquet"
-        write_table(path, columns)
+        write_table(path, columns, metadata)
         return path
 
     return write

@@ -1,0 +1,158 @@
+"""Metrics that score several steps: the mean over images at each step, level by level."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from sparsight.analysis.curves import complete_curves
+from sparsight.analysis.scores import ScoreFile
+from sparsight.analysis.statistics import student_interval
+from sparsight.io.errors import InputError
+from sparsight.io.tables import read_table, write_csv
+
+MEAN = "mean"
+SCORED = ["explainer", "condition", "metric"]
+SERIES = ["dataset", "model", "seed", *SCORED]
+CURVE = ["dataset", "model", "pruner", "level", *SCORED]
+STEP_COLUMNS = [
+    *("dataset", "model", "pruner", "seed", "level", "density", "explainer", "control"),
+    *("condition", "metric", "step", "axis_value"),
+    *("n_seeds", "n", "undefined", "mean", "low", "high"),
+]
+
+
+def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+    """Write `curves.csv`: at every step of a metric, the mean over the images.
+
+    One row per data set, model, pruner, seed, level, explainer, condition, metric and step, and one
+    with the seed "mean". Level 0 is the dense network, repeated under each pruner. A curve that was
+    not scored (an explainer that is too costly for a metric, a level at which a family is not
+    explained) has no rows. Rows of a level stand curve by curve, those of the mean last, each in
+    the order of its steps; the bytes do not depend on the order of the files.
+
+    Columns
+    -------
+    step : 0, 1, 2, ...
+    axis_value : where the step stands on the metric's `step_axis` (20 of "pixels removed, %"); the
+        step itself where the metric does not say.
+    n_seeds : networks with a defined mean.
+    n, undefined : images with and without a finite value; in rows "mean", of all networks.
+    mean : over the n; in rows "mean", the mean over the networks that have one.
+    low, high : in rows "mean", Student t interval over seeds.
+
+    A cell is empty where the quantity is not defined.
+
+    Parameters
+    ----------
+    scores : `scores/{family}.parquet` of every scored checkpoint. They are read one at a time, and
+        only the rows with steps are kept while one is described.
+    output : the table.
+    settings : `metrics` (names of those whose steps are wanted), `controls` (explainers that are
+        controls), `confidence` of the intervals.
+
+    Raises
+    ------
+    InputError
+        When files are missing, corrupt, doubled, or do not belong together.
+    """
+    axes: dict[str, list[float]] = {}
+    wanted = set(settings["metrics"])
+    found = [_described(file, wanted, axes) for file in _files(scores)]
+    by_seed = complete_curves(pd.concat([_EMPTY, *found]).astype(_EMPTY.dtypes), SERIES)
+    means = _over_seeds(by_seed, float(settings["confidence"]))
+    rows = pd.concat([by_seed.assign(order=by_seed["seed"]), means])
+    rows = rows.sort_values([*CURVE, "order", "step"], ignore_index=True)
+    control = rows["explainer"].isin(set(settings["controls"]))
+    table = rows.assign(control=control.map({True: "true", False: "false"}))
+    write_csv(output, table.reindex(columns=STEP_COLUMNS))
+
+
+#: what is known of each step of one network, without rows
+_EMPTY = pd.DataFrame(
+    {
+        **{name: pd.Series(dtype="object") for name in ("dataset", "model", "pruner", *SCORED)},
+        **{name: pd.Series(dtype="int64") for name in ("seed", "level", "step")},
+        **{name: pd.Series(dtype="int64") for name in ("n_seeds", "n", "undefined")},
+        **{name: pd.Series(dtype="float64") for name in ("density", "axis_value", "mean")},
+    }
+)
+
+
+def _files(paths: Iterable[Path]) -> list[ScoreFile]:
+    """All files in their order; refused where they do not belong together."""
+    files = sorted(ScoreFile.open(Path(path)) for path in paths)
+    studies = sorted({file.study for file in files})
+    if len(studies) > 1:
+        raise InputError(
+            f"scores of several studies ({', '.join(studies)}); summarise one study at a time"
+        )
+    owner: dict[tuple[Any, ...], Path] = {}
+    for file in files:
+        for explainer in file.explainers:
+            key = (file.dataset, file.model, file.pruner, file.seed, file.level, explainer)
+            if key in owner:
+                raise InputError(
+                    f"{owner[key]} and {file.path} both score the explainer '{explainer}' at one "
+                    "checkpoint; give each file once and let each explainer belong to one family"
+                )
+            owner[key] = file.path
+    return files
+
+
+def _described(file: ScoreFile, wanted: set[str], axes: dict[str, list[float]]) -> pd.DataFrame:
+    """Means over images at each step of one checkpoint; `axes` collects where steps stand."""
+    table = read_table(file.path, [*SCORED, "step", "value"]).unify_dictionaries()
+    facts = json.loads((table.schema.metadata or {}).get(b"metrics", b"{}"))
+    rows = table.filter(pc.field("step") >= 0).to_pandas()
+    rows = rows[rows["metric"].isin(wanted)]
+    values = rows["value"].astype("float64")
+    grouped = rows.assign(value=values.where(np.isfinite(values))).groupby(
+        [*SCORED, "step"], observed=True, sort=True
+    )["value"]
+    found = grouped.agg(n="count", images="size", mean="mean").reset_index()
+    found = found.astype(dict.fromkeys(SCORED, "str"))
+    for metric in found["metric"].unique():
+        axis = list(facts.get(metric, {}).get("step_values", ()))
+        if axes.setdefault(metric, axis) != axis:
+            raise InputError(
+                f"{file.path} was scored with other steps of the metric '{metric}' than the files "
+                "before it; delete it and run snakemake again"
+            )
+    steps = zip(found["metric"], found["step"], strict=True)
+    return found.assign(
+        **{name: getattr(file, name) for name in ("dataset", "model", "pruner", "seed", "level")},
+        density=file.density,
+        axis_value=[_axis_value(axes[metric], metric, step, file.path) for metric, step in steps],
+        undefined=found["images"] - found["n"],
+        n_seeds=found["mean"].notna().astype("int64"),
+    )[list(_EMPTY)]
+
+
+def _axis_value(axis: list[float], metric: str, step: int, path: Path) -> float:
+    if axis and step >= len(axis):
+        raise InputError(
+            f"{path} holds step {step} of the metric '{metric}', whose axis has {len(axis)} steps; "
+            "delete it and run snakemake again"
+        )
+    return float(axis[step]) if axis else float(step)
+
+
+def _over_seeds(by_seed: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Rows of the seed "mean", one for each level's step."""
+    key = [*CURVE, "step"]
+    whole = by_seed.groupby(key, sort=True).agg(
+        density=("density", "mean"),
+        axis_value=("axis_value", "first"),
+        n=("n", "sum"),
+        undefined=("undefined", "sum"),
+    )
+    means = by_seed.groupby(key, sort=True)["mean"].agg(list)
+    intervals = [student_interval(values, confidence) for values in means]
+    columns = ["mean", "low", "high", "n_seeds"]
+    found = pd.DataFrame(intervals, columns=columns, index=means.index)
+    return whole.join(found).reset_index().assign(seed=MEAN, order=np.inf)
