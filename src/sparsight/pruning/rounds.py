@@ -169,7 +169,7 @@ def _run_round(
     stage = f"{job.identity['pruner']}/level{int(job.identity['level']):02d}"
     state_file = folder / ".epoch_state.safetensors"
     logger.info("density %.5f", Checkpoint(start, masks).density)
-    train(
+    outcome = train(
         network,
         data,
         recipe,
@@ -180,7 +180,7 @@ def _run_round(
         fingerprint=fingerprint,
     )
     check_trained(network, start, held)
-    write_level(job, network, masks, folder, data_hash, started)
+    write_level(job, network, masks, folder, data_hash, started, outcome)
     state_file.unlink(missing_ok=True)
 
 
