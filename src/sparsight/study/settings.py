@@ -116,9 +116,8 @@ class RuleSettings:
         """Scoring one family of one checkpoint with all metrics."""
         metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
         # Which images were explained is in the file of explanations.
-        found = {
-            key: value for key, value in self.explain(family, model).items() if key != "images"
-        }
+        explained = self.explain(family, dataset, model)
+        found = {key: value for key, value in explained.items() if key != "images"}
         # The reducer belongs to the tables.
         metrics = {n: {k: v for k, v in m.items() if k != "reducer"} for n, m in metrics.items()}
         limit = self.study.config["explaining"]["re_explaining_cost"]

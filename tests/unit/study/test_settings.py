@@ -432,6 +432,28 @@ def test_modules_of_scores_are_those_of_the_metrics_and_the_model(study_of):
     ]
 
 
+def test_jobs_of_a_network_know_its_own_explainers_only(study_of):
+    networks = [
+        {"dataset": "digits", "model": "thesis_cnn", "explainers": ["grad_cam_conv2"]},
+        {"dataset": "mnist", "model": "thesis_cnn", "explainers": ["grad_cam_pp_pool2"]},
+    ]
+    chosen = {"explainers": ["grad_cam_conv2", "grad_cam_pp_pool2"], "claims": []}
+    study = study_of(
+        {**chosen, "datasets": ["digits", "mnist"], "models": ["thesis_cnn"], "networks": networks}
+    )
+    rules, drawn = RuleSettings(study), FigureSettings(study)
+    for network in networks:
+        place = (network["dataset"], "thesis_cnn")
+        assert list(rules.explain("cam", *place)["explainers"]) == network["explainers"]
+        assert list(rules.score("cam", *place)["explainers"]) == network["explainers"]
+        assert (
+            list(rules.compare(*place, "333", "magnitude", 1, "cam")["explainers"])
+            == (network["explainers"])
+        )
+        assert drawn.sheet(*place)["explainers"] == network["explainers"]
+        assert drawn.correlations(*place)["families"] == {"cam": network["explainers"]}
+
+
 def test_explainers_that_a_metric_calls_are_code_of_its_scores(study_of):
     entry = {"method": "quantus.MaxSensitivity"}
     chosen = {"metrics": ["new"], "claims": []}
