@@ -100,6 +100,19 @@ def read_agreement(path: Path) -> pd.DataFrame:
     return frame.astype({"level": "int64"})
 
 
+def read_step_curves(path: Path) -> pd.DataFrame:
+    """Read `curves.csv`: `seed` is a string (a number or "mean"), `level` and `step` are int64.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    numbers = ("level", "density", "step", "axis_value", "n_seeds", "mean", "low", "high")
+    frame = read_statistics(path, ("seed",), numbers)
+    return frame.astype(dict.fromkeys(("level", "step"), "int64"))
+
+
 def read_correlation_table(path: Path) -> pd.DataFrame:
     """Read `correlations.csv`: `seed` is a string (a number or "mean"), `control` a bool.
 

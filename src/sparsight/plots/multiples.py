@@ -21,14 +21,20 @@ INK, CONTROL = "#1f2a6b", "0.4"
 
 #: draws the rows of one explainer under one pruner and condition, in a colour
 Draw = Callable[["Axes", pd.DataFrame, str], None]
+#: draws the x axis of a panel from the rows of its pruner and condition; whether without labels
+Axis = Callable[["Axes", pd.DataFrame, bool], None]
 
 
 def multiples_figure(
-    frame: pd.DataFrame, settings: Mapping[str, Any], label: str, about: str, draw: Draw
+    frame: pd.DataFrame,
+    settings: Mapping[str, Any],
+    label: str,
+    about: str,
+    draw: Draw,
+    axis: Axis | None = None,
+    all_controls: bool = False,
 ) -> "Figure":
     """A figure with a panel for each explainer that looks at a network; all share one y axis.
-
-    Controls that look at no network do not change with the level and have no panel.
 
     Parameters
     ----------
@@ -37,14 +43,21 @@ def multiples_figure(
     label : of the y axis.
     about : what the figure shows, for its heading.
     draw : called for every panel.
+    axis : draws the x axis of every panel; by default that of pruning levels.
+    all_controls : whether controls that look at no network have panels too, and all controls the
+        last ones. Their maps do not change with the level; what is measured with them may.
 
     Raises
     ------
     InputError
         When there is nothing to draw.
     """
+    controls = set(settings.get("controls", ()))
     grouped = grouping(frame["explainer"].unique(), settings)
     explainers, blocks = grouped.explainers, places(frame, settings)
+    if all_controls:
+        # Sorting keeps the order of those that are alike.
+        explainers = sorted([*explainers, *grouped.everywhere], key=lambda name: name in controls)
     if not explainers or not blocks:
         raise InputError(
             f"no explainer that looks at a network has levels to draw ({about.strip(', ')}); "
@@ -56,22 +69,24 @@ def multiples_figure(
     figure = new_figure(max(PANEL_WIDTH * columns + 0.7, 5.6), height * len(blocks) + 0.95)
     name_figure(figure, settings, about)
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-    controls = set(settings.get("controls", ()))
     for part, (pruner, condition) in zip(parts, blocks, strict=True):
         here = frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)]
-        known = densities(here)
         part.suptitle(f"pruner {pruner}, {condition} images", fontsize=8, x=0.01, ha="left")
         for index, axes in enumerate(_grid(part, rows, columns, len(explainers))):
             name = explainers[index]
             found = here[here["explainer"] == name].sort_values("level")
             draw(axes, found, CONTROL if name in controls else INK)
-            chain_axis(axes, known, bare=index + columns < len(explainers), labels=LABELS)
+            (axis or _levels)(axes, here, index + columns < len(explainers))
             title = f"{name} (control)" if name in controls else name
             axes.set_title(title, loc="left", fontsize=7, pad=2)
             axes.tick_params(axis="y", labelsize=6.5)
         part.supylabel(label, fontsize=7.5)
     share_limits(figure.axes)
     return figure
+
+
+def _levels(axes: "Axes", rows: pd.DataFrame, bare: bool) -> None:
+    chain_axis(axes, densities(rows), bare=bare, labels=LABELS)
 
 
 def _grid(part: "SubFigure", rows: int, columns: int, count: int) -> "list[Axes]":
