@@ -17,6 +17,7 @@ include: "workflow/rules/summary.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/explanation_figures.smk"
+include: "workflow/rules/curves.smk"
 
 
 report: "workflow/report/workflow.rst"

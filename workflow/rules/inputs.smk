@@ -197,6 +197,8 @@ def statistics_files():
     names = ["contrasts", "correctness", "strata", "correlations", "control_gaps"]
     if STUDY.agreement_families():
         names.append("agreement")
+    if TABLES.step_metrics():
+        names.append("curves")
     if config["claims"]:
         names.append("claims")
     return [f"{SUMMARY}/{name}.csv" for name in names]
@@ -214,6 +216,7 @@ def figure_names(network):
         "strata": DRAWN.headline_metrics(),
         "correctness": DRAWN.headline_metrics(),
         "agreement": config["agreement"] if STUDY.agreement_families() else [],
+        "curves": TABLES.step_metrics(),
         # Where no level of a pruner is explained, there is no sheet.
         "heatmaps": [pruner for pruner in curves if STUDY.sheet_levels(pruner)],
     }

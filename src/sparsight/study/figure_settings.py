@@ -47,6 +47,11 @@ class FigureSettings:
         facts = {metric: self._tables.metric_facts()[metric]}
         return {**self._explained(dataset, model), "metric": metric, "metrics": facts}
 
+    def step_curves(self, dataset: str, model: str, metric: str) -> Settings:
+        """One metric step by step."""
+        facts = {metric: self._tables.step_facts(metric)}
+        return {**self._explained(dataset, model), "metric": metric, "metrics": facts}
+
     def agreement(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric of agreement."""
         return {**self._explained(dataset, model), "metric": metric}

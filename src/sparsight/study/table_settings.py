@@ -39,6 +39,16 @@ class TableSettings:
                 found[name] = str(reducer)
         return found
 
+    def step_metrics(self) -> list[str]:
+        """The metrics that score several steps, in the order of the configuration."""
+        return list(self._reducers())
+
+    def step_facts(self, metric: str) -> Settings:
+        """Facts of a metric of `step_metrics`, for figures of its steps."""
+        facts = metric_facts(self._entry("metrics", metric)["method"])
+        found = {key: facts.get(key, "") for key in ("direction", "unit", "step_axis")}
+        return {**found, "reducer": self._reducers()[metric]}
+
     def summary(self) -> Settings:
         """Gathering evaluations and scores."""
         return {"split": "test", "reducers": self._reducers()}
@@ -56,6 +66,14 @@ class TableSettings:
     def agreement(self) -> Settings:
         """Summarising agreement beside its floors."""
         return {**self.contrasts(), "retrain": self.study.retraining_pruners()}
+
+    def step_curves(self) -> Settings:
+        """Summarising metrics step by step."""
+        return {
+            "metrics": sorted(self.step_metrics()),
+            "controls": self.study.controls(),
+            "confidence": self.study.config["statistics"]["confidence"],
+        }
 
     def claims(self) -> Settings:
         """Deciding the claims of the study."""

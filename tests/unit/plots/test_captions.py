@@ -70,12 +70,28 @@ def test_retrained_networks_are_explained_where_they_are_drawn(name):
 
 def test_captions_are_honest():
     assert "published_p is naive and must not be read as a test" in rendered("correlations")
-    for name in ("correlations", "metric", "workflow", "heatmaps", "contrasts_figure"):
+    for name in (
+        "correlations",
+        "metric",
+        "workflow",
+        "heatmaps",
+        "contrasts_figure",
+        "curves_figure",
+    ):
         assert "never look at the network" in rendered(name)
     for name in ("contrasts_figure", "correctness_figure", "workflow"):
         assert "for these networks" in rendered(name)
     assert "Student t interval" in rendered("workflow")
     assert "at an adjusted p below 0.1" in rendered("contrasts_figure", {"confidence": 0.9})
+
+
+def test_caption_of_curves_says_how_they_become_a_number():
+    facts = {"unit": "probability", "step_axis": "pixels removed, %", "direction": "lower"}
+    text = rendered("curves_figure", {"metrics": {"soft_iou": {**facts, "reducer": "area"}}})
+    assert "steps (pixels removed, %)" in text
+    assert "one number (area of its steps), of which lower is better." in text
+    assert "one number" not in rendered("curves_figure")
+    assert "(deletion, road)" in rendered("curves", {"metrics": ["deletion", "road"]})
 
 
 def test_first_page_links_to_what_there_is():

@@ -84,7 +84,7 @@ def jobs_of(study):
             modules = rules.score_modules(family, dataset, model)
             add("score", partial(rules.score, dataset=dataset, model=model), modules, family)
         add("sheet", partial(drawn.sheet, dataset, model), [])
-    for name in ("summary", "contrasts", "agreement", "costs", "whole"):
+    for name in ("summary", "contrasts", "agreement", "step_curves", "costs", "whole"):
         add(name, getattr(tables, name), [])
     add("claims", tables.claims, tables.claim_modules())
     return found
@@ -97,6 +97,8 @@ def add_figures(add, drawn, study, dataset, model):
     add("correlation_figure", drawn.correlations, [], dataset, model)
     for metric in study.config["metrics"]:
         add("metric_figure", drawn.metric, [], dataset, model, metric)
+    for metric in TableSettings(study).step_metrics():
+        add("step_figure", drawn.step_curves, [], dataset, model, metric)
     for metric in study.config["agreement"]:
         add("agreement_figure", drawn.agreement, [], dataset, model, metric)
 
@@ -336,7 +338,7 @@ def test_without_maps_of_dense_a_family_is_not_compared(jobs):
 def test_confidence_reaches_tables_and_figures_with_intervals(jobs):
     before, after = jobs({"statistics": {"confidence": 0.9}})
     drawn = {"metric_figure", "agreement_figure", "correlation_figure"}
-    assert changed(before, after) == STATISTICS | {"whole"} | {
+    assert changed(before, after) == STATISTICS | {"step_curves", "whole"} | {
         name for name in before if name.partition(":")[0] in drawn
     }
 
@@ -364,6 +366,40 @@ def test_a_metric_touches_scores_and_figures(jobs):
     assert after.keys() - before.keys() == {"metric_figure:digits:thesis_cnn:gini_sparseness"}
 
 
+def test_a_metric_with_steps_has_a_table_and_a_figure_of_them(study_of):
+    foreign = {"method": "quantus.PixelFlipping", "reducer": "last"}
+    overlay = {
+        "metrics": ["deletion", "soft_iou", "flipping"],
+        "catalogue": {**BASE["catalogue"], "metrics": {"flipping": foreign}},
+    }
+    study = study_of(_merged(BASE, {**overlay, "claims": []}))
+    tables, drawn = TableSettings(study), FigureSettings(study)
+    assert tables.step_metrics() == ["deletion", "flipping"]
+    assert tables.step_curves() == {
+        "metrics": ["deletion", "flipping"],
+        "controls": ["control_edges"],
+        "confidence": 0.95,
+    }
+    found = drawn.step_curves("digits", "thesis_cnn", "deletion")
+    assert found["metric"] == "deletion"
+    assert found["pruners"] == ["magnitude", "densities", "rewound"]
+    facts = found["metrics"]["deletion"]
+    assert facts["step_axis"] == "pixels removed, %"
+    assert (facts["direction"], facts["reducer"]) == ("lower", "area")
+    facts = drawn.step_curves("digits", "thesis_cnn", "flipping")["metrics"]["flipping"]
+    assert (facts["step_axis"], facts["direction"], facts["reducer"]) == ("", "lower", "last")
+    assert TableSettings(study_of(BASE)).step_metrics() == []
+
+
+def test_a_metric_with_steps_touches_their_table_and_no_other_figure(jobs):
+    steps = in_catalogue("metrics", "flip", method="deletion")
+    before, after = jobs({**steps, "metrics": ["soft_iou", "complexity", "flip"]})
+    reached = {"score", "correlation_figure", "whole", "step_curves", "summary", "resampling"}
+    assert rules_of(changed(before, after)) == reached
+    new = {f"{kind}_figure:digits:thesis_cnn:flip" for kind in ("metric", "step")}
+    assert after.keys() - before.keys() == new
+
+
 def test_an_explainer_changes_its_family_only(jobs):
     before, after = jobs({"explainers": [*BASE["explainers"], "grad_cam_pp_pool2"]})
     own = {"explain:cam", "score:cam", "whole"} | all_comparisons("cam")
@@ -385,7 +421,7 @@ def test_a_control_counts_in_correlations(jobs):
     found = changed(before, after)
     listing = {name for name in before if name.partition(":")[0] in LISTING}
     # controls do not count in corrections, so every table of tests knows them; claims name theirs
-    tables = {"contrasts", "agreement", "whole"}
+    tables = {"contrasts", "agreement", "step_curves", "whole"}
     assert found == {"explain:controls", "score:controls"} | tables | listing
 
 

@@ -1,0 +1,63 @@
+"""Curves: metrics that score several steps, step by step."""
+
+
+rule summarise_curves:
+    """Describe every level at every step of the metrics that have steps."""
+    input:
+        scores=score_files,
+    output:
+        curves=report(
+            f"{SUMMARY}/curves.csv",
+            caption="../report/curves.rst",
+            category="7 Tables",
+            labels={"table": "curves"},
+        ),
+    log:
+        f"{RESULTS}/logs/summarise_curves.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_curves.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(TABLES.step_curves),
+        code=code_of("summarise_curves.py"),
+    script:
+        "../scripts/summarise_curves.py"
+
+
+rule draw_curves:
+    """Draw one metric step by step: a line for each level, a panel for each explainer."""
+    input:
+        curves=rules.summarise_curves.output.curves,
+    output:
+        svg=report(
+            f"{FIGURES}/curves/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/curves_figure.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "step by step",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/curves/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_curves/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_curves/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(DRAWN.step_curves, "dataset", "model", "metric"),
+        code=code_of("draw_curves.py"),
+    script:
+        "../scripts/draw_curves.py"

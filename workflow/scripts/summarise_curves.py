@@ -1,0 +1,14 @@
+"""Summarise the metrics that score several steps, step by step."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.analysis.step_curves import summarise_steps
+
+    summarise_steps(
+        scores=[Path(path) for path in snakemake.input.scores],
+        output=Path(snakemake.output.curves),
+        settings=snakemake.params.settings,
+    )
