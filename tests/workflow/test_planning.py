@@ -64,6 +64,20 @@ def test_what_is_not_chosen_is_not_made(fresh: Project) -> None:
     assert planned["resample_images"] == planned["measure_conversion"] == 1
 
 
+def test_curves_are_made_where_a_metric_has_steps(fresh: Project) -> None:
+    curves = {"summarise_curves", "draw_curves"}
+    assert not curves & set(fresh.planned())
+    fresh.configure(metrics=["soft_iou", "deletion"])
+    planned = fresh.planned()
+    assert {rule: planned[rule] for rule in curves} == dict.fromkeys(curves, 1)
+    outputs = fresh.planned_outputs()
+    folder = "results/tiny/figures/curves"
+    assert "results/tiny/summary/curves.csv" in outputs
+    assert [path for path in outputs if path.startswith(folder)] == [
+        f"{folder}/digits__tiny__deletion.{suffix}" for suffix in ("svg", "png")
+    ]
+
+
 def test_a_finished_study_has_nothing_to_do(finished: Project) -> None:
     assert finished.planned() == {}
 
@@ -233,3 +247,14 @@ def test_studies_do_not_touch_each_others_files(finished: Project) -> None:
     assert all(path.startswith("results/second/") for path in outputs), outputs
     finished.configure()
     assert finished.planned() == {}
+
+
+def test_other_data_and_missing_results_are_planned_in_one_run(finished: Project) -> None:
+    # With an `ancient` manifest, Snakemake would plan the fetching alone, and call that finished.
+    datasets = {"digits": {"options": {"split": {"test": 400}}}}
+    finished.configure(study="second", catalogue={**TINY["catalogue"], "datasets": datasets})
+    planned = finished.planned()
+    assert planned["fetch_dataset"] == planned["prepare_dataset"] == 1
+    assert planned["make_rewind_point"] == planned["train_dense"] == 1
+    assert planned["prune_level"] == 3
+    assert planned["summarise"] == planned["draw_accuracy"] == 1

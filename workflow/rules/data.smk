@@ -25,8 +25,9 @@ rule fetch_dataset:
 rule prepare_dataset:
     """Pack a data set: images, labels, masks, the noise of each image, the shared subset."""
     input:
-        # Found again elsewhere, the files are still those of the checksums: nothing is packed anew.
-        manifest=ancient(rules.fetch_dataset.output.manifest),
+        # Not `ancient`: with it, Snakemake (9.27) plans nothing but a changed fetching, and leaves
+        # out all that lacks behind it until the next run.
+        manifest=rules.fetch_dataset.output.manifest,
     output:
         splits=expand(
             f"{PACKED}/{{split}}.safetensors", split=SPLITS, allow_missing=True
