@@ -28,11 +28,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
 	touch $@
 
-demo: $(READY) ## Run the default study on embedded data, then the report
-	$(SNAKEMAKE) --cores $(CORES) $(ARGS)
-	$(SNAKEMAKE) --report results/digits/report.html
-	@$(BIN)/python -m sparsight.analysis.show results/digits/summary/correlations.csv
-	@echo "Report: results/digits/report.html    Tables: results/digits/summary/"
+demo: $(READY) ## Run a small study on embedded data (studies/demo.yaml), then the report
+	$(SNAKEMAKE) --cores $(CORES) --configfile studies/demo.yaml $(ARGS)
+	$(SNAKEMAKE) --configfile studies/demo.yaml --report results/demo/report.html
+	@$(BIN)/python -m sparsight.analysis.show results/demo/summary/correlations.csv
+	@echo "Report: results/demo/report.html    Tables: results/demo/summary/"
 
 test: $(READY) ## Run the test suite
 	$(BIN)/python -m pytest $(ARGS)
