@@ -124,13 +124,14 @@ def _described(file: ScoreFile, wanted: set[str], axes: dict[str, list[float]]) 
                 "before it; delete it and run snakemake again"
             )
     steps = zip(found["metric"], found["step"], strict=True)
-    return found.assign(
+    whole: pd.DataFrame = found.assign(
         **{name: getattr(file, name) for name in ("dataset", "model", "pruner", "seed", "level")},
         density=file.density,
         axis_value=[_axis_value(axes[metric], metric, step, file.path) for metric, step in steps],
         undefined=found["images"] - found["n"],
         n_seeds=found["mean"].notna().astype("int64"),
-    )[list(_EMPTY)]
+    )
+    return whole[list(_EMPTY)]
 
 
 def _axis_value(axis: list[float], metric: str, step: int, path: Path) -> float:

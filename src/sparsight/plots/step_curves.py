@@ -26,7 +26,7 @@ DENSE: dict[str, Any] = {"linewidth": 2.6, "zorder": 2.5, "marker": "o", "marker
 LEVEL: dict[str, Any] = {"linewidth": 1.0, "zorder": 3, "marker": ".", "markersize": 2.6}
 RETRAINED: dict[str, Any] = {"color": "0.62", "linewidth": 1.0, "linestyle": (0, (3, 1.5)),
                              "zorder": 2.8}  # fmt: skip
-BAND = 0.22
+BAND = 0.16
 # The scale of densities: dark at 100%, and not so light at the other end that it fades on white.
 SCALE, LIGHTEST = "plasma", 0.84
 NAMED = 6
