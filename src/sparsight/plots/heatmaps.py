@@ -1,5 +1,6 @@
 """A sheet of heatmaps: the same images at several levels under several explainers."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,14 @@ CELL, PITCH = 0.43, 0.46
 LABELS = 1.85
 BETWEEN = 0.28
 PICTURE = 0.95
-HEADER = 0.45
+HEADER, LINE = 0.45, 0.085
 HEADING = 0.19
 CAPTION = 0.16
 TITLE, KEYS = 0.35, 0.6
 WIDEST = 14.2
+
+# Letters that fit into the width of a cell, in small and in ordinary print, and in an inch.
+CELL_LETTERS, CELL_LETTERS_LARGE, INCH_LETTERS = 10, 6, 13
 
 # x, y of the upper left corner and the length of the sides
 Box = tuple[float, float, float]
@@ -86,7 +90,8 @@ def sheet_figure(sheet: Sheet) -> "Figure":
     control_rows = -(-len(sheet.controls) // columns)
     rows = sum(len(names) for names in sheet.families.values())
     below = HEADING + (PITCH + CAPTION) * control_rows if control_rows else 0.0
-    band = PICTURE + HEADER + HEADING * len(sheet.families) + PITCH * rows + below + BETWEEN
+    header = _header_height(sheet)
+    band = PICTURE + header + HEADING * len(sheet.families) + PITCH * rows + below + BETWEEN
     width, height = max(LABELS + block * per_band, 5.0), TITLE + band * bands + KEYS
     figure = new_figure(width, height)
     figure.set_layout_engine("none")
@@ -112,7 +117,7 @@ def _names(axes: "Axes", sheet: Sheet, top: float) -> None:
     right, y = LABELS - 0.12, top + PICTURE
     for line, text in enumerate(("pruning level", "weights left", "predicted class")):
         _say(axes, right, y + 0.08 + 0.13 * line, text, ha="right", colour="0.35")
-    y += HEADER
+    y += _header_height(sheet)
     for family, names in sheet.families.items():
         target = sheet.targets.get(family)
         said = f"{family}: explains {target}" if target else family
@@ -133,14 +138,19 @@ def _block(axes: "Axes", sheet: Sheet, index: int, left: float, top: float) -> N
     shown: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
     picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels[:3], 0, -1)
     _show(axes, picture, (left, top, side), **(shown if len(pixels) == 1 else {}))
-    label = sheet.classes[int(sheet.labels[index])]
-    _say(axes, left + side + 0.08, top + 0.3, f"class {label}", ha="left", size=8)
+    label = f"class {sheet.classes[int(sheet.labels[index])]}"
+    columns = max(len(sheet.checkpoints), 1)
+    room = PITCH * columns + BETWEEN - side - 0.1
+    lines = textwrap.wrap(label, max(8, int(room * INCH_LETTERS)))
+    _say(axes, left + side + 0.08, top + 0.3, "\n".join(lines), ha="left", size=8)
     name = f"image {int(sheet.image_ids[index])}"
-    _say(axes, left + side + 0.08, top + 0.5, name, ha="left", colour="0.35")
+    under = top + 0.42 + 0.065 * len(lines)
+    _say(axes, left + side + 0.08, under, name, ha="left", colour="0.35")
+    header = _header_height(sheet)
     for column, checkpoint in enumerate(sheet.checkpoints):
         x, y = left + PITCH * column, top + PICTURE
         _header(axes, sheet, checkpoint, index, (x + CELL / 2, y))
-        y += HEADER
+        y += header
         for names in sheet.families.values():
             y += HEADING
             for explainer in names:
@@ -150,8 +160,7 @@ def _block(axes: "Axes", sheet: Sheet, index: int, left: float, top: float) -> N
                 else:
                     _blank(axes, "not\nexplained\nat this level", (x, y, CELL))
                 y += PITCH
-    y = top + PICTURE + HEADER + sum(HEADING + PITCH * len(n) for n in sheet.families.values())
-    columns = max(len(sheet.checkpoints), 1)
+    y = top + PICTURE + header + sum(HEADING + PITCH * len(n) for n in sheet.families.values())
     for number, (control, maps) in enumerate(sheet.controls.items()):
         x = left + PITCH * (number % columns)
         under = y + HEADING + (PITCH + CAPTION) * (number // columns)
@@ -170,8 +179,29 @@ def _header(
     if len(checkpoint.predicted):
         predicted = int(checkpoint.predicted[index])
         right = predicted == int(sheet.labels[index])
-        text = f"{sheet.classes[predicted]} {'✓' if right else '✗'}"
-        _say(axes, x, y + 0.34, text, colour="black" if right else WRONG)
+        lines, size = _class_lines(sheet.classes[predicted]), _class_print(sheet)
+        lines[-1] += " ✓" if right else " ✗"
+        place = (x, y + 0.34 + LINE / 2 * (len(lines) - 1))
+        text, colour = "\n".join(lines), "black" if right else WRONG
+        _say(axes, *place, text, colour=colour, size=size)
+
+
+def _class_lines(name: str) -> list[str]:
+    """A class's name in lines that fit a cell."""
+    if len(name) <= CELL_LETTERS_LARGE:
+        return [name]
+    # two letters are for the verdict
+    return textwrap.wrap(name, CELL_LETTERS - 2) or [""]
+
+
+def _class_print(sheet: Sheet) -> float:
+    """One size for all: small as soon as one name needs it."""
+    return 4.6 if any(len(name) > CELL_LETTERS_LARGE for name in sheet.classes) else 6.5
+
+
+def _header_height(sheet: Sheet) -> float:
+    """Level, density, and as many lines as the longest of the class names takes."""
+    return HEADER + LINE * (max(len(_class_lines(name)) for name in sheet.classes) - 1)
 
 
 def draw_map(axes: "Axes", values: Map, signed: bool, box: Box) -> None:

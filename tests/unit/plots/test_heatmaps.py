@@ -1,6 +1,7 @@
 """What the sheet of heatmaps draws."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,27 @@ def test_nothing_on_the_sheet_overlaps(study, overlaps):
     width, height = figure.get_size_inches()
     assert all(box[0] >= 0 and box[1] <= width for box in boxes)
     assert all(box[3] >= 0 and box[2] <= height for box in boxes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["green striped cross", "blue spotted triangle", "red striped square"],
+        ["English springer", "cassette player", "parachute"],
+        ["truck", "gas", "church"],
+    ],
+)
+def test_long_names_of_classes_do_not_overlap(study, overlaps, names):
+    sheet = load_sheet(*study, {**SETTINGS, "images": 6})
+    figure = sheet_figure(replace(sheet, classes=names))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert not overlaps(axes.texts)
+    said = " ".join(text.get_text().replace("\n", " ") for text in axes.texts)
+    assert all(f"class {name}" in said for name in names)
+    # in as many print sizes as levels or images there are, the verdicts are in one
+    verdicts = {t.get_fontsize() for t in axes.texts if t.get_text().endswith(("✓", "✗"))}
+    assert len(verdicts) == 1
 
 
 def test_many_images_go_on_in_a_second_band(study):
