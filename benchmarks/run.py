@@ -8,7 +8,9 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import aggregation
+import explainers
 import explaining
+import image_metrics
 import road
 import scoring
 import sidebyside
@@ -23,6 +25,8 @@ PARTS = {
     "aggregation": aggregation,
     "scoring": scoring,
     "road": road,
+    "explainers": explainers,
+    "image_metrics": image_metrics,
 }
 
 

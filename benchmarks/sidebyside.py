@@ -1,5 +1,6 @@
 """Measure two ways of doing the same side by side, in turn, in one process."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Row:
     """One line of the table.
+
+    Where the other way cannot run, `other` and the ratios are NaN and `other_name` says why.
 
     Attributes
     ----------
@@ -61,6 +64,20 @@ def compare(
     )
 
 
+def alone(
+    name: str,
+    ours: Callable[[], object],
+    why: str,
+    goal: str,
+    repeats: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Row:
+    """Ours where there is nothing to run beside it; `why` says so. Run once unmeasured."""
+    ours()
+    seconds = statistics.median(_seconds(ours, clock) for _ in range(repeats))
+    return Row(name, seconds, math.nan, why, math.nan, math.nan, math.nan, goal)
+
+
 def _seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
     started = clock()
     work()
@@ -76,8 +93,11 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         spread = f"{row.ratio:.2f} ({row.lowest:.2f}–{row.highest:.2f})"
         unit = "" if row.unit == "s" else f" {row.unit}"
+        other = f"{row.other:.3f}{unit}"
+        if math.isnan(row.other):
+            other = spread = "–"
         lines.append(
-            f"| {row.name} | {row.ours:.3f}{unit} | {row.other:.3f}{unit} | {row.other_name} "
+            f"| {row.name} | {row.ours:.3f}{unit} | {other} | {row.other_name} "
             f"| {spread} | {row.goal} |"
         )
     return "\n".join(lines)
