@@ -53,9 +53,30 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
     for key in CLAIMS.facts(claim["test"])["needs"]:
         if key not in claim:
             yield f"{where} lacks '{key}', which the test {claim['test']} needs."
+    yield from _network_problems(study, where, claim)
     retraining = study.retraining_pruners()
     if claim["pruner"] in retraining:
         yield f"{where}.pruner is {claim['pruner']}, which prunes nothing; name one that prunes."
+
+
+def _network_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Whether the claim's model runs on its data set, with its pruner and its explainer."""
+    first = study.networks()[0]
+    pair = (claim.get("dataset", first.dataset), claim.get("model", first.model))
+    networks = {(network.dataset, network.model): network for network in study.networks()}
+    named = all(
+        name in study.config[g] for name, g in zip(pair, ("datasets", "models"), strict=True)
+    )
+    if named and pair not in networks:
+        yield f"{where} is about {pair[1]} on {pair[0]}, which networks leaves out; name another."
+    elif named:
+        network = networks[pair]
+        for key, known in (("pruner", network.pruners), ("explainer", network.explainers)):
+            if claim.get(key, known[0]) not in known and claim[key] in study.config[f"{key}s"]:
+                yield (
+                    f"{where}.{key} is {claim[key]}, which does not run with {pair[1]} on "
+                    f"{pair[0]}; name another, or give the claim another dataset and model."
+                )
 
 
 def _unknown(kind: str, key: str, name: object, known: Iterable[str]) -> Iterator[str]:

@@ -54,6 +54,26 @@ def test_a_control_that_looks_at_no_network_is_held_against_a_metric_that_does(p
     assert "never looks at the network" in found
 
 
+def test_a_claim_is_about_a_network_that_runs(problems):
+    networks = [
+        {"dataset": "digits", "model": "thesis_cnn", "explainers": [CAM["explainer"]]},
+        {"dataset": "mnist", "model": "thesis_cnn_digits", "pruners": ["retrain"]},
+    ]
+    study = {
+        "datasets": ["digits", "mnist"],
+        "models": ["thesis_cnn", "thesis_cnn_digits"],
+        "networks": networks,
+    }
+    assert problems(of("correlation"), **study) == []
+    (found,) = problems(of("correlation", model="thesis_cnn_digits"), **study)
+    assert "claims[0] is about thesis_cnn_digits on digits, which networks leaves out" in found
+    (found,) = problems(of("correlation", explainer="saliency"), **study)
+    assert "claims[0].explainer is saliency, which does not run with thesis_cnn on digits" in found
+    other = {"dataset": "mnist", "model": "thesis_cnn_digits"}
+    (found,) = problems(of("correlation", **other), **study)
+    assert "claims[0].pruner is magnitude, which does not run with" in found
+
+
 def test_claims_of_two_names_alike(problems):
     assert problems(of("correlation"), of("peak")) == [
         "claims: 2 claims have the name 'a'; give each its own."
