@@ -12,9 +12,11 @@ from sparsight.analysis.multiplicity import FAMILY, adjusted_p, control_flags
 from sparsight.analysis.networks import Networks, networks_by_subset
 from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves, read_explainers
 from sparsight.analysis.statistics import student_interval
+from sparsight.analysis.subsets import BOTH, CHANGE_AT_BOTH
 from sparsight.io.tables import write_csv
 
-CONTRASTED_SUBSETS = ("all", "correct_at_both")
+CONTRASTED_SUBSETS = ("all", BOTH)
+_READ = (*CONTRASTED_SUBSETS, CHANGE_AT_BOTH)
 PLACE = ["dataset", "model", "pruner", "level", "explainer", "condition", "metric", "subset"]
 CONTRAST_COLUMNS = [
     *("dataset", "model", "pruner", "level", "explainer", "control"),
@@ -41,7 +43,8 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
     mean : over these networks, with its Student t interval over networks (`mean_low`, `mean_high`)
         and its percentile interval over draws of images *for these networks* (`mean_images_low`,
         `mean_images_high`).
-    difference : mean over networks of this level minus level 0 of the same network; intervals
+    difference : mean over networks of this level minus level 0 of the same network, in
+        `correct_at_both` image by image over what both get right; intervals
         likewise, the first from the paired t. Only networks that are defined at both enter.
         Differences below 1e-6 of the values, the rounding of scores, are 0.
     effect_size : difference in standard deviations between networks (Cohen's d_z).
@@ -69,11 +72,22 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
     rows = [
         {**names, "subset": subset, **row}
         for explainer in [ACCURACY_ROWS, *read_explainers(paths)]
-        for names, found in networks_by_subset(read_curves(paths, [explainer]), CONTRASTED_SUBSETS)
+        for names, found in networks_by_subset(read_curves(paths, [explainer]), _READ)
         for subset, networks in found.items()
-        for row in contrast_rows(networks, networks.against_dense(), confidence)
+        if subset in CONTRASTED_SUBSETS
+        for row in contrast_rows(networks, _changes(subset, found), confidence)
     ]
     write_contrasts(rows, output, settings["controls"])
+
+
+def _changes(subset: str, found: Mapping[str, Networks]) -> Networks:
+    """Differences to the dense networks; of `correct_at_both` they were taken image by image."""
+    if subset != BOTH:
+        return found[subset].against_dense()
+    if CHANGE_AT_BOTH in found:
+        return found[CHANGE_AT_BOTH]
+    # Dense networks alone: nothing was pruned, or nothing of it explained.
+    return found[subset].against_dense().undefined()
 
 
 def contrast_rows(

@@ -53,17 +53,18 @@ class Networks:
     def against_dense(self) -> "Networks":
         """Difference to level 0 of the same network; NaN at level 0 itself and where it is not."""
         if 0 not in self.levels:
-            return replace(
-                self,
-                mean=np.full_like(self.mean, np.nan),
-                replicates=np.full_like(self.replicates, np.nan),
-            )
+            return self.undefined()
         dense = self.levels.index(0)
         mean = difference(self.mean, self.mean[:, [dense]])
         replicates = difference(self.replicates, self.replicates[:, [dense]])
         mean[:, dense] = np.nan
         replicates[:, dense] = np.nan
         return replace(self, mean=mean, replicates=replicates)
+
+    def undefined(self) -> "Networks":
+        """The same networks and levels without any value."""
+        nothing = np.full_like(self.mean, np.nan), np.full_like(self.replicates, np.nan)
+        return replace(self, mean=nothing[0], replicates=nothing[1])
 
     def image_intervals(self, confidence: float) -> tuple[Doubles, Doubles]:
         """Limits [L] of the mean over networks on other images, *for these networks*.

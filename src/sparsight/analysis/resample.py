@@ -13,8 +13,13 @@ from sparsight.analysis.bootstrap import Counts, draw_counts, replicate_means
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.predictions import Predictions, read_chain
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, StatisticsWriter
-from sparsight.analysis.scalars import Scalars, ScoredCheckpoint, read_scalars
-from sparsight.analysis.subsets import describe_subsets, members_of_subsets
+from sparsight.analysis.scalars import Scalars, ScoredCheckpoint, level_of, read_scalars
+from sparsight.analysis.subsets import (
+    BOTH,
+    CHANGE_AT_BOTH,
+    describe_subsets,
+    members_of_subsets,
+)
 from sparsight.io.errors import InputError
 
 
@@ -27,8 +32,9 @@ def resample_chain(
 ) -> None:
     """Write `statistics.parquet` of one chain: one network's pruner, the dense network as level 0.
 
-    One score file at a time is in memory, beside the draw and the chain's replicates (4 bytes x
-    replicates x rows of the output). The bytes do not depend on the order of the score files.
+    One score file at a time is in memory, beside those of the dense network (8 bytes a score), the
+    draw and the chain's replicates (4 bytes x replicates x rows of the output). The bytes do not
+    depend on the order of the score files.
 
     Parameters
     ----------
@@ -60,8 +66,9 @@ def resample_chain(
         image_id=image_id,
         counts=draw_counts(image_id, replicates, seed),
     )
-    for path in scores:
-        chain.add(read_scalars(Path(path), settings.get("reducers", {})))
+    # The dense network's scores come first: changes are taken from them, image by image.
+    for path in sorted(map(Path, scores), key=lambda path: (level_of(path) != 0, path)):
+        chain.add(read_scalars(path, settings.get("reducers", {})))
     chain.add_accuracy()
     with StatisticsWriter(output, replicates, seed) as writer:
         for explainer in sorted(chain.rows):
@@ -81,6 +88,8 @@ class _Chain:
     rows: dict[str, list[tuple[pd.DataFrame, NDArray[np.float32]]]] = field(default_factory=dict)
     densities: dict[int, tuple[float, Path]] = field(default_factory=dict)
     owners: dict[tuple[int, str, str], Path] = field(default_factory=dict)
+    #: the dense network's scores by condition and explainer
+    starts: dict[tuple[str, str], Scalars] = field(default_factory=dict)
 
     def add(self, file: ScoredCheckpoint) -> None:
         """Describe one score file."""
@@ -164,9 +173,15 @@ class _Chain:
         members = members_of_subsets(
             scalars.image_id, correct, dense.correct[place], dense.margin[place]
         )
-        found = describe_subsets(
-            scalars.values, scalars.scored, network.label[place], members, self.counts[:, place]
-        )
+        label, counts = network.label[place], self.counts[:, place]
+        found = describe_subsets(scalars.values, scalars.scored, label, members, counts)
+        if level == 0:
+            for explainer, _ in scalars.columns:
+                self.starts[(scalars.condition, explainer)] = scalars
+        else:
+            changes = scalars.values - self._dense_values(scalars)
+            pairs = {CHANGE_AT_BOTH: members[BOTH]}
+            found |= describe_subsets(changes, scalars.scored, label, pairs, counts)
         for explainer in sorted({explainer for explainer, _ in scalars.columns}):
             mine = [i for i, (name, _) in enumerate(scalars.columns) if name == explainer]
             frame = pd.concat(
@@ -183,6 +198,16 @@ class _Chain:
             ).assign(explainer=explainer, condition=scalars.condition, **self._identity(level))
             parts = [means.replicates[:, mine].T for means in found.values()]
             self.rows.setdefault(explainer, []).append((frame, np.concatenate(parts)))
+
+    def _dense_values(self, scalars: Scalars) -> NDArray[np.float64]:
+        """The dense network's values beside those of a level; NaN where it has none."""
+        values = np.full(scalars.values.shape, np.nan)
+        for explainer in {explainer for explainer, _ in scalars.columns}:
+            start = self.starts.get((scalars.condition, explainer))
+            mine = [i for i, (name, _) in enumerate(scalars.columns) if name == explainer]
+            if start is not None:
+                values[:, mine] = start.on(scalars)[:, mine]
+        return values
 
     def _places(self, scalars: Scalars, path: Path) -> NDArray[np.int64]:
         """Where the scored images are among all test images."""

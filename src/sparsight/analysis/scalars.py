@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sparsight.analysis.reducers import REDUCERS, collapse
@@ -39,6 +40,19 @@ class Scalars:
     values: NDArray[np.float64]
     scored: NDArray[np.bool_]
 
+    def on(self, other: "Scalars") -> NDArray[np.float64]:
+        """These values for the images and columns of `other`: [N, K] of it, NaN where lacking."""
+        found = np.full(other.values.shape, np.nan)
+        if not len(self.image_id):
+            return found
+        place = np.searchsorted(self.image_id, other.image_id).clip(max=len(self.image_id) - 1)
+        known = self.image_id[place] == other.image_id
+        for column, name in enumerate(other.columns):
+            if name in self.columns:
+                values = self.values[place, self.columns.index(name)]
+                found[:, column] = np.where(known, values, np.nan)
+        return found
+
 
 @dataclass(frozen=True)
 class ScoredCheckpoint:
@@ -47,6 +61,19 @@ class ScoredCheckpoint:
     path: Path
     identity: Mapping[str, Any]
     scalars: list[Scalars]
+
+
+def level_of(path: Path) -> int:
+    """The level that a score file is of, from its footer alone; -1 where that does not say.
+
+    Only to read files in a good order: whose scores they really are is checked by `read_scalars`.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            column = file.metadata.row_group(0).column(file.schema_arrow.names.index("level"))
+            return int(column.statistics.min)
+    except (pa.ArrowException, OSError, ValueError, AttributeError, TypeError, IndexError):
+        return -1
 
 
 def read_scalars(path: Path, reducers: Mapping[str, str]) -> ScoredCheckpoint:

@@ -15,7 +15,12 @@ from sparsight.analysis.bootstrap import Counts, centres, ratio
 CORRECT, INCORRECT = "correct_matched", "incorrect_matched"
 #: strata by the dense network's margin, from the smallest
 STRATA = ("hard", "medium", "easy")
-SUBSETS = ("all", "correct_at_both", *STRATA, CORRECT, INCORRECT)
+BOTH = "correct_at_both"
+SUBSETS = ("all", BOTH, *STRATA, CORRECT, INCORRECT)
+#: rows that hold no means but mean changes: this network's value minus the dense network's, image
+#: by image, over what both get right. The subset `correct_at_both` holds other images at every
+#: level, so its means must not be subtracted from each other.
+CHANGE_AT_BOTH = "change_at_both"
 
 Floats = NDArray[np.floating]
 Members = Mapping[str, NDArray[np.bool_]]
@@ -54,7 +59,7 @@ def members_of_subsets(
     """
     found = {
         "all": np.ones(len(image_id), dtype=np.bool_),
-        "correct_at_both": correct & dense_correct,
+        BOTH: correct & dense_correct,
     }
     order = np.lexsort((image_id, dense_margin))
     ranked = order[np.isfinite(dense_margin[order])]
@@ -120,8 +125,8 @@ class _Cells:
     """Images sorted by label and subsets; equal ones form a cell."""
 
     def __init__(self, label: NDArray[np.int64], members: Members) -> None:
-        self._names = list(members)
-        keys = [*(members[name] for name in self._names), label]
+        self.names = list(members)
+        keys = [*(members[name] for name in self.names), label]
         self.order = np.lexsort(keys)
         sorted_keys = np.stack([np.asarray(key, dtype=np.int64)[self.order] for key in keys])
         changes = np.any(np.diff(sorted_keys, axis=1) != 0, axis=0)
@@ -139,7 +144,7 @@ class _Cells:
                 yield cells
                 cells = []
             previous = label
-            subsets = [name for name, one in zip(self._names, inside, strict=True) if one]
+            subsets = [name for name, one in zip(self.names, inside, strict=True) if one]
             cells.append((slice(start, stop), subsets))
         if cells:
             yield cells
@@ -183,7 +188,8 @@ def _sums(weights: Floats, factors: _Factors, cells: _Cells) -> dict[str, _Sums]
     """Sums for every subset, with weights [R, N] of the images in the order of the cells."""
     width = len(factors.weight)
     shape = (len(weights), factors.matrix.shape[1])
-    total = {name: np.zeros(shape, weights.dtype) for name in SUBSETS[:-2]}
+    summed = [name for name in cells.names if name not in (CORRECT, INCORRECT)]
+    total = {name: np.zeros(shape, weights.dtype) for name in summed}
     # numerators of both matched subsets, their common denominator, correct images that entered
     matched = [np.zeros((len(weights), width), weights.dtype) for _ in range(4)]
     for label in cells.by_label():

@@ -142,8 +142,9 @@ def test_rows_are_complete_and_sorted(chain):
     curves = read_curves([chain.resample()])
     frame = curves.frame
     keys = ["explainer", "condition", "metric", "subset", "level"]
-    # accuracy: 3 levels x 2 conditions; 3 explainers x 2 conditions x 2 metrics x 7 subsets x 3
-    assert len(frame) == 6 + 3 * 2 * 2 * 7 * 3
+    # accuracy: 3 levels x 2 conditions; 3 explainers x 2 conditions x 2 metrics x 7 subsets x 3;
+    # changes from dense at 2 levels
+    assert len(frame) == 6 + 3 * 2 * 2 * 7 * 3 + 3 * 2 * 2 * 2
     assert not frame.duplicated(keys).any()
     pd.testing.assert_frame_equal(frame, frame.sort_values(keys, ignore_index=True))
     assert set(frame.loc[frame["level"] == 0, "checkpoint_pruner"]) == {"dense"}
@@ -271,3 +272,54 @@ def test_predictions_that_do_not_fit_are_refused(chain):
     with pytest.raises(InputError, match="same images"):
         chain.resample()
     assert not (chain.folder / "statistics.parquet").exists()
+
+
+def values_of(path: Path) -> pd.DataFrame:
+    """One number per explainer, condition, metric and image of a score file."""
+    frame = read_table(path).to_pandas()
+    keys = ["explainer", "condition", "metric", "image_id"]
+    # a curve with an undefined step is undefined
+    return frame.groupby(keys, observed=True)["value"].apply(lambda v: v.mean(skipna=False))
+
+
+def test_changes_are_taken_image_by_image(chain):
+    frame = read_curves([chain.resample()]).frame
+    for level in (1, 2):
+        both = {c: chain.right[0][c] & chain.right[level][c] for c in CONDITIONS}
+        for index in range(len(FAMILIES)):
+            start, end = (values_of(chain.scores[2 * x + index]) for x in (0, level))
+            change = (end.astype(float) - start.astype(float)).reset_index(name="value")
+            for keys, part in change.groupby(["explainer", "condition", "metric"], observed=True):
+                place = np.searchsorted(IMAGES, part["image_id"])
+                inside = part["value"].to_numpy()[both[keys[1]][place]]
+                row = pick(frame, level, *keys, "change_at_both")
+                assert row["mean"] == pytest.approx(np.nanmean(inside), abs=1e-6)
+                assert row["n"] == np.isfinite(inside).sum()
+    assert not (frame[frame["subset"] == "change_at_both"]["level"] == 0).any()
+
+
+def test_what_never_looks_at_the_network_never_changes(tmp_path):
+    # The images in `correct_at_both` differ from level to level, and with them a control's mean.
+    chain = Chain(tmp_path)
+    for level in (1, 2):
+        start, end = (read_table(chain.scores[2 * x + 1]).to_pandas() for x in (0, level))
+        keys = ["explainer", "condition", "metric", "step", "image_id"]
+        same = end.drop(columns="value").merge(start[[*keys, "value"]], on=keys)
+        write_table(chain.scores[2 * level + 1], {n: same[n].to_numpy() for n in same})
+    curves = read_curves([chain.resample()])
+    frame = curves.frame
+    changes = ((frame["subset"] == "change_at_both") & (frame["explainer"] == "edges")).to_numpy()
+    assert changes.sum() == 2 * 2 * 2
+    assert (frame["mean"][changes] == 0).all()
+    drawn = curves.replicates[changes]
+    assert (drawn[np.isfinite(drawn)] == 0).all()
+    means = frame[(frame["subset"] == "correct_at_both") & (frame["explainer"] == "edges")]
+    assert means.groupby(["condition", "metric"])["mean"].nunique().min() > 1
+
+
+def pick(frame, level, explainer, condition, metric, subset):
+    wanted = {"level": level, "explainer": explainer, "condition": condition}
+    for name, value in {**wanted, "metric": metric, "subset": subset}.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]

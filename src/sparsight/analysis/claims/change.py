@@ -46,8 +46,12 @@ class Change(ClaimTest):
             values, drawn = _minus((values, drawn), _change(curve, first, last))
             text += f", minus the same of {control}"
         if pruner := self.settings["minus_pruner"]:
-            curve = networks.of_pruner(pruner).curve(explainer, metric, self.subset)
-            values, drawn = _minus((values, drawn), _change(curve, 1, int(curve.levels.max())))
+            others = networks.of_pruner(pruner)
+            other = _all_levels(others.curve(explainer, metric, self.subset))
+            if control:
+                # what the control gains there must be taken away there too
+                other = _minus(other, _all_levels(others.curve(control, metric, self.subset)))
+            values, drawn = _minus((values, drawn), other)
             text += f", minus that of {pruner}"
         return Evidence(
             statistic=text,
@@ -71,6 +75,10 @@ def _change(curve: LevelCurve, first: int, last: int) -> tuple[Numbers, Numbers]
     changes = [curve.change(0, level) for level in inside]
     values = np.mean([change for change, _ in changes], axis=0)
     return values, np.mean([drawn for _, drawn in changes], axis=0)
+
+
+def _all_levels(curve: LevelCurve) -> tuple[Numbers, Numbers]:
+    return _change(curve, 1, int(curve.levels.max()))
 
 
 def _minus(

@@ -1,7 +1,7 @@
 """What a claim is tested on: the curves of one pruner's networks, seed by seed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis.networks import difference
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, Curves
+from sparsight.analysis.subsets import BOTH, CHANGE_AT_BOTH
 from sparsight.io.errors import InputError
 
 Numbers = NDArray[np.float64]
@@ -24,12 +25,15 @@ class LevelCurve:
     mean : float64 [S, L] over images; NaN where it is undefined or was not measured.
     density : float64 [S, L], share of prunable weights left, in [0, 1]; NaN where unknown.
     replicates : float64 [S, L, B], the mean in each draw of images.
+    changes : of a subset that holds other images at every level, the mean change from the dense
+        network, image by image; None where the subset is the same at all levels.
     """
 
     levels: NDArray[np.int64]
     mean: Numbers
     density: Numbers
     replicates: Numbers
+    changes: "LevelCurve | None" = None
 
     def at(self, level: int) -> tuple[Numbers, Numbers]:
         """Means [S] and replicates [S, B] of a level; NaN where it was not measured."""
@@ -42,10 +46,24 @@ class LevelCurve:
     def change(self, start: int, end: int) -> tuple[Numbers, Numbers]:
         """Level `end` minus level `start`, of each network: [S] and replicates [S, B].
 
-        0 where they agree up to the rounding of float32 scores, as those of controls do.
+        0 where they agree up to the rounding of float32 scores, as those of controls do. In a
+        subset that changes with the level, one of the two must be level 0 for the images to be the
+        same; changes between two other levels are the difference of their changes from it.
         """
+        if self.changes is not None:
+            (first, drawn_first), (last, drawn_last) = (
+                self._from_dense(start),
+                self._from_dense(end),
+            )
+            return last - first, drawn_last - drawn_first
         (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
         return difference(last, first), difference(drawn_last, drawn_first)
+
+    def _from_dense(self, level: int) -> tuple[Numbers, Numbers]:
+        assert self.changes is not None  # asked before
+        if level == 0:
+            return np.zeros(len(self.mean)), np.zeros_like(self.replicates[:, 0])
+        return self.changes.at(level)
 
     def above(self, floor: float) -> NDArray[np.bool_]:
         """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
@@ -131,6 +149,12 @@ class ClaimCurves:
         InputError
             When there are no such rows.
         """
+        curve = self._curve(explainer, metric, subset)
+        if subset != BOTH:
+            return curve
+        return replace(curve, changes=self._curve(explainer, metric, CHANGE_AT_BOTH))
+
+    def _curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
         rows = self._frame
         wanted = {"explainer": explainer, "metric": metric, "subset": subset}
         for key, value in wanted.items():

@@ -74,3 +74,26 @@ def test_levels_that_were_not_explained_are_left_out_and_undefined_ones_are_not(
     assert math.isnan(found.values[1])
     nothing = evidence(curves({IOU: [[0, 1]]}), claim("change", levels=[5, 7]))
     assert np.isnan(nothing.values).all()
+
+
+def test_images_that_both_get_right_are_compared_with_themselves(curves, claim):
+    # The means of the subset are of other images at every level; their difference would be 9.
+    both, paired = ("cam", "iou", "correct_at_both"), ("cam", "iou", "change_at_both")
+    table = curves(
+        {both: [[0, 9, 9], [0, 9, 9], [0, 9, 9]], paired: [[0, 1, 3], [0, 2, 2], [0, 3, 3]]}
+    )
+    found = evidence(table, claim("change", levels=[1, 2], subset="correct_at_both"))
+    assert found.values.tolist() == [2, 2, 3]
+
+
+def test_both_controls_make_a_difference_of_differences(curves, claim):
+    # Explainer and control gain the same under pruning, and the same under retraining: nothing
+    # is left, whatever the two gains are.
+    pruned, retrained = [[0, 3], [0, 4], [0, 5]], [[0, 1], [0, 7], [0, 2]]
+    table = joined(
+        curves({IOU: pruned, OTHER: pruned}),
+        curves({IOU: retrained, OTHER: retrained}, pruner="retrain"),
+    )
+    keys = {"minus_control": "edges", "minus_pruner": "retrain"}
+    found = evidence(table, claim("change", levels=[1, 1], **keys))
+    assert found.values.tolist() == [0, 0, 0]
