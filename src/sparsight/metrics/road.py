@@ -24,10 +24,11 @@ class Road(Metric):
     Step 0 is the image as it is. At each further step the given percentage of pixels (rounded to
     whole pixels, all channels at once) is imputed: see `linear_imputation`. Then noise is added to
     what was imputed, so that the network cannot tell imputed pixels by their smoothness. Pixels are
-    taken in the order of the map's values, those that are alike in reading order. Negative
-    attribution speaks against the target, and comes after none at all; for absolute attributions
-    choose an explainer that gives them. A constant map ranks no pixel above another: NaN, as
-    for a map of NaN.
+    taken in the order of the map's values. Those that are alike go in a random order, the image's
+    own (`perturbation.tie_order`), from either end of the map: where a map is silent its curve is
+    that of the random control. Negative attribution speaks against the target, and comes after none
+    at all; for absolute attributions choose an explainer that gives them. A constant map ranks no
+    pixel above another: NaN, as for a map of NaN.
 
     The noise belongs to the image: a pixel gets the same at every step, in both orders, at every
     level and from every explainer, so differences between them are not noise. The authors' code
@@ -115,7 +116,7 @@ class Road(Metric):
         undefined = without_order(attributions)[:, None]
         found = {}
         for (least_first, percentages, spread), kinds in groups.items():
-            ranks = pixel_ranks(-attributions if least_first else attributions)
+            ranks = pixel_ranks(-attributions if least_first else attributions, images)
             curves = {kind: [_outputs(whole, targets, kind)] for kind in kinds.values()}
             for count in _counts(percentages, ranks):
                 removed = ranks < count
@@ -189,7 +190,9 @@ class RoadMorf(Road):
 class RoadLerf(Road):
     """Least relevant pixels first: the longer the output lasts, the better.
 
-    The table's number is the mean of all steps, the unperturbed image included.
+    The table's number is the mean of all steps, the unperturbed image included: it follows the
+    network's accuracy (or confidence), and a network that errs more often has less of it whatever
+    the map. Compare explainers within a network, or take the random control as the floor.
     """
 
     name = "road_lerf"

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import per_image
+from sparsight.metrics.randomness import image_generators
 
 BASELINES = ("zero", "mean", "blur", "inverted")
 VALUES = ("logit", "probability")
@@ -42,16 +43,49 @@ def without_order(attributions: Tensor) -> Tensor:
     return ~(flat.amax(dim=1) > flat.amin(dim=1))
 
 
-def pixel_ranks(attributions: Tensor) -> Tensor:
+def tie_order(images: Tensor) -> Tensor:
+    """The order in which an image's pixels go where its map does not tell them apart.
+
+    A class activation map is zero on most of its pixels. In reading order these would go from the
+    top of the image to its bottom; here they go as those of a random map do. One order belongs to
+    an image: for every network, explainer and metric the same, and from either end of the map.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W] in [0, 1], the images as they were explained.
+
+    Returns
+    -------
+    int64 [N, H * W] on the images' device: places in the flattened image, each of them once.
+    """
+    pixels = images.shape[2] * images.shape[3]
+    drawn = [torch.randperm(pixels, generator=one) for one in image_generators(images, "ties")]
+    order = torch.stack(drawn) if drawn else torch.zeros((0, pixels), dtype=torch.int64)
+    return order.to(images.device)
+
+
+def descending_ranks(values: Tensor, order: Tensor) -> Tensor:
+    """Place of each value in the descending order of its row, int64 [N, n] from 0.
+
+    Of values that are alike the one comes first that comes first in `order`, int64 [N, n], which
+    holds each place of the row once.
+    """
+    sorting = values.gather(1, order).argsort(dim=1, descending=True, stable=True)
+    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order.gather(1, sorting), places)
+
+
+def pixel_ranks(attributions: Tensor, images: Tensor) -> Tensor:
     """Place of each pixel in the descending order of its map, int64 [N, H, W] from 0.
 
-    Of pixels that are alike, the one nearer to the upper left comes first (in reading order), so
-    that a rank depends on the map alone.
+    Pixels that are alike go in the `tie_order` of the image.
+
+    Parameters
+    ----------
+    attributions : float32 [N, H, W].
+    images : float32 [N, C, H, W] in [0, 1], to which the order of ties belongs.
     """
-    flat = per_image(attributions)
-    order = flat.argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(flat.shape[1], device=flat.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places).view_as(attributions)
+    return descending_ranks(per_image(attributions), tie_order(images)).view_as(attributions)
 
 
 def stand_ins(images: Tensor, baseline: str) -> Tensor:

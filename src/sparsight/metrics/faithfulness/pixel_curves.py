@@ -25,8 +25,9 @@ class PixelCurve(Metric):
     """Base of curves over pixels that are removed, or inserted, from the highest attribution on.
 
     Step k of `steps` has changed the round(k·n / steps) highest of n pixels, all channels at once;
-    step 0 none, the last all. Pixels that are alike go in reading order. A constant map ranks no
-    pixel above another: NaN, as for a map of NaN.
+    step 0 none, the last all. Pixels that are alike go in a random order, the image's own
+    (`perturbation.tie_order`). A constant map ranks no pixel above another: NaN, as for a map of
+    NaN.
 
     One step of the whole batch is one pass. The unperturbed and the fully perturbed batch, and the
     passes of curves that differ only in `value`, are shared with the other curves of the group.
@@ -89,7 +90,7 @@ class PixelCurve(Metric):
             key = (metric.settings["baseline"], metric.inserts, metric.settings["steps"])
             groups.setdefault(key, {})[name] = metric.settings["value"]
         undefined = without_order(attributions)[:, None]
-        passes = _Passes(model, images, pixel_ranks(attributions))
+        passes = _Passes(model, images, pixel_ranks(attributions, images))
         found = {}
         for key, kinds in groups.items():
             curves: dict[OutputKind, list[Tensor]] = {kind: [] for kind in kinds.values()}
@@ -178,6 +179,9 @@ class Deletion(PixelCurve):
 
     See `Insertion`. The paper replaces pixels by 0 in the network's normalised input, the data
     set's mean colour; here 0 is black. `baseline: mean` is the image's own mean colour.
+
+    The area also falls for a network that is merely less confident, before a pixel is removed:
+    between networks it says nothing unless the random control on the same network stands beside it.
     """
 
     name = "deletion"
@@ -202,6 +206,11 @@ class Deletion(PixelCurve):
 class PixelFlipping(PixelCurve):
     """The target's logit as pixels are flipped in the map's order.
 
+    The table's number is the mean loss of the logit, from the unperturbed image on (`aopc`): a
+    constant added to all logits, which changes no prediction, does not change it. The scale of the
+    logits still does, and differs between networks: compare explainers within a network, or choose
+    `value: probability`.
+
     The paper follows the output that it decomposes, which is no probability, and inverts the pixels
     of MNIST (`baseline: inverted`). The default replaces them by black, as `quantus.PixelFlipping`
     does on images that hold 0; it then differs from `deletion` by the logit only, and the two share
@@ -213,13 +222,13 @@ class PixelFlipping(PixelCurve):
     name = "pixel_flipping"
     reference = "Bach et al., PLoS ONE 10 (2015), doi:10.1371/journal.pone.0130140"
     category = "faithfulness"
-    direction = "lower"
-    unit = "output for the target at each step: logit, or probability 0 to 1"
+    direction = "higher"
+    unit = "logit (or probability) of the target at each step; the number is their mean loss"
     needs = ("model",)
     treatment = "signed"
     normalisation = "none"
     mask_rule = "none"
-    reducer = "area"
+    reducer = "aopc"
     step_axis = "pixels flipped, %"
     shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {

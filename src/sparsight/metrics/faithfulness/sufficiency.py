@@ -40,8 +40,8 @@ class Sufficiency(Metric):
     compared with these.
 
     f(x) is the predicted class, whichever class is explained. A constant map highlights nothing:
-    NaN. Of pixels that are alike, those first in reading order are taken. A random map does not
-    score 0: compare with the random control.
+    NaN. Of pixels that are alike, some are taken at random, the same for every map of the image
+    (`perturbation.tie_order`). A random map does not score 0: compare with the random control.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ class Sufficiency(Metric):
         with torch.no_grad():
             predicted = model(images).argmax(dim=1)
         pixels = images.shape[2] * images.shape[3]
-        outside = pixel_ranks(attributions) >= max(round(self.settings["share"] * pixels), 1)
+        count = max(round(self.settings["share"] * pixels), 1)
+        outside = pixel_ranks(attributions, images) >= count
         kept = torch.zeros(len(images), device=images.device)
         for others in self.neighbours(images):
             mixed = replaced(images, others, outside)

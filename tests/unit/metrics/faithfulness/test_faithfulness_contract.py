@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.faithfulness.perturbation import tie_order
 from sparsight.metrics.registry import METRICS
 
 # Names, with parameters that suit images of 12x12 and take milliseconds.
@@ -98,13 +99,16 @@ def test_the_scale_of_a_map_does_not_count(name, batch, network):
 
 
 @pytest.mark.parametrize("name", ORDINAL)
-def test_of_equal_pixels_the_first_in_reading_order_goes_first(name, batch, network):
+def test_equal_pixels_go_in_the_images_own_order(name, batch, network):
     images, targets, _ = batch
-    levels = torch.arange(144).view(12, 12).div(36, rounding_mode="floor").flip(0).float()
-    strict = levels - torch.arange(144).view(12, 12) / 1000
-    tied, untied = (one.expand(6, 12, 12) for one in (levels, strict))
-    found = score(name, images, targets, tied, network)
+    levels = torch.arange(144).view(12, 12).div(36, rounding_mode="floor").expand(6, 12, 12)
+    order = tie_order(images)
+    places = torch.empty_like(order).scatter_(1, order, torch.arange(144).expand(6, 144))
+    untied = levels - places.view(6, 12, 12) / 1000
+    found = score(name, images, targets, levels.float(), network)
     assert torch.equal(found, score(name, images, targets, untied, network))
+    in_reading_order = levels - torch.arange(144).view(12, 12) / 1000
+    assert not torch.equal(found, score(name, images, targets, in_reading_order, network))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,7 @@ def test_of_equal_pixels_the_first_in_reading_order_goes_first(name, batch, netw
         ("sufficiency", {"share": 1.0}, "'share' is 1.0, it must be above 0 and below 1"),
         ("sufficiency", {"surroundings": "black"}, "must be one of shuffled, uniform"),
         ("irof", {"segments": 0}, "'segments' is 0"),
-        ("irof", {"value": "loss"}, "'value' is 'loss'"),
+        ("irof", {"floor": 0.0}, "'floor' is 0.0, it must be above 0 and below 1"),
     ],
 )
 def test_wrong_parameters_are_refused(name, parameters, message):

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from sparsight.metrics.faithfulness.perturbation import pixel_ranks, stand_ins
+from sparsight.analysis.reducers import collapse
+from sparsight.metrics.faithfulness.perturbation import stand_ins
 from sparsight.metrics.faithfulness.pixel_curves import Deletion, Insertion, PixelFlipping
 
 
@@ -48,6 +50,31 @@ def test_pixel_flipping_by_hand(by_hand):
     torch.testing.assert_close(curve, torch.tensor([[7.5, 4.5, 2.5]]))
 
 
+@pytest.mark.parametrize("value", ["logit", "probability"])
+def test_a_constant_added_to_all_logits_changes_no_reduced_number_of_flipping(value, by_hand):
+    network, images, targets, maps = by_hand
+    metric = PixelFlipping(steps=4, value=value)
+    numbers = []
+    for network.offsets in (0.0, 3.0, -50.0):
+        curve = metric.score(maps, images, targets, None, network)[0].double().numpy()
+        numbers.append(collapse(curve, np.zeros(1, dtype=np.int64), metric.reducer)[0])
+    assert numbers == pytest.approx([numbers[0]] * 3, abs=1e-6)
+    assert metric.direction == "higher"
+    if value == "logit":
+        # the mean of 10, 8, 4, 3 and 0 is 5
+        assert numbers[0] == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 6), (-1, 4)])
+def test_the_sooner_flipping_loses_the_higher_its_number(sign, expected, by_hand):
+    network, images, targets, _ = by_hand
+    maps = sign * network.weights[0]
+    curve = PixelFlipping(steps=4).score(maps, images, targets, None, network)[0].double().numpy()
+    # 10, 6, 3, 1, 0 or 10, 9, 7, 4, 0
+    found = collapse(curve, np.zeros(1, dtype=np.int64), PixelFlipping.reducer)[0]
+    assert found == pytest.approx(expected)
+
+
 def test_steps_that_do_not_divide_the_pixels(by_hand):
     """Of four pixels, round(4/3) = 1 and round(8/3) = 3."""
     network, images, targets, maps = by_hand
@@ -74,11 +101,6 @@ def test_blur_keeps_a_constant_image_and_averages_others():
     # Neighbouring weights of a Gaussian of standard deviation 5.
     ratio = (found[0, 1, 12, 15] / found[0, 1, 12, 12]).item()
     assert ratio == pytest.approx(math.exp(-9 / 50), abs=1e-5)
-
-
-def test_ranks_descend_with_ties_in_reading_order():
-    maps = torch.tensor([[[1.0, 3.0, 1.0], [-2.0, 3.0, 1.0]]])
-    assert pixel_ranks(maps).tolist() == [[[2, 0, 3], [5, 1, 4]]]
 
 
 def group():
