@@ -58,6 +58,15 @@ class FaithfulnessCorrelation(Metric):
     level and for every explainer. The value is NaN where the map is constant, or where no removal
     changes the output.
 
+    Which maps: sums of attribution are compared with losses of output, so the metric is made for
+    contributions (`input_x_gradient`, `integrated_gradients`, `lrp`, `deep_lift`, `gradient_shap`,
+    `occlusion`, `lime`, `kernel_shap`), with the baseline that the explainer had; exact ones of a
+    linear network score 1. Slopes (gradients, `guided_backprop`) lack the change of the pixel, and
+    no setting supplies it: multiply them by the input first. For the logit x₁ + 2 x₂ + 2 x₃ at
+    x = (1, 1/2, 1/4), pixel by pixel, the contributions (1, 1, 1/2) score 1 and the exact gradient
+    (1, 2, 2) scores -1/2. Unsigned maps (`saliency` and `smooth_grad` here, class activation maps)
+    cannot say which pixels speak against the target, and reach 1 only where none does.
+
     Defaults are those of `quantus.FaithfulnessCorrelation`, made for images of 224x224; there the
     subset is a two-hundredth of the pixels, so choose `subset_size` for the images at hand. On
     colour images quantus removes the values of single channels; here a pixel goes with all of its

@@ -85,6 +85,21 @@ class Infidelity(Metric):
     units of the output, so networks with smaller logits have smaller infidelity: compare explainers
     within a network, or choose `value: probability`. An all-zero or constant map is defined.
 
+    Which maps: Φ is compared in the units of IᵀΦ, so a setting suits one kind of map only.
+
+    * Slopes, output per change of a pixel (the signed gradient, `guided_backprop`): the default,
+      and `perturbation: noise`. Exact where channels share a slope, as in grey images.
+    * Contributions, output that a pixel accounts for (`input_x_gradient`, `integrated_gradients`,
+      `lrp`, `deep_lift`, `gradient_shap`, `occlusion`; `lime` and `kernel_shap`, whose superpixels
+      repeat one value on all of their pixels, as far as these are equally large):
+      `multiplied_by_input: true`, with the baseline that the explainer had.
+    * Unsigned maps (`saliency` and `smooth_grad` here, which are absolute values; class activation
+      maps): neither. The value is defined and says how far such a map is from being signed.
+
+    Under the wrong setting a perfect map is not perfect. Logit x₁ + 2 x₂ at x = (1, 1/2), squares
+    of one pixel: contributions (1, 1) score 0 with `multiplied_by_input: true` and 0.1 without, the
+    gradient (1, 2) scores 0 without and 0.1 with, where a map of zeros scores 1.
+
     Cost: one forward pass a sample. quantus removes the blocks of a grid one after another without
     putting any back, and goes through this ten times with the same result (490 passes of 28x28
     images); its value is another one. captum gives ours for our perturbations.
@@ -100,9 +115,8 @@ class Infidelity(Metric):
     largest_side : of a square, in pixels; 10 in the paper.
     noise : standard deviation of ε; 0.2 in the paper.
     baseline : what the pixels of a square become; see `perturbation.stand_ins`.
-    multiplied_by_input : whether the map attributes output to pixels as they stand (input x
-        gradient, integrated gradients, SHAP), so that IᵀΦ is its sum over the square, instead of
-        being a slope, so that IᵀΦ is the sum of slope times change. Squares only.
+    multiplied_by_input : whether the map holds contributions, so that IᵀΦ is its sum over the
+        square, instead of slopes, so that IᵀΦ is the sum of slope times change. Squares only.
     scaled : see above.
     value : "logit" or "probability" of the target.
     """

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparsight.metrics.faithfulness import correlation
 from sparsight.metrics.faithfulness.correlation import (
     FaithfulnessCorrelation,
     random_subsets,
@@ -31,6 +32,18 @@ def test_contributions_of_a_linear_network_correlate_fully(contributions):
     torch.testing.assert_close(score(exact, images, network), torch.ones(5))
     torch.testing.assert_close(score(-exact, images, network), -torch.ones(5))
     torch.testing.assert_close(score(3 * exact + 1, images, network), torch.ones(5))
+
+
+def test_the_exact_gradient_is_no_contribution(linear, monkeypatch):
+    """Logit x₁ + 2 x₂ + 2 x₃ at (1, 1/2, 1/4), pixel by pixel: losses 1, 1, 1/2; slopes 1, 2, 2."""
+    singles = [torch.tensor([[place]]) for place in range(3)]
+    monkeypatch.setattr(correlation, "random_subsets", lambda *_: iter(singles))
+    network = linear(torch.tensor([[[[1.0, 2.0, 2.0]]]]))
+    images = torch.tensor([[[[1.0, 0.5, 0.25]]]])
+    metric = FaithfulnessCorrelation(samples=3, subset_size=1)
+    for values, expected in (([1, 1, 0.5], 1), ([1, 2, 2], -0.5)):
+        found = metric.score(torch.tensor([[values]]), images, TARGETS[:1], None, network)
+        assert found.item() == pytest.approx(expected)
 
 
 def test_a_map_that_knows_nothing_correlates_little(contributions):

@@ -69,6 +69,31 @@ def test_by_hand(linear):
     assert found.item() == pytest.approx((10.5 - 6.625**2 / 4.375) / 5, abs=1e-6)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_perfect_map_under_the_wrong_setting_by_hand(scaled, linear):
+    """Logit x₁ + 2 x₂ at (1, 1/2): each of the two pixels accounts for 1.
+
+    Contributions weighted with the change predict 1 and 1/2, slopes summed 1 and 2. The best scales
+    are 6/5 and 3/5, which leave (1/5, -2/5) and (-2/5, 1/5).
+    """
+    network = linear(torch.tensor([[[[1.0, 2.0]]]]))
+    images = torch.tensor([[[[1.0, 0.5]]]])
+    kinds = {"contributions": [1.0, 1.0], "slopes": [1.0, 2.0], "nothing": [0.0, 0.0]}
+    found = {}
+    for by_input in (True, False):
+        metric = Infidelity(
+            perturbation="every_square", largest_side=1, multiplied_by_input=by_input, scaled=scaled
+        )
+        for name, values in kinds.items():
+            maps = torch.tensor([[values]])
+            score = metric.score(maps, images, TARGETS[:1], None, network)
+            found[name, by_input] = score.item()
+    assert found["contributions", True] == found["slopes", False] == pytest.approx(0, abs=1e-9)
+    wrong = found["contributions", False], found["slopes", True]
+    assert wrong == pytest.approx((0.1, 0.1) if scaled else (0.125, 0.5))
+    assert found["nothing", True] == found["nothing", False] == 1
+
+
 def test_channels_share_the_maps_value(linear):
     network = linear(torch.tensor([[[[3.0]], [[5.0]]]]))
     images = torch.tensor([[[[0.5]], [[1.0]]]])
