@@ -49,15 +49,23 @@ class EfficientMprt(Metric):
     anew, and H the `histogram_entropy`: the paper's eMPRT and quantus.EfficientMPRT with their
     defaults (100 bins, signed values as they are). What a random network looks for is less ordered,
     so the complexity of a faithful explanation rises; 0 for one that does not look at the network.
-    NaN where one of the maps is constant (quantus refuses such maps).
 
-    The copy is drawn as `NetworkRandomiser` says, once for all images; see there for batch norms
-    and pruned weights. quantus seeds all layers alike, so that layers of one size become equal.
+    The value is the mean over `draws` copies. An empty map is undefined: for a copy whose map of an
+    image is constant that copy is left out of the image's mean, and the value is NaN where all are,
+    or where the network's own map is constant (quantus refuses such maps). With class activation
+    maps, whose negative values are cut off, the weights of one draw decide for a class whether its
+    maps are empty, for all of its images at once: with one draw, or few, whole classes can be
+    missing, so look at the count of images beside the number.
+
+    Copies are drawn as `NetworkRandomiser` says, once for all images; see there for batch norms and
+    pruned weights. quantus makes one, and seeds all layers alike, so that layers of one size become
+    equal.
 
     Parameters
     ----------
     bins : of the histogram.
-    seed : of the random weights.
+    draws : number of random copies, each of which takes one explanation.
+    seed : of the random weights of the first copy; the others have the next whole numbers.
     keep_sparsity : whether pruned weights stay 0.
     """
 
@@ -73,16 +81,25 @@ class EfficientMprt(Metric):
     treatment = "signed"
     normalisation = "none"
     mask_rule = "none"
-    parameters: ClassVar[dict[str, Any]] = {"bins": 100, "seed": 0, "keep_sparsity": True}
+    parameters: ClassVar[dict[str, Any]] = {
+        "bins": 100,
+        "draws": 3,
+        "seed": 0,
+        "keep_sparsity": True,
+    }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        if self.settings["bins"] < 2:
-            raise InputError(
-                f"metric {self.name}: parameter 'bins' is {self.settings['bins']}, it must be 2 or "
-                "more"
-            )
-        self._randomiser = NetworkRandomiser(self.settings["seed"], self.settings["keep_sparsity"])
+        for key, least in (("bins", 2), ("draws", 1)):
+            if self.settings[key] < least:
+                raise InputError(
+                    f"metric {self.name}: parameter '{key}' is {self.settings[key]}, it must be "
+                    f"{least} or more"
+                )
+        seed, keep_sparsity = self.settings["seed"], self.settings["keep_sparsity"]
+        self._randomisers = [
+            NetworkRandomiser(seed + draw, keep_sparsity) for draw in range(self.settings["draws"])
+        ]
 
     def score(
         self,
@@ -95,10 +112,12 @@ class EfficientMprt(Metric):
     ) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
         network, again = require_explainer(self, model, explain)
-        maps = again(self._randomiser.randomised(network), images, targets)
-        before = histogram_entropy(attributions, self.settings["bins"])
-        after = histogram_entropy(maps, self.settings["bins"])
-        return ((after - before) / before).to(torch.float32)
+        bins = self.settings["bins"]
+        before = histogram_entropy(attributions, bins)
+        maps = (again(one.randomised(network), images, targets) for one in self._randomisers)
+        # The mean of differences: exactly 0 where all draws explain alike.
+        rises = torch.stack([histogram_entropy(some, bins) - before for some in maps])
+        return (rises.nanmean(dim=0) / before).to(torch.float32)
 
 
 class SmoothMprt(Metric):

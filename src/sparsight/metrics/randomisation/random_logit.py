@@ -42,7 +42,12 @@ class RandomLogit(Metric):
     1 for an explanation that looks the same for every class, and so says nothing of the target.
     The other class is drawn for each image, and is the same at every level and for every explainer;
     `others` above 1 gives the mean over several classes, all others where there are not so many.
-    NaN where one of the maps is constant.
+
+    NaN where one of the maps, of whichever class, is constant: an empty map is undefined, and not
+    unlike. Class activation
+    maps, whose negative values are cut off, are often empty for a class that the image does not
+    show, and then every image whose draw falls on such a class is missing: look at the count of
+    images beside the number.
 
     As `quantus.RandomLogit` with two differences: that takes the similarity of maps written as one
     row (windows of 7 pixels of a row), this of maps (windows of 7 × 7, `ssim`); and that divides

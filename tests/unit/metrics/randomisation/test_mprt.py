@@ -60,6 +60,37 @@ def test_rise_of_complexity_on_paper(network, batch):
     assert found.tolist() == pytest.approx([1, -0.5])
 
 
+def test_efficient_mprt_is_the_mean_over_the_draws_that_explain_something(network, batch):
+    """From ln 2: to 2 ln 2, to 0.5623 (three of four alike) and to an empty map, by the draw."""
+    images, targets = batch[0][:3], batch[1][:3]
+    two, four, skew = (
+        torch.tensor(row).repeat(4).view(4, 4)
+        for row in ([0.0, 0, 3, 3], [0.0, 1, 2, 3], [0.0, 0, 0, 3])
+    )
+    empty = torch.zeros(4, 4)
+    seen = []
+    by_draw = [[four, four, empty], [skew, empty, empty], [two, empty, empty]]
+
+    def explain(model, some, classes, rows=None):
+        if model is network:
+            return torch.stack([two] * 3)
+        seen.append(model[0].weight.clone())
+        return torch.stack(by_draw[len(seen) - 1])
+
+    found = scores(EfficientMprt(draws=3), network, images, targets, explain)
+    three = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
+    expected = [(2 + three + 1) / 3 - 1, 1, math.nan]
+    assert found.tolist() == pytest.approx(expected, nan_ok=True)
+    # Copies of their own, of which the second is the first of the next seed.
+    assert not torch.equal(seen[0], seen[1])
+    by_draw[0] = [two] * 3
+    second = seen[1]
+    seen.clear()
+    scores(EfficientMprt(draws=1, seed=1), network, images, targets, explain)
+    assert len(seen) == 1
+    assert torch.equal(seen[0], second)
+
+
 @pytest.mark.parametrize("control", ["edges", "input", "random", "centre"])
 def test_what_does_not_look_at_the_network_does_not_change(control, network, batch, explaining):
     images, targets = batch
@@ -204,6 +235,7 @@ def test_a_network_pruned_to_nothing_explains_nothing(network, batch):
     ("name", "parameters", "message"),
     [
         ("efficient_mprt", {"bins": 1}, "'bins' is 1, it must be 2 or more"),
+        ("efficient_mprt", {"draws": 0}, "'draws' is 0, it must be 1 or more"),
         ("smooth_mprt", {"samples": 0}, "'samples' is 0, it must be 1 or more"),
         ("smooth_mprt", {"layers": 0}, "'layers' is 0, it must be 1 or more"),
         ("smooth_mprt", {"noise": -0.1}, "'noise' is -0.1, it must be 0 or more"),
