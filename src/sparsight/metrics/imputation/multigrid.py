@@ -44,7 +44,7 @@ def hierarchy(removed: Tensor) -> list[Level]:
 
     Parameters
     ----------
-    removed : bool or float [B, H, W] of a floating dtype, 1 for removed pixels.
+    removed : floating point [B, H, W], 1 for removed pixels, else 0; all levels are of its dtype.
 
     On the pixels, interpolation is bilinear: it reaches every removed pixel, however scattered they
     are. Below, it follows the matrix: large holes need values that fall towards their rims. Either
