@@ -22,6 +22,8 @@ _FACTS = (
     "needs_network",
     "control",
 )
+#: (C, H, W) of the images that the fact `cost` is stated for where it depends on them
+STATED_SHAPE = (1, 28, 28)
 
 
 class Explainer(ABC):
@@ -38,12 +40,15 @@ class Explainer(ABC):
     reduction : how channels become one map ("max", "sum", "none", ...).
     value_range : range of the raw values, in words.
     cost : forward passes per image; a backward pass counts as two.
+    cost_depends_on_image : whether `cost` holds for images of 28x28 only; `cost_on` then tells that
+        of others.
     native : "pixel", or "layer" for a map at the resolution of a layer.
     interpolation : "bilinear" or "none": how a map is brought to image size when it is scored.
     needs_network : False for controls that look at the image at most; they are made once per data
         set.
-    control : whether it is no explanation but what explanations are held against: it knows nothing
-        of the class that is explained.
+    control : whether it is no explanation but what explanations are held against. A control knows
+        nothing of the class that is explained; a method that knows as little, but that its authors
+        offer as an explanation, is none.
     parameters : name to default; `"required"` where there is none.
     excluded_models : registered models on which the method fails or means nothing.
     shares : explainers whose `shares` is the same non-empty word are given to
@@ -56,6 +61,7 @@ class Explainer(ABC):
     reduction: ClassVar[str]
     value_range: ClassVar[str]
     cost: ClassVar[int]
+    cost_depends_on_image: ClassVar[bool] = False
     native: ClassVar[str]
     interpolation: ClassVar[str]
     needs_network: ClassVar[bool] = True
@@ -111,6 +117,10 @@ class Explainer(ABC):
     def facts(self) -> dict[str, Any]:
         """The class facts as they hold for this instance: parameters may change some."""
         return {fact: getattr(self, fact) for fact in _FACTS}
+
+    def cost_on(self, shape: tuple[int, int, int]) -> int:
+        """The cost for images of `shape` (C, H, W): the fact `cost`, unless it depends on them."""
+        return int(self.facts()["cost"])
 
 
 def to_image_size(maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:

@@ -22,6 +22,9 @@ class KernelShap(CoalitionExplainer):
     is "grey". `segments` is about the number of superpixels; images of one channel or of sides
     below 48 pixels are cut into a grid. Not divided by a superpixel's area: a large one has the
     same value on more pixels.
+
+    The cost is an upper bound: an image with few superpixels has fewer coalitions to ask for, but
+    how many it has is known only when it is cut.
     """
 
     name: ClassVar[str] = "kernel_shap"
@@ -55,10 +58,8 @@ class KernelShap(CoalitionExplainer):
         return shapley_values(proper.double(), outputs[2:], weights, outputs[1], outputs[0])
 
     def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen numbers of samples and superpixels."""
-        segments, count = self.settings["segments"], self.settings["n_samples"]
-        proper = 2**segments - 2 if _is_enumerated(segments, count) else count
-        return {**super().facts(), "cost": proper + 2}
+        """Facts with the most that the chosen number of samples can cost."""
+        return {**super().facts(), "cost": self.settings["n_samples"] + 2}
 
 
 def shapley_values(

@@ -121,7 +121,8 @@ def explain_family(
     output : safetensors file to write. Tensors: `{explainer}/{condition}` float32 [N,h,w] and
         `image_ids` int64 [N]; with a network also `targets/{condition}` and
         `predictions/{condition}` int64 [N]. Metadata: `explainers` (JSON: method, parameters and
-        facts of each), `dataset`, `split`, `data_hash`, `conditions`, `images`, `target`.
+        facts of each, with the cost for these images), `dataset`, `split`, `data_hash`,
+        `conditions`, `images`, `target`.
     network : gives logits [N,K] for float32 images in [0, 1]; None for a family of controls.
     predictions : `predictions.parquet` of the network's checkpoint.
     dense_predictions : that of its dense parent, for the target "dense_predicted".
@@ -139,6 +140,7 @@ def explain_family(
     classes = _classes(settings["target"], conditions, network, predictions, dense_predictions)
     with PackedSplit.open(packed_test) as split:
         positions = split.subset(settings["images"])
+        shape = split.image_shape
         source = {"dataset": split.dataset, "split": split.split, "data_hash": split.data_hash}
     # Controls look at no network: any module will do.
     model = nn.Identity() if network is None else network.to(device)
@@ -152,7 +154,7 @@ def explain_family(
         }
         metadata = {
             **source,
-            "explainers": _facts(settings["explainers"], explainers),
+            "explainers": _facts(settings["explainers"], explainers, shape),
             "conditions": json.dumps(conditions),
             "images": str(len(positions)),
             **({"target": settings["target"]} if classes else {}),
@@ -201,11 +203,19 @@ def _classes(
     return found
 
 
-def _facts(entries: Mapping[str, Mapping[str, Any]], explainers: Mapping[str, Explainer]) -> str:
-    """Method, parameters (with defaults) and facts of each explainer, as JSON."""
+def _facts(
+    entries: Mapping[str, Mapping[str, Any]],
+    explainers: Mapping[str, Explainer],
+    shape: tuple[int, int, int],
+) -> str:
+    """Method, parameters (with defaults) and facts of each explainer, as JSON.
+
+    The cost is that for the images explained, of `shape` (C, H, W).
+    """
     found = {
         name: {
             **explainer.facts(),
+            "cost": explainer.cost_on(shape),
             "method": entries[name]["method"],
             "parameters": explainer.settings,
         }

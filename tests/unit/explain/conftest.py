@@ -11,7 +11,7 @@ from sparsight.io.arrays import ArrayWriter
 from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
 
-WritePacked = Callable[[Path, int], Path]
+WritePacked = Callable[..., Path]
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.fixture
 def write_packed() -> WritePacked:
-    """Writes a packed split of random 28x28 images in chunks; the labels are 0, 1, ... 9, 0, ..."""
+    """Writes a packed split of random square images in chunks; the labels repeat 0 to 9."""
 
-    def write(path: Path, count: int) -> Path:
+    def write(path: Path, count: int, side: int = 28) -> Path:
         layout = {
-            "images": (torch.uint8, (count, 1, 28, 28)),
-            "noise": (torch.uint8, (count, 1, 28, 28)),
+            "images": (torch.uint8, (count, 1, side, side)),
+            "noise": (torch.uint8, (count, 1, side, side)),
             "labels": (torch.int64, (count,)),
             "image_ids": (torch.int64, (count,)),
             "evaluation_rank": (torch.int64, (count,)),
@@ -52,7 +52,7 @@ def write_packed() -> WritePacked:
             writer.append("image_ids", torch.arange(count) + 1000)
             writer.append("evaluation_rank", torch.randperm(count, generator=generator))
             for start in range(0, count, 500):
-                shape = (min(500, count - start), 1, 28, 28)
+                shape = (min(500, count - start), 1, side, side)
                 images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
                 images[images < 100] = 0
                 noise = torch.randint(0, 51, shape, generator=generator, dtype=torch.uint8)

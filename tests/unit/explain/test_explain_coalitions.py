@@ -237,8 +237,6 @@ def test_randomness_belongs_to_image_and_name(
     [
         ("lime", {"n_samples": 7}, 7),
         ("kernel_shap", {"n_samples": 7, "segments": 9}, 9),
-        # All 14 proper coalitions of four.
-        ("kernel_shap", {"n_samples": 100, "segments": 4}, 16),
     ],
 )
 def test_passes_of_one_batch_as_many_as_the_cost_says(
@@ -277,3 +275,17 @@ def test_facts_are_those_of_the_defaults(method: str) -> None:
 def test_unusable_parameters(method: str, parameters: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         build(method, **parameters)
+
+
+@pytest.mark.parametrize(("segments", "passes"), [(4, 16), (6, 64)])
+def test_the_cost_of_kernel_shap_is_an_upper_bound(
+    segments: int, passes: int, network: nn.Module, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images may have more superpixels than asked for: six have 62 proper coalitions, not 14."""
+    cut = (torch.arange(28 * 28) % segments).view(1, 28, 28).expand(7, -1, -1)
+    monkeypatch.setattr("sparsight.explain.coalitions.superpixels", lambda images, count: cut)
+    rows: list[int] = []
+    network.register_forward_hook(lambda module, given, output: rows.append(len(output)))
+    explainer = build("kernel_shap", n_samples=70, segments=4)
+    explainer.explain(network, *batch, "x")
+    assert len(rows) == passes <= explainer.facts()["cost"] == 72

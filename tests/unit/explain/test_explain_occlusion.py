@@ -48,3 +48,21 @@ def test_all_channels_are_covered_at_once() -> None:
 def test_a_window_larger_than_the_image_is_refused() -> None:
     with pytest.raises(InputError, match="window is 3, but the images have only 2x3 pixels"):
         explain(IMAGE, WEIGHTS, window=3, stride=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "cost"), [((3, 28, 28), 170), ((3, 64, 64), 962), ((3, 224, 224), 12322)]
+)
+def test_the_cost_is_that_of_the_images(shape: tuple[int, int, int], cost: int) -> None:
+    assert Occlusion().cost_on(shape) == cost
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 14), (4, 6), (11, 5)])
+def test_the_cost_is_the_number_of_passes(height: int, width: int) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(height * width, 1)).requires_grad_(False)
+    passes: list[int] = []
+    model.register_forward_hook(lambda module, given, output: passes.append(1))
+    zero = torch.tensor([0])
+    explainer = Occlusion(window=4, stride=3)
+    explainer.explain(model, torch.rand(1, 1, height, width), zero, zero, "o")
+    assert len(passes) == explainer.cost_on((1, height, width))

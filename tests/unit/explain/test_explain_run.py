@@ -154,6 +154,20 @@ def test_metadata_hold_facts_and_the_rules_of_the_file(
     assert explainers["saliency"]["parameters"] == {"reduction": "max"}
 
 
+def test_the_cost_kept_is_that_of_the_images(
+    tmp_path: Path, write_packed: Callable[..., Path], predictions: Path
+) -> None:
+    """The fact is stated for 28x28; what the scoring reads is what these images take."""
+    packed = write_packed(tmp_path / "small.safetensors", 30, 8)
+    entries = {name: {"family": "o", "method": name} for name in ("occlusion", "saliency")}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    output = tmp_path / "o.safetensors"
+    settings = settings_of(entries, images=2)
+    explain_family(settings, packed, output, model, predictions, None, CPU)
+    kept = json.loads(read_metadata(output)["explainers"])
+    assert {name: facts["cost"] for name, facts in kept.items()} == {"occlusion": 10, "saliency": 3}
+
+
 def test_controls_need_no_network(tmp_path: Path, packed: Path) -> None:
     output = tmp_path / "controls.safetensors"
     explain_family(settings_of(CONTROLS, images="all"), packed, output, None, None, None, CPU)
