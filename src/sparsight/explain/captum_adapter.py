@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, detached_float32
+from sparsight.explain.base import STATED_SHAPE, Explainer, detached_float32
+from sparsight.explain.captum_costs import cost_of_features, with_counts
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError
@@ -45,9 +46,10 @@ _REFUSED = {
 class CaptumExplainer(Explainer):
     """Adapter; `CaptumExplainer("Deconvolution")` is what `captum.Deconvolution` builds.
 
-    The facts are those that hold unless the class says otherwise; `cost` is that of a plain
-    gradient, and perturbation methods (`Occlusion`, `ShapleyValueSampling`) cost much more. Random
-    methods run image by image, each with its own seed (`randomness.PerImageSeeds`).
+    The facts are those that hold unless the class says otherwise. `cost` is that of a plain
+    gradient; `foreign_costs` has the classes that cost more, and the numbers of steps, samples and
+    features that are given scale it. Random methods run image by image, each with its own seed
+    (`randomness.PerImageSeeds`).
     """
 
     name: ClassVar[str] = "captum"
@@ -98,6 +100,36 @@ class CaptumExplainer(Explainer):
         "ShapleyValueSampling",
         "ShapleyValues",
     )
+    #: those that cost more than `cost`, with captum's defaults and images of 28x28
+    foreign_costs: ClassVar[dict[str, int]] = {
+        "DeepLift": 6,
+        "DeepLiftShap": 12,
+        "FeatureAblation": 785,
+        "GradientShap": 15,
+        "GuidedGradCam": 6,
+        "IntegratedGradients": 150,
+        "InternalInfluence": 150,
+        "KernelShap": 25,
+        "LRP": 4,
+        "LayerConductance": 300,
+        "LayerDeepLift": 6,
+        "LayerDeepLiftShap": 12,
+        "LayerFeatureAblation": 786,
+        "LayerGradientShap": 25,
+        "LayerIntegratedGradients": 152,
+        "LayerLRP": 4,
+        "Lime": 25,
+        "NeuronConductance": 150,
+        "NeuronDeepLift": 6,
+        "NeuronDeepLiftShap": 12,
+        "NeuronFeatureAblation": 785,
+        "NeuronGradientShap": 15,
+        "NeuronIntegratedGradients": 150,
+        "NoiseTunnel": 15,
+        "Occlusion": 626,
+        "ShapleyValueSampling": 19601,
+        "ShapleyValues": 1000000000,
+    }
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
         self._class_name = class_name
@@ -192,11 +224,22 @@ class CaptumExplainer(Explainer):
         """Facts of the captum class."""
         from captum.attr import LayerAttribution
 
+        cost = {"cost": self.cost_on(STATED_SHAPE)}
         if self._inner is not None:
-            return self._inner.facts()
+            return {**self._inner.facts(), **cost}
         if not issubclass(self._class, LayerAttribution):
-            return {**super().facts(), "interpolation": "none"}
-        return {**super().facts(), "native": "layer"}
+            return {**super().facts(), **cost, "interpolation": "none"}
+        return {**super().facts(), **cost, "native": "layer"}
+
+    def cost_on(self, shape: tuple[int, int, int]) -> int:
+        """The cost of the captum class with the parameters given, for images of `shape`."""
+        features = cost_of_features(self._class_name, self.settings, shape)
+        if features is not None:
+            return features
+        cost = self.foreign_costs.get(self._class_name, self.cost)
+        cost = with_counts(cost, self._class.attribute, self.settings)
+        # The wrapper's cost is stated for a plain gradient.
+        return cost if self._inner is None else cost // self.cost * self._inner.cost_on(shape)
 
 
 def _attribution_class(name: str) -> Any:

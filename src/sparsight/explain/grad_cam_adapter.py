@@ -32,6 +32,10 @@ class GradCamLibraryExplainer(Explainer):
     A CAM at a single layer is given at the layer's resolution; the library resizes only those over
     several layers, and composite methods. Values are as the library gives them, brought to [0, 1]
     per image. Random methods run image by image, each with its own seed.
+
+    `cost` is that of a plain gradient; `foreign_costs` has the classes that cost more. Those that
+    try every channel are taken to have 512 of them, and composite methods cost what their
+    `base_method` does as often as they ask it.
     """
 
     name: ClassVar[str] = "grad_cam_library"
@@ -64,11 +68,18 @@ class GradCamLibraryExplainer(Explainer):
         "ShapleyCAM",
         "XGradCAM",
     )
+    #: those that cost more than `cost`, with the library's defaults and a layer of 512 channels
+    foreign_costs: ClassVar[dict[str, int]] = {
+        "AblationCAM": 514,
+        "SESS": 488,
+        "ScoreCAM": 513,
+    }
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
         self._class_name = class_name
         self._class = _cam_class(class_name)
         self.settings = dict(parameters)
+        self._base_name = str(parameters.get("base_method", "GradCAM"))
         arguments = dict(parameters)
         single, several = arguments.pop("layer", None), arguments.pop("layers", None)
         self._layers = [single] if single is not None else list(several or [])
@@ -112,7 +123,20 @@ class GradCamLibraryExplainer(Explainer):
 
     def facts(self) -> dict[str, Any]:
         """Facts, with the resolution that the class gives."""
-        return {**super().facts(), "native": "layer" if self._native else "pixel"}
+        native = "layer" if self._native else "pixel"
+        return {**super().facts(), "native": native, "cost": self._cost_of(self._class_name)}
+
+    def _cost_of(self, class_name: str) -> int:
+        base, layers = self._base_name, max(1, len(self._layers))
+        if class_name == "RefineCAM":
+            return layers * self.foreign_costs.get(base, self.cost)
+        if class_name == "SESS":
+            # Each patch is looked at once for its score and then explained.
+            patches = self.foreign_costs["SESS"] // (1 + self.cost)
+            return patches * (1 + self.foreign_costs.get(base, self.cost))
+        dear = self.foreign_costs.get(class_name)
+        # A gradient is taken at all layers in one pass.
+        return self.cost if dear is None else layers * dear
 
 
 def _cam_class(name: str) -> Any:
