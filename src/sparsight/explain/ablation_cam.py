@@ -42,12 +42,13 @@ class AblationCam(PerturbationCam):
     ) -> Tensor:
         """See `PerturbationCam.weights`."""
         whole = target_logits(logits, targets)
+        rows = self.rows_of_a_pass(images)
         weights = torch.zeros_like(activations[:, :, 0, 0])
         repeats = _must_repeat_image(model, images[:1], layer, activations[:1], logits[:1])
         for place, present in enumerate(activations.ne(0).flatten(2).any(dim=2)):
             image = images[place : place + 1]
             # Setting a channel of zeros to 0 changes nothing: its weight stays 0.
-            for channels in present.nonzero().flatten().split(len(images)):
+            for channels in present.nonzero().flatten().split(rows):
                 ablated = activations[place].repeat(len(channels), 1, 1, 1)
                 ablated[torch.arange(len(channels), device=channels.device), channels] = 0
                 shown = image.repeat(len(channels), 1, 1, 1) if repeats else image
@@ -78,8 +79,12 @@ def _must_repeat_image(
     with _replaced(model, layer, activations.repeat(2, 1, 1, 1)):
         try:
             found = model(image)
+        except torch.OutOfMemoryError:
+            # Is a RuntimeError, but says nothing of the network.
+            raise
         except RuntimeError:
             return True
-    return found.shape != (2, logits.shape[1]) or bool(
-        (found - logits).abs().max() > _TOLERANCE * logits.abs().max()
-    )
+    if found.shape != (2, logits.shape[1]):
+        return True
+    # Also where they are NaN.
+    return not bool((found - logits).abs().max() <= _TOLERANCE * logits.abs().max())

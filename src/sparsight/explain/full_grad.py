@@ -80,7 +80,13 @@ class FullGrad(Explainer):
                 maps.add_(to_image_size(rescaled, size, "bilinear"))
 
         logits = full_gradients(model, images, targets, add)
-        if bool(((logits - total).abs() > _TOLERANCE * (parts + logits.abs())).any()):
+        if not bool(logits.isfinite().all()):
+            raise InputError(
+                "explainer 'full_grad' cannot take apart logits that are not finite; look at how "
+                "the network was trained"
+            )
+        # So written that NaN does not pass.
+        if not bool(((logits - total).abs() <= _TOLERANCE * (parts + logits.abs())).all()):
             raise InputError(
                 "explainer 'full_grad' does not find all of the logit in this network; leave "
                 "constants to modules that have no others inside"

@@ -52,7 +52,13 @@ def merged_copy(model: nn.Module) -> nn.Module:
 
 def require_equal_logits(found: Tensor, expected: Tensor) -> None:
     """Refuse a network whose changed copy gives other logits ([N,K] both) than itself."""
-    if (found - expected).abs().max() > _TOLERANCE * expected.abs().max():
+    if not bool(expected.isfinite().all()):
+        raise InputError(
+            "explainer 'lrp' cannot explain logits that are not finite; look at how the network "
+            "was trained"
+        )
+    # So written that NaN does not pass.
+    if not bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max()):
         raise InputError(
             "explainer 'lrp' cannot bring this network into the form that it needs; register its "
             "modules in the order in which they run, and let sums make new tensors (a + b)"
@@ -85,7 +91,7 @@ def _merge(layer: Any, norm: Any) -> None:
 class WatchedOperations(TorchFunctionMode):
     """Splits the relevance of sums and refuses operations without a rule, inside a `with` block.
 
-    Operations inside modules that `watch_module` was told of are those modules' own.
+    Operations inside modules that `enter_module` was told of are those modules' own.
 
     Parameters
     ----------

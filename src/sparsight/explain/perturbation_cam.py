@@ -11,6 +11,10 @@ from sparsight.explain.cam import weighted_map
 from sparsight.explain.network import explained_layer, recorded
 from sparsight.io.errors import InputError
 
+# So many trials go into a pass even where a batch has fewer images: the last batch of a data set
+# may hold a single one, and a pass of one row takes nearly as long as one of thirty.
+_LEAST_ROWS = 32
+
 
 class PerturbationCam(Explainer):
     """A ReLU of channels weighted by what the network gives when each is tried by itself.
@@ -19,7 +23,8 @@ class PerturbationCam(Explainer):
     there, is stated for it. A layer with more is refused. Channels whose trial can be told without
     the network are not tried, so that a pruned network costs less.
 
-    No pass has more images than the batch.
+    No pass has more images than the batch has, or than 32 if the batch has fewer: memory is that of
+    a batch of that size.
     """
 
     signed: ClassVar[bool] = False
@@ -71,6 +76,11 @@ class PerturbationCam(Explainer):
                 )
             weights = self.weights(model, images, targets, layer, activations, logits)
         return detached_float32(weighted_map(activations, weights))
+
+    @staticmethod
+    def rows_of_a_pass(images: Tensor) -> int:
+        """How many trials go into one pass, for a batch of `images` [N,C,H,W]."""
+        return max(len(images), _LEAST_ROWS)
 
     def facts(self) -> dict[str, Any]:
         """Facts with the cost of as many channels as there may be."""

@@ -24,6 +24,12 @@ class ScoreCam(PerturbationCam):
     channel differ by rounding after upsampling, and its mask is then noise; the authors' code
     leaves the channel out. Here the black image is looked at once for all of them.
 
+    The authors' code has no softmax over channels: there a channel weighs as much as the
+    probability of the class for its masked image. With a softmax of logits, as in the paper and the
+    library, the scale of the logits sets how peaked the weights are: a network that is sure of
+    itself is explained by few channels, and two networks whose logits differ in scale by weights
+    that are not alike.
+
     Before a ReLU this mean may be below 0 everywhere and the map be empty; prefer a layer behind
     one.
     """
@@ -45,7 +51,7 @@ class ScoreCam(PerturbationCam):
         black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
         scores = target_logits(black, targets)[:, None].repeat(1, activations.shape[1])
         varied = activations.amax(dim=(2, 3)) > activations.amin(dim=(2, 3))
-        for pairs in varied.nonzero().split(len(images)):
+        for pairs in varied.nonzero().split(self.rows_of_a_pass(images)):
             image, channel = pairs.unbind(1)
             masked = images[image] * _masks(activations[image, channel], images.shape[2:])
             scores[image, channel] = target_logits(model(masked), targets[image])

@@ -161,3 +161,11 @@ def test_networks_that_are_more_than_their_parts_are_refused(batch: Batch) -> No
 def test_an_unknown_scale_is_refused() -> None:
     with pytest.raises(InputError, match="rescale is 'image', but must be layer or channel"):
         FullGrad(rescale="image")
+
+
+def test_nan_is_not_taken_for_parts_that_sum_to_the_logit() -> None:
+    model = by_hand()
+    model.get_parameter("2.bias").fill_(torch.nan)
+    zero = torch.tensor([0])
+    with pytest.raises(InputError, match="logits that are not finite"):
+        FullGrad().explain(model, torch.rand(1, 1, 2, 2), zero, zero, "f")

@@ -10,7 +10,7 @@ from sparsight.explain.base import Explainer
 from sparsight.explain.build import build_explainers
 from sparsight.explain.input_x_gradient import InputXGradient
 from sparsight.explain.lrp import Lrp
-from sparsight.explain.lrp_network import merged_copy
+from sparsight.explain.lrp_network import merged_copy, require_equal_logits
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 from sparsight.models.normalise import Normalise
@@ -338,3 +338,12 @@ def test_thesis_network(network: nn.Module, batch: Batch) -> None:
     assert found.shape == (7, 28, 28)
     assert found.dtype == torch.float32
     assert not found.requires_grad
+
+
+def test_nan_is_not_taken_for_equal_logits() -> None:
+    fine, broken = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, torch.nan]])
+    require_equal_logits(fine, fine)
+    with pytest.raises(InputError, match="cannot bring this network into the form"):
+        require_equal_logits(broken, fine)
+    with pytest.raises(InputError, match="logits that are not finite"):
+        require_equal_logits(broken, broken)

@@ -72,7 +72,7 @@ def test_a_constant_channel_shows_black() -> None:
 
 
 @pytest.mark.parametrize("explainer", EXPLAINERS)
-def test_no_pass_has_more_images_than_the_batch(
+def test_trials_fill_passes_of_32(
     explainer: type[PerturbationCam], network: nn.Module, batch: Batch
 ) -> None:
     rows: dict[str, list[int]] = {"conv1": [], "classifier": []}
@@ -81,12 +81,82 @@ def test_no_pass_has_more_images_than_the_batch(
             lambda module, given, output, found=found: found.append(len(output))
         )
     explainer(layer="conv2", channels=8).explain(network, *batch, "x")
-    assert max(rows["conv1"]) == max(rows["classifier"]) == 7
+    assert max(rows["conv1"]) == (32 if explainer is ScoreCam else 7)
+    assert max(rows["classifier"]) == (32 if explainer is ScoreCam else 8)
     # Eight trials of each image, the batch itself and what is asked once a batch.
     assert sum(rows["classifier"]) <= 7 * (8 + 1) + 2
     if explainer is AblationCam:
-        # Two passes an image, of which all but the last layers look at a single image.
-        assert rows["conv1"] == [7] + [1] * 15
+        # A pass an image, in which all but the last layers look at a single image.
+        assert rows["conv1"] == [7] + [1] * 8
+
+
+def many_channels(count: int) -> nn.Module:
+    torch.manual_seed(0)
+    parts = [nn.Conv2d(1, count, 1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * count, 2)]
+    model = nn.Sequential(*parts).requires_grad_(False)
+    model.get_parameter("0.bias").fill_(5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("explainer", EXPLAINERS)
+@pytest.mark.parametrize(("images", "passes"), [(1, [32, 32, 32, 4]), (40, [40] * 100)])
+def test_a_batch_of_one_image_has_no_passes_of_one_row(
+    explainer: type[PerturbationCam], images: int, passes: list[int]
+) -> None:
+    """A pass has the rows of the batch, or 32 if the batch has fewer."""
+    model, rows = many_channels(100), []
+    model.get_submodule("3").register_forward_hook(
+        lambda module, given, output: rows.append(len(output))
+    )
+    zero = torch.zeros(images, dtype=torch.int64)
+    explainer(layer="1").explain(model, IMAGE.repeat(images, 1, 1, 1), zero, zero, "x")
+    if explainer is AblationCam and images > 1:
+        # Image by image, each in as few passes as there can be.
+        passes = [40, 40, 20] * images
+    # The batch comes first, and then what is asked once a batch.
+    assert rows == [images, 1 if explainer is ScoreCam else 2, *passes]
+
+
+class Failing(nn.Module):
+    """Fails in every pass but the first, in one way or another."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.layer, self.head = nn.Conv2d(1, 2, 1), nn.Linear(8, 2)
+        self.error, self.passes = error, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.passes += 1
+        logits: Tensor = self.head(self.layer(images).flatten(1))
+        if self.passes == 2:
+            raise self.error
+        return logits
+
+
+def test_a_lack_of_memory_is_not_taken_for_the_network_s_form() -> None:
+    other = Failing(RuntimeError("sizes differ")).requires_grad_(False)
+    AblationCam(layer="layer").explain(other, IMAGE, ZERO, ZERO, "x")
+    short = Failing(torch.OutOfMemoryError("out of memory")).requires_grad_(False)
+    with pytest.raises(torch.OutOfMemoryError):
+        AblationCam(layer="layer").explain(short, IMAGE, ZERO, ZERO, "x")
+
+
+class NotANumberAlone(nn.Module):
+    """Gives NaN for one image whose layer has two outputs, and else the right logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layer(images).mean(dim=(2, 3))
+        return logits if len(logits) == len(images) else logits * torch.nan
+
+
+def test_nan_means_that_the_image_must_be_repeated() -> None:
+    model = NotANumberAlone().requires_grad_(False)
+    maps = AblationCam(layer="layer").explain(model, IMAGE, ZERO, ZERO, "x")
+    assert maps.isfinite().all()
 
 
 @pytest.mark.parametrize("explainer", EXPLAINERS)
