@@ -16,9 +16,12 @@ class EigenCam(ClassActivationMap):
     """ReLU of the activations projected on their first right singular vector.
 
     With the activations of an image as a matrix of positions by channels, this is the paper's
-    projection on V1: without centring, so that behind a ReLU all values are 0 or more anyway. It
-    looks at no class: targets do not change it. `centred` subtracts each channel's mean first, as
-    the library does.
+    projection on V1: without centring, so that behind a ReLU all values are 0 or more anyway.
+    `centred` subtracts each channel's mean first, as the library does.
+
+    It knows no class: every target has the same map. It is listed with the methods all the same,
+    and not with the controls, because its authors offer it as an explanation. What it scores says
+    nothing of the class; read it next to `mean_activation`, the control that knows as little.
 
     A singular vector has no sign. Here it is that which makes the map agree with the channels' mean
     (their inner product is positive), and where that is 0, that which makes the map's largest value

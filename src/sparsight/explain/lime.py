@@ -12,7 +12,7 @@ from sparsight.explain.coalitions import CoalitionExplainer, least_squares
 class Lime(CoalitionExplainer):
     """Coefficients of a ridge regression on superpixels that are switched on and off at random.
 
-    As in the authors' code for images: the first of `n_samples` coalitions is the whole image, the
+    As in the authors' code for images, the first of `n_samples` coalitions is the whole image, the
     others have each superpixel with probability one half. A coalition of m of the M superpixels
     lies at the cosine distance D = 1 - sqrt(m / M) from the image and weighs
     sqrt(exp(-D² / `kernel_width`²)) (equation 2). The regression has an unpenalised constant and
@@ -22,6 +22,13 @@ class Lime(CoalitionExplainer):
     is "grey". `segments` is about the number of superpixels; images of one channel or of sides
     below 48 pixels are cut into a grid. Not divided by a superpixel's area: a large one has the
     same value on more pixels.
+
+    It differs from the authors' code for images in its defaults and in the superpixels:
+
+    * `output` is the logit; theirs is the probability, which hardly moves where a network is sure.
+    * `n_samples` is 500; theirs is 1,000.
+    * superpixels are those of SLIC, or a grid; theirs are of quickshift, which takes
+      no number of them.
     """
 
     name: ClassVar[str] = "lime"

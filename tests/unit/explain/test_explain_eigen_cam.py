@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsight.explain.eigen_cam import EigenCam
 
@@ -80,3 +80,14 @@ def test_flat_and_broken_activations() -> None:
     assert not centred[:2].any()
     assert plain[2].isnan().all()
     assert centred[2].isnan().all()
+
+
+def test_it_knows_no_class_and_is_no_control_all_the_same(
+    network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Its authors offer it as an explanation, so tables list it with the methods."""
+    images, targets, ids = batch
+    explainer = EigenCam(layer="conv2_relu")
+    first = explainer.explain(network, images, targets, ids, "x")
+    assert torch.equal(explainer.explain(network, images, (targets + 1) % 10, ids, "x"), first)
+    assert explainer.facts()["control"] is False
