@@ -71,7 +71,7 @@ def _explainers() -> str:
     rows = [
         (
             f"[`{name}`](#{name})",
-            str(of["cost"]),
+            f"{of['cost']} at 28x28" if of.get("cost_depends_on_image") else str(of["cost"]),
             "yes" if of["signed"] else "no",
             of["native"],
             "control" if of["control"] else "",
@@ -106,7 +106,7 @@ def _explainer(name: str, facts: Mapping[str, Any]) -> list[str]:
     excluded = facts.get("excluded_models", ())
     rows = [
         ("reference", _linked(facts["reference"])),
-        ("cost", _passes(facts["cost"])),
+        ("cost", _cost(facts)),
         ("signed", "yes" if facts["signed"] else "no"),
         ("values", facts["value_range"]),
         ("channels", facts["reduction"]),
@@ -118,14 +118,26 @@ def _explainer(name: str, facts: Mapping[str, Any]) -> list[str]:
     return _section(EXPLAINERS, name, rows)
 
 
+def _cost(facts: Mapping[str, Any]) -> str:
+    passes = _passes(facts["cost"])
+    if facts.get("cost_depends_on_image"):
+        return f"depends on the image: {passes} of 28x28 pixels"
+    return passes
+
+
 def _passes(cost: int) -> str:
     passes = "no forward pass" if cost == 0 else f"{cost} forward passes an image"
     return "1 forward pass an image" if cost == 1 else passes
 
 
 def _foreign_explainers(prefix: str, library: str) -> str:
-    names = EXPLAINERS.facts(f"{prefix}.Any")["foreign_classes"]
-    return f"`{prefix}.<Class>` for these classes of {library}: {_listed(names)}."
+    facts = EXPLAINERS.facts(f"{prefix}.Any")
+    dear = ", ".join(f"`{name}` ({cost:,})" for name, cost in facts["foreign_costs"].items())
+    return (
+        f"`{prefix}.<Class>` for these classes of {library}: {_listed(facts['foreign_classes'])}."
+        f"\n\nA cost of {facts['cost']} is taken for them, and a greater one for these, here with "
+        f"the library's defaults, images of 28x28 and layers of 512 channels: {dear}."
+    )
 
 
 def _metrics() -> str:

@@ -54,7 +54,7 @@ def test_an_explainer_on_the_page() -> None:
     assert section.startswith("\nMean loss of the target logit over the square windows that cover")
     for row in (
         "| reference | [arXiv:1311.2901](https://arxiv.org/abs/1311.2901) |",
-        "| cost | 170 forward passes an image |",
+        "| cost | depends on the image: 170 forward passes an image of 28x28 pixels |",
         "| signed | yes |",
         "| channels | none |",
         "| resolution | the image's |",
@@ -62,7 +62,7 @@ def test_an_explainer_on_the_page() -> None:
     ):
         assert row in section
     assert "\n\nWindows of `window` x `window` pixels start every" in section
-    assert "| [`occlusion`](#occlusion) | 170 | yes | pixel |  |" in PAGES["explainers.md"]
+    assert "| [`occlusion`](#occlusion) | 170 at 28x28 | yes | pixel |  |" in PAGES["explainers.md"]
     assert "| [`edges`](#edges) | 0 | no | pixel | control |" in PAGES["explainers.md"]
 
 
@@ -87,3 +87,9 @@ def test_links_within_the_pages_lead_somewhere(name: str) -> None:
             assert re.search(rf"^##+ {target[1:]}$", PAGES[name], re.MULTILINE), target
         elif not target.startswith("https://"):
             assert (DOCS / target).is_file(), target
+
+
+def test_the_cost_of_library_classes_is_on_the_page() -> None:
+    found = PAGES["explainers.md"].partition("## Of other libraries")[2]
+    for name, cost in (("ScoreCAM", "513"), ("ShapleyValueSampling", "19,601")):
+        assert f"`{name}` ({cost})" in found
