@@ -68,7 +68,7 @@ PAIRED: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (
         *("random_logit", {}),
         *("RandomLogit", {"num_classes": CLASSES}),
     ),
-    ("all layers random", "efficient_mprt", {}, "EfficientMPRT", {}),
+    ("all layers random", "efficient_mprt", {"draws": 1}, "EfficientMPRT", {}),
 )
 ROBUSTNESS = ("max_sensitivity", "average_sensitivity", "local_lipschitz")
 REFUSED: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any]], ...] = (

@@ -21,7 +21,10 @@ def _source(settings: Settings) -> Source:
 
 
 def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
-    """Find or download a data set's original files, verify them, and write down where they lie.
+    """Find or download a data set's original files, and write down where they lie.
+
+    What is downloaded is verified by checksum; what lies there already is verified as far as the
+    source can (see `Source.fetch` of each: ImageNette's unpacked files are counted by class).
 
     Parameters
     ----------

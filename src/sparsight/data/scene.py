@@ -114,7 +114,7 @@ def draw_scene(
     # First, so that the mark's place does not hang on what else is drawn.
     place = _cue_place(dice)
     picture = _background(dice, side)
-    distracted = _distract(dice, picture, covers[PARTS.index("distractor")], side)
+    _distract(dice, picture, covers[PARTS.index("distractor")], side)
     whole = _draw_object(dice, subject, picture, covers, side)
     if cue is not None:
         x, y = place if cue == "varied" else (CUE_CORNER, CUE_CORNER)
@@ -127,6 +127,8 @@ def draw_scene(
     bytes_ = grain.astype("<u8").view(np.uint8)[: picture.size].astype(np.int64)
     picture += ((bytes_ * levels) >> 8).reshape(picture.shape) - GRAIN_AMPLITUDE
     image = np.clip(picture, 0, 255).astype(np.uint8)
+    # What the object or the cue hides wholly is not in the image.
+    distracted = bool(covers[PARTS.index("distractor")].any())
     return Drawn(image, _to_255(whole), _to_255(covers), distracted)
 
 
@@ -149,7 +151,7 @@ def _background(dice: _Dice, side: int) -> Picture:
     return np.array(tint, np.int64)[:, np.newaxis, np.newaxis] + slope
 
 
-def _distract(dice: _Dice, picture: Picture, cover: NDArray[np.uint8], side: int) -> bool:
+def _distract(dice: _Dice, picture: Picture, cover: NDArray[np.uint8], side: int) -> None:
     """Small plain figures in the objects' colours, which the object may hide."""
     count = dice.between(0, MOST_DISTRACTORS)
     for _ in range(count):
@@ -161,7 +163,6 @@ def _distract(dice: _Dice, picture: Picture, cover: NDArray[np.uint8], side: int
         mark = _plain(figure, window, x, y, size, (256, dice.between(-96, 96)))
         _paint(picture, window, mark, colour)
         np.maximum(cover[window.pixels], mark, out=cover[window.pixels])
-    return count > 0
 
 
 def _draw_object(

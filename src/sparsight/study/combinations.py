@@ -96,7 +96,11 @@ def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
         # Only then is the source asked, which has to be imported for that.
         dataset = study.catalogue["datasets"][network.dataset]
         source = SOURCES.load(dataset["source"])
-        splits = tuple(source.split_names(dataset.get("options", {})))
+        try:
+            splits = tuple(source.split_names(dataset.get("options", {})))
+        except InputError as error:
+            yield f"catalogue.datasets.{network.dataset}.options: {error}."
+            return
     for key, recipe in given.items():
         for problem in recipe_problems(recipe, splits):
             yield f"{key} on {network.dataset}: {problem}."

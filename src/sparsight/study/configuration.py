@@ -181,21 +181,40 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}: {' and '.join(sorted(_BUGS_OF_A_RATE))} exclude each other; drop one."
         if entry.get("one_shot") and "rate" in entry:
             yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
+        yield from _mistake_problems(where, entry)
         rewind = entry.get("rewind", "pretrained")
         if not rewind.startswith("epoch:"):
             continue
-        for model in config["models"]:
+        models = [n.model for n in Study(config).networks() if pruner in n.pruners]
+        for model in dict.fromkeys(models):
             recipe = entry.get("retraining") or config["catalogue"]["models"][model]["retraining"]
             if int(rewind.partition(":")[2]) >= recipe["epochs"]:
                 yield (
                     f"{where}.rewind is {rewind}, but retraining {model} takes only "
                     f"{recipe['epochs']} epochs; choose an earlier epoch."
                 )
-            if entry.get("retraining"):
-                yield (
-                    f"{where}: rewind {rewind} resumes the model's own schedule and cannot be "
-                    "combined with a retraining recipe of the pruner; drop one of them."
-                )
+        if entry.get("retraining"):
+            yield (
+                f"{where}: rewind {rewind} resumes the model's own schedule and cannot be "
+                "combined with a retraining recipe of the pruner; drop one of them."
+            )
+
+
+def _mistake_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes of published code that would do nothing, or something else than they say."""
+    bugs = entry.get("published_bugs", [])
+    if "no_mask_in_training" in bugs and entry["criterion"] != "magnitude":
+        yield (
+            f"{where}: no_mask_in_training takes a percentile of magnitudes and no other "
+            f"criterion; drop it, or set criterion to magnitude."
+        )
+    if bugs and entry.get("rate") == 0:
+        yield f"{where}: a rate of 0 prunes nothing, so published_bugs have no effect; drop them."
+    if "aliased_biases" in bugs and (entry.get("rewind") == "none" or entry.get("one_shot")):
+        yield (
+            f"{where}: aliased_biases is about biases that rewinding from level to level should "
+            "have put back; drop it where rewind is none or one_shot is true."
+        )
 
 
 def _family_problems(config: Mapping[str, Any]) -> Iterator[str]:

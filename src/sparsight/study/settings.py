@@ -35,7 +35,9 @@ class RuleSettings:
     def packing(self, dataset: str) -> Settings:
         """Packing them."""
         entry = self._entry("datasets", dataset)
-        return {**entry.pop("options"), **entry}
+        # From where the files come changes nothing in them.
+        options = {k: v for k, v in entry.pop("options").items() if k != "mirrors"}
+        return {**options, **entry}
 
     def dataset_modules(self, dataset: str) -> list[str]:
         """Module of the data source."""

@@ -16,8 +16,9 @@ def available_images(study: Study, dataset: str) -> int:
     entry = study.catalogue["datasets"][dataset]
     facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
     # A source whose test split has no fixed size takes it as an option.
-    given = options.get("split", {}).get("test") or options.get("test_images", "all")
-    return int(facts["test_images"] if given == "all" else given)
+    given = options.get("split", {}).get("test") or options.get("test_images")
+    # A word, `all`, and what is no number at all: the source itself refuses that.
+    return given if isinstance(given, int) else int(facts["test_images"])
 
 
 def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:

@@ -169,7 +169,7 @@ def _report(
     waited, worked = watch.seconds()
     seconds = max(waited + worked, 1e-9)
     logger.info(
-        "%s epoch %d/%d rate %g loss %.5f accuracy %.4f%s, %.0f images/s, %.1f%% waiting for data",
+        "%s epoch %d/%d rate %g loss %.5f accuracy %.4f%s, %.0f images/s, %.1f%% making batches",
         stream.stage,
         facts["epoch"],
         last_epoch,
@@ -180,6 +180,17 @@ def _report(
         images / seconds,
         100 * waited / seconds,
     )
+
+
+def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Parts of `order` [N] of `size` images; a lone last image joins the part before.
+
+    Batch normalisation cannot normalise over a single image where maps have a single pixel.
+    """
+    parts = list(order.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def _train_epoch(
@@ -206,7 +217,7 @@ def _train_epoch(
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     low_precision = recipe.autocast and device.type == "cuda"
-    for batch in order.split(recipe.batch_size):
+    for batch in batches_of(order, recipe.batch_size):
         labels = data.labels[batch]
         images = batch_images(data.images[batch], data.noise_maximum, noise)
         if augment is not None:

@@ -1,4 +1,4 @@
-"""How fast a training goes, and how long it waits for its data."""
+"""How fast a training goes, and how much of that goes into making batches."""
 
 import time
 from itertools import pairwise

@@ -662,6 +662,65 @@ def facts_with(monkeypatch):
     return change
 
 
+@pytest.mark.parametrize(
+    ("entry", "phrase"),
+    [
+        ({"published_bugs": ["no_mask_in_training"], "criterion": "random"}, "percentile of mag"),
+        ({"published_bugs": ["stale_schedule"], "rate": 0}, "rate of 0 prunes nothing"),
+        ({"published_bugs": ["aliased_biases"], "rewind": "none"}, "aliased_biases is about"),
+    ],
+)
+def test_mistakes_that_would_do_nothing_are_refused(problems_of, entry, phrase):
+    whole = {"criterion": "magnitude", "rate": 0.5, "levels": 2, **entry}
+    found = problems_of({"pruners": ["new"], "catalogue": {"pruners": {"new": whole}}})
+    assert any("catalogue.pruners.new" in text and phrase in text for text in found), found
+
+
+def test_an_epoch_to_rewind_to_concerns_the_networks_that_are_pruned_so(problems_of):
+    pruner = {"criterion": "magnitude", "rate": 0.5, "levels": 2, "rewind": "epoch:5"}
+    recipe = {"epochs": 3, "batch_size": 2, "optimiser": {"name": "sgd", "learning_rate": 0.1}}
+    networks = [
+        {"dataset": "digits", "model": "thesis_cnn", "pruners": ["new"]},
+        {"dataset": "digits", "model": "short", "pruners": ["random"]},
+    ]
+    overlay = {
+        "models": ["thesis_cnn", "short"],
+        "pruners": ["new", "random"],
+        "networks": networks,
+        "catalogue": {
+            "pruners": {"new": pruner},
+            "models": {"short": {"architecture": "thesis_cnn", "retraining": recipe}},
+        },
+    }
+    assert problems_of(overlay) == []
+    networks[1]["pruners"] = ["new"]
+    assert any("retraining short takes only 3 epochs" in text for text in problems_of(overlay))
+
+
+@pytest.mark.parametrize(
+    "options", [{"test_images": "many"}, {"split": {"validation": 1.5}}, {"variant": 321}]
+)
+def test_options_that_the_source_refuses_are_no_traceback(problems_of, options):
+    entry = {"source": "imagenette", "options": options, "noise": {"maximum": 0}}
+    recipe = {
+        "epochs": 3,
+        "batch_size": 2,
+        "optimiser": {"name": "sgd", "learning_rate": 0.1},
+        "select": "best_validation",
+    }
+    overlay = {
+        "datasets": ["new"],
+        "models": ["net"],
+        "explainers": ["saliency"],
+        "metrics": ["entropy"],
+        "catalogue": {
+            "datasets": {"new": entry},
+            "models": {"net": {"architecture": "resnet18", "retraining": recipe}},
+        },
+    }
+    assert problems_of(overlay)
+
+
 def test_a_parameter_that_lacks(problems_of, facts_with):
     from sparsight.explain.registry import EXPLAINERS
 

@@ -168,7 +168,7 @@ def test_the_log_tells_how_an_epoch_went(
     assert len(lines) == 2
     assert lines[1].startswith("magnitude/level01 epoch 2/2 rate 0.0025 loss ")
     assert "images/s" in lines[1]
-    assert "% waiting for data" in lines[1]
+    assert "% making batches" in lines[1]
 
 
 def test_a_stopwatch_tells_its_phases_apart(monkeypatch: pytest.MonkeyPatch) -> None:
