@@ -201,3 +201,29 @@ def test_aliased_biases_by_hand() -> None:
     trained = {"a.weight": torch.tensor(3.0), "a.bias": torch.tensor(4.0)}
     assert with_aliased_biases(point, trained, 1) == point
     assert with_aliased_biases(point, trained, 2) == {"a.weight": 1.0, "a.bias": 4.0}
+
+
+def test_all_mistakes_of_one_study_together_prune_far_less_than_they_say(
+    normed_chain: Chain,
+) -> None:
+    # arXiv 2509.21387 shows rounds 1, 2, 12 and 29 at 20% each as 20, 30, 50 and 70% sparsity;
+    # pruning a fifth of the survivors each time gives 20, 36, 93.1 and 99.8%.
+    bugs = ["no_mask_in_training", "stale_schedule", "norm_layers_pruned", "aliased_biases"]
+    found, path = [], normed_chain.dense
+    for level in range(1, 13):
+        found.append(
+            normed_chain.prune(
+                "all", level, path, scope="layer", rewind="init", published_bugs=bugs
+            )
+        )
+        path = normed_chain.folder / "all" / f"level{level:02d}" / "checkpoint.safetensors"
+    densities = [checkpoint.density for checkpoint in found]
+    assert densities[0] == pytest.approx(0.8, abs=0.01)
+    assert densities == sorted(densities, reverse=True)
+    # true pruning leaves 6.9% after twelve rounds
+    assert densities[-1] > 3 * 0.8**12
+    assert found[-1].masks["norm.weight"].sum() < 8
+    init = read_groups(normed_chain.start)["init"]["classifier.bias"]
+    assert not torch.equal(found[-1].weights["classifier.bias"], init)
+    # and the network that is evaluated is denser still
+    assert evaluation_of(normed_chain, "all", 12)["density"]["nonzero"] > densities[-1] + 0.2
