@@ -136,6 +136,8 @@ def _reference_problems(
         last = study.level_count(claim["pruner"])
         if value[0] < 0 or value[1] > last:
             yield f"{key} is {shown(value)}, but {claim['pruner']} has the levels 0 to {last}."
+        else:
+            yield from _unexplained(study, key, range(int(value[0]), int(value[1]) + 1), claim)
 
 
 def _looks_at_network(study: Study, metric: Any) -> bool:
@@ -161,17 +163,29 @@ def _measure_problems(
 
 
 def _level_problems(study: Study, key: str, value: Any, claim: Mapping[str, Any]) -> Iterator[str]:
-    pruner, explainer = claim["pruner"], claim.get("explainer")
+    pruner = claim["pruner"]
     last = study.level_count(pruner)
     if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= last):
         yield f"{key} is {given(value)}, but {pruner} has the levels 0 to {last}."
-    elif explainer is not None:
-        family = study.catalogue["explainers"][explainer]["family"]
-        if not study.explains(family, pruner, value):
+    else:
+        yield from _unexplained(study, key, [value], claim)
+
+
+def _unexplained(
+    study: Study, key: str, levels: Iterable[int], claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """Levels that a claim is about, and at which its explainer does not run."""
+    explainer = claim.get("explainer")
+    if explainer is None:
+        return
+    family = study.catalogue["explainers"][explainer]["family"]
+    for level in levels:
+        if not study.explains(family, claim["pruner"], level):
             yield (
-                f"{key} is level {value}, at which {explainer} is not explained; choose another "
-                f"level, or add it to families.{family}.levels."
+                f"{key} takes in level {level}, at which {explainer} is not explained; choose "
+                f"another level, or add it to families.{family}.levels."
             )
+            return
 
 
 def _is_number(value: Any) -> bool:
