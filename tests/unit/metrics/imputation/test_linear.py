@@ -1,5 +1,7 @@
 """The batched imputation: on paper, against a sparse direct solve, and its independence."""
 
+import base64
+
 import numpy as np
 import pytest
 import torch
@@ -225,6 +227,32 @@ def test_few_iterations_are_enough(monkeypatch):
         calls.clear()
         imputed(image, masks_of(kind, [0.5, 0.9, 0.99], 128, 128))
         assert calls.count(130 * 130) <= 4, kind
+
+
+# A tenth of 40 x 40 pixels, at random: on the second coarse grid a node is felt by rounding alone.
+SCATTERED = (
+    "Kp+4h02l!w002M?001ZeK!5^50007D01yBG1OP+;0T4(4000C5K$IW=0RR9f00aO6U;zO@2m~Mi0s=q)"
+    "06~BN2qFLgfB*miiGTtD06+kk004jh00000fdB}AKoCNK3;+lK5C{N(ga`=$0D%Yq00d9~000P30ssJj"
+    "APRs81b`3#5C(w&00aUI01*HP00aPl00{tq0001x00IC&00aO400031P=Sy@1QG-Y0062$2ml}m0Wcr{"
+    "009610Du4h"
+)
+
+
+def test_a_node_that_is_felt_by_rounding_alone_does_no_harm():
+    bits = np.unpackbits(np.frombuffer(base64.b85decode(SCATTERED), np.uint8))
+    removed = bits.reshape(1, 40, 40).astype(bool)
+    assert removed.sum() == 160
+    image = image_of(3, 40, 40)
+    check(image, removed, imputed(image, removed))
+
+
+def test_many_scattered_masks():
+    # One in some 300 of them had such a node.
+    draw = torch.Generator().manual_seed(0)
+    for side in (40, 48):
+        removed = torch.rand(1, 400, side, side, generator=draw) < 0.1
+        found = linear_imputation(torch.rand(1, 3, side, side, generator=draw), removed)
+        assert found.isfinite().all()
 
 
 def test_what_does_not_converge_is_an_error():
