@@ -247,7 +247,7 @@ def test_a_node_that_is_felt_by_rounding_alone_does_no_harm():
 
 
 def test_many_scattered_masks():
-    # One in some 300 of them had such a node.
+    # Two of these 800 have such a node.
     draw = torch.Generator().manual_seed(0)
     for side in (40, 48):
         removed = torch.rand(1, 400, side, side, generator=draw) < 0.1
