@@ -30,11 +30,14 @@ def target_outputs(
     """
     parts = []
     for some, classes in zip(images.split(chunk), targets.split(chunk), strict=True):
-        logits = model(some)
-        if kind == "probability":
-            parts.append(target_logits(logits.softmax(dim=1), classes))
-        elif kind == "correct":
-            parts.append((logits.argmax(dim=1) == classes).float())
-        else:
-            parts.append(target_logits(logits, classes))
+        parts.append(chosen_output(model(some), classes, kind))
     return torch.cat(parts) if parts else images.new_zeros(0)
+
+
+def chosen_output(logits: Tensor, targets: Tensor, kind: OutputKind) -> Tensor:
+    """What `target_outputs` gives, of logits [N, K] that are there already: float32 [N]."""
+    if kind == "probability":
+        return target_logits(logits.softmax(dim=1), targets)
+    if kind == "correct":
+        return (logits.argmax(dim=1) == targets).float()
+    return target_logits(logits, targets)

@@ -11,7 +11,7 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.base import Explain, Metric
 from sparsight.metrics.faithfulness.perturbation import check_choice, pixel_ranks, without_order
 from sparsight.metrics.imputation.linear import linear_imputation
-from sparsight.metrics.outputs import OutputKind, target_outputs
+from sparsight.metrics.outputs import OutputKind, chosen_output
 from sparsight.metrics.randomness import image_generators
 
 # what the parameter `value` names, in terms of `target_outputs`
@@ -117,14 +117,14 @@ class Road(Metric):
         found = {}
         for (least_first, percentages, spread), kinds in groups.items():
             ranks = pixel_ranks(-attributions if least_first else attributions, images)
-            curves = {kind: [_outputs(whole, targets, kind)] for kind in kinds.values()}
+            curves = {kind: [chosen_output(whole, targets, kind)] for kind in kinds.values()}
             for count in _counts(percentages, ranks):
                 removed = ranks < count
                 imputed = linear_imputation(images, removed[:, None])[:, 0]
                 imputed.addcmul_(noise, removed[:, None].to(noise.dtype), value=spread)
                 logits = _logits(model, imputed)
                 for kind, values in curves.items():
-                    values.append(_outputs(logits, targets, kind))
+                    values.append(chosen_output(logits, targets, kind))
             for name, kind in kinds.items():
                 curve = torch.stack(curves[kind], dim=1)
                 found[name] = curve.masked_fill(undefined, torch.nan)
@@ -154,11 +154,6 @@ def _noise(images: Tensor) -> Tensor:
 def _logits(model: nn.Module, images: Tensor) -> Tensor:
     logits: Tensor = model(images)
     return logits
-
-
-def _outputs(logits: Tensor, targets: Tensor, kind: OutputKind) -> Tensor:
-    # The pass has been made; what is left is to choose from its logits.
-    return target_outputs(nn.Identity(), logits, targets, kind, max(len(logits), 1))
 
 
 class RoadMorf(Road):

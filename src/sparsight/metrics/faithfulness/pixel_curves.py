@@ -18,7 +18,7 @@ from sparsight.metrics.faithfulness.perturbation import (
     stand_ins,
     without_order,
 )
-from sparsight.metrics.outputs import OutputKind, target_outputs
+from sparsight.metrics.outputs import OutputKind, chosen_output
 
 
 class PixelCurve(Metric):
@@ -96,10 +96,7 @@ class PixelCurve(Metric):
             curves: dict[OutputKind, list[Tensor]] = {kind: [] for kind in kinds.values()}
             for logits in passes.curve(*key):
                 for kind, values in curves.items():
-                    # The pass has been made; what is left is to choose from its logits.
-                    values.append(
-                        target_outputs(nn.Identity(), logits, targets, kind, max(len(logits), 1))
-                    )
+                    values.append(chosen_output(logits, targets, kind))
             for name, kind in kinds.items():
                 curve = torch.stack(curves[kind], dim=1)
                 found[name] = curve.masked_fill(undefined, torch.nan)
