@@ -1,0 +1,186 @@
+"""A network's features of all images, extracted once for all concept methods."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from sparsight.data.packed import PackedSplit
+from sparsight.io.arrays import ArrayReader, ArrayWriter, Layout
+from sparsight.io.errors import InputError
+from sparsight.models.base import Architecture
+
+logger = logging.getLogger(__name__)
+
+#: where the images come from: the network's own data set, or the bank of concept labels
+OWN, BANK = "own", "bank"
+_ARRAYS = ("pooled", "logits", "labels", "image_ids")
+
+
+@dataclass(frozen=True)
+class SplitFeatures:
+    """Features of all images of a split, in the order of the packed file.
+
+    Attributes
+    ----------
+    pooled : float32 [N, D], output of the network's `feature_cut`, averaged over positions.
+    logits : float32 [N, classes].
+    labels, image_ids : int64 [N].
+    """
+
+    pooled: Tensor
+    logits: Tensor
+    labels: Tensor
+    image_ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Features:
+    """The features file of one checkpoint; splits are read when they are asked for.
+
+    Use it as a context manager, or close it.
+
+    Attributes
+    ----------
+    path : the file.
+    passes : images that went forward through the network to make it.
+    feature_cut : module whose output was averaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._reader = ArrayReader(self.path, ())
+        try:
+            self.passes = int(self._reader.metadata["passes"])
+            self.feature_cut = self._reader.metadata["feature_cut"]
+            self._bank_is_own = self._reader.metadata["bank_is_own"] == "true"
+        except (KeyError, ValueError) as error:
+            self._reader.close()
+            raise InputError(
+                f"{self.path} holds no features; delete it and run snakemake again"
+            ) from error
+
+    def split_names(self, source: str = OWN) -> list[str]:
+        """The splits that there are of `source` (`OWN` or `BANK`)."""
+        source = OWN if self._bank_is_own else source
+        found = {name.split("/")[1] for name in self._reader.names if name.startswith(source + "/")}
+        return [name for name in ("train", "validation", "test") if name in found]
+
+    def split(self, name: str, source: str = OWN) -> SplitFeatures:
+        """Features of the split `name` of `source`, verified.
+
+        Raises
+        ------
+        InputError
+            When there is no such split; when the file is corrupt.
+        """
+        source = OWN if self._bank_is_own else source
+        if name not in self.split_names(source):
+            raise InputError(
+                f"{self.path} has no features of the split '{name}' of '{source}'; it has "
+                f"{', '.join(self.split_names(source)) or 'none'}"
+            )
+        wanted = [f"{source}/{name}/{array}" for array in _ARRAYS]
+        with ArrayReader(self.path, wanted) as reader:
+            return SplitFeatures(*(reader.rows(array) for array in wanted))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@torch.no_grad()
+def extract_features(
+    network: Architecture,
+    splits: Mapping[str, Path],
+    bank: Mapping[str, Path] | None,
+    output: Path,
+    batch_size: int,
+    device: torch.device,
+) -> None:
+    """Send all images once through the network and keep what concept methods share.
+
+    Memory is bounded by the batch size. Images are clean.
+
+    Parameters
+    ----------
+    network : in evaluation mode, on `device`.
+    splits : packed files of its data set by split; a split without images is left out.
+    bank : those of another data set that has the concept labels; None where it is the same one.
+    output : the file to write, see `Features`.
+    """
+    sources = {OWN: splits} if bank is None else {OWN: splits, BANK: bank}
+    files = {
+        f"{source}/{split}": path
+        for source, paths in sources.items()
+        for split, path in paths.items()
+    }
+    counts, width = {}, _feature_width(network, next(iter(splits.values())), device)
+    for prefix, path in files.items():
+        with PackedSplit.open(path) as packed:
+            counts[prefix] = len(packed)
+    layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
+    for prefix, count in counts.items():
+        if count:
+            layout[f"{prefix}/pooled"] = (torch.float32, (count, width))
+            layout[f"{prefix}/logits"] = (torch.float32, (count, network.class_count))
+            layout[f"{prefix}/labels"] = (torch.int64, (count,))
+            layout[f"{prefix}/image_ids"] = (torch.int64, (count,))
+    passes = sum(counts.values())
+    metadata = {
+        "passes": str(passes),
+        "feature_cut": network.feature_cut,
+        "bank_is_own": "true" if bank is None else "false",
+    }
+    _write(network, files, counts, output, layout, metadata, batch_size, device)
+    logger.info("features of %d images, one forward pass each", passes)
+
+
+def _feature_width(network: Architecture, path: Path, device: torch.device) -> int:
+    with PackedSplit.open(path) as packed:
+        return network.features(packed.rows(0, 1).images("clean").to(device)).shape[1]
+
+
+def _write(
+    network: Architecture,
+    files: Mapping[str, Path],
+    counts: Mapping[str, int],
+    output: Path,
+    layout: Layout,
+    metadata: Mapping[str, str],
+    batch_size: int,
+    device: torch.device,
+) -> None:
+    with ArrayWriter(output, layout, metadata) as writer:
+        for prefix, path in files.items():
+            if counts[prefix]:
+                for rows in _batches(network, path, batch_size, device):
+                    for name, part in rows.items():
+                        writer.append(f"{prefix}/{name}", part)
+
+
+def _batches(
+    network: Architecture, path: Path, batch_size: int, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    with PackedSplit.open(path) as packed:
+        for start in range(0, len(packed), batch_size):
+            batch = packed.rows(start, min(start + batch_size, len(packed)))
+            maps = network.features(batch.images("clean").to(device))
+            yield {
+                "pooled": maps.mean(dim=(2, 3)).cpu(),
+                "logits": network.head(maps).cpu(),
+                "labels": batch.labels,
+                "image_ids": batch.image_ids,
+            }
