@@ -7,13 +7,17 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from sparsight.io.errors import InputError
 from sparsight.models.options import checked_options
 
 
 class Architecture(nn.Module, ABC):
     """A network whose facts are literal class attributes: the workflow reads them from the source.
 
-    `forward` maps images [N, C, H, W] (float32, range 0 to 1) to logits [N, classes].
+    `forward` maps images [N, C, H, W] (float32, range 0 to 1) to logits [N, classes]. A network is
+    cut in two at the module `feature_cut`: concept methods ask `features` for maps and `head` for
+    the logits of maps that they changed. An architecture writes these two, and then `forward` is
+    `head(features(images))`; or it writes only `forward`, and then it has no `head`.
     """
 
     name: ClassVar[str]
@@ -45,6 +49,41 @@ class Architecture(nn.Module, ABC):
         super().__init__()
         self.class_count = class_count
         self.options = {}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of images [N, C, H, W] in [0, 1]."""
+        return self.head(self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Output of the module `feature_cut`, float32 [N, D, h, w]; gradients flow to the images.
+
+        Parameters
+        ----------
+        images : float32 [N, C, H, W] in [0, 1].
+        """
+        if type(self).forward is Architecture.forward:
+            raise NotImplementedError(f"{type(self).__name__} has neither features nor forward")
+        found: list[torch.Tensor] = []
+        cut = self.get_submodule(self.feature_cut)
+        handle = cut.register_forward_hook(lambda _module, _inputs, output: found.append(output))
+        try:
+            self(images)
+        finally:
+            handle.remove()
+        return found[0]
+
+    def head(self, maps: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of maps [N, D, h, w] as `features` gives them.
+
+        Raises
+        ------
+        InputError
+            When the architecture has no such method.
+        """
+        raise InputError(
+            f"architecture {self.name} cannot go on from feature maps; give {type(self).__name__} "
+            f"the methods features and head, cut at '{self.feature_cut}'"
+        )
 
 
 def build_network(

@@ -16,6 +16,14 @@ SMALL: dict[str, dict[str, Any]] = {"resnet18": {"width": 2}}
 SIDES = [(16, 16), (33, 47), (64, 65)]
 
 
+def example_shape(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of images that an architecture takes."""
+    facts = MODELS.facts(name)
+    channels, *sides = facts["input_shape"]
+    height, width = (side or max(32, facts["minimum_side"]) for side in sides)
+    return channels, height, width
+
+
 def cases() -> list[tuple[str, dict[str, Any], tuple[int, int]]]:
     """Architecture, options and size of image: all stems, odd sides where any side goes."""
     found: list[tuple[str, dict[str, Any], tuple[int, int]]] = []
@@ -60,8 +68,7 @@ def test_every_rectifier_runs_once_and_leaves_its_input(name: str) -> None:
             module.register_forward_hook(
                 lambda *_, key=key: runs.update({key: runs.get(key, 0) + 1})
             )
-    channels, *sides = network.input_shape
-    network(torch.rand(2, channels, *(side or 32 for side in sides)))
+    network(torch.rand(2, *example_shape(name)))
     assert runs
     assert set(runs.values()) == {1}
 
@@ -93,3 +100,55 @@ def test_a_network_knows_its_options_and_refuses_others() -> None:
     assert found.given == (3, "a")
     with pytest.raises(InputError, match="architecture example: 'kind' cannot be 'c'"):
         build_network(Example, 2, 0, {"kind": "c"})
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.entries))
+def test_a_network_is_cut_in_two(name: str) -> None:
+    network = build_network(MODELS.load(name), 10, 0, SMALL.get(name)).eval()
+    seen: list[torch.Tensor] = []
+    cut = network.get_submodule(network.feature_cut)
+    cut.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    images = torch.rand(2, *example_shape(name)).requires_grad_()
+    maps = network.features(images)
+    # hooks see what they saw before, and `features` stops at the cut's output
+    assert maps is seen[0]
+    assert maps.ndim == 4
+    assert torch.equal(network.head(maps), network(images))
+    (gradients,) = torch.autograd.grad(network.head(maps)[:, 3].sum(), images)
+    (expected,) = torch.autograd.grad(network(images)[:, 3].sum(), images)
+    assert torch.equal(gradients, expected)
+    assert gradients.abs().sum() > 0
+
+
+class Whole(Architecture):
+    """Writes only `forward`."""
+
+    name = "whole"
+    feature_cut = "conv"
+
+    def __init__(self, class_count: int) -> None:
+        super().__init__(class_count)
+        self.conv = nn.Conv2d(1, 2, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv(images).mean((2, 3))
+
+
+def test_a_network_without_halves_has_features_and_no_head() -> None:
+    network = build_network(Whole, 2, 0)
+    images = torch.rand(3, 1, 4, 4)
+    maps = network.features(images)
+    assert torch.equal(maps, network.conv(images))
+    assert not network.conv._forward_hooks
+    maps.sum().backward()
+    assert network.conv.weight.grad is not None
+    with pytest.raises(InputError, match=r"whole cannot go on.*give Whole.*cut at 'conv'"):
+        network.head(maps)
+
+
+def test_a_network_without_anything_is_told_apart() -> None:
+    class Nothing(Architecture):
+        name = "nothing"
+
+    with pytest.raises(NotImplementedError, match="Nothing has neither"):
+        Nothing(2)(torch.zeros(1))
