@@ -60,9 +60,14 @@ class Architecture(nn.Module, ABC):
         Parameters
         ----------
         images : float32 [N, C, H, W] in [0, 1].
+
+        Raises
+        ------
+        InputError
+            When the architecture has no forward pass at all.
         """
         if type(self).forward is Architecture.forward:
-            raise NotImplementedError(f"{type(self).__name__} has neither features nor forward")
+            raise self._no_halves("has no forward pass")
         found: list[torch.Tensor] = []
         cut = self.get_submodule(self.feature_cut)
         handle = cut.register_forward_hook(lambda _module, _inputs, output: found.append(output))
@@ -80,9 +85,12 @@ class Architecture(nn.Module, ABC):
         InputError
             When the architecture has no such method.
         """
-        raise InputError(
-            f"architecture {self.name} cannot go on from feature maps; give {type(self).__name__} "
-            f"the methods features and head, cut at '{self.feature_cut}'"
+        raise self._no_halves("cannot go on from feature maps")
+
+    def _no_halves(self, what: str) -> InputError:
+        return InputError(
+            f"architecture {self.name} {what}; give {type(self).__name__} the methods features and "
+            f"head, cut at '{self.feature_cut}'"
         )
 
 

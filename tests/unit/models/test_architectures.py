@@ -149,6 +149,7 @@ def test_a_network_without_halves_has_features_and_no_head() -> None:
 def test_a_network_without_anything_is_told_apart() -> None:
     class Nothing(Architecture):
         name = "nothing"
+        feature_cut = "conv"
 
-    with pytest.raises(NotImplementedError, match="Nothing has neither"):
+    with pytest.raises(InputError, match="nothing has no forward pass; give Nothing"):
         Nothing(2)(torch.zeros(1))
