@@ -1,32 +1,38 @@
-"""The residual network is torchvision's: keys, initial weights, outputs, gradients, statistics."""
+"""Residual networks are torchvision's: keys, initial weights, outputs, gradients, statistics."""
 
 from typing import Any
 
 import pytest
 import torch
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 from torchvision.transforms.functional import normalize
 
-from sparsight.models.base import build_network
+from sparsight.models.base import Architecture, build_network
 from sparsight.models.normalise import IMAGENET_MEAN, IMAGENET_STD
 from sparsight.models.resnet import ResNet18
+from sparsight.models.resnet50 import ResNet50
+
+Pair = tuple[type[Architecture], Any]
 
 
-@pytest.fixture(scope="module")
-def theirs() -> Any:
-    """torchvision's network of seed 5."""
+@pytest.fixture(scope="module", params=[(ResNet18, resnet18), (ResNet50, resnet50)])
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """Our architecture, and torchvision's network of seed 5."""
+    ours, theirs = request.param
     torch.manual_seed(5)
-    return resnet18(num_classes=10)
+    return ours, theirs(num_classes=10)
 
 
-def test_keys_and_initial_weights_are_equal_for_the_same_seed(theirs: Any) -> None:
-    ours, expected = build_network(ResNet18, 10, 5).state_dict(), theirs.state_dict()
+def test_keys_and_initial_weights_are_equal_for_the_same_seed(pair: Pair) -> None:
+    architecture, theirs = pair
+    ours, expected = build_network(architecture, 10, 5).state_dict(), theirs.state_dict()
     assert list(ours) == list(expected)
     assert all(torch.equal(ours[key], expected[key]) for key in expected)
 
 
-def test_images_give_equal_logits_gradients_and_statistics(theirs: Any) -> None:
-    ours = build_network(ResNet18, 10, 1)
+def test_images_give_equal_logits_gradients_and_statistics(pair: Pair) -> None:
+    architecture, theirs = pair
+    ours = build_network(architecture, 10, 1)
     ours.load_state_dict(theirs.state_dict())
     images = torch.rand(3, 3, 65, 48, generator=torch.Generator().manual_seed(0))
     for training in (True, False):  # training first, so that the statistics are no longer 0 and 1

@@ -35,6 +35,9 @@ class Architecture(nn.Module, ABC):
     #: the same modules, and how many pixels of the stem's output one of theirs stands for: a side
     #: of n becomes ceil(n / stride)
     layer_strides: ClassVar[dict[str, int]] = {}
+    #: the same modules, in a network whose convolutions are not padded: the window (kernel, stride,
+    #: padding) by which each one's side follows from that of the module before, or of the image
+    layer_windows: ClassVar[dict[str, tuple[int, int, int]]] = {}
     #: value of the option `stem` to the strides of the layers inside the stem, and under the empty
     #: name that of the whole stem
     stem_strides: ClassVar[dict[str, dict[str, int]]] = {}
@@ -42,6 +45,13 @@ class Architecture(nn.Module, ABC):
     explain_layer: ClassVar[str]
     #: the module whose output is the feature vector or map that concept methods use
     feature_cut: ClassVar[str]
+    #: what the loss of an auxiliary head counts beside the network's own; 0 where there is none
+    auxiliary_weight: ClassVar[float] = 0.0
+    #: file of torchvision's ImageNet weights, whose name ends in the first digits of its SHA-256;
+    #: empty where there is none. They are for the default options.
+    imagenet_weights: ClassVar[str] = ""
+    #: the modules that give logits, drawn anew for other classes; the first is the network's own
+    classifiers: ClassVar[tuple[str, ...]] = ()
     #: all options of this network; `build_network` sets them
     options: Mapping[str, Any]
 
@@ -76,6 +86,10 @@ class Architecture(nn.Module, ABC):
         finally:
             handle.remove()
         return found[0]
+
+    def training_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits [N, classes] as training needs them, and those of an auxiliary head, if any."""
+        return self(images), None
 
     def head(self, maps: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] of maps [N, D, h, w] as `features` gives them.

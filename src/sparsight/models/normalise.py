@@ -8,6 +8,9 @@ from torch import nn
 #: mean and standard deviation of ImageNet's channels, with which its networks were trained
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+#: what Inception networks were trained with: images in [-1, 1]
+INCEPTION_MEAN = (0.5, 0.5, 0.5)
+INCEPTION_STD = (0.5, 0.5, 0.5)
 
 
 class Normalise(nn.Module):

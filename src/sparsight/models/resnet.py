@@ -25,7 +25,7 @@ class BasicBlock(nn.Module):
         self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
-        self.downsample = _shortcut(inputs, planes, stride)
+        self.downsample = projection(inputs, planes, stride)
         self.relu2 = nn.ReLU()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -37,8 +37,41 @@ class BasicBlock(nn.Module):
         return maps
 
 
-def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """Projection of the shortcut; None where it is the identity, as torchvision has it."""
+class Bottleneck(nn.Module):
+    """Convolutions: 1x1 to `planes` channels, 3x3, 1x1 to four times as many; and a shortcut.
+
+    The 3x3 convolution has the stride, as in torchvision ("ResNet V1.5"); in the paper it is the
+    first one. ReLUs are as in `BasicBlock`.
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__()
+        outputs = planes * self.expansion
+        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.relu2 = nn.ReLU()
+        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = projection(inputs, outputs, stride)
+        self.relu3 = nn.ReLU()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Feature maps [N, 4 planes, h / stride, w / stride] of [N, inputs, h, w]."""
+        residual = self.relu1(self.bn1(self.conv1(hidden)))
+        residual = self.relu2(self.bn2(self.conv2(residual)))
+        residual = self.bn3(self.conv3(residual))
+        shortcut = hidden if self.downsample is None else self.downsample(hidden)
+        maps: torch.Tensor = self.relu3(residual + shortcut)
+        return maps
+
+
+def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    """Projection of a shortcut; None where it is the identity, as torchvision has it."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
@@ -53,7 +86,7 @@ class ResNet(Architecture):
     Parameters
     ----------
     class_count : number of logits.
-    width : channels of the first stage; they double in each of the three others.
+    width : channels of the first stage's 3x3 convolutions; they double in each of the three others.
     stem : `imagenet` (7x7 convolution of stride 2, then 3x3 max pooling of stride 2), `strided`
         (3x3 of stride 2) or `small` (3x3 of stride 1).
     normalisation : `imagenet` (by its mean and deviation) or `none`.
@@ -63,7 +96,7 @@ class ResNet(Architecture):
     He et al. 2016, arXiv 1512.03385; initialisation He et al. 2015, arXiv 1502.01852, by fan out.
     """
 
-    block: ClassVar[type[BasicBlock]]
+    block: ClassVar[type[BasicBlock] | type[Bottleneck]]
     stage_blocks: ClassVar[tuple[int, int, int, int]]
     input_shape: ClassVar[tuple[int, int, int]] = (3, 0, 0)
     minimum_side: ClassVar[int] = 16
@@ -83,6 +116,7 @@ class ResNet(Architecture):
     }
     explain_layer: ClassVar[str] = "layer4"
     feature_cut: ClassVar[str] = "layer4"
+    classifiers: ClassVar[tuple[str, ...]] = ("fc",)
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential
@@ -140,7 +174,8 @@ class ResNet18(ResNet):
 
     name: ClassVar[str] = "resnet18"
     reference: ClassVar[str] = "He et al. 2016, arXiv 1512.03385"
-    block: ClassVar[type[BasicBlock]] = BasicBlock
+    imagenet_weights: ClassVar[str] = "resnet18-f37072fd.pth"
+    block: ClassVar[type[BasicBlock] | type[Bottleneck]] = BasicBlock
     stage_blocks: ClassVar[tuple[int, int, int, int]] = (2, 2, 2, 2)
     layer_strides: ClassVar[dict[str, int]] = {
         "conv1": 1,

@@ -37,6 +37,7 @@ class ThesisCnn(Architecture):
     }
     explain_layer: ClassVar[str] = "conv2"
     feature_cut: ClassVar[str] = "pool2"
+    classifiers: ClassVar[tuple[str, ...]] = ("classifier",)
 
     def __init__(self, class_count: int = 10) -> None:
         super().__init__(class_count)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sparsight.io.errors import InputError
 from sparsight.io.state import read_state, write_state
+from sparsight.models.base import Architecture
 from sparsight.training.augmentation import augmented
 from sparsight.training.progress import Stopwatch
 from sparsight.training.randomness import derived_seed, generator
@@ -22,6 +23,7 @@ from sparsight.training.selection import Judge, Outcome, Selection
 logger = logging.getLogger(__name__)
 
 Held = list[tuple[nn.Parameter, torch.Tensor]]
+AfterBackward = Callable[[nn.Module], None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def train(
     last_epoch: int | None = None,
     state_file: Path | None = None,
     fingerprint: str = "",
+    after_backward: AfterBackward | None = None,
 ) -> Outcome:
     """Train `network` in place from `first_epoch` to `last_epoch` (the recipe's end by default).
 
@@ -89,6 +92,8 @@ def train(
     last_epoch : where to stop before the recipe's end; the network is then that epoch's, whatever
         the recipe selects.
     state_file, fingerprint : where the state of each finished epoch is kept, and of what work.
+    after_backward : called with the network between every backward pass and the optimiser's step;
+        mistakes of published code change the gradients there.
 
     Returns
     -------
@@ -114,7 +119,9 @@ def train(
     network.train()
     while epoch < last_epoch:
         watch = Stopwatch(data.images.device)
-        loss, accuracy = _train_epoch(network, data, recipe, stream, epoch, optimiser, held, watch)
+        loss, accuracy = _train_epoch(
+            network, data, recipe, stream, epoch, optimiser, held, watch, after_backward
+        )
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss is {loss} after epoch {epoch + 1}; lower the recipe's learning_rate"
@@ -202,6 +209,7 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     held: Held,
     watch: Stopwatch,
+    after_backward: AfterBackward | None,
 ) -> tuple[float, float]:
     """One pass; mean loss and accuracy over the batches as they were trained."""
     device = data.images.device
@@ -225,12 +233,11 @@ def _train_epoch(
         if recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         watch.mark()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):
-            logits = network(images)
-        logits = logits.float()
-        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        logits, loss = _logits_and_loss(network, images, labels, recipe, low_precision)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if after_backward is not None:
+            after_backward(network)
         optimiser.step()
         with torch.no_grad():
             for parameter, mask in held:
@@ -239,3 +246,23 @@ def _train_epoch(
             correct += (logits.argmax(1) == labels).sum()
         watch.mark()
     return total_loss.item() / len(order), correct.item() / len(order)
+
+
+def _logits_and_loss(
+    network: nn.Module, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, autocast: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [N, classes], float32, and the mean loss, an auxiliary head's share included."""
+
+    def loss_of(logits: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+
+    auxiliary, weight = None, 0.0
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=autocast):
+        if isinstance(network, Architecture):
+            logits, auxiliary = network.training_logits(images)
+            weight = network.auxiliary_weight
+        else:
+            logits = network(images)
+    logits = logits.float()
+    loss = loss_of(logits)
+    return logits, loss if auxiliary is None else loss + weight * loss_of(auxiliary.float())

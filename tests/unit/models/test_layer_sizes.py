@@ -48,6 +48,14 @@ def test_a_default_stem_and_an_architecture_without_stems() -> None:
     assert layer_size(plain, {}, (3, 33, 16), "stage2") == (17, 8)
 
 
+def test_windows_follow_one_another() -> None:
+    # 33 -> (33 - 3) // 2 + 1 = 16 -> 14 -> 14; 16 -> 7 -> 5 -> 5
+    facts = {**FACTS, "layer_windows": {"a": (3, 2, 0), "b": (3, 1, 0), "c": (3, 1, 1)}}
+    assert layer_names(facts) == ["a", "b", "c"]
+    found = [layer_size(facts, {}, (3, 33, 16), layer) for layer in "abc"]
+    assert found == [(16, 7), (14, 5), (14, 5)]
+
+
 def test_an_unknown_layer_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r"no layer 'stage3'.*did you mean 'stage2'"):
         layer_size(FACTS, {}, (3, 33, 16), "stage3")

@@ -9,6 +9,7 @@ from torch import nn
 from sparsight.models.base import build_network
 from sparsight.models.normalise import Normalise
 from sparsight.models.resnet import ResNet18
+from sparsight.models.resnet50 import ResNet50
 
 
 def parameter_count(**options: Any) -> int:
@@ -23,6 +24,13 @@ def test_parameter_counts() -> None:
     # channels 18p² + 36p² + 2p² + 12p + 2 * 36p² + 8p; classifier 80 + 10
     stages = [128 * p * p + 20 * p for p in (1, 2, 4)]
     assert parameter_count(width=1, stem="small") == 29 + 44 + sum(stages) + 90
+
+
+def test_parameter_counts_of_bottlenecks() -> None:
+    # torchvision's count for 1,000 classes is 25,557,032, of which 2,049,000 are the classifier's
+    network = build_network(ResNet50, 10, 0)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == 25_557_032 - 2_049_000 + 20_490
 
 
 def test_stems_pool_or_not() -> None:

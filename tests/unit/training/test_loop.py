@@ -167,3 +167,49 @@ def test_a_diverging_loss_is_one_sentence(data: TrainingData) -> None:
     wild = {"name": "sgd", "learning_rate": 1e30, "momentum": 0.9, "weight_decay": 0.0}
     with pytest.raises(InputError, match="lower the recipe's learning_rate"):
         trained(data, recipe(optimiser=wild))
+
+
+class TwoHeads(ThesisCnn):
+    """Has a second classifier on the same features."""
+
+    auxiliary_weight = 0.4
+
+    def __init__(self, class_count: int) -> None:
+        super().__init__(class_count)
+        self.second = torch.nn.Linear(200, class_count)
+
+    def training_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        maps = self.features(images)
+        return self.head(maps), self.second(maps.flatten(1))
+
+
+def test_an_auxiliary_head_adds_its_share_of_the_loss(data: TrainingData) -> None:
+    network = build_network(TwoHeads, 4, 0)
+    with torch.no_grad():
+        images = batch_images(data.images, 0, None)
+        logits, auxiliary = network.training_logits(images)
+        assert auxiliary is not None
+        losses = [
+            float(torch.nn.functional.cross_entropy(one, data.labels))
+            for one in (logits, auxiliary)
+        ]
+    second = network.second.weight.clone()
+    # one batch: the loss of the epoch is that of the start
+    plan = recipe(1, noise=False, batch_size=96)
+    outcome = train(network, data, plan, STREAM, masks={})
+    assert outcome.history[0]["loss"] == pytest.approx(losses[0] + 0.4 * losses[1])
+    assert not torch.equal(network.second.weight, second)
+
+
+def test_gradients_can_be_changed_before_the_step(data: TrainingData) -> None:
+    def only_first(network: torch.nn.Module) -> None:
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None
+            if not name.startswith("conv1"):
+                parameter.grad.zero_()
+
+    start = build_network(ThesisCnn, 4, 0).state_dict()
+    plan = recipe(2, optimiser={"name": "sgd", "learning_rate": 0.05})
+    state = trained(data, plan, after_backward=only_first)
+    changed = {name for name in start if not torch.equal(start[name], state[name])}
+    assert changed == {"conv1.weight", "conv1.bias"}

@@ -1,0 +1,160 @@
+"""Inception-V3 with torchvision's weights and keys, on which every explainer can run."""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from sparsight.models.base import Architecture
+from sparsight.models.inception_blocks import (
+    FULL_WIDTH,
+    ConvNormRelu,
+    Mixed,
+    block_a,
+    block_b,
+    block_c,
+    block_d,
+    block_e,
+    scaled,
+)
+from sparsight.models.normalise import INCEPTION_MEAN, INCEPTION_STD, Normalise
+
+#: of the maps that the auxiliary head takes: those of images of 299 pixels
+LEAST_SIDE = 17
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier on maps half way up, whose loss trains the lower half more directly."""
+
+    def __init__(self, inputs: int, width: int, class_count: int) -> None:
+        super().__init__()
+        middle, outputs = scaled(128, width), scaled(768, width)
+        self.pool = nn.AvgPool2d(5, 3)
+        self.conv0 = ConvNormRelu(inputs, middle, 1)
+        self.conv1 = ConvNormRelu(middle, outputs, 5)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(outputs, class_count)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of maps [N, inputs, h, w], h and w at least `LEAST_SIDE`."""
+        hidden = self.conv1(self.conv0(self.pool(maps)))
+        logits: torch.Tensor = self.fc(self.flatten(self.avgpool(hidden)))
+        return logits
+
+
+class InceptionV3(Architecture):
+    """Inception-V3 with its auxiliary head; 24,371,444 parameters for ten classes at width 32.
+
+    With the default options, the keys of its state_dict and, for equal weights, its outputs are
+    those of torchvision with `transform_input`, for images normalised as there. Weights are
+    initialised as there. The auxiliary head runs in training only (`training_logits`); its loss
+    counts 0.4, as in the training script of TF-Slim, from whose weights torchvision's are made, and
+    in PyTorch's tutorial on fine-tuning. The paper that introduced such heads has 0.3. Images below
+    299 pixels leave it maps that are too small: then it stays untrained.
+
+    Parameters
+    ----------
+    class_count : number of logits.
+    width : channels of the first convolution; those of all others are in proportion.
+    normalisation : `inception` (images in [-1, 1]) or `none`.
+
+    Reference
+    ---------
+    Szegedy et al. 2016, arXiv 1512.00567, figures 5 to 10; auxiliary heads Szegedy et al. 2015,
+    arXiv 1409.4842, section 5.
+    """
+
+    name: ClassVar[str] = "inception_v3"
+    reference: ClassVar[str] = "Szegedy et al. 2016, arXiv 1512.00567"
+    input_shape: ClassVar[tuple[int, int, int]] = (3, 0, 0)
+    minimum_side: ClassVar[int] = 75
+    option_defaults: ClassVar[dict[str, int | str]] = {"width": 32, "normalisation": "inception"}
+    option_choices: ClassVar[dict[str, tuple[str, ...]]] = {"normalisation": ("inception", "none")}
+    layer_windows: ClassVar[dict[str, tuple[int, int, int]]] = {
+        "Conv2d_1a_3x3": (3, 2, 0),
+        "Conv2d_2a_3x3": (3, 1, 0),
+        "Conv2d_2b_3x3": (3, 1, 1),
+        "maxpool1": (3, 2, 0),
+        "Conv2d_3b_1x1": (1, 1, 0),
+        "Conv2d_4a_3x3": (3, 1, 0),
+        "maxpool2": (3, 2, 0),
+        "Mixed_5b": (1, 1, 0),
+        "Mixed_5c": (1, 1, 0),
+        "Mixed_5d": (1, 1, 0),
+        "Mixed_6a": (3, 2, 0),
+        "Mixed_6b": (1, 1, 0),
+        "Mixed_6c": (1, 1, 0),
+        "Mixed_6d": (1, 1, 0),
+        "Mixed_6e": (1, 1, 0),
+        "Mixed_7a": (3, 2, 0),
+        "Mixed_7b": (1, 1, 0),
+        "Mixed_7c": (1, 1, 0),
+    }
+    explain_layer: ClassVar[str] = "Mixed_7c"
+    feature_cut: ClassVar[str] = "Mixed_7c"
+    classifiers: ClassVar[tuple[str, ...]] = ("fc", "AuxLogits.fc")
+    auxiliary_weight: ClassVar[float] = 0.4
+    imagenet_weights: ClassVar[str] = "inception_v3_google-0cc3c7bd.pth"
+
+    def __init__(
+        self, class_count: int, width: int = FULL_WIDTH, normalisation: str = "inception"
+    ) -> None:
+        super().__init__(class_count)
+        inside = normalisation == "inception"
+        self.normalise = Normalise(INCEPTION_MEAN, INCEPTION_STD) if inside else nn.Identity()
+        first, second, third, fourth = (scaled(n, width) for n in (32, 64, 80, 192))
+        self.Conv2d_1a_3x3 = ConvNormRelu(3, first, 3, stride=2)
+        self.Conv2d_2a_3x3 = ConvNormRelu(first, first, 3)
+        self.Conv2d_2b_3x3 = ConvNormRelu(first, second, 3, padded=True)
+        self.maxpool1 = nn.MaxPool2d(3, 2)
+        self.Conv2d_3b_1x1 = ConvNormRelu(second, third, 1)
+        self.Conv2d_4a_3x3 = ConvNormRelu(third, fourth, 3)
+        self.maxpool2 = nn.MaxPool2d(3, 2)
+        self.Mixed_5b = Mixed(fourth, width, block_a(32))
+        self.Mixed_5c = Mixed(self.Mixed_5b.outputs, width, block_a(64))
+        self.Mixed_5d = Mixed(self.Mixed_5c.outputs, width, block_a(64))
+        self.Mixed_6a = Mixed(self.Mixed_5d.outputs, width, block_b(), halving=True)
+        self.Mixed_6b = Mixed(self.Mixed_6a.outputs, width, block_c(128))
+        self.Mixed_6c = Mixed(self.Mixed_6b.outputs, width, block_c(160))
+        self.Mixed_6d = Mixed(self.Mixed_6c.outputs, width, block_c(160))
+        self.Mixed_6e = Mixed(self.Mixed_6d.outputs, width, block_c(192))
+        self.AuxLogits = AuxiliaryHead(self.Mixed_6e.outputs, width, class_count)
+        self.Mixed_7a = Mixed(self.Mixed_6e.outputs, width, block_d(), halving=True)
+        self.Mixed_7b = Mixed(self.Mixed_7a.outputs, width, block_e())
+        self.Mixed_7c = Mixed(self.Mixed_7b.outputs, width, block_e())
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(0.5)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(self.Mixed_7c.outputs, class_count)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                deviation = 0.001 if name == "AuxLogits.fc" else 0.1
+                nn.init.trunc_normal_(module.weight, std=deviation)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Maps [N, D, h, w] of images [N, 3, H, W] in [0, 1]."""
+        return self._upper(self._lower(images))
+
+    def head(self, maps: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of maps [N, D, h, w]; training drops half of the features."""
+        logits: torch.Tensor = self.fc(self.flatten(self.dropout(self.avgpool(maps))))
+        return logits
+
+    def training_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits [N, classes] of the network, and of its auxiliary head if maps suffice for it."""
+        middle = self._lower(images)
+        auxiliary = self.AuxLogits(middle) if min(middle.shape[2:]) >= LEAST_SIDE else None
+        return self.head(self._upper(middle)), auxiliary
+
+    def _lower(self, images: torch.Tensor) -> torch.Tensor:
+        hidden = self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(self.normalise(images)))
+        hidden = self.maxpool1(self.Conv2d_2b_3x3(hidden))
+        hidden = self.maxpool2(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(hidden)))
+        hidden = self.Mixed_6a(self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(hidden))))
+        maps: torch.Tensor = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(hidden))))
+        return maps
+
+    def _upper(self, middle: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(middle)))
+        return maps
