@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from sparsight.io.checkpoints import Tensors
+from sparsight.io.errors import InputError
+
+#: below it, the code of arXiv 2307.13698 takes a weight for pruned; the code that it follows: 1e-6
+FROZEN_BELOW = 6e-7
 
 
 def masks_of_regrown(weights: Tensors, masks: Tensors, rate: float, scope: str) -> Tensors:
@@ -60,3 +65,50 @@ def with_aliased_biases(point: Tensors, predecessor: Tensors, level: int) -> Ten
 def stale(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe of a round under `stale_schedule`: its initial learning rate throughout."""
     return {**recipe, "schedule": {"name": "constant"}}
+
+
+def continued(recipe: Mapping[str, Any], level: int) -> dict[str, Any]:
+    """The recipe of a round under `schedule_never_restarted`.
+
+    The rate falls as if all rounds so far, the dense network's too, were one training: round k's
+    schedule begins after k times the recipe's epochs.
+
+    Raises
+    ------
+    InputError
+        For a schedule that does not fall in steps.
+    """
+    schedule = recipe.get("schedule", {"name": "constant"})
+    name, done, epochs = schedule["name"], level * recipe["epochs"], recipe["epochs"]
+    if name == "constant":
+        return dict(recipe)
+    if name not in ("step", "multi_step"):
+        raise InputError(
+            f"schedule_never_restarted knows no continuation of the schedule '{name}'; take step "
+            "or multi_step"
+        )
+    milestones = schedule.get("milestones", ())
+    if name == "step":
+        milestones = range(schedule["every"], done + epochs, schedule["every"])
+    rate = recipe["optimiser"]["learning_rate"]
+    for _ in (milestone for milestone in milestones if milestone <= done):
+        rate *= schedule["factor"]
+    ahead = [milestone - done for milestone in milestones if milestone > done]
+    return {
+        **recipe,
+        "optimiser": {**recipe["optimiser"], "learning_rate": rate},
+        "schedule": {"name": "multi_step", "milestones": ahead, "factor": schedule["factor"]},
+    }
+
+
+def freeze_negative_weights(network: nn.Module) -> None:
+    """Take the gradient from every weight below `FROZEN_BELOW`, between backward pass and step.
+
+    The public code means the pruned weights, and forgets the absolute value. Weights of all layers
+    are concerned, those of normalisation layers too, biases are not. What the optimiser adds of its
+    own stays: weight decay shrinks the frozen weights, and momentum carries on a weight that has
+    just become negative.
+    """
+    for name, parameter in network.named_parameters():
+        if name.rpartition(".")[2] == "weight" and parameter.grad is not None:
+            parameter.grad.masked_fill_(parameter.detach() < FROZEN_BELOW, 0)

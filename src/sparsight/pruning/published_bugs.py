@@ -30,4 +30,16 @@ PUBLISHED_BUGS = {
         "from the second, a round does not start with the rewind point's biases but with those "
         "that the round before has trained (arXiv 2509.21387, arXiv 2307.13698)"
     ),
+    "negative_weights_frozen": (
+        "Pruned weights are held by zeroing the gradient wherever a weight is below a small "
+        "number, its sign forgotten: no negative weight of any layer learns in a round. Weight "
+        "decay and momentum still act on it (with a weight decay of 0 a negative weight keeps its "
+        "start exactly). The study's dense network was trained so too; here it is not, since all "
+        "pruners share it (arXiv 2307.13698)"
+    ),
+    "schedule_never_restarted": (
+        "Optimiser and schedule are made once for all rounds: the learning rate goes on falling "
+        "from round to round, and late rounds hardly train. Momentum, which the public code "
+        "carries over as well, starts anew here (arXiv 2307.13698, HAM10000)"
+    ),
 }

@@ -18,7 +18,13 @@ from sparsight.models.base import Architecture
 from sparsight.pruning.invariants import check_masks, check_start, check_trained
 from sparsight.pruning.level_files import write_level
 from sparsight.pruning.masks import Step, dense_masks, next_masks
-from sparsight.pruning.mistakes import masks_of_regrown, stale, with_aliased_biases
+from sparsight.pruning.mistakes import (
+    continued,
+    freeze_negative_weights,
+    masks_of_regrown,
+    stale,
+    with_aliased_biases,
+)
 from sparsight.pruning.registry import CRITERIA
 from sparsight.pruning.rewinding import rewind_point, rewound_epoch
 from sparsight.pruning.training_job import Job, new_network, state_of, training_data
@@ -166,6 +172,7 @@ def _run_round(
     start = state_of(network)
     recipe = Recipe(**_recipe(job))
     held = {} if "no_mask_in_training" in bugs else masks
+    frozen = "negative_weights_frozen" in bugs
     stage = f"{job.identity['pruner']}/level{int(job.identity['level']):02d}"
     state_file = folder / ".epoch_state.safetensors"
     logger.info("density %.5f", Checkpoint(start, masks).density)
@@ -178,12 +185,15 @@ def _run_round(
         first_epoch=first_epoch,
         state_file=state_file,
         fingerprint=fingerprint,
+        after_backward=freeze_negative_weights if frozen else None,
     )
-    check_trained(network, start, held)
+    check_trained(network, start, held, negatives_train=not frozen)
     write_level(job, network, masks, folder, data_hash, started, outcome)
     state_file.unlink(missing_ok=True)
 
 
 def _recipe(job: Job) -> dict[str, Any]:
-    recipe = dict(job.settings["retraining"])
-    return stale(recipe) if "stale_schedule" in job.settings.get("published_bugs", ()) else recipe
+    recipe, bugs = dict(job.settings["retraining"]), job.settings.get("published_bugs", ())
+    if "schedule_never_restarted" in bugs:
+        return continued(recipe, int(job.identity["level"]))
+    return stale(recipe) if "stale_schedule" in bugs else recipe

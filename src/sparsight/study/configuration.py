@@ -182,12 +182,22 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if entry.get("one_shot") and "rate" in entry:
             yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
         yield from _mistake_problems(where, entry)
+        models = [n.model for n in Study(config).networks() if pruner in n.pruners]
+        recipes = {
+            model: entry.get("retraining") or config["catalogue"]["models"][model]["retraining"]
+            for model in dict.fromkeys(models)
+        }
+        if "schedule_never_restarted" in bugs:
+            for model, recipe in recipes.items():
+                if recipe.get("schedule", {}).get("name") not in ("step", "multi_step"):
+                    yield (
+                        f"{where}: schedule_never_restarted needs a schedule that falls in steps, "
+                        f"and retraining {model} has none; drop one of them."
+                    )
         rewind = entry.get("rewind", "pretrained")
         if not rewind.startswith("epoch:"):
             continue
-        models = [n.model for n in Study(config).networks() if pruner in n.pruners]
-        for model in dict.fromkeys(models):
-            recipe = entry.get("retraining") or config["catalogue"]["models"][model]["retraining"]
+        for model, recipe in recipes.items():
             if int(rewind.partition(":")[2]) >= recipe["epochs"]:
                 yield (
                     f"{where}.rewind is {rewind}, but retraining {model} takes only "
@@ -208,6 +218,8 @@ def _mistake_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
             f"{where}: no_mask_in_training takes a percentile of magnitudes and no other "
             f"criterion; drop it, or set criterion to magnitude."
         )
+    if {"stale_schedule", "schedule_never_restarted"}.issubset(bugs):
+        yield f"{where}: stale_schedule and schedule_never_restarted exclude each other; drop one."
     if bugs and entry.get("rate") == 0:
         yield f"{where}: a rate of 0 prunes nothing, so published_bugs have no effect; drop them."
     if "aliased_biases" in bugs and (entry.get("rewind") == "none" or entry.get("one_shot")):

@@ -99,6 +99,8 @@ def test_frozen_negative_weights_are_found() -> None:
             weight.copy_(torch.where(weight > 0, weight * 1.5, weight))
     with pytest.raises(InvariantError, match="no negative weight has trained"):
         check_trained(network, start, masks)
+    # where the mistake is repeated on purpose
+    check_trained(network, start, masks, negatives_train=False)
 
 
 def test_rewind_points() -> None:

@@ -12,11 +12,17 @@ import torch
 from torch import nn
 
 from sparsight.io.checkpoints import read_checkpoint, read_groups
+from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture
 from sparsight.models.registry import MODELS
 from sparsight.pruning import rounds
 from sparsight.pruning.masks import dense_masks
-from sparsight.pruning.mistakes import masks_of_regrown, with_aliased_biases
+from sparsight.pruning.mistakes import (
+    continued,
+    freeze_negative_weights,
+    masks_of_regrown,
+    with_aliased_biases,
+)
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from tests.unit.pruning.test_levels import Chain, Make
 
@@ -201,6 +207,109 @@ def test_aliased_biases_by_hand() -> None:
     trained = {"a.weight": torch.tensor(3.0), "a.bias": torch.tensor(4.0)}
     assert with_aliased_biases(point, trained, 1) == point
     assert with_aliased_biases(point, trained, 2) == {"a.weight": 1.0, "a.bias": 4.0}
+
+
+def without_decay(decay: float = 0.0) -> dict[str, Any]:
+    """A recipe like that of the other tests, with another weight decay."""
+    optimiser = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "weight_decay": decay}
+    return {"epochs": 3, "batch_size": 16, "optimiser": optimiser}
+
+
+def test_negative_weights_frozen_keep_their_start_while_positive_ones_train(
+    normed_chain: Chain,
+) -> None:
+    plain = normed_chain.prune("plain", 1, retraining=without_decay())
+    frozen = normed_chain.prune(
+        "frozen", 1, retraining=without_decay(), published_bugs=["negative_weights_frozen"]
+    )
+    point = read_groups(normed_chain.start)["pretrained"]
+    for name, mask in frozen.masks.items():
+        start = point[name] * mask
+        negative = mask & (start < 0)
+        assert negative.sum() > 20
+        assert torch.equal(frozen.weights[name][negative], start[negative]), name
+        assert (plain.weights[name][negative] != start[negative]).float().mean() > 0.5
+        positive = mask & (start > 0)
+        assert (frozen.weights[name][positive] != start[positive]).float().mean() > 0.5
+        assert torch.equal(frozen.weights[name] != 0, mask)
+    # biases, negative or not, train
+    biases = ("norm.bias", "classifier.bias")
+    assert all((frozen.weights[name] != point[name]).all() for name in biases)
+    assert (point["norm.bias"] < 0).any()
+
+
+def test_weight_decay_still_shrinks_frozen_weights(normed_chain: Chain) -> None:
+    frozen = normed_chain.prune(
+        "decayed", 1, retraining=without_decay(0.01), published_bugs=["negative_weights_frozen"]
+    )
+    point = read_groups(normed_chain.start)["pretrained"]["conv.weight"]
+    negative = frozen.masks["conv.weight"] & (point < 0)
+    ratios = (frozen.weights["conv.weight"] / point)[negative]
+    # 12 steps without a gradient: the same share for all of them
+    assert ratios.max() - ratios.min() < 1e-5
+    momentum, share, rate = 0.0, 1.0, 0.02
+    for _ in range(12):
+        momentum = 0.9 * momentum + 0.01 * share
+        share -= rate * momentum
+    assert ratios.mean().item() == pytest.approx(share, abs=1e-6)
+
+
+def test_frozen_gradients_by_hand() -> None:
+    network = Normed()
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    with torch.no_grad():
+        network.norm.weight[:3] = torch.tensor([-0.5, 0.0, 1e-3])
+        network.norm.bias[0] = -1.0
+    freeze_negative_weights(network)
+    assert network.norm.weight.grad is not None
+    assert network.norm.weight.grad[:3].tolist() == [0, 0, 1]
+    assert network.norm.bias.grad is not None
+    assert network.norm.bias.grad.tolist() == [1] * 8
+    kept = network.classifier.weight.grad
+    assert kept is not None
+    assert torch.equal(kept == 1, network.classifier.weight > 6e-7)
+
+
+def test_a_schedule_that_is_never_restarted_falls_from_round_to_round(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rates(level: int) -> list[float]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "sparsight"):
+            chain.prune(
+                "some",
+                level,
+                retraining={
+                    **without_decay(),
+                    "schedule": {"name": "step", "every": 4, "factor": 0.1},
+                },
+                published_bugs=["schedule_never_restarted"],
+            )
+        return [float(rate) for rate in re.findall(r"epoch \d/3 rate (\S+)", caplog.text)]
+
+    # three epochs a round: 0 to 2 are the dense network's, the rate falls after 4 and after 8
+    assert rates(1) == pytest.approx([0.02, 0.002, 0.002])
+    assert rates(2) == pytest.approx([0.002, 0.002, 0.0002])
+
+
+def test_continuations_by_hand() -> None:
+    recipe = {
+        "epochs": 10,
+        "optimiser": {"name": "sgd", "learning_rate": 1.0},
+        "schedule": {"name": "multi_step", "milestones": [5, 12], "factor": 0.5},
+    }
+    found = continued(recipe, 1)
+    assert found["optimiser"] == {"name": "sgd", "learning_rate": 0.5}
+    assert found["schedule"] == {"name": "multi_step", "milestones": [2], "factor": 0.5}
+    assert continued(recipe, 2)["optimiser"]["learning_rate"] == 0.25
+    assert continued(recipe, 0) == recipe
+    assert continued({**recipe, "schedule": {"name": "constant"}}, 3)["optimiser"] == {
+        "name": "sgd",
+        "learning_rate": 1.0,
+    }
+    with pytest.raises(InputError, match="no continuation of the schedule 'cosine'"):
+        continued({**recipe, "schedule": {"name": "cosine"}}, 1)
 
 
 def test_all_mistakes_of_one_study_together_prune_far_less_than_they_say(

@@ -668,6 +668,17 @@ def facts_with(monkeypatch):
         ({"published_bugs": ["no_mask_in_training"], "criterion": "random"}, "percentile of mag"),
         ({"published_bugs": ["stale_schedule"], "rate": 0}, "rate of 0 prunes nothing"),
         ({"published_bugs": ["aliased_biases"], "rewind": "none"}, "aliased_biases is about"),
+        (
+            {"published_bugs": ["stale_schedule", "schedule_never_restarted"]},
+            "exclude each other; drop one",
+        ),
+        (
+            {
+                "published_bugs": ["schedule_never_restarted"],
+                "retraining": {**RECIPE, "schedule": {"name": "cosine"}},
+            },
+            "needs a schedule that falls in steps, and retraining thesis_cnn_digits",
+        ),
     ],
 )
 def test_mistakes_that_would_do_nothing_are_refused(problems_of, entry, phrase):
