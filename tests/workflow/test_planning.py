@@ -55,6 +55,25 @@ def test_job_counts_follow_from_the_configuration(fresh: Project) -> None:
     }
 
 
+def test_another_data_set_and_weights_come_first_where_a_model_starts_with_them(
+    fresh: Project,
+) -> None:
+    before, catalogue = fresh.planned(), TINY["catalogue"]
+    model = catalogue["models"]["tiny"]
+    start = {"pretraining_dataset": "mnist", "pretraining": model["retraining"]}
+    fresh.configure(catalogue={**catalogue, "models": {"tiny": {**model, **start}}})
+    assert fresh.planned() == {**before, "fetch_dataset": 2, "prepare_dataset": 2}
+    start = {"architecture": "resnet18", "initial_weights": "imagenet"}
+    fresh.configure(
+        datasets=["shapes"],
+        explainers=["grad_cam", "control_edges"],
+        claims=[],
+        catalogue={**catalogue, "models": {"tiny": {**model, **start}}},
+    )
+    assert fresh.planned()["fetch_weights"] == 1
+    assert "data/fetched/weights/resnet18-f37072fd.pth.json" in fresh.planned_outputs()
+
+
 def test_what_is_not_chosen_is_not_made(fresh: Project) -> None:
     fresh.configure(agreement=[], claims=[], pruners=["tiny"])
     planned = fresh.planned()

@@ -18,6 +18,22 @@ def families_of(place):
     return STUDY.families(STUDY.network(place.dataset, place.model))
 
 
+def initial_weights(wildcards):
+    """The file with a model's initial weights, or its manifest; nothing where they are drawn."""
+    name = STUDY.initial_weights(wildcards.model)
+    if STUDY.imagenet_weights(wildcards.model):
+        return f"{DATA}/fetched/weights/{STUDY.imagenet_weights(wildcards.model)}.json"
+    return [] if name == "random" else name
+
+
+def pretraining_splits(wildcards):
+    """The packed splits of the data set on which a model is trained first."""
+    dataset = STUDY.pretraining_dataset(wildcards.model)
+    return (
+        expand(rules.prepare_dataset.output.splits, dataset=dataset) if dataset else []
+    )
+
+
 def start_files(wildcards):
     """The files with the rewind points that a pruner's rounds need."""
     rewind = STUDY.catalogue["pruners"][wildcards.pruner]["rewind"]

@@ -1,10 +1,33 @@
 """Networks: the rewind point, the dense network, and the chain of levels."""
 
 
+rule fetch_weights:
+    """Find torchvision's ImageNet weights, or download them, and verify their checksum."""
+    output:
+        manifest=f"{DATA}/fetched/weights/{{weights}}.json",
+    log:
+        f"{DATA}/logs/fetch_weights__{{weights}}.log",
+    benchmark:
+        f"{DATA}/benchmarks/fetch_weights__{{weights}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=settings_of(SETTINGS.weights),
+        code=code_of("fetch_weights.py"),
+    script:
+        "../scripts/fetch_weights.py"
+
+
 rule make_rewind_point:
     """Initialise a network and pretrain it: the shared start of all its trainings."""
     input:
         splits=rules.prepare_dataset.output.splits,
+        weights=initial_weights,
+        pretraining=pretraining_splits,
     output:
         start=f"{NETWORK}/start.safetensors",
     log:

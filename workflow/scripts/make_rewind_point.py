@@ -17,4 +17,6 @@ with job(snakemake.log[0]):
             gpu=snakemake.resources.gpu,
         ),
         Path(snakemake.output.start),
+        weights=Path(snakemake.input.weights) if snakemake.input.weights else None,
+        pretraining=snakemake.input.pretraining,
     )

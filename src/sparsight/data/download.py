@@ -25,7 +25,7 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
     Parameters
     ----------
     folder : where they lie.
-    checksums : file name to SHA-256.
+    checksums : file name to SHA-256, or to its first digits where no more is known.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
             raise InputError(f"{path} does not exist; fetch the data set again") from error
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-        if found != checksum:
+        if not found.startswith(checksum):
             raise CorruptFile(
                 f"{path} does not match its checksum (SHA-256 {found[:12]}… instead of "
                 f"{checksum[:12]}…); delete it and fetch the data set again"
@@ -50,17 +50,22 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
 
 
 def fetch_files(
-    folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str], timeout: float = 30.0
+    folder: Path,
+    checksums: Mapping[str, str],
+    mirrors: Sequence[str],
+    timeout: float = 30.0,
+    remedy: str = "or name another mirror under 'mirrors'",
 ) -> None:
     """Make sure that verified files lie in `folder`; only what is missing is downloaded.
 
     Parameters
     ----------
     folder : where they shall lie; made when something is downloaded.
-    checksums : file name to SHA-256.
+    checksums : file name to SHA-256, or to its first digits where no more is known.
     mirrors : addresses (http, https) of folders that hold these files; each file is tried at one
         after the other.
     timeout : seconds that a mirror may stay silent.
+    remedy : what else than putting the file there can be done when no mirror serves, for the error.
 
     Raises
     ------
@@ -76,7 +81,7 @@ def fetch_files(
     new_folder = not folder.exists()
     try:
         for name, checksum in missing.items():
-            _fetch_file(folder / name, checksum, mirrors, timeout)
+            _fetch_file(folder / name, checksum, mirrors, timeout, remedy)
     except InputError:
         if new_folder:
             # Only when empty: files that arrived whole before the failure are kept.
@@ -85,7 +90,9 @@ def fetch_files(
         raise
 
 
-def _fetch_file(path: Path, checksum: str, mirrors: Sequence[str], timeout: float) -> None:
+def _fetch_file(
+    path: Path, checksum: str, mirrors: Sequence[str], timeout: float, remedy: str
+) -> None:
     reasons = []
     for mirror in mirrors:
         address = f"{mirror.rstrip('/')}/{path.name}"
@@ -96,7 +103,7 @@ def _fetch_file(path: Path, checksum: str, mirrors: Sequence[str], timeout: floa
         reasons.append(f"{mirror} ({reason})")
     raise InputError(
         f"{path.name} could not be fetched from any mirror: {', '.join(reasons) or 'none is named'}"
-        f"; put the file into {path.parent} yourself, or name another mirror under 'mirrors'"
+        f"; put the file into {path.parent} yourself, {remedy}"
     )
 
 
@@ -116,7 +123,7 @@ def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str 
         with atomic_path(path) as temporary:
             download(address, str(temporary), None)
             found = sha256_of(temporary)
-            if found != checksum:
+            if not found.startswith(checksum):
                 raise _ContentError(f"wrong checksum, SHA-256 {found[:12]}…")
     except _ContentError as error:
         return str(error)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sparsight.io.checkpoints import (
     write_groups,
 )
 from sparsight.models.base import Architecture
+from sparsight.models.starts import weights_file
 from sparsight.pruning.invariants import check_masks, check_start, check_trained
 from sparsight.pruning.level_files import write_level
 from sparsight.pruning.masks import Step, dense_masks, next_masks
@@ -25,26 +27,48 @@ from sparsight.pruning.mistakes import (
     stale,
     with_aliased_biases,
 )
+from sparsight.pruning.pretraining import pretrain_elsewhere, take_initial_weights
 from sparsight.pruning.registry import CRITERIA
 from sparsight.pruning.rewinding import rewind_point, rewound_epoch
-from sparsight.pruning.training_job import Job, new_network, state_of, training_data
+from sparsight.pruning.training_job import (
+    Job,
+    new_network,
+    splits_by_name,
+    state_of,
+    training_data,
+)
 from sparsight.training.loop import Stream, TrainingData, train
 from sparsight.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
 
-def make_rewind_point(job: Job, output: Path) -> None:
-    """Initialise a network and pretrain it where the model has a recipe for that.
+def make_rewind_point(
+    job: Job, output: Path, weights: Path | None = None, pretraining: Sequence[str | Path] = ()
+) -> None:
+    """Initialise a network, and pretrain it where the model says so.
 
     Writes `start.safetensors` with the groups `init` (the random initialisation) and `pretrained`
     (the shared start of all trainings: after pretraining, or the initialisation again).
+
+    Parameters
+    ----------
+    weights : file of the initial weights, or its manifest; None where they are random.
+    pretraining : packed splits of another data set, on which the network is trained first.
     """
     started = time.perf_counter()
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
     init = state_of(network)
     state_file = output.with_name(".start.epoch_state.safetensors")
+    elsewhere = splits_by_name(pretraining)
+    inputs = list(elsewhere.values())
+    if weights is not None:
+        inputs.append(weights_file(weights))
+        take_initial_weights(job, network, inputs[-1])
+    if elsewhere:
+        earlier = output.with_name(".pretraining.epoch_state.safetensors")
+        pretrain_elsewhere(job, network, elsewhere, earlier, job.fingerprint(*inputs))
     if job.settings["training"] is not None:
         recipe = Recipe(**job.settings["training"])
         train(
@@ -54,7 +78,7 @@ def make_rewind_point(job: Job, output: Path) -> None:
             Stream(job.seed, "pretraining"),
             masks={},
             state_file=state_file,
-            fingerprint=job.fingerprint(),
+            fingerprint=job.fingerprint(*inputs),
         )
     facts = {"class_count": str(class_count), "data_hash": data_hash}
     write_groups(output, {"init": init, "pretrained": state_of(network)}, facts)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sparsight.data.download import sha256_of
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.io.checkpoints import Tensors
 from sparsight.io.device import choose_device, set_determinism
@@ -51,12 +52,14 @@ class Job:
 
     def fingerprint(self, *inputs: Path) -> str:
         """Identity of a training in progress: settings, code, data and input files."""
-        digests = [header_digest(path) for path in (*self.splits.values(), *inputs)]
+        digests = [file_digest(path) for path in (*self.splits.values(), *inputs)]
         return content_hash([dict(self.settings), dict(self.identity), self.code, digests])
 
 
-def header_digest(path: Path) -> str:
-    """Digest of a file's header, which holds the digests of all its tensors."""
+def file_digest(path: Path) -> str:
+    """Digest of a file; of ours, that of the header, which holds the digests of all its tensors."""
+    if path.suffix != ".safetensors":
+        return sha256_of(path)
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         return content_hash(file.read(size).decode())
@@ -82,8 +85,12 @@ def start_job(
     set_determinism(settings["threads"])
     whole = {"study": settings["study"], "pruner": DENSE, "level": "0", **dict(wildcards.items())}
     identity = {key: int(v) if key in ("seed", "level") else v for key, v in whole.items()}
-    named = {Path(path).stem: Path(path) for path in splits}
-    return Job(settings, identity, code, named, choose_device(gpu))
+    return Job(settings, identity, code, splits_by_name(splits), choose_device(gpu))
+
+
+def splits_by_name(paths: Sequence[str | Path]) -> dict[str, Path]:
+    """Files `<split>.safetensors` by the name of the split."""
+    return {Path(path).stem: Path(path) for path in paths}
 
 
 def new_network(job: Job, class_count: int) -> Architecture:

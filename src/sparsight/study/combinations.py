@@ -12,6 +12,7 @@ from sparsight.models.options import checked_options
 from sparsight.models.registry import MODELS
 from sparsight.study.plan import Network, Study, metric_facts
 from sparsight.study.problems import unknown_name
+from sparsight.study.starts import start_problems
 from sparsight.study.storage import available_images, shape_of_images
 from sparsight.training.options import recipe_problems
 
@@ -48,6 +49,7 @@ def combination_problems(config: Config) -> Iterator[str]:
     looking = {name for name in config["explainers"] if study.needs_network(name)}
     for network in study.networks():
         wrong = [*_model_problems(study, network)]
+        yield from () if wrong else start_problems(study, network)
         yield from wrong or _explainer_problems(study, network)
         if looking and not looking.intersection(network.explainers):
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."

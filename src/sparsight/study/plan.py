@@ -7,6 +7,7 @@ from typing import Any
 
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import METRICS
+from sparsight.models.registry import MODELS
 
 Config = Mapping[str, Any]
 
@@ -91,6 +92,27 @@ class Study:
             Network(n["dataset"], n["model"], *(tuple(n.get(x) or config[x]) for x in parts))
             for n in given
         ]
+
+    def initial_weights(self, model: str) -> str:
+        """What a model starts with: `random`, `imagenet`, or a path."""
+        return str(self.catalogue["models"][model].get("initial_weights", "random"))
+
+    def imagenet_weights(self, model: str) -> str:
+        """File name of the ImageNet weights that a model starts with; empty where it does not."""
+        if self.initial_weights(model) != "imagenet":
+            return ""
+        architecture = self.catalogue["models"][model]["architecture"]
+        return str(MODELS.facts(architecture)["imagenet_weights"])
+
+    def pretraining_dataset(self, model: str) -> str | None:
+        """The data set on which a model is trained before it meets the study's own."""
+        found: str | None = self.catalogue["models"][model].get("pretraining_dataset")
+        return found
+
+    def prepared_datasets(self) -> list[str]:
+        """The data sets of the study, and those on which its models are trained before."""
+        others = [self.pretraining_dataset(model) for model in self.config["models"]]
+        return list(dict.fromkeys([*self.config["datasets"], *filter(None, others)]))
 
     def networks(self) -> list[Network]:
         """The configuration's `networks`, or every data set with every model and all else."""

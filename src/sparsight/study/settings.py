@@ -53,12 +53,24 @@ class RuleSettings:
             "threads": self.study.config["torch_threads"],
         }
 
+    def weights(self) -> Settings:
+        """Finding or downloading a file of weights."""
+        return {"data_folder": self.study.config["data_folder"]}
+
     def start(self, dataset: str, model: str) -> Settings:
         """Rewind point."""
-        return {
-            **self._network(dataset, model),
-            "training": self._entry("models", model)["training"],
-        }
+        entry = self._entry("models", model)
+        found = {**self._network(dataset, model), "training": entry["training"]}
+        # Only where they are used: other studies' settings shall stay as they were.
+        if self.study.initial_weights(model) != "random":
+            found["initial_weights"] = self.study.initial_weights(model)
+        if other := self.study.pretraining_dataset(model):
+            found["pretraining"] = {
+                "dataset": other,
+                "recipe": entry["pretraining"],
+                "noise_maximum": self._entry("datasets", other)["noise"]["maximum"],
+            }
+        return found
 
     def epoch_point(self, dataset: str, model: str) -> Settings:
         """Rewind point of `epoch:k`."""

@@ -1,5 +1,6 @@
 """Tiny packed data, and jobs on them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ SETTINGS = {
 }
 
 
-def write_split(path: Path, count: int, seed: int) -> Path:
-    """Bright squares in one of four quarters, packed."""
+def write_split(path: Path, count: int, seed: int, class_count: int = 4) -> Path:
+    """Bright squares in one of the quarters, packed."""
     draw = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 4
+    labels = torch.arange(count) % class_count
     images = torch.zeros(count, 1, 28, 28, dtype=torch.uint8)
     for index, label in enumerate(labels):
         row, column = divmod(int(label), 2)
@@ -50,7 +51,8 @@ def write_split(path: Path, count: int, seed: int) -> Path:
         "image_ids": torch.arange(count),
         "evaluation_rank": torch.arange(count),
     }
-    facts = {"dataset": "quarters", "split": path.stem, "classes": '["a", "b", "c", "d"]'}
+    classes = json.dumps(["a", "b", "c", "d"][:class_count])
+    facts = {"dataset": "quarters", "split": path.stem, "classes": classes}
     write_arrays(path, tensors, {**facts, "has_masks": "false", "data_hash": f"hash{seed}"})
     return path
 

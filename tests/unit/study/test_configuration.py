@@ -263,6 +263,9 @@ def test_defaults_are_filled_at_every_depth(schema):
                 "m": {
                     "architecture": "a",
                     "options": {},
+                    "initial_weights": "random",
+                    "pretraining_dataset": None,
+                    "pretraining": None,
                     "training": None,
                     "retraining": full,
                     "evaluation_batch_size": 500,

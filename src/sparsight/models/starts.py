@@ -1,0 +1,116 @@
+"""Weights that a network starts with: those of a file, or of a network of other classes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsight.io.checkpoints import Tensors, read_checkpoint
+from sparsight.io.errors import InputError
+from sparsight.models.base import Architecture
+
+#: how often batch normalisation has seen a batch; older files of weights lack it
+COUNTER = "num_batches_tracked"
+
+
+def weights_file(given: Path) -> Path:
+    """The file of weights itself, where `given` is the manifest of one (JSON)."""
+    if given.suffix != ".json":
+        return given
+    return Path(json.loads(given.read_text(encoding="utf-8"))["path"])
+
+
+def read_weights(path: Path) -> Tensors:
+    """State of a network from a Sparsight checkpoint or from a foreign file.
+
+    Parameters
+    ----------
+    path : `*.safetensors` is a checkpoint, whose masks are not read; all else a state_dict that
+        torch has saved, plain or under the key `state_dict`. Nothing but tensors is unpickled.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, corrupt or something else.
+    """
+    if path.suffix == ".safetensors":
+        return read_checkpoint(path).weights
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; correct initial_weights") from error
+    # A file of something else makes torch fail in any way.
+    except Exception as error:
+        raise InputError(
+            f"{path} holds no weights that can be read safely; save a state_dict of tensors there"
+        ) from error
+    if isinstance(found, Mapping):
+        found = found.get("state_dict", found)
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in found.values()
+    ):
+        raise InputError(f"{path} is no state_dict of tensors; save network.state_dict() there")
+    return dict(found)
+
+
+def body_of(network: Architecture) -> Tensors:
+    """State of all but the classifiers.
+
+    Raises
+    ------
+    InputError
+        When the architecture does not say which modules those are.
+    """
+    if not network.classifiers:
+        raise InputError(
+            f"architecture {network.name} does not name its classifiers, which have to be drawn "
+            f"anew for other classes; add the fact 'classifiers' to {type(network).__name__}"
+        )
+    beginnings = tuple(f"{name}." for name in network.classifiers)
+    return {
+        key: value for key, value in network.state_dict().items() if not key.startswith(beginnings)
+    }
+
+
+def take_body(network: Architecture, source: Architecture) -> None:
+    """Give a network all weights of another one of its architecture but the classifiers'."""
+    network.load_state_dict({**network.state_dict(), **body_of(source)})
+
+
+def take_weights(network: Architecture, weights: Tensors, path: Path, keep_classes: bool) -> bool:
+    """Give a network the weights of a file; whether the classifiers were taken too.
+
+    Parameters
+    ----------
+    network : as it was drawn.
+    weights : of a network of the same architecture and options.
+    path : of the file, for messages.
+    keep_classes : whether classifiers are taken where they fit; otherwise they stay as drawn.
+
+    Raises
+    ------
+    InputError
+        When a weight other than those of classifiers is missing, unknown or of another shape.
+    """
+    own = network.state_dict()
+    fits = {key: key in weights and weights[key].shape == value.shape for key, value in own.items()}
+    body = body_of(network) if network.classifiers else own
+    unknown = [key for key in weights if key not in own]
+    wrong = [key for key in body if not fits[key] and not _is_old(key, weights)]
+    for key in (*unknown, *wrong):
+        what = "is unknown to" if key in unknown else "is missing or of another shape for"
+        raise InputError(
+            f"{path}: {key} {what} architecture {network.name} with the options "
+            f"{dict(network.options)}; choose weights of that network"
+        )
+    kept = keep_classes and all(fits[key] for key in own if key not in body)
+    taken = own if kept else body
+    found = {key: weights[key] for key in taken if key in weights}
+    network.load_state_dict({**own, **found})
+    return kept
+
+
+def _is_old(key: str, weights: Tensors) -> bool:
+    return key.rpartition(".")[2] == COUNTER and key not in weights

@@ -1,0 +1,141 @@
+"""Weights of files and of other networks, and whose classifiers stay as drawn."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sparsight.io.checkpoints import Checkpoint, write_checkpoint
+from sparsight.io.errors import InputError
+from sparsight.models.base import build_network
+from sparsight.models.inception import InceptionV3
+from sparsight.models.resnet import ResNet18
+from sparsight.models.starts import (
+    body_of,
+    read_weights,
+    take_body,
+    take_weights,
+    weights_file,
+)
+
+OPTIONS = {"width": 2}
+
+
+def drawn(class_count: int, seed: int) -> ResNet18:
+    network = build_network(ResNet18, class_count, seed, OPTIONS)
+    assert isinstance(network, ResNet18)
+    return network
+
+
+@pytest.mark.parametrize("form", ["plain", "nested", "checkpoint"])
+def test_a_file_comes_back(tmp_path: Path, form: str) -> None:
+    state = drawn(3, 1).state_dict()
+    path = tmp_path / ("x.safetensors" if form == "checkpoint" else "x.pth")
+    if form == "checkpoint":
+        masks = {"fc.weight": torch.ones(3, 16, dtype=torch.bool)}
+        write_checkpoint(path, Checkpoint(state, masks, {}))
+    else:
+        torch.save(state if form == "plain" else {"state_dict": state, "epoch": 3}, path)
+    found = read_weights(path)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+class Dangerous:
+    """Would run when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("unpickled",)
+
+
+def test_files_that_cannot_be_read_safely_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.pth"
+    with pytest.raises(InputError, match="does not exist"):
+        read_weights(path)
+    path.write_bytes(b"no weights")
+    with pytest.raises(InputError, match="read safely"):
+        read_weights(path)
+    torch.save({"a": Dangerous()}, path)
+    with pytest.raises(InputError, match="read safely"):
+        read_weights(path)
+    assert "unpickled" not in capsys.readouterr().out
+    for what in ([torch.ones(1)], {"a": 3}):
+        torch.save(what, path)
+        with pytest.raises(InputError, match="no state_dict of tensors"):
+            read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "keep", "kept"), [(3, True, True), (3, False, False), (5, True, False)]
+)
+def test_classifiers_are_taken_only_where_they_fit_and_may(
+    classes: int, keep: bool, kept: bool
+) -> None:
+    source, network = drawn(classes, 1), drawn(3, 2)
+    before = network.fc.weight.clone()
+    assert take_weights(network, source.state_dict(), Path("x"), keep) is kept
+    assert torch.equal(network.fc.weight, source.fc.weight if kept else before)
+    assert all(torch.equal(body_of(network)[k], v) for k, v in body_of(source).items())
+
+
+def test_both_classifiers_stay_as_drawn() -> None:
+    source = build_network(InceptionV3, 4, 1, OPTIONS)
+    network = build_network(InceptionV3, 3, 2, OPTIONS)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert not take_weights(network, source.state_dict(), Path("x"), True)
+    for key, value in network.state_dict().items():
+        own = key.startswith(("fc.", "AuxLogits.fc."))
+        assert torch.equal(value, (before if own else source.state_dict())[key]), key
+
+
+def test_old_files_lack_counters() -> None:
+    network, state = drawn(3, 2), drawn(3, 1).state_dict()
+    old = {key: value for key, value in state.items() if "num_batches" not in key}
+    assert len(old) < len(state)
+    assert take_weights(network, old, Path("x"), True)
+    assert torch.equal(network.bn1.weight, state["bn1.weight"])
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    network, state = drawn(3, 2), drawn(3, 1).state_dict()
+    wide = build_network(ResNet18, 3, 0, {"width": 3}).state_dict()
+    lacking = {key: value for key, value in state.items() if key != "layer1.0.conv1.weight"}
+    for weights, sentence in (
+        (wide, r"x\.pth: conv1\.weight is missing or of another shape for .*'width': 2"),
+        (lacking, r"layer1\.0\.conv1\.weight is missing"),
+        ({**state, "head.weight": torch.ones(1)}, r"head\.weight is unknown to architecture res"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            take_weights(network, weights, Path("x.pth"), True)
+    # nothing was taken
+    assert torch.equal(network.conv1.weight, drawn(3, 2).conv1.weight)
+
+
+def test_a_body_goes_from_network_to_network() -> None:
+    source, network = drawn(7, 1), drawn(3, 2)
+    classifier = network.fc.weight.clone()
+    take_body(network, source)
+    assert torch.equal(network.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    assert torch.equal(network.fc.weight, classifier)
+
+
+def test_an_architecture_must_name_its_classifiers() -> None:
+    class Unnamed(ResNet18):
+        name = "unnamed"
+        classifiers = ()
+
+    network = build_network(Unnamed, 3, 0, OPTIONS)
+    with pytest.raises(InputError, match="unnamed does not name its classifiers"):
+        body_of(network)
+    # weights that fit as a whole need no classifier
+    assert take_weights(network, drawn(3, 1).state_dict(), Path("x"), True)
+
+
+def test_a_manifest_stands_for_its_file(tmp_path: Path) -> None:
+    manifest = tmp_path / "x.json"
+    manifest.write_text(json.dumps({"path": "/there/y.pth"}))
+    assert weights_file(manifest) == Path("/there/y.pth")
+    assert weights_file(tmp_path / "y.pth") == tmp_path / "y.pth"
