@@ -136,8 +136,12 @@ def _reference_problems(
         last = study.level_count(claim["pruner"])
         if value[0] < 0 or value[1] > last:
             yield f"{key} is {shown(value)}, but {claim['pruner']} has the levels 0 to {last}."
-        else:
-            yield from _unexplained(study, key, range(int(value[0]), int(value[1]) + 1), claim)
+            return
+        yield from _unexplained(study, key, range(int(value[0]), int(value[1]) + 1), claim)
+        other = str(claim.get("other_pruner"))
+        if other in study.config["pruners"] and value[1] > study.level_count(other):
+            last = study.level_count(other)
+            yield f"{key} is {shown(value)}, but {other} has the levels 0 to {last}."
 
 
 def _looks_at_network(study: Study, metric: Any) -> bool:
@@ -197,5 +201,5 @@ def _is_range(value: Any) -> bool:
         isinstance(value, list)
         and len(value) == 2
         and all(_is_number(level) for level in value)
-        and value[0] < value[1]
+        and value[0] <= value[1]
     )

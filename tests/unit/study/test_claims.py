@@ -15,6 +15,7 @@ SOUND = {
     "rise": {**CAM, "at": 2, "after": 4},
     "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
     "correct_minus_incorrect": CAM,
+    "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
     "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
 }
 
@@ -102,6 +103,10 @@ def test_claims_of_two_names_alike(problems):
         (
             of("change", explainer="saliency", levels=[1, 3]),
             "claims[0].levels takes in level 1, at which saliency is not explained",
+        ),
+        (
+            of("between_pruners", levels=[1, 2]),
+            "claims[0].levels is [1, 2], but retrain has the levels 0 to 1.",
         ),
         (of("change", levels=[3, 1]), "a list of two levels, the lower one first"),
         (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be 0 or more."),

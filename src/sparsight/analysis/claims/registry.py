@@ -10,6 +10,7 @@ CLAIMS = Registry(
         "peak": "sparsight.analysis.claims.peak:Peak",
         "rise": "sparsight.analysis.claims.rise:Rise",
         "gain_explained": "sparsight.analysis.claims.gain:GainExplained",
+        "between_pruners": "sparsight.analysis.claims.between:BetweenPruners",
         "change": "sparsight.analysis.claims.change:Change",
         "correct_minus_incorrect": "sparsight.analysis.claims.correctness:CorrectMinusIncorrect",
     },
