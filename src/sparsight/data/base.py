@@ -1,78 +1,17 @@
 """What every data source looks like."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+# Re-exported: whoever writes a source gives its splits.
+from sparsight.data.raw import Description as Description
+from sparsight.data.raw import RawSplit as RawSplit
 from sparsight.data.shape import image_shape
 from sparsight.io.errors import InputError
-
-
-@dataclass(frozen=True)
-class RawSplit:
-    """One split of a data set, in memory.
-
-    Attributes
-    ----------
-    images : uint8 [N, C, H, W], 0..255.
-    labels : int64 [N], 0..class count - 1.
-    names : where each image comes from, unique in the data set: original file or `part:index`.
-    image_ids : int64 [N], not negative, unique in the data set. It is the image's place in the
-        *original* data set, so that it (and the noise drawn from it) does not change with the
-        split rule.
-    masks : uint8 [N, H, W], how much a pixel belongs to the object, 0..255; None without masks.
-    part_masks : uint8 [N, P, H, W], how much a pixel belongs to each named part, 0..255; parts may
-        overlap, and a part that an image lacks is zero there. None without parts.
-    concepts : bool [N, K], whether each named concept is in the image. None without concepts.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    names: list[str]
-    image_ids: NDArray[np.int64]
-    masks: NDArray[np.uint8] | None = None
-    part_masks: NDArray[np.uint8] | None = None
-    concepts: NDArray[np.bool_] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def select(self, positions: NDArray[np.int64]) -> "RawSplit":
-        """The images at `positions` (int64 [n]), in that order."""
-        return RawSplit(
-            images=self.images[positions],
-            labels=self.labels[positions],
-            names=[self.names[position] for position in positions],
-            image_ids=self.image_ids[positions],
-            masks=None if self.masks is None else self.masks[positions],
-            part_masks=None if self.part_masks is None else self.part_masks[positions],
-            concepts=None if self.concepts is None else self.concepts[positions],
-        )
-
-    def update_digest(self, digest: "hashlib._Hash") -> None:
-        """Feed all arrays but the names, with their shapes, into a hashlib object."""
-        for array in (self.image_ids, self.labels, self.images, self.masks):
-            if array is None:
-                digest.update(b"none")
-            else:
-                _update(digest, array)
-        # Only where there are any: published hashes are older than these annotations.
-        for name, annotation in (("part_masks", self.part_masks), ("concepts", self.concepts)):
-            if annotation is not None:
-                digest.update(name.encode())
-                _update(digest, annotation)
-
-
-def _update(digest: "hashlib._Hash", array: NDArray[Any]) -> None:
-    digest.update(f"{array.dtype.name}{array.shape}".encode())
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    digest.update(np.ascontiguousarray(little).data)
 
 
 class Source(ABC):
@@ -80,7 +19,10 @@ class Source(ABC):
 
     To add one: write a class with these facts and the two methods, and name it in
     `sparsight.data.registry`. All facts are literals, because the workflow reads them from the
-    source text without importing the module.
+    source text without importing the module. Where the options decide one of them, its name stands
+    in `varying`, the fact is that of the default options, and a method gives the answer
+    (`classes_of`, `masks_of`, `parts_of`, `concepts_of`, `tested_of`). What only the original files
+    know comes from `describe`.
 
     Attributes
     ----------
@@ -98,6 +40,8 @@ class Source(ABC):
     parameters : settings of this source and their defaults.
     part_names : names of the parts in the order of `RawSplit.part_masks`; empty without parts.
     concept_names : names of the concepts in the order of `RawSplit.concepts`; empty without.
+    varying : which of `class_count`, `has_masks`, `test_images`, `part_names` and `concept_names`
+        depend on the options.
     """
 
     name: ClassVar[str]
@@ -113,6 +57,7 @@ class Source(ABC):
     side_parameter: ClassVar[str] = ""
     part_names: ClassVar[tuple[str, ...]] = ()
     concept_names: ClassVar[tuple[str, ...]] = ()
+    varying: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def shape(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -139,6 +84,51 @@ class Source(ABC):
         """Names of the classes in the order of the labels."""
         return [str(label) for label in range(cls.class_count)]
 
+    @classmethod
+    def classes_of(cls, settings: Mapping[str, Any]) -> list[str]:
+        """Names of the classes under these settings, `class_names()` by default."""
+        return cls.class_names()
+
+    @classmethod
+    def masks_of(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether each image has a mask under these settings, `has_masks` by default."""
+        return cls.has_masks
+
+    @classmethod
+    def parts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the parts under these settings, `part_names` by default."""
+        return cls.part_names
+
+    @classmethod
+    def concepts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the concepts under these settings, `concept_names` by default."""
+        return cls.concept_names
+
+    @classmethod
+    def has_concepts(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether there are concepts under these settings, whatever their names turn out to be."""
+        return bool(cls.concepts_of(settings))
+
+    @classmethod
+    def tested_of(cls, settings: Mapping[str, Any]) -> int:
+        """Images of the test split under these settings, as far as the options tell."""
+        return cls.test_images
+
+    def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
+        """What `pack` writes of the data set; `folder` for what only the original files tell.
+
+        Raises
+        ------
+        InputError
+            As `read`.
+        """
+        return Description(
+            classes=self.classes_of(settings),
+            has_masks=self.masks_of(settings),
+            part_names=tuple(self.parts_of(settings)),
+            concept_names=tuple(self.concepts_of(settings)),
+        )
+
     @abstractmethod
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """Make sure that the verified original files lie in `folder`.
@@ -161,8 +151,19 @@ class Source(ABC):
             When a file is missing, corrupt or of another shape, or when a setting cannot be used.
         """
 
-    def check(self, settings: Mapping[str, Any], raw: Mapping[str, RawSplit]) -> None:
+    def check(
+        self,
+        settings: Mapping[str, Any],
+        raw: Mapping[str, RawSplit],
+        description: Description | None = None,
+    ) -> None:
         """Hold what `read` gave against this source's facts, before anything is written.
+
+        Parameters
+        ----------
+        settings : as given to `read`.
+        raw : what it gave.
+        description : what `describe` gave; where it needs no files it may be left out.
 
         Raises
         ------
@@ -172,8 +173,9 @@ class Source(ABC):
         expected = self.split_names(settings)
         if set(raw) != set(expected):
             raise self._wrong("data", f"has the splits {sorted(raw)}, not {sorted(expected)}")
+        stated = description or self.describe(settings, Path())
         for split, part in raw.items():
-            self._check_split(split, part, self.shape(settings))
+            self._check_split(split, part, self.shape(settings), stated)
         ids = np.concatenate([part.image_ids for part in raw.values()])
         if len(np.unique(ids)) != len(ids) or ids.min() < 0:
             raise self._wrong("data", "has an image id that is negative or occurs twice")
@@ -181,7 +183,9 @@ class Source(ABC):
         if len(set(names)) != len(names):
             raise self._wrong("data", "has an image name that occurs twice")
 
-    def _check_split(self, split: str, part: RawSplit, shape: tuple[int, int, int]) -> None:
+    def _check_split(
+        self, split: str, part: RawSplit, shape: tuple[int, int, int], stated: Description
+    ) -> None:
         count, (channels, height, width) = len(part.labels), shape
         if count == 0:
             raise self._wrong(split, "has no images")
@@ -190,14 +194,14 @@ class Source(ABC):
             ("labels", part.labels, np.int64, (count,)),
             ("image ids", part.image_ids, np.int64, (count,)),
         ]
-        parts, concepts = len(self.part_names), len(self.concept_names)
+        parts, concepts = len(stated.part_names), len(stated.concept_names)
         optional: list[tuple[str, Any, Any, tuple[int, ...], bool]] = [
-            ("masks", part.masks, np.uint8, (count, height, width), self.has_masks),
+            ("masks", part.masks, np.uint8, (count, height, width), stated.has_masks),
             ("part masks", part.part_masks, np.uint8, (count, parts, height, width), parts > 0),
             ("concepts", part.concepts, np.bool_, (count, concepts), concepts > 0),
         ]
-        for what, array, dtype, wanted_shape, stated in optional:
-            if stated:
+        for what, array, dtype, wanted_shape, is_stated in optional:
+            if is_stated:
                 shapes.append((what, array, dtype, wanted_shape))
             elif array is not None:
                 raise self._wrong(split, f"has {what}, which its facts deny")
@@ -208,8 +212,10 @@ class Source(ABC):
                 raise self._wrong(split, f"has {what} of {found}, not {wanted}")
         if len(part.names) != count:
             raise self._wrong(split, f"has {len(part.names)} names for {count} labels")
-        if part.labels.min() < 0 or part.labels.max() >= self.class_count:
-            raise self._wrong(split, f"has a label outside 0..{self.class_count - 1}")
+        # Where the options do not decide it, the literal fact is what others have relied on.
+        classes = len(stated.classes) if "class_count" in self.varying else self.class_count
+        if part.labels.min() < 0 or part.labels.max() >= classes:
+            raise self._wrong(split, f"has a label outside 0..{classes - 1}")
 
     def _wrong(self, split: str, what: str) -> InputError:
         return InputError(

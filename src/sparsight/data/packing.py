@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sparsight.data.base import RawSplit, Source
+from sparsight.data.base import Description, RawSplit, Source
 from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
 from sparsight.data.settings import section, seed_number, whole_number
 from sparsight.io.arrays import ArrayWriter
@@ -70,7 +70,7 @@ def pack(
     has them; `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in the
     stratified order. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks` ("true"
     or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`; `part_names` and
-    `concept_names` (JSON) where there are any.
+    `concept_names` (JSON) where there are any; and the notes of the source's description.
     """
     out_folder = Path(out_folder)
     noise = section(settings, "noise", NOISE_DEFAULTS)
@@ -80,7 +80,8 @@ def pack(
         "subset_seed": seed_number(settings.get("subset_seed", 0), "subset_seed"),
     }
     raw = source.read(settings, Path(raw_folder))
-    source.check(settings, raw)
+    description = source.describe(settings, Path(raw_folder))
+    source.check(settings, raw, description)
     # In the order of the source's facts, whatever the order in which it read them.
     raw = {split: raw[split] for split in source.split_names(settings)}
     data_hash = _data_hash(raw)
@@ -88,20 +89,22 @@ def pack(
     # leave out (no validation, where nothing is chosen on it) is a file without images.
     shape = source.shape(settings)
     raw = {
-        split: raw[split] if split in raw else _no_images(source, shape) for split in source.splits
+        split: raw[split] if split in raw else _no_images(description, shape)
+        for split in source.splits
     }
     metadata = {
         "dataset": out_folder.name if dataset is None else dataset,
         "source": source.name,
-        "classes": json.dumps(source.class_names()),
-        "has_masks": "true" if source.has_masks else "false",
+        "classes": json.dumps(description.classes),
+        "has_masks": "true" if description.has_masks else "false",
         "data_hash": data_hash,
         **{key: str(value) for key, value in drawn.items()},
     }
     # Only where there are any, so that other files keep the bytes they have had.
-    for key, names in (("part_names", source.part_names), ("concept_names", source.concept_names)):
-        if names:
+    for key in ("part_names", "concept_names"):
+        if names := getattr(description, key):
             metadata[key] = json.dumps(names)
+    metadata.update(description.notes)
     try:
         _write_together(out_folder, raw, metadata, drawn)
     except OSError as error:
@@ -112,15 +115,15 @@ def pack(
     return data_hash
 
 
-def _no_images(source: Source, shape: tuple[int, int, int]) -> RawSplit:
+def _no_images(description: Description, shape: tuple[int, int, int]) -> RawSplit:
     channels, height, width = shape
-    parts, concepts = len(source.part_names), len(source.concept_names)
+    parts, concepts = len(description.part_names), len(description.concept_names)
     return RawSplit(
         images=np.zeros((0, channels, height, width), np.uint8),
         labels=np.zeros(0, np.int64),
         image_ids=np.zeros(0, np.int64),
         names=[],
-        masks=np.zeros((0, height, width), np.uint8) if source.has_masks else None,
+        masks=np.zeros((0, height, width), np.uint8) if description.has_masks else None,
         part_masks=np.zeros((0, parts, height, width), np.uint8) if parts else None,
         concepts=np.zeros((0, concepts), np.bool_) if concepts else None,
     )

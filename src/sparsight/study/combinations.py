@@ -13,7 +13,7 @@ from sparsight.models.registry import MODELS
 from sparsight.study.plan import Network, Study, metric_facts
 from sparsight.study.problems import unknown_name
 from sparsight.study.starts import start_problems
-from sparsight.study.storage import available_images, shape_of_images
+from sparsight.study.storage import available_images, has_masks, shape_of_images
 from sparsight.training.options import recipe_problems
 
 Config = Mapping[str, Any]
@@ -55,8 +55,12 @@ def combination_problems(config: Config) -> Iterator[str]:
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
     for dataset in config["datasets"]:
-        yield from _mask_problems(study, dataset)
-        yield from _image_problems(study, dataset)
+        try:
+            yield from _mask_problems(study, dataset)
+            yield from _image_problems(study, dataset)
+        except InputError as error:
+            # The source itself had to be asked, and does not understand its options.
+            yield f"catalogue.datasets.{dataset}.options: {error}."
 
 
 def _model_problems(study: Study, network: Network) -> Iterator[str]:
@@ -126,8 +130,7 @@ def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
 
 
 def _mask_problems(study: Study, dataset: str) -> Iterator[str]:
-    source = study.catalogue["datasets"][dataset]["source"]
-    if SOURCES.facts(source).get("has_masks", False):
+    if has_masks(study, dataset):
         return
     for name in study.config["metrics"]:
         method = study.catalogue["metrics"][name]["method"]

@@ -15,10 +15,39 @@ def available_images(study: Study, dataset: str) -> int:
     """Images of a data set's test split."""
     entry = study.catalogue["datasets"][dataset]
     facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
+    if "test_images" in facts.get("varying", ()):
+        return int(SOURCES.load(entry["source"]).tested_of(options))
     # A source whose test split has no fixed size takes it as an option.
     given = options.get("split", {}).get("test") or options.get("test_images")
     # A word, `all`, and what is no number at all: the source itself refuses that.
     return given if isinstance(given, int) else int(facts["test_images"])
+
+
+def has_masks(study: Study, dataset: str) -> bool:
+    """Whether a data set's images have masks under its options."""
+    entry = study.catalogue["datasets"][dataset]
+    facts = SOURCES.facts(entry["source"])
+    if "has_masks" in facts.get("varying", ()):
+        return bool(SOURCES.load(entry["source"]).masks_of(entry.get("options", {})))
+    return bool(facts.get("has_masks", False))
+
+
+def has_parts(study: Study, dataset: str) -> bool:
+    """Whether parts of a data set's objects have masks under its options."""
+    entry = study.catalogue["datasets"][dataset]
+    facts = SOURCES.facts(entry["source"])
+    if "part_names" in facts.get("varying", ()):
+        return bool(SOURCES.load(entry["source"]).parts_of(entry.get("options", {})))
+    return bool(facts.get("part_names", ()))
+
+
+def has_concepts(study: Study, dataset: str) -> bool:
+    """Whether a data set's images have concepts under its options."""
+    entry = study.catalogue["datasets"][dataset]
+    facts = SOURCES.facts(entry["source"])
+    if "concept_names" in facts.get("varying", ()):
+        return bool(SOURCES.load(entry["source"]).has_concepts(entry.get("options", {})))
+    return bool(facts.get("concept_names", ()))
 
 
 def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
