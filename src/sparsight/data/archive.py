@@ -4,7 +4,9 @@ import contextlib
 import logging
 import shutil
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from sparsight.io.errors import CorruptFile, InputError
@@ -14,7 +16,9 @@ _LOG = logging.getLogger(__name__)
 PADDING = 2**20
 
 
-def extract_folder(archive: Path, folder: Path, largest: int, most_files: int) -> None:
+def extract_folder(
+    archive: Path, folder: Path, largest: int, most_files: int, beside: Collection[str] = ()
+) -> None:
     """Unpack a gzipped tar archive whose files all lie in one folder.
 
     Parameters
@@ -24,6 +28,7 @@ def extract_folder(archive: Path, folder: Path, largest: int, most_files: int) -
         is left behind. It may exist as an empty folder.
     largest : bytes that the files may have together.
     most_files : number of files and folders that it may hold.
+    beside : names of files that it may hold outside its folder; they are moved into it.
 
     Raises
     ------
@@ -39,9 +44,12 @@ def extract_folder(archive: Path, folder: Path, largest: int, most_files: int) -
     _LOG.info("unpacking %s", archive)
     try:
         staging.mkdir(parents=True)
-        _extract(archive, staging, folder.name, largest, most_files)
+        _extract(archive, staging, (folder.name, *beside), largest, most_files)
         if not (staging / folder.name).is_dir():
             raise _corrupt(archive, f"it holds no folder {folder.name}")
+        for name in beside:
+            with contextlib.suppress(FileNotFoundError):
+                (staging / name).replace(staging / folder.name / name)
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
         (staging / folder.name).replace(folder)
@@ -58,13 +66,18 @@ def extract_folder(archive: Path, folder: Path, largest: int, most_files: int) -
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _extract(archive: Path, staging: Path, name: str, largest: int, most_files: int) -> None:
+def _extract(
+    archive: Path, staging: Path, names: Sequence[str], largest: int, most_files: int
+) -> None:
     total = 0
     with tarfile.open(archive, "r:gz") as tar:
         for count, member in enumerate(tar):
             place = PurePosixPath(member.name)
-            if place.is_absolute() or ".." in place.parts or place.parts[:1] != (name,):
-                raise _corrupt(archive, f"its member {member.name!r} lies outside {name}")
+            if place.name.startswith("._") or place == PurePosixPath("."):
+                # What macOS adds for each file, and the archive's own root.
+                continue
+            if place.is_absolute() or ".." in place.parts or place.parts[0] not in names:
+                raise _corrupt(archive, f"its member {member.name!r} lies outside {names[0]}")
             if not (member.isreg() or member.isdir()):
                 raise _corrupt(archive, f"its member {member.name!r} is no plain file")
             total += member.size
@@ -78,6 +91,71 @@ def _extract(archive: Path, staging: Path, name: str, largest: int, most_files: 
         assert tar.fileobj is not None
         if len(tar.fileobj.read(PADDING + 1)) > PADDING:
             raise _corrupt(archive, "it goes on after its end")
+
+
+def extract_flat(archive: Path, folder: Path, suffix: str, largest: int, most_files: int) -> None:
+    """Unpack the files of one kind in a zip archive into one folder, whatever their folders there.
+
+    Parameters
+    ----------
+    archive : the archive, verified before: see `sparsight.data.download`.
+    folder : where the files go. It appears when it is complete; nothing else is left behind.
+    suffix : of the files that are wanted, with its dot. Others are left out, and so is what macOS
+        adds (`__MACOSX`, names that begin with a dot).
+    largest : bytes that the files may have together.
+    most_files : number of members that the archive may have.
+
+    Raises
+    ------
+    CorruptFile
+        When it is damaged, holds no such file or one name twice, or is larger than it can be.
+    InputError
+        When there is no room for the files, or no right to write them.
+    """
+    staging = folder.with_name(f".{folder.name}.partial")
+    # What a killed extraction left; a folder has one writer at a time (Snakemake's lock).
+    shutil.rmtree(staging, ignore_errors=True)
+    _LOG.info("unpacking %s", archive)
+    try:
+        staging.mkdir(parents=True)
+        _extract_zip(archive, staging, suffix, largest, most_files)
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()
+        staging.replace(folder)
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
+        # RuntimeError: a member that is encrypted.
+        raise _corrupt(archive, f"it cannot be unpacked, {type(error).__name__}") from error
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}); make room there or take another folder"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _extract_zip(archive: Path, staging: Path, suffix: str, largest: int, most_files: int) -> None:
+    total, names = 0, set()
+    with zipfile.ZipFile(archive) as members:
+        for count, member in enumerate(members.infolist()):
+            place = PurePosixPath(member.filename)
+            total += member.file_size
+            if total > largest or count >= most_files:
+                raise _corrupt(
+                    archive, f"it holds more than {most_files} files or {largest // 2**20} MiB"
+                )
+            hidden = place.name.startswith(".") or "__MACOSX" in place.parts
+            if member.is_dir() or hidden or place.suffix != suffix:
+                continue
+            if place.name in names:
+                raise _corrupt(archive, f"it holds {place.name!r} twice")
+            names.add(place.name)
+            # Only the last part of the name is used, and only content is written: no member can
+            # reach outside, and a link becomes a file. Reading compares zip's own checksum, and
+            # stops at the size that was counted above.
+            with members.open(member) as source, open(staging / place.name, "wb") as target:
+                shutil.copyfileobj(source, target)
+    if not names:
+        raise _corrupt(archive, f"it holds no {suffix} files")
 
 
 def _corrupt(archive: Path, why: str) -> CorruptFile:

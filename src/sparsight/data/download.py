@@ -1,4 +1,8 @@
-"""Original files from a list of mirrors, each verified by its SHA-256 before it gets its name."""
+"""Original files from a list of mirrors, each verified by its checksum before it gets its name.
+
+A checksum is a SHA-256 in hexadecimal digits; where an archive publishes no other, `md5:` and the
+digits of its MD5, which guards against damage but not against malice.
+"""
 
 import contextlib
 import hashlib
@@ -15,8 +19,19 @@ _LOG = logging.getLogger(__name__)
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file as hexadecimal digits; reads block by block."""
+    return _digits(path, "sha256")
+
+
+def _digits(path: Path, algorithm: str) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def _kind(checksum: str) -> tuple[str, str, str]:
+    """hashlib's name of the algorithm, its written name, and the digits."""
+    if checksum.startswith("md5:"):
+        return "md5", "MD5", checksum.removeprefix("md5:")
+    return "sha256", "SHA-256", checksum
 
 
 def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
@@ -25,7 +40,7 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
     Parameters
     ----------
     folder : where they lie.
-    checksums : file name to SHA-256, or to its first digits where no more is known.
+    checksums : file name to checksum, or to its first digits where no more is known.
 
     Raises
     ------
@@ -36,16 +51,17 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
     """
     for name, checksum in checksums.items():
         path = folder / name
+        algorithm, written, wanted = _kind(checksum)
         try:
-            found = sha256_of(path)
+            found = _digits(path, algorithm)
         except FileNotFoundError as error:
             raise InputError(f"{path} does not exist; fetch the data set again") from error
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-        if not found.startswith(checksum):
+        if not found.startswith(wanted):
             raise CorruptFile(
-                f"{path} does not match its checksum (SHA-256 {found[:12]}… instead of "
-                f"{checksum[:12]}…); delete it and fetch the data set again"
+                f"{path} does not match its checksum ({written} {found[:12]}… instead of "
+                f"{wanted[:12]}…); delete it and fetch the data set again"
             )
 
 
@@ -54,6 +70,7 @@ def fetch_files(
     checksums: Mapping[str, str],
     mirrors: Sequence[str],
     timeout: float = 30.0,
+    places: Mapping[str, str] | None = None,
     remedy: str = "or name another mirror under 'mirrors'",
 ) -> None:
     """Make sure that verified files lie in `folder`; only what is missing is downloaded.
@@ -61,10 +78,11 @@ def fetch_files(
     Parameters
     ----------
     folder : where they shall lie; made when something is downloaded.
-    checksums : file name to SHA-256, or to its first digits where no more is known.
+    checksums : file name to checksum, or to its first digits where no more is known.
     mirrors : addresses (http, https) of folders that hold these files; each file is tried at one
         after the other.
     timeout : seconds that a mirror may stay silent.
+    places : file name to what stands behind a mirror's address, where that is not the name itself.
     remedy : what else than putting the file there can be done when no mirror serves, for the error.
 
     Raises
@@ -81,7 +99,8 @@ def fetch_files(
     new_folder = not folder.exists()
     try:
         for name, checksum in missing.items():
-            _fetch_file(folder / name, checksum, mirrors, timeout, remedy)
+            place = (places or {}).get(name, name)
+            _fetch_file(folder / name, checksum, mirrors, timeout, place, remedy)
     except InputError:
         if new_folder:
             # Only when empty: files that arrived whole before the failure are kept.
@@ -91,11 +110,16 @@ def fetch_files(
 
 
 def _fetch_file(
-    path: Path, checksum: str, mirrors: Sequence[str], timeout: float, remedy: str
+    path: Path,
+    checksum: str,
+    mirrors: Sequence[str],
+    timeout: float,
+    place: str,
+    remedy: str,
 ) -> None:
     reasons = []
     for mirror in mirrors:
-        address = f"{mirror.rstrip('/')}/{path.name}"
+        address = f"{mirror.rstrip('/')}/{place}"
         reason = _try_mirror(path, checksum, address, timeout)
         if reason is None:
             return
@@ -122,9 +146,10 @@ def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str 
     try:
         with atomic_path(path) as temporary:
             download(address, str(temporary), None)
-            found = sha256_of(temporary)
-            if not found.startswith(checksum):
-                raise _ContentError(f"wrong checksum, SHA-256 {found[:12]}…")
+            algorithm, written, wanted = _kind(checksum)
+            found = _digits(temporary, algorithm)
+            if not found.startswith(wanted):
+                raise _ContentError(f"wrong checksum, {written} {found[:12]}…")
     except _ContentError as error:
         return str(error)
     except requests.HTTPError as error:

@@ -14,8 +14,17 @@ from sparsight.data.archive import extract_folder
 from sparsight.data.base import RawSplit, Source
 from sparsight.data.download import fetch_files
 from sparsight.data.draws import SPLIT_ORDER, stratified_order
-from sparsight.data.pictures import RESIZES, read_pictures
-from sparsight.data.settings import mirror_list, section, seed_number, whole_number
+from sparsight.data.framing import checked_resize
+from sparsight.data.pictures import read_pictures
+from sparsight.data.settings import (
+    mirror_list,
+    number_of,
+    section,
+    seed_number,
+    share_or_number,
+    whole_number,
+    yes_or_no,
+)
 from sparsight.io.errors import InputError
 
 # ImageNet's own file names: image n of a class's training images, or of the validation images.
@@ -157,14 +166,12 @@ class Imagenette(Source):
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`; only the files that are used are decoded."""
-        resize = settings.get("resize", self.parameters["resize"])
-        if resize not in RESIZES:
-            raise InputError(f"'resize' must be one of {', '.join(RESIZES)}, not {resize!r}")
+        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
         side = self.shape(settings)[1]
         validation, seed = _validation(settings)
         train = self._list(settings, folder, "train")
         order = _order(train, seed)
-        aside = round(validation * len(train)) if isinstance(validation, float) else validation
+        aside = number_of(validation, len(train))
         if (validation and not aside) or aside >= len(train):
             raise InputError(
                 f"'split: validation: {validation}' sets aside {aside} of {len(train)} training "
@@ -179,7 +186,7 @@ class Imagenette(Source):
             "test": [test[place] for place in np.sort(_order(test, TEST_ORDER)[:tested])],
         }
         names = self.split_names(settings)
-        return {name: _read_files(chosen[name], side, str(resize)) for name in names}
+        return {name: _read_files(chosen[name], side, resize) for name in names}
 
     def _list(self, settings: Mapping[str, Any], folder: Path, part: str) -> list[_File]:
         """The files of `train` or `val`, sorted by name; complete, unless a part is accepted."""
@@ -192,7 +199,7 @@ class Imagenette(Source):
             ]
             counted = Counter(file.label for file in files)[label]
             expected = counts[part == "val"]
-            if counted != expected and not _partial(settings):
+            if counted != expected and not yes_or_no(settings, "partial"):
                 raise InputError(
                     f"{place} has {counted} of {expected} images; delete {folder} and fetch the "
                     "data set again, or accept a part with 'partial: true'"
@@ -233,13 +240,6 @@ def _read_files(files: Sequence[_File], side: int, resize: str) -> RawSplit:
     )
 
 
-def _partial(settings: Mapping[str, Any]) -> bool:
-    partial = settings.get("partial", False)
-    if not isinstance(partial, bool):
-        raise InputError(f"'partial' must be true or false, not {partial!r}")
-    return partial
-
-
 def _wanted(settings: Mapping[str, Any], key: str, available: int, what: str) -> int:
     wanted = settings.get(key)
     if wanted is None or wanted == "all":
@@ -253,11 +253,5 @@ def _wanted(settings: Mapping[str, Any], key: str, available: int, what: str) ->
 def _validation(settings: Mapping[str, Any]) -> tuple[float | int, int]:
     """Share (a float) or number (an int; 0 for none) of validation images, and the seed."""
     values = section(settings, "split", Imagenette.parameters["split"])
-    wanted, seed = values["validation"], seed_number(values["seed"], "split: seed")
-    if isinstance(wanted, float) and 0 <= wanted < 1:
-        return wanted or 0, seed
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
-        raise InputError(
-            f"'split: validation' must be a share below 1 or a number of images, not {wanted!r}"
-        )
-    return wanted, seed
+    seed = seed_number(values["seed"], "split: seed")
+    return share_or_number(values["validation"], "split: validation"), seed

@@ -1,6 +1,6 @@
-"""Photographs as arrays: decoded, brought to RGB and to one size, a few at a time."""
+"""Photographs and masks as arrays: decoded and brought to one size, a few at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsight.data.framing import RESIZES as RESIZES
+from sparsight.data.framing import Frame
 from sparsight.io.errors import CorruptFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-RESIZES = ("aspect", "squash")
 # Decoding releases the interpreter's lock; more threads than this would only wait for the disk.
 WORKERS = 2
 
@@ -48,41 +49,118 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
     def fill(row: int) -> None:
         images[row] = read_picture(paths[row], side, resize)
 
+    for_all(fill, len(paths))
+    return images
+
+
+def read_masks(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.uint8]:
+    """Decode greyscale masks as `read_pictures` does photographs, uint8 [N, side, side].
+
+    A mask may be larger or smaller than its photograph when it shows the same field. What is
+    between 0 and 255 in it, or lies on a border that is resized, is a soft value.
+
+    Raises
+    ------
+    CorruptFile
+        When a file is no image, or a damaged one.
+    """
+    masks = np.empty((len(paths), side, side), np.uint8)
+
+    def fill(row: int) -> None:
+        masks[row] = np.asarray(_resized(decode(paths[row], "L"), side, resize))
+
+    for_all(fill, len(paths))
+    return masks
+
+
+def for_all(work: Callable[[int], None], count: int) -> None:
+    """Call `work` with 0 to `count` - 1, on two threads; the first error ends it."""
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for _ in pool.map(fill, range(len(paths))):
+            for _ in pool.map(work, range(count)):
                 pass
         except BaseException:
             # The first bad file ends it, not the last.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return images
 
 
 def read_picture(path: Path, side: int, resize: str) -> NDArray[np.uint8]:
     """Decode one photograph, uint8 [3, side, side]; see `read_pictures`."""
+    return np.asarray(_resized(decode(path, "RGB"), side, resize)).transpose(2, 0, 1)
+
+
+def read_whole(path: Path, longest: int, mode: str) -> NDArray[np.uint8]:
+    """Decode one image whole, its longer side brought to `longest` pixels.
+
+    Parameters
+    ----------
+    path : the file.
+    longest : pixels of the longer side; the other follows, rounded.
+    mode : `RGB` or `L` (greyscale).
+
+    Returns
+    -------
+    uint8 [height, width, 3] or [height, width].
+
+    Raises
+    ------
+    CorruptFile
+        When the file is no image, or a damaged one.
+    """
+    from PIL.Image import Resampling
+
+    whole = decode(path, mode)
+    factor = longest / max(whole.size)
+    size = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
+    return np.asarray(whole.resize(size, Resampling.BILINEAR))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image, from its header alone.
+
+    Raises
+    ------
+    CorruptFile
+        When the file is no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            return opened.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
+def decode(path: Path, mode: str) -> "Image":
+    """An image as Pillow has it, in `mode` (`RGB`, `L`).
+
+    Raises
+    ------
+    CorruptFile
+        When the file is no image, or a damaged one.
+    """
     # Imported here: most jobs decode nothing.
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
-            whole = opened.convert("RGB")
+            return opened.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CorruptFile(
-            f"{path} is not an image that can be read ({type(error).__name__}); replace it by the "
-            "original file"
-        ) from error
-    return np.asarray(_resized(whole, side, resize)).transpose(2, 0, 1)
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CorruptFile:
+    return CorruptFile(
+        f"{path} is not an image that can be read ({type(error).__name__}); replace it by the "
+        "original file"
+    )
 
 
 def _resized(whole: "Image", side: int, resize: str) -> "Image":
     from PIL.Image import Resampling
 
-    if resize == "squash":
-        return whole.resize((side, side), Resampling.BILINEAR)
-    width, height = whole.size
-    shorter = min(width, height)
-    # torchvision cuts the longer side down and rounds the margin half to even.
-    size = (side * width // shorter, side * height // shorter)
-    left, top = (round((length - side) / 2) for length in size)
-    return whole.resize(size, Resampling.BILINEAR).crop((left, top, left + side, top + side))
+    frame = Frame.of(*whole.size, side, resize)
+    scaled = whole.resize(frame.scaled, Resampling.BILINEAR)
+    return scaled.crop((frame.left, frame.top, frame.left + side, frame.top + side))

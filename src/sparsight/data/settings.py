@@ -47,6 +47,56 @@ def whole_number(value: Any, key: str, minimum: int, maximum: int) -> int:
     return value
 
 
+def share_or_number(value: Any, key: str) -> float | int:
+    """`value`, when it can say how many images: a share below 1, or a whole number; 0 for none.
+
+    Raises
+    ------
+    InputError
+        When it is anything else.
+    """
+    if isinstance(value, float) and 0 <= value < 1:
+        return value or 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError(f"'{key}' must be a share below 1 or a number of images, not {value!r}")
+    return value
+
+
+def number_of(wanted: float | int, total: int) -> int:
+    """How many of `total` images are meant by what `share_or_number` gave."""
+    return round(wanted * total) if isinstance(wanted, float) else wanted
+
+
+def one_of(settings: Mapping[str, Any], key: str, default: str, known: Sequence[str]) -> str:
+    """The word `settings[key]`, or the default.
+
+    Raises
+    ------
+    InputError
+        When it is none of `known`.
+    """
+    value = settings.get(key, default)
+    # `null` in YAML.
+    value = "none" if value is None else value
+    if value not in known:
+        raise InputError(f"'{key}' must be one of {', '.join(known)}, not {value!r}")
+    return str(value)
+
+
+def yes_or_no(settings: Mapping[str, Any], key: str) -> bool:
+    """The setting `key`, false by default.
+
+    Raises
+    ------
+    InputError
+        When it is neither true nor false.
+    """
+    value = settings.get(key, False)
+    if not isinstance(value, bool):
+        raise InputError(f"'{key}' must be true or false, not {value!r}")
+    return value
+
+
 def seed_number(value: Any, key: str) -> int:
     """`value`, when it can be a seed: an integer from 0 to 2^64 - 1."""
     return whole_number(value, key, 0, SEED_LIMIT - 1)
