@@ -70,7 +70,7 @@ def fetch_files(
     checksums: Mapping[str, str],
     mirrors: Sequence[str],
     timeout: float = 30.0,
-    places: Mapping[str, str] | None = None,
+    numbers: Mapping[str, str] | None = None,
     remedy: str = "or name another mirror under 'mirrors'",
 ) -> None:
     """Make sure that verified files lie in `folder`; only what is missing is downloaded.
@@ -82,7 +82,8 @@ def fetch_files(
     mirrors : addresses (http, https) of folders that hold these files; each file is tried at one
         after the other.
     timeout : seconds that a mirror may stay silent.
-    places : file name to what stands behind a mirror's address, where that is not the name itself.
+    numbers : file name to its number in a Dataverse, for mirrors that are one: their address ends
+        in `/datafile/`, and files are asked for by number there.
     remedy : what else than putting the file there can be done when no mirror serves, for the error.
 
     Raises
@@ -99,8 +100,8 @@ def fetch_files(
     new_folder = not folder.exists()
     try:
         for name, checksum in missing.items():
-            place = (places or {}).get(name, name)
-            _fetch_file(folder / name, checksum, mirrors, timeout, place, remedy)
+            number = (numbers or {}).get(name)
+            _fetch_file(folder / name, checksum, mirrors, timeout, number, remedy)
     except InputError:
         if new_folder:
             # Only when empty: files that arrived whole before the failure are kept.
@@ -114,12 +115,14 @@ def _fetch_file(
     checksum: str,
     mirrors: Sequence[str],
     timeout: float,
-    place: str,
+    number: str | None,
     remedy: str,
 ) -> None:
     reasons = []
     for mirror in mirrors:
-        address = f"{mirror.rstrip('/')}/{place}"
+        base = mirror.rstrip("/")
+        is_dataverse = number is not None and base.endswith("/datafile")
+        address = f"{base}/{number if is_dataverse else path.name}"
         reason = _try_mirror(path, checksum, address, timeout)
         if reason is None:
             return

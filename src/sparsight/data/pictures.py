@@ -90,7 +90,9 @@ def read_picture(path: Path, side: int, resize: str) -> NDArray[np.uint8]:
     return np.asarray(_resized(decode(path, "RGB"), side, resize)).transpose(2, 0, 1)
 
 
-def read_whole(path: Path, longest: int, mode: str) -> NDArray[np.uint8]:
+def read_whole(
+    path: Path, longest: int, mode: str, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
     """Decode one image whole, its longer side brought to `longest` pixels.
 
     Parameters
@@ -98,6 +100,7 @@ def read_whole(path: Path, longest: int, mode: str) -> NDArray[np.uint8]:
     path : the file.
     longest : pixels of the longer side; the other follows, rounded.
     mode : `RGB` or `L` (greyscale).
+    size : (width, height) instead, that of the image which a mask belongs to.
 
     Returns
     -------
@@ -111,8 +114,9 @@ def read_whole(path: Path, longest: int, mode: str) -> NDArray[np.uint8]:
     from PIL.Image import Resampling
 
     whole = decode(path, mode)
-    factor = longest / max(whole.size)
-    size = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
+    if size is None:
+        factor = longest / max(whole.size)
+        size = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
     return np.asarray(whole.resize(size, Resampling.BILINEAR))
 
 
