@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sparsight.data.cub_tables import Bird, lookup, read_boxes, read_parts
 from sparsight.data.framing import Frame
-from sparsight.data.pictures import picture_size, read_masks
+from sparsight.data.pictures import picture_size, read_masks, room_for
 from sparsight.io.errors import InputError
 
 # In the order of the archive's `parts/parts.txt`.
@@ -59,7 +59,7 @@ def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: s
 def box_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
     """Bounding boxes of the birds as masks, uint8 [N, side, side]."""
     boxes, path = read_boxes(folder), folder / "bounding_boxes.txt"
-    masks = np.empty((len(birds), side, side), np.uint8)
+    masks = room_for((len(birds), side, side))
     frames = _frames(folder, birds, side, resize)
     for row, (bird, frame) in enumerate(zip(birds, frames, strict=True)):
         masks[row] = frame.box(*lookup(boxes, bird.image_id, path))

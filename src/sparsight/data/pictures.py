@@ -1,5 +1,8 @@
 """Photographs and masks as arrays: decoded and brought to one size, a few at a time."""
 
+import math
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +13,14 @@ from numpy.typing import NDArray
 
 from sparsight.data.framing import RESIZES as RESIZES
 from sparsight.data.framing import Frame
-from sparsight.io.errors import CorruptFile
+from sparsight.io.errors import CorruptFile, InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Decoding releases the interpreter's lock; more threads than this would only wait for the disk.
 WORKERS = 2
+LARGE_BYTES = 2**30
 
 
 def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.uint8]:
@@ -32,7 +36,8 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
 
     Returns
     -------
-    uint8 [N, 3, side, side]; that and two decoded photographs are all that is in memory.
+    uint8 [N, 3, side, side]; that and two decoded photographs are all that is in memory. From
+    1 GiB on, the array lies in a temporary file (in `$TMPDIR`) and takes memory only as there is.
 
     Raises
     ------
@@ -44,7 +49,7 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
     The values depend on the JPEG decoder (they may differ by one or two of 255 between releases
     of libjpeg-turbo), so a data hash may differ between environments.
     """
-    images = np.empty((len(paths), 3, side, side), np.uint8)
+    images = room_for((len(paths), 3, side, side))
 
     def fill(row: int) -> None:
         images[row] = read_picture(paths[row], side, resize)
@@ -64,13 +69,45 @@ def read_masks(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.uint
     CorruptFile
         When a file is no image, or a damaged one.
     """
-    masks = np.empty((len(paths), side, side), np.uint8)
+    masks = room_for((len(paths), side, side))
 
     def fill(row: int) -> None:
         masks[row] = np.asarray(_resized(decode(paths[row], "L"), side, resize))
 
     for_all(fill, len(paths))
     return masks
+
+
+def room_for(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An array to be filled, uint8: in memory, or in a temporary file where it is large.
+
+    Raises
+    ------
+    InputError
+        When there is no room for the file.
+    """
+    size = math.prod(shape)
+    if size < LARGE_BYTES:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        try:
+            # Reserved now: a disk that is full later would end the process without a word.
+            _reserve(file.fileno(), size)
+        except OSError as error:
+            raise InputError(
+                f"{tempfile.gettempdir()} has no room for {size >> 20} MiB ({error.strerror}); "
+                "make room there, or name another folder in $TMPDIR"
+            ) from error
+        # The file has no name, and lasts as long as the array.
+        return np.memmap(file, np.uint8, "r+", shape=shape)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        # macOS cannot reserve.
+        os.truncate(descriptor, size)
 
 
 def for_all(work: Callable[[int], None], count: int) -> None:

@@ -3,11 +3,12 @@
 import gzip
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from sparsight.data.archive import extract_folder
+from sparsight.data.archive import extract_flat, extract_folder
 from sparsight.io.errors import CorruptFile, InputError
 
 
@@ -113,3 +114,81 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(InputError, match="set cannot be written"):
         extract(archive, tmp_path / "data" / "set")
+
+
+def test_files_beside_the_folder_are_moved_into_it(tmp_path: Path) -> None:
+    root = member("./", b"", type=tarfile.DIRTYPE)
+    stub = member("._set", b"what macOS adds")
+    beside = member("./names.txt", b"1 a")
+    archive = write(tmp_path / "set.tgz", root, stub, beside, *FILES)
+    folder = tmp_path / "data" / "set"
+    with pytest.raises(CorruptFile, match=r"'\./names\.txt' lies outside set"):
+        extract(archive, folder)
+    extract_folder(archive, folder, 1000, 10, beside=("names.txt", "absent.txt"))
+    assert (folder / "names.txt").read_bytes() == b"1 a"
+    assert {path.name for path in folder.iterdir()} == {"a", "b", "names.txt"}
+    assert [path.name for path in folder.parent.iterdir()] == ["set"]
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    return path
+
+
+PICTURES = {
+    "masks/": b"",
+    "masks/a.png": b"one",
+    "b.png": b"two",
+    "notes.txt": b"left out",
+    "__MACOSX/masks/._a.png": b"left out",
+    "masks/._b.png": b"left out",
+}
+
+
+def test_files_of_a_zip_come_out_flat(tmp_path: Path) -> None:
+    archive, folder = write_zip(tmp_path / "masks.zip", PICTURES), tmp_path / "data" / "masks"
+    folder.mkdir(parents=True)
+    (folder.parent / ".masks.partial").mkdir()
+    (folder.parent / ".masks.partial" / "old.png").touch()
+    extract_flat(archive, folder, ".png", 100, 10)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "a.png": b"one",
+        "b.png": b"two",
+    }
+    assert [path.name for path in folder.parent.iterdir()] == ["masks"]
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"a/x.png": b"1", "b/x.png": b"2"}, r"it holds 'x\.png' twice"),
+        ({"x.txt": b"1"}, r"it holds no \.png files"),
+        ({"x.png": bytes(200)}, "more than 10 files or 0 MiB"),
+        ({f"{index}.png": b"" for index in range(11)}, "more than 10 files"),
+    ],
+)
+def test_zips_that_are_refused_leave_nothing(tmp_path: Path, files: dict, reason: str) -> None:
+    archive = write_zip(tmp_path / "set.zip", files)
+    with pytest.raises(CorruptFile, match=reason):
+        extract_flat(archive, tmp_path / "data" / "set", ".png", 100, 10)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_zip_cannot_reach_outside(tmp_path: Path) -> None:
+    files = {"../evil.png": b"x", f"{tmp_path}/evil.png2.png": b"y"}
+    archive, folder = write_zip(tmp_path / "set.zip", files), tmp_path / "data" / "set"
+    extract_flat(archive, folder, ".png", 100, 10)
+    assert sorted(path.name for path in folder.iterdir()) == ["evil.png", "evil.png2.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "set.zip"]
+
+
+def test_damaged_zips(tmp_path: Path) -> None:
+    whole = write_zip(tmp_path / "set.zip", {"a.png": bytes(range(256)) * 4}).read_bytes()
+    for content in (b"", b"no archive", whole[:-10], whole[:60] + b"\0\0" + whole[62:]):
+        archive = tmp_path / "wrong.zip"
+        archive.write_bytes(content)
+        with pytest.raises(CorruptFile, match=r"wrong\.zip is not the archive"):
+            extract_flat(archive, tmp_path / "data" / "set", ".png", 10_000, 10)
+        assert list((tmp_path / "data").iterdir()) == []

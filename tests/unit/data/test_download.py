@@ -1,11 +1,12 @@
 """Downloads from servers on this machine that offer small archives in the original format."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sparsight.data.download import sha256_of
+from sparsight.data.download import fetch_files, sha256_of, verify_files
 from sparsight.data.mnist import Mnist
 from sparsight.io.errors import CorruptFile, InputError
 
@@ -134,3 +135,31 @@ def test_sha256_of_a_known_text(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of(tmp_path / "abc") == known
+
+
+def test_md5_and_a_dataverse_that_is_asked_by_number(tmp_path: Path, serve) -> None:
+    content = b"a table"
+    digits = hashlib.md5(content).hexdigest()
+    server_folder = tmp_path / "server" / "api" / "access" / "datafile"
+    server_folder.mkdir(parents=True)
+    (server_folder / "17").write_bytes(content)
+    (server_folder.parent / "table.csv").write_bytes(content)
+    server = serve(tmp_path / "server")
+    dataverse = f"{server.address}api/access/datafile/"
+    checksums, numbers = {"table.csv": f"md5:{digits}"}, {"table.csv": "17?format=original"}
+    fetch_files(tmp_path / "a", checksums, [dataverse], numbers=numbers)
+    assert contents(tmp_path / "a") == {"table.csv": content}
+    # An ordinary mirror has the file under its name.
+    fetch_files(tmp_path / "b", checksums, [f"{server.address}api/access"], numbers=numbers)
+    assert contents(tmp_path / "b") == {"table.csv": content}
+    assert server.requests == [
+        "/api/access/datafile/17?format=original",
+        "/api/access/table.csv",
+    ]
+    (tmp_path / "a" / "table.csv").write_bytes(b"changed")
+    with pytest.raises(CorruptFile, match=rf"\(MD5 \w{{12}}… instead of {digits[:12]}…\)"):
+        verify_files(tmp_path / "a", checksums)
+    (server_folder / "17").write_bytes(b"other")
+    with pytest.raises(InputError, match="wrong checksum, MD5"):
+        fetch_files(tmp_path / "c", checksums, [dataverse], numbers=numbers)
+    assert not (tmp_path / "c").exists()

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparsight.data.pictures import read_picture, read_pictures
-from sparsight.io.errors import CorruptFile
+from sparsight.data import pictures
+from sparsight.data.pictures import (
+    picture_size,
+    read_masks,
+    read_picture,
+    read_pictures,
+    read_whole,
+)
+from sparsight.io.errors import CorruptFile, InputError
 
 
 def save(path: Path, values: np.ndarray) -> Path:
@@ -79,3 +86,48 @@ def test_order_and_errors(tmp_path: Path) -> None:
         paths[7].write_bytes(content)
         with pytest.raises(CorruptFile, match=r"7\.png is not an image that can be read"):
             read_pictures(paths, 5, "aspect")
+
+
+def test_masks_of_another_size_lie_over_the_photograph(tmp_path: Path) -> None:
+    small = np.zeros((30, 40), np.uint8)
+    small[10:20, 15:25] = 255
+    Image.fromarray(small).save(tmp_path / "small.png")
+    Image.fromarray(small.repeat(3, axis=0).repeat(3, axis=1)).save(tmp_path / "large.png")
+    small_mask, large_mask = read_masks(
+        [tmp_path / "small.png", tmp_path / "large.png"], 30, "aspect"
+    )
+    assert small_mask.dtype == np.uint8
+    assert (small_mask == read_pictures([tmp_path / "small.png"], 30, "aspect")[0, 0]).all()
+    # The same field: equal but for the rim.
+    assert ((small_mask > 127) == (large_mask > 127)).all()
+    assert small_mask.sum() == 255 * 100
+
+
+def test_a_whole_image(tmp_path: Path) -> None:
+    Image.fromarray(np.full((60, 80, 3), (200, 100, 50), np.uint8)).save(tmp_path / "a.png")
+    assert picture_size(tmp_path / "a.png") == (80, 60)
+    whole = read_whole(tmp_path / "a.png", 40, "RGB")
+    assert whole.shape == (30, 40, 3)
+    assert (whole == (200, 100, 50)).all()
+    assert read_whole(tmp_path / "a.png", 40, "L", (7, 5)).shape == (5, 7)
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(CorruptFile, match=r"a\.png is not an image that can be read"):
+        picture_size(tmp_path / "a.png")
+
+
+def test_large_arrays_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    small = read_pictures([tmp_path / "a.png"] * 3, 16, "squash")
+    assert not isinstance(small, np.memmap)
+    monkeypatch.setattr(pictures, "LARGE_BYTES", 1000)
+    large = read_pictures([tmp_path / "a.png"] * 3, 16, "squash")
+    assert isinstance(large, np.memmap)
+    assert (large == small).all()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pictures, "_reserve", full)
+    with pytest.raises(InputError, match=r"has no room for 0 MiB \(No space left.*\$TMPDIR"):
+        read_pictures([tmp_path / "a.png"] * 3, 16, "squash")
