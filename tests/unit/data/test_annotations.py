@@ -1,5 +1,6 @@
 """Part masks, concepts and absent noise: stored, read lazily, no trace where there are none."""
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from sparsight.data.base import RawSplit, Source
+from sparsight.data.base import Description, RawSplit, Source
 from sparsight.data.digits import Digits
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
-from sparsight.io.arrays import ArrayReader, read_arrays
+from sparsight.io.arrays import ArrayReader, read_arrays, read_metadata
 from sparsight.io.errors import CorruptFile, InputError
 
 
@@ -253,3 +254,65 @@ def test_bytes_of_earlier_releases_stay(tmp_path: Path) -> None:
     content = (tmp_path / "digits_28" / "test.safetensors").read_bytes()
     known = "0e92bd5f826579b05d0b5ec851ed8991029b65ec4d5808b1659650ec03a5dd21"
     assert hashlib.sha256(content).hexdigest() == known
+
+
+class Optional(Annotated):
+    """The same, with masks, parts, concepts and classes that the options decide."""
+
+    varying = ("class_count", "has_masks", "part_names", "concept_names", "test_images")
+
+    @classmethod
+    def classes_of(cls, settings: Mapping[str, Any]) -> list[str]:
+        return ["a", "b", "c"][: settings["classes"]]
+
+    @classmethod
+    def masks_of(cls, settings: Mapping[str, Any]) -> bool:
+        return bool(settings.get("masks"))
+
+    @classmethod
+    def parts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        return cls.part_names if settings.get("parts") else ()
+
+    @classmethod
+    def concepts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("long", "spotted") if settings.get("concepts") else ()
+
+    def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
+        stated = super().describe(settings, folder)
+        return dataclasses.replace(stated, notes={"place": folder.name})
+
+    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
+        whole = super().read(settings, folder)
+        return {
+            split: dataclasses.replace(
+                part,
+                masks=part.images[:, 0] if settings.get("masks") else None,
+                part_masks=part.part_masks if settings.get("parts") else None,
+                concepts=part.concepts[:, 1:] if settings.get("concepts") else None,
+            )
+            for split, part in whole.items()
+        }
+
+
+def test_options_decide_the_facts(tmp_path: Path) -> None:
+    everything = {"classes": 3, "masks": True, "parts": True, "concepts": True}
+    pack(Optional(), everything, NOWHERE, tmp_path / "all")
+    pack(Optional(), {"classes": 2}, NOWHERE, tmp_path / "none")
+    for name in ("train", "validation", "test"):
+        with PackedSplit.open(tmp_path / "all" / f"{name}.safetensors") as split:
+            assert split.classes == ["a", "b", "c"]
+            assert split.concept_names == ["long", "spotted"]
+            assert (split.has_masks, split.part_names) == (True, ["beak", "wing"])
+            assert split.concepts([]).shape == (0, 2)
+        with PackedSplit.open(tmp_path / "none" / f"{name}.safetensors") as split:
+            assert split.classes == ["a", "b"]
+            assert (split.has_masks, split.part_names, split.concept_names) == (False, [], [])
+        metadata = read_metadata(tmp_path / "all" / f"{name}.safetensors")
+        assert metadata["place"] == NOWHERE.name
+    assert Optional.has_concepts(everything)
+    assert not Optional.has_concepts({})
+    # Two labels, one class.
+    with pytest.raises(InputError, match=r"has a label outside 0\.\.0"):
+        pack(Optional(), {"classes": 1}, NOWHERE, tmp_path / "one")
+    with pytest.raises(InputError, match="has concepts, which its facts deny"):
+        Optional().check({"classes": 2}, Optional().read(everything, NOWHERE))

@@ -1,0 +1,399 @@
+"""HAM10000 on small archives in the original layout; and on the real photographs that are there."""
+
+import csv
+import hashlib
+import io
+import logging
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sparsight.data.ham10000 import LEAK, Ham10000
+from sparsight.data.ham_options import SPLIT_DEFAULTS
+from sparsight.data.ham_tables import DIAGNOSES, IMAGE_FOLDERS, MASK_FOLDER
+from sparsight.data.lesion_concepts import CONCEPTS
+from sparsight.data.location import find_folder
+from sparsight.data.packed import PackedSplit
+from sparsight.data.packing import pack
+from sparsight.data.registry import SOURCES
+from sparsight.io.arrays import read_metadata
+from sparsight.io.errors import InputError
+
+NAME = "HAM10000"
+COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
+SETTINGS: dict[str, Any] = {"size": 16, "noise": {"maximum": 0}}
+# Ten photographs of each diagnosis: six lesions of one and two of two.
+PER_CLASS = 10
+
+
+class SmallHam(Ham10000):
+    """Seventy photographs."""
+
+    count: ClassVar[int] = 70
+
+
+def rows() -> list[dict[str, str]]:
+    found = []
+    for label, diagnosis in enumerate(DIAGNOSES):
+        for place in range(PER_CLASS):
+            lesion = 10 * label + (place if place < 8 else place - 2)
+            image = f"ISIC_{100 + 7 * place + label:07d}"
+            values = (f"HAM_{lesion:07d}", image, diagnosis, "histo", "50.0", "male", "face")
+            found.append(dict(zip(COLUMNS, values, strict=True)))
+    return found
+
+
+def table(separator: str = ",") -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, delimiter=separator)
+    writer.writeheader()
+    writer.writerows(rows())
+    return stream.getvalue().encode()
+
+
+def encoded(values: np.ndarray, kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, kind)
+    return stream.getvalue()
+
+
+def files() -> dict[str, bytes]:
+    """Path to content. A photograph's lesion is a disc that grows with the number in its name."""
+    found = {"HAM10000_metadata.csv": table()}
+    down, across = np.mgrid[:24, :32] + 0.5
+    for index, row in enumerate(rows()):
+        number = int(row["image_id"][5:])
+        disc = np.hypot(across - 16, down - 12) <= 2 + (number - 100) / 8
+        photograph = np.full((24, 32, 3), (220, 170, 150), np.uint8)
+        photograph[disc] = (120, 60, number)
+        part = IMAGE_FOLDERS[index % 2]
+        found[f"{part}/{row['image_id']}.jpg"] = encoded(photograph, "JPEG")
+        # Masks are larger than the photographs, as in the samples.
+        mask = (disc * np.uint8(255)).repeat(2, axis=0).repeat(2, axis=1)
+        found[f"{MASK_FOLDER}/{row['image_id']}_segmentation.png"] = encoded(mask, "PNG")
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in files().items():
+        path = tmp_path / NAME / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / NAME
+
+
+def test_fetched_from_a_dataverse(tmp_path: Path, serve: Callable) -> None:
+    numbers = {name: number.split("?")[0] for name, (_, number, _) in Ham10000.files.items()}
+    place = tmp_path / "server" / "api" / "access" / "datafile"
+    place.mkdir(parents=True)
+    small = files()
+    # The image archives are flat; that of the masks has a folder, and what macOS adds.
+    for name in numbers:
+        part = name.removesuffix(".zip")
+        if name == part:
+            (place / numbers[name]).write_bytes(small[name])
+            continue
+        with zipfile.ZipFile(place / numbers[name], "w") as archive:
+            for member, content in small.items():
+                if member.startswith(part):
+                    archive.writestr(member if "seg" in part else member.split("/")[1], content)
+            archive.writestr(f"__MACOSX/{part}/._ISIC_0000100_segmentation.png", b"stub")
+
+    class Fetched(SmallHam):
+        files: ClassVar[dict] = {
+            name: (
+                f"md5:{hashlib.md5((place / numbers[name]).read_bytes()).hexdigest()}",
+                number,
+                100_000,
+            )
+            for name, (_, number, _) in Ham10000.files.items()
+        }
+
+    server = serve(tmp_path / "server")
+    settings = {**SETTINGS, "mirrors": [f"{server.address}api/access/datafile/"]}
+    target = tmp_path / "data" / NAME
+    Fetched().fetch(settings, target)
+    Fetched().fetch(settings, target)
+    asked = [f"/api/access/datafile/{number}" for _, number, _ in Ham10000.files.values()]
+    assert server.requests == asked
+    assert asked[0].endswith("4338392?format=original")
+    assert {path.name for path in target.iterdir()} == {
+        "HAM10000_metadata.csv",
+        *IMAGE_FOLDERS,
+        MASK_FOLDER,
+    }
+    raw = Fetched().read(settings, target)
+    assert sum(len(part) for part in raw.values()) == 70
+    # What lacks is fetched again; what was changed is not believed.
+    (target / "HAM10000_metadata.csv").unlink()
+    (place / numbers["HAM10000_metadata.csv"]).write_bytes(b"changed")
+    with pytest.raises(InputError, match="wrong checksum, MD5"):
+        Fetched().fetch(settings, target)
+
+
+@pytest.mark.parametrize("name", ["HAM10000_metadata", "HAM10000_metadata.tab"])
+def test_other_names_of_the_metadata(folder: Path, name: str) -> None:
+    whole = SmallHam().read(SETTINGS, folder)
+    (folder / "HAM10000_metadata.csv").unlink()
+    with pytest.raises(InputError, match=r"has no HAM10000_metadata\.csv; put it there"):
+        SmallHam().read(SETTINGS, folder)
+    (folder / name).write_bytes(table("\t" if name.endswith("tab") else ","))
+    SmallHam().fetch({**SETTINGS, "mirrors": []}, folder)
+    again = SmallHam().read(SETTINGS, folder)
+    assert (again["train"].image_ids == whole["train"].image_ids).all()
+
+
+def test_seven_classes_by_lesion(folder: Path) -> None:
+    source = SmallHam()
+    raw = source.read(SETTINGS, folder)
+    description = source.describe(SETTINGS, folder)
+    source.check(SETTINGS, raw, description)
+    assert description.classes == list(DIAGNOSES) == Ham10000.class_names()
+    assert description.notes == {LEAK: "0.0000"}
+    by_id = {int(row["image_id"][5:]): row for row in rows()}
+    for part in raw.values():
+        for image_id, label, name in zip(part.image_ids, part.labels, part.names, strict=True):
+            assert by_id[image_id]["dx"] == DIAGNOSES[label]
+            assert by_id[image_id]["image_id"] == name
+    # A fifth of the ten of each class, as nearly as whole lesions of two allow.
+    assert set(np.bincount(raw["test"].labels, minlength=7).tolist()) <= {1, 2, 3}
+    assert abs(len(raw["test"]) - 14) <= 4
+    # The mask lies where the lesion is darker than the skin.
+    part = raw["train"]
+    assert part.masks is not None
+    inside = part.masks > 127
+    assert part.images[:, 1][inside].mean() < 90 < 150 < part.images[:, 1][part.masks < 10].mean()
+
+
+def test_benign_and_malignant(folder: Path) -> None:
+    def malignant(**settings: object) -> set[str]:
+        whole = {**SETTINGS, "classes": "binary", **settings}
+        raw = SmallHam().read(whole, folder)
+        SmallHam().check(whole, raw, SmallHam().describe(whole, folder))
+        assert SmallHam.classes_of(whole) == ["benign", "malignant"]
+        by_id = {int(row["image_id"][5:]): row["dx"] for row in rows()}
+        return {
+            by_id[image_id]
+            for part in raw.values()
+            for image_id in part.image_ids[part.labels == 1].tolist()
+        }
+
+    assert malignant() == {"mel", "bcc"}
+    assert malignant(malignant=["mel", "bcc", "akiec"]) == {"mel", "bcc", "akiec"}
+    # Stratified by diagnosis, whatever the classes are.
+    seven = SmallHam().read(SETTINGS, folder)["test"]
+    binary = SmallHam().read({**SETTINGS, "classes": "binary"}, folder)["test"]
+    assert (seven.image_ids == binary.image_ids).all()
+
+
+def test_the_leak_is_logged_and_packed(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {**SETTINGS, "split": {"rule": "image", "test": 0.5, "seed": 3}}
+    with caplog.at_level(logging.INFO):
+        pack(SmallHam(), settings, folder, tmp_path / "packed")
+    lesion_of = {int(row["image_id"][5:]): row["lesion_id"] for row in rows()}
+    found = {}
+    for name in ("train", "test"):
+        with PackedSplit.open(tmp_path / "packed" / f"{name}.safetensors") as split:
+            found[name] = [lesion_of[image_id] for image_id in split.image_ids().tolist()]
+    shared = np.mean([lesion in found["train"] for lesion in found["test"]])
+    assert 0 < shared < 1
+    metadata = read_metadata(tmp_path / "packed" / "test.safetensors")
+    assert float(metadata[LEAK]) == pytest.approx(shared, abs=1e-4)
+    message = f"{100 * shared:.1f}% of the test images show a lesion that is also in train"
+    assert message in caplog.messages
+
+
+def test_derived_concepts(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = {**SETTINGS, "concepts": "abcd", "split": {"validation": 0.1}}
+    source = SmallHam()
+    with caplog.at_level(logging.INFO):
+        raw = source.read(settings, folder)
+    source.check(settings, raw, source.describe(settings, folder))
+    assert source.concepts_of(settings) == CONCEPTS
+    assert source.has_concepts(settings)
+    assert not source.has_concepts(SETTINGS)
+    column = CONCEPTS.index("derived_large_diameter")
+    limit = np.median(raw["train"].image_ids)
+    for part in raw.values():
+        assert part.concepts is not None
+        # The lesions grow with the ids: large are those above the training split's median.
+        assert part.concepts[:, column].tolist() == (part.image_ids > limit).tolist()
+    assert any("derived_large_diameter: above" in message for message in caplog.messages)
+
+
+def test_thresholds_do_not_know_the_test_images(folder: Path) -> None:
+    settings = {**SETTINGS, "concepts": "abcd"}
+    before = SmallHam().read(settings, folder)
+
+    def spoil(split: str) -> None:
+        """Every lesion of a split becomes a speck."""
+        speck = np.zeros((48, 64), np.uint8)
+        speck[20:24, 30:34] = 255
+        for name in before[split].names:
+            path = folder / MASK_FOLDER / f"{name}_segmentation.png"
+            path.write_bytes(encoded(speck, "PNG"))
+
+    spoil("test")
+    after = SmallHam().read(settings, folder)
+    assert (after["train"].concepts == before["train"].concepts).all()
+    assert (after["test"].concepts != before["test"].concepts).any()
+    assert not after["test"].concepts[:, CONCEPTS.index("derived_large_diameter")].any()
+    spoil("train")
+    assert (SmallHam().read(settings, folder)["train"].concepts != after["train"].concepts).any()
+
+
+def test_concepts_do_not_depend_on_the_size(folder: Path) -> None:
+    small = SmallHam().read({**SETTINGS, "concepts": "abcd"}, folder)["test"]
+    other = {**SETTINGS, "size": 20, "resize": "squash", "concepts": "abcd", "masks": "none"}
+    large = SmallHam().read(other, folder)["test"]
+    assert (small.concepts == large.concepts).all()
+    assert large.images.shape[2:] == (20, 20)
+    assert large.masks is None
+
+
+def test_a_part(folder: Path) -> None:
+    row = rows()[3]
+    path = folder / IMAGE_FOLDERS[1] / f"{row['image_id']}.jpg"
+    path.unlink()
+    reason = rf"has 69 of 70 images \({row['image_id']} is in neither folder\).*'partial: true'"
+    with pytest.raises(InputError, match=reason):
+        SmallHam().read(SETTINGS, folder)
+    settings = {**SETTINGS, "partial": True, "mirrors": []}
+    SmallHam().fetch(settings, folder)
+    raw = SmallHam().read(settings, folder)
+    assert sum(len(part) for part in raw.values()) == 69
+    for file in folder.glob("HAM10000_images_part_*/*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"has no image of HAM10000_metadata\.csv in HAM10000_im"):
+        SmallHam().fetch(settings, folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("lesion_id", "lesion", "has no column 'lesion_id'"),
+        ("dx,", "diagnosis,", "has no column 'dx'"),
+        ("ISIC_0000107", "ISIC_0000100", "has the image ISIC_0000100 twice"),
+        ("ISIC_0000107", "0000107", "a row that cannot be used .image '0000107'"),
+        ("akiec", "scc", r"a row that cannot be used .*dx 'scc'"),
+        ("HAM_0000000", "", r"a row that cannot be used .*lesion ''"),
+    ],
+)
+def test_broken_metadata(folder: Path, old: str, new: str, reason: str) -> None:
+    path = folder / "HAM10000_metadata.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=reason) as caught:
+        SmallHam().read(SETTINGS, folder)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_metadata_without_rows_or_text(folder: Path) -> None:
+    path = folder / "HAM10000_metadata.csv"
+    path.write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(InputError, match="has no rows"):
+        SmallHam().read(SETTINGS, folder)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        SmallHam().read(SETTINGS, folder)
+
+
+def test_a_missing_mask(folder: Path) -> None:
+    name = rows()[0]["image_id"]
+    (folder / MASK_FOLDER / f"{name}_segmentation.png").unlink()
+    for settings in ({}, {"masks": "none", "concepts": "abcd"}):
+        with pytest.raises(InputError, match=rf"{name}_segmentation\.png does not exist; put"):
+            SmallHam().read({**SETTINGS, **settings}, folder)
+    SmallHam().read({**SETTINGS, "masks": "none"}, folder)
+
+
+def test_an_empty_class(folder: Path) -> None:
+    path = folder / "HAM10000_metadata.csv"
+    kept = [line for line in path.read_text().splitlines() if ",df," not in line]
+    path.write_text("\n".join(kept))
+    settings = {**SETTINGS, "partial": True}
+    with pytest.raises(InputError, match="ham10000: the class 'df' has no images in the split"):
+        SmallHam().read(settings, folder)
+    SmallHam().read({**settings, "classes": "binary"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"classes": "two"}, "'classes' must be one of seven, binary"),
+        ({"classes": "binary", "malignant": ["scc"]}, "'malignant' must list some of akiec"),
+        ({"classes": "binary", "malignant": []}, "'malignant' must list some of"),
+        ({"classes": "binary", "malignant": list(DIAGNOSES)}, "'malignant' must list some of"),
+        ({"classes": "binary", "malignant": "mel"}, "'malignant' must list some of"),
+        ({"split": {"rule": "patient"}}, "'rule' must be one of lesion, image"),
+        ({"split": {"test": 1.0}}, "'split: test' must be a share below 1"),
+        ({"split": {"rule": "image", "test": 70}}, "sets aside 70 of 70"),
+        ({"masks": "boxes"}, "'masks' must be one of lesions, none"),
+        ({"concepts": "derm7pt"}, "'concepts' must be one of abcd, none"),
+        (
+            {"concepts": "abcd", "concept_quantile": 1},
+            "'concept_quantile' must lie between 0 and 1",
+        ),
+        ({"resize": "crop"}, "'resize' must be one of aspect, squash"),
+    ],
+)
+def test_unusable_settings(folder: Path, settings: dict, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        SmallHam().read({**SETTINGS, **settings}, folder)
+
+
+def test_facts() -> None:
+    facts = SOURCES.facts("ham10000")
+    assert facts["parameters"]["split"] == SPLIT_DEFAULTS
+    assert facts["class_count"] == len(DIAGNOSES)
+    assert Ham10000.tested_of({}) == facts["test_images"] == 2003
+    assert Ham10000.tested_of({"split": {"test": 500}}) == 500
+    assert Ham10000.split_names({"split": {"validation": 0.1}}) == Ham10000.splits
+    assert set(facts["files"]) == {
+        "HAM10000_metadata.csv",
+        *(f"{name}.zip" for name in (*IMAGE_FOLDERS, MASK_FOLDER)),
+    }
+
+
+@pytest.mark.realdata
+def test_real_lesions(tmp_path: Path) -> None:
+    folder = find_folder(NAME, tmp_path / "none", os.environ)
+    if folder is None:
+        pytest.skip("no HAM10000 folder below $SPARSIGHT_DATA")
+    settings = {
+        **SETTINGS,
+        "size": 32,
+        "classes": "binary",
+        "partial": True,
+        "mirrors": [],
+        "split": {"test": 0.1, "validation": 0.1},
+    }
+    source = Ham10000()
+    source.fetch(settings, folder)
+    pack(source, settings, folder, tmp_path / "lesions")
+    ids = {}
+    for name in ("train", "validation", "test"):
+        with PackedSplit.open(tmp_path / "lesions" / f"{name}.safetensors") as split:
+            assert split.classes == ["benign", "malignant"]
+            ids[name] = set(split.image_ids().tolist())
+            share = split.labels().float().mean()
+            batch = split.rows(0, len(split))
+            masks = batch.mask_values.reshape(len(split), -1).float() / 255
+            pixels = batch.images("clean").mean(dim=1).reshape(len(split), -1)
+            inside = (pixels * masks).sum() / masks.sum()
+            outside = (pixels * (1 - masks)).sum() / (1 - masks).sum()
+            # Lesions are darker than the skin around them.
+            assert inside < outside - 0.1
+    assert len(ids["test"]) == pytest.approx(0.1 * sum(map(len, ids.values())), abs=3)
+    assert share > 0.1
+    metadata = read_metadata(tmp_path / "lesions" / "train.safetensors")
+    assert metadata[LEAK] == "0.0000"
