@@ -314,5 +314,5 @@ def test_options_decide_the_facts(tmp_path: Path) -> None:
     # Two labels, one class.
     with pytest.raises(InputError, match=r"has a label outside 0\.\.0"):
         pack(Optional(), {"classes": 1}, NOWHERE, tmp_path / "one")
-    with pytest.raises(InputError, match="has concepts, which its facts deny"):
+    with pytest.raises(InputError, match="has masks, which its facts deny"):
         Optional().check({"classes": 2}, Optional().read(everything, NOWHERE))

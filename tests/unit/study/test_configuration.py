@@ -335,7 +335,7 @@ CASES = {
     "key below": ({"explaining": {"image": 4}}, ["explaining", "'image'", "'images'"]),
     "value": ({"explaining": {"target": "label"}}, ["explaining.target", "true, predicted"]),
     "name's form": ({"study": "My Study"}, ["study", "'My Study'", "[a-z0-9_]"]),
-    "dataset": ({"datasets": ["digit"]}, ["datasets", "'digit'", "'digits'", "mnist"]),
+    "dataset": ({"datasets": ["digit"]}, ["datasets", "'digit'", "'digits'", "imagenette"]),
     "model": ({"models": ["thesis_cn"]}, ["models", "'thesis_cn'", "did you mean 'thesis_cnn'?"]),
     "pruner": ({"pruners": ["magnitud"]}, ["pruners", "unknown pruner", "'magnitude'", "random"]),
     "explainer": ({"explainers": ["salience"]}, ["explainers", "'salience'", "'saliency'"]),
@@ -809,6 +809,57 @@ def test_masks_that_a_foreign_metric_needs(problems_of, facts_with):
     found = problems_of(metric(method="quantus.RelevanceMassAccuracy"))
     assert found == ["metrics: new needs masks, which digits does not have; drop one."]
     assert problems_of(metric(method="quantus.Sparseness")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({}, []),
+        ({"masks": "none"}, ["metrics: soft_iou needs masks, which new does not have; drop one."]),
+        (
+            {"masks": "lines"},
+            ["catalogue.datasets.new.options: 'masks' must be one of lesions, none"],
+        ),
+        ({"split": {"test": 40}}, ["explaining.images is 50, but new has 40 test images"]),
+        (
+            {"split": {"test": 1.5}},
+            ["catalogue.datasets.new.options: 'split: test' must be a share"],
+        ),
+    ],
+)
+def test_options_that_decide_what_a_data_set_has(problems_of, options, found):
+    sgd = {"epochs": 1, "batch_size": 2, "optimiser": {"name": "sgd", "learning_rate": 0.1}}
+    overlay = {
+        "datasets": ["new"],
+        "models": ["net"],
+        "explainers": ["saliency"],
+        "metrics": ["soft_iou"],
+        "explaining": {"images": 50},
+        "catalogue": {
+            "datasets": {"new": {"source": "ham10000", "options": options}},
+            "models": {"net": {"architecture": "resnet18", "retraining": sgd}},
+        },
+    }
+    sentences = problems_of(overlay)
+    assert len(sentences) == len(found)
+    for sentence, start in zip(sentences, found, strict=True):
+        assert sentence.startswith(start)
+        assert is_one_sentence(sentence)
+
+
+def test_every_data_set_of_the_catalogue_is_understood():
+    from sparsight.data.registry import SOURCES
+
+    for name, entry in load_yaml(ROOT / "config.yaml")["catalogue"]["datasets"].items():
+        source, options = SOURCES.load(entry["source"]), entry["options"]
+        assert set(options) <= set(source.parameters), name
+        assert source.split_names(options)[0] == "train", name
+        assert source.shape(options)[1] > 0
+        assert source.tested_of(options) > 0
+        assert len(source.classes_of(options)) >= 2
+        assert isinstance(source.has_concepts(options), bool)
+        if "has_masks" not in source.varying:
+            assert source.masks_of(options) == source.has_masks, name
 
 
 def test_a_model_takes_images_of_one_shape(problems_of, facts_with):

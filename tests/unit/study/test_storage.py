@@ -3,7 +3,15 @@
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.study.storage import available_images, check_disk_budget, stored_bytes
+from sparsight.study.storage import (
+    available_images,
+    check_disk_budget,
+    has_concepts,
+    has_masks,
+    has_parts,
+    shape_of_images,
+    stored_bytes,
+)
 
 PRUNERS = {
     "three": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},
@@ -71,6 +79,40 @@ def test_the_test_split_of_a_source_without_a_fixed_one(study_of):
     assert available_images(study, "digits") == 900
     assert available_images(study, "mnist") == 10_000
     assert stored_bytes(study) == 900 * IMAGE
+
+
+def test_facts_that_the_options_decide(study_of):
+    """Asked of the catalogue; nothing of it needs to run."""
+    study = study_of()
+    names = set(study.catalogue["datasets"])
+    assert names - {name for name in names if has_masks(study, name)} == {
+        "imagenette",
+        "imagenette_squashed",
+        "imagenette_64",
+        "derm7pt",
+    }
+    assert {name for name in names if has_parts(study, name)} == {
+        "shapes",
+        "shapes_cue",
+        "cub200_64",
+    }
+    assert {name for name in names if has_concepts(study, name)} == {
+        "shapes",
+        "shapes_cue",
+        "cub200",
+        "cub200_study_split",
+        "cub200_64",
+        "ham10000_64",
+        "derm7pt",
+    }
+    assert available_images(study, "cub200") == 5794
+    assert available_images(study, "cub200_study_split") == 1183
+    assert available_images(study, "ham10000") == 2003
+    assert shape_of_images(study, "cub200_64") == (3, 64, 64)
+    bare = {"source": "cub200", "options": {"masks": "none", "concepts": "none"}}
+    study = study_of({"catalogue": {"datasets": {"bare": bare}}})
+    assert not has_masks(study, "bare")
+    assert not has_concepts(study, "bare")
 
 
 def test_a_map_of_several_layers_has_image_size(study_of):
