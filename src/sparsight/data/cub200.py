@@ -148,7 +148,8 @@ class Cub200(Source):
     def _fetch(self, settings: Mapping[str, Any], archive: Path, target: Path) -> None:
         checksum, size, address = self.archives[archive.name]
         given = archive.exists()
-        mirrors = mirror_list(settings, [address]) if settings.get("mirrors") else [address]
+        own = settings.get("mirrors") is None
+        mirrors = [address] if own else mirror_list(settings, [address])
         fetch_files(archive.parent, {archive.name: checksum}, mirrors)
         extract_folder(archive, target, 4 * size, MOST_FILES, beside=("attributes.txt",))
         if not given:
