@@ -13,6 +13,7 @@ METRICS = Registry(
         "pixel_roc_auc": "sparsight.metrics.roc:PixelRocAuc",
         "relevance_mass_accuracy": "sparsight.metrics.relevance:RelevanceMassAccuracy",
         "relevance_rank_accuracy": "sparsight.metrics.relevance:RelevanceRankAccuracy",
+        "background_share": "sparsight.metrics.relevance:BackgroundShare",
         "gini_sparseness": "sparsight.metrics.complexity:GiniSparseness",
         "entropy": "sparsight.metrics.complexity:Entropy",
         "effective_complexity": "sparsight.metrics.complexity:EffectiveComplexity",

@@ -106,3 +106,34 @@ class RelevanceRankAccuracy(Metric):
     ) -> Tensor:
         """float32 [N]; see `Metric.score` and `relevance_rank_accuracy`."""
         return relevance_rank_accuracy(attributions, require_masks(self, masks))
+
+
+class BackgroundShare(Metric):
+    """Share of the positive attribution that falls outside the binary mask.
+
+    One minus `relevance_mass_accuracy`, under the name of the claim that it grows as networks are
+    pruned. It depends on the area of the mask: a constant map scores the background's share of the
+    image.
+    """
+
+    name = "background_share"
+    reference = "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus arXiv:2003.07258"
+    category = "localisation"
+    direction = "lower"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "none"
+    mask_rule = "binary"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score`; NaN as `relevance_mass_accuracy` has it."""
+        return 1 - relevance_mass_accuracy(attributions, require_masks(self, masks))

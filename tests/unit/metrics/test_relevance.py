@@ -86,3 +86,18 @@ def test_classes(function):
     assert torch.equal(metric.score(MAP, images, targets, TOP_ROW), function(MAP, TOP_ROW))
     with pytest.raises(InputError, match="needs masks"):
         metric.score(MAP, images, targets, None)
+
+
+def test_background_share_is_what_lies_outside():
+    # 7 + 2 + 3 + 0 + 4 + 6 of 40.
+    metric = METRICS.load("background_share")()
+    images, targets = torch.zeros(1, 1, 3, 3), torch.zeros(1, dtype=torch.int64)
+    assert metric.score(MAP, images, targets, TOP_ROW).item() == pytest.approx(22 / 40)
+    flat = torch.full((1, 3, 3), 0.7)
+    assert metric.score(flat, images, targets, TOP_ROW).item() == pytest.approx(2 / 3)
+    assert metric.score(TOP_ROW.float(), images, targets, TOP_ROW).item() == 0
+    for undefined in (torch.zeros(1, 3, 3), torch.full((1, 3, 3), torch.nan)):
+        assert metric.score(undefined, images, targets, TOP_ROW).isnan().all()
+    assert metric.score(MAP, images, targets, ~TOP_ROW & TOP_ROW).isnan().all()
+    with pytest.raises(InputError, match="needs masks"):
+        metric.score(MAP, images, targets, None)
