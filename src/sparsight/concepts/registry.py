@@ -2,4 +2,10 @@
 
 from sparsight.registration import Registry
 
-CONCEPTS: Registry = Registry("concept method", {})
+CONCEPTS = Registry(
+    "concept method",
+    {
+        "craft": "sparsight.concepts.craft:Craft",
+        "dissection": "sparsight.concepts.dissection:Dissection",
+    },
+)

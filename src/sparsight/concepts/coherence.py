@@ -1,0 +1,157 @@
+"""Numbers on how coherent concepts are: plain functions of tensors.
+
+Nobody has published numbers for what CRAFT's authors and users judge by eye; these are the
+project's own definitions.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn import functional
+
+NAN = float("nan")
+
+
+def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
+    """For each concept the rows of the crops that have most of it, int64 [at most `wanted`] each.
+
+    Parameters
+    ----------
+    coefficients : float32 [n, K]. Crops without any of the concept are left out.
+    """
+    order = coefficients.argsort(dim=0, descending=True, stable=True)[:wanted]
+    return [rows[values[rows] > 0] for rows, values in zip(order.T, coefficients.T, strict=True)]
+
+
+def mask_purity(heat_maps: Tensor, masks: Tensor) -> float:
+    """Share of a concept's heat over its top crops that lies inside the object's mask.
+
+    Parameters
+    ----------
+    heat_maps : float32 [m, h, w], coefficients of the concept at each place of each top crop; they
+        are brought to the masks' size (bilinear).
+    masks : float32 [m, H, W] of 0 and 1.
+
+    Returns
+    -------
+    Σ heat x mask / Σ heat over all crops, in [0, 1]; NaN where there is no heat.
+    """
+    if not len(heat_maps):
+        return NAN
+    size = tuple(masks.shape[1:])
+    heat = functional.interpolate(heat_maps[:, None], size, mode="bilinear", align_corners=False)
+    heat = heat[:, 0].double()
+    total = heat.sum()
+    return float((heat * masks).sum() / total) if total > 0 else NAN
+
+
+def class_purity(labels: Tensor) -> float:
+    """Share of the most frequent class among a concept's top crops; NaN without crops.
+
+    Parameters
+    ----------
+    labels : int64 [m], class of each crop.
+    """
+    return float(labels.bincount().max() / len(labels)) if len(labels) else NAN
+
+
+def cosine_coherence(features: Tensor, members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean cosine similarity of a concept's crops with each other, and with those of the others.
+
+    Parameters
+    ----------
+    features : float32 [n, D] of the crops, in the space of any network.
+    members : for each concept the rows of its crops, int64.
+
+    Returns
+    -------
+    within : float32 [K], over pairs of two different crops of the concept; NaN below two crops.
+    between : float32 [K], over pairs of a crop of the concept and a different crop of another
+        concept; NaN where there is none.
+    """
+    units = functional.normalize(features.double(), dim=1)
+    within, between = [], []
+    for own, rows in enumerate(members):
+        within.append(_mean_cosine(units, rows, rows))
+        others = [other for k, other in enumerate(members) if k != own]
+        between.append(_mean_cosine(units, rows, torch.cat([*others, rows[:0]])))
+    return torch.tensor(within), torch.tensor(between)
+
+
+def _mean_cosine(units: Tensor, first: Tensor, second: Tensor) -> float:
+    different = first[:, None] != second[None]
+    cosines = units[first] @ units[second].T
+    return float(cosines[different].mean()) if different.any() else NAN
+
+
+def correlations(own: Tensor, reference: Tensor) -> Tensor:
+    """Pearson's r of each column of `own` [n, K] with each of `reference` [n, J], float64 [K, J].
+
+    0 where a column is constant: what does not vary follows nothing.
+    """
+    first, second = (_standardised(part.double()) for part in (own, reference))
+    return first.T @ second
+
+
+def _standardised(values: Tensor) -> Tensor:
+    centred = values - values.mean(dim=0)
+    lengths = centred.norm(dim=0)
+    # the mean of equal numbers can miss them by a rounding
+    constant = lengths <= 1e-9 * values.norm(dim=0)
+    return torch.where(constant, torch.zeros_like(centred), centred / lengths)
+
+
+def matched_concepts(own: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Pair the concepts of two networks so that the correlations of their coefficients, on the same
+    crops, add up to the most (the Hungarian method).
+
+    Cosines of the bases would say nothing: another seed's channels are in another order.
+
+    Parameters
+    ----------
+    own, reference : float32 [n, K] and [n, J], coefficients of the same crops in both.
+
+    Returns
+    -------
+    partners : int64 [K], the reference's concept for each of `own`; -1 for those left over.
+    r : float32 [K], their correlation; NaN for those left over.
+    """
+    table = correlations(own, reference)
+    rows, columns = linear_sum_assignment(-table.numpy())
+    partners = torch.full((own.shape[1],), -1, dtype=torch.int64)
+    r = torch.full((own.shape[1],), NAN)
+    partners[rows] = torch.from_numpy(columns)
+    r[rows] = table[rows, columns].float()
+    return partners, r
+
+
+def reconstruction_error(activations: Tensor, coefficients: Tensor, basis: Tensor) -> float:
+    """||A - U W|| / ||A||, Frobenius; NaN where the activations are 0.
+
+    Parameters
+    ----------
+    activations, coefficients, basis : float32 [n, D], [n, K], [K, D].
+    """
+    length = activations.double().norm()
+    rest = (activations - coefficients @ basis).double().norm()
+    return float(rest / length) if length > 0 else NAN
+
+
+def importance_entropy(importances: Tensor) -> float:
+    """Shannon entropy of the importances as shares, divided by that of equal ones.
+
+    Parameters
+    ----------
+    importances : float32 [K], not negative.
+
+    Returns
+    -------
+    In [0, 1]: 0 where one concept has all, 1 where all have the same; NaN where none has any, or
+    there is only one concept.
+    """
+    shares = importances.double() / importances.double().sum()
+    if len(shares) < 2 or shares.isnan().any():
+        return NAN
+    return float(torch.special.entr(shares).sum() / torch.tensor(len(shares)).double().log())
