@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from sparsight.concepts.base import Checkpoint, ConceptMethod, Findings, Measured
 from sparsight.concepts.class_concepts import ClassConcepts, find_class
+from sparsight.concepts.craft_drift import compare_craft
 from sparsight.concepts.craft_rows import kept_arrays, measured_rows, ranked_rows
 from sparsight.concepts.craft_settings import check_craft
 from sparsight.concepts.crops import CropReader, images_of_class
-from sparsight.concepts.drift import compare_craft
 from sparsight.concepts.pictures import concept_pictures
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError

@@ -86,8 +86,15 @@ def _craft_xai(activations: Tensor, concepts: int) -> tuple[Tensor, Tensor]:
 
 
 def _overcomplete(activations: Tensor, concepts: int) -> tuple[Tensor, Tensor]:
-    coefficients, basis = overcomplete_class()(concepts).fit(activations)
-    return coefficients.float(), basis.float()
+    """The library's `fit`, and where that leaves a concept unused, for alternating least squares
+    never take one up again, its solver from its random start too; the better of both."""
+    method = overcomplete_class()(concepts)
+    found: tuple[Tensor, Tensor] = method.fit(activations)
+    if all((part != 0).any(dim=dim).all() for dim, part in enumerate(found)):
+        return found
+    start = method.init_random_z(activations), method.init_random_d(activations)
+    again: tuple[Tensor, Tensor] = method.solver_fn(activations, *start, tol=method.tol)
+    return min(found, again, key=lambda pair: float((activations - pair[0] @ pair[1]).norm()))
 
 
 BACKENDS: dict[str, Callable[[Tensor, int], tuple[Tensor, Tensor]]] = {
