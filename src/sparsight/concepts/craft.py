@@ -1,6 +1,6 @@
 """CRAFT: concepts as non-negative factors of the activations of crops, class by class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sparsight.concepts.base import Checkpoint, ConceptMethod, Findings, Measured
@@ -194,16 +194,30 @@ class Craft(ConceptMethod):
             features = checkpoint.features.split(settings["split"])
             correct = features.logits.argmax(dim=1) == features.labels
         labels, ids, wanted = split.labels(), split.image_ids(), settings["images_of_class"]
-        classes, notes = [], []
-        for label, name in enumerate(split.classes):
-            if settings["classes"] and name not in settings["classes"]:
-                continue
-            positions = images_of_class(labels, ids, label, wanted, correct)
-            if len(positions) < wanted:
-                notes.append(
-                    f"CRAFT: '{name}' has {len(positions)} images to look at, not {wanted}"
-                )
-            if len(positions):
-                found = find_class(reader, name, label, positions, settings, checkpoint.seed)
-                classes.append(found)
-        return classes, notes
+        chosen = {
+            name: images_of_class(labels, ids, label, wanted, correct)
+            for label, name in enumerate(split.classes)
+            if not settings["classes"] or name in settings["classes"]
+        }
+        classes = [
+            find_class(
+                reader, name, split.classes.index(name), positions, settings, checkpoint.seed
+            )
+            for name, positions in chosen.items()
+            if len(positions)
+        ]
+        return classes, _notes({name: len(positions) for name, positions in chosen.items()}, wanted)
+
+
+def _notes(counts: Mapping[str, int], wanted: int) -> list[str]:
+    """Sentences on classes of which there are fewer images than wanted, or none."""
+    notes, fewer = [], [count for count in counts.values() if count < wanted]
+    if fewer:
+        notes.append(
+            f"CRAFT looked at fewer than {wanted} images of {len(fewer)} of {len(counts)} classes, "
+            f"at {min(fewer)} of one"
+        )
+    none = [name for name, count in counts.items() if not count]
+    if none:
+        notes.append(f"CRAFT found no images, and so no concepts, of {', '.join(none)}")
+    return notes

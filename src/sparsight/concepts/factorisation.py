@@ -107,8 +107,7 @@ def coefficients_of(activations: Tensor, basis: Tensor) -> Tensor:
     """How much of each concept is in other activations: min ||a - u W|| with u >= 0, row by row.
 
     Cyclic coordinate descent on all rows at once, to the solution: it depends neither on a start
-    nor on the other rows. (The libraries' own `transform` ends when the rows have moved little on
-    the whole, at a hundredth or so from it.)
+    nor on the other rows, unlike the libraries' own, which end when all rows together move little.
 
     Parameters
     ----------

@@ -101,9 +101,9 @@ def write_split(
     return path
 
 
-def pack_shapes(folder: Path, train: int, test: int, side: int = 32) -> dict[str, Path]:
-    """The generated data set, packed; paths by split."""
-    settings: dict[str, Any] = {"size": side, "split": {"train": train, "test": test}}
+def pack_shapes(folder: Path, train: int, test: int, **more: Any) -> dict[str, Path]:
+    """The generated data set at 32 pixels, packed; paths by split."""
+    settings: dict[str, Any] = {"size": 32, "split": {"train": train, "test": test}, **more}
     pack(Shapes(), {**settings, "noise": {"maximum": 0}}, NOWHERE, folder)
     return {split: folder / f"{split}.safetensors" for split in ("train", "test")}
 
