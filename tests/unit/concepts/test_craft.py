@@ -338,8 +338,9 @@ def explained(shares: torch.Tensor, owners: torch.Tensor) -> float:
     """Share of the variance of the planted parts, each standardised, that lies between owners."""
     varying = shares[:, shares.std(dim=0) > 0]
     standard = (varying - varying.mean(dim=0)) / varying.std(dim=0)
-    means = torch.stack([standard[owners == owner].mean(dim=0) for owner in owners])
-    return float(means.square().mean() / standard.square().mean())
+    belongs = torch.nn.functional.one_hot(owners).float()
+    means = (belongs.T @ standard) / belongs.sum(dim=0)[:, None]
+    return float(means[owners].square().mean() / standard.square().mean())
 
 
 def test_top_crops_of_different_concepts_show_different_parts(shapes, learnt):

@@ -235,7 +235,7 @@ def test_a_unit_built_for_the_planted_cue_detects_it(tmp_path):
     rows = [[0.5, -1, 0.5], [-0.5, 1, -0.5], [0.2, 0.2, 0.2]]
     network.colours.weight.data = torch.tensor(rows)[:, :, None, None]
     with PackedSplit.open(splits["test"]) as split:
-        pixels = split.rows(0, 40).pixels.numpy().astype(np.float64) / 255
+        maps = network.features(split.rows(0, 40).images("clean")).numpy()
         parts = split.part_masks(torch.arange(40)).numpy() >= 128
         masks = np.concatenate([parts, split.rows(0, 40).binary_masks().numpy()[:, None]], axis=1)
         names = [*split.part_names, "object"]
@@ -245,16 +245,16 @@ def test_a_unit_built_for_the_planted_cue_detects_it(tmp_path):
     order = [row.concept for row in found.ranked]
     assert set(order) == set(names)
     assert order[found.arrays["detects"][0]] == "cue"
-    for unit, weights in enumerate(rows):
-        activations = np.einsum("c,nchw->nhw", weights, pixels).clip(0)
+    for unit in range(3):
+        activations = maps[:, unit]
         threshold = np.sort(activations, axis=None)[-int(share * activations.size) - 1]
         region = activations > threshold
         for place, name in enumerate(order):
             mask = masks[:, names.index(name)]
             expected = (region & mask).sum() / (region | mask).sum()
-            assert found.arrays["iou"][unit, place] == pytest.approx(expected, abs=0.002)
+            assert found.arrays["iou"][unit, place] == pytest.approx(expected, abs=1e-6)
     assert found.ranked[0].concept == "cue"
-    assert found.ranked[0].weight > 0.8
+    assert found.ranked[0].weight > 0.5
 
 
 def test_training_makes_detectors(shapes, tmp_path):

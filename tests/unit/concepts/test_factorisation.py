@@ -75,7 +75,7 @@ def test_a_concept_that_alternating_least_squares_gave_up_is_sought_again():
 # 50 concepts are more than there are channels: then the start is drawn
 @pytest.mark.parametrize("concepts", [5, 50])
 def test_equal_seeds_give_equal_factors_whatever_ran_before(backend, concepts):
-    given = activations()
+    given = activations(count=100)
     first = factorise(given, concepts, backend, 3)
     np.random.rand(5), torch.rand(5)
     states = np.random.get_state()[1].copy(), torch.get_rng_state()
