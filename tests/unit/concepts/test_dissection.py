@@ -240,7 +240,7 @@ def test_a_unit_built_for_the_planted_cue_detects_it(tmp_path):
         masks = np.concatenate([parts, split.rows(0, 40).binary_masks().numpy()[:, None]], axis=1)
         names = [*split.part_names, "object"]
     share = float(masks[:, names.index("cue")].mean())
-    checkpoint = checkpoint_of(network, {"test": splits["test"]}, tmp_path, images=40)
+    checkpoint = checkpoint_of(network, {"test": splits["test"]}, tmp_path, 0, 40, 40)
     found = Dissection(quantile=share).find(checkpoint)
     order = [row.concept for row in found.ranked]
     assert set(order) == set(names)

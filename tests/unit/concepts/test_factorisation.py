@@ -72,10 +72,10 @@ def test_a_concept_that_alternating_least_squares_gave_up_is_sought_again():
 
 
 @each_backend
-# 50 concepts are more than there are channels: then the start is drawn
-@pytest.mark.parametrize("concepts", [5, 50])
+# 12 concepts are more than there are channels: then the start is drawn
+@pytest.mark.parametrize("concepts", [5, 12])
 def test_equal_seeds_give_equal_factors_whatever_ran_before(backend, concepts):
-    given = activations(count=100)
+    given = activations(count=100, width=8)
     first = factorise(given, concepts, backend, 3)
     np.random.rand(5), torch.rand(5)
     states = np.random.get_state()[1].copy(), torch.get_rng_state()
@@ -84,7 +84,7 @@ def test_equal_seeds_give_equal_factors_whatever_ran_before(backend, concepts):
     assert torch.equal(first.basis, again.basis)
     assert (np.random.get_state()[1] == states[0]).all()
     assert torch.equal(torch.get_rng_state(), states[1])
-    if concepts == 50:
+    if concepts == 12:
         assert not torch.equal(factorise(given, concepts, backend, 4).basis, first.basis)
 
 
