@@ -8,6 +8,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import aggregation
+import craft_importances
 import explainers
 import explaining
 import image_metrics
@@ -27,6 +28,7 @@ PARTS = {
     "road": road,
     "explainers": explainers,
     "image_metrics": image_metrics,
+    "craft_importances": craft_importances,
 }
 
 

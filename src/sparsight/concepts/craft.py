@@ -62,6 +62,8 @@ class Craft(ConceptMethod):
 
     name: ClassVar[str] = "craft"
     reference: ClassVar[str] = "Fel et al. 2023, arXiv:2211.10154"
+    shared_names: ClassVar[bool] = False
+    sheet: ClassVar[bool] = True
     measures: ClassVar[dict[str, tuple[str, str, str]]] = {
         "mask_purity": (
             "higher",

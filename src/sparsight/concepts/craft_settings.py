@@ -20,7 +20,7 @@ LEAST = {
     "top_concepts": 1,
     "sample_crops": 2,
     "pooled_concepts": 0,
-    "picture_classes": 0,
+    "picture_classes": 1,
     "picture_crops": 1,
     "picture_images": 1,
     "picture_side": 1,
