@@ -64,6 +64,8 @@ class Findings:
     measured : numbers; of each measure at least one row.
     arrays : bases, vectors, coefficients, crops, ... by name, on the CPU; kept in
         `concepts/{method}.safetensors` for comparisons and figures.
+    texts : lists of names along the dimensions of the arrays ("concepts", "classes"), by name; kept
+        beside the arrays, in the file's metadata.
     notes : sentences for the log and the report (concepts that were dropped or merged, ...).
     passes : how many images went forward through the network, a backward pass counts as two,
         beyond those of the shared features.
@@ -72,6 +74,7 @@ class Findings:
     ranked: Sequence[Ranked]
     measured: Sequence[Measured]
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     passes: int = 0
 
