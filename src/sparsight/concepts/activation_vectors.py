@@ -110,7 +110,8 @@ def fit_direction(
             C=strength, class_weight="balanced", max_iter=5000, random_state=0
         )
     model.fit(features, shown)
-    return np.asarray(model.coef_[0], np.float64), float(model.intercept_[0])
+    # a copy: libsvm's own is read-only
+    return np.array(model.coef_[0], np.float64), float(model.intercept_[0])
 
 
 def activation_vectors(

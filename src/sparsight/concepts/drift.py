@@ -81,7 +81,7 @@ def margin_correlation(own: Tensor, reference: Tensor) -> Tensor:
     first = own.double() - own.double().mean(dim=0)
     second = reference.double() - reference.double().mean(dim=0)
     lengths = [torch.linalg.vector_norm(values, dim=0) for values in (first, second)]
-    found = (first * second).sum(dim=0) / (lengths[0] * lengths[1])
+    found: Tensor = (first * second).sum(dim=0) / (lengths[0] * lengths[1])
     defined = varies(own) & varies(reference)
     return found.clamp(-1, 1).masked_fill(~defined, torch.nan)
 

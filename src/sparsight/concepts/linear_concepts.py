@@ -35,7 +35,7 @@ class LinearConcepts:
         Ghosh & Batmanghelich 2023 (arXiv:2307.13698), in the units of the features.
         """
         lengths = torch.linalg.vector_norm(self.vectors.double(), dim=1)
-        values = self.scores(features).double() / lengths
+        values: Tensor = self.scores(features).double() / lengths
         return values.masked_fill(lengths == 0, 0.0).float()
 
 
