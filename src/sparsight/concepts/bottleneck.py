@@ -120,7 +120,7 @@ def fit_softmax(
             "maxcor": 20,
             # Only the slope says when to stop: it decides which weights are zero.
             "ftol": 0.0,
-            "gtol": max(1e-3 * penalty.strength, 1e-10),
+            "gtol": min(max(1e-3 * penalty.strength, 1e-10), 1e-6),
         },
     )
     weights, biases = unpacked(torch.from_numpy(found.x))

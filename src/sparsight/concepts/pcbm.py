@@ -33,9 +33,9 @@ class Pcbm(ConceptMethod):
     own training images. Concepts are fitted on the bank, which may be another data set; the layer
     on the network's own training images and their true labels.
 
-    The order is, for each class, that of the layer's weights. `weight` is that weight; `value` the
-    mean standardised score of the class's test images, so that their product is what the concept
-    adds to the class's logit there.
+    The order is, for each class, that of the layer's weights; only positive ones are listed, since
+    only these speak for the class. `weight` is that weight; `value` the mean standardised score of
+    the class's test images, so that their product is what the concept adds to the class's logit.
 
     The hybrid adds a linear layer of the standardised pooled features to the frozen bottleneck,
     fitted afterwards with a ridge penalty.
@@ -54,8 +54,8 @@ class Pcbm(ConceptMethod):
     hybrid : whether to fit the residual.
     residual_strength : λ of its ridge penalty.
     persistence : p of the rank-biased overlap.
-    top : how many concepts a class are listed; comparisons use all.
-    classifier's `images_per_side`, `strengths`, `held_out` : see `Cav`.
+    top : at most so many concepts a class are listed; comparisons use all.
+    images_per_side, strengths, held_out : of the classifiers, see `Cav`.
     fewest : concepts with fewer training images on a side are dropped.
     epochs, learning_rate, batch_size : see `ConceptPredictor`.
     """
@@ -241,4 +241,5 @@ def _ranked(
         )
         for label, class_name in enumerate(classes)
         for rank, concept in enumerate(order[label].tolist(), start=1)
+        if weights[label, concept] > 0
     ]
