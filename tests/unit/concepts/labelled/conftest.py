@@ -1,8 +1,10 @@
 """Images whose concepts are known, and a small network trained on them."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -26,7 +28,7 @@ class Small(Architecture):
     name = "small"
     reference = "made for these tests"
     input_shape = (3, 32, 32)
-    layers = {"block": (16, 16), "relu": (8, 8)}
+    layers: ClassVar[dict[str, tuple[int, int]]] = {"block": (16, 16), "relu": (8, 8)}
     explain_layer = "relu"
     feature_cut = "relu"
 
@@ -108,27 +110,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.untrained.features.close()
 
 
-@pytest.fixture(scope="session")
-def findings(world: World) -> dict[str, object]:
-    """What methods found, kept for all tests."""
-    return {}
-
-
 @pytest.fixture
 def write_bank() -> Callable[..., Path]:
     """Writes a packed split of grey images that have nothing but concepts."""
 
-    def write(path: Path, concepts: Tensor, names: list[str]) -> Path:
-        import json
-
-        count = len(concepts)
+    def write(path: Path, concepts: Tensor | None, names: list[str], count: int = 0) -> Path:
+        count = count if concepts is None else len(concepts)
         layout = {
             "images": (torch.uint8, (count, 1, 2, 2)),
             "labels": (torch.int64, (count,)),
             "image_ids": (torch.int64, (count,)),
             "evaluation_rank": (torch.int64, (count,)),
-            "concepts": (torch.bool, tuple(concepts.shape)),
         }
+        if concepts is not None:
+            layout["concepts"] = (torch.bool, tuple(concepts.shape))
         metadata = {
             "dataset": "bank",
             "split": path.stem,
@@ -136,14 +131,16 @@ def write_bank() -> Callable[..., Path]:
             "has_masks": "false",
             "data_hash": "abc",
             "noise_maximum": "0",
-            "concept_names": json.dumps(names),
         }
+        if concepts is not None:
+            metadata["concept_names"] = json.dumps(names)
         with ArrayWriter(path, layout, metadata) as writer:
             writer.append("images", torch.zeros(count, 1, 2, 2, dtype=torch.uint8))
             writer.append("labels", torch.zeros(count, dtype=torch.int64))
             writer.append("image_ids", torch.arange(count))
             writer.append("evaluation_rank", torch.arange(count))
-            writer.append("concepts", concepts)
+            if concepts is not None:
+                writer.append("concepts", concepts)
         return path
 
     return write
