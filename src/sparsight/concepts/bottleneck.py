@@ -63,6 +63,8 @@ def fit_softmax(
     """Minimise mean cross-entropy plus `penalty`, by L-BFGS-B from zero weights.
 
     W = U - V with U, V ≥ 0 makes the penalty smooth, and its zeros exact: they lie on the bounds.
+    The softmax does not change when all classes' weights of an input rise alike; where as many of
+    them are positive as negative, nor does the l1 norm, and only the small l2 norm decides.
 
     In scikit-learn's terms: `SGDClassifier(alpha=λ, l1_ratio=ρ)`, as Yuksekgonul et al. use it, has
     this penalty for each class against the rest; `LogisticRegression(C=1 / (N λ), l1_ratio=ρ)` is
