@@ -77,6 +77,22 @@ def test_among_equals_the_smallest_strength_is_chosen() -> None:
         assert chosen.tolist() == pytest.approx([0.1, 0.1])
 
 
+def test_held_out_images_are_used_in_the_end() -> None:
+    """Of 20 images a quarter chooses C; the vectors are those of all 20."""
+    train = planted(20, 0, 1.0)
+    fitting = Fitting("logistic", (0.1,), 0, 0.25, "test")
+    alone, _ = activation_vectors(["up", "left"], train, None, fitting)
+    judged, _ = activation_vectors(["up", "left"], train, planted(9, 1), fitting)
+    assert torch.allclose(alone.vectors, judged.vectors, rtol=1e-4, atol=1e-7)
+
+
+def test_one_image_on_a_side_is_enough() -> None:
+    train = planted(10, 0, 0.01)
+    train.shown[:] = torch.arange(10)[:, None] == 4
+    concepts, _ = activation_vectors(["up", "left"], train, None, FITTING)
+    assert concepts.vectors.isfinite().all()
+
+
 def test_so_many_images_of_each_side_are_taken() -> None:
     shown = torch.tensor([True, False, True, True, False, False, True])
     order = torch.tensor([6, 5, 4, 3, 2, 1, 0])
