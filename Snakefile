@@ -7,17 +7,20 @@ min_version("9.20")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/concept_inputs.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/explaining.smk"
 include: "workflow/rules/scoring.smk"
 include: "workflow/rules/agreement.smk"
 include: "workflow/rules/conversion.smk"
+include: "workflow/rules/concepts.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/explanation_figures.smk"
 include: "workflow/rules/curves.smk"
+include: "workflow/rules/concept_figures.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -32,3 +35,4 @@ rule all:
         costs=rules.gather_costs.output,
         provenance=rules.write_study_provenance.output,
         figures=figure_files(),
+        pages=concept_pages(),

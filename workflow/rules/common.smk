@@ -8,6 +8,8 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.io.errors import InputError
 from sparsight.study.code_version import CodeVersion
+from sparsight.study.concept_plan import ConceptPlan
+from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.configuration import (
     configuration_problems,
     normalised,
@@ -44,6 +46,8 @@ STUDY = Study(config)
 SETTINGS = RuleSettings(STUDY)
 TABLES = TableSettings(STUDY)
 DRAWN = FigureSettings(STUDY)
+PLAN = ConceptPlan(STUDY)
+CONCEPTS = ConceptSettings(STUDY)
 CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
 # ------------------------------------------------------------------------------------------ paths
@@ -58,6 +62,9 @@ NETWORK = f"{RESULTS}/{{dataset}}/{{model}}/seed{{seed}}"
 CHAIN = f"{NETWORK}/{{pruner}}"
 LEVEL = f"{CHAIN}/level{{level}}"
 CONTROLS = f"{RESULTS}/{{dataset}}/explanations/{{family}}.safetensors"
+# A checkpoint's concepts by one method; tables and arrays add their endings.
+FOUND = f"{LEVEL}/concepts/{{concept}}"
+DRIFT = f"{LEVEL}/concept_drift/{{concept}}.parquet"
 # Environment of --sdm conda; from the workflow's own folder, like everything else.
 ENVIRONMENT = str(WORKFLOW.parent / "envs" / "sparsight.yaml")
 
@@ -73,10 +80,11 @@ def one_of(names):
 
 
 wildcard_constraints:
-    dataset=one_of(config["datasets"]),
+    dataset=one_of([*config["datasets"], *PLAN.banks()]),
     model=one_of(config["models"]),
     pruner=one_of([DENSE, *config["pruners"]]),
     family=one_of(STUDY.families()),
+    concept=one_of(config["concepts"]),
     metric=one_of([*config["metrics"], *config["agreement"]]),
     seed=r"\d+",
     level=r"\d{2}",

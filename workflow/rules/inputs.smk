@@ -10,6 +10,7 @@ def place_path(pattern, place):
         pruner=place.pruner,
         level=f"{place.level:02d}",
         family="{family}",
+        concept="{concept}",
     )
 
 
@@ -104,7 +105,7 @@ def benchmark_files(wildcards):
                 place_path(job_files("benchmarks", name, suffix), place)
                 for name in names
             )
-    return found
+    return [*found, *concept_benchmarks()]
 
 
 def score_files(wildcards):
@@ -217,6 +218,8 @@ def statistics_files():
         names.append("curves")
     if config["claims"]:
         names.append("claims")
+    if config["concepts"]:
+        names.append("concepts")
     return [f"{SUMMARY}/{name}.csv" for name in names]
 
 
@@ -235,6 +238,12 @@ def figure_names(network):
         "curves": TABLES.step_metrics(),
         # Where no level of a pruner is explained, there is no sheet.
         "heatmaps": [pruner for pruner in curves if STUDY.sheet_levels(pruner)],
+        "concepts": PLAN.names(network),
+        "concept_sheets": [
+            f"{pruner}__{concept}"
+            for pruner in PLAN.sheet_pruners(network)
+            for concept in PLAN.sheets(network)
+        ],
     }
     name = f"{network.dataset}__{network.model}"
     whole = ("accuracy", "correlations", "correlation_tables", "conversion")

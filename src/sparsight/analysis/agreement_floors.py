@@ -1,6 +1,6 @@
 """What agreement is held against: networks that were retrained, and networks of other seeds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,19 +71,26 @@ class Floors:
 
     Parameters
     ----------
-    rows : dataset, model, pruner, seed, explainer, condition, metric, mean and references of every
-        network.
+    rows : dataset, model, pruner, seed, mean and references of every network, and what names a
+        curve.
     retrain : the pruners that only retrain.
+    curve : the columns that name a curve of a data set and model.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]], retrain: set[str]) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        retrain: set[str],
+        curve: Sequence[str] = CURVE,
+    ) -> None:
+        self._names = ("dataset", "model", *curve)
         self._retrained: dict[tuple[Any, ...], dict[int, list[float]]] = {}
         self._dense: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         for row in rows:
             if row["pruner"] == DENSE:
-                self._dense.setdefault(_curve(row), []).append(row)
+                self._dense.setdefault(self._curve(row), []).append(row)
             elif row["pruner"] in retrain and np.isfinite(row["mean"]):
-                levels = self._retrained.setdefault(_curve(row), {})
+                levels = self._retrained.setdefault(self._curve(row), {})
                 levels.setdefault(row["seed"], []).append(row["mean"])
 
     def differences(
@@ -113,19 +120,18 @@ class Floors:
             found |= {f"{key}_seeds": len(paired), f"{key}_p": test.p}
         return found
 
+    def _curve(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in self._names)
+
     def _of(self, row: Mapping[str, Any]) -> dict[str, _Floor]:
-        levels = self._retrained.get(_curve(row), {})
+        levels = self._retrained.get(self._curve(row), {})
         retrained = {seed: float(np.mean(means)) for seed, means in levels.items()}
-        dense = self._dense.get(_curve(row), [])
+        dense = self._dense.get(self._curve(row), [])
         values = {one["seed"]: one["mean"] for one in dense}
         return {
             "retrain_floor": _Floor(retrained, retrained),
             "seed_floor": _Floor(values, floor_spread(dense)),
         }
-
-
-def _curve(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("dataset", "model", *CURVE))
 
 
 def _paired(values: Mapping[int, float], floor: Mapping[int, float]) -> list[float]:

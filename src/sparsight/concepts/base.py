@@ -19,7 +19,7 @@ WHOLE = ""
 
 @dataclass(frozen=True)
 class Ranked:
-    """One concept in one class's order of concepts; a row of `concepts/{method}.parquet`.
+    """One concept in one class's order of concepts; a row of `concepts/{concept}.parquet`.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Measured:
-    """One number about a checkpoint's concepts; a row of `concepts/{method}_measures.parquet`.
+    """One number about a checkpoint's concepts; a row of `concepts/{concept}_measures.parquet`.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Findings:
     ranked : the order of the concepts of each class; may be empty.
     measured : numbers; of each measure at least one row.
     arrays : bases, vectors, coefficients, crops, ... by name, on the CPU; kept in
-        `concepts/{method}.safetensors` for comparisons and figures.
+        `concepts/{concept}.safetensors` for comparisons and figures.
     texts : lists of names along the dimensions of the arrays ("concepts", "classes"), by name; kept
         beside the arrays, in the file's metadata.
     notes : sentences for the log and the report (concepts that were dropped or merged, ...).
@@ -119,6 +119,10 @@ class ConceptMethod(ABC):
     measures : name of each number that `find` gives to (direction, unit and range, meaning).
         Direction is "higher" or "lower", whichever is better, "" where neither is.
     comparisons : the same for the numbers that `compare` gives.
+    shared_names : whether a concept's name means the same in every network, so that orders of
+        concepts can be set side by side; not where a network's concepts are only numbered.
+    sheet : whether `arrays` hold what a sheet of concepts shows, see
+        `sparsight.plots.concept_sheet`.
     parameters : name to default; "required" where there is none.
     """
 
@@ -127,6 +131,8 @@ class ConceptMethod(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[dict[str, tuple[str, str, str]]]
     comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {}
+    shared_names: ClassVar[bool] = True
+    sheet: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **parameters: Any) -> None:

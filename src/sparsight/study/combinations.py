@@ -28,11 +28,12 @@ def network_problems(config: Config) -> Iterator[str]:
             if network[key] not in config[group]:
                 where = f"networks[{index}].{key}"
                 yield unknown_name(f"{key} that runs", where, network[key], config[group])
-        for group in ("pruners", "explainers", "seeds"):
+        for group in ("pruners", "explainers", "concepts", "seeds"):
+            known = config.get(group, [])
             for name in network.get(group, []):
-                if name not in config[group]:
+                if name not in known:
                     kind = f"{group.removesuffix('s')} that runs"
-                    yield unknown_name(kind, f"networks[{index}].{group}", name, config[group])
+                    yield unknown_name(kind, f"networks[{index}].{group}", name, known)
     pairs = Counter((network["dataset"], network["model"]) for network in given)
     for (dataset, model), count in pairs.items():
         if count > 1:

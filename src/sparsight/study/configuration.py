@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
@@ -18,12 +19,13 @@ from sparsight.study.combinations import (
     explaining_parts,
     network_problems,
 )
+from sparsight.study.concept_problems import concept_problems
 from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study
 from sparsight.study.problems import schema_problems, unknown_name
 
-CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement")
+CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 #: catalogue, key of an entry, table that the key's value must be in
 _TABLES: tuple[tuple[str, str, Registry], ...] = (
     ("datasets", "source", SOURCES),
@@ -32,9 +34,10 @@ _TABLES: tuple[tuple[str, str, Registry], ...] = (
     ("explainers", "method", EXPLAINERS),
     ("metrics", "method", METRICS),
     ("agreement", "method", AGREEMENT),
+    ("concepts", "method", CONCEPTS),
 )
 #: what the names of a list stand for, where that is not the list's own name in the singular
-_KINDS = {"agreement": AGREEMENT.kind}
+_KINDS = {"agreement": AGREEMENT.kind, "concepts": CONCEPTS.kind}
 #: mistakes that concern how many of the survivors fall
 _BUGS_OF_A_RATE = frozenset({"no_mask_in_training", "openlth_threshold"})
 _NUMBER_LISTS = frozenset({"seeds", "levels", "sheet_levels"})
@@ -44,6 +47,7 @@ _PARAMETERS = {
     "explainers": "parameters",
     "metrics": "parameters",
     "agreement": "parameters",
+    "concepts": "parameters",
 }
 
 
@@ -121,6 +125,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *combination_problems(config),
         *_headline_problems(config),
         *_level_problems(config),
+        *concept_problems(config),
     ] or [*claim_problems(config)]
 
 

@@ -36,13 +36,14 @@ def evenly_spread(count: int, last: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Network:
-    """A model on a data set: its seeds, and the pruners and explainers that are applied to it."""
+    """A model on a data set: its seeds, and the pruners, explainers and concept methods."""
 
     dataset: str
     model: str
     seeds: tuple[int, ...]
     pruners: tuple[str, ...]
     explainers: tuple[str, ...]
+    concepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -87,9 +88,11 @@ class Study:
             for dataset in config["datasets"]
             for model in config["models"]
         ]
-        parts = ("seeds", "pruners", "explainers")
+        parts = ("seeds", "pruners", "explainers", "concepts")
         return [
-            Network(n["dataset"], n["model"], *(tuple(n.get(x) or config[x]) for x in parts))
+            Network(
+                n["dataset"], n["model"], *(tuple(n.get(x) or config.get(x, [])) for x in parts)
+            )
             for n in given
         ]
 
@@ -232,7 +235,15 @@ class Study:
 
     def explains(self, family: str, pruner: str, level: int) -> bool:
         """Whether a family is explained at a level; retrained networks always are."""
-        levels = self.explaining(family).get("levels", "all")
+        return self._takes_in(self.explaining(family).get("levels", "all"), pruner, level)
+
+    def finds_concepts(self, pruner: str, level: int) -> bool:
+        """Whether concepts are found at a level; in retrained networks they always are."""
+        levels = self.config.get("concept_analysis", {}).get("levels", "all")
+        return self._takes_in(levels, pruner, level)
+
+    def _takes_in(self, levels: Any, pruner: str, level: int) -> bool:
+        """Whether a choice of levels (all, a list, or how many) holds a level of a pruner."""
         if levels == "all" or (pruner != DENSE and self.is_retraining(pruner)):
             return True
         if isinstance(levels, int):

@@ -1,0 +1,101 @@
+"""Figures of concepts: nothing is computed here."""
+
+
+rule draw_concepts:
+    """Draw one method's measures and drift over levels, beside the floors."""
+    input:
+        concepts=rules.summarise_concepts.output.concepts,
+    output:
+        svg=report(
+            f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.svg",
+            caption="../report/concepts_figure.rst",
+            category="6 Concepts",
+            labels={
+                "figure": "levels",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "concepts": "{concept}",
+            },
+        ),
+        png=f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.png",
+    log:
+        f"{RESULTS}/logs/draw_concepts/{{dataset}}__{{model}}__{{concept}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_concepts/{{dataset}}__{{model}}__{{concept}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(CONCEPTS.figure, "dataset", "model", "concept"),
+        code=code_of("draw_concepts.py"),
+    script:
+        "../scripts/draw_concepts.py"
+
+
+rule write_concept_tables:
+    """Write the most important concepts of every class and level for browsers."""
+    input:
+        tables=rules.summarise_concepts.output.tables,
+    output:
+        html=report(
+            f"{SUMMARY}/concept_tables.html",
+            caption="../report/concept_tables.rst",
+            category="6 Concepts",
+            labels={"table": "most important concepts"},
+        ),
+    log:
+        f"{RESULTS}/logs/write_concept_tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_concept_tables.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(CONCEPTS.page),
+        code=code_of("write_concept_tables.py"),
+    script:
+        "../scripts/write_concept_tables.py"
+
+
+rule draw_concept_sheet:
+    """Draw the concepts of a dense network beside those of a pruned one, as crops."""
+    input:
+        dense=sheet_findings("dense"),
+        pruned=sheet_findings("pruned"),
+    output:
+        svg=f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.svg",
+        png=report(
+            f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.png",
+            caption="../report/concept_sheet.rst",
+            category="6 Concepts",
+            labels={
+                "figure": "sheet",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "concepts": "{concept}",
+                "pruner": "{pruner}",
+            },
+        ),
+    log:
+        f"{RESULTS}/logs/draw_concept_sheet/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_concept_sheet/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.jsonl"
+    wildcard_constraints:
+        pruner=one_of(config["pruners"]),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(CONCEPTS.sheet, "dataset", "model", "concept"),
+        code=code_of("draw_concept_sheet.py"),
+    script:
+        "../scripts/draw_concept_sheet.py"

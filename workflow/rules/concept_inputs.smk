@@ -1,0 +1,85 @@
+"""Input functions of the rules about concepts."""
+
+
+def bank_splits(wildcards):
+    """Packed files of the data set whose concept labels are used, where it is another one."""
+    bank = PLAN.bank(wildcards.dataset)
+    if bank == wildcards.dataset:
+        return []
+    return expand(f"{PACKED}/{{split}}.safetensors", dataset=bank, split=SPLITS)
+
+
+def concept_files(pattern):
+    """A file of every checkpoint and every method that finds concepts in it."""
+    return [
+        place_path(pattern, place).format(concept=name)
+        for place, name in PLAN.places()
+    ]
+
+
+def drift_files():
+    """Drift of all checkpoints that have something to be compared with."""
+    return [
+        place_path(DRIFT, place).format(concept=name)
+        for place, name in PLAN.places()
+        if PLAN.is_compared(place, name)
+    ]
+
+
+def reference_findings(ending):
+    """An input function: files of the networks that a checkpoint's concepts are compared with."""
+
+    def files(wildcards):
+        place = Place(
+            wildcards.dataset,
+            wildcards.model,
+            int(wildcards.seed),
+            wildcards.pruner,
+            int(wildcards.level),
+        )
+        return [
+            place_path(f"{FOUND}{ending}", reference).format(concept=wildcards.concept)
+            for reference in STUDY.references(place)
+        ]
+
+    return files
+
+
+def claimed_concepts():
+    """The table of concepts, where a claim is about them."""
+    return [f"{SUMMARY}/concepts.csv"] if PLAN.claimed() else []
+
+
+def concept_pages():
+    """The page of tables of the most important concepts, where a method orders them."""
+    return [f"{SUMMARY}/concept_tables.html"] if PLAN.has_tables() else []
+
+
+def sheet_findings(which):
+    """An input function: arrays of the `dense` or the `pruned` network of a sheet of concepts."""
+
+    def files(wildcards):
+        pruned = PLAN.sheet_place(wildcards.dataset, wildcards.model, wildcards.pruner)
+        place = PLAN.dense(pruned) if which == "dense" else pruned
+        return place_path(f"{FOUND}.safetensors", place).format(
+            concept=wildcards.concept
+        )
+
+    return files
+
+
+def concept_benchmarks():
+    """What the jobs about concepts took."""
+    looked_at = dict.fromkeys(place for place, _ in PLAN.places())
+    found = [
+        place_path(rules.extract_features.benchmark, place) for place in looked_at
+    ]
+    for place, name in PLAN.places():
+        names = ["find_concepts"]
+        if PLAN.is_compared(place, name):
+            names.append("compare_concepts")
+        suffix = f"{{pruner}}__level{{level}}__{name}.jsonl"
+        found.extend(
+            place_path(job_files("benchmarks", rule, suffix), place) for rule in names
+        )
+    return found

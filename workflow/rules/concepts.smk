@@ -1,0 +1,126 @@
+"""Concepts: features once per checkpoint, one job per checkpoint and method, comparisons, tables."""
+
+
+rule extract_features:
+    """Send all images once through a checkpoint's network, for all its concept methods."""
+    input:
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        splits=rules.prepare_dataset.output.splits,
+        bank=bank_splits,
+    output:
+        features=f"{LEVEL}/features.safetensors",
+    log:
+        job_files("logs", "extract_features", "{pruner}__level{level}.log"),
+    benchmark:
+        job_files("benchmarks", "extract_features", "{pruner}__level{level}.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        settings=settings_of(CONCEPTS.features),
+        code=code_of("extract_features.py", CONCEPTS.features_modules, "model"),
+    script:
+        "../scripts/extract_features.py"
+
+
+rule find_concepts:
+    """Find the concepts of a checkpoint with one method, and measure them."""
+    input:
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        features=f"{LEVEL}/features.safetensors",
+        splits=rules.prepare_dataset.output.splits,
+        bank=bank_splits,
+    output:
+        ranking=f"{FOUND}.parquet",
+        measures=f"{FOUND}_measures.parquet",
+        arrays=f"{FOUND}.safetensors",
+    log:
+        job_files("logs", "find_concepts", "{pruner}__level{level}__{concept}.log"),
+    benchmark:
+        job_files(
+            "benchmarks", "find_concepts", "{pruner}__level{level}__{concept}.jsonl"
+        )
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=settings_of(CONCEPTS.find, "concept"),
+        code=code_of("find_concepts.py", CONCEPTS.find_modules, "concept", "model"),
+    script:
+        "../scripts/find_concepts.py"
+
+
+rule compare_concepts:
+    """Hold a checkpoint's concepts against those of its reference networks."""
+    input:
+        ranking=f"{FOUND}.parquet",
+        measures=f"{FOUND}_measures.parquet",
+        arrays=f"{FOUND}.safetensors",
+        reference_rankings=reference_findings(".parquet"),
+        reference_measures=reference_findings("_measures.parquet"),
+        reference_arrays=reference_findings(".safetensors"),
+    output:
+        drift=DRIFT,
+    log:
+        job_files("logs", "compare_concepts", "{pruner}__level{level}__{concept}.log"),
+    benchmark:
+        job_files(
+            "benchmarks", "compare_concepts", "{pruner}__level{level}__{concept}.jsonl"
+        )
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings_of(
+            CONCEPTS.compare, "dataset", "model", "seed", "pruner", "level", "concept"
+        ),
+        code=code_of("compare_concepts.py", CONCEPTS.compare_modules, "concept"),
+    script:
+        "../scripts/compare_concepts.py"
+
+
+rule summarise_concepts:
+    """Summarise concepts over networks, beside their floors, and list the most important ones."""
+    input:
+        measures=concept_files(f"{FOUND}_measures.parquet"),
+        drift=drift_files(),
+        rankings=concept_files(f"{FOUND}.parquet"),
+    output:
+        concepts=report(
+            f"{SUMMARY}/concepts.csv",
+            caption="../report/concepts.rst",
+            category="8 Tables",
+            labels={"table": "concepts"},
+        ),
+        tables=report(
+            f"{SUMMARY}/concept_tables.csv",
+            caption="../report/concept_tables.rst",
+            category="8 Tables",
+            labels={"table": "most important concepts"},
+        ),
+    log:
+        f"{RESULTS}/logs/summarise_concepts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_concepts.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=settings_of(CONCEPTS.summary),
+        code=code_of("summarise_concepts.py"),
+    script:
+        "../scripts/summarise_concepts.py"

@@ -1,0 +1,15 @@
+"""Extract the features that all concept methods of a checkpoint share."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from sparsight.concepts.jobs import extract_checkpoint
+
+    extract_checkpoint(
+        snakemake.params.settings,
+        checkpoint=snakemake.input.checkpoint,
+        splits=snakemake.input.splits,
+        bank=snakemake.input.bank,
+        output=snakemake.output.features,
+        gpu=snakemake.resources.gpu,
+    )

@@ -1,0 +1,18 @@
+"""Find the concepts of one checkpoint with one method."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from sparsight.concepts.findings_files import FindingsFiles
+    from sparsight.concepts.jobs import find_concepts
+
+    find_concepts(
+        snakemake.params.settings,
+        checkpoint=snakemake.input.checkpoint,
+        features=snakemake.input.features,
+        splits=snakemake.input.splits,
+        bank=snakemake.input.bank,
+        outputs=FindingsFiles(*snakemake.output),
+        wildcards=snakemake.wildcards,
+        gpu=snakemake.resources.gpu,
+    )

@@ -1,0 +1,14 @@
+"""Write the most important concepts of every class and level for browsers."""
+
+from sparsight.io.job import job
+
+with job(snakemake.log[0]):
+    from pathlib import Path
+
+    from sparsight.plots.concept_tables_page import write_concept_tables
+
+    write_concept_tables(
+        Path(snakemake.input.tables),
+        page=Path(snakemake.output.html),
+        settings=snakemake.params.settings,
+    )
