@@ -20,10 +20,11 @@ def read_concepts(path: Path) -> pd.DataFrame:
         When the file is missing or lacks a column.
     """
     texts = (*_NAMES, "kind", "measure", "concept_label", "direction", "unit", "reference")
-    ends = ("", "_low", "_high", "_p_adjusted")
+    ends = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")
+    comparisons = ("difference", "minus_retrain_floor", "minus_seed_floor")
     numbers = (
         *("density", "n_seeds", "averaged_over", "value", "low", "high"),
-        *(f"{name}{end}" for name in ("difference", "minus_retrain_floor") for end in ends),
+        *(f"{name}{end}" for name in comparisons for end in ends),
     )
     return _read(path, texts, numbers)
 

@@ -136,10 +136,12 @@ def _with_means(
         rows = list(members)
         first = rows[0]
         changes: list[float] = []
-        for row in rows:
-            if first["kind"] == FOUND and first["pruner"] != DENSE:
-                key = _key(row, MEASURE, "dataset", "model", "seed")
-                changes.append(float(difference(np.float64(row["mean"]), dense.get(key, np.nan))))
+        if first["kind"] == FOUND and first["pruner"] != DENSE:
+            parents = [
+                dense.get(_key(row, MEASURE, "dataset", "model", "seed"), np.nan) for row in rows
+            ]
+            own = np.array([row["mean"] for row in rows])
+            changes = difference(own, np.array(parents)).tolist()
         yield from _seeds(rows, changes)
         values = {row["seed"]: row["mean"] for row in rows}
         is_floor = first["pruner"] in (DENSE, *retrain)

@@ -87,7 +87,14 @@ def test_the_default_file_shows_every_key(schema):
     config = load_yaml(ROOT / "config.yaml")
     keys = schema["properties"]
     assert list(config) == list(keys)
-    for part in ("explaining", "statistics", "conversion", "figures", "catalogue"):
+    for part in (
+        "explaining",
+        "concept_analysis",
+        "statistics",
+        "conversion",
+        "figures",
+        "catalogue",
+    ):
         assert list(config[part]) == list(keys[part]["properties"]), part
 
 
@@ -238,6 +245,9 @@ def test_defaults_are_filled_at_every_depth(schema):
         "families": {"cam": {"batch_size": 1}},
         "networks": [],
         "agreement": [],
+        "concepts": [],
+        "concept_bank": {},
+        "concept_analysis": {"images": "all", "batch_size": 100, "levels": "all"},
         "claims": [{"name": "a", "subset": "all"}, {"name": "b", "subset": "hard"}],
         "statistics": {
             "replicates": 1000,
@@ -246,7 +256,12 @@ def test_defaults_are_filled_at_every_depth(schema):
             "density_floor": 0.02,
         },
         "conversion": {"batch_size": 100, "repeats": 30},
-        "figures": {"headline_metrics": [], "sheet_images": 4, "sheet_levels": 6},
+        "figures": {
+            "headline_metrics": [],
+            "sheet_images": 4,
+            "sheet_levels": 6,
+            "concept_sheet_level": "last",
+        },
         "torch_threads": 1,
         "disk_budget_gb": 20,
         "data_folder": "data",
@@ -285,6 +300,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             "explainers": {"e": {"family": "cam", "method": "e", "parameters": {}}},
             "metrics": {"s": {"method": "s", "parameters": {"a": 1}}},
             "agreement": {},
+            "concepts": {},
         },
     }
 

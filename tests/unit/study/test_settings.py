@@ -518,10 +518,10 @@ def test_settings_are_plain_and_do_not_share_the_configuration(study_of):
 
 def test_the_whole_holds_what_is_chosen_and_no_more(study_of):
     whole = TableSettings(study_of(BASE)).whole()
-    chosen = {"agreement": ["spearman", "top_k_iou", "ssim"], **BASE}
+    chosen = {"agreement": ["spearman", "top_k_iou", "ssim"], "concepts": [], **BASE}
+    groups = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
     assert {group: list(entries) for group, entries in whole["catalogue"].items()} == {
-        group: chosen[group]
-        for group in ("datasets", "models", "pruners", "explainers", "metrics", "agreement")
+        group: chosen[group] for group in groups
     }
     assert whole["seeds"] == [1, 2]
     assert whole["catalogue"]["pruners"]["densities"]["densities"] == [0.9, 0.5, 0.1]
