@@ -11,4 +11,5 @@ with job(snakemake.log[0]):
         statistics=[Path(path) for path in snakemake.input.statistics],
         output=Path(snakemake.output.claims),
         settings=snakemake.params.settings,
+        concepts=[Path(path) for path in snakemake.input.concepts],
     )

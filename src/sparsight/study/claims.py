@@ -6,6 +6,11 @@ from typing import Any
 
 from sparsight.analysis.claims.keys import ACCURACY_MEASURE, COMMON_KEYS
 from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.study.concept_claims import (
+    CONCEPT_KINDS,
+    concept_key_problems,
+    concept_reference_problems,
+)
 from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import given, shown
 from sparsight.study.plan import Study, metric_facts
@@ -53,6 +58,7 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
     for key in CLAIMS.facts(claim["test"])["needs"]:
         if key not in claim:
             yield f"{where} lacks '{key}', which the test {claim['test']} needs."
+    yield from concept_key_problems(where, claim)
     yield from _network_problems(study, where, claim)
     retraining = study.retraining_pruners()
     if claim["pruner"] in retraining:
@@ -128,6 +134,8 @@ def _reference_problems(
         yield from _measure_problems(study, key, value, claim)
     elif kind == "pruner":
         yield from _unknown(kind, key, value, study.config["pruners"])
+    elif kind in CONCEPT_KINDS:
+        yield from concept_reference_problems(study, key, kind, value, claim)
     elif kind == "level":
         yield from _level_problems(study, key, value, claim)
     elif not _is_range(value):

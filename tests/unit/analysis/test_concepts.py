@@ -1,4 +1,4 @@
-"""Tables of concepts from files whose means, differences, floors and tests are worked out by hand."""
+"""Tables of concepts: means, differences to dense, floors and tests, worked out by hand."""
 
 from pathlib import Path
 

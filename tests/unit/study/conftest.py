@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsight.concepts.registry import CONCEPTS
 from sparsight.study.configuration import configuration_problems, normalised, with_defaults
 from sparsight.study.plan import Study
 from sparsight.study.problems import load_yaml
@@ -12,6 +13,39 @@ from sparsight.study.problems import load_yaml
 ROOT = Path(__file__).parents[3]
 CONFIG = load_yaml(ROOT / "config.yaml")
 SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+
+#: concept methods that other tests cannot change
+METHODS = '''
+from sparsight.concepts.base import ConceptMethod
+
+
+class Labelled(ConceptMethod):
+    """Needs concept labels, and is compared."""
+
+    name = "labelled"
+    needs = ("concept_labels",)
+    measures = {"accuracy": ("higher", "share", "of f"), "size": ("", "concepts", "how many")}
+    comparisons = {"jaccard": ("higher", "0 to 1", "of the first three")}
+    parameters = {"strength": 0.5}
+
+
+class Drawn(ConceptMethod):
+    """Has a sheet, needs masks, and its concepts are only numbered."""
+
+    name = "drawn"
+    needs = ("masks",)
+    measures = {"purity": ("higher", "share", "in the mask")}
+    shared_names = False
+    sheet = True
+
+
+class Parted(ConceptMethod):
+    """Needs masks of parts."""
+
+    name = "parted"
+    needs = ("part_masks",)
+    measures = {"detectors": ("", "units", "how many")}
+'''
 
 
 def merged(below, above):
@@ -48,3 +82,13 @@ def study_of(overlaid):
         return Study(normalised(with_defaults(config, SCHEMA, SCHEMA)))
 
     return study
+
+
+@pytest.fixture
+def concept_methods(tmp_path, monkeypatch):
+    """Three concept methods, registered as `labelled`, `drawn` and `parted`."""
+    (tmp_path / "concept_examples.py").write_text(METHODS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("labelled", "drawn", "parted"):
+        target = f"concept_examples:{name.capitalize()}"
+        monkeypatch.setitem(CONCEPTS.entries, name, target)

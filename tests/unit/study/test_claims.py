@@ -17,6 +17,16 @@ SOUND = {
     "correct_minus_incorrect": CAM,
     "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
     "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
+    "concept_change": {"concept": "labels", "measure": "accuracy", "levels": [1, 3]},
+    "concept_drift_beyond_retraining": {
+        **{"concept": "labels", "measure": "jaccard", "levels": [2, 3]},
+        **{"expected": "negative", "floor": "retrain"},
+    },
+}
+#: what claims about concepts need
+SHAPES = {
+    **{"datasets": ["shapes"], "models": ["resnet18_shapes"], "concepts": ["labels", "crops"]},
+    "catalogue": {"concepts": {"labels": {"method": "labelled"}, "crops": {"method": "drawn"}}},
 }
 
 
@@ -36,9 +46,11 @@ def of(test, **keys):
     return {**CLAIM, "test": test, **SOUND.get(test, {}), **keys}
 
 
+@pytest.mark.usefixtures("concept_methods")
 def test_every_test_has_a_sound_claim_and_its_facts(problems):
     assert sorted(SOUND) == CLAIMS.names()
-    assert problems(*(of(test, name=f"claim_{i}") for i, test in enumerate(SOUND))) == []
+    claims = (of(test, name=f"claim_{i}") for i, test in enumerate(SOUND))
+    assert problems(*claims, **SHAPES) == []
     for test in SOUND:
         facts = CLAIMS.facts(test)
         assert facts["name"] == test
@@ -156,3 +168,35 @@ def test_all_problems_of_all_claims_at_once(problems):
 def test_the_schema_holds_the_common_keys(overlaid, schema, change, words):
     config = overlaid({"claims": [{**of("correlation"), **change}]})
     assert words in schema_problems(config, schema)[0]
+
+
+CHANGE, DRIFT = "concept_change", "concept_drift_beyond_retraining"
+
+
+@pytest.mark.usefixtures("concept_methods")
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (of(CHANGE, concept="lables"), "concept names the unknown concept that runs 'lables'; did"),
+        (of(CHANGE, measure="acuracy"), "measure names the unknown measure of labels 'acuracy'"),
+        (of(CHANGE, measure="jaccard"), "unknown measure of labels 'jaccard'"),
+        (of(CHANGE, minus_measure="sise"), "minus_measure names the unknown measure of labels"),
+        (of(CHANGE, levels=[0, 3]), "levels is [0, 3], but magnitude has the pruned levels 1 to 5"),
+        (of(CHANGE, levels=[3, 1]), "a list of two levels, the lower one first"),
+        (of(CHANGE, levels=[3, 5]), "takes in level 4, in which no concepts are looked for"),
+        (of(CHANGE, subset="hard"), "subset says nothing of concepts, of which concept_change is"),
+        (of(CHANGE, metric="soft_iou"), "metric says nothing of concepts"),
+        (of(CHANGE, against="retrain"), "unknown choice 'retrain' (known: dense, nothing)"),
+        (of(CHANGE, minus_pruner="randm"), "unknown pruner that runs 'randm'"),
+        (of(DRIFT, measure="accuracy"), "unknown comparison of labels 'accuracy' (known: jaccard)"),
+        (of(DRIFT, concept="crops"), "unknown comparison of crops 'jaccard'"),
+        (of(DRIFT, floor="magnitude"), "unknown pruner that only retrains and runs 'magnitude'"),
+        (of(DRIFT, expected="lower"), "unknown choice 'lower'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_with_claims_about_concepts(problems, claim, words):
+    (sentence,) = problems(claim, **SHAPES, concept_analysis={"levels": [0, 1, 2, 3, 5]})
+    assert words in sentence
+    assert sentence.startswith("claims[0].")
+    assert len(sentence) <= 280

@@ -2,43 +2,13 @@
 
 import pytest
 
-from sparsight.concepts.registry import CONCEPTS
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.plan import Place
 from sparsight.study.table_settings import TableSettings
 
-METHODS = '''
-from sparsight.concepts.base import ConceptMethod
+pytestmark = pytest.mark.usefixtures("concept_methods")
 
-
-class Labelled(ConceptMethod):
-    """Needs concept labels, and is compared."""
-
-    name = "labelled"
-    needs = ("concept_labels",)
-    measures = {"accuracy": ("higher", "share", "of f"), "size": ("", "concepts", "how many")}
-    comparisons = {"jaccard": ("higher", "0 to 1", "of the first three")}
-    parameters = {"strength": 0.5}
-
-
-class Drawn(ConceptMethod):
-    """Has a sheet, needs masks, and its concepts are only numbered."""
-
-    name = "drawn"
-    needs = ("masks",)
-    measures = {"purity": ("higher", "share", "in the mask")}
-    shared_names = False
-    sheet = True
-
-
-class Parted(ConceptMethod):
-    """Needs masks of parts."""
-
-    name = "parted"
-    needs = ("part_masks",)
-    measures = {"detectors": ("", "units", "how many")}
-'''
 NETWORK = {
     "datasets": ["shapes"],
     "models": ["resnet18_shapes"],
@@ -55,15 +25,6 @@ CATALOGUE = {
     }
 }
 BASE = {**NETWORK, "concepts": ["labels", "crops", "parts"], "catalogue": CATALOGUE}
-
-
-@pytest.fixture(autouse=True)
-def methods(tmp_path, monkeypatch):
-    (tmp_path / "concept_examples.py").write_text(METHODS, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("labelled", "drawn", "parted"):
-        target = f"concept_examples:{name.capitalize()}"
-        monkeypatch.setitem(CONCEPTS.entries, name, target)
 
 
 def places(plan, name):

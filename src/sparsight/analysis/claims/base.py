@@ -63,7 +63,8 @@ class ClaimTest(ABC):
     choices : such a key to the words that it may be.
     ranges : such a key to its smallest and largest number.
     refers : such a key to what it names: "explainer", "metric", "measure" (a metric or "accuracy"),
-        "pruner", "level" or "range of levels".
+        "pruner", "retraining pruner", "level" or "range of levels"; "concept" (a configured
+        concept method), "concept measure", "concept comparison" or "levels of concepts".
     """
 
     name: ClassVar[str] = ""
@@ -84,6 +85,10 @@ class ClaimTest(ABC):
         """Explainers whose rows are read."""
         named = {self.settings[k] for k, kind in self.refers.items() if kind == "explainer"}
         return {name for name in (self.claim.get("explainer"), *named) if name}
+
+    def concepts(self) -> set[str]:
+        """Concept methods whose rows are read."""
+        return {str(self.settings[k]) for k, kind in self.refers.items() if kind == "concept"}
 
     @abstractmethod
     def evidence(self, networks: ClaimCurves) -> Evidence:

@@ -20,6 +20,7 @@ from sparsight.analysis.claims.table import (
     UNDECIDED,
     joined,
 )
+from sparsight.analysis.concept_readers import read_concepts
 from sparsight.analysis.inference import holm, one_sample_t
 from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves
 from sparsight.io.tables import write_csv
@@ -27,7 +28,12 @@ from sparsight.io.tables import write_csv
 _COPIED = [key for key in COMMON_KEYS if key != "published"]
 
 
-def check_claims(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+def check_claims(
+    statistics: Iterable[Path],
+    output: Path,
+    settings: Mapping[str, Any],
+    concepts: Iterable[Path] = (),
+) -> None:
     """Write `claims.csv`: one row a claim, in the order of the configuration.
 
     Columns
@@ -58,6 +64,7 @@ def check_claims(statistics: Iterable[Path], output: Path, settings: Mapping[str
     output : the table.
     settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
         `condition`, and what the test asks for), `statistics` (with `confidence`).
+    concepts : `concepts.csv`, where a claim is about concepts.
 
     Raises
     ------
@@ -67,7 +74,9 @@ def check_claims(statistics: Iterable[Path], output: Path, settings: Mapping[str
     tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
     wanted = {name for test in tests for name in test.explainers()}
     curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
-    networks = [ClaimCurves(curves, test.claim) for test in tests]
+    tables = [read_concepts(Path(path)) for path in concepts]
+    found = pd.concat(tables) if tables else None
+    networks = [ClaimCurves(curves, test.claim, found) for test in tests]
     write_csv(output, claims_table(tests, networks, float(settings["statistics"]["confidence"])))
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from sparsight.analysis.concept_files import COMPARED
+from sparsight.analysis.curves import DENSE
 from sparsight.analysis.networks import difference
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, Curves
 from sparsight.analysis.subsets import BOTH, CHANGE_AT_BOTH
@@ -89,6 +92,16 @@ class LevelCurve:
         )
 
 
+class ConceptMeasure(NamedTuple):
+    """Names one number about concepts: the configured method, and the columns of `concepts.csv`."""
+
+    concept: str
+    kind: str
+    measure: str
+    class_name: str = ""
+    label: str = ""
+
+
 class ClaimCurves:
     """The networks of one claim: a data set, a model, a pruner and a condition of the images.
 
@@ -96,6 +109,7 @@ class ClaimCurves:
     ----------
     curves : chains of a study, of at least this one's explainers; others are left out.
     claim : `name`, `dataset`, `model`, `pruner`, `condition`.
+    concepts : rows of `concepts.csv`, where a claim is about concepts.
 
     Raises
     ------
@@ -103,8 +117,10 @@ class ClaimCurves:
         When the chains hold none of these networks.
     """
 
-    def __init__(self, curves: Curves, claim: Mapping[str, Any]) -> None:
-        self._claim, self._curves = claim, curves
+    def __init__(
+        self, curves: Curves, claim: Mapping[str, Any], concepts: pd.DataFrame | None = None
+    ) -> None:
+        self._claim, self._curves, self._concepts = claim, curves, concepts
         frame = curves.frame
         kept = np.ones(len(frame), dtype=np.bool_)
         for key in ("dataset", "model", "pruner", "condition"):
@@ -129,7 +145,7 @@ class ClaimCurves:
         InputError
             When there are none, or not of the same seeds: they could not be paired.
         """
-        found = ClaimCurves(self._curves, {**self._claim, "pruner": pruner})
+        found = ClaimCurves(self._curves, {**self._claim, "pruner": pruner}, self._concepts)
         if found.seeds != self.seeds:
             raise InputError(
                 f"the claim '{self._claim['name']}' pairs {self._claim['pruner']} with {pruner}, "
@@ -154,6 +170,31 @@ class ClaimCurves:
             return curve
         return replace(curve, changes=self._curve(explainer, metric, CHANGE_AT_BOTH))
 
+    def concept(self, wanted: ConceptMeasure) -> LevelCurve:
+        """One number about concepts, of the networks as a whole or of a class or concept.
+
+        It has no replicates: B is 0. Comparisons have no level 0, at which a network would be
+        compared with itself.
+
+        Raises
+        ------
+        InputError
+            When there are no such rows.
+        """
+        rows = self._concepts
+        if rows is None:
+            raise self._lacking("concepts")
+        own = rows["pruner"] == self._claim["pruner"]
+        rows = rows[own if wanted.kind == COMPARED else own | (rows["pruner"] == DENSE)]
+        columns = ("concept", "kind", "measure", "class", "concept_label")
+        named = {key: self._claim[key] for key in ("dataset", "model")}
+        for key, value in {**named, **dict(zip(columns, wanted, strict=True))}.items():
+            rows = rows[rows[key] == value]
+            if rows.empty:
+                raise self._lacking(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
+        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
+        return self._placed(rows, rows["value"], None)
+
     def _curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
         rows = self._frame
         wanted = {"explainer": explainer, "metric": metric, "subset": subset}
@@ -161,13 +202,20 @@ class ClaimCurves:
             rows = rows[rows[key] == value]
             if rows.empty:
                 raise self._lacking(f"{key} '{value}'")
+        return self._placed(rows, rows["mean"], self._replicates[rows.index.to_numpy()])
+
+    def _placed(
+        self, rows: pd.DataFrame, values: "pd.Series[float]", drawn: NDArray[np.float32] | None
+    ) -> LevelCurve:
+        """Values of rows by seed and level."""
         levels = np.unique(rows["level"].to_numpy(dtype=np.int64))
         size = (len(self.seeds), len(levels))
         seed = np.searchsorted(self.seeds, rows["seed"].to_numpy(dtype=np.int64))
         level = np.searchsorted(levels, rows["level"].to_numpy(dtype=np.int64))
         mean, density = np.full(size, np.nan), np.full(size, np.nan)
-        replicates = np.full((*size, self._replicates.shape[1]), np.nan)
-        mean[seed, level] = rows["mean"].to_numpy(dtype=np.float64)
+        replicates = np.full((*size, 0 if drawn is None else drawn.shape[1]), np.nan)
+        mean[seed, level] = values.to_numpy(dtype=np.float64)
         density[seed, level] = rows["density"].to_numpy(dtype=np.float64)
-        replicates[seed, level] = self._replicates[rows.index.to_numpy()]
+        if drawn is not None:
+            replicates[seed, level] = drawn
         return LevelCurve(levels, mean, density, replicates)

@@ -13,5 +13,7 @@ CLAIMS = Registry(
         "between_pruners": "sparsight.analysis.claims.between:BetweenPruners",
         "change": "sparsight.analysis.claims.change:Change",
         "correct_minus_incorrect": "sparsight.analysis.claims.correctness:CorrectMinusIncorrect",
+        "concept_change": "sparsight.analysis.claims.concepts:ConceptChange",
+        "concept_drift_beyond_retraining": "sparsight.analysis.claims.concepts:ConceptDrift",
     },
 )

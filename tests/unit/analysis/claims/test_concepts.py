@@ -1,0 +1,161 @@
+"""Claims about concepts, worked out on paper."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsight.analysis.claims.check import check_claims
+from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.analysis.claims.table import read_claims
+from sparsight.analysis.concepts import CONCEPT_COLUMNS
+from sparsight.analysis.resampled import write_statistics
+from sparsight.io.errors import InputError
+
+ROOT3 = math.sqrt(3.0)
+LEVELS = {"levels": [1, 2], "concept": "pcbm", "measure": "accuracy"}
+DRIFT = {**LEVELS, "measure": "jaccard", "expected": "negative", "floor": "retrain"}
+
+
+def table_of(**measures):
+    """Rows of `concepts.csv`: measure to pruner to values [seeds, levels from 0 or 1]."""
+    rows = []
+    for measure, pruners in measures.items():
+        kind = "compared" if measure == "jaccard" else "found"
+        for pruner, values in pruners.items():
+            for seed, row in enumerate(values, start=1):
+                for level, value in enumerate(row, start=0 if pruner == "dense" else 1):
+                    place = {"dataset": "digits", "model": "cnn", "pruner": pruner}
+                    rows.append(
+                        {
+                            **place,
+                            **{"level": level, "concept": "pcbm", "method": "bottleneck"},
+                            **{"kind": kind, "measure": measure, "class": "", "value": value},
+                            **{"concept_label": "", "seed": str(seed), "density": 0.5},
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+DENSE = [[0.9], [0.8], [0.7]]
+# over two levels minus dense: -0.1, -0.2, -0.3
+PRUNED = [[0.8, 0.8, 0.0], [0.7, 0.5, 0.0], [0.4, 0.4, 0.0]]
+ACCURACY = {"dense": DENSE, "magnitude": PRUNED, "retrain": [[0.9], [0.7], [0.6]]}
+
+
+@pytest.fixture
+def evidence(curves, claim):
+    """Function from a test, its keys and a table of concepts to the evidence."""
+
+    def find(test, table, **keys):
+        chains = [curves({("cam", "iou", "all"): [[0, 1]] * 3}, pruner=p) for p in PRUNERS]
+        frame = pd.concat([chain.frame for chain in chains], ignore_index=True)
+        whole = type(chains[0])(frame, np.concatenate([chain.replicates for chain in chains]))
+        given = claim(test, **keys)
+        return CLAIMS.load(test)(given).evidence(ClaimCurves(whole, given, table))
+
+    return find
+
+
+PRUNERS = ("magnitude", "retrain")
+
+
+@pytest.mark.parametrize("expected", ["positive", "negative"])
+def test_a_measure_over_levels_minus_dense(evidence, p_above, expected):
+    found = evidence("concept_change", table_of(accuracy=ACCURACY), **LEVELS, expected=expected)
+    assert found.values == pytest.approx([-0.1, -0.2, -0.3])
+    assert found.statistic == "accuracy of pcbm over levels 1 to 2 minus that of dense"
+    # mean -0.2, sd 0.1, three networks: t = -2 sqrt(3)
+    p = p_above(2 * ROOT3)
+    ps = (1 - p, p) if expected == "positive" else (p, 1 - p)
+    assert (found.p_for, found.p_against) == pytest.approx(ps)
+    assert found.replicates.size == 0
+    assert found.columns["explainer"] == "pcbm"
+    assert found.columns["condition"] == "clean"
+
+
+def test_the_value_itself(evidence):
+    found = evidence("concept_change", table_of(accuracy=ACCURACY), **LEVELS, against="nothing")
+    assert found.values == pytest.approx([0.8, 0.6, 0.4])
+    assert found.statistic == "accuracy of pcbm over levels 1 to 2"
+
+
+def test_minus_another_measure_and_another_pruner(evidence):
+    of_f = {"dense": [[1.0]] * 3, "magnitude": [[0.5, 0.7]] * 3, "retrain": [[0.9]] * 3}
+    table = table_of(accuracy=ACCURACY, accuracy_of_f=of_f)
+    keys = {**LEVELS, "minus_measure": "accuracy_of_f"}
+    found = evidence("concept_change", table, **keys)
+    # the other one falls by 0.4
+    assert found.values == pytest.approx([0.3, 0.2, 0.1])
+    found = evidence("concept_change", table, **keys, against="nothing")
+    assert found.values == pytest.approx([0.2, 0.0, -0.2])
+    found = evidence("concept_change", table, **LEVELS, minus_pruner="retrain")
+    # retrained: 0, -0.1, -0.1
+    assert found.values == pytest.approx([-0.1, -0.1, -0.2])
+    assert found.remark == "-0.2 before that of retrain is taken away"
+
+
+def test_undefined_at_one_level_is_undefined(evidence):
+    pruned = [[0.8, np.nan], [0.7, 0.5], [0.4, 0.4]]
+    table = table_of(accuracy={**ACCURACY, "magnitude": pruned})
+    found = evidence("concept_change", table, **LEVELS)
+    assert np.isnan(found.values).tolist() == [True, False, False]
+    # no rows at all at a level is not undefined, but not measured
+    found = evidence("concept_change", table_of(accuracy=ACCURACY), **{**LEVELS, "levels": [7, 9]})
+    assert np.isnan(found.values).all()
+
+
+def test_drift_beyond_retraining(evidence, p_above):
+    likeness = {
+        "dense": [[0.1]] * 3,
+        "magnitude": [[0.5, 0.7], [0.4, 0.4], [0.2, 0.2]],
+        "retrain": [[0.8], [0.7], [0.6]],
+    }
+    found = evidence("concept_drift_beyond_retraining", table_of(jaccard=likeness), **DRIFT)
+    assert found.values == pytest.approx([-0.2, -0.3, -0.4])
+    # mean -0.3, sd 0.1
+    assert found.p_for == pytest.approx(p_above(3 * ROOT3))
+    assert found.remark == "0.4 pruned, 0.7 of retrain"
+    assert found.statistic.endswith("with dense over levels 1 to 2 minus that of retrain")
+
+
+def test_what_lacks_is_said(evidence):
+    table = table_of(accuracy=ACCURACY)
+    for keys, words in (
+        ({"concept": "cav"}, "is about the concept 'cav', of which"),
+        ({"class": "gull"}, "is about the class 'gull', of which"),
+    ):
+        with pytest.raises(InputError, match=words):
+            evidence("concept_change", table, **{**LEVELS, **keys})
+    with pytest.raises(InputError, match="is about the concepts, of which"):
+        evidence("concept_change", None, **LEVELS)
+
+
+def test_all_claims_share_one_correction(curves, claim, tmp_path):
+    chain = curves({("cam", "iou", "all"): [[0, 1, 1], [1, 3, 3], [2, 4, 6]]}, spread=0.1)
+    for seed, rows in chain.frame.groupby("seed"):
+        path = tmp_path / f"{seed}.parquet"
+        write_statistics(path, rows, chain.replicates[rows.index.to_numpy()], 0)
+    concepts = tmp_path / "concepts.csv"
+    table_of(accuracy=ACCURACY).reindex(columns=CONCEPT_COLUMNS).to_csv(concepts, index=False)
+    claims = [
+        claim("change", name="of_a_metric", levels=[1, 2]),
+        {**claim("concept_change", name="of_concepts"), **LEVELS, "expected": "negative"},
+    ]
+    settings = {"claims": claims, "statistics": {"confidence": 0.95}}
+    paths = sorted(tmp_path.glob("*.parquet"))
+    check_claims(paths, tmp_path / "claims.csv", settings, [concepts])
+    found = read_claims(tmp_path / "claims.csv")
+    assert found["name"].tolist() == ["of_a_metric", "of_concepts"]
+    # both have t = 2 sqrt(3) of three networks; Holm doubles the smaller p, and the other follows
+    assert found["p"].iloc[0] == pytest.approx(found["p"].iloc[1])
+    assert found["p_adjusted"].tolist() == pytest.approx((2 * found["p"]).tolist())
+    row = found.iloc[1]
+    assert (row["explainer"], row["metric"], row["condition"]) == ("pcbm", "accuracy", "clean")
+    assert np.isnan(row["images_low"])
+    assert row["per_seed"] == "-0.1;-0.2;-0.3"
+    # a whole number of claims about metrics needs no table of concepts
+    check_claims(paths, tmp_path / "one.csv", {**settings, "claims": claims[:1]})
+    assert len(read_claims(tmp_path / "one.csv")) == 1
