@@ -66,8 +66,10 @@ rule write_concept_tables:
 rule draw_concept_sheet:
     """Draw the concepts of a dense network beside those of a pruned one, as crops."""
     input:
-        dense=sheet_findings("dense"),
-        pruned=sheet_findings("pruned"),
+        dense_ranking=sheet_findings("dense", ".parquet"),
+        dense_arrays=sheet_findings("dense", ".safetensors"),
+        pruned_ranking=sheet_findings("pruned", ".parquet"),
+        pruned_arrays=sheet_findings("pruned", ".safetensors"),
     output:
         svg=f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.svg",
         png=report(

@@ -55,13 +55,13 @@ def concept_pages():
     return [f"{SUMMARY}/concept_tables.html"] if PLAN.has_tables() else []
 
 
-def sheet_findings(which):
-    """An input function: arrays of the `dense` or the `pruned` network of a sheet of concepts."""
+def sheet_findings(which, ending):
+    """An input function: a file of the `dense` or the `pruned` network of a sheet of concepts."""
 
     def files(wildcards):
         pruned = PLAN.sheet_place(wildcards.dataset, wildcards.model, wildcards.pruner)
         place = PLAN.dense(pruned) if which == "dense" else pruned
-        return place_path(f"{FOUND}.safetensors", place).format(
+        return place_path(f"{FOUND}{ending}", place).format(
             concept=wildcards.concept
         )
 

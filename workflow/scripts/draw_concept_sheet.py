@@ -7,9 +7,10 @@ with job(snakemake.log[0]):
 
     from sparsight.plots.concept_sheet import draw_concept_sheet
 
+    found = snakemake.input
     draw_concept_sheet(
-        dense=Path(snakemake.input.dense),
-        pruned=Path(snakemake.input.pruned),
+        dense=(Path(found.dense_ranking), Path(found.dense_arrays)),
+        pruned=(Path(found.pruned_ranking), Path(found.pruned_arrays)),
         outputs=[Path(path) for path in snakemake.output],
         settings=snakemake.params.settings,
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from sparsight.concepts.base import ConceptMethod, Findings, Measured, Ranked
-from sparsight.io.arrays import read_arrays, write_arrays
+from sparsight.io.arrays import read_arrays, read_metadata, write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 
@@ -69,7 +69,8 @@ def write_findings(
     method : whose findings they are.
     findings : what `find` gave.
     identity : values of `IDENTITY` but `method`; kept in the metadata of all files, with
-        `feature_passes`, `own_passes` and `notes` (a JSON list).
+        `feature_passes`, `own_passes` and `notes` (a JSON list). The file of arrays has `texts`
+        too (a JSON object).
     feature_passes : images that went forward for the shared features.
 
     Raises
@@ -85,6 +86,7 @@ def write_findings(
         "own_passes": str(findings.passes),
         "notes": json.dumps(list(findings.notes)),
     }
+    texts = json.dumps({name: list(words) for name, words in findings.texts.items()})
     passes = {"forward_passes": feature_passes + findings.passes, "shared_passes": feature_passes}
     counted = [Measured(measure, float(count)) for measure, count in passes.items()]
     ranking = {
@@ -95,7 +97,7 @@ def write_findings(
         },
     }
     arrays = {name: tensor.detach().cpu() for name, tensor in findings.arrays.items()}
-    write_arrays(files.arrays, arrays, metadata)
+    write_arrays(files.arrays, arrays, {**metadata, "texts": texts})
     _write(files.ranking, RANKING_SCHEMA, method.name, ranking, metadata)
     measures = measured_columns([*findings.measured, *counted])
     _write(files.measures, MEASURES_SCHEMA, method.name, measures, metadata)
@@ -241,4 +243,5 @@ def read_findings(files: FindingsFiles) -> Findings:
             if row["measure"] not in PASSES
         ],
         arrays=read_arrays(files.arrays),
+        texts=json.loads(read_metadata(files.arrays).get("texts", "{}")),
     )

@@ -61,7 +61,7 @@ def agreement_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figur
             first = rows.iloc[0]
             for kind, found in floors.items():
                 own = found[found["explainer"] == first["explainer"]]
-                _floor(axes, own[own["condition"] == first["condition"]], kind)
+                draw_floor(axes, own[own["condition"] == first["condition"]], kind)
         _curve(axes, rows, colour)
 
     metric = settings["metric"]
@@ -82,7 +82,14 @@ def _curve(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
               linewidth=1.3, marker="o", markersize=2.8, zorder=3, gid="mean")  # fmt: skip
 
 
-def _floor(axes: "Axes", rows: pd.DataFrame, kind: str) -> None:
+def draw_floor(axes: "Axes", rows: pd.DataFrame, kind: str) -> None:
+    """Draw a floor: the mean over networks as a line, its t interval as a band, and its name.
+
+    Parameters
+    ----------
+    rows : with seed, mean, low and high; those of single seeds are not drawn.
+    kind : one of `FLOORS`.
+    """
     style = FLOORS[kind]
     for _, row in rows[rows["seed"] == MEAN].dropna(subset=["mean"]).iterrows():
         axes.axhline(row["mean"], color=FLOOR_COLOUR, linestyle=style["linestyle"],
@@ -103,10 +110,16 @@ def _legend(figure: "Figure", seeds: int, floors: Iterable[str]) -> None:
     handles = [Line2D([], [], color=colour, marker="o", markersize=3, label=mean)]
     if seeds > 1:
         handles.append(Line2D([], [], color=colour, label="one seed", **THIN))
+    legend_below(figure, [*handles, *floor_handles(floors)])
+
+
+def floor_handles(kinds: Iterable[str]) -> list[Any]:
+    """What a legend says of floors."""
+    from matplotlib.lines import Line2D
+
     names = {"retrained": "retrain floor: dense, trained once more",
              "other seeds": "seed floor: dense, of other seeds"}  # fmt: skip
-    handles += [
+    return [
         Line2D([], [], color=FLOOR_COLOUR, linestyle=FLOORS[kind]["linestyle"], label=names[kind])
-        for kind in floors
+        for kind in kinds
     ]
-    legend_below(figure, handles)

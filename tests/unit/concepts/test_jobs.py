@@ -58,7 +58,9 @@ class Brightness(ConceptMethod):
                 ranked.append(Ranked(found[1], found[2], rank, found[0]))
                 measured.append(Measured("mean_output", *found))
         arrays = {"means": split.pooled.mean(dim=0), "count": torch.tensor(len(split))}
-        return Findings(ranked, measured, arrays, notes=["Nothing was dropped."], passes=7)
+        notes = ["Nothing was dropped."]
+        texts = {"channels": [f"channel {i}" for i in range(split.pooled.shape[1])]}
+        return Findings(ranked, measured, arrays, texts, notes, passes=7)
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         first, other = (
@@ -142,6 +144,7 @@ def test_findings_come_back_as_they_were_found(work, tmp_path, caplog):
     assert Measured("images", 24.0) in found.measured
     assert found.arrays["count"] == 24
     assert found.arrays["means"].shape == (32,)
+    assert found.texts == {"channels": [f"channel {i}" for i in range(32)]}
     assert (found.passes, found.notes) == (0, ())
 
 

@@ -22,12 +22,21 @@ class Category:
     name: str
 
 
-def rendered(name, settings=None, links="", **given):
+def rendered(name, settings=None, links="", concepts=(), **given):
     lists = ("datasets", "models", "pruners", "seeds", "explainers", "metrics")
     snakemake = SimpleNamespace(
-        wildcards=SimpleNamespace(dataset="digits_28", model="thesis_cnn", metric="soft_iou"),
+        wildcards=SimpleNamespace(
+            dataset="digits_28",
+            model="thesis_cnn",
+            metric="soft_iou",
+            concept="pcbm",
+            pruner="magnitude",
+        ),
         params=SimpleNamespace(settings=settings or {}),
-        config={"study": "demo", **{key: [f"{key}_a", f"{key}_b"] for key in lists}},
+        config={
+            **{"study": "demo", "concepts": list(concepts)},
+            **{key: [f"{key}_a", f"{key}_b"] for key in lists},
+        },
     )
     # As snakemake.report does it.
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
@@ -83,6 +92,19 @@ def test_captions_are_honest():
         assert "for these networks" in rendered(name)
     assert "Student t interval" in rendered("workflow")
     assert "at an adjusted p below 0.1" in rendered("contrasts_figure", {"confidence": 0.9})
+
+
+def test_captions_of_concepts_name_the_method_and_the_floor():
+    text = rendered("concepts_figure", {"confidence": 0.9})
+    assert "What pcbm measures in thesis_cnn on digits_28" in text
+    assert "an adjusted p below 0.1" in text
+    assert "only trained once more (retrain)" in rendered("concepts", {"retrain": ["retrain"]})
+    assert "pruned by magnitude" in rendered("concept_sheet")
+
+
+def test_first_page_lists_concepts_where_there_are_any():
+    assert "Concepts" not in rendered("workflow")
+    assert "Concepts cav, pcbm" in rendered("workflow", concepts=["cav", "pcbm"])
 
 
 def test_caption_of_curves_says_how_they_become_a_number():

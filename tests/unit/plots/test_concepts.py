@@ -1,0 +1,292 @@
+"""Figures and pages of concepts: what is drawn where, what is marked, and what does not overlap."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from sparsight.analysis.concept_tables import TABLE_COLUMNS
+from sparsight.analysis.concepts import CONCEPT_COLUMNS
+from sparsight.concepts.findings_files import RANKING_SCHEMA
+from sparsight.io.arrays import write_arrays
+from sparsight.io.errors import InputError
+from sparsight.io.tables import write_csv, write_table
+from sparsight.plots.concept_sheet import draw_concept_sheet, load_concepts, sheet_figure
+from sparsight.plots.concept_tables_page import write_concept_tables
+from sparsight.plots.concepts import concepts_figure, draw_concepts
+
+MEASURES = {
+    "found": {
+        "accuracy": ("higher", "share, 0 to 1"),
+        "error": ("lower", "share, 0 to 1"),
+        "size": ("", "concepts"),
+        "undefined": ("", "nothing"),
+    },
+    "compared": {"jaccard": ("", "0 to 1")},
+}
+
+
+@pytest.fixture
+def settings():
+    return {
+        **{"dataset": "birds", "model": "cnn", "concept": "pcbm", "pruners": ["magnitude"]},
+        **{"retrain": ["retrain"], "confidence": 0.95, "measures": MEASURES},
+    }
+
+
+@pytest.fixture
+def table():
+    """Rows of `concepts.csv`: dense, levels 1 to 4 and one retraining of three seeds."""
+    rows = []
+    places = [("dense", 0), *(("magnitude", level) for level in (1, 2, 3, 4)), ("retrain", 1)]
+    for pruner, level in places:
+        for kind, measures in MEASURES.items():
+            for measure in measures:
+                for seed in ("1", "2", "3", "mean"):
+                    fall = 0.1 * level if pruner == "magnitude" else 0.0
+                    value = 0.9 - fall + (0.01 * int(seed) if seed != "mean" else 0.02)
+                    rows.append(
+                        {
+                            **{"dataset": "birds", "model": "cnn", "pruner": pruner},
+                            **{"level": level, "concept": "pcbm", "method": "pcbm"},
+                            **{"kind": kind, "measure": measure, "class": "", "seed": seed},
+                            **{"concept_label": "", "density": 0.5**level},
+                            "value": np.nan if measure == "undefined" else value,
+                            "low": value - 0.03 if seed == "mean" else np.nan,
+                            "high": value + 0.03 if seed == "mean" else np.nan,
+                            # significant from level 3 on
+                            "difference_p_adjusted": 0.01 if level > 2 else 0.5,
+                            "minus_retrain_floor_p_adjusted": 0.01 if level > 3 else 0.5,
+                        }
+                    )
+    return pd.DataFrame(rows).reindex(columns=CONCEPT_COLUMNS)
+
+
+def test_every_measure_with_values_has_a_panel(table, settings):
+    figure = concepts_figure(table, settings)
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == ["accuracy ↑", "error ↓", "size", "jaccard with dense"]
+    assert figure.axes[0].get_ylabel() == "share, 0 to 1"
+
+
+def test_curves_begin_with_dense_and_comparisons_do_not(table, settings, panel_of, lines_of):
+    figure = concepts_figure(table, settings)
+    (mean,) = lines_of(panel_of(figure, "accuracy"), "mean")
+    assert list(mean.get_xdata()) == [0, 1, 2, 3, 4]
+    assert list(mean.get_ydata()) == pytest.approx([0.92, 0.82, 0.72, 0.62, 0.52])
+    assert len(lines_of(panel_of(figure, "accuracy"), "seed")) == 3
+    (mean,) = lines_of(panel_of(figure, "jaccard"), "mean")
+    assert list(mean.get_xdata()) == [1, 2, 3, 4]
+
+
+def test_what_differs_is_filled(table, settings, panel_of, lines_of):
+    figure = concepts_figure(table, settings)
+    for title, filled in (("accuracy", [3, 4]), ("jaccard", [4])):
+        (line,) = lines_of(panel_of(figure, title), "significant")
+        assert list(line.get_xdata()) == filled
+        assert line.get_markerfacecolor() != "white"
+
+
+def test_floors_are_drawn_where_they_belong(table, settings, panel_of, lines_of):
+    figure = concepts_figure(table, settings)
+    # the retrained networks beside all; other seeds beside comparisons
+    assert len(lines_of(panel_of(figure, "accuracy"), "floor")) == 1
+    floors = lines_of(panel_of(figure, "jaccard"), "floor")
+    assert [line.get_ydata()[0] for line in floors] == pytest.approx([0.92, 0.92])
+    without = concepts_figure(table[table["pruner"] != "retrain"], settings)
+    assert lines_of(panel_of(without, "accuracy"), "floor") == []
+
+
+def test_panels_of_one_measure_share_their_axis_over_pruners(table, settings):
+    other = table[table["pruner"] == "magnitude"].assign(
+        pruner="random", value=table["value"] - 0.3
+    )
+    both = pd.concat([table, other])
+    figure = concepts_figure(both, {**settings, "pruners": ["magnitude", "random"]})
+    first, second = (figure.axes[i] for i in (0, 4))
+    assert first.get_title("left") == second.get_title("left")
+    assert first.get_ylim() == second.get_ylim()
+
+
+def test_titles_and_labels_do_not_overlap(table, settings, overlaps):
+    figure = concepts_figure(table, settings)
+    figure.draw_without_rendering()
+    texts = [axes.title for axes in figure.axes]
+    texts += [axes._left_title for axes in figure.axes] + [axes.yaxis.label for axes in figure.axes]
+    texts += [text for axes in figure.axes for text in axes.get_xticklabels()]
+    assert overlaps(texts) == []
+
+
+def test_the_figure_is_written_twice_alike(table, settings, tmp_path, check_draw):
+    path = tmp_path / "concepts.csv"
+    write_csv(path, table)
+    check_draw(lambda outputs: draw_concepts(path, outputs, settings))
+    with pytest.raises(InputError, match="no rows left with concept 'cav'"):
+        draw_concepts(path, [], {**settings, "concept": "cav"})
+
+
+def test_without_values_there_is_a_sentence(table, settings):
+    with pytest.raises(InputError, match="pcbm has no measure with a value"):
+        concepts_figure(table.assign(value=np.nan), settings)
+
+
+# --- the page of tables
+
+ORDERS = {
+    ("dense", 0): ["wing", "beak <hooked>", "tail"],
+    ("magnitude", 1): ["tail", "crest", "wing"],
+    ("magnitude", 2): ["crest"],
+    ("retrain", 1): ["wing", "beak <hooked>", "tail"],
+}
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Function from orders to the page's text."""
+
+    def write(orders):
+        rows = []
+        for (pruner, level), names in orders.items():
+            for seed in (1, 2):
+                row = {
+                    **{"dataset": "birds", "model": "cnn", "concept": "pcbm", "method": "pcbm"},
+                    **{"pruner": pruner, "seed": seed, "class": "gull", "level": level},
+                    "density": 0.5**level,
+                }
+                for place, name in enumerate(names, start=1):
+                    row |= {f"top_{place}": name, f"weight_{place}": 1 / place}
+                rows.append(row)
+        path, html = tmp_path / "tables.csv", tmp_path / "tables.html"
+        write_csv(path, pd.DataFrame(rows, columns=TABLE_COLUMNS))
+        write_concept_tables(path, html, {"study": "demo", "retrain": ["retrain"]})
+        return html.read_text(encoding="utf-8")
+
+    return write
+
+
+def test_concepts_that_dense_lacks_are_marked(page):
+    text = page(ORDERS)
+    cells = re.findall(r"<td>(.*?)</td>", text)
+    # of the first seed: dense and two levels
+    assert "+" not in cells[0]
+    assert "beak &lt;hooked&gt; <small>0.5</small>" in cells[0]
+    assert re.findall(r"\+ (\w+)</span>", cells[1]) == ["crest"]
+    assert cells[2] == ('<ol><li><span class="new">+ crest</span> <small>1</small></li></ol>')
+
+
+def test_there_is_one_table_for_each_pruner_and_seed_and_the_first_is_open(page):
+    text = page(ORDERS)
+    heads = re.findall(r"<details( open)?><summary>(.*?)</summary>", text)
+    assert heads == [
+        (" open", "magnitude, seed 1"),
+        ("", "magnitude, seed 2"),
+        ("", "retrain, seed 1"),
+        ("", "retrain, seed 2"),
+    ]
+    assert text.count("<table>") == text.count("</table>") == 4
+    assert "<h2>pcbm: cnn on birds</h2>" in text
+    assert "level 2<br><small>25% left</small>" in text
+    assert "<script" not in text
+
+
+def test_a_level_without_an_order_is_a_dash_and_no_orders_are_a_sentence(page):
+    text = page({("dense", 0): ["wing"], ("magnitude", 1): []})
+    assert re.findall(r"<td>(.*?)</td>", text)[1] == "–"
+    assert "No method orders concepts." in page({})
+
+
+# --- the sheet
+
+
+@pytest.fixture
+def network(tmp_path):
+    """Function from a name to the files of a network's concepts: two classes of three concepts."""
+
+    def write(name, pruner, level, classes=("gull", "tern")):
+        generator = torch.Generator().manual_seed(level)
+        rows = [
+            ("craft", label, f"concept_{(2 * k) % 3:02d}", k + 1, 0.5 / (k + 1), 0.1)
+            for label in classes
+            for k in range(3)
+        ]
+        columns = dict(zip(RANKING_SCHEMA.names, map(list, zip(*rows, strict=True)), strict=True))
+        identity = {
+            **{"study": "demo", "dataset": "birds", "model": "cnn", "pruner": pruner},
+            **{"seed": "1", "level": f"{level:02d}", "density": str(0.5**level)},
+            **{"concept": "craft", "method": "craft"},
+        }
+        shape = (len(classes), 3, 4, 3, 6, 6)
+        crops = torch.randint(1, 256, shape, generator=generator, dtype=torch.uint8)
+        crops[1, 2, 3] = 0  # this concept has fewer crops
+        arrays = {
+            "top_crops": crops,
+            "pictures": crops[:, 0, :2].clone(),
+            "heat_maps": torch.rand(len(classes), 3, 2, 4, 4, generator=generator),
+            "basis": torch.rand(len(classes), 3, 5, generator=generator),
+        }
+        table, path = tmp_path / f"{name}.parquet", tmp_path / f"{name}.safetensors"
+        write_table(table, pa.table(columns, schema=RANKING_SCHEMA), identity)
+        write_arrays(path, arrays)
+        return table, path
+
+    return write
+
+
+SHEET = {"dataset": "birds", "model": "cnn", "concept": "craft"}
+
+
+def test_what_a_sheet_reads(network):
+    found = load_concepts(*network("dense", "dense", 0))
+    assert found.title == "dense, 100% of weights left"
+    assert found.names["gull"] == [
+        ("concept_00", 0.5),
+        ("concept_02", 0.25),
+        ("concept_01", pytest.approx(0.5 / 3)),
+    ]
+    assert found.crops["tern"].shape == (3, 4, 6, 6, 3)
+    assert found.heat["tern"].shape == (3, 4, 4)
+    assert found.picture["gull"].shape == (6, 6, 3)
+    assert load_concepts(*network("pruned", "magnitude", 3)).title == (
+        "magnitude, level 3, 12% of weights left"
+    )
+
+
+def test_a_sheet_shows_both_networks(network):
+    dense = load_concepts(*network("dense", "dense", 0))
+    pruned = load_concepts(*network("pruned", "magnitude", 3))
+    (axes,) = sheet_figure(dense, pruned, SHEET).axes
+    kinds = [image.get_gid() for image in axes.images]
+    # two networks, two classes, three concepts, four crops; one is missing in each network
+    assert kinds.count("crop") == 2 * (2 * 3 * 4 - 1)
+    assert kinds.count("heat") == kinds.count("image") == 2 * 2 * 3
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("–") == 2
+    assert texts.count("gull") == texts.count("tern") == 1
+    assert texts.count("1.  0.5") == 4
+
+
+def test_texts_of_a_sheet_do_not_overlap(network, overlaps):
+    dense = load_concepts(*network("dense", "dense", 0))
+    pruned = load_concepts(*network("pruned", "magnitude", 3))
+    figure = sheet_figure(dense, pruned, SHEET)
+    figure.draw_without_rendering()
+    assert overlaps(figure.axes[0].texts) == []
+
+
+def test_a_sheet_shows_the_classes_of_both(network):
+    dense = load_concepts(*network("dense", "dense", 0))
+    pruned = load_concepts(*network("pruned", "magnitude", 3, classes=("tern", "auk")))
+    texts = [text.get_text() for text in sheet_figure(dense, pruned, SHEET).axes[0].texts]
+    assert "tern" in texts
+    assert not {"gull", "auk"} & set(texts)
+    other = load_concepts(*network("other", "magnitude", 3, classes=("auk", "skua")))
+    with pytest.raises(InputError, match="no class of birds has concepts in both networks"):
+        sheet_figure(dense, other, SHEET)
+
+
+def test_a_sheet_is_written_twice_alike(network, check_draw):
+    sides = network("dense", "dense", 0), network("pruned", "magnitude", 3)
+    check_draw(lambda outputs: draw_concept_sheet(*sides, outputs, SHEET))
