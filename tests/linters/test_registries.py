@@ -42,6 +42,15 @@ FACTS = {
         "resolution": ("native", "image"),
         "parameters": dict,
     },
+    "concept method": {
+        # of find; of compare, which may give none
+        "measures": dict,
+        "comparisons": dict,
+        "needs": tuple,
+        "shared_names": bool,
+        "sheet": bool,
+        "parameters": dict,
+    },
     "claim test": {
         "needs": tuple,
         "parameters": dict,
@@ -82,7 +91,7 @@ def wrong_facts(kind, name, facts):
 
 def test_registries_are_found_in_rooms_and_below_them():
     kinds = {registry.kind for registry in REGISTRIES}
-    assert {"explainer", "metric", "agreement metric", "claim test"} <= kinds
+    assert {"explainer", "metric", "agreement metric", "concept method", "claim test"} <= kinds
     assert set(FACTS) <= kinds
 
 

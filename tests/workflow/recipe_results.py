@@ -9,6 +9,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ import torch
 from sparsight.analysis.claims.curves import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.resampled import Curves
+from sparsight.concepts.base import Checkpoint
+from sparsight.concepts.features import SplitFeatures
+from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.data.preparing import fetch_dataset, prepare_dataset
 from sparsight.explain.build import build_explainers, explain_batch
@@ -160,6 +164,41 @@ def agreement():
     return {name: numbers(metric.compare(*maps)) for name, maps in ways.items()}
 
 
+def concepts():
+    """What the new concept method finds in features whose class means are known."""
+    ((_, entry),) = entries("example_channels", "concepts").items()
+    method = CONCEPTS.load(entry["method"])(**entry["parameters"])
+    paths = {split: Path(f"packed/shapes/{split}.safetensors") for split in ("train", "test")}
+
+    def found_in(pooled):
+        labels = torch.tensor([0, 0, 1, 1])
+        features = SplitFeatures(torch.tensor(pooled), torch.zeros(4, 2), labels, torch.arange(4))
+        return method.find(
+            Checkpoint(
+                network=None,
+                features=SimpleNamespace(split={"test": features}.__getitem__),
+                splits=paths,
+                bank=paths,
+                seed=1,
+                batch_size=4,
+                images=4,
+                device=torch.device("cpu"),
+            )
+        )
+
+    own = found_in([[1.0, 1.0], [3.0, 1.0], [0.0, 4.0], [0.0, 2.0]])
+    other = found_in([[1.0, 1.0], [3.0, 1.0], [9.0, 4.0], [0.0, 2.0]])
+    pairs = {"self": own, "other": other}
+    return {
+        "ranked": [[row.class_name, row.concept, row.rank, row.weight] for row in own.ranked],
+        "selectivity": [row.value for row in own.measured],
+        "same_first": {
+            name: [row.value for row in method.compare(own, reference)]
+            for name, reference in pairs.items()
+        },
+    }
+
+
 def numbers(values):
     """A list with None for what is undefined, which JSON cannot write."""
     return [None if math.isnan(value) else float(value) for value in values]
@@ -208,6 +247,7 @@ def main():
             "explainers": explainers(network, images),
             "metrics": metrics(images),
             "agreement": agreement(),
+            "concepts": concepts(),
             "claim": claim(),
         },
         sys.stdout,

@@ -33,6 +33,11 @@ RECIPES = {
         "metrics/agreement/registry.py",
         "example_signs.yaml",
     ],
+    "A concept method": [
+        "concepts/example_channels.py",
+        "concepts/registry.py",
+        "example_channels.yaml",
+    ],
     "A claim test": [
         "analysis/claims/example_change.py",
         "analysis/claims/registry.py",
@@ -158,6 +163,11 @@ def test_workflow_plans_everything_new(followed):
     assert planned["draw_agreement"] == 2
     assert planned["resample_images"] == 3 * 2
     assert planned["check_claims"] == 1
+    # every network, and the dense ones of three seeds with each other
+    assert planned["extract_features"] == planned["find_concepts"] == 3 * 11
+    assert planned["compare_concepts"] == 3 * 11
+    assert planned["summarise_concepts"] == planned["draw_concepts"] == 1
+    assert planned["write_concept_tables"] == 1
 
 
 def test_data_set(results):
@@ -223,6 +233,21 @@ def test_agreement_metric(results):
     # of 4 places: all alike; 2 with the same sign and 1 where both are 0; one map says nothing
     assert results["agreement"]["one_way"] == [1, 0.75, None]
     assert results["agreement"]["other_way"] == results["agreement"]["one_way"]
+
+
+def test_concept_method(results):
+    found = results["concepts"]
+    # class means (2, 1) and (0, 3)
+    assert found["ranked"] == [
+        ["0", "channel 0", 1, 2],
+        ["0", "channel 1", 2, 1],
+        ["1", "channel 1", 1, 3],
+        ["1", "channel 0", 2, 0],
+    ]
+    # (2 - 0) / (2 + 0), (3 - 1) / (3 + 1)
+    assert found["selectivity"] == [1, 0.5]
+    # another network's second class begins with channel 0
+    assert found["same_first"] == {"self": [1, 1], "other": [1, 0]}
 
 
 def test_claim_test(results):

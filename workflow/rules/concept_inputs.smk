@@ -12,8 +12,7 @@ def bank_splits(wildcards):
 def concept_files(pattern):
     """A file of every checkpoint and every method that finds concepts in it."""
     return [
-        place_path(pattern, place).format(concept=name)
-        for place, name in PLAN.places()
+        place_path(pattern, place).format(concept=name) for place, name in PLAN.places()
     ]
 
 
@@ -61,9 +60,7 @@ def sheet_findings(which, ending):
     def files(wildcards):
         pruned = PLAN.sheet_place(wildcards.dataset, wildcards.model, wildcards.pruner)
         place = PLAN.dense(pruned) if which == "dense" else pruned
-        return place_path(f"{FOUND}{ending}", place).format(
-            concept=wildcards.concept
-        )
+        return place_path(f"{FOUND}{ending}", place).format(concept=wildcards.concept)
 
     return files
 
@@ -71,9 +68,7 @@ def sheet_findings(which, ending):
 def concept_benchmarks():
     """What the jobs about concepts took."""
     looked_at = dict.fromkeys(place for place, _ in PLAN.places())
-    found = [
-        place_path(rules.extract_features.benchmark, place) for place in looked_at
-    ]
+    found = [place_path(rules.extract_features.benchmark, place) for place in looked_at]
     for place, name in PLAN.places():
         names = ["find_concepts"]
         if PLAN.is_compared(place, name):
