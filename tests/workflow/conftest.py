@@ -14,13 +14,13 @@ PARTS = ("Snakefile", "Makefile", "config.yaml", "workflow", "profiles", "envs",
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
     """A copy of the project in which nothing has run."""
-    return _copy_of(ROOT, tmp_path / "project", PARTS)
+    return copy_of(ROOT, tmp_path / "project", PARTS)
 
 
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the project in which the tiny study has run; not to be changed."""
-    project = _copy_of(ROOT, tmp_path_factory.mktemp("finished") / "project", PARTS)
+    project = copy_of(ROOT, tmp_path_factory.mktemp("finished") / "project", PARTS)
     project.run("--cores", "2")
     return project
 
@@ -34,7 +34,8 @@ def finished(finished_once: Project, tmp_path: Path) -> Project:
     return Project(target)
 
 
-def _copy_of(source: Path, target: Path, parts: tuple[str, ...]) -> Project:
+def copy_of(source: Path, target: Path, parts: tuple[str, ...]) -> Project:
+    """A copy of parts of the project, with the tiny study configured."""
     target.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for part in parts:
