@@ -14,6 +14,7 @@ from sparsight.concepts.concept_labels import ConceptLabels, concept_labels
 from sparsight.concepts.concept_predictor import PredictorRecipe, train_predictor
 from sparsight.concepts.drift import drift_of_margins
 from sparsight.concepts.features import SplitFeatures
+from sparsight.concepts.image_drift import drift_by_difficulty
 from sparsight.concepts.linear_concepts import LinearConcepts
 from sparsight.concepts.linear_method import labelled
 from sparsight.concepts.pcbm_drift import drift_of_weights
@@ -109,6 +110,15 @@ class Pcbm(ConceptMethod):
             "-1 to 1",
             "Pearson correlation of a concept's signed margins on the same test images",
         ),
+        "image_jaccard_hard": (
+            "",
+            "0 to 1",
+            "Jaccard index of the three concepts that add most to an image's label, mean over the "
+            "third of the images of which the reference is least sure",
+        ),
+        "image_jaccard_medium": ("", "0 to 1", "the same of the middle third"),
+        "image_jaccard_easy": ("", "0 to 1", "the same of the third of which it is surest"),
+        "image_jaccard_hard_minus_easy": ("", "-1 to 1", "the first minus the last"),
     }
     parameters: ClassVar[dict[str, Any]] = {
         "scores": "svm",
@@ -170,6 +180,8 @@ class Pcbm(ConceptMethod):
             "margins": concepts.margins(test.pooled),
             "scores": scores.float(),
             "image_ids": test.image_ids,
+            "labels": test.labels,
+            "network_margins": _margins(test.logits),
             **{name: logits.float() for name, logits in outputs.items()},
         }
         return Findings(
@@ -214,7 +226,14 @@ class Pcbm(ConceptMethod):
         return [
             *drift_of_weights(own, reference, self.settings["persistence"]),
             *drift_of_margins(own, reference),
+            *drift_by_difficulty(own, reference),
         ]
+
+
+def _margins(logits: Tensor) -> Tensor:
+    """The top logit of each image minus the second, float32 [N]."""
+    top = logits.topk(2, dim=1).values
+    return top[:, 0] - top[:, 1]
 
 
 def _not_converged(what: str, iterations: int) -> str:
