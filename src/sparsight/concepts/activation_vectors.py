@@ -141,9 +141,12 @@ def activation_vectors(
     scale = Standardiser.of(train.pooled)
     order = drawn_order(train.image_ids, fitting.name)
     inputs = scale(train.pooled).numpy()
+    judges: list[_Judge | None] = [None] * len(names)
+    if validation is not None:
+        judging = scale(validation.pooled)
+        judges = [_Judge(judging, validation.shown[:, k, None]) for k in range(len(names))]
     fits = [
-        _fit_one(inputs, train.shown[:, k], order, _judge(validation, scale, k), fitting)
-        for k in range(len(names))
+        _fit_one(inputs, train.shown[:, k], order, judge, fitting) for k, judge in enumerate(judges)
     ]
     vectors = torch.from_numpy(np.stack([vector for vector, _, _ in fits]))
     intercepts = torch.tensor([intercept for _, intercept, _ in fits], dtype=torch.float64)
@@ -164,12 +167,6 @@ class _Judge(NamedTuple):
         right = (scores[:, None] > 0) == self.shown
         balanced = balanced_accuracy(right, self.shown)
         return float(torch.where(balanced.isnan(), right.double().mean(), balanced))
-
-
-def _judge(validation: Labelled | None, scale: Standardiser, concept: int) -> _Judge | None:
-    if validation is None:
-        return None
-    return _Judge(scale(validation.pooled), validation.shown[:, concept : concept + 1])
 
 
 def _fit_one(

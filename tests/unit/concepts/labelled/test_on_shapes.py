@@ -150,7 +150,9 @@ def test_the_bottleneck_puts_the_defining_concepts_on_top(
     assert measured["agreement"] > 0.9
 
 
-def test_stored_parts_of_the_bottleneck_give_its_logits(found: dict[str, Findings]) -> None:
+def test_stored_parts_of_the_bottleneck_give_its_logits(
+    found: dict[str, Findings], world: Any
+) -> None:
     for name in ("pcbm", "pcbm_predictor"):
         arrays = found[name].arrays
         logits = arrays["scores"] @ arrays["weights"].T + arrays["biases"]
@@ -158,6 +160,13 @@ def test_stored_parts_of_the_bottleneck_give_its_logits(found: dict[str, Finding
     arrays = found["pcbm"].arrays
     scores = (arrays["margins"] - arrays["means"]) / arrays["deviations"]
     assert torch.allclose(scores, arrays["scores"], atol=1e-3)
+    # at the optimum the probabilities of the training images add up to the classes' sizes
+    train = world.checkpoint.features.split("train").pooled
+    lengths = arrays["vectors"].norm(dim=1)
+    margins = (train @ arrays["vectors"].T + arrays["intercepts"]) / lengths
+    scores = (margins - arrays["means"]) / arrays["deviations"]
+    sizes = (scores @ arrays["weights"].T + arrays["biases"]).softmax(dim=1).mean(dim=0)
+    assert torch.allclose(sizes, torch.full((8,), 1 / 8), atol=1e-3)
     row = next(row for row in found["pcbm"].ranked if row.class_name == Shapes.class_names()[5])
     column = list(found["pcbm"].texts["concepts"]).index(row.concept)
     assert row.weight == pytest.approx(arrays["weights"][5, column].item())
