@@ -1,26 +1,24 @@
-"""The pages in `docs/`: what every explainer, metric and published-bug switch says of itself.
+"""The pages in `docs/`: what all that a configuration can name says of itself.
 
 They are made from the registries and from facts and docstrings in the sources, without importing
 what is described: `python -m sparsight.study.reference_pages docs`.
 """
 
-import ast
-import importlib.util
-import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.atomic import write_text
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
-from sparsight.parameters import REQUIRED
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.registration import Registry
+from sparsight.study.concept_pages import concept_page
+from sparsight.study.reference_text import linked, listed, page, parameters, section, table
 
-_NOTE = "<!-- Made by `make docs` from the sources; edit those. -->"
 _DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", "": "neither is better"}
 _MASKS = {"soft": "soft, 0 to 1", "binary": "binary, from 0.5 on", "none": "none"}
 _TREATMENTS = {
@@ -37,6 +35,7 @@ def pages() -> dict[str, str]:
         "README.md": _index(),
         "explainers.md": _explainers(),
         "metrics.md": _metrics(),
+        "concepts.md": concept_page(),
         "published_bugs.md": _published_bugs(),
     }
 
@@ -53,9 +52,10 @@ def _index() -> str:
         "of captum and pytorch-grad-cam",
         f"[Metrics](metrics.md): {len(METRICS.entries)} of single explanations and "
         f"{len(AGREEMENT.entries)} of agreement, and those of quantus",
+        f"[Concepts](concepts.md): {len(CONCEPTS.entries)} methods that find and compare them",
         f"[Published mistakes](published_bugs.md): {len(PUBLISHED_BUGS)} switches for pruners",
     )
-    return _page(
+    return page(
         "Reference",
         "What a configuration can name. These pages are made from the code (`make docs`).",
         "\n".join(f"* {item}" for item in items),
@@ -78,14 +78,14 @@ def _explainers() -> str:
         )
         for name, of in {**methods, **controls}.items()
     ]
-    return _page(
+    return page(
         "Explainers",
         "An explainer of the catalogue names its `method`, one of these, and the `parameters` that "
         "differ from the defaults. *Cost* is the number of forward passes an image with the "
         "defaults, a backward pass counting as two. *Signed* maps hold values below 0, which are "
         "evidence against the class. A map has the resolution of the image (*pixel*) or of a "
         "layer; an empty parameter `layer` stands for the one that the architecture names.",
-        _table(("method", "cost", "signed", "resolution", ""), rows),
+        table(("method", "cost", "signed", "resolution", ""), rows),
         "## Methods",
         *(part for name, of in methods.items() for part in _explainer(name, of)),
         "## Controls",
@@ -105,17 +105,17 @@ def _explainer(name: str, facts: Mapping[str, Any]) -> list[str]:
         native = f"the layer's; brought to image size by {facts['interpolation']} interpolation"
     excluded = facts.get("excluded_models", ())
     rows = [
-        ("reference", _linked(facts["reference"])),
+        ("reference", linked(facts["reference"])),
         ("cost", _cost(facts)),
         ("signed", "yes" if facts["signed"] else "no"),
         ("values", facts["value_range"]),
         ("channels", facts["reduction"]),
         ("resolution", native),
         ("looks at the network", "yes" if facts["needs_network"] else "no"),
-        ("parameters", _parameters(facts["parameters"])),
-        ("does not apply to", _listed(excluded) if excluded else ""),
+        ("parameters", parameters(facts["parameters"])),
+        ("does not apply to", listed(excluded) if excluded else ""),
     ]
-    return _section(EXPLAINERS, name, rows)
+    return section(EXPLAINERS, name, rows)
 
 
 def _cost(facts: Mapping[str, Any]) -> str:
@@ -134,7 +134,7 @@ def _foreign_explainers(prefix: str, library: str) -> str:
     facts = EXPLAINERS.facts(f"{prefix}.Any")
     dear = ", ".join(f"`{name}` ({cost:,})" for name, cost in facts["foreign_costs"].items())
     return (
-        f"`{prefix}.<Class>` for these classes of {library}: {_listed(facts['foreign_classes'])}."
+        f"`{prefix}.<Class>` for these classes of {library}: {listed(facts['foreign_classes'])}."
         f"\n\nA cost of {facts['cost']} is taken for them, and a greater one for these, here with "
         f"the library's defaults, images of 28x28 and layers of 512 channels: {dear}."
     )
@@ -158,12 +158,12 @@ def _metrics() -> str:
         if of["category"] == category
     ]
     rows += [(f"[`{name}`](#{name})", "agreement", "higher is better", "") for name in agreement]
-    return _page(
+    return page(
         "Metrics",
         "A metric of the catalogue names its `method`, one of these, and the `parameters` that "
         "differ from the defaults. Maps are brought to image size, then *treated* and "
         "*normalised*, and then scored. A metric that is undefined for an image scores NaN.",
-        _table(("method", "category", "direction", "needs"), rows),
+        table(("method", "category", "direction", "needs"), rows),
         *parts,
         "## Agreement",
         "These compare two networks' maps of the same image and class.",
@@ -176,7 +176,7 @@ def _metrics() -> str:
 
 def _metric(registry: Registry, name: str, facts: Mapping[str, Any]) -> list[str]:
     rows = [
-        ("reference", _linked(facts["reference"])),
+        ("reference", linked(facts["reference"])),
         ("direction", _DIRECTIONS[facts["direction"]]),
         ("unit", facts["unit"]),
         ("needs", _needs(facts)),
@@ -185,9 +185,9 @@ def _metric(registry: Registry, name: str, facts: Mapping[str, Any]) -> list[str
         ("mask", _MASKS[facts["mask_rule"]] if "mask_rule" in facts else ""),
         ("resolution", facts.get("resolution", "")),
         ("curve becomes a number by", facts.get("reducer", "")),
-        ("parameters", _parameters(facts["parameters"])),
+        ("parameters", parameters(facts["parameters"])),
     ]
-    return _section(registry, name, rows)
+    return section(registry, name, rows)
 
 
 def _needs(facts: Mapping[str, Any]) -> str:
@@ -200,91 +200,19 @@ def _quantus() -> str:
         (f"`quantus.{name}`", category, _DIRECTIONS[direction], ", ".join(needs))
         for name, (category, direction, needs) in sorted(known.items())
     ]
-    return _table(("method", "category", "direction", "needs"), rows)
+    return table(("method", "category", "direction", "needs"), rows)
 
 
 def _published_bugs() -> str:
     parts = []
     for name, text in PUBLISHED_BUGS.items():
-        parts += [f"## {name}", f"{_linked(text)}."]
-    return _page(
+        parts += [f"## {name}", f"{linked(text)}."]
+    return page(
         "Published mistakes",
         "Mistakes in the code of published studies, as switches, so that their effect is itself a "
         "result. A pruner names them in `published_bugs`; all are off by default.",
         *parts,
     )
-
-
-def _section(registry: Registry, name: str, rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Heading, description, the facts that say something, and what else the docstring says."""
-    first, *rest = _paragraphs(registry, name)
-    told = [row for row in rows if row[1]]
-    return [f"### {name}", first, _table(("", ""), told), *rest]
-
-
-def _paragraphs(registry: Registry, name: str) -> list[str]:
-    """Paragraphs of a class's docstring before its first headed section, each on one line."""
-    module, _, class_name = registry.entries[name].partition(":")
-    spec = importlib.util.find_spec(module)
-    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-    found = [
-        ast.get_docstring(node) or ""
-        for node in ast.parse(source).body
-        if isinstance(node, ast.ClassDef) and node.name == class_name
-    ]
-    text = re.split(r"\n[^\n]+\n-{3,}\n", found[0] if found else "")[0]
-    return [_linked(_one_line(part)) for part in text.strip().split("\n\n")]
-
-
-def _one_line(paragraph: str) -> str:
-    """A paragraph on one line; lists keep their items' lines."""
-    lines: list[str] = []
-    for line in paragraph.splitlines():
-        if lines and not re.match(r"\s*[*-] ", line):
-            lines[-1] += f" {line.strip()}"
-        else:
-            lines.append(line.strip())
-    return "\n".join(lines)
-
-
-def _parameters(parameters: Mapping[str, Any]) -> str:
-    shown = []
-    for name, default in parameters.items():
-        value = "required" if default == REQUIRED else f"`{_value(default)}`"
-        shown.append(f"`{name}`: {value}")
-    return "<br>".join(shown)
-
-
-def _value(value: Any) -> str:
-    """A default as it stands in YAML."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(part) for part in value)}]"
-    return '""' if value == "" else str(value)
-
-
-def _linked(text: str) -> str:
-    """Text in which arXiv ids and DOIs are links."""
-    text = re.sub(
-        r"(?:arXiv:|arXiv )(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text
-    )
-    return re.sub(r"doi:(10\.\d+/[^\s,;)]+)", r"[doi:\1](https://doi.org/\1)", text)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [heads, tuple("---" for _ in heads), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def _page(title: str, *parts: str) -> str:
-    return "\n\n".join([_NOTE, f"# {title}", *parts]) + "\n"
 
 
 if __name__ == "__main__":

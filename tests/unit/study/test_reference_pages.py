@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
@@ -38,6 +39,7 @@ def test_writing(tmp_path: Path) -> None:
     [
         ("explainers.md", EXPLAINERS.entries),
         ("metrics.md", [*METRICS.entries, *AGREEMENT.entries]),
+        ("concepts.md", CONCEPTS.entries),
         ("published_bugs.md", PUBLISHED_BUGS),
     ],
 )
