@@ -10,8 +10,8 @@ from sparsight.models.base import Architecture
 SAMPLERS = ("sobol", "halton")
 #: outputs that differ by less than this share of their size differ by rounding
 ROUNDING = 1e-6
-#: so many numbers are sent through a head at a time
-CHUNK_NUMBERS = 2**21
+#: about so many numbers are sent through a pooling head at a time: they stay in the cache
+CHUNK_NUMBERS = 2**18
 
 
 def replicated_design(concepts: int, designs: int, sampler: str, seed: int) -> Tensor:
@@ -120,17 +120,24 @@ def concept_importances(
     Fel et al. 2023, arXiv:2211.10154, equation 3.
     """
     if pools:
-        coefficients = coefficients.mean(dim=(1, 2), keepdim=True)
-        at_once = max(1, CHUNK_NUMBERS // basis.shape[1])
+        found = _through_pooling_head(network, coefficients.mean(dim=(1, 2)), basis, label, masks)
     else:
-        at_once = batch_size
-    images, rows = len(coefficients), len(masks)
-    found = []
-    # masks and images in one list of images * rows, in pieces
-    for start in range(0, images * rows, at_once):
-        place = torch.arange(start, min(start + at_once, images * rows), device=masks.device)
-        weakened = coefficients[place // rows] * masks[place % rows][:, None, None, :]
-        maps = (weakened @ basis).permute(0, 3, 1, 2)
-        found.append(network.head(maps)[:, label])
-    outputs = torch.cat(found).view(images, rows)
+        found = [
+            network.head(((image * part[:, None, None]) @ basis).permute(0, 3, 1, 2))[:, label]
+            for image in coefficients
+            for part in masks.split(batch_size)
+        ]
+    outputs = torch.cat(found).view(len(coefficients), len(masks))
     return total_indices(outputs, designs).cpu()
+
+
+def _through_pooling_head(
+    network: Architecture, vectors: Tensor, basis: Tensor, label: int, masks: Tensor
+) -> list[Tensor]:
+    """Logits of all masks of all images, in the order of `vectors` [N, K]."""
+    at_once = max(1, CHUNK_NUMBERS // (basis.shape[1] * len(masks)))
+    found = []
+    for part in vectors.split(at_once):
+        weakened = (part[:, None] * masks).flatten(0, 1)
+        found.append(network.head((weakened @ basis)[:, :, None, None])[:, label])
+    return found
