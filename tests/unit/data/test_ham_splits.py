@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.data.ham_splits import lesion_splits, shared_lesions
@@ -37,6 +37,7 @@ def test_lesions_of_one_photograph_are_drawn_in_proportion() -> None:
     assert all((numbers[name] == parts[name]).all() for name in NAMES)
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=40, max_size=80),
     seed=st.integers(0, 2**64 - 1),
@@ -59,9 +60,10 @@ def test_a_lesion_is_in_one_split(sizes: list[int], seed: int, share: float) -> 
     assert shared_lesions(lesions, parts["train"], parts["test"]) == 0
     for label in (0, 1):
         members = (labels == label).sum()
-        # Whole lesions: off by half of the largest at most, at each of two borders.
-        assert abs((labels[parts["test"]] == label).sum() - 0.25 * members) <= 3
-        assert abs((labels[parts["validation"]] == label).sum() - share * members) <= 6
+        # Whole lesions: off by half of the largest at most, at each of two borders; and a share
+        # is first rounded to a number of photographs.
+        assert abs((labels[parts["test"]] == label).sum() - 0.25 * members) <= 3.5
+        assert abs((labels[parts["validation"]] == label).sum() - share * members) <= 7
     again = lesion_splits(labels, lesions, seed, 0.25, 0.0)
     assert (again["test"] == parts["test"]).all()
 
