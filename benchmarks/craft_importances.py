@@ -10,9 +10,9 @@ from sidebyside import Row, compare
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sparsight.concepts.crops import crop_grid
-from sparsight.concepts.foreign import craft_class, quiet, seeded
-from sparsight.concepts.importance import concept_importances, pools_first, replicated_design
+from sparsight.concepts.craft.crops import crop_grid
+from sparsight.concepts.craft.foreign import craft_class, quiet, seeded
+from sparsight.concepts.craft.importance import concept_importances, pools_first, replicated_design
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.resnet import ResNet18
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sparsight.concepts.class_concepts import place_coefficients
-from sparsight.concepts.crops import CropReader
-from sparsight.concepts.factorisation import coefficients_of, factorise
-from sparsight.concepts.foreign import craft_class, quiet, seeded
-from sparsight.concepts.importance import (
+from sparsight.concepts.craft.class_concepts import place_coefficients
+from sparsight.concepts.craft.crops import CropReader
+from sparsight.concepts.craft.factorisation import coefficients_of, factorise
+from sparsight.concepts.craft.foreign import craft_class, quiet, seeded
+from sparsight.concepts.craft.importance import (
     concept_importances,
     pools_first,
     replicated_design,

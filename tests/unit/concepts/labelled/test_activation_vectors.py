@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sparsight.concepts.activation_vectors import Fitting, Labelled, activation_vectors
-from sparsight.concepts.drawing import drawn_order, two_sides
+from sparsight.concepts.labelled.activation_vectors import Fitting, Labelled, activation_vectors
+from sparsight.concepts.labelled.drawing import drawn_order, two_sides
 from sparsight.io.errors import InputError
 
 FITTING = Fitting("svm", (0.01, 0.1, 1.0), 0, 0.25, "test")

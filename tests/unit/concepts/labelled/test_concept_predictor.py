@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsight.concepts.concept_predictor import PredictorRecipe, train_predictor
+from sparsight.concepts.labelled.concept_predictor import PredictorRecipe, train_predictor
 from sparsight.io.errors import InputError
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sparsight.concepts.linear_concepts import LinearConcepts, quality
-from sparsight.concepts.standardise import Standardiser, varies
+from sparsight.concepts.labelled.linear_concepts import LinearConcepts, quality
+from sparsight.concepts.labelled.standardise import Standardiser, varies
 
 CONCEPTS = LinearConcepts(
     ("a", "b"), torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([5.0, -1.0])

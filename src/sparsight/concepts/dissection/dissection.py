@@ -1,0 +1,190 @@
+"""Network dissection: which single units are active where a concept is."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from sparsight.concepts.base import WHOLE, Checkpoint, ConceptMethod, Findings, Measured, Ranked
+from sparsight.concepts.dissection.unit_regions import Overlaps, TopValues
+from sparsight.data.packed import PackedSplit
+from sparsight.explain.network import recorded
+from sparsight.io.errors import InputError
+
+OBJECT = "object"
+
+
+class Dissection(ConceptMethod):
+    """Overlap of each unit's most active places with parts and object, over the test images.
+
+    A unit is a channel of the layer. Its threshold is the value that `quantile` of its activations
+    over all images and places exceed; its region is where its map, enlarged to the size of the
+    masks, is above the threshold. A unit detects the concept with which its region has the highest
+    intersection over union (pixels added up over all images), if that is at least `minimum_iou`.
+    The concepts are the parts of the data set, where it has any, and `object`, its mask.
+
+    Rows: one order of the concepts for all classes, by `weight`, the highest intersection over
+    union of any unit; `value` is the number of units that detect it. A concept that is in none of
+    the images has no row.
+
+    Passes: two for each image.
+
+    Parameters
+    ----------
+    layer : name of a module; empty: the architecture's feature cut.
+    quantile : share of a unit's activations above its threshold.
+    minimum_iou : of a detector.
+
+    Arrays
+    ------
+    `iou` float32 [U, concepts], the concepts in the order of the rows; `thresholds` float32 [U];
+    `detects` int64 [U], place of the concept that a unit detects, -1 for none.
+    """
+
+    name: ClassVar[str] = "dissection"
+    reference: ClassVar[str] = "Bau et al. 2017, arXiv:1704.05796"
+    needs: ClassVar[tuple[str, ...]] = ("masks",)
+    measures: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "detectors": ("higher", "units", "units that detect a concept"),
+        "detector_share": ("higher", "share, 0 to 1", "detectors among all units"),
+        "detected_concepts": ("higher", "concepts", "concepts that some unit detects"),
+        "best_iou": ("higher", "share, 0 to 1", "highest overlap of any unit with a concept"),
+        "dead_units": ("lower", "units", "units that are active nowhere"),
+    }
+    comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "kept_detectors": (
+            "higher",
+            "share, 0 to 1",
+            "detectors of the reference that detect the same concept here; of one start",
+        ),
+        "shared_concepts": (
+            "higher",
+            "share, 0 to 1",
+            "concepts that both detect among those that either does",
+        ),
+    }
+    parameters: ClassVar[dict[str, Any]] = {"layer": "", "quantile": 0.005, "minimum_iou": 0.04}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        for key in ("quantile", "minimum_iou"):
+            if not 0 < self.settings[key] < 1:
+                raise InputError(
+                    f"concept method dissection: '{key}' must lie between 0 and 1, not "
+                    f"{self.settings[key]}"
+                )
+
+    def find(self, checkpoint: Checkpoint) -> Findings:
+        """See `ConceptMethod.find`.
+
+        Raises
+        ------
+        InputError
+            When the network has no such layer, or one without maps.
+        """
+        with PackedSplit.open(checkpoint.splits["test"]) as split:
+            positions = split.subset(min(checkpoint.images, len(split)))
+            thresholds, dead = self._thresholds(checkpoint, split, positions)
+            names = [*split.part_names, OBJECT]
+            overlaps = Overlaps(thresholds, len(names))
+            for maps, masks in self._batches(checkpoint, split, positions):
+                overlaps.add(maps, masks)
+        iou = overlaps.intersection_over_union()
+        best = iou.amax(dim=0).nan_to_num(-1.0)
+        order = [index for index in best.argsort(descending=True, stable=True) if best[index] >= 0]
+        iou = iou[:, order]
+        detects = _detected(iou, self.settings["minimum_iou"])
+        return Findings(
+            ranked=_ranked([names[index] for index in order], iou, detects),
+            measured=list(_measured([names[index] for index in order], iou, detects, dead)),
+            arrays={"iou": iou, "thresholds": thresholds.cpu(), "detects": detects},
+            passes=2 * len(positions),
+        )
+
+    def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
+        """See `ConceptMethod.compare`.
+
+        `kept_detectors` asks the same unit, so it says something only of networks whose units
+        correspond: a level and its dense parent. NaN where the reference detects nothing.
+        """
+        first, second = (_unit_concepts(findings) for findings in (own, reference))
+        kept = [first.get(unit) == concept for unit, concept in second.items()]
+        either = set(first.values()) | set(second.values())
+        both = set(first.values()) & set(second.values())
+        nothing = float("nan")
+        return [
+            Measured("kept_detectors", sum(kept) / len(kept) if kept else nothing),
+            Measured("shared_concepts", len(both) / len(either) if either else nothing),
+        ]
+
+    def _maps(
+        self, checkpoint: Checkpoint, split: PackedSplit, positions: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The layer's maps [n, U, h, w] of the images, in batches, and the images' positions."""
+        layer = self.settings["layer"] or checkpoint.network.feature_cut
+        for part in positions.split(checkpoint.batch_size):
+            images = split.select(part).images("clean").to(checkpoint.device)
+            with torch.no_grad(), recorded(checkpoint.network, [layer]) as outputs:
+                checkpoint.network(images)
+            yield outputs[layer].detach(), part
+
+    def _thresholds(
+        self, checkpoint: Checkpoint, split: PackedSplit, positions: Tensor
+    ) -> tuple[Tensor, int]:
+        """Threshold of each unit, and how many units are nowhere above 0."""
+        top: TopValues | None = None
+        active = torch.zeros(0, dtype=torch.bool)
+        for maps, _ in self._maps(checkpoint, split, positions):
+            above = (maps > 0).any(dim=3).any(dim=2).any(dim=0)
+            if top is None:
+                count = len(positions) * maps.shape[2] * maps.shape[3]
+                top, active = TopValues(count, self.settings["quantile"]), above
+            top.add(maps)
+            active = active | above
+        if top is None:
+            raise InputError(f"{split.path} has no images; dissection needs some")
+        return top.thresholds(), int((~active).sum())
+
+    def _batches(
+        self, checkpoint: Checkpoint, split: PackedSplit, positions: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for maps, part in self._maps(checkpoint, split, positions):
+            whole = split.select(part).binary_masks().unsqueeze(1)
+            parts = split.part_masks(part) >= 128 if split.part_names else whole[:, :0]
+            yield maps, torch.cat([parts, whole], dim=1).to(maps.device)
+
+
+def _detected(iou: Tensor, least: float) -> Tensor:
+    """Place of the concept that each unit detects, int64 [U]; -1 for none."""
+    if not iou.shape[1]:
+        return torch.full((len(iou),), -1)
+    best = iou.max(dim=1)
+    return torch.where(best.values >= least, best.indices, -1)
+
+
+def _ranked(names: Sequence[str], iou: Tensor, detects: Tensor) -> list[Ranked]:
+    return [
+        Ranked(WHOLE, name, place + 1, float(iou[:, place].max()), float((detects == place).sum()))
+        for place, name in enumerate(names)
+    ]
+
+
+def _measured(names: Sequence[str], iou: Tensor, detects: Tensor, dead: int) -> Iterator[Measured]:
+    count = int((detects >= 0).sum())
+    yield Measured("detectors", count)
+    yield Measured("detector_share", count / len(iou))
+    yield Measured("detected_concepts", len(detects[detects >= 0].unique()))
+    yield Measured("dead_units", dead)
+    best = iou.amax(dim=0) if len(names) else torch.empty(0)
+    for place, name in enumerate(names):
+        yield Measured("detectors", int((detects == place).sum()), WHOLE, name)
+        yield Measured("best_iou", float(best[place]), WHOLE, name)
+    yield Measured("best_iou", float(best.nanmean()))
+
+
+def _unit_concepts(findings: Findings) -> dict[int, str]:
+    """Name of the concept that each detector detects."""
+    names = [row.concept for row in sorted(findings.ranked, key=lambda row: row.rank)]
+    found = enumerate(findings.arrays["detects"].tolist())
+    return {unit: names[place] for unit, place in found if place >= 0}

@@ -1,0 +1,129 @@
+"""The numbers on coherence, each on a case worked out on paper."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsight.concepts.craft.coherence import (
+    class_purity,
+    correlations,
+    cosine_coherence,
+    importance_entropy,
+    mask_purity,
+    matched_concepts,
+    reconstruction_error,
+    top_crops,
+)
+
+
+def test_top_crops_leave_out_those_without_the_concept():
+    coefficients = torch.tensor([[0.0, 1], [3, 1], [0, 1], [5, 0]])
+    first, second = top_crops(coefficients, 3)
+    assert first.tolist() == [3, 1]
+    # ties by their order
+    assert second.tolist() == [0, 1, 2]
+    assert [rows.tolist() for rows in top_crops(coefficients, 1)] == [[3], [0]]
+    assert top_crops(torch.zeros(4, 1), 3)[0].tolist() == []
+
+
+def test_mask_purity_weighs_crops_by_their_heat():
+    # 1 + 3 of 1 + 1 + 3 + 3 + 8: heat counts, not crops
+    heat = torch.tensor([[[1.0, 1], [0, 0]], [[3, 3], [8, 0]]])
+    masks = torch.tensor([[[1.0, 0], [0, 0]], [[1, 0], [0, 1]]])
+    assert mask_purity(heat, masks) == pytest.approx(4 / 16)
+    assert mask_purity(heat, torch.ones(2, 2, 2)) == 1
+    assert mask_purity(heat * 1e-20, masks) == pytest.approx(4 / 16)
+    # a single place covers the crop: the mask's share of it
+    assert mask_purity(torch.tensor([[[7.0]]]), torch.tensor([[[1.0, 0], [0, 0]]])) == 0.25
+
+
+def test_mask_purity_without_heat():
+    assert math.isnan(mask_purity(torch.zeros(2, 3, 3), torch.ones(2, 6, 6)))
+    assert math.isnan(mask_purity(torch.zeros(0, 3, 3), torch.ones(0, 6, 6)))
+
+
+def test_class_purity():
+    assert class_purity(torch.tensor([4, 4, 1, 4])) == 0.75
+    assert class_purity(torch.tensor([2])) == 1
+    assert math.isnan(class_purity(torch.tensor([], dtype=torch.int64)))
+
+
+def test_cosines_on_paper():
+    # two crops at 60 degrees, two at right angles to both, in lengths that do not matter
+    root = math.sqrt(3) / 2
+    features = torch.tensor([[2.0, 0, 0], [0.5, root, 0], [0, 0, 1], [0, 0, 9]])
+    within, between = cosine_coherence(features, [torch.tensor([0, 1]), torch.tensor([2, 3])])
+    torch.testing.assert_close(within, torch.tensor([0.5, 1]))
+    torch.testing.assert_close(between, torch.tensor([0.0, 0]), atol=1e-7, rtol=0)
+    # a crop that two concepts share is not compared with itself
+    within, between = cosine_coherence(features, [torch.tensor([0, 1]), torch.tensor([1, 2])])
+    torch.testing.assert_close(within, torch.tensor([0.5, 0]), atol=1e-7, rtol=0)
+    torch.testing.assert_close(between, torch.tensor([0.5 / 3] * 2), atol=1e-7, rtol=0)
+
+
+def test_cosines_of_concepts_without_crops():
+    members = [torch.tensor([0]), torch.tensor([], dtype=torch.int64)]
+    for part in cosine_coherence(torch.rand(3, 4), members):
+        assert part.isnan().all()
+
+
+def test_correlations_with_what_does_not_vary_are_zero():
+    own = torch.tensor([[1.0, 5], [2, 5], [3, 5]])
+    reference = torch.tensor([[2.0, 3], [4, 2], [6, 1]])
+    expected = torch.tensor([[1.0, -1], [0, 0]]).double()
+    torch.testing.assert_close(correlations(own, reference), expected)
+    assert correlations(torch.full((7, 1), 0.1), torch.rand(7, 1)).item() == 0
+
+
+def test_concepts_are_matched_for_the_highest_sum():
+    # The first of `own` is most like the first of the reference, but so is the second, which has no
+    # other: together 0.8 + 1 beats 1 + 0.
+    draw = torch.Generator().manual_seed(0)
+    orthogonal, _ = torch.linalg.qr(torch.randn((50, 3), generator=draw))
+    orthogonal = orthogonal - orthogonal.mean(dim=0)
+    orthogonal, _ = torch.linalg.qr(orthogonal)
+    x, y, z = orthogonal.T
+    own = torch.stack([0.6 * x + 0.8 * y, x], dim=1)
+    reference = torch.stack([x, y, z], dim=1)
+    partners, r = matched_concepts(own, reference)
+    assert partners.tolist() == [1, 0]
+    torch.testing.assert_close(r, torch.tensor([0.8, 1.0]))
+    partners, r = matched_concepts(reference, own)
+    assert partners.tolist() == [1, 0, -1]
+    assert r.isnan().tolist() == [False, False, True]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_matching_does_not_mind_order_and_scale(seed):
+    draw = torch.Generator().manual_seed(seed)
+    own = torch.rand((40, 5), generator=draw)
+    order = torch.randperm(5, generator=draw)
+    other = own[:, order] * (1 + torch.rand(5, generator=draw)) + 3
+    partners, r = matched_concepts(own, other)
+    assert order[partners].tolist() == list(range(5))
+    torch.testing.assert_close(r, torch.ones(5))
+    noisy = other + 0.2 * torch.rand(other.shape, generator=draw)
+    assert matched_concepts(own, noisy)[1].mean() < 0.999
+
+
+def test_reconstruction_error():
+    activations = torch.tensor([[3.0, 0], [0, 4]])
+    # 4 of a length of 5 is missing
+    coefficients, basis = torch.tensor([[3.0], [0]]), torch.tensor([[1.0, 0]])
+    assert reconstruction_error(activations, coefficients, basis) == pytest.approx(4 / 5)
+    assert reconstruction_error(activations, activations, torch.eye(2)) == 0
+    assert math.isnan(reconstruction_error(0 * activations, coefficients, basis))
+
+
+def test_importance_entropy():
+    assert importance_entropy(torch.tensor([0.3, 0.3, 0.3, 0.3])) == pytest.approx(1)
+    assert importance_entropy(torch.tensor([0.0, 2, 0, 0])) == 0
+    # 1/2, 1/4, 1/4: 1.5 bits of log2(3)
+    found = importance_entropy(torch.tensor([2.0, 1, 1]))
+    assert found == pytest.approx(1.5 / math.log2(3))
+    assert math.isnan(importance_entropy(torch.zeros(4)))
+    assert math.isnan(importance_entropy(torch.ones(1)))
