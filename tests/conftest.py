@@ -2,7 +2,7 @@
 
 import os
 
-# Before anything imports torch or numpy: with several threads, tests beside other work wait for each
+# Before anything imports torch: with several threads, tests beside other work wait for each
 # other's threads many times longer than they compute. Jobs set their own number.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")

@@ -1,8 +1,13 @@
 """Which jobs run, and why."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.workflow.project import TINY, Project
+
+STUDIES = Path(__file__).parents[2] / "studies"
 
 #: what follows when scores change: both chains, all tables of them
 TABLES = {
@@ -277,3 +282,11 @@ def test_other_data_and_missing_results_are_planned_in_one_run(finished: Project
     assert planned["make_rewind_point"] == planned["train_dense"] == 1
     assert planned["prune_level"] == 3
     assert planned["summarise"] == planned["draw_accuracy"] == 1
+
+
+@pytest.mark.parametrize("study", [path.stem for path in sorted(STUDIES.glob("*.yaml"))])
+def test_every_study_can_be_planned(fresh: Project, study: str) -> None:
+    shutil.copy(STUDIES / f"{study}.yaml", fresh.folder / "tiny.yaml")
+    planned = fresh.planned()
+    assert planned["train_dense"] >= 1
+    assert planned["write_study_provenance"] == 1

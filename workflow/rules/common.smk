@@ -80,7 +80,7 @@ def one_of(names):
 
 
 wildcard_constraints:
-    dataset=one_of([*config["datasets"], *PLAN.banks()]),
+    dataset=one_of(STUDY.prepared_datasets()),
     model=one_of(config["models"]),
     pruner=one_of([DENSE, *config["pruners"]]),
     family=one_of(STUDY.families()),

@@ -9,8 +9,6 @@ rule fetch_dataset:
         f"{DATA}/logs/fetch_dataset__{{dataset}}.log",
     benchmark:
         f"{DATA}/benchmarks/fetch_dataset__{{dataset}}.jsonl"
-    wildcard_constraints:
-        dataset=one_of(STUDY.prepared_datasets()),
     conda:
         ENVIRONMENT
     threads: 1
@@ -39,8 +37,6 @@ rule prepare_dataset:
         f"{DATA}/logs/prepare_dataset__{{dataset}}.log",
     benchmark:
         f"{DATA}/benchmarks/prepare_dataset__{{dataset}}.jsonl"
-    wildcard_constraints:
-        dataset=one_of(STUDY.prepared_datasets()),
     conda:
         ENVIRONMENT
     threads: 1

@@ -145,6 +145,9 @@ def _reference_problems(
         if value[0] < 0 or value[1] > last:
             yield f"{key} is {shown(value)}, but {claim['pruner']} has the levels 0 to {last}."
             return
+        if value[1] < 1:
+            yield f"{key} is {shown(value)}, dense against itself; end with level 1 or later."
+            return
         yield from _unexplained(study, key, range(int(value[0]), int(value[1]) + 1), claim)
         other = str(claim.get("other_pruner"))
         if other in study.config["pruners"] and value[1] > study.level_count(other):

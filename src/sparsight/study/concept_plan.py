@@ -32,7 +32,7 @@ class ConceptPlan:
 
     def bank(self, dataset: str) -> str:
         """The data set whose concept labels are used for a data set."""
-        return str(self.study.config.get("concept_bank", {}).get(dataset, dataset))
+        return self.study.concept_bank(dataset)
 
     def banks(self) -> list[str]:
         """Data sets that are there for their concept labels alone."""

@@ -20,6 +20,7 @@ from sparsight.study.combinations import (
     network_problems,
 )
 from sparsight.study.concept_problems import concept_problems
+from sparsight.study.dataset_problems import dataset_problems
 from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study
@@ -116,7 +117,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]
     if found:
         return found
-    found = [*network_problems(config)]
+    found = [*network_problems(config)] or [*dataset_problems(config)]
     if found:
         return found
     return [

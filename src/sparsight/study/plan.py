@@ -113,9 +113,14 @@ class Study:
         return found
 
     def prepared_datasets(self) -> list[str]:
-        """The data sets of the study, and those on which its models are trained before."""
+        """The data sets of the study, those on which its models are trained before, and banks."""
         others = [self.pretraining_dataset(model) for model in self.config["models"]]
-        return list(dict.fromkeys([*self.config["datasets"], *filter(None, others)]))
+        banks = [self.concept_bank(dataset) for dataset in self.config["datasets"]]
+        return list(dict.fromkeys([*self.config["datasets"], *filter(None, others), *banks]))
+
+    def concept_bank(self, dataset: str) -> str:
+        """The data set whose concept labels are used for a data set."""
+        return str(self.config.get("concept_bank", {}).get(dataset, dataset))
 
     def networks(self) -> list[Network]:
         """The configuration's `networks`, or every data set with every model and all else."""

@@ -120,6 +120,7 @@ def test_claims_of_two_names_alike(problems):
             of("between_pruners", levels=[1, 2]),
             "claims[0].levels is [1, 2], but retrain has the levels 0 to 1.",
         ),
+        (of("change", levels=[0, 0]), "dense against itself"),
         (of("change", levels=[3, 1]), "a list of two levels, the lower one first"),
         (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be 0 or more."),
         (of("no_loss", margin=True), "claims[0].margin is true, but must be 0 or more."),

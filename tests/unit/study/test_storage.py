@@ -93,11 +93,13 @@ def test_facts_that_the_options_decide(study_of):
     }
     assert {name for name in names if has_parts(study, name)} == {
         "shapes",
+        "shapes_32",
         "shapes_cue",
         "cub200_64",
     }
     assert {name for name in names if has_concepts(study, name)} == {
         "shapes",
+        "shapes_32",
         "shapes_cue",
         "cub200",
         "cub200_study_split",
