@@ -33,6 +33,9 @@ class Tcav(ConceptMethod):
     Vectors are those of outputs averaged over positions, and the derivative is along the vector at
     all positions at once: at image scale the whole output of a layer has a million values, and a
     vector of them would tell where a concept lies in a hundred images more than what it is.
+    Channels are standardised over the bank for the fit, and the derivative is taken in the same
+    units, by the chain rule Σ slope · deviation · vector: the step in a channel is in proportion
+    to how much the channel varies, so that a channel that is nearly dead does not count.
 
     Where nothing but averaging and a linear layer follow (`feature_cut` of the ResNets), the
     derivative is the same for all images of a class: each draw's score is then 0 or 1. An earlier
@@ -146,7 +149,10 @@ class Tcav(ConceptMethod):
         )
 
     def _vectors(self, train: Labelled, seed: int) -> tuple[Tensor, Tensor]:
-        """Vectors of the concepts, float32 [R, K, D], and of random concepts, [R, D]."""
+        """Steps along the vectors of the concepts, float32 [R, K, D], and of random ones, [R, D].
+
+        In the units of the outputs: a step of v in standardised ones is v times the deviation.
+        """
         count = self.settings["images_per_side"]
         scale = Standardiser.of(train.pooled)
         inputs = scale(train.pooled).numpy()
@@ -156,7 +162,7 @@ class Tcav(ConceptMethod):
             found, _ = fit_direction(
                 settings["classifier"], settings["strength"], inputs[rows.numpy()], shown.numpy()
             )
-            return (torch.from_numpy(found) / scale.deviation).float()
+            return (torch.from_numpy(found) * scale.deviation).float()
 
         concepts, random = [], []
         for draw in range(self.settings["draws"]):

@@ -1,0 +1,48 @@
+"""Steps along concept vectors: their units, and the draws behind them."""
+
+import torch
+
+from sparsight.concepts.labelled.activation_vectors import Labelled
+from sparsight.concepts.tcav.directional import positive_shares
+from sparsight.concepts.tcav.tcav import Tcav
+
+
+def draw_bank(count: int, positives: int) -> Labelled:
+    """The first of four channels is higher where the concept is shown, the others are noise."""
+    draw = torch.Generator().manual_seed(0)
+    shown = torch.zeros(count, 1, dtype=torch.bool)
+    shown[:positives] = True
+    pooled = torch.randn(count, 4, generator=draw)
+    pooled[:, 0] += 8 * shown[:, 0]
+    return Labelled(pooled, shown, torch.arange(count))
+
+
+def test_channels_that_are_nearly_dead_do_not_count() -> None:
+    bank, draw = draw_bank(200, 100), torch.Generator().manual_seed(1)
+    # logits rise along the first channel for three images of four
+    slopes = torch.zeros(40, 4)
+    slopes[:, 0] = torch.where(torch.arange(40) % 4 == 0, -1.0, 1.0)
+    labels = torch.zeros(40, dtype=torch.int64)
+    dead = 1 + 1e-5 * torch.randn(200, 16, generator=draw)
+    small = 0.01 * torch.randn(40, 16, generator=draw)
+    method = Tcav(draws=4)
+    alive = positive_shares(slopes, labels, method._vectors(bank, 0)[0], 1)
+    more = bank._replace(pooled=torch.cat([bank.pooled, dead], dim=1))
+    steps, _ = method._vectors(more, 0)
+    assert (steps[..., 4:].abs() < 1e-4 * steps[..., :1].abs()).all()
+    found = positive_shares(torch.cat([slopes, small], dim=1), labels, steps, 1)
+    assert torch.equal(alive, torch.full((1, 4, 1), 0.75, dtype=torch.float64))
+    assert torch.equal(found, alive)
+
+
+def test_units_of_a_channel_do_not_matter() -> None:
+    bank, draw = draw_bank(200, 100), torch.Generator().manual_seed(1)
+    slopes, labels = torch.randn(40, 4, generator=draw), torch.zeros(40, dtype=torch.int64)
+    units = torch.tensor([1.0, 64.0, 0.125, 8.0])
+    scaled = bank._replace(pooled=bank.pooled * units)
+    method = Tcav(draws=4)
+    found = [
+        positive_shares(slopes / unit, labels, method._vectors(some, 0)[0], 1)
+        for some, unit in ((bank, torch.ones(4)), (scaled, units))
+    ]
+    assert torch.equal(*found)
