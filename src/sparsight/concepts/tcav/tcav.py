@@ -28,7 +28,12 @@ class Tcav(ConceptMethod):
     subset) whose logit for that class has a positive derivative along the concept's vector, at a
     layer. It is the mean over `draws`, each with another choice of images for the vector. Scores
     are tested against as many random concepts, whose vectors tell random images of the bank from
-    others: two-sided t test, adjusted for all concepts of a class (Benjamini and Hochberg).
+    others: two-sided t test, adjusted for all concepts of a class (Benjamini and Hochberg); see
+    `against_random`.
+
+    A draw takes at most half of the images on the rarer side of a concept, and as many of the
+    other: draws of the same images would count one vector several times. A note names the concepts
+    that have fewer than `images_per_side` images for that reason.
 
     Vectors are those of outputs averaged over positions, and the derivative is along the vector at
     all positions at once: at image scale the whole output of a layer has a million values, and a
@@ -51,7 +56,7 @@ class Tcav(ConceptMethod):
     ----------
     layer : a module with feature maps; the network's `feature_cut` where it is empty.
     classifier, strength : "svm" or "logistic", and its C.
-    images_per_side : images that show a concept, and as many that do not.
+    images_per_side : images that show a concept, and as many that do not, at most.
     draws : how many vectors of each concept, and how many random ones, at least 2.
     fewest : concepts with fewer training images on a side are dropped.
     """
@@ -143,7 +148,7 @@ class Tcav(ConceptMethod):
             measured,
             arrays,
             {"concepts": labels.names, "classes": classes},
-            labels.notes,
+            (*labels.notes, *self._small_draws(train, labels.names)),
             # A backward pass counts as two.
             passes + 3 * len(rows),
         )
@@ -153,7 +158,7 @@ class Tcav(ConceptMethod):
 
         In the units of the outputs: a step of v in standardised ones is v times the deviation.
         """
-        count = self.settings["images_per_side"]
+        count, counts = self.settings["images_per_side"], self._counts(train)
         scale = Standardiser.of(train.pooled)
         inputs = scale(train.pooled).numpy()
 
@@ -167,7 +172,10 @@ class Tcav(ConceptMethod):
         concepts, random = [], []
         for draw in range(self.settings["draws"]):
             order = drawn_order(train.image_ids, f"concept images {seed} draw {draw}")
-            sides = [two_sides(order, shown, count) for shown in train.shown.T]
+            sides = [
+                two_sides(order, shown, some)
+                for shown, some in zip(train.shown.T, counts, strict=True)
+            ]
             concepts.append(
                 torch.stack([vector(rows, train.shown[rows, k]) for k, rows in enumerate(sides)])
             )
@@ -175,6 +183,28 @@ class Tcav(ConceptMethod):
             some = min(count, len(other) // 2)
             random.append(vector(other[: 2 * some], torch.arange(2 * some) < some))
         return torch.stack(concepts), torch.stack(random)
+
+    def _counts(self, train: Labelled) -> list[int]:
+        """Images of each side in a draw, for each concept."""
+        shown = train.shown.sum(dim=0)
+        rarer = torch.minimum(shown, len(train.shown) - shown)
+        return (rarer // 2).clamp(1, self.settings["images_per_side"]).tolist()
+
+    def _small_draws(self, train: Labelled, names: Sequence[str]) -> list[str]:
+        """A note on the concepts that have too few images for draws of the usual size."""
+        wanted = self.settings["images_per_side"]
+        small = [
+            f"{name} ({count})"
+            for name, count in zip(names, self._counts(train), strict=True)
+            if count < wanted
+        ]
+        if not small:
+            return []
+        return [
+            f"{len(small)} concepts have fewer than twice {wanted} training images on a side; "
+            "their vectors are drawn from half of the rarer side (images per side): "
+            + ", ".join(small)
+        ]
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """See `ConceptMethod.compare`."""

@@ -36,15 +36,26 @@ def test_effect_size_by_hand() -> None:
     assert found.effect[0, 0] == pytest.approx(0.5 / np.sqrt((1 / 3 + 1 / 12) / 2))
 
 
-def test_scores_without_spread_have_no_test() -> None:
-    scores = np.ones((5, 2, 2))
-    random = np.stack([np.zeros(5), np.array([0.0, 1.0, 0.0, 1.0, 0.0])], axis=1)
+def test_scores_without_spread_are_permuted() -> None:
+    scores = np.ones((5, 3, 2))
+    scores[:, 2, 1] = 0.0
+    random = np.stack([np.zeros(4), np.array([0.0, 1.0, 0.0, 1.0]), np.zeros(4)], axis=1)
     found = against_random(scores, random)
-    assert np.isnan(found.p[0]).all()
-    assert np.isnan(found.adjusted[0]).all()
+    # of the 126 choices of 5 scores of 9, one is as far up and none as far down
+    assert found.p[0] == pytest.approx(2 / 126)
+    assert found.adjusted[0] == pytest.approx(2 / 126)
     assert np.isnan(found.effect[0]).all()
-    # one side that varies is enough
-    assert (found.p[1] < 0.1).all()
-    # a class without images
-    scores[:, 1] = np.nan
-    assert np.isnan(against_random(scores, random).p[1]).all()
+    # one side that varies is enough for t
+    expected = stats.ttest_1samp(random[:, 1], 1.0).pvalue
+    assert found.p[1] == pytest.approx(expected)
+    # the same score in all draws is no difference, and counts in the adjustment
+    assert found.p[2] == pytest.approx([2 / 126, 1.0])
+    assert found.adjusted[2] == pytest.approx([4 / 126, 1.0])
+
+
+def test_classes_without_images_have_no_test() -> None:
+    scores, random = np.ones((5, 2, 2)), np.zeros((5, 2))
+    scores[:, 1], random[:, 1] = np.nan, np.nan
+    found = against_random(scores, random)
+    assert all(np.isnan(part[1]).all() for part in found)
+    assert (found.p[0] < 0.01).all()

@@ -46,3 +46,19 @@ def test_units_of_a_channel_do_not_matter() -> None:
         for some, unit in ((bank, torch.ones(4)), (scaled, units))
     ]
     assert torch.equal(*found)
+
+
+def test_draws_differ_where_few_images_show_a_concept() -> None:
+    few, many = draw_bank(200, 12), draw_bank(200, 100)
+    method = Tcav(draws=6, images_per_side=50)
+    assert method._counts(few) == [6]
+    assert method._counts(many) == [50]
+    # a channel of its own for each image shows which images a vector was fitted on
+    steps = method._vectors(few._replace(pooled=torch.eye(200)), 0)[0][:, 0]
+    taken = {tuple((step[:12].abs() > 1e-6).nonzero()[:, 0].tolist()) for step in steps}
+    assert {len(images) for images in taken} == {6}
+    assert len(taken) > 1
+    (note,) = method._small_draws(few, ["beak"])
+    assert note.startswith("1 concepts have fewer than twice 50 training images")
+    assert note.endswith("beak (6)")
+    assert method._small_draws(many, ["beak"]) == []
