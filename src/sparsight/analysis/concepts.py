@@ -28,6 +28,8 @@ from sparsight.concepts.findings_files import PASSES
 from sparsight.io.tables import write_csv
 
 MEAN = "mean"
+#: measures whose mean is none of its kind
+NOT_AVERAGED = ("p_value", "adjusted_p")
 _DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")
 _COMPARISONS = ["difference", *(f"minus_{floor}" for floor in FLOORS)]
 CONCEPT_COLUMNS = [
@@ -61,7 +63,10 @@ def summarise_concepts(
         or, for dense networks, of all those of other seeds ("seed_floor").
     class, concept_label : what the number is about; empty for the network as a whole. Where a
         method gives a measure by class or concept alone, the row for the whole is their mean, over
-        `averaged_over` defined numbers (in rows "mean" the fewest of a seed); else that is 1.
+        `averaged_over` defined numbers (in rows "mean" the fewest of a seed); else that is 1. A
+        mean of p values is no p value, so these have no such row. Concepts that are only numbered
+        in each network (not among `tables`) have rows of single networks alone, without difference
+        or test: what two networks call "1" are not the same concept.
     direction, unit : which is better, if one is; see the method.
     value, low, high : in rows "mean" the mean over seeds and its Student t interval; for the seed
         floor over the jackknife's pseudo-values (`pseudo_values`).
@@ -88,7 +93,9 @@ def summarise_concepts(
     """
     frame = pd.concat([read_measures(measures), read_drift(drift)], ignore_index=True)
     whole = pd.concat([frame.assign(averaged_over=1), _wholes(frame)], ignore_index=True)
-    rows = list(_with_means(whole, set(settings["retrain"]), float(settings["confidence"])))
+    alone = (whole["concept_label"] != "") & ~whole["concept"].isin(settings["tables"])
+    rows = list(_with_means(whole[~alone], set(settings["retrain"]), float(settings["confidence"])))
+    rows += _unmatched(whole[alone])
     facts = settings["measures"]
     passes = {measure: list(of[:2]) for measure, of in PASSES.items()}
     for row in rows:
@@ -105,7 +112,8 @@ def _wholes(frame: pd.DataFrame) -> pd.DataFrame:
     keys = [*PLACE, "seed", "density", "reference", *MEASURE[:4]]
     parts = (frame["class"] != "") | (frame["concept_label"] != "")
     named = pd.MultiIndex.from_frame(frame[keys])
-    lacking = frame[parts & ~named.isin(named[~parts])]
+    averaged = ~frame["measure"].isin(NOT_AVERAGED)
+    lacking = frame[parts & averaged & ~named.isin(named[~parts])]
     grouped = lacking.groupby(keys, sort=False)
     found = grouped["value"].agg(value="mean", averaged_over="count")
     # a mean over classes counts a reference only where all of them have a value
@@ -117,10 +125,7 @@ def _with_means(
     frame: pd.DataFrame, retrain: set[str], confidence: float
 ) -> Iterator[dict[str, Any]]:
     """Rows of each number's level: the seeds in their order, then their mean."""
-    frame = frame.rename(columns={"value": "mean"}).sort_values([*PLACE, *MEASURE, "seed"])
-    records: list[dict[str, Any]] = [
-        {str(key): value for key, value in row.items()} for row in frame.to_dict("records")
-    ]
+    records = _records(frame)
     # A network's own numbers are no floor of other networks' numbers.
     floors = Floors(
         [row for row in records if row["kind"] == COMPARED or row["pruner"] != DENSE],
@@ -162,6 +167,16 @@ def _with_means(
             **(_tested(changes, confidence) if changes else {}),
             **({} if is_floor else _beside(floors, first, values, confidence)),
         }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    frame = frame.rename(columns={"value": "mean"}).sort_values([*PLACE, *MEASURE, "seed"])
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _unmatched(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of single networks whose concepts have no counterpart in another."""
+    return list(_seeds(_records(frame), []))
 
 
 def _key(row: Mapping[str, Any], names: Sequence[str], *more: str) -> tuple[Any, ...]:

@@ -243,6 +243,42 @@ def test_orders_of_numbered_concepts_are_left_out(files):
     assert tables.empty
 
 
+def test_numbered_concepts_of_different_networks_are_not_set_against_each_other(files):
+    before, _ = files.summarise()
+    table, _ = files.summarise(tables=[])
+    own = table[table["concept_label"] != ""]
+    assert set(own["seed"]) == {"1", "2", "3"}
+    assert set(own["measure"]) == {"auroc"}
+    assert own[["difference", "minus_retrain_floor", "difference_p"]].isna().all(axis=None)
+    assert own["value"].notna().sum() == 17
+    # the mean over all of a network's concepts does not depend on their numbers
+    row = row_of(table, measure="auroc", pruner="magnitude", seed="mean")
+    assert row["difference"] == pytest.approx(np.mean([-0.1, -0.1, 0.0]))
+    # all else stays, but for the adjustment over fewer tests
+    columns = [name for name in table if not name.endswith("_adjusted")]
+    rest = before[before["concept_label"] == ""].reset_index(drop=True)
+    whole = table[table["concept_label"] == ""].reset_index(drop=True)
+    pd.testing.assert_frame_equal(whole[columns], rest[columns])
+    assert len(before[before["concept_label"] != ""]) > len(own)
+
+
+def test_p_values_have_no_mean_over_classes_and_concepts(tmp_path):
+    files = Files(tmp_path)
+    columns = {
+        "measure": ["p_value", "adjusted_p", "score"] * 2,
+        "class": ["gull"] * 6,
+        "concept": ["wing"] * 3 + ["tail"] * 3,
+        "value": [0.01, 0.02, 0.9, 0.5, 0.5, 0.7],
+    }
+    for seed in (1, 2):
+        files.write("measures", MEASURES_SCHEMA, ("dense", 0), seed, columns)
+    table, _ = files.summarise()
+    whole = table[(table["class"] == "") & (table["concept_label"] == "")]
+    assert set(whole["measure"]) == {"score"}
+    assert whole["value"].tolist() == pytest.approx([0.8] * 3)
+    assert set(table["measure"]) == {"score", "p_value", "adjusted_p"}
+
+
 def test_one_seed_has_no_interval(tmp_path):
     files = Files(tmp_path)
     for place in (("dense", 0), ("magnitude", 1)):
