@@ -47,8 +47,8 @@ class Cub200(Source):
     masks : `segmentations` (five people's outlines, so with grey values), `boxes` (the bounding box
         as a mask) or `none`.
     concepts : `class_majority`: attributes that more than half of a class's annotations see, of at
-        least ten classes (108 of 312); `image_majority`: those that the majority of its training
-        images has (Koh et al. 2020, 112); or `none`.
+        least ten classes (108 of 312); `image_majority`: those that the majority of its images in
+        the training split has (Koh et al. 2020, 112 of the official split); or `none`.
     part_radius : radius of the discs about the 15 parts' points that make the part masks, as a
         share of `size`. The archive has points only, so 0, no parts, is the default.
     partial : accept a folder with a part of the original images, whose classes are then all the
@@ -158,22 +158,24 @@ class Cub200(Source):
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
         """See `Source.describe`; classes and concepts are known from the files."""
         birds = self._birds(settings, folder)
+        classes = self._classes(settings, folder, birds)
+        places = _places(split_rule(settings), birds, _labels(folder, birds, classes))
+        voters = [birds[place] for place in places["train"]]
         return Description(
-            classes=list(self._classes(settings, folder, birds).values()),
+            classes=list(classes.values()),
             has_masks=self.masks_of(settings),
             part_names=self.parts_of(settings),
-            concept_names=self._concepts(settings, folder, birds)[0],
+            concept_names=self._concepts(settings, folder, voters)[0],
         )
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`."""
         birds = self._birds(settings, folder)
         classes = self._classes(settings, folder, birds)
-        numbers = {class_id: label for label, class_id in enumerate(classes)}
-        path = folder / "classes.txt"
-        labels = np.array([lookup(numbers, bird.class_id, path) for bird in birds], np.int64)
+        labels = _labels(folder, birds, classes)
         places = _places(split_rule(settings), birds, labels)
-        names, present = self._concepts(settings, folder, birds)
+        voters = [birds[place] for place in places["train"]]
+        names, present = self._concepts(settings, folder, voters)
         for split in ("train", "test"):
             refuse_empty_classes(self.name, split, labels[places[split]], list(classes.values()))
         raw = {}
@@ -202,9 +204,12 @@ class Cub200(Source):
         return {key: name for key, name in names.items() if key in there or not partial}
 
     def _concepts(
-        self, settings: Mapping[str, Any], folder: Path, birds: list[Bird]
+        self, settings: Mapping[str, Any], folder: Path, voters: Sequence[Bird]
     ) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-        """Names of the concepts that are kept, and bool [classes of the archive, concepts]."""
+        """Names of the concepts that are kept, and bool [classes of the archive, concepts].
+
+        `voters` are the images of the training split.
+        """
         rule, classes = concept_rule(settings), self.counts["classes"]
         if rule == "none":
             return (), np.zeros((classes, 0), np.bool_)
@@ -212,7 +217,7 @@ class Cub200(Source):
         if rule == "class_majority":
             present = class_majority(folder, classes, len(names))
         else:
-            present = image_majority(folder, birds, classes, len(names))
+            present = image_majority(folder, voters, classes, len(names))
         columns = kept(present)
         if not len(columns):
             raise InputError(
@@ -235,6 +240,13 @@ def _pixels(settings: Mapping[str, Any], folder: Path, birds: Sequence[Bird]) ->
     if radius:
         found["part_masks"] = disc_masks(folder, birds, side, resize, radius * side)
     return found
+
+
+def _labels(folder: Path, birds: Sequence[Bird], classes: Mapping[int, str]) -> NDArray[np.int64]:
+    """Label of each image, int64 [N]: its class's place among `classes`."""
+    numbers = {class_id: label for label, class_id in enumerate(classes)}
+    path = folder / "classes.txt"
+    return np.array([lookup(numbers, bird.class_id, path) for bird in birds], np.int64)
 
 
 def _places(

@@ -4,6 +4,7 @@ The annotations are noisy, so both ways of the literature work by class: every i
 the same concepts, and only attributes of at least ten classes are kept.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,18 +76,19 @@ def class_majority(folder: Path, classes: int, attributes: int) -> Present:
     return np.asarray(values > MAJORITY)
 
 
-def image_majority(folder: Path, birds: list[Bird], classes: int, attributes: int) -> Present:
+def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attributes: int) -> Present:
     """Which attributes the majority of a class's training images has.
 
     As in the code of the paper: an image that is said to lack an attribute which is not visible in
     it does not vote, and where as many votes speak for an attribute as against it, none at all
-    included, the class has it. Classes without training images have nothing.
+    included, the class has it. Classes without voters have nothing.
 
     Parameters
     ----------
     folder : the archive's folder, with `attributes/image_attribute_labels.txt`. Some of its lines
         have too many columns; the first four are used.
-    birds : the photographs that there are; only the official training images vote.
+    voters : the images of the training split in use, all of which vote; images of the other splits
+        must not be among them.
     classes, attributes : how many there are.
 
     Returns
@@ -103,7 +105,7 @@ def image_majority(folder: Path, birds: list[Bird], classes: int, attributes: in
     Koh et al. 2020, arXiv:2007.04612, section 5.1, and its published code.
     """
     path = folder / "attributes" / "image_attribute_labels.txt"
-    voters = {bird.image_id: bird.class_id - 1 for bird in birds if bird.is_training}
+    class_of = {bird.image_id: bird.class_id - 1 for bird in voters}
     votes = np.zeros((classes, attributes, 2), np.int64)
     for image_id, attribute, present, certainty in table_rows(path, (int,) * 4, more=True):
         if not (1 <= attribute <= attributes and present in (0, 1)):
@@ -111,11 +113,11 @@ def image_majority(folder: Path, birds: list[Bird], classes: int, attributes: in
                 f"{path} says {present} of the attribute {attribute} of image {image_id}, which is "
                 "not possible; put the original file there"
             )
-        label = voters.get(image_id)
+        label = class_of.get(image_id)
         if label is not None and (present or certainty != NOT_VISIBLE):
             votes[label, attribute - 1, present] += 1
     has = votes[:, :, 1] >= votes[:, :, 0]
-    has[np.setdiff1d(np.arange(classes), list(voters.values()))] = False
+    has[np.setdiff1d(np.arange(classes), list(class_of.values()))] = False
     return np.asarray(has)
 
 

@@ -302,7 +302,8 @@ def test_class_majority_by_hand(folder: Path) -> None:
 
 def test_image_majority_by_hand(folder: Path) -> None:
     birds = read_birds(folder, CLASSES * PER_CLASS, partial=False)
-    present = image_majority(folder, birds, CLASSES, ATTRIBUTES)
+    voters = [bird for bird in birds if bird.is_training]
+    present = image_majority(folder, voters, CLASSES, ATTRIBUTES)
     # Attribute 1 by all; 2 by a tie; 3 is denied by the one who could see it, and the test image
     # that has it has no vote; 4 in nine classes only.
     assert present.sum(axis=0).tolist() == [12, 12, 0, 9, 0, 0]
@@ -312,12 +313,40 @@ def test_image_majority_by_hand(folder: Path) -> None:
     # Where nobody could see it, nobody denies it: as in the published code, the class has it.
     table = folder / "attributes" / "image_attribute_labels.txt"
     table.write_text(table.read_text().replace(" 3 0 3 1.5", " 3 0 1 1.5"))
-    assert image_majority(folder, birds, CLASSES, ATTRIBUTES).sum(axis=0)[2] == 12
+    assert image_majority(folder, voters, CLASSES, ATTRIBUTES).sum(axis=0)[2] == 12
+
+
+@pytest.mark.parametrize("rule", ["official", "random"])
+def test_images_of_the_training_split_in_use_vote_and_no_others(folder: Path, rule: str) -> None:
+    split = {"rule": rule, "validation": 12, "seed": 3}
+    if rule == "random":
+        split["test"] = 12
+    settings = {**SETTINGS, "split": split, "concepts": "none"}
+    raw = SmallCub().read(settings, folder)
+    training = set(raw["train"].image_ids.tolist())
+    birds = read_birds(folder, CLASSES * PER_CLASS, partial=False)
+    # Under the random rule, official test images train, and official training images test.
+    assert (training <= {bird.image_id for bird in birds if bird.is_training}) is (
+        rule == "official"
+    )
+    # Training images alone have attribute 1, all others alone have attribute 2.
+    lines = []
+    for bird in birds:
+        trains = int(bird.image_id in training)
+        lines += [
+            f"{bird.image_id} {a} {present} 3 1\n"
+            for a, present in ((1, trains), (2, 1 - trains), (3, 0), (4, 0), (5, 0), (6, 0))
+        ]
+    (folder / "attributes" / "image_attribute_labels.txt").write_text("".join(lines))
+    settings["concepts"] = "image_majority"
+    assert SmallCub().describe(settings, folder).concept_names == ("has_size::1",)
+    for part in SmallCub().read(settings, folder).values():
+        assert part.concepts is not None
+        assert part.concepts.shape[1] == 1
 
 
 def test_classes_without_images_have_nothing_by_votes(folder: Path) -> None:
-    birds = [Bird(1, "a", 1, True), Bird(3, "b", 2, False)]
-    present = image_majority(folder, birds, CLASSES, ATTRIBUTES)
+    present = image_majority(folder, [Bird(1, "a", 1, True)], CLASSES, ATTRIBUTES)
     assert present[0].tolist() == [True, True, True, True, False, False]
     assert not present[1:].any()
 
