@@ -47,6 +47,9 @@ class Architecture(nn.Module, ABC):
     feature_cut: ClassVar[str]
     #: what the loss of an auxiliary head counts beside the network's own; 0 where there is none
     auxiliary_weight: ClassVar[float] = 0.0
+    #: modules that only train and that no prediction uses, such as an auxiliary head: they are not
+    #: pruned, and densities do not count them
+    training_only: ClassVar[tuple[str, ...]] = ()
     #: file of torchvision's ImageNet weights, whose name ends in the first digits of its SHA-256;
     #: empty where there is none. They are for the default options.
     imagenet_weights: ClassVar[str] = ""

@@ -51,7 +51,8 @@ class InceptionV3(Architecture):
     initialised as there. The auxiliary head runs in training only (`training_logits`); its loss
     counts 0.4, as in the training script of TF-Slim, from whose weights torchvision's are made, and
     in PyTorch's tutorial on fine-tuning. The paper that introduced such heads has 0.3. Images below
-    299 pixels leave it maps that are too small: then it stays untrained.
+    299 pixels leave it maps that are too small: then it stays untrained. It is never pruned, and
+    densities leave it out.
 
     Parameters
     ----------
@@ -95,6 +96,7 @@ class InceptionV3(Architecture):
     feature_cut: ClassVar[str] = "Mixed_7c"
     classifiers: ClassVar[tuple[str, ...]] = ("fc", "AuxLogits.fc")
     auxiliary_weight: ClassVar[float] = 0.4
+    training_only: ClassVar[tuple[str, ...]] = ("AuxLogits",)
     imagenet_weights: ClassVar[str] = "inception_v3_google-0cc3c7bd.pth"
 
     def __init__(

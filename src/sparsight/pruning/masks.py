@@ -10,25 +10,27 @@ import torch
 from torch import nn
 
 from sparsight.io.checkpoints import Tensors
+from sparsight.models.weighted import WEIGHTED, predicts, weighted_modules
 
 logger = logging.getLogger(__name__)
 
 
-_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
 
 
 def prunable_parameters(network: nn.Module, norm_layers: bool = False) -> Tensors:
-    """Weights of convolutions and linear layers; never biases.
+    """Weights of convolutions and linear layers; never biases, and no weights of auxiliary heads.
 
+    Modules that only train (fact `training_only`) predict nothing: they are neither pruned nor
+    counted.
     With `norm_layers`, a mistake of published code, also the scales of normalisation layers.
     """
-    kinds = (*_WEIGHTED, *_NORMALISING) if norm_layers else _WEIGHTED
-    return {
-        f"{name}.weight": module.weight
-        for name, module in network.named_modules()
-        if isinstance(module, kinds) and module.weight is not None
-    }
+    kinds = (*WEIGHTED, *_NORMALISING) if norm_layers else WEIGHTED
+    found: Tensors = {}
+    for name, module in weighted_modules(network, kinds).items():
+        if isinstance(weight := module.weight, torch.Tensor):
+            found[f"{name}.weight"] = weight
+    return found
 
 
 def dense_masks(network: nn.Module, norm_layers: bool = False) -> Tensors:
@@ -108,13 +110,14 @@ def _prune_group(scores: Tensors, masks: Tensors, step: Step) -> Tensors:
 def densities(network: nn.Module, masks: Tensors) -> dict[str, object]:
     """Densities measured from the masks: of prunable weights, of all parameters, per layer.
 
+    All parameters are those that predict: an auxiliary head (fact `training_only`) is left out.
     `nonzero` is measured from the weights: the share of the prunable ones that are not zero. It
     differs from `prunable` only where masks were not held in training (`no_mask_in_training`).
     """
     prunable = sum(mask.numel() for mask in masks.values())
     weights = dict(network.named_parameters())
     surviving = sum(int(mask.sum()) for mask in masks.values())
-    everything = sum(parameter.numel() for parameter in network.parameters())
+    everything = sum(value.numel() for name, value in weights.items() if predicts(network, name))
     return {
         "prunable": surviving / prunable,
         "nonzero": sum(int((weights[name] != 0).sum()) for name in masks) / prunable,

@@ -62,6 +62,7 @@ def test_declared_layers_have_the_declared_sizes(
     assert list(seen) == layer_names(facts)
     assert facts["explain_layer"] in seen
     assert facts["feature_cut"] in modules
+    assert all(name in modules for name in facts["training_only"])
     assert facts["classifiers"]
     for classifier in facts["classifiers"]:
         assert modules[classifier].weight.shape[0] == 10

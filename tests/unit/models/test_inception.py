@@ -50,6 +50,7 @@ def test_only_training_asks_the_auxiliary_head() -> None:
     images = torch.rand(2, 3, 299, 299)
     logits = network(images)
     assert runs == []
+    assert network.training_only == ("AuxLogits",)
     found, auxiliary = network.training_logits(images)
     assert runs == [1]
     assert auxiliary is not None

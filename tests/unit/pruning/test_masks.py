@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sparsight.models.base import build_network
+from sparsight.models.inception import InceptionV3
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.criteria import Magnitude, RandomOrder
 from sparsight.pruning.masks import Step, dense_masks, densities, next_masks, prunable_parameters
@@ -156,3 +158,29 @@ def test_densities_are_measured_from_the_masks() -> None:
     assert found["prunable"] == pytest.approx((2324 - 18) / 2324)
     assert found["all_parameters"] == pytest.approx((2346 - 18) / 2346)
     assert found["layers"] == {"conv1": 0.5, "conv2": 1.0, "classifier": 1.0}
+
+
+def test_what_only_trains_is_neither_pruned_nor_counted() -> None:
+    network = build_network(InceptionV3, 5, 0, {"width": 2})
+    auxiliary = sum(parameter.numel() for parameter in network.AuxLogits.parameters())
+    everything = sum(parameter.numel() for parameter in network.parameters())
+    for norm_layers in (False, True):
+        masks = dense_masks(network, norm_layers)
+        assert not [name for name in masks if name.startswith("AuxLogits")]
+        # every other weight is there
+        others = {key for key, value in network.named_parameters() if value.dim() > 1}
+        assert {key for key in others if not key.startswith("AuxLogits.")} <= masks.keys()
+    masks = dense_masks(network)
+    masks["fc.weight"][:] = False
+    prunable = sum(mask.numel() for mask in masks.values())
+    found = densities(network, masks)
+    fallen = masks["fc.weight"].numel()
+    assert found["prunable"] == pytest.approx(1 - fallen / prunable)
+    assert found["all_parameters"] == pytest.approx(1 - fallen / (everything - auxiliary))
+    assert "AuxLogits.fc" not in found["layers"]
+
+
+def test_a_name_that_begins_alike_is_another_module() -> None:
+    network = nn.ModuleDict({"aux": nn.Linear(2, 3), "auxiliary": nn.Linear(2, 3)})
+    network.training_only = ("aux",)
+    assert list(prunable_parameters(network)) == ["auxiliary.weight"]
