@@ -10,16 +10,31 @@ import torch
 from sparsight.io.checkpoints import Tensors, read_checkpoint
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture
+from sparsight.models.weighted import weighted_modules
 
 #: how often batch normalisation has seen a batch; older files of weights lack it
 COUNTER = "num_batches_tracked"
 
 
 def weights_file(given: Path) -> Path:
-    """The file of weights itself, where `given` is the manifest of one (JSON)."""
+    """The file of weights itself, where `given` is the manifest of one (JSON).
+
+    Raises
+    ------
+    InputError
+        When a JSON file is no manifest of `sparsight.models.imagenet_weights.fetch_weights`.
+    """
     if given.suffix != ".json":
         return given
-    return Path(json.loads(given.read_text(encoding="utf-8"))["path"])
+    try:
+        return Path(json.loads(given.read_text(encoding="utf-8"))["path"])
+    except FileNotFoundError as error:
+        raise InputError(f"{given} does not exist; correct initial_weights") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{given} holds no weights and is no manifest of a file of weights; name a file such "
+            "as *.pth or *.safetensors as initial_weights"
+        ) from error
 
 
 def read_weights(path: Path) -> Tensors:
@@ -92,7 +107,8 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     Raises
     ------
     InputError
-        When a weight other than those of classifiers is missing, unknown or of another shape.
+        When a weight other than those of classifiers is missing, unknown or of another shape, or
+        when prunable weights are exactly zero, as in the file of a pruned network.
     """
     own = network.state_dict()
     fits = {key: key in weights and weights[key].shape == value.shape for key, value in own.items()}
@@ -108,6 +124,13 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     kept = keep_classes and all(fits[key] for key in own if key not in body)
     taken = own if kept else body
     found = {key: weights[key] for key in taken if key in weights}
+    prunable = [f"{name}.weight" for name in weighted_modules(network)]
+    zero = [key for key in prunable if key in found and (found[key] == 0).any()]
+    if zero:
+        raise InputError(
+            f"{path}: {zero[0]} has weights that are exactly zero, as if pruned, but a study "
+            "starts with a dense network; choose weights of a network that was not pruned"
+        )
     network.load_state_dict({**own, **found})
     return kept
 

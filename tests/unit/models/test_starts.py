@@ -139,3 +139,31 @@ def test_a_manifest_stands_for_its_file(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({"path": "/there/y.pth"}))
     assert weights_file(manifest) == Path("/there/y.pth")
     assert weights_file(tmp_path / "y.pth") == tmp_path / "y.pth"
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", '"x"', "no JSON", None])
+def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "foo.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=r"foo\.json .*initial_weights"):
+        weights_file(path)
+
+
+def test_weights_of_a_pruned_network_are_refused() -> None:
+    network, state = drawn(3, 2), drawn(3, 1).state_dict()
+    before = network.conv1.weight.clone()
+    pruned = {key: value.clone() for key, value in state.items()}
+    pruned["layer1.0.conv1.weight"][0, 0, 0, 0] = 0
+    with pytest.raises(
+        InputError, match=r"x: layer1\.0\.conv1\.weight has weights .* exactly zero"
+    ):
+        take_weights(network, pruned, Path("x"), True)
+    assert torch.equal(network.conv1.weight, before)
+    # a classifier that is drawn anew does not matter, and biases may be zero
+    pruned = {key: value.clone() for key, value in state.items()}
+    pruned["fc.weight"][0] = 0
+    with pytest.raises(InputError, match="not pruned"):
+        take_weights(network, pruned, Path("x"), True)
+    pruned["bn1.bias"][:] = 0
+    assert not take_weights(network, pruned, Path("x"), False)
