@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
+from sparsight.models.weighted import predicts
 from sparsight.pruning.masks import prunable_parameters
 
 ORDERS = ("bottom_up", "top_down")
@@ -18,7 +19,9 @@ def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Modules with weights of their own that know how to draw them, in the order of the network.
 
     Those are the modules with `reset_parameters`, batch norms among them, in the order in which
-    they are registered, which is that of the forward pass in all architectures here.
+    they are registered, which is that of the forward pass in all architectures here. What only
+    trains (fact `training_only`) takes no part in a prediction, so that drawing it would be a stage
+    in which nothing changes: it is left out.
 
     Raises
     ------
@@ -27,6 +30,8 @@ def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
     """
     layers = {}
     for name, module in model.named_modules():
+        if not predicts(model, name):
+            continue
         weights = next(module.parameters(recurse=False), None)
         statistics = next(module.buffers(recurse=False), None)
         if hasattr(module, "reset_parameters"):

@@ -45,7 +45,7 @@ def test_layers_of_every_architecture_come_in_the_order_of_the_forward_pass(name
     layers, ran = drawable_layers(network), []
     for layer, module in layers.items():
         module.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
-    shape = (max(given, 32 * (given == 0)) for given in network.input_shape)
+    shape = (given or max(32, network.minimum_side) for given in network.input_shape)
     with torch.no_grad():
         network(torch.rand(1, *shape))
     assert list(layers) == ran
