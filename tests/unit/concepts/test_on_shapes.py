@@ -1,5 +1,6 @@
 """Methods on `shapes`, where every class is a combination of three known concepts."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -194,6 +195,29 @@ def test_orders_of_another_network_overlap_less(
     for measure in ("top3_jaccard", "top5_jaccard", "rank_biased_overlap", "margin_correlation"):
         assert 0 < whole[measure] < 0.9
     assert {row.class_name for row in rows} == {"", *Shapes.class_names()}
+
+
+def test_quality_of_concepts_stands_beside_the_bottleneck(found: dict[str, Findings]) -> None:
+    # the same vectors, the same test images
+    for measure in ("concept_accuracy", "concept_balanced_accuracy"):
+        for bottleneck, alone in (
+            ("pcbm", "svm"),
+            ("pcbm_logistic", "logistic"),
+            ("pcbm_predictor", "predictor"),
+        ):
+            assert set(values(found[bottleneck], measure)) == {""}
+            assert values(found[bottleneck], measure)[""] == values(found[alone], measure)[""]
+        assert values(found["pcbm"], measure)[""] > 0.7
+    assert values(found["pcbm_logistic"], "converged") == {"": 1.0}
+
+
+def test_a_bottleneck_without_test_images_that_did_not_converge(world: Any) -> None:
+    bank = {split: path for split, path in world.checkpoint.bank.items() if split != "test"}
+    found = Pcbm(iterations=1).find(replace(world.checkpoint, bank=bank))
+    for measure in ("concept_accuracy", "concept_balanced_accuracy"):
+        assert math.isnan(values(found, measure)[""])
+    assert values(found, "converged") == {"": 0.0}
+    assert {row.measure for row in found.measured} == set(Pcbm.measures)
 
 
 def test_a_class_rises_with_its_own_concepts(found: dict[str, Findings]) -> None:

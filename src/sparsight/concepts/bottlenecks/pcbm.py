@@ -17,7 +17,7 @@ from sparsight.concepts.labelled.cav import fitted_vectors
 from sparsight.concepts.labelled.concept_labels import ConceptLabels, concept_labels
 from sparsight.concepts.labelled.concept_predictor import PredictorRecipe, train_predictor
 from sparsight.concepts.labelled.drift import drift_of_margins
-from sparsight.concepts.labelled.linear_concepts import LinearConcepts
+from sparsight.concepts.labelled.linear_concepts import QUALITY, LinearConcepts, quality
 from sparsight.concepts.labelled.linear_method import labelled
 from sparsight.concepts.labelled.standardise import Standardiser
 from sparsight.data.packed import PackedSplit
@@ -92,6 +92,21 @@ class Pcbm(ConceptMethod):
             "above chance, the accuracy of the best constant answer (Yeh et al. 2020)",
         ),
         "nonzero_weights": ("lower", "count", "weights of the bottleneck that are not 0"),
+        "concept_accuracy": (
+            "higher",
+            "share, 0 to 1",
+            "of the concepts on the bank's test images, mean over concepts; NaN without them",
+        ),
+        "concept_balanced_accuracy": (
+            "higher",
+            "share, 0 to 1",
+            "mean over concepts of the mean recall of both sides",
+        ),
+        "converged": (
+            "higher",
+            "0 or 1",
+            "whether the solvers of bottleneck and residual reached their tolerance",
+        ),
     }
     comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {
         "top3_jaccard": (
@@ -161,13 +176,13 @@ class Pcbm(ConceptMethod):
         layer = fit_softmax(inputs, train.labels, class_count, penalty)
         scores = scale(self._scores(concepts, test.pooled))
         outputs = {"logits": layer(scores)}
-        notes = list(labels.notes)
-        if not layer.converged:
-            notes.append(_not_converged("bottleneck", settings["iterations"]))
+        converged = {"bottleneck": layer.converged}
         if settings["hybrid"]:
-            outputs["hybrid_logits"], converged = self._hybrid(train, test, layer(inputs), outputs)
-            if not converged:
-                notes.append(_not_converged("residual", settings["iterations"]))
+            outputs["hybrid_logits"], converged["residual"] = self._hybrid(
+                train, test, layer(inputs), outputs
+            )
+        failed = [part for part, reached in converged.items() if not reached]
+        notes = [*labels.notes, *(_not_converged(part, settings["iterations"]) for part in failed)]
         with PackedSplit.open(checkpoint.splits["test"]) as packed:
             classes = packed.classes
         arrays = {
@@ -186,7 +201,11 @@ class Pcbm(ConceptMethod):
         }
         return Findings(
             _ranked(arrays, test.labels, concepts.names, classes, settings["top"]),
-            bottleneck_measures(test, outputs, layer.weights),
+            [
+                *bottleneck_measures(test, outputs, layer.weights),
+                *_concept_quality(checkpoint, labels, concepts),
+                Measured("converged", float(not failed)),
+            ],
             arrays,
             {"concepts": concepts.names, "classes": classes},
             notes,
@@ -228,6 +247,16 @@ class Pcbm(ConceptMethod):
             *drift_of_margins(own, reference),
             *drift_by_difficulty(own, reference),
         ]
+
+
+def _concept_quality(
+    checkpoint: Checkpoint, labels: ConceptLabels, concepts: LinearConcepts
+) -> list[Measured]:
+    """Means over concepts of how well they find their images in the bank's test split."""
+    if "test" not in labels.splits:
+        return [Measured(measure, torch.nan) for measure in QUALITY]
+    test = labelled(checkpoint, labels, "test")
+    return [row for row in quality(concepts, test.pooled, test.shown) if not row.concept]
 
 
 def _margins(logits: Tensor) -> Tensor:

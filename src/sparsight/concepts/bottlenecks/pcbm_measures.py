@@ -16,7 +16,7 @@ LEAST_ABOVE_CHANCE = 0.1
 def bottleneck_measures(
     test: SplitFeatures, outputs: Mapping[str, Tensor], weights: Tensor
 ) -> list[Measured]:
-    """All measures of `Pcbm` but those of its concepts.
+    """All measures of `Pcbm` but those of its concepts and its solvers.
 
     Parameters
     ----------

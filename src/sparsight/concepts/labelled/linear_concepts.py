@@ -8,6 +8,9 @@ from torch import Tensor
 
 from sparsight.concepts.base import Measured
 
+#: measures that `quality` gives
+QUALITY = ("concept_accuracy", "concept_balanced_accuracy")
+
 
 @dataclass(frozen=True)
 class LinearConcepts:
@@ -54,10 +57,8 @@ def quality(concepts: LinearConcepts, features: Tensor, labels: Tensor) -> list[
     """
     right = (concepts.scores(features) > 0) == labels
     rows: list[Measured] = []
-    for measure, values in (
-        ("concept_accuracy", right.double().mean(dim=0)),
-        ("concept_balanced_accuracy", balanced_accuracy(right, labels)),
-    ):
+    shares = (right.double().mean(dim=0), balanced_accuracy(right, labels))
+    for measure, values in zip(QUALITY, shares, strict=True):
         rows += with_mean(measure, values, concepts.names)
     return rows
 
