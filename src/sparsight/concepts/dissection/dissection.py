@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sparsight.concepts.base import WHOLE, Checkpoint, ConceptMethod, Findings, Measured, Ranked
-from sparsight.concepts.dissection.unit_regions import Overlaps, TopValues
+from sparsight.concepts.dissection.unit_regions import Overlaps, TopValues, overlap_bounds
+from sparsight.concepts.labelled.linear_concepts import with_mean
 from sparsight.data.packed import PackedSplit
 from sparsight.explain.network import recorded
 from sparsight.io.errors import InputError
@@ -23,6 +24,12 @@ class Dissection(ConceptMethod):
     masks, is above the threshold. A unit detects the concept with which its region has the highest
     intersection over union (pixels added up over all images), if that is at least `minimum_iou`.
     The concepts are the parts of the data set, where it has any, and `object`, its mask.
+
+    A region covers about `quantile` of all places, and no more than min(a, b) / max(a, b) of its
+    union with a mask can be common to both, where a and b are their shares of all places. With
+    .005 and .04 no unit can detect what covers more than an eighth of the images, as objects do;
+    `iou_bound` says it for each concept, and a note names those out of reach. (Regions of enlarged
+    maps can be a little larger than `quantile`, and reach a little further.)
 
     Rows: one order of the concepts for all classes, by `weight`, the highest intersection over
     union of any unit; `value` is the number of units that detect it. A concept that is in none of
@@ -50,6 +57,11 @@ class Dissection(ConceptMethod):
         "detector_share": ("higher", "share, 0 to 1", "detectors among all units"),
         "detected_concepts": ("higher", "concepts", "concepts that some unit detects"),
         "best_iou": ("higher", "share, 0 to 1", "highest overlap of any unit with a concept"),
+        "iou_bound": (
+            "",
+            "share, 0 to 1",
+            "highest overlap that a region of the share `quantile` can have with a concept",
+        ),
         "dead_units": ("lower", "units", "units that are active nowhere"),
     }
     comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {
@@ -92,15 +104,37 @@ class Dissection(ConceptMethod):
                 overlaps.add(maps, masks)
         iou = overlaps.intersection_over_union()
         best = iou.amax(dim=0).nan_to_num(-1.0)
-        order = [index for index in best.argsort(descending=True, stable=True) if best[index] >= 0]
+        descending = best.argsort(descending=True, stable=True).tolist()
+        order = [index for index in descending if best[index] >= 0]
         iou = iou[:, order]
         detects = _detected(iou, self.settings["minimum_iou"])
+        names = [names[index] for index in order]
+        bounds = overlap_bounds(overlaps.mask_shares()[order], self.settings["quantile"])
         return Findings(
-            ranked=_ranked([names[index] for index in order], iou, detects),
-            measured=list(_measured([names[index] for index in order], iou, detects, dead)),
+            ranked=_ranked(names, iou, detects),
+            measured=[
+                *_measured(names, iou, detects, dead),
+                *with_mean("iou_bound", bounds, names),
+            ],
             arrays={"iou": iou, "thresholds": thresholds.cpu(), "detects": detects},
+            notes=self._out_of_reach(names, bounds),
             passes=2 * len(positions),
         )
+
+    def _out_of_reach(self, names: Sequence[str], bounds: Tensor) -> list[str]:
+        """A note on the concepts that no unit can detect, whatever it does."""
+        least, quantile = self.settings["minimum_iou"], self.settings["quantile"]
+        named = [
+            f"{name} ({bound:.3g})"
+            for name, bound in zip(names, bounds.tolist(), strict=True)
+            if bound < least
+        ]
+        if not named:
+            return []
+        return [
+            f"a region of {quantile:g} of the places cannot overlap by {least:g} with "
+            f"{', '.join(named)}; their size is too different"
+        ]
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """See `ConceptMethod.compare`.

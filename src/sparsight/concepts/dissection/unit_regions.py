@@ -53,12 +53,14 @@ class Overlaps:
         self._both = torch.zeros((len(thresholds), concepts), dtype=torch.int64)
         self._regions = torch.zeros(len(thresholds), dtype=torch.int64)
         self._masks = torch.zeros(concepts, dtype=torch.int64)
+        self._places = 0
 
     def add(self, maps: Tensor, masks: Tensor) -> None:
         """Take in maps float32 [n, U, h, w] and masks bool [n, P, H, W] of the same images."""
         size = list(masks.shape[2:])
         flat = masks.flatten(2).float()
         self._masks += masks.flatten(2).sum(dim=(0, 2)).cpu()
+        self._places += len(masks) * size[0] * size[1]
         at_once = max(1, CHUNK_VALUES // (len(maps) * size[0] * size[1]))
         for start in range(0, len(self._thresholds), at_once):
             chunk = slice(start, start + at_once)
@@ -76,3 +78,21 @@ class Overlaps:
         union = self._regions[:, None] + self._masks - self._both
         found = self._both.double() / union.double()
         return found.masked_fill(self._masks == 0, torch.nan).float()
+
+    def mask_shares(self) -> Tensor:
+        """float64 [P]: share of all places that each concept covers."""
+        return self._masks.double() / max(self._places, 1)
+
+
+def overlap_bounds(mask_shares: Tensor, region_share: float) -> Tensor:
+    """The largest intersection over union with each mask that a region of a size can have.
+
+    One lies within the other then: min(a, b) / max(a, b) of their shares of all places.
+
+    Parameters
+    ----------
+    mask_shares : float64 [P], of all places.
+    region_share : of all places, above 0.
+    """
+    region = torch.full_like(mask_shares, region_share)
+    return torch.minimum(mask_shares, region) / torch.maximum(mask_shares, region)

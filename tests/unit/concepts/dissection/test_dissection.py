@@ -156,6 +156,20 @@ def test_a_detector_needs_the_least_overlap(splits, network, tmp_path):
         assert values(measured, "detectors")[""] == expected
 
 
+def test_what_no_region_of_that_size_can_reach(splits, network, tmp_path):
+    # the object covers 24 of 64 places, the corner 4
+    checkpoint = checkpoint_of(network, splits, tmp_path, images=10)
+    found = Dissection(quantile=1 / 32, minimum_iou=0.1).find(checkpoint)
+    bounds = values(found, "iou_bound")
+    assert bounds == pytest.approx({"object": 2 / 24, "corner": 2 / 4, "": (1 / 12 + 1 / 2) / 2})
+    (note,) = found.notes
+    assert note.endswith("by 0.1 with object (0.0833); their size is too different")
+    found = Dissection(quantile=0.25, minimum_iou=0.1).find(checkpoint)
+    assert values(found, "iou_bound")["object"] == pytest.approx(16 / 24)
+    assert values(found, "iou_bound")["corner"] == pytest.approx(4 / 16)
+    assert not found.notes
+
+
 def test_only_the_images_of_the_subset_are_looked_at(splits, network, found, tmp_path):
     few = Dissection(quantile=0.5).find(checkpoint_of(network, splits, tmp_path, images=3))
     assert few.passes == 6
