@@ -13,6 +13,7 @@ from scipy.sparse.linalg import spsolve
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.imputation import linear, multigrid
+from sparsight.metrics.imputation.direct import direct_imputation
 from sparsight.metrics.imputation.linear import TOLERANCE, linear_imputation
 
 SHARES = [0.01, 0.11, 0.51, 0.91, 0.99]
@@ -260,3 +261,26 @@ def test_what_does_not_converge_is_an_error():
     right = levels[0].stencil.unknown.clone()
     with pytest.raises(ArithmeticError, match="did not converge in 2 iterations"):
         multigrid.solve(levels, right, torch.zeros_like(right), torch.zeros(1, 1, 1), limit=2)
+
+
+def test_where_iterations_stall_the_system_is_solved_directly(monkeypatch, caplog):
+    torch.manual_seed(3)
+    images, removed = torch.rand(2, 3, 9, 12), torch.rand(2, 2, 9, 12) < 0.6
+    expected = linear_imputation(images, removed)
+
+    def stalls(*_):
+        raise ArithmeticError("the imputation did not converge in 60 iterations")
+
+    monkeypatch.setattr(linear, "solve", stalls)
+    found = linear_imputation(images, removed)
+    assert "did not converge" in caplog.text
+    assert torch.allclose(found, expected, atol=2e-3)
+    assert torch.equal(found[:, :, 0][~removed], images[:, None, 0].expand(2, 2, 9, 12)[~removed])
+    # exactly: every removed pixel is the mean of its neighbours, by hand at one inner pixel
+    single = torch.zeros(1, 1, 9, 12, dtype=torch.bool)
+    single[..., 4, 5] = True
+    by_hand = direct_imputation(images[:1], single[0])[0, :, 4, 5]
+    around = images[0, :, 3:6, 4:7]
+    edges = around[:, 0, 1] + around[:, 1, 0] + around[:, 1, 2] + around[:, 2, 1]
+    corners = around[:, 0, 0] + around[:, 0, 2] + around[:, 2, 0] + around[:, 2, 2]
+    assert torch.allclose(by_hand, edges / 6 + corners / 12)
