@@ -71,7 +71,8 @@ def contrasts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figur
 def difference_label(metric: str, settings: Mapping[str, Any], what: str) -> str:
     """Label of a y axis with differences: metric, what is subtracted, unit, what is better."""
     facts = settings.get("metrics", {}).get(metric, {})
-    unit = f" ({facts['unit']})" if facts.get("unit") else ""
+    # What a unit says of steps, behind a semicolon, would not fit.
+    unit = f" ({facts['unit'].partition(';')[0]})" if facts.get("unit") else ""
     direction = facts.get("direction")
     better = f"{direction} is better" if direction else "direction not stated"
     return f"{metric} {what}{unit}\n{better}"

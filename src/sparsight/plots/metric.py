@@ -1,5 +1,6 @@
 """One metric over pruning levels, explainers grouped by family (figure 3.2 of the thesis)."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 1.75
 LEGEND_WIDTH = 2.0
+# Characters in a line of an axis's label; a panel is not higher.
+WIDEST_LABEL = 30
 # Measured levels of an explainer that skips some: no line may look as if all had been measured.
 GAPPED: dict[str, Any] = {"linestyle": (0, (1, 2)), "linewidth": 1.0}
 
@@ -121,11 +124,14 @@ def metric_figure(
 
 
 def metric_label(metric: str, facts: Mapping[str, Mapping[str, str]]) -> str:
-    """Name, unit and direction of a metric for an axis, on up to three lines."""
+    """Name, unit and direction of a metric for an axis, a few short lines.
+
+    What a unit says of steps, behind a semicolon, is left out.
+    """
     known = facts.get(metric, {})
     lines = [metric]
     if known.get("unit"):
-        lines.append(known["unit"])
+        lines += textwrap.wrap(known["unit"].partition(";")[0], WIDEST_LABEL)
     direction = known.get("direction")
     lines.append(f"({direction} is better)" if direction else "(direction not stated)")
     return "\n".join(lines)

@@ -153,6 +153,14 @@ def test_axes_state_unit_direction_and_weights_left(draw, panel_of):
     named = [text.get_text() for text in axes.get_xticklabels()]
     assert named[:3] == ["0\n100%", "1\n80%", "2\n64%"]
     assert "direction not stated" in metric_label("foreign", {})
+    unit = "output for the target at each step, 0 to 1; the number is their mean loss"
+    lines = metric_label("road", {"road": {"unit": unit, "direction": "higher"}}).split("\n")
+    assert lines == [
+        "road",
+        "output for the target at each",
+        "step, 0 to 1",
+        "(higher is better)",
+    ]
 
 
 def test_one_seed_and_26_levels(draw, make_levels, panel_of, lines_of, marks_of):
