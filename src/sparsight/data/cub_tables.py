@@ -96,10 +96,15 @@ def read_classes(folder: Path, count: int, partial: bool) -> dict[int, str]:
     Raises
     ------
     InputError
-        When there are not `count` classes, unless `partial`.
+        When there are not `count` classes, unless `partial`, or an id is not in 1..`count`.
     """
     path = folder / "classes.txt"
     names = keyed_rows(path, (int, str))
+    for key in names:
+        if not 1 <= key <= count:
+            raise InputError(
+                f"{path} has the class id {key}, outside 1..{count}; put the original file there"
+            )
     if len(names) != count and not partial:
         raise InputError(
             f"{path} names {len(names)} of {count} classes; put the original file there, or accept "

@@ -485,6 +485,21 @@ def real(tmp_path: Path) -> Path:
     return found
 
 
+@pytest.mark.parametrize(("partial", "wrong"), [(False, 0), (True, 0), (True, -3), (True, 13)])
+def test_class_ids_outside_the_archive_are_refused(folder: Path, partial: bool, wrong: int) -> None:
+    for name in ("classes", "image_class_labels"):
+        table = folder / f"{name}.txt"
+        lines = [line.split() for line in table.read_text().splitlines()]
+        place = 0 if name == "classes" else 1
+        for words in lines:
+            words[place] = str(wrong) if words[place] == "12" else words[place]
+        table.write_text("".join(" ".join(words) + "\n" for words in lines))
+    with pytest.raises(
+        InputError, match=rf"classes\.txt has the class id {wrong}, outside 1\.\.12"
+    ):
+        SmallCub().read({**SETTINGS, "partial": partial}, folder)
+
+
 @pytest.mark.realdata
 def test_of_the_real_312_attributes_108_are_kept(real: Path) -> None:
     present = class_majority(real, 200, 312)
