@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sparsight.data.download import fetch_files, verify_files
+from sparsight.data.download import fetch_files, sha256_of, verify_files
 from sparsight.data.location import ENVIRONMENT_VARIABLE
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
@@ -45,7 +45,8 @@ def fetch_weights(
     name : torchvision's file name.
     data_folder : `data_folder/weights` goes first, `$SPARSIGHT_DATA/weights` second; downloads go
         to the first.
-    manifest : JSON with the file's `path` and `name`.
+    manifest : JSON with the file's `path`, `name` and whole `sha256`, which is compared again when
+        the weights are used.
     mirrors : addresses of folders that hold such files.
 
     Raises
@@ -65,4 +66,5 @@ def fetch_weights(
         remedy = f"or into ${ENVIRONMENT_VARIABLE}/{FOLDER}"
         fetch_files(found, checksums, mirrors, remedy=remedy)
     logger.info("weights are those of %s", found / name)
-    write_json(manifest, {"name": name, "path": str(found / name)})
+    path = found / name
+    write_json(manifest, {"name": name, "path": str(path), "sha256": sha256_of(path)})

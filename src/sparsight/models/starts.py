@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from sparsight.data.download import sha256_of
 from sparsight.io.checkpoints import Tensors, read_checkpoint
-from sparsight.io.errors import InputError
+from sparsight.io.errors import CorruptFile, InputError
 from sparsight.models.base import Architecture
 from sparsight.models.weighted import weighted_modules
 
@@ -22,12 +23,16 @@ def weights_file(given: Path) -> Path:
     Raises
     ------
     InputError
-        When a JSON file is no manifest of `sparsight.models.imagenet_weights.fetch_weights`.
+        When a JSON file is no manifest of `sparsight.models.imagenet_weights.fetch_weights`, or its
+        file is gone.
+    CorruptFile
+        When the file is no longer the one whose SHA-256 the manifest holds.
     """
     if given.suffix != ".json":
         return given
     try:
-        return Path(json.loads(given.read_text(encoding="utf-8"))["path"])
+        facts = json.loads(given.read_text(encoding="utf-8"))
+        path, checksum = Path(facts["path"]), str(facts["sha256"])
     except FileNotFoundError as error:
         raise InputError(f"{given} does not exist; correct initial_weights") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -35,6 +40,15 @@ def weights_file(given: Path) -> Path:
             f"{given} holds no weights and is no manifest of a file of weights; name a file such "
             "as *.pth or *.safetensors as initial_weights"
         ) from error
+    if not path.is_file():
+        raise InputError(f"{path} is gone; delete {given} and run snakemake again to find it")
+    found = sha256_of(path)
+    if found != checksum:
+        raise CorruptFile(
+            f"{path} has changed since it was found (SHA-256 {found[:12]}… instead of "
+            f"{checksum[:12]}…); delete {given} and run snakemake again"
+        )
+    return path
 
 
 def read_weights(path: Path) -> Tensors:

@@ -13,6 +13,7 @@ import pytest
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.models.imagenet_weights import checksum_in, fetch_weights
 from sparsight.models.registry import MODELS
+from sparsight.models.starts import weights_file
 
 CONTENT = b"weights, in whatever format"
 NAME = f"tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
@@ -49,7 +50,9 @@ def test_a_missing_file_is_fetched_and_its_place_written_down(tmp_path: Path, mi
     fetch_weights(NAME, tmp_path / "data", manifest, [mirror], {})
     path = tmp_path / "data" / "weights" / NAME
     assert path.read_bytes() == CONTENT
-    assert json.loads(manifest.read_text()) == {"name": NAME, "path": str(path)}
+    digits = hashlib.sha256(CONTENT).hexdigest()
+    assert json.loads(manifest.read_text()) == {"name": NAME, "path": str(path), "sha256": digits}
+    assert weights_file(manifest) == path
 
 
 @pytest.mark.parametrize("where", ["data", "shared"])

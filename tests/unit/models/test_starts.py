@@ -1,5 +1,6 @@
 """Weights of files and of other networks, and whose classifiers stay as drawn."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
-from sparsight.io.errors import InputError
+from sparsight.io.errors import CorruptFile, InputError
 from sparsight.models.base import build_network
 from sparsight.models.inception import InceptionV3
 from sparsight.models.resnet import ResNet18
@@ -136,8 +137,22 @@ def test_an_architecture_must_name_its_classifiers() -> None:
 
 def test_a_manifest_stands_for_its_file(tmp_path: Path) -> None:
     manifest = tmp_path / "x.json"
-    manifest.write_text(json.dumps({"path": "/there/y.pth"}))
-    assert weights_file(manifest) == Path("/there/y.pth")
+    path = tmp_path / "there.pth"
+    path.write_bytes(b"weights")
+    digits = hashlib.sha256(b"weights").hexdigest()
+    manifest.write_text(json.dumps({"path": str(path), "sha256": digits}))
+    assert weights_file(manifest) == path
+    path.write_bytes(b"Weights")
+    with pytest.raises(CorruptFile, match=r"there\.pth has changed since it was found"):
+        weights_file(manifest)
+    # the whole checksum counts, not its first digits
+    path.write_bytes(b"weights")
+    manifest.write_text(json.dumps({"path": str(path), "sha256": digits[:8]}))
+    with pytest.raises(CorruptFile, match="has changed"):
+        weights_file(manifest)
+    path.unlink()
+    with pytest.raises(InputError, match=r"there\.pth is gone; delete .*x\.json"):
+        weights_file(manifest)
     assert weights_file(tmp_path / "y.pth") == tmp_path / "y.pth"
 
 
