@@ -1,6 +1,8 @@
 """The jobs that bring a data set in: fetch its original files, pack them."""
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from sparsight.data.base import Source
 from sparsight.data.location import raw_folder
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
+from sparsight.data.settings import yes_or_no
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
 
@@ -30,7 +33,8 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     ----------
     settings : `source`, the options of the source, and `data_folder`.
     manifest : JSON with the source's name, reference, licence and `folder` (null for embedded
-        data).
+        data). With `partial: true` also `files`, see `folder_content`: of a part, nothing else says
+        which images are there.
     """
     source = _source(settings)
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
@@ -38,7 +42,28 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     if name := source.folder_of(settings):
         folder = raw_folder(name, settings["data_folder"])
         source.fetch(settings, folder)
-    write_json(manifest, {**facts, "folder": None if folder is None else str(folder)})
+    content: dict[str, Any] = {**facts, "folder": None if folder is None else str(folder)}
+    if folder is not None and yes_or_no(settings, "partial"):
+        content["files"] = folder_content(folder)
+    write_json(manifest, content)
+
+
+def folder_content(folder: Path) -> dict[str, int | str]:
+    """Which files lie in a folder and below it; what links lead to counts too.
+
+    Returns
+    -------
+    `count`, and `sha256` over their paths below `folder` and their sizes in bytes, which does not
+    depend on the order in which they lie there. Their contents are not read.
+    """
+    found = []
+    for place, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            path = Path(place, name)
+            if path.is_file():
+                found.append([path.relative_to(folder).as_posix(), path.stat().st_size])
+    digest = hashlib.sha256(json.dumps(sorted(found)).encode())
+    return {"count": len(found), "sha256": digest.hexdigest()}
 
 
 def prepare_dataset(
@@ -49,11 +74,17 @@ def prepare_dataset(
     Raises
     ------
     InputError
-        When the files have gone since, or cannot be used.
+        When the files have gone since, or cannot be used, or when those of a part have changed.
     """
-    place = json.loads(Path(manifest).read_text(encoding="utf-8"))["folder"]
+    facts = json.loads(Path(manifest).read_text(encoding="utf-8"))
+    place = facts["folder"]
     if place is not None and not Path(place).is_dir():
         raise InputError(
             f"{place} is gone; delete {manifest} and run snakemake again to find the data"
+        )
+    if place is not None and "files" in facts and facts["files"] != folder_content(Path(place)):
+        raise InputError(
+            f"the files in {place} are no longer those that were found there; delete {manifest} "
+            "and run snakemake again"
         )
     pack(_source(settings), settings, Path(place or ""), Path(ids).parent, dataset)

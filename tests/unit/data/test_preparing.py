@@ -53,3 +53,34 @@ def test_a_failed_fetch_writes_no_manifest(
     with pytest.raises(InputError, match="could not be fetched"):
         fetch_dataset(settings, tmp_path / "manifest.json")
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_manifest_of_a_part_says_which_files_are_there(
+    tmp_path: Path, archive: Path, make_mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_mnist(archive)
+    monkeypatch.setattr(preparing, "_source", lambda _: source)
+    folder = archive.rename(tmp_path / "mnist")
+    settings = {"source": "mnist", "data_folder": str(tmp_path), "mirrors": []}
+    manifest, ids = tmp_path / "manifest.json", tmp_path / "packed" / "ids.parquet"
+
+    def files(**more: bool) -> dict:
+        fetch_dataset({**settings, **more}, manifest)
+        return json.loads(manifest.read_text()).get("files", {})
+
+    assert files() == files(partial=False) == {}
+    first = files(partial=True)
+    assert first["count"] == 4
+    assert files(partial=True) == first
+    (folder / "below").mkdir()
+    (folder / "below" / "more.jpg").write_bytes(b"12")
+    with pytest.raises(InputError, match=r"no longer those .*; delete .*manifest\.json"):
+        prepare_dataset(settings, manifest, ids, "mnist")
+    second = files(partial=True)
+    assert second["count"] == 5
+    prepare_dataset(settings, manifest, ids, "mnist")
+    (folder / "below" / "more.jpg").write_bytes(b"123")
+    third = files(partial=True)
+    (folder / "below" / "more.jpg").rename(folder / "more.jpg")
+    fourth = files(partial=True)
+    assert len({found["sha256"] for found in (first, second, third, fourth)}) == 4
