@@ -199,6 +199,10 @@ class Source(ABC):
             ("masks", part.masks, np.uint8, (count, height, width), stated.has_masks),
             ("part masks", part.part_masks, np.uint8, (count, parts, height, width), parts > 0),
             ("concepts", part.concepts, np.bool_, (count, concepts), concepts > 0),
+            (
+                *("known concepts", part.concepts_known, np.bool_, (count, concepts)),
+                part.concepts_known is not None and concepts > 0,
+            ),
         ]
         for what, array, dtype, wanted_shape, is_stated in optional:
             if is_stated:
@@ -210,6 +214,9 @@ class Source(ABC):
                 found = None if array is None else f"{array.dtype} {list(array.shape)}"
                 wanted = f"{np.dtype(dtype)} {list(wanted_shape)}"
                 raise self._wrong(split, f"has {what} of {found}, not {wanted}")
+        known, there = part.concepts_known, part.concepts
+        if known is not None and there is not None and (there & ~known).any():
+            raise self._wrong(split, "has a concept in an image of which it is not known")
         if len(part.names) != count:
             raise self._wrong(split, f"has {len(part.names)} names for {count} labels")
         # Where the options do not decide it, the literal fact is what others have relied on.

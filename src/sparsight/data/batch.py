@@ -88,3 +88,8 @@ class Batch:
 def add_noise(pixels: Tensor, noise: Tensor) -> Tensor:
     """`noise` where `pixels` are exactly zero, `pixels` elsewhere (same shape and dtype)."""
     return torch.where(pixels == 0, noise, pixels)
+
+
+def no_noise(pixels: Tensor) -> Tensor:
+    """Zeros like `pixels` that take no memory."""
+    return torch.zeros((), dtype=pixels.dtype, device=pixels.device).expand(pixels.shape)

@@ -41,9 +41,9 @@ class Derm7pt(Source):
     `data/derm7pt`. The splits are the official ones (413, 203 and 395). An image's id is its row in
     `meta/meta.csv`, from 0. Melanoma of every kind and basal cell carcinoma are malignant.
 
-    A concept is true where the checklist says so, as in arXiv:2307.13698. There, an image with the
-    other kind (irregular instead of regular streaks) is no negative example either: see
-    `published_coding`.
+    A concept is true where the checklist says so, as in arXiv:2307.13698. As there, an image with
+    the other kind (irregular instead of regular streaks) is no negative example either: its
+    concept is not known (`RawSplit.concepts_known`). See `published_coding`.
 
     Settings
     --------
@@ -104,12 +104,14 @@ class Derm7pt(Source):
                         f"{path} does not exist; put all images of release_v0 into "
                         f"{folder / 'images'}"
                     )
+            coded = published_coding(chosen)
             raw[split] = RawSplit(
                 images=read_pictures(paths, side, resize),
                 labels=labels,
                 names=[row["derm"] for row in chosen],
                 image_ids=positions,
-                concepts=published_coding(chosen) == 1,
+                concepts=coded == 1,
+                concepts_known=coded != -1,
             )
         return raw
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 # Re-exported: whoever opens a split handles its batches.
 from sparsight.data.batch import Batch as Batch
+from sparsight.data.batch import no_noise
 from sparsight.data.positions import distinct_positions, runs
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.errors import InputError
@@ -19,7 +20,7 @@ from sparsight.io.errors import InputError
 _REQUIRED = ("images", "labels", "image_ids", "evaluation_rank")
 _REQUIRED_METADATA = ("dataset", "split", "classes", "has_masks", "data_hash")
 # Large, and asked for by few: verified and read only on request.
-_ANNOTATIONS = ("part_masks", "concepts")
+_ANNOTATIONS = ("part_masks", "concepts", "concepts_known")
 # Read at a time when a whole split goes to a device: so many images, or so many bytes of them.
 CHUNK_IMAGES = 4096
 CHUNK_BYTES = 2**26
@@ -130,7 +131,7 @@ class PackedSplit:
         pixels = read("images", start, stop)
         return Batch(
             pixels=pixels,
-            noise=read("noise", start, stop) if self.has_noise else _no_noise(pixels),
+            noise=read("noise", start, stop) if self.has_noise else no_noise(pixels),
             labels=read("labels", start, stop),
             mask_values=read("masks", start, stop) if self.has_masks else None,
             image_ids=read("image_ids", start, stop),
@@ -153,7 +154,7 @@ class PackedSplit:
         if self.has_noise:
             noise = torch.cat([part.noise for part in parts])[back]
         else:
-            noise = _no_noise(pixels)
+            noise = no_noise(pixels)
         return Batch(
             pixels=pixels,
             noise=noise,
@@ -176,6 +177,12 @@ class PackedSplit:
     def concepts(self, indices: Tensor | Sequence[int]) -> Tensor:
         """Whether each of `concept_names` is in the image, bool [n, K]; see `part_masks`."""
         return self._annotation("concepts", "concepts", indices)
+
+    def concepts_known(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """Whether `concepts` says something of each concept, bool [n, K]; see `part_masks`."""
+        if "concepts_known" in self._reader.names:
+            return self._annotation("concepts_known", "concepts", indices)
+        return torch.ones_like(self.concepts(indices))
 
     def _annotation(self, name: str, what: str, indices: Tensor | Sequence[int]) -> Tensor:
         if name not in self._reader.names:
@@ -217,11 +224,6 @@ class PackedSplit:
                 f"of {self.path}; choose 1 to {self._count}, or 'all'"
             )
         return torch.nonzero(self._reader.rows("evaluation_rank") < size).reshape(-1)
-
-
-def _no_noise(pixels: Tensor) -> Tensor:
-    """Zeros like `pixels` that take no memory."""
-    return torch.zeros((), dtype=pixels.dtype, device=pixels.device).expand(pixels.shape)
 
 
 def batches(path: Path | str, indices: Tensor | Sequence[int], batch_size: int) -> Iterator[Batch]:
@@ -285,7 +287,7 @@ def load_training_split(
         pixels = torch.empty((count, *shape), dtype=torch.uint8, device=device)
         noise = None
         if with_noise:
-            noise = torch.empty_like(pixels) if split.has_noise else _no_noise(pixels)
+            noise = torch.empty_like(pixels) if split.has_noise else no_noise(pixels)
         step = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // math.prod(shape)))
         for start in range(0, count, step):
             stop = min(start + step, count)

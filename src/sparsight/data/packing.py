@@ -54,8 +54,8 @@ def pack(
 
     Returns
     -------
-    The data hash: SHA-256 over all splits' names, image ids, labels, images, masks, part masks and
-    concepts.
+    The data hash: SHA-256 over all splits' names, image ids, labels, images, masks, part masks,
+    concepts and which of them are known.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def pack(
     Tensors of a split of N images: `images` uint8 [N, C, H, W]; `labels` int64 [N]; `noise` uint8
     [N, C, H, W], a function of (noise seed, image id) alone, unless `noise_maximum` is 0; `masks`
     uint8 [N, H, W], `part_masks` uint8 [N, P, H, W] and `concepts` bool [N, K] where the source
-    has them; `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in the
+    has them, and `concepts_known` bool [N, K] where some concepts of some images are not known;
+    `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in the
     stratified order. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks` ("true"
     or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`; `part_names` and
     `concept_names` (JSON) where there are any; and the notes of the source's description.
@@ -160,7 +161,9 @@ def _write_split(
     path: Path, part: RawSplit, metadata: Mapping[str, str], drawn: Mapping[str, int]
 ) -> None:
     count, image_shape = len(part), part.images.shape[1:]
-    optional = {"masks": part.masks, "part_masks": part.part_masks, "concepts": part.concepts}
+    optional = {
+        name: getattr(part, name) for name in ("masks", "part_masks", "concepts", "concepts_known")
+    }
     stored = {"images": part.images, **{k: a for k, a in optional.items() if a is not None}}
     layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
         "labels": (torch.int64, (count,)),

@@ -25,6 +25,8 @@ class RawSplit:
     part_masks : uint8 [N, P, H, W], how much a pixel belongs to each named part, 0..255; parts may
         overlap, and a part that an image lacks is zero there. None without parts.
     concepts : bool [N, K], whether each named concept is in the image. None without concepts.
+    concepts_known : bool [N, K], whether an image is an example of a concept at all, with or
+        without it; where it is not, `concepts` is false and means nothing. None where all are.
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +36,7 @@ class RawSplit:
     masks: NDArray[np.uint8] | None = None
     part_masks: NDArray[np.uint8] | None = None
     concepts: NDArray[np.bool_] | None = None
+    concepts_known: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,6 +51,9 @@ class RawSplit:
             masks=None if self.masks is None else self.masks[positions],
             part_masks=None if self.part_masks is None else self.part_masks[positions],
             concepts=None if self.concepts is None else self.concepts[positions],
+            concepts_known=(
+                None if self.concepts_known is None else self.concepts_known[positions]
+            ),
         )
 
     def update_digest(self, digest: "hashlib._Hash") -> None:
@@ -58,7 +64,8 @@ class RawSplit:
             else:
                 _update(digest, array)
         # Only where there are any: published hashes are older than these annotations.
-        for name, annotation in (("part_masks", self.part_masks), ("concepts", self.concepts)):
+        for name in ("part_masks", "concepts", "concepts_known"):
+            annotation: NDArray[Any] | None = getattr(self, name)
             if annotation is not None:
                 digest.update(name.encode())
                 _update(digest, annotation)

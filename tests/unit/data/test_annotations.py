@@ -55,7 +55,15 @@ class Annotated(Source):
                 concepts=rng.random((count, 3)) < 0.5,
             )
         test = splits["test"]
-        if self.change == "part":
+        if self.change in ("known", "unknown concept", "short known"):
+            for split, part in list(splits.items()):
+                known = rng.random(part.concepts.shape) < 0.7
+                known[0, 0] = False
+                part.concepts[~known] = False
+                part.concepts[0, 0] = self.change == "unknown concept"
+                columns = 2 if self.change == "short known" else 3
+                splits[split] = dataclasses.replace(part, concepts_known=known[:, :columns])
+        elif self.change == "part":
             test.part_masks[0, 0, 0, 0] ^= 1
         elif self.change == "concept":
             test.concepts[0, 0] ^= True
@@ -172,9 +180,43 @@ def test_the_data_hash_covers_annotations(tmp_path: Path) -> None:
     assert len(set(found.values())) == 3
 
 
+def test_which_concepts_are_known_comes_back(tmp_path: Path, path: Path) -> None:
+    raw = Annotated("known").read({}, NOWHERE)["test"]
+    found = pack(Annotated("known"), {"noise": {"maximum": 0}}, NOWHERE, tmp_path / "d")
+    with PackedSplit.open(tmp_path / "d" / "test.safetensors") as split:
+        for indices in ([4, 0, 0, 3], []):
+            wanted = np.asarray(indices, dtype=np.int64)
+            known = split.concepts_known(indices)
+            assert known.dtype == torch.bool
+            assert known.tolist() == raw.concepts_known[wanted].tolist()
+        data_hash = split.data_hash
+    chosen = raw.select(np.array([3, 1]))
+    assert (chosen.concepts_known == raw.concepts_known[[3, 1]]).all()
+    with PackedSplit.open(tmp_path / "d" / "validation.safetensors") as split:
+        assert split.concepts_known([]).shape == (0, 3)
+    assert found == data_hash
+
+    class Forgetful(Annotated):
+        def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
+            return {
+                split: dataclasses.replace(part, concepts_known=None)
+                for split, part in super().read(settings, folder).items()
+            }
+
+    assert pack(Forgetful("known"), {}, NOWHERE, tmp_path / "e") != found
+    # Without the array all are known, and the file has no trace of it.
+    assert "concepts_known" not in read_arrays(path)
+    with PackedSplit.open(path) as split:
+        assert split.concepts_known([2, 0]).tolist() == [[True] * 3] * 2
+        with pytest.raises(InputError, match="no index 5"):
+            split.concepts_known([5])
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        ("unknown concept", "has a concept in an image of which it is not known"),
+        ("short known", r"has known concepts of bool \[7, 2\], not bool \[7, 3\]"),
         ("shape", r"test has part masks of uint8 \[5, 1, 4, 4\], not uint8 \[5, 2, 4, 4\]"),
         ("type", r"test has concepts of uint8 \[5, 3\], not bool \[5, 3\]"),
     ],

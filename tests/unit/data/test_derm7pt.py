@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sparsight.data.derm7pt import CODING, Derm7pt, is_malignant, published_coding, read_meta
@@ -82,10 +83,18 @@ def test_official_splits_labels_and_concepts(folder: Path, tmp_path: Path) -> No
         assert part.concepts is not None
         expected = [[code == 1 for code in CODED[n % 4]] for n in positions]
         assert part.concepts.tolist() == expected
+        # Where the other kind is there, an image is no example, neither with nor without.
+        known = [[code != -1 for code in CODED[n % 4]] for n in positions]
+        assert part.concepts_known is not None
+        assert part.concepts_known.tolist() == known
     pack(source, SETTINGS, folder, tmp_path / "packed")
     with PackedSplit.open(tmp_path / "packed" / "test.safetensors") as split:
         assert split.classes == ["benign", "malignant"]
         assert split.concept_names == list(CODING) == list(Derm7pt.concept_names)
+        # The coding of the study is in the file.
+        rows = torch.tensor([4, 0, 2])
+        coded = torch.where(split.concepts_known(rows), split.concepts(rows).int(), -1)
+        assert coded.tolist() == [list(CODED[INDEXES["test"][row] % 4]) for row in rows.tolist()]
         assert not split.has_masks
 
 
