@@ -18,7 +18,7 @@ import torch
 from sparsight.analysis.claims.curves import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.resampled import Curves
-from sparsight.concepts.base import Checkpoint
+from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
@@ -174,7 +174,7 @@ def concepts():
         labels = torch.tensor([0, 0, 1, 1])
         features = SplitFeatures(torch.tensor(pooled), torch.zeros(4, 2), labels, torch.arange(4))
         return method.find(
-            Checkpoint(
+            StudiedNetwork(
                 network=None,
                 features=SimpleNamespace(split={"test": features}.__getitem__),
                 splits=paths,

@@ -3,7 +3,7 @@
 
 def bank_splits(wildcards):
     """Packed files of the data set whose concept labels are used, where it is another one."""
-    bank = PLAN.bank(wildcards.dataset)
+    bank = STUDY.concept_bank(wildcards.dataset)
     if bank == wildcards.dataset:
         return []
     return expand(f"{PACKED}/{{split}}.safetensors", dataset=bank, split=SPLITS)

@@ -80,7 +80,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class StudiedNetwork:
     """All that a concept method may look at.
 
     Attributes
@@ -141,7 +141,7 @@ class ConceptMethod(ABC):
         )
 
     @abstractmethod
-    def find(self, checkpoint: Checkpoint) -> Findings:
+    def find(self, checkpoint: StudiedNetwork) -> Findings:
         """Find the concepts of one checkpoint.
 
         Raises

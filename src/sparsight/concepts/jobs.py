@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sparsight.concepts.base import Checkpoint, ConceptMethod
+from sparsight.concepts.base import ConceptMethod, StudiedNetwork
 from sparsight.concepts.features import Features, extract_features
 from sparsight.concepts.findings_files import (
     FindingsFiles,
@@ -88,7 +88,7 @@ def find_concepts(
     own = _by_split(splits)
     with Features(Path(features)) as extracted:
         found = method.find(
-            Checkpoint(
+            StudiedNetwork(
                 network=network,
                 features=extracted,
                 splits=own,

@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from sparsight.io.errors import CorruptFile, InputError
@@ -38,22 +38,31 @@ def extract_folder(
     InputError
         When there is no room for the files, or no right to write them.
     """
-    staging = folder.with_name(f".{folder.name}.partial")
-    # What a killed extraction left; a folder has one writer at a time (Snakemake's lock).
-    shutil.rmtree(staging, ignore_errors=True)
-    _LOG.info("unpacking %s", archive)
-    try:
-        staging.mkdir(parents=True)
+    with _staged(archive, folder, (tarfile.TarError,)) as staging:
         _extract(archive, staging, (folder.name, *beside), largest, most_files)
         if not (staging / folder.name).is_dir():
             raise _corrupt(archive, f"it holds no folder {folder.name}")
         for name in beside:
             with contextlib.suppress(FileNotFoundError):
                 (staging / name).replace(staging / folder.name / name)
-        with contextlib.suppress(FileNotFoundError):
-            folder.rmdir()
-        (staging / folder.name).replace(folder)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+        _placed(staging / folder.name, folder)
+
+
+@contextlib.contextmanager
+def _staged(archive: Path, folder: Path, damage: tuple[type[Exception], ...]) -> Iterator[Path]:
+    """A folder beside `folder` to unpack into, gone at the end whatever happens; errors in words.
+
+    `damage` is what the archive's kind raises where it is damaged.
+    """
+    damaged: tuple[type[Exception], ...] = (*damage, EOFError, zlib.error)
+    staging = folder.with_name(f".{folder.name}.partial")
+    # What a killed extraction left; a folder has one writer at a time (Snakemake's lock).
+    shutil.rmtree(staging, ignore_errors=True)
+    _LOG.info("unpacking %s", archive)
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+    except damaged as error:
         raise _corrupt(archive, f"it cannot be unpacked, {type(error).__name__}") from error
     except OSError as error:
         # gzip.BadGzipFile is an OSError without a number.
@@ -64,6 +73,13 @@ def extract_folder(
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _placed(complete: Path, folder: Path) -> None:
+    """Give a complete folder its name, which an empty one may have."""
+    with contextlib.suppress(FileNotFoundError):
+        folder.rmdir()
+    complete.replace(folder)
 
 
 def _extract(
@@ -112,25 +128,10 @@ def extract_flat(archive: Path, folder: Path, suffix: str, largest: int, most_fi
     InputError
         When there is no room for the files, or no right to write them.
     """
-    staging = folder.with_name(f".{folder.name}.partial")
-    # What a killed extraction left; a folder has one writer at a time (Snakemake's lock).
-    shutil.rmtree(staging, ignore_errors=True)
-    _LOG.info("unpacking %s", archive)
-    try:
-        staging.mkdir(parents=True)
+    # RuntimeError: a member that is encrypted.
+    with _staged(archive, folder, (zipfile.BadZipFile, RuntimeError)) as staging:
         _extract_zip(archive, staging, suffix, largest, most_files)
-        with contextlib.suppress(FileNotFoundError):
-            folder.rmdir()
-        staging.replace(folder)
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
-        # RuntimeError: a member that is encrypted.
-        raise _corrupt(archive, f"it cannot be unpacked, {type(error).__name__}") from error
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}); make room there or take another folder"
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _placed(staging, folder)
 
 
 def _extract_zip(archive: Path, staging: Path, suffix: str, largest: int, most_files: int) -> None:

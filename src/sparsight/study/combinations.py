@@ -56,12 +56,8 @@ def combination_problems(config: Config) -> Iterator[str]:
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
     for dataset in config["datasets"]:
-        try:
-            yield from _mask_problems(study, dataset)
-            yield from _image_problems(study, dataset)
-        except InputError as error:
-            # The source itself had to be asked, and does not understand its options.
-            yield f"catalogue.datasets.{dataset}.options: {error}."
+        yield from _mask_problems(study, dataset)
+        yield from _image_problems(study, dataset)
 
 
 def _model_problems(study: Study, network: Network) -> Iterator[str]:

@@ -30,16 +30,6 @@ class ConceptPlan:
         """Facts of a configured concept method, without importing it."""
         return CONCEPTS.facts(self.entry(name)["method"])
 
-    def bank(self, dataset: str) -> str:
-        """The data set whose concept labels are used for a data set."""
-        return self.study.concept_bank(dataset)
-
-    def banks(self) -> list[str]:
-        """Data sets that are there for their concept labels alone."""
-        datasets = self.study.config["datasets"]
-        banks = dict.fromkeys(self.bank(dataset) for dataset in datasets)
-        return [bank for bank in banks if bank not in datasets]
-
     def places(self) -> list[tuple[Place, str]]:
         """Every checkpoint with each method that finds concepts in it."""
         return [

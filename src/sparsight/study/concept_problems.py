@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sparsight.io.errors import InputError
 from sparsight.models.registry import MODELS
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.phrases import given
@@ -47,11 +46,7 @@ def concept_problems(config: Mapping[str, Any]) -> Iterator[str]:
     if unknown or not plan.names():
         return
     for network in study.networks():
-        try:
-            yield from _network_problems(plan, network)
-        except InputError as error:
-            # A source had to be asked, and does not understand its options.
-            yield f"concepts on {network.dataset}: {error}."
+        yield from _network_problems(plan, network)
     yield from _analysis_problems(study)
 
 
@@ -68,7 +63,7 @@ def _bank_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _network_problems(plan: ConceptPlan, network: Network) -> Iterator[str]:
-    study, bank = plan.study, plan.bank(network.dataset)
+    study, bank = plan.study, plan.study.concept_bank(network.dataset)
     if bank != network.dataset:
         yield from _shape_problems(study, network, bank)
     for name in plan.names(network):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.concepts.base import Checkpoint
+from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import Features, extract_features
 from sparsight.data.packed import load_training_split
 from sparsight.data.packing import pack
@@ -80,15 +80,15 @@ def trained(train: Path, epochs: int, seed: int) -> Architecture:
 class World:
     """A trained network and all that a concept method may look at."""
 
-    checkpoint: Checkpoint
-    untrained: Checkpoint
+    checkpoint: StudiedNetwork
+    untrained: StudiedNetwork
 
 
-def checkpoint_of(network: Architecture, splits: dict[str, Path], folder: Path) -> Checkpoint:
+def checkpoint_of(network: Architecture, splits: dict[str, Path], folder: Path) -> StudiedNetwork:
     device = torch.device("cpu")
     path = folder / "features.safetensors"
     extract_features(network, splits, None, path, 128, device)
-    return Checkpoint(network, Features(path), splits, splits, 0, 64, 200, device)
+    return StudiedNetwork(network, Features(path), splits, splits, 0, 64, 200, device)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.concepts.base import Checkpoint
+from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import Features, extract_features
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
@@ -115,11 +115,11 @@ def checkpoint_of(
     seed: int = 0,
     batch_size: int = 32,
     images: int = 100,
-) -> Checkpoint:
+) -> StudiedNetwork:
     """What a job gives to a method; the features lie in `folder`."""
     path, device = folder / f"features{seed}.safetensors", torch.device("cpu")
     extract_features(network, splits, None, path, batch_size, device)
-    return Checkpoint(network, Features(path), splits, splits, seed, batch_size, images, device)
+    return StudiedNetwork(network, Features(path), splits, splits, seed, batch_size, images, device)
 
 
 def train_small(path: Path, seed: int = 0, epochs: int = 12) -> SmallNetwork:

@@ -33,7 +33,7 @@ def places(plan, name):
 
 def test_without_concepts_nothing_is_planned(study_of):
     plan = ConceptPlan(study_of(NETWORK))
-    assert (plan.names(), plan.places(), plan.banks()) == ([], [], [])
+    assert (plan.names(), plan.places()) == ([], [])
     assert not plan.has_tables()
     assert not plan.claimed()
 
@@ -79,12 +79,12 @@ def test_a_network_can_have_concepts_of_its_own(study_of):
     assert {place.dataset for place in places(plan, "crops")} == {"shapes", "shapes_cue"}
 
 
-def test_a_bank_need_not_run(study_of):
-    plan = ConceptPlan(study_of({**BASE, "concept_bank": {"shapes": "shapes_cue"}}))
-    assert plan.bank("shapes") == "shapes_cue"
-    assert plan.banks() == ["shapes_cue"]
-    both = {"datasets": ["shapes", "shapes_cue"], "concept_bank": {"shapes": "shapes_cue"}}
-    assert ConceptPlan(study_of({**BASE, **both})).banks() == []
+def test_a_bank_is_prepared_and_need_not_run(study_of):
+    bank = {"concept_bank": {"shapes": "shapes_cue"}}
+    for datasets in (["shapes"], ["shapes", "shapes_cue"]):
+        study = study_of({**BASE, **bank, "datasets": datasets})
+        assert study.concept_bank("shapes") == "shapes_cue"
+        assert study.prepared_datasets() == ["shapes", "shapes_cue"]
 
 
 # --- what jobs depend on

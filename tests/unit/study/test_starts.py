@@ -105,8 +105,3 @@ def test_settings_say_only_what_is_used(study_of):
     # no later job trains anew because of how the start is described
     assert found.dense("shapes", "new") == RuleSettings(study_of(overlay())).dense("shapes", "new")
     assert found.weights() == {"data_folder": "data"}
-
-
-def test_banks_of_concepts_are_prepared_too(study_of):
-    study = study_of({**overlay(), "concept_bank": {"shapes": "shapes_cue"}})
-    assert study.prepared_datasets() == ["shapes", "shapes_cue"]

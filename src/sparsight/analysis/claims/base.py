@@ -145,6 +145,11 @@ def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float
     return float(ps[:, 0].max()), float(min(1.0, 2.0 * ps[:, 1].min()))
 
 
+def mean_in_words(values: Numbers) -> str:
+    """Mean over the networks with a value, on three digits; for remarks."""
+    return f"{np.nanmean(values):.3g}" if np.isfinite(values).any() else "undefined"
+
+
 def mean_over_networks(values: Numbers, replicates: Numbers) -> Numbers:
     """Mean [B] of replicates [S, B] over the networks whose value [S] is defined."""
     defined = np.isfinite(values)

@@ -4,7 +4,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_over_networks, sign
+from sparsight.analysis.claims.base import (
+    ClaimTest,
+    Evidence,
+    mean_in_words,
+    mean_over_networks,
+    sign,
+)
 from sparsight.analysis.claims.curves import ClaimCurves, LevelCurve, Numbers
 from sparsight.analysis.networks import difference
 from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS
@@ -41,10 +47,6 @@ class BetweenPruners(ClaimTest):
         own, drawn = _mean(self._curve(networks, of), first, last)
         others, others_drawn = _mean(self._curve(networks.of_pruner(other), of), first, last)
         values = difference(own, others)
-        parts = [
-            f"{np.nanmean(part):.3g}" if np.isfinite(part).any() else "undefined"
-            for part in (own, others)
-        ]
         columns = {"metric": of}
         if of == ACCURACY:
             columns = {"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"}
@@ -54,7 +56,7 @@ class BetweenPruners(ClaimTest):
             values=values,
             replicates=mean_over_networks(values, difference(drawn, others_drawn)),
             **sign(values, self.settings["expected"])._asdict(),
-            remark=f"{parts[0]} and {parts[1]}",
+            remark=f"{mean_in_words(own)} and {mean_in_words(others)}",
             columns=columns,
         )
 

@@ -4,7 +4,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_over_networks, sign
+from sparsight.analysis.claims.base import (
+    ClaimTest,
+    Evidence,
+    mean_in_words,
+    mean_over_networks,
+    sign,
+)
 from sparsight.analysis.claims.curves import ClaimCurves, LevelCurve, Numbers
 
 
@@ -40,7 +46,7 @@ class Change(ClaimTest):
         first, last = (int(level) for level in self.settings["levels"])
         values, drawn = _change(networks.curve(explainer, metric, self.subset), first, last)
         text = f"{metric} over levels {first} to {last} minus that of dense"
-        parts = [f"{np.nanmean(values):.3g}" if np.isfinite(values).any() else "undefined"]
+        before = mean_in_words(values)
         if control := self.settings["minus_control"]:
             curve = networks.curve(control, metric, self.subset)
             values, drawn = _minus((values, drawn), _change(curve, first, last))
@@ -58,7 +64,7 @@ class Change(ClaimTest):
             values=values,
             replicates=mean_over_networks(values, drawn),
             **sign(values, self.settings["expected"])._asdict(),
-            remark=f"{parts[0]} before the control is taken away" if control or pruner else "",
+            remark=f"{before} before the control is taken away" if control or pruner else "",
         )
 
 

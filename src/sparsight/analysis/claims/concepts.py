@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsight.analysis.claims.base import ClaimTest, Evidence, sign
+from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_in_words, sign
 from sparsight.analysis.claims.curves import ClaimCurves, ConceptMeasure, LevelCurve, Numbers
 from sparsight.analysis.concept_files import COMPARED, FOUND
 
@@ -61,7 +61,7 @@ class ConceptChange(ClaimTest):
             text += f", minus the same of {other}"
         remark = ""
         if pruner := self.settings["minus_pruner"]:
-            remark = f"{_mean(values)} before that of {pruner} is taken away"
+            remark = f"{mean_in_words(values)} before that of {pruner} is taken away"
             others = networks.of_pruner(pruner)
             values = values - self._quantity(others, 1, None)
             text += f", minus that of {pruner}"
@@ -128,7 +128,7 @@ class ConceptDrift(ClaimTest):
             values=values,
             replicates=np.empty(0),
             **sign(values, self.settings["expected"])._asdict(),
-            remark=f"{_mean(pruned)} pruned, {_mean(retrained)} of {floor}",
+            remark=f"{mean_in_words(pruned)} pruned, {mean_in_words(retrained)} of {floor}",
             columns=_columns(self.settings),
         )
 
@@ -162,7 +162,3 @@ def _named(settings: dict[str, Any]) -> str:
 def _columns(settings: dict[str, Any]) -> dict[str, str]:
     columns = {"explainer": str(settings["concept"]), "metric": str(settings["measure"])}
     return {**columns, "condition": _CONDITION, "subset": "all"}
-
-
-def _mean(values: Numbers) -> str:
-    return f"{np.nanmean(values):.3g}" if np.isfinite(values).any() else "undefined"

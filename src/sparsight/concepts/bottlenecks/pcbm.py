@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.concepts.base import Checkpoint, ConceptMethod, Findings, Measured, Ranked
+from sparsight.concepts.base import ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
 from sparsight.concepts.bottlenecks.bottleneck import ElasticNet, fit_softmax
 from sparsight.concepts.bottlenecks.image_drift import drift_by_difficulty
 from sparsight.concepts.bottlenecks.pcbm_drift import drift_of_weights
@@ -163,7 +163,7 @@ class Pcbm(ConceptMethod):
         if not 0 < self.settings["persistence"] < 1:
             raise InputError("concept method pcbm: 'persistence' must be above 0 and below 1")
 
-    def find(self, checkpoint: Checkpoint) -> Findings:
+    def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""
         settings = self.settings
         labels = concept_labels(checkpoint.bank, settings["fewest"])
@@ -211,7 +211,7 @@ class Pcbm(ConceptMethod):
             notes,
         )
 
-    def _concepts(self, checkpoint: Checkpoint, labels: ConceptLabels) -> LinearConcepts:
+    def _concepts(self, checkpoint: StudiedNetwork, labels: ConceptLabels) -> LinearConcepts:
         settings, kind = self.settings, self.settings["scores"]
         if kind != "predictor":
             fitting = Fitting.of(settings, kind, checkpoint.seed)
@@ -250,7 +250,7 @@ class Pcbm(ConceptMethod):
 
 
 def _concept_quality(
-    checkpoint: Checkpoint, labels: ConceptLabels, concepts: LinearConcepts
+    checkpoint: StudiedNetwork, labels: ConceptLabels, concepts: LinearConcepts
 ) -> list[Measured]:
     """Means over concepts of how well they find their images in the bank's test split."""
     if "test" not in labels.splits:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sparsight.concepts.base import Checkpoint, ConceptMethod, Findings, Measured
+from sparsight.concepts.base import ConceptMethod, Findings, Measured, StudiedNetwork
 from sparsight.concepts.craft.class_concepts import ClassConcepts, find_class
 from sparsight.concepts.craft.craft_drift import compare_craft
 from sparsight.concepts.craft.craft_rows import kept_arrays, measured_rows, ranked_rows
@@ -140,7 +140,7 @@ class Craft(ConceptMethod):
         super().__init__(**parameters)
         check_craft(self.settings)
 
-    def find(self, checkpoint: Checkpoint) -> Findings:
+    def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.
 
         Raises
@@ -182,7 +182,7 @@ class Craft(ConceptMethod):
         return compare_craft(own, reference, self.settings["top_crops"])
 
     def _classes(
-        self, checkpoint: Checkpoint, reader: CropReader
+        self, checkpoint: StudiedNetwork, reader: CropReader
     ) -> tuple[list[ClassConcepts], list[str]]:
         split, settings = reader.split, self.settings
         unknown = [name for name in settings["classes"] if name not in split.classes]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.concepts.base import WHOLE, Checkpoint, ConceptMethod, Findings, Measured, Ranked
+from sparsight.concepts.base import WHOLE, ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
 from sparsight.concepts.dissection.unit_regions import Overlaps, TopValues, overlap_bounds
 from sparsight.concepts.labelled.linear_concepts import with_mean
 from sparsight.data.packed import PackedSplit
@@ -87,7 +87,7 @@ class Dissection(ConceptMethod):
                     f"{self.settings[key]}"
                 )
 
-    def find(self, checkpoint: Checkpoint) -> Findings:
+    def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.
 
         Raises
@@ -153,7 +153,7 @@ class Dissection(ConceptMethod):
         ]
 
     def _maps(
-        self, checkpoint: Checkpoint, split: PackedSplit, positions: Tensor
+        self, checkpoint: StudiedNetwork, split: PackedSplit, positions: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The layer's maps [n, U, h, w] of the images, in batches, and the images' positions."""
         layer = self.settings["layer"] or checkpoint.network.feature_cut
@@ -164,7 +164,7 @@ class Dissection(ConceptMethod):
             yield outputs[layer].detach(), part
 
     def _thresholds(
-        self, checkpoint: Checkpoint, split: PackedSplit, positions: Tensor
+        self, checkpoint: StudiedNetwork, split: PackedSplit, positions: Tensor
     ) -> tuple[Tensor, int]:
         """Threshold of each unit, and how many units are nowhere above 0."""
         top: TopValues | None = None
@@ -181,7 +181,7 @@ class Dissection(ConceptMethod):
         return top.thresholds(), int((~active).sum())
 
     def _batches(
-        self, checkpoint: Checkpoint, split: PackedSplit, positions: Tensor
+        self, checkpoint: StudiedNetwork, split: PackedSplit, positions: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:
         for maps, part in self._maps(checkpoint, split, positions):
             whole = split.select(part).binary_masks().unsqueeze(1)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from sparsight.concepts.base import Checkpoint
+from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.labelled.activation_vectors import Fitting, activation_vectors
 from sparsight.concepts.labelled.concept_labels import ConceptLabels
 from sparsight.concepts.labelled.linear_concepts import LinearConcepts
@@ -38,7 +38,7 @@ class Cav(LinearMethod):
     }
 
     def fit(
-        self, checkpoint: Checkpoint, labels: ConceptLabels
+        self, checkpoint: StudiedNetwork, labels: ConceptLabels
     ) -> tuple[LinearConcepts, Mapping[str, Tensor]]:
         """See `LinearMethod.fit`."""
         fitting = Fitting.of(self.settings, self.settings["classifier"], checkpoint.seed)
@@ -47,7 +47,7 @@ class Cav(LinearMethod):
 
 
 def fitted_vectors(
-    checkpoint: Checkpoint, labels: ConceptLabels, fitting: Fitting
+    checkpoint: StudiedNetwork, labels: ConceptLabels, fitting: Fitting
 ) -> tuple[LinearConcepts, Tensor]:
     """`activation_vectors` of a checkpoint, C chosen on the bank's validation images if any."""
     train = labelled(checkpoint, labels, "train")

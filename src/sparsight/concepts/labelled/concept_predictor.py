@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.concepts.base import Checkpoint
+from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.labelled.concept_labels import ConceptLabels
 from sparsight.concepts.labelled.linear_concepts import LinearConcepts
 from sparsight.concepts.labelled.linear_method import LinearMethod, labelled
@@ -86,7 +86,7 @@ class ConceptPredictor(LinearMethod):
     }
 
     def fit(
-        self, checkpoint: Checkpoint, labels: ConceptLabels
+        self, checkpoint: StudiedNetwork, labels: ConceptLabels
     ) -> tuple[LinearConcepts, Mapping[str, Tensor]]:
         """See `LinearMethod.fit`."""
         train = labelled(checkpoint, labels, "train")

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.concepts.base import WHOLE, Checkpoint, ConceptMethod, Findings, Measured, Ranked
+from sparsight.concepts.base import WHOLE, ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
 from sparsight.concepts.features import BANK
 from sparsight.concepts.labelled.activation_vectors import Labelled
 from sparsight.concepts.labelled.concept_labels import ConceptLabels, concept_labels
@@ -57,11 +57,11 @@ class LinearMethod(ConceptMethod):
 
     @abstractmethod
     def fit(
-        self, checkpoint: Checkpoint, labels: ConceptLabels
+        self, checkpoint: StudiedNetwork, labels: ConceptLabels
     ) -> tuple[LinearConcepts, Mapping[str, Tensor]]:
         """The concepts, and further arrays; `strengths` [K] is each concept's `Ranked.value`."""
 
-    def find(self, checkpoint: Checkpoint) -> Findings:
+    def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""
         labels = concept_labels(checkpoint.bank, self.settings["fewest"])
         if "test" not in labels.splits:
@@ -96,7 +96,7 @@ class LinearMethod(ConceptMethod):
         return [*drift_of_margins(own, reference), *drift_of_features(own, reference)]
 
 
-def labelled(checkpoint: Checkpoint, labels: ConceptLabels, split: str) -> Labelled:
+def labelled(checkpoint: StudiedNetwork, labels: ConceptLabels, split: str) -> Labelled:
     """Pooled features of a split of the bank, and the concepts that its images show.
 
     Raises

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.concepts.base import Checkpoint, ConceptMethod, Findings, Measured
+from sparsight.concepts.base import ConceptMethod, Findings, Measured, StudiedNetwork
 from sparsight.concepts.labelled.activation_vectors import CLASSIFIERS, Labelled, fit_direction
 from sparsight.concepts.labelled.concept_labels import ConceptLabels, concept_labels
 from sparsight.concepts.labelled.drawing import drawn_order, two_sides
@@ -115,7 +115,7 @@ class Tcav(ConceptMethod):
                 "positive 'strength'"
             )
 
-    def find(self, checkpoint: Checkpoint) -> Findings:
+    def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""
         labels = concept_labels(checkpoint.bank, self.settings["fewest"])
         layer = self.settings["layer"] or checkpoint.network.feature_cut
@@ -211,7 +211,9 @@ class Tcav(ConceptMethod):
         return score_drift(own, reference)
 
 
-def _at_layer(checkpoint: Checkpoint, labels: ConceptLabels, layer: str) -> tuple[Labelled, int]:
+def _at_layer(
+    checkpoint: StudiedNetwork, labels: ConceptLabels, layer: str
+) -> tuple[Labelled, int]:
     """The bank's training images at a layer, and the forward passes that it took."""
     train = labelled(checkpoint, labels, "train")
     if layer == checkpoint.features.feature_cut:
