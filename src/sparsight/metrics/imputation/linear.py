@@ -1,15 +1,10 @@
 """ROAD's noisy linear imputation (Rong et al. 2022, arXiv:2202.00449), for a batch of images."""
 
-import logging
-
 import torch
 from torch import Tensor
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.imputation.direct import direct_imputation
 from sparsight.metrics.imputation.multigrid import hierarchy, solve, start
-
-logger = logging.getLogger(__name__)
 
 #: 2-norm of the error over removed pixels, relative to that of the imputed values, at most
 TOLERANCE = 1e-3
@@ -65,12 +60,7 @@ def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
     for first in range(0, count * shares, max(1, size)):
         some = slice(first, first + max(1, size))
         who = owners[some]
-        try:
-            target[some] = _imputed(images[who], means[who], _FLOOR * peaks[who], masks[some])
-        except ArithmeticError as error:
-            # Of some hundred thousand masks of real maps one stalled: slower, but right.
-            logger.warning("%s; %d masks are solved directly", error, len(who))
-            target[some] = direct_imputation(images[who], masks[some])
+        target[some] = _imputed(images[who], means[who], _FLOOR * peaks[who], masks[some])
     return found
 
 
