@@ -22,9 +22,9 @@ CATEGORIES = [
     "3 Explanations",
     "4 Correlations",
     "5 Agreement",
-    "6 Concepts",
-    "7 Savings",
-    "8 Tables",
+    "6 Savings",
+    "7 Tables",
+    "8 Concepts",
 ]
 ACTIONS = {"script", "shell", "run", "notebook", "wrapper", "template_engine"}
 

@@ -205,7 +205,7 @@ def test_figures_and_page_are_there(ran: Project) -> None:
 def test_the_report_shows_concepts(ran: Project) -> None:
     ran.run("--report", "report.html", *TARGETS)
     text = (ran.folder / "report.html").read_text(encoding="utf-8")
-    assert "6 Concepts" in text
+    assert "8 Concepts" in text
     for part in ("concepts.csv", "concept_tables.csv", "concept_tables.html", '"figure": "sheet"'):
         assert part in text
 

@@ -11,8 +11,8 @@ CATEGORIES = [
     "3 Explanations",
     "4 Correlations",
     "5 Agreement",
-    "7 Savings",
-    "8 Tables",
+    "6 Savings",
+    "7 Tables",
 ]
 TABLES = [
     "agreement",

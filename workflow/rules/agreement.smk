@@ -45,7 +45,7 @@ rule summarise_agreement:
         agreement=report(
             f"{SUMMARY}/agreement.csv",
             caption="../report/agreement.rst",
-            category="8 Tables",
+            category="7 Tables",
             labels={"table": "agreement"},
         ),
     log:

@@ -9,7 +9,7 @@ rule draw_concepts:
         svg=report(
             f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.svg",
             caption="../report/concepts_figure.rst",
-            category="6 Concepts",
+            category="8 Concepts",
             labels={
                 "figure": "levels",
                 "data set": "{dataset}",
@@ -43,7 +43,7 @@ rule write_concept_tables:
         html=report(
             f"{SUMMARY}/concept_tables.html",
             caption="../report/concept_tables.rst",
-            category="6 Concepts",
+            category="8 Concepts",
             labels={"table": "most important concepts"},
         ),
     log:
@@ -75,7 +75,7 @@ rule draw_concept_sheet:
         png=report(
             f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.png",
             caption="../report/concept_sheet.rst",
-            category="6 Concepts",
+            category="8 Concepts",
             labels={
                 "figure": "sheet",
                 "data set": "{dataset}",

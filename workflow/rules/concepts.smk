@@ -100,13 +100,13 @@ rule summarise_concepts:
         concepts=report(
             f"{SUMMARY}/concepts.csv",
             caption="../report/concepts.rst",
-            category="8 Tables",
+            category="7 Tables",
             labels={"table": "concepts"},
         ),
         tables=report(
             f"{SUMMARY}/concept_tables.csv",
             caption="../report/concept_tables.rst",
-            category="8 Tables",
+            category="7 Tables",
             labels={"table": "most important concepts"},
         ),
     log:

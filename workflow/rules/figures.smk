@@ -135,7 +135,7 @@ rule draw_conversion:
         svg=report(
             f"{FIGURES}/conversion/{{dataset}}__{{model}}.svg",
             caption="../report/conversion.rst",
-            category="7 Savings",
+            category="6 Savings",
             labels={"figure": "savings", "data set": "{dataset}", "model": "{model}"},
         ),
         png=f"{FIGURES}/conversion/{{dataset}}__{{model}}.png",

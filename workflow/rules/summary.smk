@@ -13,7 +13,7 @@ rule summarise:
         levels=report(
             f"{SUMMARY}/levels.csv",
             caption="../report/levels.rst",
-            category="8 Tables",
+            category="7 Tables",
             labels={"table": "levels"},
         ),
     log:
@@ -41,7 +41,7 @@ rule gather_costs:
         costs=report(
             f"{SUMMARY}/costs.csv",
             caption="../report/costs.rst",
-            category="8 Tables",
+            category="7 Tables",
             labels={"table": "costs"},
         ),
     log:
