@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MEAN, SEED_FLOOR = "mean", "seed_floor"
 # Kind of floor to the line, the band, and where its name stands: not both at the same end.
 FLOORS: dict[str, dict[str, Any]] = {
-    "retrained": {"linestyle": (0, (5, 2)), "alpha": 0.28, "x": 0.02, "ha": "left"},
-    "other seeds": {"linestyle": (0, (1, 1.5)), "alpha": 0.12, "x": 0.98, "ha": "right"},
+    "retrained": {"linestyle": (0, (5, 2)), "alpha": 0.28, "name": (1.5, "bottom")},
+    "other seeds": {"linestyle": (0, (1, 1.5)), "alpha": 0.12, "name": (-1.5, "top")},
 }
 FLOOR_COLOUR = "0.25"
 
@@ -97,9 +97,11 @@ def draw_floor(axes: "Axes", rows: pd.DataFrame, kind: str) -> None:
         if row["low"] == row["low"]:
             axes.axhspan(row["low"], row["high"], color=FLOOR_COLOUR, alpha=style["alpha"],
                          linewidth=0, zorder=0.5, gid=kind)  # fmt: skip
-        axes.annotate(kind, (style["x"], row["mean"]), xycoords=("axes fraction", "data"),
-                      xytext=(0, 1.5), textcoords="offset points", fontsize=5.5, color="0.2",
-                      ha=style["ha"], va="bottom", gid="floor name", zorder=4)  # fmt: skip
+        # At the left, where nothing is: level 0 is not held against itself.
+        above, side = style["name"]
+        axes.annotate(kind, (0.02, row["mean"]), xycoords=("axes fraction", "data"),
+                      xytext=(0, above), textcoords="offset points", fontsize=5.5, color="0.2",
+                      ha="left", va=side, gid="floor name", zorder=4)  # fmt: skip
 
 
 def _legend(figure: "Figure", seeds: int, floors: Iterable[str]) -> None:
