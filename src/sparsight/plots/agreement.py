@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEAN, SEED_FLOOR = "mean", "seed_floor"
-# Kind of floor to the line, the band, and where its name stands: not both at the same end.
+# Kind of floor to the line, the band, and on which side of the line its name stands.
 FLOORS: dict[str, dict[str, Any]] = {
     "retrained": {"linestyle": (0, (5, 2)), "alpha": 0.28, "name": (1.5, "bottom")},
     "other seeds": {"linestyle": (0, (1, 1.5)), "alpha": 0.12, "name": (-1.5, "top")},
