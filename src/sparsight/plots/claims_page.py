@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparsight.analysis.claims.table import CONTRADICTED, SUPPORTED, UNDECIDED, split
+from sparsight.plots.html_page import html_page
 
 #: a verdict is never told by colour alone
 SYMBOLS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNDECIDED: "○"}
@@ -83,21 +84,11 @@ def claims_page(rows: list[dict[str, Any]], title: str, confidence: float) -> st
     title : of the page, as plain text.
     confidence : coverage of the intervals, in (0, 1).
     """
-    name = html.escape(title)
     heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
     body = "\n".join(_row(row) for row in rows)
     level = f"{1 - confidence:.3g}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<table>
-<caption>{name}</caption>
+    whole = f"""<table>
+<caption>{html.escape(title)}</caption>
 <thead><tr>{heads}</tr></thead>
 <tbody>
 {body}
@@ -107,10 +98,8 @@ def claims_page(rows: list[dict[str, Any]], title: str, confidence: float) -> st
 below {level}. Undecided is not refuted: with few networks only large effects can be shown. The
 intervals cover {100 * confidence:g}% and are not corrected. The first speaks of other trainings
 of the same recipe (Student t over networks), the second of other images shown to these
-networks (bootstrap).</p>
-</body>
-</html>
-"""
+networks (bootstrap).</p>"""
+    return html_page(title, _STYLE, whole)
 
 
 def _row(row: Mapping[str, Any]) -> str:

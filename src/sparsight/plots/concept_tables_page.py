@@ -12,6 +12,7 @@ from sparsight.analysis.concept_tables import SHORT
 from sparsight.analysis.curves import DENSE
 from sparsight.io.atomic import write_text
 from sparsight.plots.claims_page import number
+from sparsight.plots.html_page import html_page
 from sparsight.plots.panels import percent
 
 #: a concept that the dense network does not have among its first is never told by colour alone
@@ -62,23 +63,8 @@ def write_concept_tables(tables: Path, page: Path, settings: Mapping[str, Any]) 
 
 def concept_tables_page(table: pd.DataFrame, title: str, retrain: set[str]) -> str:
     """A whole HTML document, from the rows of `concept_tables.csv`."""
-    name = html.escape(title)
     body = "\n".join(_sections(table, retrain)) or "<p>No method orders concepts.</p>"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{name}</h1>
-{_ABOUT}
-{body}
-</body>
-</html>
-"""
+    return html_page(title, _STYLE, f"<h1>{html.escape(title)}</h1>\n{_ABOUT}\n{body}")
 
 
 def _sections(table: pd.DataFrame, retrain: set[str]) -> Iterator[str]:
