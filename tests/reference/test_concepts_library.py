@@ -52,7 +52,7 @@ def test_vectors_are_those_of_a_pipeline(classifier: str) -> None:
     draw = torch.Generator().manual_seed(1)
     features = torch.randn(80, 5, generator=draw) * torch.tensor([1, 10, 0.1, 3, 1])
     shown = (features[:, :1] + torch.randn(80, 1, generator=draw)) > 0.5
-    train = Labelled(features, shown, torch.arange(80))
+    train = Labelled(features, shown, torch.arange(80), torch.ones_like(shown))
     fitting = Fitting(classifier, (0.3,), 0, 0.25, "test")
     concepts, _ = activation_vectors(["a"], train, train, fitting)
     if classifier == "svm":

@@ -24,7 +24,10 @@ def concept_page() -> str:
         "that differ from the defaults. It finds concepts in each network and measures them; "
         "*comparisons* hold a network against its dense parent, beside the dense network that was "
         "merely trained once more and dense networks of other seeds. Labels come from the data "
-        "set itself or from the one that `concept_bank` names.",
+        "set itself or from the one that `concept_bank` names. An image of which a concept is not "
+        "known (in `derm7pt`, one that shows the other kind of the same structure) is neither a "
+        "positive nor a negative example of it: every method leaves it out where it learns that "
+        "concept or holds it against the labels. Scores and margins are those of all images.",
         table(("method", "needs", "measures"), rows),
         *(part for name, of in facts.items() for part in _method(name, of)),
     )

@@ -114,7 +114,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def write_bank() -> Callable[..., Path]:
     """Writes a packed split of grey images that have nothing but concepts."""
 
-    def write(path: Path, concepts: Tensor | None, names: list[str], count: int = 0) -> Path:
+    def write(
+        path: Path,
+        concepts: Tensor | None,
+        names: list[str],
+        count: int = 0,
+        known: Tensor | None = None,
+    ) -> Path:
         count = count if concepts is None else len(concepts)
         layout = {
             "images": (torch.uint8, (count, 1, 2, 2)),
@@ -124,6 +130,8 @@ def write_bank() -> Callable[..., Path]:
         }
         if concepts is not None:
             layout["concepts"] = (torch.bool, tuple(concepts.shape))
+        if known is not None:
+            layout["concepts_known"] = (torch.bool, tuple(known.shape))
         metadata = {
             "dataset": "bank",
             "split": path.stem,
@@ -141,6 +149,8 @@ def write_bank() -> Callable[..., Path]:
             writer.append("evaluation_rank", torch.arange(count))
             if concepts is not None:
                 writer.append("concepts", concepts)
+            if known is not None:
+                writer.append("concepts_known", known)
         return path
 
     return write

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import Features, extract_features
+from sparsight.concepts.labelled.activation_vectors import Labelled
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
 from sparsight.data.shapes import Shapes
@@ -145,3 +146,28 @@ def accuracy(network: Architecture, path: Path) -> float:
     with PackedSplit.open(path) as split:
         batch = split.rows(0, len(split))
     return float((network(batch.images("clean")).argmax(dim=1) == batch.labels).float().mean())
+
+
+def two_kinds(count: int, seed: int, noise: float = 0.1) -> Labelled:
+    """A structure that is absent in one image of six, of one kind in two, of the other in three.
+
+    Channel 0 is higher with either kind, by 1 and by 3; the other channels are noise. An image of
+    one kind is no example of the other. Who takes it for a negative one learns that channel 0
+    speaks against the first kind.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    kind = torch.tensor([0, 1, 1, 2, 2, 2]).repeat(count // 6 + 1)[:count]
+    pooled = noise * torch.randn(count, 4, generator=draw)
+    pooled[:, 0] += torch.tensor([0.0, 1.0, 3.0])[kind]
+    shown = torch.stack([kind == 1, kind == 2], dim=1)
+    return Labelled(pooled, shown, torch.arange(count) + 100 * seed, ~shown.flip(1))
+
+
+def mislabelled(images: Labelled) -> Labelled:
+    """The same with all labels turned that are not known; nothing may depend on them."""
+    return images._replace(shown=images.shown ^ ~images.known)
+
+
+def believed(images: Labelled) -> Labelled:
+    """The same, all labels taken for known."""
+    return images._replace(known=torch.ones_like(images.known))

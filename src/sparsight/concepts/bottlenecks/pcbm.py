@@ -31,8 +31,8 @@ class Pcbm(ConceptMethod):
 
     Scores of an image are its signed margins from the concepts' boundaries ("svm", "logistic") or
     the probabilities of the multi-label predictor ("predictor"), standardised over the network's
-    own training images. Concepts are fitted on the bank, which may be another data set; the layer
-    on the network's own training images and their true labels.
+    own training images. Concepts are fitted on the bank, which may be another data set, on images
+    of which they are known; the layer on the network's own training images and true labels.
 
     The order is, for each class, that of the layer's weights; only positive ones are listed, since
     only these speak for the class. `weight` is that weight; `value` the mean standardised score of
@@ -218,7 +218,7 @@ class Pcbm(ConceptMethod):
             return fitted_vectors(checkpoint, labels, fitting)[0]
         train = labelled(checkpoint, labels, "train")
         recipe = PredictorRecipe.of(settings)
-        return train_predictor(labels.names, train.pooled, train.shown, recipe, checkpoint.seed)
+        return train_predictor(labels.names, train, recipe, checkpoint.seed)
 
     def _scores(self, concepts: LinearConcepts, features: Tensor) -> Tensor:
         if self.settings["scores"] == "predictor":
@@ -256,7 +256,8 @@ def _concept_quality(
     if "test" not in labels.splits:
         return [Measured(measure, torch.nan) for measure in QUALITY]
     test = labelled(checkpoint, labels, "test")
-    return [row for row in quality(concepts, test.pooled, test.shown) if not row.concept]
+    rows = quality(concepts, test.pooled, test.shown, test.known)
+    return [row for row in rows if not row.concept]
 
 
 def _margins(logits: Tensor) -> Tensor:

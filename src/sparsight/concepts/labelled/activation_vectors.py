@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsight.concepts.labelled.drawing import drawn_order, two_sides
-from sparsight.concepts.labelled.linear_concepts import LinearConcepts, balanced_accuracy
+from sparsight.concepts.labelled.linear_concepts import (
+    LinearConcepts,
+    accuracy,
+    balanced_accuracy,
+)
 from sparsight.concepts.labelled.standardise import Standardiser
 from sparsight.io.errors import InputError
 
@@ -20,16 +24,18 @@ CLASSIFIERS = ("svm", "logistic")
 class Labelled(NamedTuple):
     """Pooled features of some images of a bank, and which concepts they show.
 
-    `pooled` float32 [N, D], `shown` bool [N, K], `image_ids` int64 [N].
+    `pooled` float32 [N, D], `shown` bool [N, K], `image_ids` int64 [N], and `known` bool [N, K]:
+    where it is false, the image is neither a positive nor a negative example of the concept.
     """
 
     pooled: Tensor
     shown: Tensor
     image_ids: Tensor
+    known: Tensor
 
     def select(self, rows: Tensor) -> "Labelled":
         """The images at `rows`, int64 [n]."""
-        return Labelled(self.pooled[rows], self.shown[rows], self.image_ids[rows])
+        return Labelled(*(values[rows] for values in self))
 
 
 @dataclass(frozen=True)
@@ -119,15 +125,17 @@ def activation_vectors(
 ) -> tuple[LinearConcepts, Tensor]:
     """One vector for each concept, with the C that does best on images that it was not fitted on.
 
-    Features are standardised over the training images; the vectors are given for raw features. The
-    best C has the highest balanced accuracy, the smallest among equals. Without validation images
-    a share of the training images is held out to choose it, and the vectors are then fitted
-    again, on images drawn from all.
+    Features are standardised over the training images; the vectors are given for raw features. A
+    concept is fitted and judged on the images of which it is known. The best C has the highest
+    balanced accuracy, the smallest among equals. Without validation images of a concept a share of
+    the training images is held out to choose it, and the vectors are then fitted again, on images
+    drawn from all.
 
     Parameters
     ----------
     names : of the K concepts.
-    train, validation : images of the bank; each concept varies in `train`.
+    train, validation : images of the bank; each concept varies in `train` where it is
+        known.
 
     Returns
     -------
@@ -144,9 +152,13 @@ def activation_vectors(
     judges: list[_Judge | None] = [None] * len(names)
     if validation is not None:
         judging = scale(validation.pooled)
-        judges = [_Judge(judging, validation.shown[:, k, None]) for k in range(len(names))]
+        judges = [
+            _Judge(judging, shown[:, None], known[:, None]) if known.any() else None
+            for shown, known in zip(validation.shown.T, validation.known.T, strict=True)
+        ]
     fits = [
-        _fit_one(inputs, train.shown[:, k], order, judge, fitting) for k, judge in enumerate(judges)
+        _fit_one(inputs, train.shown[:, k], order[train.known[order, k]], judge, fitting)
+        for k, judge in enumerate(judges)
     ]
     vectors = torch.from_numpy(np.stack([vector for vector, _, _ in fits]))
     intercepts = torch.tensor([intercept for _, intercept, _ in fits], dtype=torch.float64)
@@ -156,17 +168,19 @@ def activation_vectors(
 
 
 class _Judge(NamedTuple):
-    """Standardised features of images that judge, float64 [n, D], and the concept, bool [n, 1]."""
+    """Standardised features of images that judge, float64 [n, D]; the concept and whether it is
+    known of them, which it must be of one at least, bool [n, 1]."""
 
     inputs: Tensor
     shown: Tensor
+    known: Tensor
 
     def score(self, vector: NDArray[np.float64], intercept: float) -> float:
-        """Balanced accuracy; the accuracy where the concept does not vary."""
+        """Balanced accuracy over known images; the accuracy where the concept does not vary."""
         scores = self.inputs @ torch.from_numpy(vector) + intercept
         right = (scores[:, None] > 0) == self.shown
-        balanced = balanced_accuracy(right, self.shown)
-        return float(torch.where(balanced.isnan(), right.double().mean(), balanced))
+        balanced = balanced_accuracy(right, self.shown, self.known)
+        return float(torch.where(balanced.isnan(), accuracy(right, self.known), balanced))
 
 
 def _fit_one(
@@ -176,11 +190,15 @@ def _fit_one(
     judge: _Judge | None,
     fitting: Fitting,
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Vector and intercept for standardised features, and the chosen C."""
+    """Vector and intercept for standardised features, and the chosen C.
+
+    `order` holds the images that may be used; `judge` is made from some of them where it is None.
+    """
     fitted_on = order
     if judge is None:
         held, fitted_on = _held_out(order, shown, fitting.held_out)
-        judge = _Judge(torch.from_numpy(inputs[held.numpy()]), shown[held, None])
+        truth = shown[held, None]
+        judge = _Judge(torch.from_numpy(inputs[held.numpy()]), truth, torch.ones_like(truth))
     rows = two_sides(fitted_on, shown, fitting.images_per_side).numpy()
     found = []
     for strength in sorted(fitting.strengths):

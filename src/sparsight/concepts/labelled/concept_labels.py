@@ -1,4 +1,4 @@
-"""Which concepts of a bank can be learnt, and which images show them."""
+"""Which concepts of a bank can be learnt, which images show them, and of which that is known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,14 @@ class ConceptLabels:
     names : of the K concepts, in the bank's order; those that were merged are joined by " = ".
     splits : bool [N, K] by split, in the order of the packed file; splits without images are left
         out.
-    notes : what was dropped and what was merged, for the report.
+    known : bool [N, K] by split, whether an image is an example of a concept at all, with or
+        without it; `splits` means nothing where it is not.
+    notes : what was dropped, what was merged and what is not known, for the report.
     """
 
     names: tuple[str, ...]
     splits: Mapping[str, Tensor]
+    known: Mapping[str, Tensor]
     notes: tuple[str, ...]
 
 
@@ -35,10 +38,10 @@ def concept_labels(bank: Mapping[str, Path], fewest: int = 1) -> ConceptLabels:
     """Labels of the concepts that the bank's training split can teach.
 
     Dropped are concepts that do not vary over the training images, or that fewer than `fewest` of
-    them show or lack. Concepts with equal labels on all training images are merged: they could not
-    be told apart. A concept that is the complement of another is kept, since both names say
-    something, and their vectors point opposite ways. Of merged concepts, the labels of the first
-    are used on all splits.
+    them show or lack; only images of which a concept is known count. Concepts that are known of the
+    same training images, with equal labels, are merged: they could not be told apart. A concept
+    that is the complement of another is kept, since both names say something, and their vectors
+    point opposite ways. Of merged concepts, the labels of the first are used on all splits.
 
     Parameters
     ----------
@@ -50,51 +53,72 @@ def concept_labels(bank: Mapping[str, Path], fewest: int = 1) -> ConceptLabels:
     InputError
         When the bank has no concepts or no training images, or no concept is left.
     """
-    whole, known = _read(bank)
+    whole, known, all_names = _read(bank)
     if "train" not in whole:
         raise InputError(
             "the concept bank has no training images; give one with a training split as "
             "'concept_bank'"
         )
-    train = whole["train"]
-    positives = train.sum(dim=0)
-    rarer = torch.minimum(positives, len(train) - positives)
-    constant = [name for name, count in zip(known, rarer.tolist(), strict=True) if count == 0]
-    rare = [name for name, count in zip(known, rarer.tolist(), strict=True) if 0 < count < fewest]
-    groups = _equal_columns(train, [k for k, n in enumerate(rarer.tolist()) if n >= max(fewest, 1)])
+    rarer = rarer_side(whole["train"], known["train"]).tolist()
+    constant = [name for name, count in zip(all_names, rarer, strict=True) if count == 0]
+    rare = [name for name, count in zip(all_names, rarer, strict=True) if 0 < count < fewest]
+    groups = _equal_columns(
+        whole["train"], known["train"], [k for k, n in enumerate(rarer) if n >= max(fewest, 1)]
+    )
     if not groups:
         raise InputError(
-            f"none of the {len(known)} concepts of the bank varies enough: at least {fewest} "
+            f"none of the {len(all_names)} concepts of the bank varies enough: at least {fewest} "
             "training images must show a concept and as many must not; take more images or a "
             "smaller 'fewest'"
         )
-    names = tuple(SAME.join(known[k] for k in group) for group in groups)
+    names = tuple(SAME.join(all_names[k] for k in group) for group in groups)
     first = torch.tensor([group[0] for group in groups])
     notes = (
         *_dropped("do not vary over the training images", constant),
         *_dropped(f"have fewer than {fewest} training images on one side", rare),
         *_merged([name for name in names if SAME in name]),
+        *_unknown(names, known["train"][:, first]),
     )
-    return ConceptLabels(names, {split: values[:, first] for split, values in whole.items()}, notes)
+    return ConceptLabels(
+        names,
+        {split: values[:, first] for split, values in whole.items()},
+        {split: values[:, first] for split, values in known.items()},
+        notes,
+    )
 
 
-def _read(bank: Mapping[str, Path]) -> tuple[dict[str, Tensor], list[str]]:
-    """All labels by split, and the names of all concepts."""
+def rarer_side(shown: Tensor, known: Tensor) -> Tensor:
+    """Images on the rarer side of each concept, with it or without it, int64 [K].
+
+    Parameters
+    ----------
+    shown, known : bool [N, K]; an image of which a concept is not known is on neither side.
+    """
+    return torch.minimum((shown & known).sum(dim=0), (~shown & known).sum(dim=0))
+
+
+def _read(bank: Mapping[str, Path]) -> tuple[dict[str, Tensor], dict[str, Tensor], list[str]]:
+    """All labels and of which images they are known, by split, and the names of all concepts."""
     found: dict[str, Tensor] = {}
+    known: dict[str, Tensor] = {}
     names: list[str] = []
     for split, path in bank.items():
         with PackedSplit.open(path) as packed:
             if len(packed):
-                found[split] = packed.concepts(packed.subset("all"))
+                rows = packed.subset("all")
+                found[split], known[split] = packed.concepts(rows), packed.concepts_known(rows)
                 names = packed.concept_names
-    return found, names
+    return found, known, names
 
 
-def _equal_columns(labels: Tensor, wanted: Sequence[int]) -> list[list[int]]:
-    """Columns of `labels` among `wanted`, those that are equal in one group, in their order."""
+def _equal_columns(shown: Tensor, known: Tensor, wanted: Sequence[int]) -> list[list[int]]:
+    """Columns among `wanted`, those with the same images on both sides in one group, in order."""
     groups: dict[bytes, list[int]] = {}
+    # Equal labels of images that are known to both are not enough: the two kinds of a structure
+    # have nothing but negative examples in common.
+    sides = torch.stack([shown & known, ~shown & known])
     for column in wanted:
-        groups.setdefault(labels[:, column].numpy().tobytes(), []).append(column)
+        groups.setdefault(sides[..., column].numpy().tobytes(), []).append(column)
     return list(groups.values())
 
 
@@ -110,4 +134,15 @@ def _merged(names: Sequence[str]) -> list[str]:
     return [
         f"concepts that the training images do not tell apart were merged into {len(names)}: "
         + ", ".join(names)
+    ]
+
+
+def _unknown(names: Sequence[str], known: Tensor) -> list[str]:
+    missing = (~known).sum(dim=0).tolist()
+    few = [f"{name} ({count})" for name, count in zip(names, missing, strict=True) if count]
+    if not few:
+        return []
+    return [
+        f"{len(few)} concepts are not known of all {len(known)} training images and learnt from "
+        f"the others (images left out): {', '.join(few)}"
     ]

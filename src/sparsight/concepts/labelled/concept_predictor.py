@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.concepts.base import StudiedNetwork
+from sparsight.concepts.labelled.activation_vectors import Labelled
 from sparsight.concepts.labelled.concept_labels import ConceptLabels
 from sparsight.concepts.labelled.linear_concepts import LinearConcepts
 from sparsight.concepts.labelled.linear_method import LinearMethod, labelled
@@ -38,28 +39,33 @@ class PredictorRecipe:
 
 
 def train_predictor(
-    names: Sequence[str], features: Tensor, shown: Tensor, recipe: PredictorRecipe, seed: int
+    names: Sequence[str], train: Labelled, recipe: PredictorRecipe, seed: int
 ) -> LinearConcepts:
     """One linear layer with a sigmoid for all concepts at once, on binary cross-entropy.
 
-    Ghosh & Batmanghelich 2023 (arXiv:2307.13698). Features are not standardised, as there.
+    Ghosh & Batmanghelich 2023 (arXiv:2307.13698). Features are not standardised, as there. A label
+    that is not known adds nothing to the loss; known ones weigh the same however many these are.
 
     Parameters
     ----------
     names : of the K concepts.
-    features, shown : float32 [N, D] and bool [N, K], the bank's training images.
+    train : the bank's training images.
     seed : of the first weights and of the order of the images.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "concept predictor"))
-        layer = nn.Linear(features.shape[1], len(names))
+        layer = nn.Linear(train.pooled.shape[1], len(names))
     optimiser = torch.optim.SGD(layer.parameters(), recipe.learning_rate)
     order = generator(torch.device("cpu"), seed, "concept predictor", "order")
-    truth = shown.float()
+    truth, counted = train.shown.float(), train.known.float()
     for _ in range(recipe.epochs):
-        for rows in torch.randperm(len(features), generator=order).split(recipe.batch_size):
+        for rows in torch.randperm(len(truth), generator=order).split(recipe.batch_size):
             optimiser.zero_grad()
-            loss = functional.binary_cross_entropy_with_logits(layer(features[rows]), truth[rows])
+            # The mean is over all labels of the batch: over the known ones alone, a label would
+            # weigh more the fewer others are known.
+            loss = functional.binary_cross_entropy_with_logits(
+                layer(train.pooled[rows]), truth[rows], weight=counted[rows]
+            )
             loss.backward()
             optimiser.step()
     return LinearConcepts(tuple(names), layer.weight.detach(), layer.bias.detach())
@@ -91,4 +97,4 @@ class ConceptPredictor(LinearMethod):
         """See `LinearMethod.fit`."""
         train = labelled(checkpoint, labels, "train")
         recipe = PredictorRecipe.of(self.settings)
-        return train_predictor(labels.names, train.pooled, train.shown, recipe, checkpoint.seed), {}
+        return train_predictor(labels.names, train, recipe, checkpoint.seed), {}

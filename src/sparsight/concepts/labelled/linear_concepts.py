@@ -42,36 +42,51 @@ class LinearConcepts:
         return values.masked_fill(lengths == 0, 0.0).float()
 
 
-def quality(concepts: LinearConcepts, features: Tensor, labels: Tensor) -> list[Measured]:
+def quality(
+    concepts: LinearConcepts, features: Tensor, labels: Tensor, known: Tensor
+) -> list[Measured]:
     """`concept_accuracy` and `concept_balanced_accuracy` of each concept, and their means.
 
     Parameters
     ----------
     features : float32 [N, D] of the bank's test images.
     labels : bool [N, K].
+    known : bool [N, K]; a concept is measured on the images of which it is known.
 
     Returns
     -------
-    Rows; the balanced accuracy is NaN where all images or none show the concept, which leaves it
-    out of the mean.
+    Rows; the balanced accuracy is NaN where all these images or none show the concept, and the
+    accuracy where there are none, which leaves it out of the mean.
     """
     right = (concepts.scores(features) > 0) == labels
     rows: list[Measured] = []
-    shares = (right.double().mean(dim=0), balanced_accuracy(right, labels))
+    shares = (accuracy(right, known), balanced_accuracy(right, labels, known))
     for measure, values in zip(QUALITY, shares, strict=True):
         rows += with_mean(measure, values, concepts.names)
     return rows
 
 
-def balanced_accuracy(right: Tensor, labels: Tensor) -> Tensor:
+def accuracy(right: Tensor, known: Tensor) -> Tensor:
+    """The share of the known images that is right, float64 [K]; NaN without any.
+
+    Parameters
+    ----------
+    right, known : bool [N, K]: whether the prediction is right, and whether the truth is known.
+    """
+    return (right & known).sum(dim=0).double() / known.sum(dim=0)
+
+
+def balanced_accuracy(right: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     """Mean over both sides of the share that is right, float64 [K]; NaN with one side only.
 
     Parameters
     ----------
-    right, labels : bool [N, K]: whether the prediction is right, and the truth.
+    right, labels, known : bool [N, K]: whether the prediction is right, the truth, and whether it
+        is known.
     """
-    hits, misses = (right & labels).sum(dim=0), (right & ~labels).sum(dim=0)
-    return (hits / labels.sum(dim=0) + misses / (~labels).sum(dim=0)).double() / 2
+    with_it, without = labels & known, ~labels & known
+    hits, misses = (right & with_it).sum(dim=0), (right & without).sum(dim=0)
+    return (hits / with_it.sum(dim=0) + misses / without.sum(dim=0)).double() / 2
 
 
 def with_mean(measure: str, values: Tensor, concepts: Sequence[str]) -> list[Measured]:

@@ -20,7 +20,8 @@ from sparsight.io.errors import InputError
 class LinearMethod(ConceptMethod):
     """Fits linear functions of pooled features to the concepts that vary in the bank.
 
-    Measured on the bank's test images. The order of the concepts (one for all classes) is by
+    Fitted to and measured on the bank's training and test images of which a concept is known. The
+    order of the concepts (one for all classes) is by
     `concept_balanced_accuracy`, which is also `weight`.
 
     Arrays: `vectors` [K, D] and `intercepts` [K] for raw pooled features; `margins` [N, K], signed
@@ -68,7 +69,7 @@ class LinearMethod(ConceptMethod):
             raise InputError("the concept bank has no test images; give one with a test split")
         concepts, more = self.fit(checkpoint, labels)
         test = labelled(checkpoint, labels, "test")
-        measured = quality(concepts, test.pooled, test.shown)
+        measured = quality(concepts, test.pooled, test.shown, test.known)
         own = checkpoint.features.split("test")
         with PackedSplit.open(checkpoint.splits["test"]) as packed:
             shared = packed.subset(min(checkpoint.images, len(packed)))
@@ -97,7 +98,7 @@ class LinearMethod(ConceptMethod):
 
 
 def labelled(checkpoint: StudiedNetwork, labels: ConceptLabels, split: str) -> Labelled:
-    """Pooled features of a split of the bank, and the concepts that its images show.
+    """Pooled features of a split of the bank, and the concepts that its images show or lack.
 
     Raises
     ------
@@ -105,14 +106,13 @@ def labelled(checkpoint: StudiedNetwork, labels: ConceptLabels, split: str) -> L
         When the features are those of other images.
     """
     found = checkpoint.features.split(split, BANK)
-    shown = labels.splits[split]
     with PackedSplit.open(checkpoint.bank[split]) as packed:
         if not torch.equal(packed.image_ids(), found.image_ids):
             raise InputError(
                 f"{checkpoint.features.path} and {packed.path} hold other images; delete the "
                 "first and run snakemake again"
             )
-    return Labelled(found.pooled, shown, found.image_ids)
+    return Labelled(found.pooled, labels.splits[split], found.image_ids, labels.known[split])
 
 
 def _by_accuracy(measured: Sequence[Measured], values: Mapping[str, float]) -> list[Ranked]:

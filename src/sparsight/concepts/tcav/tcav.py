@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sparsight.concepts.base import ConceptMethod, Findings, Measured, StudiedNetwork
 from sparsight.concepts.labelled.activation_vectors import CLASSIFIERS, Labelled, fit_direction
-from sparsight.concepts.labelled.concept_labels import ConceptLabels, concept_labels
+from sparsight.concepts.labelled.concept_labels import ConceptLabels, concept_labels, rarer_side
 from sparsight.concepts.labelled.drawing import drawn_order, two_sides
 from sparsight.concepts.labelled.linear_method import labelled
 from sparsight.concepts.labelled.standardise import Standardiser
@@ -33,7 +33,8 @@ class Tcav(ConceptMethod):
 
     A draw takes at most half of the images on the rarer side of a concept, and as many of the
     other: draws of the same images would count one vector several times. A note names the concepts
-    that have fewer than `images_per_side` images for that reason.
+    that have fewer than `images_per_side` images for that reason. An image of which a concept is
+    not known is on neither side; it may be among the random ones.
 
     Vectors are those of outputs averaged over positions, and the derivative is along the vector at
     all positions at once: at image scale the whole output of a layer has a million values, and a
@@ -173,8 +174,8 @@ class Tcav(ConceptMethod):
         for draw in range(self.settings["draws"]):
             order = drawn_order(train.image_ids, f"concept images {seed} draw {draw}")
             sides = [
-                two_sides(order, shown, some)
-                for shown, some in zip(train.shown.T, counts, strict=True)
+                two_sides(order[known[order]], shown, some)
+                for shown, known, some in zip(train.shown.T, train.known.T, counts, strict=True)
             ]
             concepts.append(
                 torch.stack([vector(rows, train.shown[rows, k]) for k, rows in enumerate(sides)])
@@ -186,8 +187,7 @@ class Tcav(ConceptMethod):
 
     def _counts(self, train: Labelled) -> list[int]:
         """Images of each side in a draw, for each concept."""
-        shown = train.shown.sum(dim=0)
-        rarer = torch.minimum(shown, len(train.shown) - shown)
+        rarer = rarer_side(train.shown, train.known)
         return (rarer // 2).clamp(1, self.settings["images_per_side"]).tolist()
 
     def _small_draws(self, train: Labelled, names: Sequence[str]) -> list[str]:
@@ -227,4 +227,4 @@ def _at_layer(
         checkpoint.batch_size,
         checkpoint.device,
     )
-    return Labelled(pooled, train.shown, train.image_ids), len(rows)
+    return train._replace(pooled=pooled), len(rows)

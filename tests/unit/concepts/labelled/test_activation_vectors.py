@@ -3,9 +3,16 @@
 import pytest
 import torch
 
-from sparsight.concepts.labelled.activation_vectors import Fitting, Labelled, activation_vectors
+from sparsight.concepts.labelled.activation_vectors import (
+    Fitting,
+    Labelled,
+    activation_vectors,
+    fit_direction,
+)
 from sparsight.concepts.labelled.drawing import drawn_order, two_sides
+from sparsight.concepts.labelled.standardise import Standardiser
 from sparsight.io.errors import InputError
+from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 
 FITTING = Fitting("svm", (0.01, 0.1, 1.0), 0, 0.25, "test")
 
@@ -19,7 +26,7 @@ def planted(count: int, seed: int, noise: float = 0.3) -> Labelled:
     features[:, 0] += torch.where(shown[:, 1], -2.0, 0.0)
     # the scale of a feature must not matter
     features[:, 3] *= 1000
-    return Labelled(features, shown, torch.arange(count) + 100)
+    return Labelled(features, shown, torch.arange(count) + 100, torch.ones_like(shown))
 
 
 @pytest.mark.parametrize("classifier", ["svm", "logistic"])
@@ -58,7 +65,8 @@ def test_validation_images_choose_the_strength() -> None:
     train, draw = planted(60, 0, 2.0), torch.Generator().manual_seed(5)
     features = 3 * torch.randn(300, 4, generator=draw)
     features[:, 3] *= 1000
-    nothing = Labelled(features, torch.zeros(300, 2, dtype=torch.bool), torch.arange(300) + 1000)
+    shown = torch.zeros(300, 2, dtype=torch.bool)
+    nothing = Labelled(features, shown, torch.arange(300) + 1000, ~shown)
     for strength in (1e-4, 1e2):
         alone = Fitting("logistic", (strength,), 0, 0.25, "test")
         concepts, _ = activation_vectors(["up", "left"], train, nothing, alone)
@@ -124,3 +132,96 @@ def test_the_order_belongs_to_ids_and_name() -> None:
 def test_settings_that_cannot_be_used_are_refused(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Fitting(**{**vars(FITTING), **change})
+
+
+@pytest.mark.parametrize("classifier", ["svm", "logistic"])
+@pytest.mark.parametrize("count", [0, 8])
+@pytest.mark.parametrize("with_validation", [True, False])
+def test_images_of_which_a_concept_is_not_known_are_left_out(
+    classifier: str, count: int, with_validation: bool
+) -> None:
+    names, fitting = ["first", "second"], Fitting(classifier, (0.01, 1.0), count, 0.25, "test")
+    train, validation = two_kinds(90, 0), two_kinds(30, 1) if with_validation else None
+    concepts, chosen = activation_vectors(names, train, validation, fitting)
+    assert (concepts.vectors[:, 0] > 0).all()
+    right = (concepts.scores(train.pooled) > 0) == train.shown
+    assert right[train.known].double().mean() > 0.9
+    other, again = activation_vectors(
+        names, mislabelled(train), None if validation is None else mislabelled(validation), fitting
+    )
+    assert torch.equal(other.vectors, concepts.vectors)
+    assert torch.equal(again, chosen)
+    # taken for negative examples, images of the second kind turn the first concept round
+    wrong, _ = activation_vectors(
+        names, believed(train), None if validation is None else believed(validation), fitting
+    )
+    assert wrong.vectors[0, 0] < 0
+
+
+def test_so_many_known_images_of_each_side_are_taken() -> None:
+    """A channel of its own for each image shows which images a vector was fitted on."""
+    train = two_kinds(60, 0)._replace(pooled=torch.eye(60))
+    for count, expected in ((6, [(6, 6), (6, 6)]), (0, [(20, 10), (30, 10)])):
+        fitting = Fitting("svm", (0.1,), count, 0.25, "test")
+        concepts, _ = activation_vectors(["first", "second"], train, train, fitting)
+        for k, sides in enumerate(expected):
+            taken = concepts.vectors[k].abs() > 1e-6
+            assert not taken[~train.known[:, k]].any()
+            shown = train.shown[taken, k].sum().item()
+            assert (shown, taken.sum().item() - shown) == sides
+
+
+def test_known_validation_images_choose_the_strength() -> None:
+    """A third of the images is labelled by the vector of one C, the others, not known, by that of
+    another."""
+    train, draw = planted(60, 0, 2.0), torch.Generator().manual_seed(5)
+    features = 3 * torch.randn(300, 4, generator=draw)
+    features[:, 3] *= 1000
+    labels = {}
+    for strength in (1e-4, 1e2):
+        alone = Fitting("logistic", (strength,), 0, 0.25, "test")
+        labels[strength] = activation_vectors(["up", "left"], train, None, alone)[0].scores(
+            features
+        )
+    both = Fitting("logistic", (1e2, 1e-4), 0, 0.25, "test")
+    known = (torch.arange(300) % 3 == 0)[:, None].expand(300, 2)
+    for strength, other in ((1e-4, 1e2), (1e2, 1e-4)):
+        shown = torch.where(known, labels[strength], labels[other]) > 0
+        judges = Labelled(features, shown, torch.arange(300) + 1000, known)
+        _, chosen = activation_vectors(["up", "left"], train, judges, both)
+        assert chosen.tolist() == pytest.approx([strength] * 2)
+        _, chosen = activation_vectors(["up", "left"], train, believed(judges), both)
+        assert chosen.tolist() == pytest.approx([other] * 2)
+
+
+def test_a_concept_without_known_validation_images_is_judged_by_held_out_ones() -> None:
+    train, validation = planted(60, 5, 2.0), planted(60, 55, 2.0)
+    fitting = Fitting("logistic", (1e-4, 1e-2, 1e2), 0, 0.25, "test")
+    judged, by_validation = activation_vectors(["up", "left"], train, validation, fitting)
+    alone, by_held_out = activation_vectors(["up", "left"], train, None, fitting)
+    known = torch.tensor([False, True]).expand(60, 2)
+    mixed, chosen = activation_vectors(
+        ["up", "left"], train, validation._replace(known=known), fitting
+    )
+    # neither the smallest nor what the validation images would have chosen
+    assert 1e-3 < by_held_out[0] < by_validation[0]
+    assert chosen.tolist() == [by_held_out[0], by_validation[1]]
+    assert torch.equal(mixed.vectors[0], alone.vectors[0])
+    assert torch.equal(mixed.vectors[1], judged.vectors[1])
+
+
+@pytest.mark.parametrize("classifier", ["svm", "logistic"])
+def test_where_all_is_known_nothing_has_changed(classifier: str) -> None:
+    """Bit for bit the vectors of before, when an image was on one side or on the other."""
+    train = believed(two_kinds(60, 0, 0.7))
+    fitting = Fitting(classifier, (0.1,), 8, 0.25, "test")
+    concepts, _ = activation_vectors(["first", "second"], train, train, fitting)
+    scale, order = Standardiser.of(train.pooled), drawn_order(train.image_ids, "test")
+    for k in range(2):
+        sides = [order[train.shown[order, k]], order[~train.shown[order, k]]]
+        rows = torch.cat([side[:8] for side in sides]).numpy()
+        inputs, shown = scale(train.pooled).numpy(), train.shown[:, k].numpy()
+        vector, intercept = fit_direction(classifier, 0.1, inputs[rows], shown[rows])
+        raw, shifted = scale.fold(torch.from_numpy(vector)[None], torch.tensor([intercept]))
+        assert torch.equal(concepts.vectors[k], raw[0].float())
+        assert concepts.intercepts[k].item() == pytest.approx(shifted.item(), rel=1e-6)

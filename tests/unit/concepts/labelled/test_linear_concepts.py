@@ -4,8 +4,14 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from sparsight.concepts.labelled.linear_concepts import LinearConcepts, quality
+from sparsight.concepts.labelled.linear_concepts import (
+    LinearConcepts,
+    accuracy,
+    balanced_accuracy,
+    quality,
+)
 from sparsight.concepts.labelled.standardise import Standardiser, varies
 
 CONCEPTS = LinearConcepts(
@@ -22,12 +28,20 @@ def test_margins_are_signed_distances() -> None:
     assert CONCEPTS.margins(features)[:, 1].tolist() == [0.0] * 3
 
 
+def measured(
+    concepts: LinearConcepts, features: Tensor, shown: Tensor, known: Tensor
+) -> dict[tuple[str, str], float]:
+    rows = quality(concepts, features, shown, known)
+    return {(row.measure, row.concept): row.value for row in rows}
+
+
 def test_accuracy_counts_images_and_balanced_accuracy_sides() -> None:
     concepts = LinearConcepts(("a", "b"), torch.eye(2), torch.zeros(2))
     features = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     shown = torch.tensor([[True, True], [True, True], [True, True], [False, True]])
     shown[2, 0] = False
-    rows = {(row.measure, row.concept): row.value for row in quality(concepts, features, shown)}
+    known = torch.ones_like(shown)
+    rows = measured(concepts, features, shown, known)
     assert rows["concept_accuracy", "a"] == 0.75
     assert rows["concept_accuracy", "b"] == 0.5
     assert rows["concept_accuracy", ""] == 0.625
@@ -36,9 +50,41 @@ def test_accuracy_counts_images_and_balanced_accuracy_sides() -> None:
     assert math.isnan(rows["concept_balanced_accuracy", "b"])
     assert rows["concept_balanced_accuracy", ""] == 0.75
     shown[:, 0] = torch.tensor([True, False, False, False])
-    rows = {(row.measure, row.concept): row.value for row in quality(concepts, features, shown)}
+    rows = measured(concepts, features, shown, known)
     assert rows["concept_accuracy", "a"] == 0.5
     assert rows["concept_balanced_accuracy", "a"] == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_accuracy_is_that_of_known_labels() -> None:
+    concepts = LinearConcepts(("a", "b", "c"), torch.eye(3), torch.zeros(3))
+    features = torch.tensor([1.0, 1.0, -1.0, -1.0, 1.0, 1.0])[:, None].expand(6, 3)
+    shown = torch.tensor([True, False, False, True, False, False])[:, None].repeat(1, 3)
+    known = torch.tensor([True, True, True, True, False, False])[:, None].repeat(1, 3)
+    # of b nothing is known but one image that shows it, of c nothing
+    known[:, 1] = torch.arange(6) == 0
+    known[:, 2] = False
+    # labels that are not known may be anything
+    for labels in (shown, shown ^ ~known):
+        rows = measured(concepts, features, labels, known)
+        # right are the first and the third of four, one on each side; of all six it would be 1/3
+        assert rows["concept_accuracy", "a"] == 0.5
+        assert rows["concept_balanced_accuracy", "a"] == 0.5
+        assert rows["concept_accuracy", "b"] == 1
+        assert math.isnan(rows["concept_balanced_accuracy", "b"])
+        assert math.isnan(rows["concept_accuracy", "c"])
+        assert math.isnan(rows["concept_balanced_accuracy", "c"])
+        assert rows["concept_accuracy", ""] == 0.75
+        assert rows["concept_balanced_accuracy", ""] == 0.5
+
+
+def test_where_all_is_known_the_shares_are_those_of_before() -> None:
+    draw = torch.Generator().manual_seed(0)
+    right, labels = (torch.rand(37, 5, generator=draw) < 0.3 for _ in range(2))
+    known = torch.ones_like(labels)
+    assert torch.equal(accuracy(right, known), right.double().mean(dim=0))
+    hits, misses = (right & labels).sum(dim=0), (right & ~labels).sum(dim=0)
+    sides = (hits / labels.sum(dim=0) + misses / (~labels).sum(dim=0)).double() / 2
+    assert torch.equal(balanced_accuracy(right, labels, known), sides)
 
 
 def test_a_function_of_standardised_features_is_folded_back() -> None:

@@ -5,6 +5,7 @@ import torch
 from sparsight.concepts.labelled.activation_vectors import Labelled
 from sparsight.concepts.tcav.directional import positive_shares
 from sparsight.concepts.tcav.tcav import Tcav
+from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 
 
 def draw_bank(count: int, positives: int) -> Labelled:
@@ -14,7 +15,7 @@ def draw_bank(count: int, positives: int) -> Labelled:
     shown[:positives] = True
     pooled = torch.randn(count, 4, generator=draw)
     pooled[:, 0] += 8 * shown[:, 0]
-    return Labelled(pooled, shown, torch.arange(count))
+    return Labelled(pooled, shown, torch.arange(count), torch.ones_like(shown))
 
 
 def test_channels_that_are_nearly_dead_do_not_count() -> None:
@@ -62,3 +63,28 @@ def test_draws_differ_where_few_images_show_a_concept() -> None:
     assert note.startswith("1 concepts have fewer than twice 50 training images")
     assert note.endswith("beak (6)")
     assert method._small_draws(many, ["beak"]) == []
+
+
+def test_images_of_which_a_concept_is_not_known_are_left_out() -> None:
+    bank, method = two_kinds(120, 0), Tcav(draws=4)
+    # 20 images without the structure, 40 of its first kind, 60 of its second
+    assert method._counts(bank) == [10, 10]
+    assert method._counts(believed(bank)) == [20, 30]
+    (note,) = method._small_draws(bank, ["first", "second"])
+    assert note.endswith("first (10), second (10)")
+    slopes, labels = torch.tensor([[1.0, 0, 0, 0]] * 3), torch.zeros(3, dtype=torch.int64)
+    steps, random = method._vectors(bank, 0)
+    assert positive_shares(slopes, labels, steps, 1).unique().tolist() == [1.0]
+    other, same = method._vectors(mislabelled(bank), 0)
+    assert torch.equal(steps, other)
+    assert torch.equal(random, same)
+    # taken for negative examples, images of the second kind turn the first concept round
+    wrong, _ = method._vectors(believed(bank), 0)
+    assert positive_shares(slopes, labels, wrong, 1)[0, :, 0].unique().tolist() == [0.0]
+    # a channel of its own for each image shows which images a vector was fitted on
+    steps, _ = method._vectors(bank._replace(pooled=torch.eye(120)), 0)
+    for k in range(2):
+        taken = steps[:, k].abs() > 1e-6
+        assert not taken[:, ~bank.known[:, k]].any()
+        assert taken[:, bank.shown[:, k]].sum(dim=1).tolist() == [10] * 4
+        assert taken.sum(dim=1).tolist() == [20] * 4
