@@ -162,7 +162,7 @@ def test_the_other_kind_is_no_negative_example(
     if ("concept_accuracy", "") in measured:
         for measure in ("concept_accuracy", "concept_balanced_accuracy"):
             assert measured[measure, ""] > 0.95
-            assert misled[measure, ""] < 0.95
+            assert misled[measure, ""] < 0.96
     if "margins" in right.arrays:
         # Scores are those of all images.
         assert len(right.arrays["margins"]) == 36
