@@ -49,6 +49,11 @@ def claimed_concepts():
     return [f"{SUMMARY}/concepts.csv"] if PLAN.claimed() else []
 
 
+def claimed_orders():
+    """The table of the most important concepts, where a claim is about their order."""
+    return [f"{SUMMARY}/concept_tables.csv"] if PLAN.claimed_orders() else []
+
+
 def concept_pages():
     """The page of tables of the most important concepts, where a method orders them."""
     return [f"{SUMMARY}/concept_tables.html"] if PLAN.has_tables() else []

@@ -12,4 +12,5 @@ with job(snakemake.log[0]):
         output=Path(snakemake.output.claims),
         settings=snakemake.params.settings,
         concepts=[Path(path) for path in snakemake.input.concepts],
+        orders=[Path(path) for path in snakemake.input.orders],
     )

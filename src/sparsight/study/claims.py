@@ -136,6 +136,10 @@ def _reference_problems(
         yield from _unknown(kind, key, value, study.config["pruners"])
     elif kind in CONCEPT_KINDS:
         yield from concept_reference_problems(study, key, kind, value, claim)
+    elif kind == "whole number":
+        # what is no number at all is out of its range
+        if isinstance(value, float) and not value.is_integer():
+            yield f"{key} is {given(value)}, but must be a whole number."
     elif kind == "level":
         yield from _level_problems(study, key, value, claim)
     elif not _is_range(value):

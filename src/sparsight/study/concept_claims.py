@@ -4,14 +4,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.concepts.names import SAME
 from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.phrases import shown
+from sparsight.study.phrases import given, shown
 from sparsight.study.plan import Network, Study
 from sparsight.study.problems import unknown_name
+from sparsight.study.storage import class_names, concept_names
 
 #: what a key of a claim about concepts can name, and the fact that lists what there is
 _FACTS = {"concept measure": "measures", "concept comparison": "comparisons"}
-CONCEPT_KINDS = frozenset({"concept", "levels of concepts", "retraining pruner", *_FACTS})
+CONCEPT_KINDS = frozenset(
+    {
+        *("concept", "levels of concepts", "retraining pruner"),
+        *("class of concepts", "named concept", *_FACTS),
+    }
+)
 #: common keys of claims that say nothing of concepts, to the one value that does no harm
 _IDLE = {"explainer": None, "metric": None, "condition": "clean", "subset": "all"}
 
@@ -40,6 +47,11 @@ def concept_reference_problems(
             yield unknown_name("pruner that only retrains and runs", key, value, retraining)
     elif kind == "levels of concepts":
         yield from _level_problems(study, key, value, claim)
+    elif kind == "class of concepts":
+        yield from _class_problems(study, key, value, claim)
+    elif kind == "named concept":
+        if claim["concept"] in known:
+            yield from _name_problems(plan, key, value, claim)
     elif claim["concept"] in known:
         measures = plan.facts(claim["concept"])[_FACTS[kind]]
         if value not in measures:
@@ -52,6 +64,33 @@ def _network(study: Study, claim: Mapping[str, Any]) -> Network | None:
     first = study.networks()[0]
     pair = (claim.get("dataset", first.dataset), claim.get("model", first.model))
     return next((n for n in study.networks() if (n.dataset, n.model) == pair), None)
+
+
+def _class_problems(study: Study, key: str, value: Any, claim: Mapping[str, Any]) -> Iterator[str]:
+    """An unknown class, where the classes are known without the original files."""
+    network = _network(study, claim)
+    names = class_names(study, network.dataset) if network else []
+    # an empty name is that of all classes together
+    if value != "" and names and value not in names:
+        yield unknown_name(f"class of {network.dataset}", key, value, names)
+
+
+def _name_problems(
+    plan: ConceptPlan, key: str, value: Any, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """A concept that is only numbered, or unknown where the names are known without the files."""
+    facts, network = plan.facts(claim["concept"]), _network(plan.study, claim)
+    if not facts["shared_names"]:
+        yield (
+            f"{key} is {given(value)}, but {claim['concept']} only numbers its concepts, network "
+            "by network, so that a number means another one in each; name a method that has names."
+        )
+    elif "concept_labels" in facts["needs"] and network:
+        bank = plan.study.concept_bank(network.dataset)
+        names = concept_names(plan.study, bank)
+        unknown = [name for name in str(value).split(SAME) if name not in names]
+        if value != "" and names and unknown:
+            yield unknown_name(f"concept of {bank}", key, unknown[0], names)
 
 
 def _level_problems(study: Study, key: str, value: Any, claim: Mapping[str, Any]) -> Iterator[str]:

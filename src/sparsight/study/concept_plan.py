@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.study.plan import DENSE, Network, Place, Study
 
@@ -73,6 +74,11 @@ class ConceptPlan:
     def claimed(self) -> bool:
         """Whether a claim of the study is about concepts."""
         return any("concept" in claim for claim in self.study.config.get("claims", []))
+
+    def claimed_orders(self) -> bool:
+        """Whether a claim of the study is about the order of concepts."""
+        claims = self.study.config.get("claims", [])
+        return any(CLAIMS.facts(claim["test"])["orders"] for claim in claims)
 
     def dense(self, place: Place) -> Place:
         """The dense network of a checkpoint's seed."""

@@ -50,6 +50,27 @@ def has_concepts(study: Study, dataset: str) -> bool:
     return bool(facts.get("concept_names", ()))
 
 
+def class_names(study: Study, dataset: str) -> list[str]:
+    """Names of a data set's classes; empty where only the original files tell them."""
+    from sparsight.data.base import Source  # late: the start of a study imports nothing heavy
+
+    entry = study.catalogue["datasets"][dataset]
+    source = SOURCES.load(entry["source"])
+    stated = any(
+        getattr(source, way).__func__ is not getattr(Source, way).__func__
+        for way in ("class_names", "classes_of")
+    )
+    if not stated and source.describe is not Source.describe:
+        return []
+    return list(source.classes_of(entry.get("options", {})))
+
+
+def concept_names(study: Study, dataset: str) -> list[str]:
+    """Names of a data set's concepts; empty where only the original files tell them."""
+    entry = study.catalogue["datasets"][dataset]
+    return list(SOURCES.load(entry["source"]).concepts_of(entry.get("options", {})))
+
+
 def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
     """(C, H, W) of a data set's images."""
     entry = study.catalogue["datasets"][dataset]

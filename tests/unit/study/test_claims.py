@@ -18,6 +18,10 @@ SOUND = {
     "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
     "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
     "concept_change": {"concept": "labels", "measure": "accuracy", "levels": [1, 3]},
+    "concept_in_top": {
+        **{"concept": "labels", "entry": "red = disc", "class": "red striped disc"},
+        "levels": [3, 3],
+    },
     "concept_drift_beyond_retraining": {
         **{"concept": "labels", "measure": "jaccard", "levels": [2, 3]},
         **{"expected": "negative", "floor": "retrain"},
@@ -172,6 +176,17 @@ def test_the_schema_holds_the_common_keys(overlaid, schema, change, words):
 
 
 CHANGE, DRIFT = "concept_change", "concept_drift_beyond_retraining"
+IN_TOP = "concept_in_top"
+
+
+@pytest.mark.usefixtures("concept_methods")
+def test_names_that_only_the_files_tell_are_not_held_against_anything(problems):
+    claim = of(IN_TOP, entry="has_red_wing")
+    (found,) = problems(claim, **SHAPES)
+    assert "unknown concept of shapes 'has_red_wing'" in found
+    assert problems(claim, **SHAPES, concept_bank={"shapes": "cub200"}) == []
+    # one order for all classes
+    assert problems(of(IN_TOP, **{"class": ""}), **SHAPES) == []
 
 
 @pytest.mark.usefixtures("concept_methods")
@@ -193,6 +208,18 @@ CHANGE, DRIFT = "concept_change", "concept_drift_beyond_retraining"
         (of(DRIFT, concept="crops"), "unknown comparison of crops 'jaccard'"),
         (of(DRIFT, floor="magnitude"), "unknown pruner that only retrains and runs 'magnitude'"),
         (of(DRIFT, expected="lower"), "unknown choice 'lower'"),
+        (of(CHANGE, concept_label="rad"), "unknown concept of shapes 'rad'; did you mean 'red'?"),
+        (of(IN_TOP, entry="rad"), "unknown concept of shapes 'rad'; did you mean 'red'?"),
+        (of(IN_TOP, entry="red = rad"), "unknown concept of shapes 'rad'"),
+        (of(IN_TOP, concept="crops", entry="concept_03"), "entry is 'concept_03', but crops only"),
+        (
+            of(CHANGE, concept="crops", measure="purity", concept_label="concept_03"),
+            "concept_label is 'concept_03', but crops only numbers its concepts, network by",
+        ),
+        (of(IN_TOP, **{"class": "gull"}), "class names the unknown class of shapes 'gull'"),
+        (of(IN_TOP, top=6), "top is 6, but must be 1 to 5."),
+        (of(IN_TOP, top=2.5), "top is 2.5, but must be a whole number."),
+        (of(IN_TOP, levels=[3, 4]), "takes in level 4, in which no concepts are looked for"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -30,6 +30,7 @@ class Evidence:
     remark : what a reader has to know.
     columns : what the claim's row says instead of the configuration (`explainer`, `metric`, ...).
     correlation : whether the quantity is a correlation, whose interval over images is reflected.
+    counted : whether the quantity only counts networks; Student t has no sound interval for it.
     """
 
     statistic: str
@@ -42,6 +43,7 @@ class Evidence:
     remark: str = ""
     columns: Mapping[str, str] | None = None
     correlation: bool = False
+    counted: bool = False
 
     def images_interval(self, confidence: float) -> tuple[float, float]:
         """Interval of the mean over networks, over draws of images; NaN where there is none."""
@@ -63,8 +65,10 @@ class ClaimTest(ABC):
     choices : such a key to the words that it may be.
     ranges : such a key to its smallest and largest number.
     refers : such a key to what it names: "explainer", "metric", "measure" (a metric or "accuracy"),
-        "pruner", "retraining pruner", "level" or "range of levels"; "concept" (a configured
-        concept method), "concept measure", "concept comparison" or "levels of concepts".
+        "pruner", "retraining pruner", "level", "range of levels" or "whole number"; "concept" (a
+        configured concept method), "concept measure", "concept comparison", "levels of concepts",
+        "class of concepts" or "named concept".
+    orders : whether the orders of concepts (`concept_tables.csv`) are read.
     """
 
     name: ClassVar[str] = ""
@@ -74,6 +78,7 @@ class ClaimTest(ABC):
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     refers: ClassVar[dict[str, str]] = {}
+    orders: ClassVar[bool] = False
 
     def __init__(self, claim: Mapping[str, Any]) -> None:
         self.claim = claim
@@ -126,6 +131,27 @@ def sign(values: Numbers, expected: str) -> Sign:
     if expected == "positive":
         return Sign(p_above, p_below, 0.0, math.nan)
     return Sign(p_below, p_above, math.nan, 0.0)
+
+
+def sign_test(values: Numbers, expected: str, bound: float = 0.0) -> Sign:
+    """Test whether more networks [S] are on the `expected` side of `bound` than on the other.
+
+    The exact sign test; of one 0 or 1 minus another, paired by network, it is McNemar's. Networks
+    on the bound say nothing: where all are, both ps are 1. NaN without any network.
+    """
+    defined = values[np.isfinite(values)] - bound
+    up, down = int((defined > 0).sum()), int((defined < 0).sum())
+    p_above, p_below = (_at_least(k, up + down) for k in (up, down))
+    if not defined.size:
+        p_above = p_below = math.nan
+    if expected == "positive":
+        return Sign(p_above, p_below, bound, math.nan)
+    return Sign(p_below, p_above, math.nan, bound)
+
+
+def _at_least(heads: int, tosses: int) -> float:
+    """Probability of at least as many heads of a fair coin."""
+    return sum(math.comb(tosses, k) for k in range(heads, tosses + 1)) / 2**tosses
 
 
 def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:

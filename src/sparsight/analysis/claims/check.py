@@ -20,7 +20,7 @@ from sparsight.analysis.claims.table import (
     UNDECIDED,
     joined,
 )
-from sparsight.analysis.concept_readers import read_concepts
+from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
 from sparsight.analysis.inference import holm, one_sample_t
 from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves
 from sparsight.io.tables import write_csv
@@ -33,6 +33,7 @@ def check_claims(
     output: Path,
     settings: Mapping[str, Any],
     concepts: Iterable[Path] = (),
+    orders: Iterable[Path] = (),
 ) -> None:
     """Write `claims.csv`: one row a claim, in the order of the configuration.
 
@@ -42,7 +43,8 @@ def check_claims(
     statistic : the quantity in words. published : the study's own number for it.
     holds_from, holds_to : the claim is true where the quantity lies between them; empty is no
         bound.
-    estimate, low, high : mean over networks with its Student t interval, not corrected.
+    estimate, low, high : mean over networks with its Student t interval, not corrected; empty
+        limits where the quantity only counts networks.
     images_low, images_high : interval over draws of images, *for these networks*; empty for
         quantities that have no sound one (steps from level to level, gaps to a control).
     n_seeds, per_seed : networks with a value; the values of all, by ascending seed.
@@ -65,6 +67,7 @@ def check_claims(
     settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
         `condition`, and what the test asks for), `statistics` (with `confidence`).
     concepts : `concepts.csv`, where a claim is about concepts.
+    orders : `concept_tables.csv`, where a claim is about the order of concepts.
 
     Raises
     ------
@@ -76,7 +79,9 @@ def check_claims(
     curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
     tables = [read_concepts(Path(path)) for path in concepts]
     found = pd.concat(tables) if tables else None
-    networks = [ClaimCurves(curves, test.claim, found) for test in tests]
+    tops = [read_concept_tables(Path(path)) for path in orders]
+    ordered = pd.concat(tops) if tops else None
+    networks = [ClaimCurves(curves, test.claim, found, ordered) for test in tests]
     write_csv(output, claims_table(tests, networks, float(settings["statistics"]["confidence"])))
 
 
@@ -113,6 +118,7 @@ def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> 
 def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str, Any]:
     found, claim = test.evidence(networks), test.claim
     interval = one_sample_t(found.values, confidence)
+    low, high = (math.nan, math.nan) if found.counted else (interval.low, interval.high)
     images_low, images_high = found.images_interval(confidence)
     return {
         **{key: claim.get(key, "") for key in _COPIED},
@@ -123,8 +129,8 @@ def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str,
         "holds_from": found.holds_from,
         "holds_to": found.holds_to,
         "estimate": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
+        "low": low,
+        "high": high,
         "images_low": images_low,
         "images_high": images_high,
         "n_seeds": interval.n,

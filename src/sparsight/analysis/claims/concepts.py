@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_in_words, sign
+from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_in_words, sign, sign_test
 from sparsight.analysis.claims.curves import ClaimCurves, ConceptMeasure, LevelCurve, Numbers
 from sparsight.analysis.concept_files import COMPARED, FOUND
+from sparsight.concepts.names import SAME
 
 #: concepts are looked for in clean images, whatever the condition of explanations
 _CONDITION = "clean"
@@ -48,6 +49,8 @@ class ConceptChange(ClaimTest):
         "minus_measure": "concept measure",
         "levels": "levels of concepts",
         "minus_pruner": "pruner",
+        "class": "class of concepts",
+        "concept_label": "named concept",
     }
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
@@ -111,6 +114,8 @@ class ConceptDrift(ClaimTest):
         "measure": "concept comparison",
         "levels": "levels of concepts",
         "floor": "retraining pruner",
+        "class": "class of concepts",
+        "concept_label": "named concept",
     }
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
@@ -130,6 +135,91 @@ class ConceptDrift(ClaimTest):
             **sign(values, self.settings["expected"])._asdict(),
             remark=f"{mean_in_words(pruned)} pruned, {mean_in_words(retrained)} of {floor}",
             columns=_columns(self.settings),
+        )
+
+
+class ConceptInTop(ClaimTest):
+    """Does a concept enter the first few of a class (`expected: negative`: does it leave them)?
+
+    `entry` is the concept's name and `top` the length of the list. The quantity is 1 where it is in
+    the list and 0 where not, averaged over `levels`, minus that of dense, one number per network;
+    the claim is true where it is positive in more networks than it is negative. The exact sign test
+    over networks decides (for one level McNemar's). Its two-sided p of three networks that agree
+    is 1/4, of six 1/32, before the correction for all claims: fewer cannot decide.
+
+    `against: nothing` leaves dense out of it: is the concept in the list at more than half of the
+    levels, in more than half of the networks? `minus_pruner` takes the same quantity under another
+    pruner away, over all its levels and paired by seed: does it enter when nothing is pruned, too?
+    """
+
+    name: ClassVar[str] = "concept_in_top"
+    reference: ClassVar[str] = "McNemar 1947, doi:10.1007/BF02295996"
+    needs: ClassVar[tuple[str, ...]] = ()
+    orders: ClassVar[bool] = True
+    parameters: ClassVar[dict[str, Any]] = {
+        "concept": "required",
+        "entry": "required",
+        "levels": "required",
+        "class": "",
+        "top": 3,
+        "expected": "positive",
+        "against": "dense",
+        "minus_pruner": "",
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "expected": ("positive", "negative"),
+        "against": ("dense", "nothing"),
+    }
+    # as many as `concept_tables.csv` lists
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {"top": (1, 5)}
+    refers: ClassVar[dict[str, str]] = {
+        "concept": "concept",
+        "class": "class of concepts",
+        "entry": "named concept",
+        "levels": "levels of concepts",
+        "top": "whole number",
+        "minus_pruner": "pruner",
+    }
+
+    def evidence(self, networks: ClaimCurves) -> Evidence:
+        """See `ClaimTest.evidence`."""
+        settings = self.settings
+        first, last = (int(level) for level in settings["levels"])
+        dense = 0 if settings["against"] == "dense" else None
+        curve = self._in_top(networks)
+        values, bound = _over(curve, first, last, dense), 0.0
+        remark = f"in {mean_in_words(_over(curve, first, last, None))} of the networks"
+        text = f"share of networks with {settings['entry']} in the top {settings['top']}"
+        text += f" of {settings['class']}" if settings["class"] else ""
+        text += f" over levels {first} to {last}"
+        if dense is not None:
+            text += " minus that of dense"
+            remark += f", in {mean_in_words(curve.at(0)[0])} of the dense ones"
+        if pruner := settings["minus_pruner"]:
+            others = _over(self._in_top(networks.of_pruner(pruner)), 1, None, dense)
+            values = values - others
+            text += f", minus that of {pruner}"
+            remark += f"; {mean_in_words(others)} under {pruner}"
+        elif dense is None:
+            bound = 0.5
+        return Evidence(
+            statistic=text,
+            values=values,
+            replicates=np.empty(0),
+            **sign_test(values, settings["expected"], bound)._asdict(),
+            remark=f"{remark}; exact sign test",
+            columns={**_columns({**settings, "measure": f"top {settings['top']}"})},
+            counted=True,
+        )
+
+    def _in_top(self, networks: ClaimCurves) -> LevelCurve:
+        """0 or 1 of each network and level; concepts that were merged have all their names."""
+        concept, entry = str(self.settings["concept"]), str(self.settings["entry"])
+        return networks.in_top(
+            concept,
+            str(self.settings["class"]),
+            int(self.settings["top"]),
+            lambda name: name == entry or entry in name.split(SAME),
         )
 
 

@@ -1,6 +1,6 @@
 """What a claim is tested on: the curves of one pruner's networks, seed by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -110,6 +110,7 @@ class ClaimCurves:
     curves : chains of a study, of at least this one's explainers; others are left out.
     claim : `name`, `dataset`, `model`, `pruner`, `condition`.
     concepts : rows of `concepts.csv`, where a claim is about concepts.
+    orders : rows of `concept_tables.csv`, where a claim is about the order of concepts.
 
     Raises
     ------
@@ -118,9 +119,14 @@ class ClaimCurves:
     """
 
     def __init__(
-        self, curves: Curves, claim: Mapping[str, Any], concepts: pd.DataFrame | None = None
+        self,
+        curves: Curves,
+        claim: Mapping[str, Any],
+        concepts: pd.DataFrame | None = None,
+        orders: pd.DataFrame | None = None,
     ) -> None:
         self._claim, self._curves, self._concepts = claim, curves, concepts
+        self._orders = orders
         frame = curves.frame
         kept = np.ones(len(frame), dtype=np.bool_)
         for key in ("dataset", "model", "pruner", "condition"):
@@ -145,7 +151,8 @@ class ClaimCurves:
         InputError
             When there are none, or not of the same seeds: they could not be paired.
         """
-        found = ClaimCurves(self._curves, {**self._claim, "pruner": pruner}, self._concepts)
+        claim = {**self._claim, "pruner": pruner}
+        found = ClaimCurves(self._curves, claim, self._concepts, self._orders)
         if found.seeds != self.seeds:
             raise InputError(
                 f"the claim '{self._claim['name']}' pairs {self._claim['pruner']} with {pruner}, "
@@ -194,6 +201,42 @@ class ClaimCurves:
                 raise self._lacking(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
         rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
         return self._placed(rows, rows["value"], None)
+
+    def in_top(
+        self, concept: str, class_name: str, length: int, wanted: Callable[[str], bool]
+    ) -> LevelCurve:
+        """1 where a concept is among the first `length` of a class, 0 where it is not.
+
+        A class without any concept at a level that was looked at has 0; B is 0.
+
+        Parameters
+        ----------
+        concept : the configured method.
+        class_name : "" where one order holds for all classes.
+        wanted : whether a name is that of the concept.
+
+        Raises
+        ------
+        InputError
+            When there are no such orders.
+        """
+        if self._orders is None:
+            raise self._lacking("order of concepts")
+        rows = self._orders[self._orders["pruner"].isin([self._claim["pruner"], DENSE])]
+        named = {key: self._claim[key] for key in ("dataset", "model")}
+        for key, value in {**named, "concept": concept}.items():
+            rows = rows[rows[key] == value]
+            if rows.empty:
+                raise self._lacking(f"{key} '{value}'")
+        of_class = rows["class"] == class_name
+        if not of_class.any():
+            raise self._lacking(f"class '{class_name}'" if class_name else "order of all classes")
+        first = rows[[f"top_{place}" for place in range(1, length + 1)]]
+        found = first.map(wanted).any(axis=1) & of_class
+        rows = rows.assign(found=found.astype("float64"))
+        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
+        rows = rows.groupby(["seed", "level"], as_index=False)[["found", "density"]].max()
+        return self._placed(rows, rows["found"], None)
 
     def _curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
         rows = self._frame

@@ -14,6 +14,7 @@ CLAIMS = Registry(
         "change": "sparsight.analysis.claims.change:Change",
         "correct_minus_incorrect": "sparsight.analysis.claims.correctness:CorrectMinusIncorrect",
         "concept_change": "sparsight.analysis.claims.concepts:ConceptChange",
+        "concept_in_top": "sparsight.analysis.claims.concepts:ConceptInTop",
         "concept_drift_beyond_retraining": "sparsight.analysis.claims.concepts:ConceptDrift",
     },
 )

@@ -7,11 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sparsight.concepts.names import SAME
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
-
-#: joins the names of concepts that no image of the training split tells apart
-SAME = " = "
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
+from sparsight.analysis.claims.base import sign_test
 from sparsight.analysis.claims.check import check_claims
 from sparsight.analysis.claims.curves import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.claims.table import read_claims
+from sparsight.analysis.concept_tables import TABLE_COLUMNS
 from sparsight.analysis.concepts import CONCEPT_COLUMNS
 from sparsight.analysis.resampled import write_statistics
 from sparsight.io.errors import InputError
@@ -47,14 +50,14 @@ ACCURACY = {"dense": DENSE, "magnitude": PRUNED, "retrain": [[0.9], [0.7], [0.6]
 
 @pytest.fixture
 def evidence(curves, claim):
-    """Function from a test, its keys and a table of concepts to the evidence."""
+    """Function from a test, its keys, and tables of concepts and of orders to the evidence."""
 
-    def find(test, table, **keys):
+    def find(test, table, orders=None, **keys):
         chains = [curves({("cam", "iou", "all"): [[0, 1]] * 3}, pruner=p) for p in PRUNERS]
         frame = pd.concat([chain.frame for chain in chains], ignore_index=True)
         whole = type(chains[0])(frame, np.concatenate([chain.replicates for chain in chains]))
         given = claim(test, **keys)
-        return CLAIMS.load(test)(given).evidence(ClaimCurves(whole, given, table))
+        return CLAIMS.load(test)(given).evidence(ClaimCurves(whole, given, table, orders))
 
     return find
 
@@ -121,6 +124,110 @@ def test_drift_beyond_retraining(evidence, p_above):
     assert found.statistic.endswith("with dense over levels 1 to 2 minus that of retrain")
 
 
+IN_TOP = {
+    **{"concept": "pcbm", "class": "gull", "entry": "web", "levels": [1, 1], "top": 2},
+}
+
+
+def orders_of(**pruners):
+    """Rows of `concept_tables.csv`: pruner to orders "a,b,c" [seeds][levels from 0 or 1]."""
+    rows = []
+    for pruner, seeds in pruners.items():
+        for seed, levels in enumerate(seeds, start=1):
+            for level, names in enumerate(levels, start=0 if pruner == "dense" else 1):
+                for class_name, order in (("gull", names), ("tern", "fork,web,tail")):
+                    if not order:
+                        continue
+                    first = [*order.split(","), *[""] * 5][:5]
+                    rows.append(
+                        {
+                            **{"dataset": "digits", "model": "cnn", "pruner": pruner},
+                            **{"concept": "pcbm", "method": "pcbm", "class": class_name},
+                            **{"seed": str(seed), "level": level, "density": 0.5},
+                            **{f"top_{place}": name for place, name in enumerate(first, 1)},
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+DENSE_ORDERS = [["beak,tail,web"], ["beak,tail,web"], ["web,tail"]]
+# enters, stays away, stays
+PRUNED_ORDERS = [["tail,web", ""], ["tail,beak,web", ""], ["tail,foot = web", ""]]
+
+
+def test_a_concept_enters_the_first_few(evidence):
+    table = orders_of(dense=DENSE_ORDERS, magnitude=PRUNED_ORDERS)
+    found = evidence("concept_in_top", None, table, **IN_TOP)
+    assert found.values.tolist() == [1, 0, 0]
+    # one network that changed: heads of one coin, or anything
+    assert (found.p_for, found.p_against) == (0.5, 1)
+    assert found.statistic == (
+        "share of networks with web in the top 2 of gull over levels 1 to 1 minus that of dense"
+    )
+    assert found.remark == "in 0.667 of the networks, in 0.333 of the dense ones; exact sign test"
+    found = evidence("concept_in_top", None, table, **IN_TOP, expected="negative")
+    assert (found.p_for, found.p_against) == (1, 0.5)
+    # of three it was among the dense networks' too
+    found = evidence("concept_in_top", None, table, **{**IN_TOP, "top": 3})
+    assert found.values.tolist() == [0, 0, 0]
+    assert (found.p_for, found.p_against) == (1, 1)
+
+
+def test_a_class_without_concepts_has_none_of_them(evidence):
+    table = orders_of(dense=DENSE_ORDERS, magnitude=PRUNED_ORDERS)
+    found = evidence("concept_in_top", None, table, **{**IN_TOP, "levels": [2, 2]})
+    assert found.values.tolist() == [0, 0, -1]
+    # a level that was not looked at is something else
+    found = evidence("concept_in_top", None, table, **{**IN_TOP, "levels": [3, 3]})
+    assert np.isnan(found.values).all()
+    assert np.isnan([found.p_for, found.p_against]).all()
+
+
+def test_a_concept_that_enters_by_training_alone(evidence):
+    retrained = [["web"], ["web"], ["beak"]]
+    table = orders_of(dense=DENSE_ORDERS, magnitude=PRUNED_ORDERS, retrain=retrained)
+    found = evidence("concept_in_top", None, table, **IN_TOP, minus_pruner="retrain")
+    assert found.values.tolist() == [0, -1, 1]
+    assert (found.p_for, found.p_against) == (0.75, 0.75)
+    assert found.statistic.endswith(", minus that of retrain")
+
+
+def test_whether_a_concept_is_there_at_all(evidence):
+    table = orders_of(dense=DENSE_ORDERS, magnitude=PRUNED_ORDERS)
+    found = evidence("concept_in_top", None, table, **IN_TOP, against="nothing")
+    assert found.values.tolist() == [1, 0, 1]
+    # two of three: at least two heads of three, at least one
+    assert (found.p_for, found.p_against) == (0.5, 0.875)
+    assert found.holds_from == 0.5
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "p"), [(3, 0, 0.125), (5, 0, 1 / 32), (0, 0, 1), (5, 1, 7 / 64)]
+)
+def test_the_sign_test_is_that_of_scipy(up, down, p):
+    values = np.array([0.5] * up + [-1.0] * down + [0.0, np.nan])
+    found = sign_test(values, "positive")
+    assert found.p_for == pytest.approx(p)
+    if up + down:
+        expected = [
+            binomtest(up, up + down, alternative=side).pvalue for side in ("greater", "less")
+        ]
+        assert (found.p_for, found.p_against) == pytest.approx(expected)
+
+
+def test_orders_that_lack_are_said(evidence):
+    table = orders_of(dense=DENSE_ORDERS, magnitude=PRUNED_ORDERS)
+    for keys, words in (
+        ({"concept": "cav"}, "is about the concept 'cav', of which"),
+        ({"class": "duck"}, "is about the class 'duck', of which"),
+        ({"class": ""}, "is about the order of all classes, of which"),
+    ):
+        with pytest.raises(InputError, match=words):
+            evidence("concept_in_top", None, table, **{**IN_TOP, **keys})
+    with pytest.raises(InputError, match="is about the order of concepts, of which"):
+        evidence("concept_in_top", None, None, **IN_TOP)
+
+
 def test_what_lacks_is_said(evidence):
     table = table_of(accuracy=ACCURACY)
     for keys, words in (
@@ -131,6 +238,27 @@ def test_what_lacks_is_said(evidence):
             evidence("concept_change", table, **{**LEVELS, **keys})
     with pytest.raises(InputError, match="is about the concepts, of which"):
         evidence("concept_change", None, **LEVELS)
+
+
+def test_a_count_of_networks_has_no_interval_of_student(curves, claim, tmp_path):
+    chain = curves({("cam", "iou", "all"): [[0, 1]] * 3})
+    write_statistics(tmp_path / "s.parquet", chain.frame, chain.replicates, 0)
+    orders = tmp_path / "concept_tables.csv"
+    dense = [["beak,tail"]] * 3
+    table = orders_of(dense=dense, magnitude=[["web"]] * 3)
+    table.reindex(columns=TABLE_COLUMNS).to_csv(orders, index=False)
+    settings = {
+        "claims": [{**claim("concept_in_top"), **IN_TOP}],
+        "statistics": {"confidence": 0.95},
+    }
+    check_claims([tmp_path / "s.parquet"], tmp_path / "claims.csv", settings, orders=[orders])
+    (row,) = read_claims(tmp_path / "claims.csv").to_dict("records")
+    assert (row["estimate"], row["n_seeds"], row["per_seed"]) == (1, 3, "1;1;1")
+    assert np.isnan([row["low"], row["high"]]).all()
+    # three networks that agree: 1/8 on one side, which decides nothing
+    assert row["p"] == pytest.approx(0.25)
+    assert row["verdict"] == "undecided"
+    assert (row["explainer"], row["metric"]) == ("pcbm", "top 2")
 
 
 def test_all_claims_share_one_correction(curves, claim, tmp_path):
