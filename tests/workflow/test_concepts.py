@@ -42,7 +42,8 @@ class Crops(ConceptMethod):
         measured = [Measured("mean", float(crops.float().mean()) / 255)]
         heat = torch.ones(2, 2, 3, 4, 4).cumsum(dim=-1)
         arrays = {"top_crops": crops, "pictures": own, "heat_maps": heat}
-        return Findings(ranked, measured, arrays, passes=2 * len(images))
+        notes = [f"looked at {len(images)} images"]
+        return Findings(ranked, measured, arrays, notes=notes, passes=2 * len(images))
 '''
 SPLIT = {"test": 500, "validation": 0, "seed": 0}
 CONCEPTS = {
@@ -200,6 +201,7 @@ def test_figures_and_page_are_there(ran: Project) -> None:
     page = (ran.folder / RESULTS / "summary" / "concept_tables.html").read_text(encoding="utf-8")
     assert "<summary>short, seed 1</summary>" in page
     assert page.count("<table>") == 4
+    assert "looked at 60 images <small>(6 of 6 networks)</small>" in page
 
 
 def test_the_report_shows_concepts(ran: Project) -> None:

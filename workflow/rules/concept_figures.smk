@@ -36,9 +36,10 @@ rule draw_concepts:
 
 
 rule write_concept_tables:
-    """Write the most important concepts of every class and level for browsers."""
+    """Write the most important concepts of every class and level, and notes, for browsers."""
     input:
         tables=rules.summarise_concepts.output.tables,
+        notes=rules.summarise_concepts.output.notes,
     output:
         html=report(
             f"{SUMMARY}/concept_tables.html",

@@ -55,8 +55,8 @@ def claimed_orders():
 
 
 def concept_pages():
-    """The page of tables of the most important concepts, where a method orders them."""
-    return [f"{SUMMARY}/concept_tables.html"] if PLAN.has_tables() else []
+    """The page of tables of the most important concepts, and of what methods note."""
+    return [f"{SUMMARY}/concept_tables.html"] if PLAN.names() else []
 
 
 def sheet_findings(which, ending):

@@ -109,6 +109,7 @@ rule summarise_concepts:
             category="7 Tables",
             labels={"table": "most important concepts"},
         ),
+        notes=f"{SUMMARY}/concept_notes.csv",
     log:
         f"{RESULTS}/logs/summarise_concepts.log",
     benchmark:

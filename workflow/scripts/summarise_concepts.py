@@ -13,5 +13,6 @@ with job(snakemake.log[0]):
         rankings=[Path(path) for path in snakemake.input.rankings],
         concepts=Path(snakemake.output.concepts),
         tables=Path(snakemake.output.tables),
+        notes=Path(snakemake.output.notes),
         settings=snakemake.params.settings,
     )

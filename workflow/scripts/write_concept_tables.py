@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
 
     write_concept_tables(
         Path(snakemake.input.tables),
+        notes=Path(snakemake.input.notes),
         page=Path(snakemake.output.html),
         settings=snakemake.params.settings,
     )

@@ -18,6 +18,7 @@ from sparsight.analysis.concept_files import (
     read_measures,
     read_rankings,
 )
+from sparsight.analysis.concept_notes import concept_notes
 from sparsight.analysis.concept_tables import top_concepts
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.inference import benjamini_hochberg, one_sample_t
@@ -48,9 +49,10 @@ def summarise_concepts(
     rankings: Iterable[Path],
     concepts: Path,
     tables: Path,
+    notes: Path,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write `concepts.csv`, and `concept_tables.csv` (see `top_concepts`).
+    """Write `concepts.csv`, `concept_tables.csv` (`top_concepts`) and `concept_notes.csv`.
 
     One row per data set, model, pruner, level, configured concept method, measure, class, concept
     label and seed, and one with the seed "mean". The dense network's rows have the pruner "dense".
@@ -91,6 +93,7 @@ def summarise_concepts(
     InputError
         When files are missing, doubled, or do not belong together.
     """
+    measures = [Path(path) for path in measures]
     frame = pd.concat([read_measures(measures), read_drift(drift)], ignore_index=True)
     whole = pd.concat([frame.assign(averaged_over=1), _wholes(frame)], ignore_index=True)
     alone = (whole["concept_label"] != "") & ~whole["concept"].isin(settings["tables"])
@@ -105,6 +108,7 @@ def summarise_concepts(
     write_csv(concepts, table.astype(dict.fromkeys(_WHOLE, "Int64")))
     orders = read_rankings(rankings)
     write_csv(tables, top_concepts(orders[orders["concept"].isin(settings["tables"])]))
+    write_csv(notes, concept_notes(measures))
 
 
 def _wholes(frame: pd.DataFrame) -> pd.DataFrame:

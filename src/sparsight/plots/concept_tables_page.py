@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from sparsight.analysis.concept_notes import read_concept_notes
 from sparsight.analysis.concept_readers import read_concept_tables
 from sparsight.analysis.concept_tables import SHORT
 from sparsight.analysis.curves import DENSE
@@ -20,7 +21,7 @@ NEW = "+"
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 1.5rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 1.8rem; }
-p { max-width: 48rem; }
+p, ul { max-width: 48rem; }
 summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .3rem 0 1rem; }
@@ -40,38 +41,52 @@ that is more than training once more changes, is in the tables and figures of dr
 are no evidence. Columns are pruning levels with the share of weights that is left.</p>"""
 
 
-def write_concept_tables(tables: Path, page: Path, settings: Mapping[str, Any]) -> None:
+def write_concept_tables(
+    tables: Path, notes: Path, page: Path, settings: Mapping[str, Any]
+) -> None:
     """Write the page: one table per network, concept method, pruner and seed.
 
-    Rows are classes, columns levels, dense first.
+    Rows are classes, columns levels, dense first. Above them stands what the method notes.
 
     Parameters
     ----------
-    tables : `concept_tables.csv`.
+    tables, notes : `concept_tables.csv`, `concept_notes.csv`.
     page : .html file.
     settings : `study`; `retrain` (pruners that only retrain), whose tables come last.
 
     Raises
     ------
     InputError
-        When the table is missing or damaged.
+        When a table is missing or damaged.
     """
     title = f"Most important concepts of the study {settings.get('study', '')}".strip()
     retrain = set(settings.get("retrain", ()))
-    write_text(page, concept_tables_page(read_concept_tables(tables), title, retrain))
+    found = read_concept_tables(tables), read_concept_notes(notes)
+    write_text(page, concept_tables_page(*found, title, retrain))
 
 
-def concept_tables_page(table: pd.DataFrame, title: str, retrain: set[str]) -> str:
-    """A whole HTML document, from the rows of `concept_tables.csv`."""
-    body = "\n".join(_sections(table, retrain)) or "<p>No method orders concepts.</p>"
+def concept_tables_page(
+    table: pd.DataFrame, notes: pd.DataFrame, title: str, retrain: set[str]
+) -> str:
+    """A whole HTML document, from the rows of `concept_tables.csv` and `concept_notes.csv`."""
+    body = "\n".join(_sections(table, notes, retrain))
+    if table.empty:
+        body = f"<p>No method orders concepts.</p>\n{body}"
     return html_page(title, _STYLE, f"<h1>{html.escape(title)}</h1>\n{_ABOUT}\n{body}")
 
 
-def _sections(table: pd.DataFrame, retrain: set[str]) -> Iterator[str]:
+def _sections(table: pd.DataFrame, notes: pd.DataFrame, retrain: set[str]) -> Iterator[str]:
     """One for each network and concept method; the first table of each is open."""
-    for names, rows in table.groupby(["dataset", "model", "concept"], sort=True):
+    keys = ["dataset", "model", "concept"]
+    owned = [dict(list(frame.groupby(keys))) for frame in (table, notes)]
+    for names in sorted({*owned[0], *owned[1]}):
         dataset, model, concept = (html.escape(str(part)) for part in names)
         yield f"<h2>{concept}: {model} on {dataset}</h2>"
+        yield from _notes(owned[1].get(names, notes[:0]))
+        rows = owned[0].get(names, table[:0])
+        if rows.empty:
+            yield "<p>It has no named concepts to set side by side.</p>"
+            continue
         pruners = sorted(set(rows["pruner"]) - {DENSE}, key=lambda name: (name in retrain, name))
         opened = " open"
         for pruner in pruners or [DENSE]:
@@ -82,6 +97,18 @@ def _sections(table: pd.DataFrame, retrain: set[str]) -> Iterator[str]:
                     f'<div class="wide">{_table(found)}</div></details>'
                 )
                 opened = ""
+
+
+def _notes(notes: pd.DataFrame) -> Iterator[str]:
+    """What a method says of its work, and how many networks it says it of."""
+    if notes.empty:
+        return
+    items = (
+        f"<li>{html.escape(str(row['note']))} <small>({row['networks']} of {row['of']} networks)"
+        "</small></li>"
+        for row in notes.to_dict("records")
+    )
+    yield f"<p>Notes:</p><ul>{''.join(items)}</ul>"
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -44,10 +44,6 @@ class ConceptPlan:
         """Whether a checkpoint's concepts are held against those of other networks."""
         return bool(self.facts(name)["comparisons"] and self.study.references(place))
 
-    def has_tables(self) -> bool:
-        """Whether there are orders of concepts that can be set side by side."""
-        return any(self.facts(name)["shared_names"] for name in self.names())
-
     def sheets(self, network: Network) -> list[str]:
         """A network's methods whose concepts are drawn as a sheet."""
         return [name for name in self.names(network) if self.facts(name)["sheet"]]

@@ -1,5 +1,6 @@
 """Tables of concepts: means, differences to dense, floors and tests, worked out by hand."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from sparsight.analysis.concept_notes import read_concept_notes
 from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
 from sparsight.analysis.concepts import summarise_concepts
 from sparsight.concepts.findings_files import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
@@ -64,7 +66,9 @@ class Files:
         self.folder = folder
         self.files: dict[str, list[Path]] = {"measures": [], "drift": [], "rankings": []}
 
-    def write(self, kind, schema, place, seed, columns, concept="bottleneck", study="demo"):
+    def write(
+        self, kind, schema, place, seed, columns, concept="bottleneck", study="demo", notes=()
+    ):
         (pruner, level), count = place, len(next(iter(columns.values())))
         whole = {**{"method": ["pcbm"] * count, "class": [""] * count}, **columns}
         for name in schema.names:
@@ -73,7 +77,7 @@ class Files:
         identity = {
             **{"study": study, "dataset": "birds", "model": "cnn", "pruner": pruner},
             **{"seed": str(seed), "level": f"{level:02d}", "density": "0.5" if level else "1.0"},
-            **{"concept": concept, "method": "pcbm"},
+            **{"concept": concept, "method": "pcbm", "notes": json.dumps(list(notes))},
         }
         path = self.folder / f"{kind}_{study}_{pruner}_{level}_{seed}_{concept}.parquet"
         write_table(path, table, identity)
@@ -83,7 +87,11 @@ class Files:
         concepts, tables = self.folder / "concepts.csv", self.folder / "concept_tables.csv"
         files = {kind: paths[::order] for kind, paths in self.files.items()}
         summarise_concepts(
-            **files, concepts=concepts, tables=tables, settings={**SETTINGS, **settings}
+            **files,
+            concepts=concepts,
+            tables=tables,
+            notes=self.folder / "concept_notes.csv",
+            settings={**SETTINGS, **settings},
         )
         return read_concepts(concepts), read_concept_tables(tables)
 
@@ -123,6 +131,23 @@ def files(tmp_path) -> Files:
             }
             files.write("rankings", RANKING_SCHEMA, place, seed, columns)
     return files
+
+
+def test_notes_are_there_once_with_the_networks_that_have_them(files):
+    columns = {"measure": ["accuracy"], "value": [0.5]}
+    for level, notes in enumerate((["many", "<few>, all"], ["many", "many"], [], ["many"])):
+        place = ("random", level + 1)
+        files.write("measures", MEASURES_SCHEMA, place, 1, columns, "other", notes=notes)
+    files.summarise(tables=["bottleneck"])
+    found = read_concept_notes(files.folder / "concept_notes.csv")
+    # the nine checkpoints of the bottleneck have nothing to note
+    assert set(found["concept"]) == {"other"}
+    assert list(found[["note", "networks", "of"]].itertuples(index=False, name=None)) == [
+        ("many", 3, 4),
+        ("<few>, all", 1, 4),
+    ]
+    with pytest.raises(InputError, match=r"none\.csv does not exist"):
+        read_concept_notes(files.folder / "none.csv")
 
 
 def row_of(table, **wanted):

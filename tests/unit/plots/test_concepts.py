@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from sparsight.analysis.concept_notes import NOTE_COLUMNS
 from sparsight.analysis.concept_tables import TABLE_COLUMNS
 from sparsight.analysis.concepts import CONCEPT_COLUMNS
 from sparsight.concepts.findings_files import RANKING_SCHEMA
@@ -145,9 +146,9 @@ ORDERS = {
 
 @pytest.fixture
 def page(tmp_path):
-    """Function from orders to the page's text."""
+    """Function from orders and rows of notes to the page's text."""
 
-    def write(orders):
+    def write(orders, notes=()):
         rows = []
         for (pruner, level), names in orders.items():
             for seed in (1, 2):
@@ -161,7 +162,9 @@ def page(tmp_path):
                 rows.append(row)
         path, html = tmp_path / "tables.csv", tmp_path / "tables.html"
         write_csv(path, pd.DataFrame(rows, columns=TABLE_COLUMNS))
-        write_concept_tables(path, html, {"study": "demo", "retrain": ["retrain"]})
+        said = tmp_path / "notes.csv"
+        write_csv(said, pd.DataFrame(list(notes), columns=NOTE_COLUMNS))
+        write_concept_tables(path, said, html, {"study": "demo", "retrain": ["retrain"]})
         return html.read_text(encoding="utf-8")
 
     return write
@@ -196,6 +199,22 @@ def test_a_level_without_an_order_is_a_dash_and_no_orders_are_a_sentence(page):
     text = page({("dense", 0): ["wing"], ("magnitude", 1): []})
     assert re.findall(r"<td>(.*?)</td>", text)[1] == "–"
     assert "No method orders concepts." in page({})
+
+
+def test_what_methods_note_stands_above_their_tables(page):
+    notes = [
+        ("birds", "cnn", "craft", "craft", "no images of <tern>", 2, 36),
+        ("birds", "cnn", "pcbm", "pcbm", "1 concepts were dropped: eye", 36, 36),
+    ]
+    text = page(ORDERS, notes)
+    assert "no images of &lt;tern&gt; <small>(2 of 36 networks)</small>" in text
+    heads = re.findall("<h2>(.*?)</h2>", text)
+    # a method without an order has its notes all the same
+    assert heads == ["craft: cnn on birds", "pcbm: cnn on birds"]
+    note, table = text.index("dropped: eye <small>(36 of 36 networks)"), text.index("<table>")
+    assert text.index("pcbm: cnn on birds") < note < table
+    assert page(ORDERS).count("<ul>") == 0
+    assert "No method orders concepts." in page({}, notes[:1])
 
 
 # --- the sheet

@@ -34,7 +34,6 @@ def places(plan, name):
 def test_without_concepts_nothing_is_planned(study_of):
     plan = ConceptPlan(study_of(NETWORK))
     assert (plan.names(), plan.places()) == ([], [])
-    assert not plan.has_tables()
     assert not plan.claimed()
 
 
@@ -45,7 +44,6 @@ def test_every_checkpoint_is_looked_at_and_compared_with_its_references(study_of
     assert all(plan.is_compared(place, "labels") for place in study.places())
     # no comparisons among its facts
     assert not any(plan.is_compared(place, "crops") for place in study.places())
-    assert plan.has_tables()
     (network,) = study.networks()
     assert plan.sheets(network) == ["crops"]
     assert plan.sheet_pruners(network) == ["magnitude"]
