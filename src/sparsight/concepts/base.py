@@ -119,6 +119,8 @@ class ConceptMethod(ABC):
     measures : name of each number that `find` gives to (direction, unit and range, meaning).
         Direction is "higher" or "lower", whichever is better, "" where neither is.
     comparisons : the same for the numbers that `compare` gives.
+    chance : a measure or comparison to the one that says what it is by chance; figures show both
+        in one panel.
     shared_names : whether a concept's name means the same in every network, so that orders of
         concepts can be set side by side; not where a network's concepts are only numbered.
     sheet : whether `arrays` hold what a sheet of concepts shows, see
@@ -131,6 +133,7 @@ class ConceptMethod(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[dict[str, tuple[str, str, str]]]
     comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {}
+    chance: ClassVar[dict[str, str]] = {}
     shared_names: ClassVar[bool] = True
     sheet: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MEAN = "mean"
 PANEL_WIDTH, PANEL_HEIGHT = 2.1, 1.5
+CHANCE: dict[str, Any] = {"color": INK, "linestyle": "-.", "linewidth": 0.8, "zorder": 2.5}
 # What a measure is tested against, by kind.
 _TESTED = {FOUND: "difference_p_adjusted", COMPARED: "minus_retrain_floor_p_adjusted"}
 _ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
@@ -42,15 +43,15 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
     Every network (seed) is a thin line or a dot, the mean a thick one with its t interval over
     seeds. A mean is filled where it differs from dense (for comparisons: from the retrain floor) at
     an adjusted p below 1 - confidence. Dashed: networks that were only trained once more; dotted,
-    for comparisons: dense networks of other seeds. Numbers of single classes and concepts are in
-    the table.
+    for comparisons: dense networks of other seeds; dash-dotted: the measure by chance, mean over
+    seeds. Numbers of single classes and concepts are in the table.
 
     Parameters
     ----------
     concepts : `concepts.csv`.
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `concept`, `pruners` (in their order), `retrain`, `confidence`,
-        `measures` (kind to measure to (direction, unit)).
+        `measures` (kind to measure to (direction, unit)), `chance` (measure to its chance level).
 
     Raises
     ------
@@ -91,6 +92,7 @@ def concepts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
             own = frame[(frame["kind"] == measure[0]) & (frame["measure"] == measure[1])]
             panels[measure].append(grid[index])
             _panel(grid[index], own, pruner, settings)
+            _draw_chance(grid[index], _curve(_chance(frame, measure, settings), pruner))
             bare = index + columns < len(measures)
             chain_axis(grid[index], densities(_curve(own, pruner)), bare=bare, labels=LABELS)
             _name(grid[index], measure, settings)
@@ -101,19 +103,39 @@ def concepts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
 
 
 def _measures(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Measure]:
-    """Those of the facts that have any value, in their order: the own ones, then comparisons."""
+    """Those of the facts that have any value, in their order: the own ones, then comparisons.
+
+    A chance level has its place in the panel of its measure.
+    """
     defined = frame.dropna(subset=["mean"])
     there = set(zip(defined["kind"], defined["measure"], strict=True))
     known = [
         (kind, name) for kind in (FOUND, COMPARED) for name in settings["measures"].get(kind, {})
     ]
-    return [measure for measure in known if measure in there]
+    levels = settings.get("chance", {}).items()
+    beside = {(k, level) for k, _ in known for name, level in levels if (k, name) in there}
+    return [measure for measure in known if measure in there and measure not in beside]
 
 
 def _curve(rows: pd.DataFrame, pruner: str) -> pd.DataFrame:
     """A measure's rows under a pruner; what a network is alone begins with dense."""
     first = (rows["pruner"] == DENSE) & (rows["kind"] == FOUND)
     return rows[(rows["pruner"] == pruner) | first].sort_values("level")
+
+
+def _chance(frame: pd.DataFrame, measure: Measure, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows "mean" of what a measure is by chance; none where the facts say nothing of it."""
+    name = settings.get("chance", {}).get(measure[1], "")
+    own = (frame["kind"] == measure[0]) & (frame["measure"] == name) & (frame["seed"] == MEAN)
+    return frame[own].dropna(subset=["mean"])
+
+
+def _draw_chance(axes: "Axes", curve: pd.DataFrame) -> None:
+    if curve.empty:
+        return
+    # a single level has no line of its own
+    marker = "_" if len(curve) == 1 else ""
+    axes.plot(curve["level"], curve["mean"], marker=marker, gid="chance", **CHANCE)
 
 
 def _panel(axes: "Axes", rows: pd.DataFrame, pruner: str, settings: Mapping[str, Any]) -> None:
@@ -162,5 +184,7 @@ def _legend(figure: "Figure", frame: pd.DataFrame, settings: Mapping[str, Any]) 
         "retrained": frame["pruner"].isin(list(settings["retrain"])),
         "other seeds": (frame["pruner"] == DENSE) & (frame["kind"] == COMPARED),
     }
+    if any(not _chance(frame, m, settings).empty for m in _measures(frame, settings)):
+        handles.append(Line2D([], [], label="by chance", **CHANCE))
     handles += floor_handles([kind for kind, rows in there.items() if rows.any()])
     legend_below(figure, handles, 3.6)

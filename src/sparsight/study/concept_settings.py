@@ -92,6 +92,7 @@ class ConceptSettings:
             "retrain": self.study.retraining_pruners(network),
             "confidence": self.study.config["statistics"]["confidence"],
             "measures": self._facts(concept),
+            "chance": dict(self.plan.facts(concept)["chance"]),
         }
 
     def page(self) -> Settings:

@@ -91,6 +91,23 @@ def test_what_differs_is_filled(table, settings, panel_of, lines_of):
         assert line.get_markerfacecolor() != "white"
 
 
+def test_a_chance_level_is_a_line_in_the_panel_of_its_measure(table, settings, panel_of, lines_of):
+    figure = concepts_figure(table, {**settings, "chance": {"accuracy": "error"}})
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == ["accuracy ↑", "size", "jaccard with dense"]
+    (line,) = lines_of(panel_of(figure, "accuracy"), "chance")
+    assert list(line.get_xdata()) == [0, 1, 2, 3, 4]
+    assert list(line.get_ydata()) == pytest.approx([0.92, 0.82, 0.72, 0.62, 0.52])
+    assert lines_of(panel_of(figure, "size"), "chance") == []
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert "by chance" in texts
+    # a level of chance without its measure has a panel of its own
+    alone = concepts_figure(
+        table[table["measure"] != "accuracy"], {**settings, "chance": {"accuracy": "error"}}
+    )
+    assert alone.axes[0].get_title("left") == "error ↓"
+
+
 def test_floors_are_drawn_where_they_belong(table, settings, panel_of, lines_of):
     figure = concepts_figure(table, settings)
     # the retrained networks beside all; other seeds beside comparisons

@@ -4,14 +4,20 @@ Nobody has published numbers for what CRAFT's authors and users judge by eye; th
 project's own definitions.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.special import xlog1py, xlogy
 from torch import Tensor
 from torch.nn import functional
 
 NAN = float("nan")
+#: orders of crops that a chance level is the mean of
+PERMUTATIONS = 10
 
 
 def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
@@ -55,6 +61,46 @@ def class_purity(labels: Tensor) -> float:
     labels : int64 [m], class of each crop.
     """
     return float(labels.bincount().max() / len(labels)) if len(labels) else NAN
+
+
+def class_purity_chance(sizes: Sequence[int], crops: int) -> float:
+    """Class purity to be expected of crops that are drawn at random from all, without repetition.
+
+    It is above one over the number of classes, far above it for few crops: of ten crops of ten
+    classes some class has about three. In closed form: the counts of the classes are independent
+    binomial numbers given that they add up to `crops`, so that the chance of none being above t is
+    a coefficient of the product of their generating functions, each cut off behind t.
+
+    Parameters
+    ----------
+    sizes : of each class, its crops among all.
+    crops : drawn; at most the sum of `sizes`.
+
+    Returns
+    -------
+    In (0, 1]; NaN without crops.
+    """
+    total = sum(sizes)
+    if not 0 < crops <= total:
+        return NAN
+    counts, share = np.arange(crops + 1), crops / total
+    chances = [_binomial(counts, size, share) for size in sizes]
+    whole = _binomial(counts, total, share)[crops]
+    expected = 0.0
+    for most in range(crops):
+        # the mean of a number of at least 0 is the sum of its chances to be above 0, 1, ...
+        below = np.eye(1, crops + 1)[0]
+        for chance in chances:
+            below = np.convolve(below, chance[: most + 1])[: crops + 1]
+        expected += 1 - below[crops] / whole
+    return float(min(expected, crops) / crops)
+
+
+def _binomial(counts: "np.ndarray[tuple[int], np.dtype[np.int64]]", size: int, share: float) -> Any:
+    """Chance of each of the counts among `size`, each counted with probability `share`."""
+    ways = [math.log(math.comb(size, k)) if k <= size else -math.inf for k in counts.tolist()]
+    rest = np.maximum(size - counts, 0)
+    return np.exp(np.array(ways) + xlogy(counts, share) + xlog1py(rest, -share))
 
 
 def cosine_coherence(features: Tensor, members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -125,6 +171,27 @@ def matched_concepts(own: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     partners[rows] = torch.from_numpy(columns)
     r[rows] = table[rows, columns].float()
     return partners, r
+
+
+def matched_by_chance(own: Tensor, reference: Tensor) -> Tensor:
+    """What `matched_concepts` finds when the crops of one side are put into another order.
+
+    The best of many pairings is above 0 by chance alone. The mean over `PERMUTATIONS` orders, the
+    same for every pair of networks that looked at the same number of crops.
+
+    Parameters
+    ----------
+    own, reference : see `matched_concepts`.
+
+    Returns
+    -------
+    float32 [K]; NaN for concepts that were left over in all of them.
+    """
+    generator, found = torch.Generator().manual_seed(0), []
+    for _ in range(PERMUTATIONS):
+        order = torch.randperm(len(reference), generator=generator)
+        found.append(matched_concepts(own, reference[order])[1])
+    return torch.stack(found).nanmean(dim=0)
 
 
 def reconstruction_error(activations: Tensor, coefficients: Tensor, basis: Tensor) -> float:

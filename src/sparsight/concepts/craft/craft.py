@@ -25,6 +25,13 @@ class Craft(ConceptMethod):
     Rows: in each class the concepts by importance; `weight` is the importance, `value` the mean
     coefficient over the crops (rows of W have length 1: coefficients are in units of activation).
 
+    Chance: `mask_share`, `class_purity_chance` and `stability_chance` say what the purities and the
+    stability are when concepts mean nothing. Few top crops of few classes have a high class purity
+    by chance: the expected share of the most frequent class among as many crops that are drawn from
+    the same pool (in closed form). The best matching of concepts correlates by chance, too: the
+    stability after the crops of one network are put into another order (mean of ten, the same for
+    every pair). Crops of one image are alike, which such an order does not keep.
+
     Passes: one for each crop and each image, and `top_crops` a concept for their maps where there
     are masks. What masked coefficients send through the head alone is not counted.
 
@@ -76,6 +83,11 @@ class Craft(ConceptMethod):
             "share, 0 to 1",
             "most frequent class among the top crops of a concept of all classes together",
         ),
+        "class_purity_chance": (
+            "",
+            "share, 0 to 1",
+            "the same of as many crops drawn at random: class_purity by chance",
+        ),
         "cosine_within": (
             "higher",
             "cosine, 0 to 1",
@@ -100,6 +112,11 @@ class Craft(ConceptMethod):
             "correlation, -1 to 1",
             "correlation of matched concepts' coefficients on the same crops",
         ),
+        "stability_chance": (
+            "",
+            "correlation, -1 to 1",
+            "the same with the crops of one side in another order: stability by chance",
+        ),
         "reference_cosine_within": (
             "higher",
             "cosine, 0 to 1",
@@ -115,6 +132,11 @@ class Craft(ConceptMethod):
             "cosine, -1 to 1",
             "reference_cosine_within minus reference_cosine_between",
         ),
+    }
+    chance: ClassVar[dict[str, str]] = {
+        "mask_purity": "mask_share",
+        "class_purity": "class_purity_chance",
+        "stability": "stability_chance",
     }
     parameters: ClassVar[dict[str, Any]] = {
         "backend": "craft_xai",

@@ -8,9 +8,15 @@ import torch
 from torch import Tensor
 
 from sparsight.concepts.base import Findings, Measured
-from sparsight.concepts.craft.coherence import cosine_coherence, matched_concepts, top_crops
+from sparsight.concepts.craft.coherence import (
+    cosine_coherence,
+    matched_by_chance,
+    matched_concepts,
+    top_crops,
+)
 from sparsight.concepts.craft.craft_rows import concept_name
 
+STABILITY = ("stability", "stability_chance")
 COSINES = ("reference_cosine_within", "reference_cosine_between", "reference_cosine_gap")
 
 
@@ -28,7 +34,7 @@ def compare_craft(own: Findings, reference: Findings, wanted: int) -> list[Measu
     """See `Craft.compare`; `wanted` is the number of top crops."""
     first, second = _classes(own), _classes(reference)
     rows: list[Measured] = []
-    means: dict[str, list[float]] = {"stability": [], **{measure: [] for measure in COSINES}}
+    means: dict[str, list[float]] = {measure: [] for measure in (*STABILITY, *COSINES)}
     for name in first:
         if name not in second:
             continue
@@ -84,10 +90,11 @@ def _same(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 def _compared(own: _Class, reference: _Class, wanted: int) -> Iterator[tuple[str, Tensor]]:
     left, right = _same(own.keys, reference.keys)
     if len(left) > 1:
-        _, r = matched_concepts(own.coefficients[left], reference.coefficients[right])
-        yield "stability", r
+        pair = own.coefficients[left], reference.coefficients[right]
+        found = matched_concepts(*pair)[1], matched_by_chance(*pair)
     else:
-        yield "stability", torch.full((own.coefficients.shape[1],), torch.nan)
+        found = (torch.full((own.coefficients.shape[1],), torch.nan),) * 2
+    yield from zip(STABILITY, found, strict=True)
     left, right = _same(own.keys, reference.sample_keys)
     members = top_crops(own.coefficients[left], wanted)
     within, between = cosine_coherence(reference.sample_features[right], members)

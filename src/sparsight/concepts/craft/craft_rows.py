@@ -8,7 +8,12 @@ from torch import Tensor
 
 from sparsight.concepts.base import WHOLE, Measured, Ranked
 from sparsight.concepts.craft.class_concepts import ClassConcepts
-from sparsight.concepts.craft.coherence import class_purity, importance_entropy, top_crops
+from sparsight.concepts.craft.coherence import (
+    class_purity,
+    class_purity_chance,
+    importance_entropy,
+    top_crops,
+)
 from sparsight.concepts.craft.factorisation import factorise
 
 
@@ -96,8 +101,9 @@ def _of_classes(classes: Sequence[ClassConcepts]) -> Iterator[Measured]:
 def _of_pooled(
     classes: Sequence[ClassConcepts], settings: Mapping[str, Any], seed: int
 ) -> Iterator[Measured]:
-    """Class purity: of concepts of all classes together, from the samples of crops."""
-    values: list[float] = []
+    """Class purity, and what it is by chance: of concepts of all classes together, from the
+    samples of crops."""
+    found: dict[str, list[float]] = {"class_purity": [], "class_purity_chance": []}
     if classes:
         concepts = settings["pooled_concepts"] or max(settings["concepts"], len(classes))
         features = torch.cat([found.sample_features for found in classes])
@@ -105,10 +111,15 @@ def _of_pooled(
         owners = torch.repeat_interleave(torch.arange(len(classes)), sizes)
         factors = factorise(features, concepts, settings["backend"], seed)
         members = top_crops(factors.coefficients, settings["top_crops"])
-        values = [class_purity(owners[rows]) for rows in members]
-    for concept, value in enumerate(values):
-        yield Measured("class_purity", value, WHOLE, f"pooled_{concept:02d}")
-    yield Measured("class_purity", _mean(torch.tensor(values)))
+        found["class_purity"] = [class_purity(owners[rows]) for rows in members]
+        # most concepts have equally many top crops
+        drawn = {len(rows) for rows in members}
+        chance = {count: class_purity_chance(sizes.tolist(), count) for count in drawn}
+        found["class_purity_chance"] = [chance[len(rows)] for rows in members]
+    for measure, values in found.items():
+        for concept, value in enumerate(values):
+            yield Measured(measure, value, WHOLE, f"pooled_{concept:02d}")
+        yield Measured(measure, _mean(torch.tensor(values)))
 
 
 def _mean(values: Tensor) -> float:

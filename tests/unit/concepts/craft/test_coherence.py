@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from sparsight.concepts.craft.coherence import (
     class_purity,
+    class_purity_chance,
     correlations,
     cosine_coherence,
     importance_entropy,
     mask_purity,
+    matched_by_chance,
     matched_concepts,
     reconstruction_error,
     top_crops,
@@ -49,6 +51,39 @@ def test_class_purity():
     assert class_purity(torch.tensor([4, 4, 1, 4])) == 0.75
     assert class_purity(torch.tensor([2])) == 1
     assert math.isnan(class_purity(torch.tensor([], dtype=torch.int64)))
+
+
+def test_class_purity_by_chance_on_paper():
+    # two of two classes of two: of six pairs two are of one class, four of both
+    assert class_purity_chance([2, 2], 2) == pytest.approx(2 / 6 * 1 + 4 / 6 * 0.5)
+    # one crop is all of one class; all crops are as they are
+    assert class_purity_chance([3, 9], 1) == pytest.approx(1)
+    assert class_purity_chance([1, 3], 4) == pytest.approx(0.75)
+    assert class_purity_chance([5], 3) == pytest.approx(1)
+    assert math.isnan(class_purity_chance([2, 2], 0))
+
+
+def test_class_purity_by_chance_is_the_mean_over_draws():
+    sizes, draw = [30, 20, 10, 5], torch.Generator().manual_seed(0)
+    owners = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes))
+    found = [class_purity(owners[torch.randperm(65, generator=draw)[:10]]) for _ in range(4000)]
+    # the standard error of the mean is 0.002
+    assert class_purity_chance(sizes, 10) == pytest.approx(sum(found) / len(found), abs=0.008)
+    # many classes and crops do not overflow
+    assert 0.01 < class_purity_chance([500] * 200, 100) < 0.06
+
+
+def test_matching_by_chance_is_above_zero_and_falls_with_the_crops():
+    draw = torch.Generator().manual_seed(0)
+    few, many = (torch.rand((n, 4), generator=draw) for n in (20, 2000))
+    by_chance = [float(matched_by_chance(x, x).mean()) for x in (few, many)]
+    # the same crops in the same order: 1
+    assert matched_concepts(few, few)[1].tolist() == pytest.approx([1] * 4)
+    assert 0.1 < by_chance[0] < 0.5
+    assert 0 < by_chance[1] < 0.05
+    assert torch.equal(matched_by_chance(few, few), matched_by_chance(few, few))
+    # a concept that is left over in every order has no chance level
+    assert matched_by_chance(few[:, :1], few).isfinite().all()
 
 
 def test_cosines_on_paper():

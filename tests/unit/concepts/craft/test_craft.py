@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.craft.coherence import top_crops
+from sparsight.concepts.craft.coherence import class_purity_chance, top_crops
 from sparsight.concepts.craft.craft import Craft
 from sparsight.concepts.craft.craft_drift import matched_on_crops
 from sparsight.concepts.craft.crops import crop_grid, cut
@@ -119,7 +119,13 @@ def test_cosines_of_colours(found):
 def test_class_purity_of_colours(splits, network, tmp_path):
     checkpoint = checkpoint_of(network, splits, tmp_path)
     method = Craft(**{**COLOURS, "pooled_concepts": 3, "top_crops": 16})
-    purity = values(method.find(checkpoint), "class_purity")
+    rows = method.find(checkpoint)
+    purity = values(rows, "class_purity")
+    # 16 of 64 crops, half of them of either class
+    chance = values(rows, "class_purity_chance")
+    assert chance.keys() == purity.keys()
+    assert chance["", ""] == pytest.approx(class_purity_chance([32, 32], 16))
+    assert 0.5 < chance["", ""] < 0.65
     # red and blue are in one class each; green in both, of whose crops 16 are its top crops
     pooled = sorted(value for key, value in purity.items() if key[1])
     assert len(pooled) == 3
@@ -188,6 +194,9 @@ def test_comparison_with_itself_and_with_permuted_channels(splits, network, foun
     rows = method.compare(found, found)
     assert {row.measure for row in rows} == set(Craft.comparisons)
     assert values(rows, "stability")["", ""] == pytest.approx(1)
+    chance = values(rows, "stability_chance")
+    assert chance.keys() == values(rows, "stability").keys()
+    assert abs(chance["", ""]) < 0.6
     own = values(found, "cosine_gap")
     for key, value in values(rows, "reference_cosine_gap").items():
         assert key == ("", "") or not key[1] or value == pytest.approx(own[key], abs=1e-5)
@@ -295,6 +304,8 @@ def test_unknown_split_and_class(splits, network, tmp_path):
 def test_facts():
     facts = CONCEPTS.facts("craft")
     assert facts["parameters"]["images_of_class"] == 500
+    named = {*facts["measures"], *facts["comparisons"]}
+    assert {*facts["chance"], *facts["chance"].values()} <= named
     assert facts["parameters"]["patch"] == pytest.approx(64 / 224)
     for table in ("measures", "comparisons"):
         for direction, unit, meaning in facts[table].values():
