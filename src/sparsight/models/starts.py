@@ -15,6 +15,11 @@ from sparsight.models.weighted import weighted_modules
 
 #: how often batch normalisation has seen a batch; older files of weights lack it
 COUNTER = "num_batches_tracked"
+#: the largest share of prunable weights that may be exactly zero in a file of a dense network. A
+#: mask cannot be told from zeros, so the file of a pruned network must not pass for a dense one;
+#: but a few zeros are no mask: trained networks have dead channels, and weight decay takes what
+#: nothing trains below the smallest number. Pruning takes 10% of the weights or more.
+MOST_ZEROS = 0.001
 
 
 def weights_file(given: Path) -> Path:
@@ -122,7 +127,8 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     ------
     InputError
         When a weight other than those of classifiers is missing, unknown or of another shape, or
-        when prunable weights are exactly zero, as in the file of a pruned network.
+        when more than `MOST_ZEROS` of the prunable weights (of convolutions and linear layers)
+        that are taken are exactly zero, as in the file of a pruned network.
     """
     own = network.state_dict()
     fits = {key: key in weights and weights[key].shape == value.shape for key, value in own.items()}
@@ -138,15 +144,23 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     kept = keep_classes and all(fits[key] for key in own if key not in body)
     taken = own if kept else body
     found = {key: weights[key] for key in taken if key in weights}
-    prunable = [f"{name}.weight" for name in weighted_modules(network)]
-    zero = [key for key in prunable if key in found and (found[key] == 0).any()]
-    if zero:
+    share = _share_of_zeros(network, found)
+    if share > MOST_ZEROS:
         raise InputError(
-            f"{path}: {zero[0]} has weights that are exactly zero, as if pruned, but a study "
-            "starts with a dense network; choose weights of a network that was not pruned"
+            f"{path}: {100 * share:.2g}% of the prunable weights are exactly zero, as if pruned, "
+            "but a study starts with a dense network; choose weights of a network that was not "
+            "pruned"
         )
     network.load_state_dict({**own, **found})
     return kept
+
+
+def _share_of_zeros(network: Architecture, weights: Tensors) -> float:
+    """Share of the prunable weights that are exactly zero; 0 where there are none."""
+    prunable = [f"{name}.weight" for name in weighted_modules(network)]
+    taken = [weights[key] for key in prunable if key in weights]
+    zeros = sum(int((weight == 0).sum()) for weight in taken)
+    return zeros / max(1, sum(weight.numel() for weight in taken))
 
 
 def _is_old(key: str, weights: Tensors) -> bool:

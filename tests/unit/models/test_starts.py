@@ -168,17 +168,35 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: str | No
 def test_weights_of_a_pruned_network_are_refused() -> None:
     network, state = drawn(3, 2), drawn(3, 1).state_dict()
     before = network.conv1.weight.clone()
-    pruned = {key: value.clone() for key, value in state.items()}
-    pruned["layer1.0.conv1.weight"][0, 0, 0, 0] = 0
-    with pytest.raises(
-        InputError, match=r"x: layer1\.0\.conv1\.weight has weights .* exactly zero"
-    ):
-        take_weights(network, pruned, Path("x"), True)
+    convolutions = [key for key, value in state.items() if value.dim() == 4]
+    size = sum(state[key].numel() for key in [*convolutions, "fc.weight"])
+    layer = "layer4.0.conv1.weight"
+
+    def with_zeros(count: int) -> dict[str, torch.Tensor]:
+        pruned = {key: value.clone() for key, value in state.items()}
+        pruned[layer].view(-1)[:count] = 0
+        return pruned
+
+    with pytest.raises(InputError, match=r"x: 2% of the prunable weights are exactly zero, as"):
+        take_weights(network, with_zeros(round(0.02 * size)), Path("x"), True)
     assert torch.equal(network.conv1.weight, before)
-    # a classifier that is drawn anew does not matter, and biases may be zero
+    with pytest.raises(InputError, match=r"x: 0\.1\d?% of the prunable"):
+        take_weights(network, with_zeros(int(0.001 * size) + 1), Path("x"), True)
+    # a few zeros are no mask
+    few = with_zeros(int(0.001 * size))
+    assert take_weights(network, few, Path("x"), True)
+    assert torch.equal(network.state_dict()[layer], few[layer])
+
+
+def test_zeros_that_no_pruning_makes_do_not_matter() -> None:
+    network, state = drawn(30, 2), drawn(30, 1).state_dict()
     pruned = {key: value.clone() for key, value in state.items()}
-    pruned["fc.weight"][0] = 0
+    # scales and biases are not prunable
+    for name in ("bn1.bias", "bn1.weight", "layer1.0.bn2.weight"):
+        pruned[name][:] = 0
+    assert take_weights(network, pruned, Path("x"), True)
+    # a classifier that is drawn anew is not taken
+    pruned["fc.weight"][:] = 0
     with pytest.raises(InputError, match="not pruned"):
         take_weights(network, pruned, Path("x"), True)
-    pruned["bn1.bias"][:] = 0
     assert not take_weights(network, pruned, Path("x"), False)

@@ -90,6 +90,22 @@ def test_a_survivor_that_is_zero_is_found() -> None:
         check_trained(network, start, masks)
 
 
+def test_a_survivor_may_stay_at_a_zero_that_it_started_from() -> None:
+    network, masks = halved()
+    with torch.no_grad():
+        # the first place survives, the second does not
+        network.conv2.weight.view(-1)[:2] = 0
+    start = copy_of(network)
+    with torch.no_grad():
+        for name in masks:
+            network.get_parameter(name).mul_(1.5)
+    check_trained(network, start, masks)
+    with torch.no_grad():
+        network.conv2.weight.view(-1)[1] = 1
+    with pytest.raises(InvariantError, match=r"conv2\.weight"):
+        check_trained(network, start, masks)
+
+
 def test_frozen_negative_weights_are_found() -> None:
     network, masks = halved()
     start = copy_of(network)
