@@ -29,7 +29,12 @@ STUDY = {
         {
             **{"name": "gap", "claim": "Concepts lose less.", "test": "concept_change"},
             **{"concept": "pcbm", "measure": "accuracy_gap", "levels": [1, 1], "pruner": "short"},
-        }
+        },
+        {
+            **{"name": "enters", "claim": "It enters.", "test": "concept_in_top", "top": 5},
+            **{"concept": "tcav_layer3", "entry": "red", "class": "red striped disc"},
+            **{"levels": [1, 1], "pruner": "short"},
+        },
     ],
     "concepts": ["cav", "concept_predictor", "pcbm", "tcav_layer3", "craft", "dissection"],
     "concept_analysis": {"images": 40, "batch_size": 40},
@@ -104,10 +109,31 @@ def test_images_go_forward_once_for_all_methods(ran: Project) -> None:
 
 
 def test_the_claim_is_the_difference_that_the_table_has(ran: Project) -> None:
-    (claim,) = rows_of(ran, "claims.csv")
+    claim, _ = rows_of(ran, "claims.csv")
     gap = {
         row["level"]: float(row["value"])
         for row in rows_of(ran, "concepts.csv")
         if row["concept"] == "pcbm" and row["measure"] == "accuracy_gap" and row["seed"] == "0"
     }
     assert float(claim["estimate"]) == pytest.approx(gap["1"] - gap["0"], abs=1e-6)
+
+
+def test_a_concept_is_in_the_top_where_the_table_has_it(ran: Project) -> None:
+    _, claim = rows_of(ran, "claims.csv")
+    there = {
+        row["level"]: "red" in [row[f"top_{place}"] for place in range(1, 6)]
+        for row in rows_of(ran, "concept_tables.csv")
+        if row["concept"] == "tcav_layer3" and row["class"] == "red striped disc"
+    }
+    assert float(claim["estimate"]) == there["1"] - there["0"]
+    assert claim["verdict"] == "undecided"
+
+
+def test_notes_are_on_the_page(ran: Project) -> None:
+    notes = rows_of(ran, "concept_notes.csv")
+    # a class has fewer than 50 images in the bank, and a unit cannot detect a whole object
+    assert {"tcav_layer3", "dissection"} <= {row["concept"] for row in notes}
+    page = (ran.folder / SUMMARY / "concept_tables.html").read_text(encoding="utf-8")
+    for row in notes:
+        assert f"({row['networks']} of {row['of']} networks)" in page
+        assert row["of"] == "2"

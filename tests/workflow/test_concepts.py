@@ -58,7 +58,12 @@ CONCEPTS = {
             **{"name": "less_selective", "claim": "It is so.", "test": "concept_change"},
             **{"concept": "channels", "measure": "selectivity", "levels": [1, 1]},
             **{"pruner": "short", "expected": "negative"},
-        }
+        },
+        {
+            **{"name": "enters", "claim": "It enters.", "test": "concept_in_top"},
+            **{"concept": "channels", "entry": "channel 3", "class": "7", "levels": [1, 1]},
+            "pruner": "short",
+        },
     ],
     "catalogue": {
         **TINY["catalogue"],
@@ -135,7 +140,7 @@ def test_job_counts_follow_from_the_configuration(followed: Project) -> None:
     assert planned["check_claims"] == 1
 
 
-def test_claims_about_concepts_wait_for_their_table(followed: Project) -> None:
+def test_claims_about_concepts_wait_for_their_tables(followed: Project) -> None:
     text = followed.run("--dry-run", "-F", f"{RESULTS}/summary/claims.csv")
     (inputs,) = [
         line
@@ -144,6 +149,7 @@ def test_claims_about_concepts_wait_for_their_table(followed: Project) -> None:
         if line.strip().startswith("input:")
     ]
     assert f"{RESULTS}/summary/concepts.csv" in inputs
+    assert f"{RESULTS}/summary/concept_tables.csv" in inputs
 
 
 def test_findings_lie_beside_the_checkpoint(ran: Project) -> None:

@@ -127,7 +127,8 @@ def _chance(frame: pd.DataFrame, measure: Measure, settings: Mapping[str, Any]) 
     """Rows "mean" of what a measure is by chance; none where the facts say nothing of it."""
     name = settings.get("chance", {}).get(measure[1], "")
     own = (frame["kind"] == measure[0]) & (frame["measure"] == name) & (frame["seed"] == MEAN)
-    return frame[own].dropna(subset=["mean"])
+    found: pd.DataFrame = frame[own].dropna(subset=["mean"])
+    return found
 
 
 def _draw_chance(axes: "Axes", curve: pd.DataFrame) -> None:

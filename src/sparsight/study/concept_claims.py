@@ -69,7 +69,9 @@ def _network(study: Study, claim: Mapping[str, Any]) -> Network | None:
 def _class_problems(study: Study, key: str, value: Any, claim: Mapping[str, Any]) -> Iterator[str]:
     """An unknown class, where the classes are known without the original files."""
     network = _network(study, claim)
-    names = class_names(study, network.dataset) if network else []
+    if network is None:
+        return
+    names = class_names(study, network.dataset)
     # an empty name is that of all classes together
     if value != "" and names and value not in names:
         yield unknown_name(f"class of {network.dataset}", key, value, names)

@@ -151,7 +151,8 @@ def sign_test(values: Numbers, expected: str, bound: float = 0.0) -> Sign:
 
 def _at_least(heads: int, tosses: int) -> float:
     """Probability of at least as many heads of a fair coin."""
-    return sum(math.comb(tosses, k) for k in range(heads, tosses + 1)) / 2**tosses
+    ways = sum(math.comb(tosses, k) for k in range(heads, tosses + 1))
+    return ways / float(2**tosses)
 
 
 def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
