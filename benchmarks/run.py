@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import aggregation
 import craft_importances
+import craft_whole
 import explainers
 import explaining
 import image_metrics
@@ -29,6 +30,7 @@ PARTS = {
     "explainers": explainers,
     "image_metrics": image_metrics,
     "craft_importances": craft_importances,
+    "craft_whole": craft_whole,
 }
 
 
