@@ -131,8 +131,8 @@ def test_a_concept_is_in_the_top_where_the_table_has_it(ran: Project) -> None:
 
 def test_notes_are_on_the_page(ran: Project) -> None:
     notes = rows_of(ran, "concept_notes.csv")
-    # a class has fewer than 50 images in the bank, and a unit cannot detect a whole object
-    assert {"tcav_layer3", "dissection"} <= {row["concept"] for row in notes}
+    # these shapes have no cue, so that this concept does not vary
+    assert any("cue" in row["note"] for row in notes if row["concept"] == "cav")
     page = (ran.folder / SUMMARY / "concept_tables.html").read_text(encoding="utf-8")
     for row in notes:
         assert f"({row['networks']} of {row['of']} networks)" in page
