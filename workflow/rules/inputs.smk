@@ -246,7 +246,9 @@ def figure_names(network):
         ],
     }
     name = f"{network.dataset}__{network.model}"
-    whole = ("accuracy", "correlations", "correlation_tables", "conversion")
+    whole = ["accuracy", "conversion"]
+    if STUDY.correlates(network):
+        whole += ["correlations", "correlation_tables"]
     return [
         *(
             f"{folder}/{name}__{suffix}"

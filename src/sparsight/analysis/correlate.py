@@ -9,10 +9,11 @@ import pandas as pd
 
 from sparsight.analysis.association import COEFFICIENTS, DRAWN_COEFFICIENTS, Association
 from sparsight.analysis.control_gaps import PLACE, write_control_gaps
+from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.analysis.drawn_correlations import DrawnCorrelations
 from sparsight.analysis.inference import one_sample_t
 from sparsight.analysis.multiplicity import adjusted_p, control_flags
-from sparsight.analysis.statistics import FEWEST_LEVELS, naive_p, pearson, student_interval
+from sparsight.analysis.statistics import naive_p, pearson, student_interval
 from sparsight.analysis.summaries import read_levels
 from sparsight.io.tables import write_csv
 

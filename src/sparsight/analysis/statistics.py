@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sparsight.analysis.correlated_levels import FEWEST_LEVELS
+
 Series = NDArray[np.float64]
 
 # Scores are float32: a mean that varies by less than this share of its size is constant up to
 # rounding, and a correlation with it would be a correlation with rounding errors.
 CONSTANT = 1e-6
-# Two series always lie on a line.
-FEWEST_LEVELS = 3
 
 
 def is_constant(values: Series) -> bool:

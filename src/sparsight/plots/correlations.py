@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.statistics import FEWEST_LEVELS
+from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.analysis.table_readers import read_correlation_table
 from sparsight.io.errors import InputError
 from sparsight.plots.panels import of_network, places

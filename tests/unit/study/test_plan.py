@@ -266,3 +266,11 @@ def test_facts_of_metrics_without_their_libraries():
     assert (foreign["direction"], foreign["needs"]) == ("lower", ("model", "explainer"))
     assert foreign["category"] == "robustness"
     assert metric_facts("quantus.RelevanceMassAccuracy")["needs"] == ("mask",)
+
+
+def test_two_levels_are_not_correlated(study_of):
+    overlay = {**SMALL, "explainers": ["grad_cam_conv2", "control_edges"]}
+    for levels, correlated in (([0, 3], False), ([0, 2, 3], True), ("all", True)):
+        explaining = {"explaining": {"levels": levels}}
+        study = study_of({**overlay, "pruners": ["three"], **explaining})
+        assert [study.correlates(n) for n in study.networks()] == [correlated] * 4, levels
