@@ -6,6 +6,7 @@ from pathlib import Path
 import sparsight
 from snakemake.logging import logger
 from snakemake.utils import update_config
+from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.io.errors import InputError
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan

@@ -247,7 +247,14 @@ def figure_names(network):
     }
     name = f"{network.dataset}__{network.model}"
     whole = ["accuracy", "conversion"]
-    if STUDY.correlates(network):
+    # What is explained in dense networks alone has no curve; two levels have no correlation.
+    levels = STUDY.explained_levels(network)
+    if levels < 2:
+        suffixes = {
+            folder: suffixes[folder]
+            for folder in ("heatmaps", "concepts", "concept_sheets")
+        }
+    if levels >= FEWEST_LEVELS:
         whole += ["correlations", "correlation_tables"]
     return [
         *(

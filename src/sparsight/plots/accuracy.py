@@ -44,8 +44,8 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
     evaluations : `evaluations.parquet`.
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`; optional `split` (default "test"), `performance` (default
-        "accuracy"), `pruners` (in their order; without it all) and `retrain` (pruners that only
-        train once more).
+        "accuracy"), `pruners` (in their order; without it all), `retrain` (pruners that only train
+        once more) and `conditions` (of the images; without it all).
 
     Raises
     ------
@@ -69,7 +69,13 @@ def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
     look = looks(pruners)
     curves = frame[frame["pruner"].isin(pruners)]
     retrained = frame[frame["pruner"].isin(floors) & (frame["level"] > 0)]
-    conditions = sorted(curves["condition"].unique())
+    conditions = sorted(
+        set(curves["condition"]) & set(settings.get("conditions", curves["condition"]))
+    )
+    if not conditions:
+        raise InputError(
+            "no network was evaluated on the images that the settings' conditions name"
+        )
     label = f"{settings.get('performance', 'accuracy').replace('_', ' ')}, share, 0 to 1"
     figure = new_figure(2 * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
     name_figure(figure, settings)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 1.75
 LEGEND_WIDTH = 2.0
+# Panels side by side; more pruners and conditions go on in the next line.
+WIDEST_ROW = 4
 # Characters in a line of an axis's label; a panel is not higher.
 WIDEST_LABEL = 30
 # Measured levels of an explainer that skips some: no line may look as if all had been measured.
@@ -90,18 +92,25 @@ def metric_figure(
     columns = places(frame, settings)
     if not columns:
         raise InputError("no pruner has a curve to draw; choose a pruner that removes weights")
+    across = min(len(columns), WIDEST_ROW)
+    lines = [
+        (group, columns[start : start + across])
+        for group in groups
+        for start in range(0, len(columns), across)
+    ]
     figure = new_figure(
-        PANEL_WIDTH * len(columns) + LEGEND_WIDTH + 1.4, (PANEL_HEIGHT + 0.35) * len(groups) + 1.0
+        PANEL_WIDTH * across + LEGEND_WIDTH + 1.4, (PANEL_HEIGHT + 0.35) * len(lines) + 1.0
     )
     name_figure(figure, settings)
     grid = figure.add_gridspec(
-        len(groups), len(columns) + 1, width_ratios=[*[PANEL_WIDTH] * len(columns), LEGEND_WIDTH]
+        len(lines), across + 1, width_ratios=[*[PANEL_WIDTH] * across, LEGEND_WIDTH]
     )
     floors = set(settings.get("retrain", ()))
-    for row, group in enumerate(groups):
-        first = None
-        for column, (pruner, condition) in enumerate(columns):
-            axes = first = figure.add_subplot(grid[row, column], sharey=first)
+    limits: dict[Group, Axes] = {}
+    for row, (group, line) in enumerate(lines):
+        for column, (pruner, condition) in enumerate(line):
+            axes = figure.add_subplot(grid[row, column], sharey=limits.get(group))
+            limits.setdefault(group, axes)
             here = frame[frame["condition"] == condition]
             ranges = intervals[intervals["condition"] == condition]
             chain = here[here["pruner"] == pruner]
@@ -114,11 +123,11 @@ def metric_figure(
                 axes.set_ylabel(
                     metric_label(settings["metric"], settings.get("metrics", {})), fontsize=7.5
                 )
-        assert first is not None
         shown = frame["pruner"].isin({p for p, _ in columns} | floors)
-        _limit(first, frame[shown], group, grouped)
-        _name_controls(first, frame, columns[-1], grouped)
-        _names(figure.add_subplot(grid[row, len(columns)]), group, grouped.look)
+        _limit(limits[group], frame[shown], group, grouped)
+        _name_controls(axes, frame, line[-1], grouped)
+        if line[0] == columns[0]:
+            _names(figure.add_subplot(grid[row, across]), group, grouped.look)
     _legend(figure, frame, floors)
     return figure
 

@@ -1,5 +1,6 @@
 """Small multiples: one little panel per explainer, a block of them per pruner and condition."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 COLUMNS = (5, 4, 3)
 PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.15
 LABELS = 4
+# of a label along the y axis for each row of panels
+LETTERS = 26
 INK, CONTROL = "#1f2a6b", "0.4"
 
 #: draws the rows of one explainer under one pruner and condition, in a colour
@@ -80,9 +83,15 @@ def multiples_figure(
             title = f"{name} (control)" if name in controls else name
             axes.set_title(title, loc="left", fontsize=7, pad=2)
             axes.tick_params(axis="y", labelsize=6.5)
-        part.supylabel(label, fontsize=7.5)
+        part.supylabel(_wrapped(label, LETTERS * rows), fontsize=7.5)
     share_limits(figure.axes)
     return figure
+
+
+def _wrapped(label: str, letters: int) -> str:
+    """A label of several lines, none longer than there is room along the panels."""
+    lines = [part for line in label.split("\n") for part in textwrap.wrap(line, letters)]
+    return "\n".join(lines)
 
 
 def _levels(axes: "Axes", rows: pd.DataFrame, bare: bool) -> None:

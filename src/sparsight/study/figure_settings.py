@@ -39,8 +39,9 @@ class FigureSettings:
         }
 
     def accuracy(self, dataset: str, model: str) -> Settings:
-        """Accuracy against level and density."""
-        return self._network(dataset, model)
+        """Accuracy against level and density, on the images that the study explains."""
+        conditions = self.study.config["explaining"]["conditions"]
+        return {**self._network(dataset, model), "conditions": list(conditions)}
 
     def metric(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric: against level and density, against dense, by stratum, by prediction."""

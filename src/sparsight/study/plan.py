@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
@@ -243,14 +242,14 @@ class Study:
         """Whether a family is explained at a level; retrained networks always are."""
         return self._takes_in(self.explaining(family).get("levels", "all"), pruner, level)
 
-    def correlates(self, network: Network) -> bool:
-        """Whether a pruner of a network has enough explained levels to correlate them."""
+    def explained_levels(self, network: Network) -> int:
+        """At most so many levels, dense included, of a pruner of a network are explained."""
         families = self.families(network)
         explained = [
             {n for n in range(self.level_count(p) + 1) for f in families if self.explains(f, p, n)}
             for p in self.pruning_pruners(network)
         ]
-        return any(len(levels) >= FEWEST_LEVELS for levels in explained)
+        return max(map(len, explained), default=0)
 
     def finds_concepts(self, pruner: str, level: int) -> bool:
         """Whether concepts are found at a level; in retrained networks they always are."""

@@ -268,9 +268,8 @@ def test_facts_of_metrics_without_their_libraries():
     assert metric_facts("quantus.RelevanceMassAccuracy")["needs"] == ("mask",)
 
 
-def test_two_levels_are_not_correlated(study_of):
+def test_how_many_levels_are_explained(study_of):
     overlay = {**SMALL, "explainers": ["grad_cam_conv2", "control_edges"]}
-    for levels, correlated in (([0, 3], False), ([0, 2, 3], True), ("all", True)):
-        explaining = {"explaining": {"levels": levels}}
-        study = study_of({**overlay, "pruners": ["three"], **explaining})
-        assert [study.correlates(n) for n in study.networks()] == [correlated] * 4, levels
+    for levels, count in (([0], 1), ([0, 3], 2), ([0, 2, 3], 3), ("all", 4)):
+        study = study_of({**overlay, "pruners": ["three", "two"], "explaining": {"levels": levels}})
+        assert {study.explained_levels(n) for n in study.networks()} == {count}, levels
