@@ -51,6 +51,12 @@ FACTS = {
         "sheet": bool,
         "parameters": dict,
     },
+    "sample solver": {
+        "needs_hessian": bool,
+        # 0 for any number
+        "largest_columns": int,
+        "parameters": dict,
+    },
     "claim test": {
         "needs": tuple,
         "parameters": dict,
