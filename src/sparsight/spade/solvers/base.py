@@ -100,8 +100,8 @@ class SampleSolver(ABC):
             )
         if bool(((counts < 0) | (counts > rows * columns)).any()):
             raise InputError(
-                f"{owner}: counts go from {int(counts.min())} to {int(counts.max())}, but the layer "
-                f"has {rows * columns} weights to lose"
+                f"{owner}: counts go from {int(counts.min())} to {int(counts.max())}, but the "
+                f"layer has {rows * columns} weights to lose"
             )
         if block < 1:
             raise InputError(f"{owner}: a block has {block} columns, but must have at least 1")

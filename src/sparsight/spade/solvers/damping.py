@@ -41,6 +41,7 @@ def cholesky(matrices: Tensor, owner: str, damping: float) -> Tensor:
     InputError
         Where a matrix is not positive definite in this precision.
     """
+    factors: Tensor
     factors, status = torch.linalg.cholesky_ex(matrices)
     if bool((status != 0).any()):
         failed = int((status != 0).sum())
