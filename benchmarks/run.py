@@ -14,6 +14,7 @@ import explainers
 import explaining
 import image_metrics
 import road
+import sample_solvers
 import scoring
 import sidebyside
 import startup
@@ -31,6 +32,7 @@ PARTS = {
     "image_metrics": image_metrics,
     "craft_importances": craft_importances,
     "craft_whole": craft_whole,
+    "sample_solvers": sample_solvers,
 }
 
 
