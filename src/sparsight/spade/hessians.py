@@ -104,8 +104,9 @@ class _Moments:
     def hessians(self) -> dict[str, Tensor]:
         """(2 / N) X Xᵀ by layer; the sums are used up."""
         for name, sums in self.sums.items():
-            factors = (2.0 / self.positions[name].double()).to(sums.device)
-            sums *= factors.view(-1, 1, 1, 1)
+            factors = (1.0 / self.positions[name].double()).to(sums.device).view(-1, 1, 1, 1)
+            # the two halves of a product in float32 are rounded differently
+            self.sums[name] = (sums + sums.transpose(2, 3)).mul_(factors)
         return self.sums
 
 
@@ -137,7 +138,7 @@ def sample_hessians(
 
     Returns
     -------
-    layer to float64 [B, groups, K, K], symmetric, undamped. Memory does not depend on `count`:
+    layer to float64 [B, groups, K, K], symmetric and undamped. Memory does not depend on `count`:
     `bytes_of_image` tells it.
 
     Raises

@@ -88,11 +88,15 @@ def _failed(solver: SampleSolver, layer: PrunedLayer, why: str) -> InputError:
 
 
 def check_columns(solver: SampleSolver, layers: Sequence[PrunedLayer]) -> None:
-    """InputError where a layer has more columns than the solver can afford."""
+    """InputError where a layer has more columns than the solver accepts (0: any number).
+
+    A solver's parameter of that name goes before its fact.
+    """
+    most = int(solver.settings.get("largest_columns", solver.largest_columns))
     for layer in layers:
-        if 0 < solver.largest_columns < layer.columns:
+        if 0 < most < layer.columns:
             raise InputError(
-                f"solver '{solver.name}' can afford {solver.largest_columns} columns, but layer "
+                f"solver '{solver.name}' accepts {most} columns, but layer "
                 f"'{layer.name}' has {layer.columns}; take another solver, or give the layer "
                 "sparsity 0"
             )
