@@ -19,6 +19,8 @@ SPLIT_ORDER = 3
 SCENE = 4
 GRAIN = 5
 CUE_ORDER = 6
+STICKER_ORDER = 7
+STICKER_PLACE = 8
 
 
 def raw_words(count: int, seed: int, index: int, use: int) -> NDArray[np.uint64]:

@@ -27,6 +27,10 @@ class RawSplit:
     concepts : bool [N, K], whether each named concept is in the image. None without concepts.
     concepts_known : bool [N, K], whether an image is an example of a concept at all, with or
         without it; where it is not, `concepts` is false and means nothing. None where all are.
+    stickers : int64 [N], which planted sticker is on the image, -1 for none. None without stickers.
+    original_labels : int64 [N], the labels before stickers changed them. None without stickers.
+    evaluated_first : bool [N], the images that evaluation subsets take before all others. None
+        where all are equal.
     """
 
     images: NDArray[np.uint8]
@@ -37,23 +41,26 @@ class RawSplit:
     part_masks: NDArray[np.uint8] | None = None
     concepts: NDArray[np.bool_] | None = None
     concepts_known: NDArray[np.bool_] | None = None
+    stickers: NDArray[np.int64] | None = None
+    original_labels: NDArray[np.int64] | None = None
+    evaluated_first: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, positions: NDArray[np.int64]) -> "RawSplit":
         """The images at `positions` (int64 [n]), in that order."""
+        optional = (
+            *("masks", "part_masks", "concepts", "concepts_known"),
+            *("stickers", "original_labels", "evaluated_first"),
+        )
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in optional}
         return RawSplit(
             images=self.images[positions],
             labels=self.labels[positions],
             names=[self.names[position] for position in positions],
             image_ids=self.image_ids[positions],
-            masks=None if self.masks is None else self.masks[positions],
-            part_masks=None if self.part_masks is None else self.part_masks[positions],
-            concepts=None if self.concepts is None else self.concepts[positions],
-            concepts_known=(
-                None if self.concepts_known is None else self.concepts_known[positions]
-            ),
+            **{n: None if array is None else array[positions] for n, array in arrays.items()},
         )
 
     def update_digest(self, digest: "hashlib._Hash") -> None:
@@ -64,7 +71,7 @@ class RawSplit:
             else:
                 _update(digest, array)
         # Only where there are any: published hashes are older than these annotations.
-        for name in ("part_masks", "concepts", "concepts_known"):
+        for name in ("part_masks", "concepts", "concepts_known", "stickers", "original_labels"):
             annotation: NDArray[Any] | None = getattr(self, name)
             if annotation is not None:
                 digest.update(name.encode())
@@ -87,6 +94,7 @@ class Description:
     has_masks : whether there are masks.
     part_names, concept_names : in the order of `RawSplit.part_masks` and `RawSplit.concepts`;
         empty without them.
+    sticker_names : of the stickers that `RawSplit.stickers` counts; empty without them.
     notes : what else belongs into the metadata of the packed files, such as a measured leak.
     """
 
@@ -94,4 +102,5 @@ class Description:
     has_masks: bool
     part_names: tuple[str, ...] = ()
     concept_names: tuple[str, ...] = ()
+    sticker_names: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
