@@ -10,6 +10,7 @@ import numpy as np
 # Re-exported: whoever writes a source gives its splits.
 from sparsight.data.raw import Description as Description
 from sparsight.data.raw import RawSplit as RawSplit
+from sparsight.data.settings import yes_or_no
 from sparsight.data.shape import image_shape
 from sparsight.io.errors import InputError
 
@@ -40,8 +41,8 @@ class Source(ABC):
     parameters : settings of this source and their defaults.
     part_names : names of the parts in the order of `RawSplit.part_masks`; empty without parts.
     concept_names : names of the concepts in the order of `RawSplit.concepts`; empty without.
-    varying : which of `class_count`, `has_masks`, `test_images`, `part_names` and `concept_names`
-        depend on the options.
+    varying : which of `class_count`, `has_masks`, `test_images`, `part_names`, `concept_names` and
+        `image_shape` (beyond what `side_parameter` says) depend on the options.
     """
 
     name: ClassVar[str]
@@ -73,6 +74,11 @@ class Source(ABC):
     def folder_of(cls, settings: Mapping[str, Any]) -> str:
         """Name of the original files' folder under these settings, `folder` by default."""
         return cls.folder
+
+    @classmethod
+    def accepts_part(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether a folder with a part of the original files will do: the option `partial`."""
+        return yes_or_no(settings, "partial")
 
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -195,6 +201,7 @@ class Source(ABC):
             ("image ids", part.image_ids, np.int64, (count,)),
         ]
         parts, concepts = len(stated.part_names), len(stated.concept_names)
+        planted = bool(stated.sticker_names)
         optional: list[tuple[str, Any, Any, tuple[int, ...], bool]] = [
             ("masks", part.masks, np.uint8, (count, height, width), stated.has_masks),
             ("part masks", part.part_masks, np.uint8, (count, parts, height, width), parts > 0),
@@ -203,6 +210,8 @@ class Source(ABC):
                 *("known concepts", part.concepts_known, np.bool_, (count, concepts)),
                 part.concepts_known is not None and concepts > 0,
             ),
+            ("stickers", part.stickers, np.int64, (count,), planted),
+            ("original labels", part.original_labels, np.int64, (count,), planted),
         ]
         for what, array, dtype, wanted_shape, is_stated in optional:
             if is_stated:

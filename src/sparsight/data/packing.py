@@ -8,12 +8,13 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sparsight.data.base import Description, RawSplit, Source
 from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
@@ -55,7 +56,7 @@ def pack(
     Returns
     -------
     The data hash: SHA-256 over all splits' names, image ids, labels, images, masks, part masks,
-    concepts and which of them are known.
+    concepts and which of them are known, stickers and original labels.
 
     Raises
     ------
@@ -68,10 +69,13 @@ def pack(
     [N, C, H, W], a function of (noise seed, image id) alone, unless `noise_maximum` is 0; `masks`
     uint8 [N, H, W], `part_masks` uint8 [N, P, H, W] and `concepts` bool [N, K] where the source
     has them, and `concepts_known` bool [N, K] where some concepts of some images are not known;
-    `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the image in the
-    stratified order. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks` ("true"
-    or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`; `part_names` and
-    `concept_names` (JSON) where there are any; and the notes of the source's description.
+    `stickers` and `original_labels` int64 [N] where stickers are planted (see
+    `sparsight.data.planted`); `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the
+    image in the stratified order: first among those that the source wants to be evaluated first, if
+    any, then among the rest. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks`
+    ("true" or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`; `part_names`,
+    `concept_names` and `sticker_names` (JSON) where there are any; and the notes of the source's
+    description.
     """
     out_folder = Path(out_folder)
     noise = section(settings, "noise", NOISE_DEFAULTS)
@@ -102,7 +106,7 @@ def pack(
         **{key: str(value) for key, value in drawn.items()},
     }
     # Only where there are any, so that other files keep the bytes they have had.
-    for key in ("part_names", "concept_names"):
+    for key in ("part_names", "concept_names", "sticker_names"):
         if names := getattr(description, key):
             metadata[key] = json.dumps(names)
     metadata.update(description.notes)
@@ -127,6 +131,8 @@ def _no_images(description: Description, shape: tuple[int, int, int]) -> RawSpli
         masks=np.zeros((0, height, width), np.uint8) if description.has_masks else None,
         part_masks=np.zeros((0, parts, height, width), np.uint8) if parts else None,
         concepts=np.zeros((0, concepts), np.bool_) if concepts else None,
+        stickers=np.zeros(0, np.int64) if description.sticker_names else None,
+        original_labels=np.zeros(0, np.int64) if description.sticker_names else None,
     )
 
 
@@ -146,7 +152,7 @@ def _write_together(
         for split, part in raw.items():
             path = staging / f"{split}.safetensors"
             _write_split(path, part, {**metadata, "split": split}, drawn)
-        _write_ids(staging / IDS_FILE, raw)
+        _write_ids(staging / IDS_FILE, raw, json.loads(metadata.get("sticker_names", "[]")))
         # The ids go first and come last: while they are there, the splits belong together.
         (out_folder / IDS_FILE).unlink(missing_ok=True)
         for name in [*(f"{split}.safetensors" for split in raw), IDS_FILE]:
@@ -161,9 +167,8 @@ def _write_split(
     path: Path, part: RawSplit, metadata: Mapping[str, str], drawn: Mapping[str, int]
 ) -> None:
     count, image_shape = len(part), part.images.shape[1:]
-    optional = {
-        name: getattr(part, name) for name in ("masks", "part_masks", "concepts", "concepts_known")
-    }
+    names = ("masks", "part_masks", "concepts", "concepts_known", "stickers", "original_labels")
+    optional = {name: getattr(part, name) for name in names}
     stored = {"images": part.images, **{k: a for k, a in optional.items() if a is not None}}
     layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
         "labels": (torch.int64, (count,)),
@@ -177,7 +182,7 @@ def _write_split(
     if maximum:
         layout["noise"] = (torch.uint8, part.images.shape)
     rank = np.empty(count, dtype=np.int64)
-    rank[stratified_order(part.labels, drawn["subset_seed"], SUBSET_ORDER)] = np.arange(count)
+    rank[_evaluation_order(part, drawn["subset_seed"])] = np.arange(count)
     step = max(1, min(CHUNK_IMAGES, CHUNK_VALUES // math.prod(image_shape)))
     with ArrayWriter(path, layout, metadata) as writer:
         writer.append("labels", torch.from_numpy(part.labels))
@@ -192,16 +197,31 @@ def _write_split(
                 writer.append("noise", torch.from_numpy(noise))
 
 
-def _write_ids(path: Path, raw: Mapping[str, RawSplit]) -> None:
-    write_table(
-        path,
-        {
-            "image_id": np.concatenate([part.image_ids for part in raw.values()]),
-            "split": [split for split, part in raw.items() for _ in range(len(part))],
-            "name": [name for part in raw.values() for name in part.names],
-            "label": np.concatenate([part.labels for part in raw.values()]),
-        },
+def _evaluation_order(part: RawSplit, seed: int) -> NDArray[np.int64]:
+    """Positions of the images in the order from which evaluation subsets are taken."""
+    if part.evaluated_first is None:
+        return stratified_order(part.labels, seed, SUBSET_ORDER)
+    groups = [np.flatnonzero(part.evaluated_first), np.flatnonzero(~part.evaluated_first)]
+    return np.concatenate(
+        [group[stratified_order(part.labels[group], seed, SUBSET_ORDER)] for group in groups]
     )
+
+
+def _write_ids(path: Path, raw: Mapping[str, RawSplit], sticker_names: Sequence[str]) -> None:
+    columns: dict[str, Any] = {
+        "image_id": np.concatenate([part.image_ids for part in raw.values()]),
+        "split": [split for split, part in raw.items() for _ in range(len(part))],
+        "name": [name for part in raw.values() for name in part.names],
+        "label": np.concatenate([part.labels for part in raw.values()]),
+    }
+    if sticker_names:
+        # -1, without a sticker, is the last of them.
+        known = [*sticker_names, ""]
+        stickers = [part.stickers for part in raw.values() if part.stickers is not None]
+        originals = [p.original_labels for p in raw.values() if p.original_labels is not None]
+        columns["sticker"] = [known[k] for k in np.concatenate(stickers)]
+        columns["original_label"] = np.concatenate(originals)
+    write_table(path, columns)
 
 
 def _data_hash(raw: Mapping[str, RawSplit]) -> str:

@@ -11,7 +11,6 @@ from sparsight.data.base import Source
 from sparsight.data.location import raw_folder
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
-from sparsight.data.settings import yes_or_no
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
 
@@ -43,7 +42,7 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
         folder = raw_folder(name, settings["data_folder"])
         source.fetch(settings, folder)
     content: dict[str, Any] = {**facts, "folder": None if folder is None else str(folder)}
-    if folder is not None and yes_or_no(settings, "partial"):
+    if folder is not None and source.accepts_part(settings):
         content["files"] = folder_content(folder)
     write_json(manifest, content)
 

@@ -12,5 +12,6 @@ SOURCES = Registry(
         "imagenette": "sparsight.data.imagenette:Imagenette",
         "mnist": "sparsight.data.mnist:Mnist",
         "shapes": "sparsight.data.shapes:Shapes",
+        "trojaned": "sparsight.data.trojaned:Trojaned",
     },
 )

@@ -1,6 +1,7 @@
 """Generated images of figures whose every part is known: class, concepts, masks, planted cue."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sparsight.data.base import RawSplit, Source
 from sparsight.data.draws import CUE_ORDER, GRAIN, SCENE, raw_words
 from sparsight.data.scene import PARTS, WORDS, Subject, draw_scene
-from sparsight.data.settings import section, seed_number, whole_number
+from sparsight.data.settings import one_of, section, seed_number, whole_number
 from sparsight.io.errors import InputError
 
 # Class k is the k-th of them. Every one differs from some other in its colour alone, in its texture
@@ -53,6 +54,8 @@ class Shapes(Source):
         validation images. `place` is `varied` (anywhere along the border) or `corner` (always
         the upper left). `test` says which test images get it: `none`, `class` (the same share of
         the same class) or `all`. A larger share includes the images of a smaller one.
+    mask : `object`, or `cue`: localisation is then scored against the cue. Masks of images without
+        it are empty, and evaluation subsets take images with it before all others.
     """
 
     name: ClassVar[str] = "shapes"
@@ -69,6 +72,7 @@ class Shapes(Source):
         "size": 64,
         "split": {"train": 1200, "validation": 0, "test": 400, "seed": 0},
         "cue": "none",
+        "mask": "object",
     }
     part_names: ClassVar[tuple[str, ...]] = (
         "outline",
@@ -116,10 +120,17 @@ class Shapes(Source):
                 f"'size' of shapes must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, not {side}"
             )
         counts, seed = _split(settings)
-        return {
-            split: _generate(split, counts[split], seed, side, _cue(settings))
+        cue, masked = _cue(settings), one_of(settings, "mask", "object", ("object", "cue"))
+        if masked == "cue" and (cue is None or cue["test"] == "none"):
+            raise InputError(
+                "'mask: cue' of shapes needs test images with the cue; set 'cue: {test: class}' or "
+                "'{test: all}', or drop it"
+            )
+        found = {
+            split: _generate(split, counts[split], seed, side, cue)
             for split in self.split_names(settings)
         }
+        return found if masked == "object" else {k: _of_the_cue(part) for k, part in found.items()}
 
 
 def _generate(
@@ -142,6 +153,13 @@ def _generate(
         concepts[row] = _concepts(subject, drawn.distracted, place is not None)
     names = [f"shapes:{image_id}" for image_id in ids]
     return RawSplit(images, labels, names, ids, masks, part_masks, concepts)
+
+
+def _of_the_cue(part: RawSplit) -> RawSplit:
+    """The same images with the cue as their mask."""
+    there = None if part.concepts is None else part.concepts[:, Shapes.concept_names.index("cue")]
+    masks = None if part.part_masks is None else part.part_masks[:, PARTS.index("cue")].copy()
+    return replace(part, masks=masks, evaluated_first=there)
 
 
 def _concepts(subject: Subject, distracted: bool, marked: bool) -> list[bool]:

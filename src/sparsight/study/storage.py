@@ -1,5 +1,6 @@
 """How many images and bytes a study will take, from its configuration alone."""
 
+from sparsight.data.counts import stated_test_images
 from sparsight.data.registry import SOURCES
 from sparsight.data.shape import image_shape
 from sparsight.explain.registry import EXPLAINERS
@@ -17,10 +18,7 @@ def available_images(study: Study, dataset: str) -> int:
     facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
     if "test_images" in facts.get("varying", ()):
         return int(SOURCES.load(entry["source"]).tested_of(options))
-    # A source whose test split has no fixed size takes it as an option.
-    given = options.get("split", {}).get("test") or options.get("test_images")
-    # A word, `all`, and what is no number at all: the source itself refuses that.
-    return given if isinstance(given, int) else int(facts["test_images"])
+    return stated_test_images(facts, options)
 
 
 def has_masks(study: Study, dataset: str) -> bool:
@@ -74,7 +72,11 @@ def concept_names(study: Study, dataset: str) -> list[str]:
 def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
     """(C, H, W) of a data set's images."""
     entry = study.catalogue["datasets"][dataset]
-    return image_shape(SOURCES.facts(entry["source"]), entry.get("options", {}))
+    facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
+    if "image_shape" in facts.get("varying", ()):
+        channels, height, width = SOURCES.load(entry["source"]).shape(options)
+        return channels, height, width
+    return image_shape(facts, options)
 
 
 def map_size(study: Study, explainer: str, network: Network) -> tuple[int, int]:

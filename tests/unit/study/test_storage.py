@@ -95,12 +95,15 @@ def test_facts_that_the_options_decide(study_of):
         "shapes",
         "shapes_32",
         "shapes_cue",
+        "shapes_stickers",
         "cub200_64",
     }
     assert {name for name in names if has_concepts(study, name)} == {
         "shapes",
         "shapes_32",
         "shapes_cue",
+        "shapes_stickers",
+        "imagenette_64_stickers",
         "cub200",
         "cub200_study_split",
         "cub200_64",
@@ -111,6 +114,10 @@ def test_facts_that_the_options_decide(study_of):
     assert available_images(study, "cub200_study_split") == 1183
     assert available_images(study, "ham10000") == 2003
     assert shape_of_images(study, "cub200_64") == (3, 64, 64)
+    # 2,000 and 400 copies with a sticker; 400 and a tenth of them
+    assert available_images(study, "imagenette_64_stickers") == 2400
+    assert available_images(study, "shapes_stickers") == 440
+    assert shape_of_images(study, "imagenette_64_stickers") == (3, 64, 64)
     bare = {"source": "cub200", "options": {"masks": "none", "concepts": "none"}}
     study = study_of({"catalogue": {"datasets": {"bare": bare}}})
     assert not has_masks(study, "bare")
