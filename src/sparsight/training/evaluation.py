@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from sparsight.data.packed import PackedSplit
+from sparsight.data.planted import read_planted
+from sparsight.training.attacks import attack_measures
 
 CONDITIONS = ("clean", "noisy")
 
@@ -103,7 +105,8 @@ def evaluate(
 
     Returns
     -------
-    measures per split and condition, and the columns of `predictions.parquet`.
+    measures per split and condition, where stickers are planted those of `attack_measures` too, and
+    the columns of `predictions.parquet`.
     """
     found: dict[str, Any] = {}
     columns: list[dict[str, Any]] = []
@@ -111,12 +114,16 @@ def evaluate(
         with PackedSplit.open(path) as split:
             if not len(split):
                 continue
+            planted = read_planted(path)
             outputs = network_outputs(network, split, "clean", batch_size, device)
             for condition in CONDITIONS:
                 if condition == "noisy" and split.has_noise:
                     outputs = network_outputs(network, split, condition, batch_size, device)
                 # Without noise the two conditions are the same images.
-                found.setdefault(path.stem, {})[condition] = measures(outputs)
+                measured = measures(outputs)
+                if planted is not None:
+                    measured |= attack_measures(outputs.logits.argmax(1), planted)
+                found.setdefault(path.stem, {})[condition] = measured
                 if path.stem == "test":
                     columns.append(prediction_columns(outputs, condition))
     return found, {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
