@@ -8,6 +8,7 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.io.errors import InputError
+from sparsight.study.bases import with_bases
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
@@ -39,7 +40,7 @@ def load_configuration(given):
     problems = configuration_problems(whole, schema)
     if problems:
         sys.exit("\n".join(f"Configuration: {problem}" for problem in problems))
-    return normalised(with_defaults(whole, schema, schema))
+    return normalised(with_defaults(with_bases(whole), schema, schema))
 
 
 config = load_configuration(config)

@@ -13,6 +13,7 @@ from sparsight.models.registry import MODELS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
+from sparsight.study.bases import base_problems, with_bases
 from sparsight.study.claims import claim_problems
 from sparsight.study.combinations import (
     combination_problems,
@@ -112,6 +113,9 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     Names and combinations are looked at only once the schema holds.
     """
     found = schema_problems(dict(config), schema)
+    if found:
+        return found
+    found, config = [*base_problems(config)], with_bases(config)
     if found:
         return found
     found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]

@@ -6,12 +6,12 @@ not use must not be here, and one that it uses must be.
 
 from typing import Any
 
-from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
+from sparsight.study.bases import source_modules, without_mirrors
 from sparsight.study.plan import DENSE, Place, Study, metric_facts
 
 Settings = dict[str, Any]
@@ -35,13 +35,11 @@ class RuleSettings:
     def packing(self, dataset: str) -> Settings:
         """Packing them."""
         entry = self._entry("datasets", dataset)
-        # From where the files come changes nothing in them.
-        options = {k: v for k, v in entry.pop("options").items() if k != "mirrors"}
-        return {**options, **entry}
+        return {**without_mirrors(entry.pop("options")), **entry}
 
     def dataset_modules(self, dataset: str) -> list[str]:
-        """Module of the data source."""
-        return [SOURCES.module(self._entry("datasets", dataset)["source"])]
+        """Module of the data source, and of the one whose images it takes."""
+        return source_modules(self._entry("datasets", dataset))
 
     def _network(self, dataset: str, model: str) -> Settings:
         # Only jobs that write the study's name into a result may know it: packed data are shared.

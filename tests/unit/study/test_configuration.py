@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from sparsight.study.bases import with_bases
 from sparsight.study.configuration import configuration_problems, normalised, with_defaults
 from sparsight.study.plan import RESERVED
 from sparsight.study.problems import load_yaml
@@ -866,7 +867,8 @@ def test_options_that_decide_what_a_data_set_has(problems_of, options, found):
 def test_every_data_set_of_the_catalogue_is_understood():
     from sparsight.data.registry import SOURCES
 
-    for name, entry in load_yaml(ROOT / "config.yaml")["catalogue"]["datasets"].items():
+    catalogue = with_bases(load_yaml(ROOT / "config.yaml"))["catalogue"]
+    for name, entry in catalogue["datasets"].items():
         source, options = SOURCES.load(entry["source"]), entry["options"]
         assert set(options) <= set(source.parameters), name
         assert source.split_names(options)[0] == "train", name
