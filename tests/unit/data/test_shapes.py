@@ -224,3 +224,39 @@ def test_packed(tmp_path: Path, raw: dict[str, RawSplit]) -> None:
         assert split.part_names == list(PARTS)
         assert (split.part_masks([5]).numpy() == raw["train"].part_masks[5]).all()
         assert (split.rows(0, 64).mask_values.numpy() == raw["train"].masks).all()
+
+
+def test_the_cue_as_the_mask() -> None:
+    split = {"train": 64, "test": 64}
+    cue = {"class": 3, "share": 0.5, "test": "class"}
+    whole, marked = read(split=split, cue=cue), read(split=split, cue=cue, mask="cue")
+    for name in ("train", "test"):
+        there = concept(whole[name], "cue")
+        assert there.sum() == 4
+        assert (marked[name].masks == whole[name].part_masks[:, CUE]).all()
+        assert (marked[name].masks.any(axis=(1, 2)) == there).all()
+        assert (marked[name].evaluated_first == there).all()
+        assert (marked[name].images == whole[name].images).all()
+        assert whole[name].evaluated_first is None
+
+
+def test_subsets_take_images_with_the_cue_first(tmp_path: Path) -> None:
+    settings = {**SMALL, "cue": {"test": "class"}, "mask": "cue"}
+    pack(Shapes(), settings, NOWHERE, tmp_path / "shapes")
+    with PackedSplit.open(tmp_path / "shapes" / "test.safetensors") as split:
+        assert set(split.select(split.subset(3)).labels.tolist()) == {0}
+        assert split.select(split.subset(3)).binary_masks().flatten(1).any(1).all()
+        assert sorted(split.select(split.subset(10)).labels.tolist()) == [0, 0, 0, *range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"mask": "cue"}, "'mask: cue' of shapes needs test images with the cue"),
+        ({"mask": "cue", "cue": {"class": 1}}, "'mask: cue' of shapes needs test images"),
+        ({"mask": "part"}, "'mask' must be one of object, cue, not 'part'"),
+    ],
+)
+def test_masks_that_cannot_be(settings: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read(**settings)
