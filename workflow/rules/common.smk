@@ -8,18 +8,18 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.io.errors import InputError
-from sparsight.study.bases import with_bases
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.configuration import (
+    completed,
     configuration_problems,
     normalised,
-    with_defaults,
 )
 from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.problems import load_yaml
+from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
 from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
@@ -40,7 +40,7 @@ def load_configuration(given):
     problems = configuration_problems(whole, schema)
     if problems:
         sys.exit("\n".join(f"Configuration: {problem}" for problem in problems))
-    return normalised(with_defaults(with_bases(whole), schema, schema))
+    return completed(whole, schema)
 
 
 config = load_configuration(config)
@@ -50,6 +50,7 @@ TABLES = TableSettings(STUDY)
 DRAWN = FigureSettings(STUDY)
 PLAN = ConceptPlan(STUDY)
 CONCEPTS = ConceptSettings(STUDY)
+SAMPLES = SampleSettings(STUDY)
 CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
 # ------------------------------------------------------------------------------------------ paths
@@ -87,6 +88,7 @@ wildcard_constraints:
     pruner=one_of([DENSE, *config["pruners"]]),
     family=one_of(STUDY.families()),
     concept=one_of(config["concepts"]),
+    sample_pruner=one_of(config["sample_pruning"]["pruners"]),
     metric=one_of([*config["metrics"], *config["agreement"]]),
     seed=r"\d+",
     level=r"\d{2}",

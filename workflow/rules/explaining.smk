@@ -16,6 +16,8 @@ rule explain_images:
         job_files(
             "benchmarks", "explain_images", "{pruner}__level{level}__{family}.jsonl"
         )
+    wildcard_constraints:
+        family=one_of(STUDY.families_on_networks()),
     conda:
         ENVIRONMENT
     threads: 1

@@ -98,7 +98,9 @@ def benchmark_files(wildcards):
             if not STUDY.explains(family, place.pruner, place.level):
                 continue
             names = ["score_explanations"]
-            if family not in STUDY.network_free_families():
+            if STUDY.sample_pruner(family):
+                names.append("explain_pruned_samples")
+            elif family not in STUDY.network_free_families():
                 names.append("explain_images")
             suffix = f"{{pruner}}__level{{level}}__{family}.jsonl"
             found.extend(
@@ -197,7 +199,7 @@ def sheet_explanations(wildcards):
         place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
         for place in sheet_places(wildcards)
         for family in families_of(place)
-        if family not in STUDY.network_free_families()
+        if family in STUDY.families_on_networks()
         and STUDY.explains(family, place.pruner, place.level)
     ]
 
@@ -220,6 +222,8 @@ def statistics_files():
         names.append("claims")
     if config["concepts"]:
         names.append("concepts")
+    if STUDY.sample_families():
+        names.append("sample_pruning")
     return [f"{SUMMARY}/{name}.csv" for name in names]
 
 
@@ -269,6 +273,11 @@ def figure_names(network):
 def figure_files():
     """Every figure of the study, as svg and png."""
     names = [name for network in STUDY.networks() for name in figure_names(network)]
+    names += [
+        f"sample_pruning/{network.dataset}__{network.model}"
+        for network in STUDY.networks()
+        if SAMPLES.pairs(network)
+    ]
     if config["claims"]:
         names.append("claims")
     return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.analysis.statistics import (
     CONSTANT,
-    FEWEST_LEVELS,
     Series,
     first_difference,
     kendall,

@@ -137,3 +137,17 @@ def read_conversion(path: Path) -> pd.DataFrame:
                "multiply_adds_left", "multiply_adds_nonzero", "milliseconds",
                "milliseconds_converted")  # fmt: skip
     return read_statistics(path, ("subset",), columns).astype({"seed": "int64", "level": "int64"})
+
+
+def read_sample_pruning(path: Path) -> pd.DataFrame:
+    """Read `sample_pruning.csv`: `level` is int64.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    numbers = ("level", "n_seeds", "mean", "against_mean", "images_low", "images_high",
+               *_floats("difference"), "p_adjusted")  # fmt: skip
+    frame = read_statistics(path, ("sample_pruner", "against"), numbers)
+    return frame.astype({"level": "int64"})

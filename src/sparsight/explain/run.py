@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 
 TARGET_RULES = ("true", "predicted", "dense_predicted")
+#: explainers, network, images, targets, ids of the images and their condition -> maps by name
+ExplainBatch = Callable[
+    [Mapping[str, Explainer], nn.Module, Tensor, Tensor, Tensor, str], dict[str, Tensor]
+]
 
 
 class PredictedClasses:
@@ -75,6 +79,7 @@ class _Family:
     conditions: Sequence[str]
     classes: Mapping[str, _Classes]
     device: torch.device
+    explain: ExplainBatch
 
     def rows(self, batch: Batch) -> dict[str, Tensor]:
         """Rows of every tensor of the file for a batch, on the CPU."""
@@ -87,15 +92,28 @@ class _Family:
                 if classes.targets is not None:
                     targets = classes.targets.of(batch.image_ids)
                 rows[f"targets/{condition}"] = targets
-            maps = explain_batch(
+            maps = self.explain(
                 self.explainers,
                 self.model,
                 batch.images(condition).to(self.device),
                 targets.to(self.device),
                 batch.image_ids,
+                condition,
             )
             rows.update({f"{name}/{condition}": part.cpu() for name, part in maps.items()})
         return rows
+
+
+def on_the_network(
+    explainers: Mapping[str, Explainer],
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    image_ids: Tensor,
+    condition: str,
+) -> dict[str, Tensor]:
+    """Explain a batch on the network itself: see `explain_batch`."""
+    return explain_batch(explainers, model, images, targets, image_ids)
 
 
 def explain_family(
@@ -106,6 +124,7 @@ def explain_family(
     predictions: Path | None,
     dense_predictions: Path | None,
     device: torch.device,
+    explain: ExplainBatch = on_the_network,
 ) -> None:
     """Explain the evaluation subset with all explainers of a family and write their raw maps.
 
@@ -127,6 +146,7 @@ def explain_family(
     predictions : `predictions.parquet` of the network's checkpoint.
     dense_predictions : that of its dense parent, for the target "dense_predicted".
     device : where to compute.
+    explain : how a batch is explained; `sparsight.spade` does it on copies of the network.
 
     Raises
     ------
@@ -145,7 +165,7 @@ def explain_family(
     # Controls look at no network: any module will do.
     model = nn.Identity() if network is None else network.to(device)
     with frozen(model):
-        family = _Family(explainers, model, conditions, classes, device)
+        family = _Family(explainers, model, conditions, classes, device, explain)
         rows = map(family.rows, batches(packed_test, positions, settings["batch_size"]))
         # The sizes of the maps are known only after the first batch.
         first = next(rows)

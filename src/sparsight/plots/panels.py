@@ -104,6 +104,9 @@ def of_network(
 ) -> pd.DataFrame:
     """Rows of the settings' `dataset` and `model` with these values.
 
+    Of the explainers those of the settings' `explainers`, where they are listed; what belongs to
+    no explainer stays.
+
     Raises
     ------
     InputError
@@ -117,6 +120,9 @@ def of_network(
         frame = frame[frame[name] == value]
         if frame.empty:
             raise InputError(f"{source} has no rows left with {name} '{value}' to draw")
+    if "explainer" in frame and "explainers" in settings:
+        listed = frame["explainer"].isin([*settings["explainers"], ""])
+        frame = frame[listed | frame["explainer"].isna()]
     return frame
 
 

@@ -128,6 +128,10 @@ def _reference_problems(
                 f"{key}: {value} never looks at the network, so that its score is the same at "
                 "every level and correlates with nothing; name a control that needs the network."
             )
+    elif kind == "explainer of the same images":
+        yield from _unknown("explainer", key, value, study.config["explainers"])
+        if value in study.config["explainers"]:
+            yield from _other_images(study, key, value, claim)
     elif kind == "metric":
         yield from _unknown(kind, key, value, study.config["metrics"])
     elif kind == "measure":
@@ -157,6 +161,23 @@ def _reference_problems(
         if other in study.config["pruners"] and value[1] > study.level_count(other):
             last = study.level_count(other)
             yield f"{key} is {shown(value)}, but {other} has the levels 0 to {last}."
+
+
+def _other_images(study: Study, key: str, other: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Whether two explainers that are held against each other explain the same images."""
+    own = claim.get("explainer")
+    if own not in study.config["explainers"]:
+        return
+    families = [study.catalogue["explainers"][name]["family"] for name in (own, other)]
+    images = [study.explaining(family).get("images", "all") for family in families]
+    targets = [study.explaining(family).get("target") for family in families]
+    if images[0] != images[1] or targets[0] != targets[1]:
+        what = "images" if images[0] != images[1] else "target"
+        pair = images if images[0] != images[1] else targets
+        yield (
+            f"{key}: {own} and {other} cannot be paired, since their {what} are {pair[0]} and "
+            f"{pair[1]}; give families.{families[0]} and families.{families[1]} the same."
+        )
 
 
 def _looks_at_network(study: Study, metric: Any) -> bool:

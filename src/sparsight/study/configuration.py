@@ -26,6 +26,7 @@ from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study
 from sparsight.study.problems import schema_problems, unknown_name
+from sparsight.study.sample_pruning import sample_pruning_problems, with_pruned_samples
 
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 #: catalogue, key of an entry, table that the key's value must be in
@@ -107,6 +108,19 @@ def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
     }
 
 
+def completed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without problems as the workflow uses it: defaults, and what follows from it.
+
+    Parameters
+    ----------
+    config : normalised.
+    schema : of the whole configuration.
+    """
+    whole = with_defaults(with_bases(config), schema, schema)
+    found: dict[str, Any] = normalised(with_pruned_samples(whole))
+    return found
+
+
 def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     """All problems of a normalised configuration, one sentence each; empty when it is sound.
 
@@ -119,8 +133,10 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     if found:
         return found
     found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]
+    found = found or [*sample_pruning_problems(config)]
     if found:
         return found
+    config = with_pruned_samples(config)
     found = [*network_problems(config)] or [*dataset_problems(config)]
     if found:
         return found

@@ -30,13 +30,23 @@ class FigureSettings:
         }
 
     def _explained(self, dataset: str, model: str) -> Settings:
+        families = self._families(dataset, model)
         return {
             **self._network(dataset, model),
             "controls": self.study.controls(),
-            "explainers": list(self.study.network(dataset, model).explainers),
-            "families": self.study.families(self.study.network(dataset, model)),
+            "explainers": self._explainers(dataset, model),
+            "families": families,
             "confidence": self.study.config["statistics"]["confidence"],
         }
+
+    def _families(self, dataset: str, model: str) -> dict[str, list[str]]:
+        # Explainers on pruned copies have figures of their own.
+        families = self.study.families(self.study.network(dataset, model))
+        return {f: names for f, names in families.items() if not self.study.sample_pruner(f)}
+
+    def _explainers(self, dataset: str, model: str) -> list[str]:
+        known = {name for names in self._families(dataset, model).values() for name in names}
+        return [n for n in self.study.network(dataset, model).explainers if n in known]
 
     def accuracy(self, dataset: str, model: str) -> Settings:
         """Accuracy against level and density, on the images that the study explains."""
@@ -71,5 +81,5 @@ class FigureSettings:
         return {
             "condition": config["explaining"]["conditions"][0],
             "images": config["figures"]["sheet_images"],
-            "explainers": list(self.study.network(dataset, model).explainers),
+            "explainers": self._explainers(dataset, model),
         }

@@ -196,10 +196,24 @@ class Study:
         """Families that are explained once per data set."""
         return [f for f, names in self.families().items() if not self.needs_network(names[0])]
 
+    def sample_pruner(self, family: str) -> str:
+        """The sample pruner on whose copies a family runs; empty where it runs on the network."""
+        name = self.families()[family][0]
+        return str(self.catalogue["explainers"][name].get("sample_pruner", ""))
+
+    def sample_families(self) -> list[str]:
+        """Families that run on copies of the network, pruned for each image."""
+        return [family for family in self.families() if self.sample_pruner(family)]
+
+    def families_on_networks(self) -> list[str]:
+        """Families that are explained for every checkpoint, on the network itself."""
+        return [family for family in self.network_families() if not self.sample_pruner(family)]
+
     def agreement_families(self) -> list[str]:
         """Families whose maps are compared between networks.
 
-        They explain one fixed class, and the dense networks too.
+        They explain one fixed class, and the dense networks too. Maps of pruned copies are held
+        against those of the network itself, not against those of other networks.
         """
         if not self.config.get("agreement"):
             return []
@@ -207,13 +221,19 @@ class Study:
         return [
             family
             for family in self.network_families()
-            if self.explaining(family)["target"] in fixed and self.explains(family, DENSE, 0)
+            if self.explaining(family)["target"] in fixed
+            and self.explains(family, DENSE, 0)
+            and not self.sample_pruner(family)
         ]
 
     def agreement_sentence(self) -> str:
         """Which families are compared between networks and which not, for the log."""
         compared = self.agreement_families()
-        others = [family for family in self.network_families() if family not in compared]
+        others = [
+            family
+            for family in self.network_families()
+            if family not in compared and not self.sample_pruner(family)
+        ]
         text = f"Agreement will be measured for {', '.join(compared) or 'no family'}"
         if not others:
             return f"{text}."

@@ -132,6 +132,10 @@ class RuleSettings:
         found = {key: value for key, value in explained.items() if key != "images"}
         # The reducer belongs to the tables.
         metrics = {n: {k: v for k, v in m.items() if k != "reducer"} for n, m in metrics.items()}
+        if self.study.sample_pruner(family):
+            # They would explain anew with the network itself, and not with an image's copy of it.
+            needs = {n: metric_facts(m["method"])["needs"] for n, m in metrics.items()}
+            metrics = {n: m for n, m in metrics.items() if "explainer" not in needs[n]}
         limit = self.study.config["explaining"]["re_explaining_cost"]
         if any("explainer" in metric_facts(m["method"])["needs"] for m in metrics.values()):
             found["re_explaining_cost"] = limit
@@ -139,7 +143,8 @@ class RuleSettings:
 
     def score_modules(self, family: str, dataset: str, model: str) -> list[str]:
         """Modules of the metrics, the architecture, and the explainers if a metric calls them."""
-        methods = {self._entry("metrics", m)["method"] for m in self.study.config["metrics"]}
+        metrics = self.score(family, dataset, model)["metrics"]
+        methods = {entry["method"] for entry in metrics.values()}
         found = [METRICS.module(method) for method in sorted(methods)]
         called = self._called_explainers(family, dataset, model, methods)
         return [*found, *self.network_modules(model), *called]

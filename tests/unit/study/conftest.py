@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.concepts.registry import CONCEPTS
-from sparsight.study.bases import with_bases
-from sparsight.study.configuration import configuration_problems, normalised, with_defaults
+from sparsight.study.configuration import completed, configuration_problems, normalised
 from sparsight.study.plan import Study
 from sparsight.study.problems import load_yaml
 
@@ -80,7 +79,7 @@ def study_of(overlaid):
     def study(overlay=()):
         config = overlaid(overlay)
         assert configuration_problems(config, SCHEMA) == []
-        return Study(normalised(with_defaults(with_bases(config), SCHEMA, SCHEMA)))
+        return Study(completed(config, SCHEMA))
 
     return study
 

@@ -64,10 +64,10 @@ class ClaimTest(ABC):
     parameters : further keys of a claim to their defaults, `"required"` where there is none.
     choices : such a key to the words that it may be.
     ranges : such a key to its smallest and largest number.
-    refers : such a key to what it names: "explainer", "metric", "measure" (a metric or "accuracy"),
-        "pruner", "retraining pruner", "level", "range of levels" or "whole number"; "concept" (a
-        configured concept method), "concept measure", "concept comparison", "levels of concepts",
-        "class of concepts" or "named concept".
+    refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
+        "measure" (a metric or "accuracy"), "pruner", "retraining pruner", "level", "range of
+        levels" or "whole number"; "concept" (a configured concept method), "concept measure",
+        "concept comparison", "levels of concepts", "class of concepts" or "named concept".
     orders : whether the orders of concepts (`concept_tables.csv`) are read.
     """
 

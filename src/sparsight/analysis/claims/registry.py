@@ -11,6 +11,7 @@ CLAIMS = Registry(
         "rise": "sparsight.analysis.claims.rise:Rise",
         "gain_explained": "sparsight.analysis.claims.gain:GainExplained",
         "between_pruners": "sparsight.analysis.claims.between:BetweenPruners",
+        "between_explainers": "sparsight.analysis.claims.explainers:BetweenExplainers",
         "change": "sparsight.analysis.claims.change:Change",
         "correct_minus_incorrect": "sparsight.analysis.claims.correctness:CorrectMinusIncorrect",
         "concept_change": "sparsight.analysis.claims.concepts:ConceptChange",

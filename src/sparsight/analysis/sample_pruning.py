@@ -1,0 +1,272 @@
+"""What pruning for the sample does to an explanation's score, image by image."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sparsight.analysis.bootstrap import draw_counts, percentile_interval, replicate_means
+from sparsight.analysis.fidelity_files import FIDELITY_MEASURES, read_fidelity
+from sparsight.analysis.inference import one_sample_t
+from sparsight.analysis.multiplicity import adjusted_p
+from sparsight.analysis.networks import difference
+from sparsight.analysis.scalars import Scalars, read_scalars
+from sparsight.io.errors import InputError
+from sparsight.io.tables import write_csv
+
+#: what a sample pruner is held against where that is the network itself
+UNPRUNED = "unpruned"
+#: the mean over all explainers, as the published table ends
+ALL_EXPLAINERS = "all"
+PLACE = ["dataset", "model", "pruner", "level"]
+SAMPLE_PRUNING_COLUMNS = [
+    *PLACE,
+    *("density", "explainer", "sample_pruner", "against", "condition", "metric"),
+    *("n_seeds", "n_images", "mean", "against_mean", "difference"),
+    *("difference_low", "difference_high", "images_low", "images_high"),
+    *("effect_size", "seeds_up", "seeds_down", "images_up", "images_down", "p", "p_adjusted"),
+    *FIDELITY_MEASURES,
+]
+#: seed, sample pruner (or UNPRUNED), explainer -> scores by condition and metric
+_Scores = dict[tuple[int, str, str], dict[tuple[str, str], "_PerImage"]]
+
+
+@dataclass(frozen=True)
+class _PerImage:
+    """One number per image: ascending ids int64 [N], values float64 [N]."""
+
+    image_id: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def on(self, image_id: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values of `image_id`, all of which are there."""
+        return self.values[np.searchsorted(self.image_id, image_id)]
+
+
+def summarise_sample_pruning(
+    scores: Iterable[Path],
+    fidelities: Iterable[Path],
+    output: Path,
+    settings: Mapping[str, Any],
+) -> None:
+    """Write `sample_pruning.csv`: each explainer on pruned copies against itself, paired by image.
+
+    One row per checkpoint, explainer, sample pruner, what it is held against, condition and metric.
+    A sample pruner is held against `unpruned`, the network as it is, and against every sample
+    pruner that comes after it in the configuration: its controls. Only images that both have, with
+    a defined score in both, enter. Rows of the explainer `all` are the mean over the explainers, of
+    the images that are defined for all of them.
+
+    Columns
+    -------
+    density : share of prunable weights left in the network itself, mean over networks.
+    n_seeds : networks; n_images : the fewest images of one of them.
+    mean, against_mean : mean score over images, then networks.
+    difference : the first minus the second. Whether more is better, the metric says.
+    difference_low, difference_high : Student t interval over networks; empty below two.
+    images_low, images_high : percentile interval over images, *for these networks*, with one draw
+        of images for all of them.
+    effect_size : mean difference in standard deviations between networks.
+    seeds_up, seeds_down : networks whose difference is above and below 0.
+    images_up, images_down : mean share of a network's images whose difference is above and below 0.
+    p : two-sided, Student t over networks; empty below two of them.
+    p_adjusted : Benjamini-Hochberg within data set, model and pruner.
+    same_prediction, divergence, probability_kept, sparsity : fidelity of the copies to the network
+        on these images, mean over images and networks: see `sparsight.analysis.fidelity_files`.
+
+    Parameters
+    ----------
+    scores : score files of the families on pruned copies and of those of their explainers.
+    fidelities : fidelity files of the families on pruned copies.
+    settings : `pairs` (derived explainer to its sample pruner and explainer), `statistics`
+        (`replicates`, `bootstrap_seed`, `confidence`), `reducers`.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or corrupt, or when an explainer was scored on pruned copies but
+        never on the network itself.
+    """
+    pairs = {name: tuple(pair) for name, pair in settings["pairs"].items()}
+    order = list(dict.fromkeys(pruner for pruner, _ in pairs.values()))
+    found, densities = _scores(scores, pairs, settings.get("reducers", {}))
+    fidelity = read_fidelity(fidelities)
+    rows = []
+    for place, networks in sorted(found.items()):
+        of_place = _of_place(fidelity, place)
+        for row in _rows(place, networks, order, settings["statistics"]):
+            kept = of_place[of_place["sample_pruner"] == row["sample_pruner"]]
+            kept = kept[kept["condition"] == row["condition"]]
+            means = kept.groupby("seed")[FIDELITY_MEASURES].mean().mean()
+            density = float(np.mean(densities[place]))
+            identity = dict(zip(PLACE, place, strict=True))
+            rows.append({**identity, "density": density, **row, **means.to_dict()})
+    table = pd.DataFrame(rows, columns=SAMPLE_PRUNING_COLUMNS)
+    table["p_adjusted"] = adjusted_p(table, ())
+    names = [*PLACE, "explainer", "sample_pruner", "against", "condition", "metric"]
+    write_csv(output, table.sort_values(names, kind="stable"))
+
+
+def _of_place(fidelity: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
+    kept = np.ones(len(fidelity), dtype=np.bool_)
+    for key, value in zip(PLACE, place, strict=True):
+        kept &= (fidelity[key] == value).to_numpy()
+    return fidelity[kept]
+
+
+def _scores(
+    paths: Iterable[Path], pairs: Mapping[str, tuple[str, str]], reducers: Mapping[str, str]
+) -> tuple[dict[tuple[Any, ...], _Scores], dict[tuple[Any, ...], list[float]]]:
+    """Scores of each place, and the densities of its networks."""
+    bases = {base for _, base in pairs.values()}
+    found: dict[tuple[Any, ...], _Scores] = defaultdict(dict)
+    densities: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+    for path in sorted(map(Path, paths)):
+        file = read_scalars(path, reducers)
+        place = tuple(file.identity[key] for key in PLACE)
+        seed = int(file.identity["seed"])
+        densities[place][seed] = float(file.identity["density"])
+        for scalars in file.scalars:
+            for column, (name, metric) in enumerate(scalars.columns):
+                if name not in pairs and name not in bases:
+                    continue
+                sample_pruner, explainer = pairs.get(name, (UNPRUNED, name))
+                per_metric = found[place].setdefault((seed, sample_pruner, explainer), {})
+                per_metric[(scalars.condition, metric)] = _column(scalars, column)
+    # Without pruned copies there is nothing to compare.
+    there = {p: s for p, s in found.items() if any(key[1] != UNPRUNED for key in s)}
+    return there, {place: list(densities[place].values()) for place in there}
+
+
+def _column(scalars: Scalars, column: int) -> _PerImage:
+    scored = scalars.scored[:, column]
+    return _PerImage(scalars.image_id[scored], scalars.values[scored, column])
+
+
+def _rows(
+    place: tuple[Any, ...],
+    networks: _Scores,
+    order: Sequence[str],
+    statistics: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """Rows of one place, without its own columns."""
+    seeds = sorted({seed for seed, _, _ in networks})
+    explainers = sorted({explainer for _, pruner, explainer in networks if pruner != UNPRUNED})
+    everything = [scores.image_id for some in networks.values() for scores in some.values()]
+    image_id = np.unique(np.concatenate(everything))
+    draw = draw_counts(image_id, statistics["replicates"], statistics["bootstrap_seed"])
+    for index, sample_pruner in enumerate(order):
+        for against in (UNPRUNED, *order[index + 1 :]):
+            gathered: dict[tuple[str, str], dict[str, list[_Pair]]] = defaultdict(dict)
+            for explainer in explainers:
+                _check_base(place, networks, seeds, explainer)
+                for key, pair in _pairs(networks, seeds, explainer, sample_pruner, against).items():
+                    gathered[key][explainer] = pair
+            for (condition, metric), of_explainers in gathered.items():
+                if len(of_explainers) > 1:
+                    of_explainers = {**of_explainers, ALL_EXPLAINERS: _mean(of_explainers)}
+                for explainer, found in of_explainers.items():
+                    yield {
+                        "explainer": explainer,
+                        "sample_pruner": sample_pruner,
+                        "against": against,
+                        "condition": condition,
+                        "metric": metric,
+                        **_row(found, image_id, draw, statistics["confidence"]),
+                    }
+
+
+def _check_base(
+    place: tuple[Any, ...], networks: _Scores, seeds: Sequence[int], explainer: str
+) -> None:
+    for seed in seeds:
+        if (seed, UNPRUNED, explainer) not in networks:
+            raise InputError(
+                f"{explainer} was scored on pruned copies of {place[1]} on {place[0]} (seed "
+                f"{seed}, {place[2]}, level {place[3]}), but not on the network itself; explain "
+                "it at the same levels"
+            )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two scores of the same images of one network, both defined: ids [N], values [N] each."""
+
+    image_id: NDArray[np.int64]
+    one: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+
+def _pairs(
+    networks: _Scores, seeds: Sequence[int], explainer: str, one: str, other: str
+) -> dict[tuple[str, str], list[_Pair]]:
+    """Condition and metric to a pair of each network that has both."""
+    found: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
+    for seed in seeds:
+        own = networks.get((seed, one, explainer), {})
+        others = networks.get((seed, other, explainer), {})
+        for key in own:
+            if key not in others:
+                continue
+            image_id = np.intersect1d(own[key].image_id, others[key].image_id)
+            values = own[key].on(image_id), others[key].on(image_id)
+            kept = np.isfinite(values[0]) & np.isfinite(values[1])
+            found[key].append(_Pair(image_id[kept], values[0][kept], values[1][kept]))
+    return found
+
+
+def _mean(of_explainers: Mapping[str, list[_Pair]]) -> list[_Pair]:
+    """The mean over explainers, of each network, of the images that all of them have."""
+    found = []
+    for pairs in zip(*of_explainers.values(), strict=True):
+        image_id = pairs[0].image_id
+        for pair in pairs[1:]:
+            image_id = np.intersect1d(image_id, pair.image_id)
+        places = [np.searchsorted(pair.image_id, image_id) for pair in pairs]
+        ones = [pair.one[place] for pair, place in zip(pairs, places, strict=True)]
+        others = [pair.other[place] for pair, place in zip(pairs, places, strict=True)]
+        found.append(_Pair(image_id, np.mean(ones, axis=0), np.mean(others, axis=0)))
+    return found
+
+
+def _row(
+    pairs: Sequence[_Pair], image_id: NDArray[np.int64], draw: Any, confidence: float
+) -> dict[str, Any]:
+    """Statistics of one row from the pairs of its networks."""
+    filled = [pair for pair in pairs if len(pair.image_id)]
+    means = np.array([[pair.one.mean(), pair.other.mean()] for pair in filled]).reshape(-1, 2)
+    changes = [difference(pair.one, pair.other) for pair in filled]
+    test = one_sample_t(difference(means[:, 0], means[:, 1]), confidence)
+    replicates = [
+        replicate_means(
+            draw[:, np.searchsorted(image_id, pair.image_id)],
+            np.asarray(change, dtype=np.float32)[:, np.newaxis],
+        )[:, 0]
+        for pair, change in zip(filled, changes, strict=True)
+    ]
+    low, high = percentile_interval(
+        np.mean(replicates, axis=0) if replicates else np.empty(0), confidence
+    )
+    both = means.mean(axis=0) if len(means) else (np.nan, np.nan)
+    return {
+        "n_seeds": len(filled),
+        "n_images": min((len(pair.image_id) for pair in filled), default=0),
+        "mean": both[0],
+        "against_mean": both[1],
+        "difference": test.mean,
+        "difference_low": test.low,
+        "difference_high": test.high,
+        "images_low": float(low),
+        "images_high": float(high),
+        "effect_size": test.effect_size,
+        "seeds_up": test.up,
+        "seeds_down": test.down,
+        "images_up": float(np.mean([(c > 0).mean() for c in changes])) if changes else np.nan,
+        "images_down": float(np.mean([(c < 0).mean() for c in changes])) if changes else np.nan,
+        "p": test.p,
+    }

@@ -1,0 +1,103 @@
+"""For the rules of sample-targeted pruning: the configuration values and modules that they use."""
+
+from typing import Any
+
+from sparsight.spade.registry import SOLVERS
+from sparsight.study.plan import Network, Study
+from sparsight.study.sample_pruning import (
+    derived_name,
+    pruned_for,
+    searches,
+    sparsities_from,
+)
+from sparsight.study.settings import RuleSettings
+from sparsight.study.table_settings import TableSettings
+
+Settings = dict[str, Any]
+
+
+class SampleSettings:
+    """The `settings` and the registered `modules` of every rule of sample-targeted pruning."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._rules = RuleSettings(study)
+        self._tables = TableSettings(study)
+
+    def _entry(self, sample_pruner: str) -> Settings:
+        return dict(self.study.catalogue["sample_pruners"][sample_pruner])
+
+    def searched(self, sample_pruner: str) -> str:
+        """The sample pruner whose search gives this one's sparsities; empty where there is none."""
+        giver = sparsities_from(self.study.catalogue, sample_pruner)
+        return giver if searches(self._entry(giver)) else ""
+
+    def explain(self, family: str, dataset: str, model: str) -> Settings:
+        """Explaining with one family on copies that are pruned for each image."""
+        name = self.study.sample_pruner(family)
+        entry = self._entry(name)
+        giver = self._entry(sparsities_from(self.study.catalogue, name))
+        given = {} if searches(giver) else giver["sparsities"]
+        return {
+            **self._rules.explain(family, dataset, model),
+            "sample_pruner": {**entry, "name": name, "sparsities": given},
+        }
+
+    def explain_modules(self, family: str, dataset: str, model: str) -> list[str]:
+        """Modules of the explainers, the architecture and the solver."""
+        return [
+            *self._rules.explain_modules(family, dataset, model),
+            *self._solver_modules(self.study.sample_pruner(family)),
+        ]
+
+    def searching(self) -> list[str]:
+        """The sample pruners that search for sparsities, for themselves or for others."""
+        chosen = self.study.config.get("sample_pruning", {}).get("pruners", [])
+        return list(dict.fromkeys(filter(None, map(self.searched, chosen))))
+
+    def unpruned_family(self, family: str) -> str:
+        """The family of the same explainers on the network itself."""
+        return family.removeprefix(derived_name(self.study.sample_pruner(family), ""))
+
+    def search(self, sample_pruner: str) -> Settings:
+        """Searching for the sparsities of a checkpoint."""
+        entry = self._entry(sample_pruner)
+        threads = self.study.config["torch_threads"]
+        return {"sample_pruner": {**entry, "name": sample_pruner}, "threads": threads}
+
+    def search_modules(self, sample_pruner: str, model: str) -> list[str]:
+        """Modules of the solver and the architecture."""
+        return [*self._solver_modules(sample_pruner), *self._rules.network_modules(model)]
+
+    def _solver_modules(self, sample_pruner: str) -> list[str]:
+        return [SOLVERS.module(self._entry(sample_pruner)["solver"])]
+
+    def calibration_split(self, sample_pruner: str) -> str:
+        """The split that the images of a search come from."""
+        return str(self._entry(sample_pruner)["sparsities"]["search"]["split"])
+
+    def pairs(self, network: Network | None = None) -> dict[str, list[str]]:
+        """Derived explainer to its sample pruner and its explainer, of a network or of all."""
+        runs = self.study.config["explainers"] if network is None else network.explainers
+        found = {
+            derived_name(pruner, base): [pruner, base]
+            for pruner in self.study.config.get("sample_pruning", {}).get("pruners", [])
+            for base in pruned_for(self.study.config)
+        }
+        return {name: pair for name, pair in found.items() if name in runs}
+
+    def summary(self) -> Settings:
+        """Holding explanations on pruned copies against those on the network."""
+        return {**self._tables.summary(), **self._tables.contrasts(), "pairs": self.pairs()}
+
+    def figure(self, dataset: str, model: str) -> Settings:
+        """Explainers of a network with and without sample-targeted pruning, by a metric."""
+        network = self.study.network(dataset, model)
+        return {
+            "dataset": dataset,
+            "model": model,
+            "explainers": [n for n in pruned_for(self.study.config) if n in network.explainers],
+            "sample_pruners": list(self.study.config["sample_pruning"]["pruners"]),
+            "metrics": self._tables.metric_facts(),
+            "confidence": self.study.config["statistics"]["confidence"],
+        }

@@ -1,0 +1,191 @@
+"""Sample-targeted pruning (SPADE): sparsities, explanations on pruned copies, their table, figure."""
+
+SPARSITIES = f"{LEVEL}/spade/{{sample_pruner}}_sparsities.json"
+FIDELITY = f"{LEVEL}/spade/{{family}}.parquet"
+
+
+def calibration_split(wildcards):
+    """The packed split on whose images sparsities are searched for."""
+    split = SAMPLES.calibration_split(wildcards.sample_pruner)
+    return f"{PACKED}/{split}.safetensors".format_map(wildcards)
+
+
+def searched_sparsities(wildcards):
+    """The sparsities of a family's sample pruner, where they were searched for."""
+    name = SAMPLES.searched(STUDY.sample_pruner(wildcards.family))
+    return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
+
+
+def sample_places():
+    """Checkpoints and families that run on pruned copies."""
+    return [
+        (place, family)
+        for place in STUDY.places()
+        for family in families_of(place)
+        if STUDY.sample_pruner(family)
+        and STUDY.explains(family, place.pruner, place.level)
+    ]
+
+
+def paired_scores(wildcards):
+    """Scores on pruned copies, and those of the same explainers on the networks themselves."""
+    chosen = {}
+    for place, family in sample_places():
+        own = SAMPLES.unpruned_family(family)
+        names = (
+            [family, own]
+            if STUDY.explains(own, place.pruner, place.level)
+            else [family]
+        )
+        for name in names:
+            path = place_path(f"{LEVEL}/scores/{name}.parquet", place)
+            chosen[path] = None
+    return list(chosen)
+
+
+def fidelity_files(wildcards):
+    """Fidelity of all pruned copies."""
+    return [
+        place_path(FIDELITY, place).format(family=family)
+        for place, family in sample_places()
+    ]
+
+
+rule search_sparsities:
+    """Search the sparsities of a checkpoint's layers on calibration images."""
+    input:
+        calibration=calibration_split,
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+    output:
+        sparsities=SPARSITIES,
+    log:
+        job_files(
+            "logs", "search_sparsities", "{pruner}__level{level}__{sample_pruner}.log"
+        ),
+    benchmark:
+        job_files(
+            "benchmarks",
+            "search_sparsities",
+            "{pruner}__level{level}__{sample_pruner}.jsonl",
+        )
+    wildcard_constraints:
+        sample_pruner=one_of(SAMPLES.searching()),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=settings_of(SAMPLES.search, "sample_pruner"),
+        code=code_of(
+            "search_sparsities.py", SAMPLES.search_modules, "sample_pruner", "model"
+        ),
+    script:
+        "../scripts/search_sparsities.py"
+
+
+rule explain_pruned_samples:
+    """Explain the shared images of a checkpoint, each on a copy that is pruned for it."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        predictions=f"{LEVEL}/predictions.parquet",
+        dense_predictions=dense_predictions,
+        sparsities=searched_sparsities,
+    output:
+        explanations=f"{LEVEL}/explanations/{{family}}.safetensors",
+        fidelity=FIDELITY,
+    log:
+        job_files(
+            "logs", "explain_pruned_samples", "{pruner}__level{level}__{family}.log"
+        ),
+    benchmark:
+        job_files(
+            "benchmarks",
+            "explain_pruned_samples",
+            "{pruner}__level{level}__{family}.jsonl",
+        )
+    wildcard_constraints:
+        family=one_of(STUDY.sample_families()),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=480,
+        gpu=1,
+    params:
+        settings=settings_of(SAMPLES.explain, "family", "dataset", "model"),
+        code=code_of(
+            "explain_pruned_samples.py",
+            SAMPLES.explain_modules,
+            "family",
+            "dataset",
+            "model",
+        ),
+    script:
+        "../scripts/explain_pruned_samples.py"
+
+
+rule summarise_sample_pruning:
+    """Hold explanations on pruned copies against those on the networks, image by image."""
+    input:
+        scores=paired_scores,
+        fidelity=fidelity_files,
+    output:
+        table=report(
+            f"{SUMMARY}/sample_pruning.csv",
+            caption="../report/sample_pruning.rst",
+            category="7 Tables",
+            labels={"table": "sample-targeted pruning"},
+        ),
+    log:
+        f"{RESULTS}/logs/summarise_sample_pruning.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_sample_pruning.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings_of(SAMPLES.summary),
+        code=code_of("summarise_sample_pruning.py"),
+    script:
+        "../scripts/summarise_sample_pruning.py"
+
+
+rule draw_sample_pruning:
+    """Draw what pruning for the sample does to each explainer's scores."""
+    input:
+        table=rules.summarise_sample_pruning.output.table,
+    output:
+        svg=report(
+            f"{FIGURES}/sample_pruning/{{dataset}}__{{model}}.svg",
+            caption="../report/sample_pruning.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "sample-targeted pruning",
+                "data set": "{dataset}",
+                "model": "{model}",
+            },
+        ),
+        png=f"{FIGURES}/sample_pruning/{{dataset}}__{{model}}.png",
+    log:
+        f"{RESULTS}/logs/draw_sample_pruning/{{dataset}}__{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_sample_pruning/{{dataset}}__{{model}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(SAMPLES.figure, "dataset", "model"),
+        code=code_of("draw_sample_pruning.py"),
+    script:
+        "../scripts/draw_sample_pruning.py"
