@@ -16,6 +16,7 @@ SOUND = {
     "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
     "correct_minus_incorrect": CAM,
     "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
+    "between_explainers": {**CAM, "other_explainer": "grad_cam_conv2"},
     "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
     "concept_change": {"concept": "labels", "measure": "accuracy", "levels": [1, 3]},
     "concept_in_top": {

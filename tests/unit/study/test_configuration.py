@@ -249,6 +249,13 @@ def test_defaults_are_filled_at_every_depth(schema):
         "concepts": [],
         "concept_bank": {},
         "concept_analysis": {"images": "all", "batch_size": 100, "levels": "all"},
+        "sample_pruning": {
+            "pruners": [],
+            "explainers": "all",
+            "images": 40,
+            "batch_size": 20,
+            "levels": [0],
+        },
         "claims": [{"name": "a", "subset": "all"}, {"name": "b", "subset": "hard"}],
         "statistics": {
             "replicates": 1000,
@@ -267,6 +274,7 @@ def test_defaults_are_filled_at_every_depth(schema):
         "disk_budget_gb": 20,
         "data_folder": "data",
         "catalogue": {
+            "sample_pruners": {},
             "datasets": {
                 "d": {
                     "source": "digits",

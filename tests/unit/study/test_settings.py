@@ -276,7 +276,9 @@ CHANGES = {
     ),
     "conditions": (
         {"explaining": {"conditions": ["clean"]}},
-        EXPLAINED | all_comparisons("cam", "gradient") | {"sheet", "claims"},
+        EXPLAINED
+        | all_comparisons("cam", "gradient")
+        | {"sheet", "claims", "accuracy_figure:digits:thesis_cnn"},
     ),
     "replicates": ({"statistics": {"replicates": 100}}, STATISTICS),
     "seed of the bootstrap": ({"statistics": {"bootstrap_seed": 1}}, STATISTICS),
@@ -601,7 +603,8 @@ def test_settings_of_figures(study_of):
         "confidence": 0.95,
     }
     place = ("digits", "thesis_cnn")
-    assert drawn.accuracy(*place) == drawn.conversion(*place) == network
+    assert drawn.accuracy(*place) == {**network, "conditions": ["noisy"]}
+    assert drawn.conversion(*place) == network
     assert drawn.metric(*place, "complexity") == {
         **explained,
         "metric": "complexity",
