@@ -76,8 +76,9 @@ def summarise_sample_pruning(
     images_up, images_down : mean share of a network's images whose difference is above and below 0.
     p : two-sided, Student t over networks; empty below two of them.
     p_adjusted : Benjamini-Hochberg within data set, model and pruner.
-    same_prediction, divergence, probability_kept, sparsity : fidelity of the copies to the network
-        on these images, mean over images and networks: see `sparsight.analysis.fidelity_files`.
+    same_prediction, divergence, probability_kept, sparsity : fidelity of the copies to the network,
+        mean over all images that were pruned for, then networks: see
+        `sparsight.analysis.fidelity_files`.
 
     Parameters
     ----------

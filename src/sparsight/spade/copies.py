@@ -17,12 +17,13 @@ from sparsight.spade.solving import check_columns, set_weights, solved_weights
 from sparsight.spade.sparsities import check_sparsity
 
 #: how a sample is made, and what it may cost: augmented copies of an image, in the words of a
-#: recipe's `augment`; copies in a forward pass; memory for Hessians and sparse weights
+#: recipe's `augment`; copies in a forward pass; memory for Hessians and sparse weights. The schema
+#: of the configuration says the same
 DEFAULTS: dict[str, Any] = {
     "augmentations": 1024,
     "augment": PUBLISHED,
-    "batch_size": 64,
-    "memory_mb": 4000,
+    "batch_size": 256,
+    "memory_mb": 2000,
 }
 
 

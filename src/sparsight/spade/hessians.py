@@ -18,6 +18,9 @@ _DOUBLE, _SINGLE = 8, 4
 #: matrices as large as a layer's Hessian that solving it needs beside it: a damped copy, a factor
 #: and an inverse
 _WORKING = 3
+#: bytes for each weight of a layer that solving it needs beside the result: `obs_fast` holds
+#: weights and errors in float64, a control the order of all weights
+_SOLVING = 40
 #: most bytes of unfolded inputs at once, unless one copy of an image has more: a 3x3 convolution's
 #: are nine times its inputs
 _UNFOLDED = 64 * MEGABYTE
@@ -31,9 +34,17 @@ def bytes_of_image(layers: Sequence[PrunedLayer], hessians: bool = True) -> int:
     layers : those that are pruned.
     hessians : whether the solver needs them.
     """
-    sizes = [layer.groups * layer.columns**2 * _DOUBLE for layer in layers]
-    weights = sum(layer.weights for layer in layers) * _SINGLE
-    return weights + (sum(sizes) + _WORKING * max(sizes, default=0) if hessians else 0)
+    found = bytes_of_weights(layers)
+    found += max((layer.weights for layer in layers), default=0) * _SOLVING
+    if hessians:
+        sizes = [layer.groups * layer.columns**2 * _DOUBLE for layer in layers]
+        found += sum(sizes) + _WORKING * max(sizes, default=0)
+    return found
+
+
+def bytes_of_weights(layers: Sequence[PrunedLayer]) -> int:
+    """Bytes of the layers' weights for one image."""
+    return sum(layer.weights for layer in layers) * _SINGLE
 
 
 def images_at_once(layers: Sequence[PrunedLayer], budget: int, hessians: bool = True) -> int:

@@ -63,6 +63,8 @@ def explain_samples(
     InputError
         For unusable settings or files, and when the solver fails on a layer.
     """
+    # before anything is computed: cuBLAS looks but once whether it is to be deterministic
+    set_determinism(settings["threads"])
     device = choose_device(gpu)
     network = load_network(checkpoint, device)
     chosen = settings["sample_pruner"]

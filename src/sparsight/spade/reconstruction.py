@@ -8,8 +8,8 @@ def reconstruction_error(weights: Tensor, pruned: Tensor, hessians: Tensor) -> T
     """½ tr(Δ H Δᵀ) with Δ = pruned - weights: the mean over inputs of ‖Δx‖².
 
     With H = (2/N) X Xᵀ this is ‖ΔX‖²/N: squared errors, summed over the outputs and averaged over
-    the N unfolded inputs; the objective of Singh et al., arXiv 2310.04519. It is computed without
-    damping.
+    the N unfolded inputs; the objective of Soltani Moakhar et al., arXiv 2310.04519. It is
+    computed without damping.
 
     Parameters
     ----------

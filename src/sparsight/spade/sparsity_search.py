@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sparsight.io.errors import InputError
 from sparsight.parameters import checked_parameters, hint
 from sparsight.spade.copies import DEFAULTS, hessians_of, restore, working_copy
-from sparsight.spade.hessians import MEGABYTE, bytes_of_image
+from sparsight.spade.hessians import MEGABYTE, bytes_of_image, bytes_of_weights
 from sparsight.spade.layers import PrunedLayer, covers, pruned_layers
 from sparsight.spade.search_criteria import Criterion
 from sparsight.spade.solvers.base import SampleSolver
@@ -36,7 +36,8 @@ def search_sparsities(
 
     Layers after the one that is tried have the sparsities chosen for them, those before it are
     dense. Hessians are those of the dense network; they are made once for each image where those of
-    all layers and images fit into `memory_mb`, else once for each unit.
+    all layers and images fit into `memory_mb`, else once for each unit, of as many images at a time
+    as fit.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def search_sparsities(
     ------
     InputError
         For settings, a grid or units that cannot be used, without images, when the Hessians of a
-        unit do not fit into `memory_mb`, or when the solver fails on a layer.
+        unit for one image do not fit into `memory_mb`, or when the solver fails on a layer.
     """
     chosen = checked_parameters("sparsity search", DEFAULTS, settings)
     if not len(images) or len(images) != len(image_ids):
@@ -98,50 +99,65 @@ class _Search:
         parts = _units(layers, units)
         searched = [layer for _, own in parts for layer in own]
         check_columns(self.solver, searched)
-        hessians = self._hessians(searched) if self._all_fit(searched, parts) else None
+        everything = slice(0, len(self.images))
+        at_once = self._images_at_once(searched, parts, len(grid))
+        hessians = None if at_once else self._hessians(searched, everything)
         found = {layer.name: 0.0 for layer in layers}
         trace: list[dict[str, Any]] = []
         for name, own in parts:
-            sparsity = self._search(
-                name, own, self._hessians(own) if hessians is None else hessians, grid, trace
-            )
+            weights = self._candidates(own, grid, hessians, at_once.get(name, len(self.images)))
+            sparsity = self._choose(name, dict(zip(grid, weights, strict=True)), trace)
             found.update({layer.name: sparsity for layer in own})
         return found, trace
 
-    def _search(
+    def _candidates(
+        self,
+        layers: Sequence[PrunedLayer],
+        grid: Sequence[float],
+        hessians: Mapping[str, Tensor] | None,
+        at_once: int,
+    ) -> list[dict[str, Tensor]]:
+        """A unit's weights by layer, [images, ...], at each sparsity; `hessians` None: not made."""
+        dense = {x.name: self.network.get_parameter(f"{x.name}.weight").detach() for x in layers}
+        images = len(self.images)
+        found = [
+            {name: own.new_empty(images, *own.shape) for name, own in dense.items()} for _ in grid
+        ]
+        for start in range(0, images, at_once):
+            rows = slice(start, min(start + at_once, images))
+            made = self._hessians(layers, rows) if hessians is None else hessians
+            for sparsity, weights in zip(grid, found, strict=True):
+                for layer in layers:
+                    weights[layer.name][rows] = solved_weights(
+                        dense[layer.name],
+                        layer,
+                        sparsity,
+                        self.solver,
+                        made.get(layer.name),
+                        self.image_ids[rows].tolist(),
+                        self.seed_name,
+                    )
+        return found
+
+    def _choose(
         self,
         unit: str,
-        layers: Sequence[PrunedLayer],
-        hessians: Mapping[str, Tensor],
-        grid: Sequence[float],
+        candidates: Mapping[float, dict[str, Tensor]],
         trace: list[dict[str, Any]],
     ) -> float:
         """Choose a unit's sparsity and keep its weights; the table of what was tried grows."""
         best = 0.0
         best_measures: dict[str, float] = {}
-        best_weights: dict[str, Tensor] = {}
         first = len(trace)
-        for sparsity in grid:
-            weights = {
-                layer.name: solved_weights(
-                    self.network.get_parameter(f"{layer.name}.weight"),
-                    layer,
-                    sparsity,
-                    self.solver,
-                    hessians.get(layer.name),
-                    self.image_ids.tolist(),
-                    self.seed_name,
-                )
-                for layer in layers
-            }
+        for sparsity, weights in candidates.items():
             measures = self._measures({**self.weights, **weights})
             trace += [
                 {"layer": unit, "sparsity": sparsity, "measure": measure, "value": value}
                 for measure, value in measures.items()
             ]
             if not best_measures or self.criterion.better(measures, best_measures):
-                best, best_measures, best_weights = sparsity, measures, weights
-        self.weights.update(best_weights)
+                best, best_measures = sparsity, measures
+        self.weights.update(candidates[best])
         for row in trace[first:]:
             row["chosen"] = row["sparsity"] == best
         return best
@@ -155,30 +171,41 @@ class _Search:
             found.append(self.criterion.measure(self.copied, place))
         return {measure: sum(each[measure] for each in found) / len(found) for measure in found[0]}
 
-    def _hessians(self, layers: Sequence[PrunedLayer]) -> dict[str, Tensor]:
+    def _hessians(self, layers: Sequence[PrunedLayer], rows: slice) -> dict[str, Tensor]:
         if not self.solver.needs_hessian:
             return {}
         restore(self.copied, self.network)
         return hessians_of(
-            self.copied, self.images, self.image_ids, layers, self.settings, self.seed_name
+            self.copied,
+            self.images[rows],
+            self.image_ids[rows],
+            layers,
+            self.settings,
+            self.seed_name,
         )
 
-    def _all_fit(self, layers: Sequence[PrunedLayer], units: Sequence[Unit]) -> bool:
-        """Whether the Hessians of all layers fit at once; InputError if not even a unit's do."""
+    def _images_at_once(
+        self, layers: Sequence[PrunedLayer], units: Sequence[Unit], tried: int
+    ) -> dict[str, int]:
+        """Unit to the images whose Hessians fit at once; empty where those of all layers do."""
         budget, needs = self.settings["memory_mb"] * MEGABYTE, self.solver.needs_hessian
-        # the sparse weights of all layers are held to the end
-        held = bytes_of_image(layers, hessians=False)
-        if len(self.images) * (held + bytes_of_image(layers, needs)) <= budget:
-            return True
+        images = len(self.images)
+        # held for all images: the weights chosen so far, and a unit's at each sparsity tried
+        chosen = images * bytes_of_weights(layers)
+        held = {name: chosen + images * tried * bytes_of_weights(own) for name, own in units}
+        if max(held.values(), default=0) + images * bytes_of_image(layers, needs) <= budget:
+            return {}
+        found = {}
         for name, own in units:
-            needed = len(self.images) * (held + bytes_of_image(own, needs))
-            if needed > budget:
+            each = bytes_of_image(own, needs)
+            if held[name] + each > budget:
                 raise InputError(
                     f"'memory_mb' is {self.settings['memory_mb']}, but the search in '{name}' with "
-                    f"{len(self.images)} images takes {-(-needed // MEGABYTE)} MB; raise it, or "
+                    f"{images} images takes {-(-(held[name] + each) // MEGABYTE)} MB; raise it, or "
                     "calibrate with fewer images"
                 )
-        return False
+            found[name] = min(images, (budget - held[name]) // each)
+        return found
 
 
 def _units(layers: Sequence[PrunedLayer], names: Sequence[str] | None) -> list[Unit]:

@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from sparsight.io.errors import InputError
 from sparsight.spade import hessians
 from sparsight.spade.augmentation import augmented
-from sparsight.spade.hessians import bytes_of_image, images_at_once, sample_hessians
+from sparsight.spade.hessians import (
+    bytes_of_image,
+    bytes_of_weights,
+    images_at_once,
+    sample_hessians,
+)
 from sparsight.spade.layers import (
     PrunedLayer,
     matrices,
@@ -152,8 +157,11 @@ def test_how_many_images_fit() -> None:
     layers = [PrunedLayer("a", 2, 3, 10, 1), PrunedLayer("b", 1, 5, 20, 1)]
     weights = 4 * (60 + 100)
     both = 8 * (2 * 100 + 400)
+    assert bytes_of_weights(layers) == weights
+    # and 40 bytes for each weight of the larger one, to solve it
+    weights += 40 * 100
     assert bytes_of_image(layers, hessians=False) == weights
-    # and three times the larger one to solve it
+    # and three times the larger Hessian
     assert bytes_of_image(layers) == weights + both + 3 * 8 * 400
     each = bytes_of_image(layers)
     assert images_at_once(layers, 3 * each) == 3

@@ -13,7 +13,12 @@ from sparsight.metrics.roc import pixel_roc_auc
 from sparsight.spade import sparsity_search
 from sparsight.spade.augmentation import augmented
 from sparsight.spade.copies import pruned_copies
-from sparsight.spade.hessians import MEGABYTE, bytes_of_image, sample_hessians
+from sparsight.spade.hessians import (
+    MEGABYTE,
+    bytes_of_image,
+    bytes_of_weights,
+    sample_hessians,
+)
 from sparsight.spade.layers import pruned_layers
 from sparsight.spade.search_criteria import Criterion, GroundTruth, WithoutTruth, saliency
 from sparsight.spade.sparsity_search import GRID, search_sparsities
@@ -117,16 +122,16 @@ def test_copies_are_those_of_pruned_copies(thesis: nn.Module, diagonal: Any, pic
             assert torch.equal(value, state[name]), name
 
 
-def test_hessians_are_made_once_or_where_memory_is_short_once_for_a_unit(
+def test_hessians_are_made_once_or_where_memory_is_short_for_a_unit_and_some_images(
     thesis: nn.Module, diagonal: Any, pictures: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, ids = pictures(2, 1, 28)
-    made: list[tuple[str, ...]] = []
+    made: list[tuple[Any, ...]] = []
 
     def noted(
         network: nn.Module, images: Tensor, image_ids: Tensor, layers: Any, *rest: Any
     ) -> Any:
-        made.append(tuple(layer.name for layer in layers))
+        made.append((len(images), *(layer.name for layer in layers)))
         assert torch.equal(network.classifier.weight, thesis.classifier.weight)
         return sample_hessians(network, images, image_ids, layers, 4, "name")
 
@@ -142,17 +147,26 @@ def test_hessians_are_made_once_or_where_memory_is_short_once_for_a_unit(
         )
 
     layers = pruned_layers(thesis, images)
-    held = bytes_of_image(layers, hessians=False)
-    enough = 2 * (held + bytes_of_image(layers))
+    units = {layer.name: [layer] for layer in layers}
+    # what was chosen, and a unit at three sparsities, of two images
+    held = {
+        name: 2 * (bytes_of_weights(layers) + 3 * bytes_of_weights(own))
+        for name, own in units.items()
+    }
+    enough = max(held.values()) + 2 * bytes_of_image(layers)
     wanted = run(enough)
-    assert made == [("classifier", "conv2")]
+    assert made == [(2, "classifier", "conv2")]
     made.clear()
     assert run(enough - 1) == wanted
-    assert made == [("classifier",), ("conv2",)]
-    least = 2 * (held + bytes_of_image(layers[1:]))
-    assert run(least) == wanted
-    with pytest.raises(InputError, match="the search in 'classifier' with 2 images takes"):
-        run(least - 1)
+    assert made == [(2, "classifier"), (2, "conv2")]
+    made.clear()
+    needed = {name: held[name] + bytes_of_image(own) for name, own in units.items()}
+    least = max(needed, key=needed.__getitem__)
+    assert run(needed[least]) == wanted
+    # one image after the other in the larger unit
+    assert [found for found in made if found[1] == least] == [(1, least)] * 2
+    with pytest.raises(InputError, match=f"the search in '{least}' with 2 images takes"):
+        run(needed[least] - 1)
     assert MEGABYTE == 10**6
 
 

@@ -62,7 +62,9 @@ class ObsFast(SampleSolver):
         # no Hessian is factorised where nothing else falls: it need not be invertible
         chosen = falling.remaining.nonzero().squeeze(1)
         if len(chosen):
-            factors = self._factors(hessians[chosen])
+            # choosing copies them: the largest there is here, and all are chosen as a rule
+            some = hessians if len(chosen) == len(hessians) else hessians[chosen]
+            factors = self._factors(some)
             shares = block_shares(falling.contested[chosen], falling.remaining[chosen], block)
             found[chosen] = sweep(weights[chosen], factors, falling.free[chosen], shares, block)
         return found
@@ -71,9 +73,10 @@ class ObsFast(SampleSolver):
         """Upper Cholesky factors of the inverses, [B, K, K]."""
         damping = self.settings["damping"]
         dtype = torch.float64 if self.settings["double"] else torch.float32
-        matrices = damped(hessians, damping, dtype).flip(1, 2)
-        lower = cholesky(matrices, f"solver {self.name}", damping)
-        return inverse_of_lower(lower).flip(1, 2)
+        # in one expression, so that each matrix is let go when the next is made
+        return inverse_of_lower(
+            cholesky(damped(hessians, damping, dtype).flip(1, 2), f"solver {self.name}", damping)
+        ).flip(1, 2)
 
 
 def inverse_of_lower(lower: Tensor, direct: int = 256) -> Tensor:

@@ -19,7 +19,7 @@ class SampleRandom(SampleSolver):
     """
 
     name: ClassVar[str] = "random"
-    reference: ClassVar[str] = "control; after Singh et al. 2024, arXiv 2310.04519"
+    reference: ClassVar[str] = "control; after Soltani Moakhar et al. 2024, arXiv 2310.04519"
     needs_hessian: ClassVar[bool] = False
 
     def solve(

@@ -1,0 +1,46 @@
+"""What the library takes where nothing is given is what the configuration's schema says."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsight.spade.copies import DEFAULTS
+from sparsight.spade.hessians import MEGABYTE, images_at_once
+from sparsight.spade.layers import PrunedLayer
+from sparsight.spade.search_criteria import WithoutTruth
+from sparsight.spade.sparsity_search import GRID
+
+SCHEMA = yaml.safe_load(
+    (Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+)
+CATALOGUE = SCHEMA["properties"]["catalogue"]["properties"]
+PRUNER: dict[str, Any] = CATALOGUE["sample_pruners"]["additionalProperties"]["properties"]
+SEARCH = PRUNER["sparsities"]["properties"]["search"]["properties"]
+
+
+def test_how_a_sample_is_made() -> None:
+    assert {name: PRUNER[name]["default"] for name in DEFAULTS} == DEFAULTS
+
+
+def test_the_search() -> None:
+    assert SEARCH["grid"]["default"] == list(GRID)
+    assert SEARCH["criterion"]["default"] == WithoutTruth.name
+    taken = inspect.signature(WithoutTruth).parameters
+    for name in ("keep_prediction", "keep_probability"):
+        assert SEARCH[name]["default"] == taken[name].default
+
+
+def test_the_default_memory_is_enough_for_resnet50() -> None:
+    """Its layers by columns and outputs; the classifier of ImageNet's thousand classes."""
+    layers, inputs = [], 64
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        width = 64 * 2**stage
+        for block in range(blocks):
+            shapes = [(inputs, width), (9 * width, width), (width, 4 * width)]
+            shapes += [(inputs, 4 * width)] if block == 0 else []
+            layers += [PrunedLayer(f"{stage}", 1, rows, columns, 1) for columns, rows in shapes]
+            inputs = 4 * width
+    layers.append(PrunedLayer("fc", 1, 1000, inputs, 1))
+    assert images_at_once(layers, DEFAULTS["memory_mb"] * MEGABYTE) == 1
