@@ -16,6 +16,12 @@ def searched_sparsities(wildcards):
     return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
 
 
+def pruning_memory(wildcards):
+    """Memory of a job that prunes for samples, in MB: it grows with the configured one."""
+    name = wildcards.get("sample_pruner") or STUDY.sample_pruner(wildcards.family)
+    return SAMPLES.megabytes(name)
+
+
 def sample_places():
     """Checkpoints and families that run on pruned copies."""
     return [
@@ -74,7 +80,7 @@ rule search_sparsities:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=pruning_memory,
         runtime=240,
         gpu=1,
     params:
@@ -113,7 +119,7 @@ rule explain_pruned_samples:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=pruning_memory,
         runtime=480,
         gpu=1,
     params:

@@ -57,7 +57,8 @@ def combination_problems(config: Config) -> Iterator[str]:
         yield from _recipe_problems(study, network)
     for dataset in config["datasets"]:
         yield from _mask_problems(study, dataset)
-        yield from _image_problems(study, dataset)
+        # Several families can have the same from one key.
+        yield from dict.fromkeys(_image_problems(study, dataset))
 
 
 def _model_problems(study: Study, network: Network) -> Iterator[str]:
@@ -149,7 +150,13 @@ def _image_problems(study: Study, dataset: str) -> Iterator[str]:
 def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """`explaining`, and the exceptions from it that take effect, with their keys."""
     yield "explaining", config["explaining"]
-    families = Study(config).families()
+    study = Study(config)
+    families, made = study.families(), config.get("sample_pruning", {})
     for family, exceptions in config.get("families", {}).items():
         if family in families:
-            yield f"families.{family}", exceptions
+            given = {key: exceptions.get(key) for key in ("images", "levels")}
+            # The exceptions of families on pruned copies are made, unless they are given.
+            if study.sample_pruner(family) and given == {key: made.get(key) for key in given}:
+                yield "sample_pruning", exceptions
+            else:
+                yield f"families.{family}", exceptions

@@ -26,6 +26,7 @@ from sparsight.study.parameters import parameter_problems
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study
 from sparsight.study.problems import schema_problems, unknown_name
+from sparsight.study.sample_problems import sample_combination_problems
 from sparsight.study.sample_pruning import sample_pruning_problems, with_pruned_samples
 
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
@@ -144,6 +145,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *_pruner_problems(config),
         *_family_problems(config),
         *combination_problems(config),
+        *sample_combination_problems(config),
         *_headline_problems(config),
         *_level_problems(config),
         *concept_problems(config),

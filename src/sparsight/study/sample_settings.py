@@ -15,6 +15,9 @@ from sparsight.study.table_settings import TableSettings
 
 Settings = dict[str, Any]
 
+#: memory in MB of a job beside what is recorded of images: libraries, network, a batch of copies
+_BESIDE = 4000
+
 
 class SampleSettings:
     """The `settings` and the registered `modules` of every rule of sample-targeted pruning."""
@@ -71,6 +74,10 @@ class SampleSettings:
 
     def _solver_modules(self, sample_pruner: str) -> list[str]:
         return [SOLVERS.module(self._entry(sample_pruner)["solver"])]
+
+    def megabytes(self, sample_pruner: str) -> int:
+        """What a job that prunes for samples reserves: what it may record, and all else."""
+        return int(self._entry(sample_pruner)["memory_mb"]) + _BESIDE
 
     def calibration_split(self, sample_pruner: str) -> str:
         """The split that the images of a search come from."""

@@ -12,7 +12,10 @@ SPADE = {
     "pruners": ["magnitude"],
     "explainers": ["saliency", "occlusion", "mean_activation", "grad_cam", "control_edges"],
     "metrics": ["pixel_roc_auc", "max_sensitivity"],
-    "families": {"gradient": {"target": "true"}},
+    "families": {
+        "gradient": {"target": "true", "levels": "all"},
+        "perturbation": {"levels": "all"},
+    },
     "sample_pruning": {
         "pruners": ["spade_fast", "spade_random"],
         "explainers": ["saliency", "occlusion"],
@@ -78,8 +81,7 @@ def test_networks_with_explainers_of_their_own_have_no_others_on_copies(study_of
 
 
 def test_copies_are_not_compared_between_networks(study_of):
-    everything = {"families": {"gradient": {"target": "true"}}, "agreement": ["spearman"]}
-    study = study_of({**SPADE, **everything})
+    study = study_of({**SPADE, "agreement": ["spearman"]})
     assert not set(study.agreement_families()) & set(study.sample_families())
 
 
@@ -177,6 +179,56 @@ def test_what_cannot_be_is_one_sentence(problems_of, overlay, found):
     assert found in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("levels", "found"),
+    [
+        # 3 of the levels 0 to 5, evenly spread, are 0, 3 and 5
+        ([0, 3], []),
+        ([0, 2, 4], ["gradient is explained on the network itself at other levels (2, 4 lacking)"]),
+    ],
+)
+def test_what_is_held_against_the_network_is_explained_there(problems_of, levels, found):
+    families = {"gradient": {"levels": 3}, "perturbation": {"levels": "all"}}
+    problems = problems_of({**chosen(levels=levels), "families": families})
+    assert len(problems) == len(found)
+    assert all(text in problem for text, problem in zip(found, problems, strict=True))
+
+
+def test_too_many_images_are_one_sentence_with_the_key_that_gives_them(problems_of):
+    (problem,) = problems_of(chosen(images=401))
+    assert problem.startswith("sample_pruning.images is 401, but shapes has 400 test images")
+
+
+def test_sample_pruners_without_an_explainer_are_one_sentence(problems_of):
+    (problem,) = problems_of(
+        {**chosen(explainers="all"), "explainers": ["mean_activation", "control_edges"]}
+    )
+    assert problem.startswith("sample_pruning.explainers: none of them looks at the network")
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ({"split": "validation"}, "search.split is validation, which shapes does not have"),
+        ({"criterion": "ground_truth"}, "needs masks, but imagenette_64 has none"),
+    ],
+)
+def test_a_search_needs_images_and_perhaps_masks(problems_of, search, found):
+    catalogue = {"sample_pruners": {"spade_fast": {"sparsities": {"search": search}}}}
+    dataset = "imagenette_64" if "criterion" in search else "shapes"
+    overlay = {**SPADE, "datasets": [dataset], "metrics": ["deletion"], "catalogue": catalogue}
+    problems = problems_of(overlay)
+    assert len(problems) == 1
+    assert found in problems[0]
+
+
+def test_a_job_that_prunes_reserves_what_it_may_use(study_of):
+    pruners = {"spade_fast": {"memory_mb": 9000}}
+    samples = SampleSettings(study_of({**SPADE, "catalogue": {"sample_pruners": pruners}}))
+    assert samples.megabytes("spade_fast") == 9000 + 4000
+    assert samples.megabytes("spade_random") == 2000 + 4000
+
+
 def test_explainers_that_are_held_against_each_other_explain_the_same_images(problems_of):
     claim = {
         **{"name": "gain", "claim": "It gains.", "test": "between_explainers"},
@@ -185,5 +237,6 @@ def test_explainers_that_are_held_against_each_other_explain_the_same_images(pro
     }
     (problem,) = problems_of({**SPADE, "claims": [claim]})
     assert "spade_fast__saliency and saliency cannot be paired" in problem
-    images = {"families": {"gradient": {"target": "true", "images": 10}}}
+    gradient = {**SPADE["families"]["gradient"], "images": 10}
+    images = {"families": {**SPADE["families"], "gradient": gradient}}
     assert problems_of({**SPADE, **images, "claims": [claim]}) == []
