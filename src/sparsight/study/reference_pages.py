@@ -16,8 +16,10 @@ from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.registration import Registry
+from sparsight.spade.registry import SOLVERS
 from sparsight.study.concept_pages import concept_page
 from sparsight.study.reference_text import linked, listed, page, parameters, section, table
+from sparsight.study.sample_pages import sample_page
 
 _DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", "": "neither is better"}
 _MASKS = {"soft": "soft, 0 to 1", "binary": "binary, from 0.5 on", "none": "none"}
@@ -36,6 +38,7 @@ def pages() -> dict[str, str]:
         "explainers.md": _explainers(),
         "metrics.md": _metrics(),
         "concepts.md": concept_page(),
+        "sample_pruning.md": sample_page(),
         "published_bugs.md": _published_bugs(),
     }
 
@@ -53,6 +56,8 @@ def _index() -> str:
         f"[Metrics](metrics.md): {len(METRICS.entries)} of single explanations and "
         f"{len(AGREEMENT.entries)} of agreement, and those of quantus",
         f"[Concepts](concepts.md): {len(CONCEPTS.entries)} methods that find and compare them",
+        f"[Sample pruners](sample_pruning.md): {len(SOLVERS.entries)} solvers and controls, forms "
+        "of sparsities, and how these are searched for",
         f"[Published mistakes](published_bugs.md): {len(PUBLISHED_BUGS)} switches for pruners",
     )
     return page(

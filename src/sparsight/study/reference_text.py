@@ -38,7 +38,7 @@ def _one_line(paragraph: str) -> str:
     """A paragraph on one line; lists keep their items' lines."""
     lines: list[str] = []
     for line in paragraph.splitlines():
-        if lines and not re.match(r"\s*[*-] ", line):
+        if lines and not re.match(r"\s*([*-]|\d+\.) ", line):
             lines[-1] += f" {line.strip()}"
         else:
             lines.append(line.strip())

@@ -10,6 +10,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.spade.registry import SOLVERS
 from sparsight.study.reference_pages import pages, write_pages
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -41,6 +42,7 @@ def test_writing(tmp_path: Path) -> None:
         ("metrics.md", [*METRICS.entries, *AGREEMENT.entries]),
         ("concepts.md", CONCEPTS.entries),
         ("published_bugs.md", PUBLISHED_BUGS),
+        ("sample_pruning.md", SOLVERS.entries),
     ],
 )
 def test_everything_registered_has_one_section_with_a_description(
@@ -80,6 +82,15 @@ def test_a_metric_on_the_page() -> None:
     ):
         assert row in section
     assert "| `quantus.IROF` | faithfulness | higher is better | model |" in PAGES["metrics.md"]
+
+
+def test_a_solver_on_the_page() -> None:
+    whole = PAGES["sample_pruning.md"]
+    section = whole.partition("### obs_exact\n")[2].partition("\n### ")[0]
+    assert section.startswith("\nOBC: greedy removal in every row")
+    assert "| needs | the layer's inputs |" in section
+    assert "`rows`: `32`" in section
+    assert "| [`random`](#random) | nothing of the image: a control | any number |" in whole
 
 
 @pytest.mark.parametrize("name", PAGES)
