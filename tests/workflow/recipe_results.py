@@ -33,6 +33,7 @@ from sparsight.models.base import build_network
 from sparsight.models.registry import MODELS
 from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
 from sparsight.pruning.registry import CRITERIA
+from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import configuration_problems, normalised
 from sparsight.study.problems import load_yaml
 
@@ -199,6 +200,14 @@ def concepts():
     }
 
 
+def solver():
+    """What the new solver leaves of a layer whose products can be worked out by hand."""
+    entry = entries("example_wanda", "sample_pruners")["example_wanda"]
+    weights = torch.tensor([[[-3.0, 1.0, 0.0], [1.0, 2.0, 5.0]]])
+    hessians = torch.tensor([1.0, 16.0, 4.0]).diag()[None]
+    return SOLVERS.load(entry["solver"])().solve(weights, hessians, torch.tensor([3]), 1, None)
+
+
 def numbers(values):
     """A list with None for what is undefined, which JSON cannot write."""
     return [None if math.isnan(value) else float(value) for value in values]
@@ -248,6 +257,7 @@ def main():
             "metrics": metrics(images),
             "agreement": agreement(),
             "concepts": concepts(),
+            "solver": solver().tolist(),
             "claim": claim(),
         },
         sys.stdout,

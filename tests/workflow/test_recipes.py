@@ -38,6 +38,11 @@ RECIPES = {
         "concepts/registry.py",
         "example_channels.yaml",
     ],
+    "A solver of sample-targeted pruning": [
+        "spade/solvers/example_wanda.py",
+        "spade/registry.py",
+        "example_wanda.yaml",
+    ],
     "A claim test": [
         "analysis/claims/example_change.py",
         "analysis/claims/registry.py",
@@ -78,7 +83,8 @@ def all_choices(folder):
         overlay = yaml.safe_load(path.read_text(encoding="utf-8"))
         for group, entries in overlay.pop("catalogue", {}).items():
             whole["catalogue"].setdefault(group, {}).update(entries)
-        whole.setdefault("families", {}).update(overlay.pop("families", {}))
+        for group in ("families", "sample_pruning"):
+            whole.setdefault(group, {}).update(overlay.pop(group, {}))
         del overlay["study"]
         for group, names in overlay.items():
             known = whole.setdefault(group, [])
@@ -146,7 +152,8 @@ def test_configurations_of_recipes_are_sound(results):
 def test_workflow_plans_everything_new(followed):
     overlay = all_choices(followed.folder)
     new = ("example_", "random", "retrain")
-    assert all(any(n.startswith("example_") for n in overlay[g]) for g in overlay["catalogue"])
+    chosen = {**overlay, "sample_pruners": overlay["sample_pruning"]["pruners"]}
+    assert all(any(n.startswith("example_") for n in chosen[g]) for g in overlay["catalogue"])
     assert [n for n in overlay["pruners"] if not n.startswith(new)] == []
     (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     planned = followed.planned()
@@ -157,7 +164,10 @@ def test_workflow_plans_everything_new(followed):
     assert planned["prune_level"] == 3 * 2 * 5
     assert planned["explain_images"] == 3 * (11 + 11 + 5)
     assert planned["make_controls"] == 1
-    assert planned["score_explanations"] == 3 * (11 + 11 + 11 + 5)
+    # saliency on the copies of two sample pruners, of the dense networks
+    assert planned["explain_pruned_samples"] == 3 * 2
+    assert planned["score_explanations"] == 3 * (11 + 11 + 11 + 5 + 2)
+    assert planned["summarise_sample_pruning"] == planned["draw_sample_pruning"] == 1
     assert planned["draw_metric"] == 3
     assert planned["compare_explanations"] == 3 * (11 + 11 + 5)
     assert planned["draw_agreement"] == 2
@@ -248,6 +258,11 @@ def test_concept_method(results):
     assert found["selectivity"] == [1, 0.5]
     # another network's second class begins with channel 0
     assert found["same_first"] == {"self": [1, 1], "other": [1, 0]}
+
+
+def test_solver(results):
+    # sizes of the inputs 1, 4 and 2: products 3, 4 and 0, then 1, 8 and 10; the 0 is one of three
+    assert results["solver"] == [[[0, 1, 0], [0, 2, 5]]]
 
 
 def test_claim_test(results):
