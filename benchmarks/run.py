@@ -14,6 +14,7 @@ import explainers
 import explaining
 import image_metrics
 import road
+import sample_pruning
 import sample_solvers
 import scoring
 import sidebyside
@@ -33,6 +34,7 @@ PARTS = {
     "craft_importances": craft_importances,
     "craft_whole": craft_whole,
     "sample_solvers": sample_solvers,
+    "sample_pruning": sample_pruning,
 }
 
 
