@@ -224,6 +224,8 @@ def statistics_files():
         names.append("concepts")
     if STUDY.sample_families():
         names.append("sample_pruning")
+    if SAMPLES.draws_toy():
+        names.append("sample_pruning_toy")
     return [f"{SUMMARY}/{name}.csv" for name in names]
 
 
@@ -278,6 +280,12 @@ def figure_files():
         for network in STUDY.networks()
         if SAMPLES.pairs(network)
     ]
+    names += [
+        f"visualisation/{network.dataset}__{network.model}"
+        for network in SAMPLES.visualised()
+    ]
+    if SAMPLES.draws_toy():
+        names.append("sample_pruning_toy")
     if config["claims"]:
         names.append("claims")
     return [f"{FIGURES}/{name}.{suffix}" for name in names for suffix in ("svg", "png")]

@@ -28,6 +28,7 @@ from sparsight.study.plan import RESERVED, Study
 from sparsight.study.problems import schema_problems, unknown_name
 from sparsight.study.sample_problems import sample_combination_problems
 from sparsight.study.sample_pruning import sample_pruning_problems, with_pruned_samples
+from sparsight.study.visualised import visualisation_problems
 
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 #: catalogue, key of an entry, table that the key's value must be in
@@ -149,6 +150,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *_headline_problems(config),
         *_level_problems(config),
         *concept_problems(config),
+        *visualisation_problems(config),
     ] or [*claim_problems(config)]
 
 

@@ -12,6 +12,7 @@ from sparsight.study.sample_pruning import (
 )
 from sparsight.study.settings import RuleSettings
 from sparsight.study.table_settings import TableSettings
+from sparsight.study.visualised import visualised, visualised_networks, visualised_stickers
 
 Settings = dict[str, Any]
 
@@ -38,13 +39,16 @@ class SampleSettings:
     def explain(self, family: str, dataset: str, model: str) -> Settings:
         """Explaining with one family on copies that are pruned for each image."""
         name = self.study.sample_pruner(family)
-        entry = self._entry(name)
-        giver = self._entry(sparsities_from(self.study.catalogue, name))
-        given = {} if searches(giver) else giver["sparsities"]
         return {
             **self._rules.explain(family, dataset, model),
-            "sample_pruner": {**entry, "name": name, "sparsities": given},
+            "sample_pruner": self._pruning(name),
         }
+
+    def _pruning(self, name: str) -> Settings:
+        """A sample pruner, its sparsities empty where a file of a search has them."""
+        giver = self._entry(sparsities_from(self.study.catalogue, name))
+        given = {} if searches(giver) else giver["sparsities"]
+        return {**self._entry(name), "name": name, "sparsities": given}
 
     def explain_modules(self, family: str, dataset: str, model: str) -> list[str]:
         """Modules of the explainers, the architecture and the solver."""
@@ -55,7 +59,9 @@ class SampleSettings:
 
     def searching(self) -> list[str]:
         """The sample pruners that search for sparsities, for themselves or for others."""
-        chosen = self.study.config.get("sample_pruning", {}).get("pruners", [])
+        chosen = [*self.study.config.get("sample_pruning", {}).get("pruners", [])]
+        if self.visualising():
+            chosen.append(self.visualising())
         return list(dict.fromkeys(filter(None, map(self.searched, chosen))))
 
     def unpruned_family(self, family: str) -> str:
@@ -108,3 +114,37 @@ class SampleSettings:
             "metrics": self._tables.metric_facts(),
             "confidence": self.study.config["statistics"]["confidence"],
         }
+
+    def visualising(self) -> str:
+        """The sample pruner on whose copies classes are visualised; empty where none are."""
+        return str(visualised(self.study.config).get("sample_pruner", ""))
+
+    def visualised(self) -> list[Network]:
+        """The networks of which classes are visualised."""
+        return visualised_networks(self.study)
+
+    def visualise(self, dataset: str) -> Settings:
+        """Making pictures of the classes that stickers stand for."""
+        chosen = visualised(self.study.config)
+        return {
+            "stickers": visualised_stickers(self.study, dataset),
+            "visualised": {key: chosen[key] for key in ("method", "steps", "crops", "seed")},
+            "sample_pruner": self._pruning(self.visualising()),
+            "threads": self.study.config["torch_threads"],
+        }
+
+    def visualise_modules(self, model: str) -> list[str]:
+        """Modules of the solver and the architecture."""
+        return [*self._solver_modules(self.visualising()), *self._rules.network_modules(model)]
+
+    def sheet(self, dataset: str, model: str) -> Settings:
+        """A sheet of these pictures."""
+        return {"dataset": dataset, "model": model}
+
+    def draws_toy(self) -> bool:
+        """Whether the toy of two regions is pruned and drawn."""
+        return bool(self.study.config.get("sample_pruning", {}).get("toy", False))
+
+    def toy(self) -> Settings:
+        """Pruning the toy."""
+        return {"threads": self.study.config["torch_threads"]}

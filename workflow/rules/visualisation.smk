@@ -1,0 +1,133 @@
+"""Feature visualisation of a trojan's classes, and the two-dimensional toy of sample-targeted pruning."""
+
+PICTURES = f"{LEVEL}/spade/visualisation.safetensors"
+
+
+def visualisation_sparsities(wildcards):
+    """The sparsities of the sample pruner, where they were searched for."""
+    name = SAMPLES.searched(SAMPLES.visualising())
+    return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
+
+
+def shown_pictures(wildcards):
+    """The pictures in a sheet: of the dense network of the first seed."""
+    seed = STUDY.network(wildcards.dataset, wildcards.model).seeds[0]
+    return place_path(
+        PICTURES, Place(wildcards.dataset, wildcards.model, seed, DENSE, 0)
+    )
+
+
+rule visualise_features:
+    """Make pictures that most excite a trojan's classes, before and after pruning for an image."""
+    input:
+        test=f"{PACKED}/test.safetensors",
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        sparsities=visualisation_sparsities,
+    output:
+        pictures=PICTURES,
+    log:
+        job_files("logs", "visualise_features", "{pruner}__level{level}.log"),
+    benchmark:
+        job_files("benchmarks", "visualise_features", "{pruner}__level{level}.jsonl")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=settings_of(SAMPLES.visualise, "dataset"),
+        code=code_of("visualise_features.py", SAMPLES.visualise_modules, "model"),
+    script:
+        "../scripts/visualise_features.py"
+
+
+rule draw_visualisation:
+    """Draw a sheet of a trojan's classes, of the network and of copies pruned for an image."""
+    input:
+        pictures=shown_pictures,
+    output:
+        svg=f"{FIGURES}/visualisation/{{dataset}}__{{model}}.svg",
+        png=report(
+            f"{FIGURES}/visualisation/{{dataset}}__{{model}}.png",
+            caption="../report/visualisation.rst",
+            category="3 Explanations",
+            labels={
+                "figure": "feature visualisation",
+                "data set": "{dataset}",
+                "model": "{model}",
+            },
+        ),
+    log:
+        f"{RESULTS}/logs/draw_visualisation/{{dataset}}__{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_visualisation/{{dataset}}__{{model}}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(SAMPLES.sheet, "dataset", "model"),
+        code=code_of("draw_visualisation.py"),
+    script:
+        "../scripts/draw_visualisation.py"
+
+
+rule prune_toy:
+    """Prune a unit that answers to two regions of a plane, for a sample from each."""
+    output:
+        table=report(
+            f"{SUMMARY}/sample_pruning_toy.csv",
+            caption="../report/toy.rst",
+            category="7 Tables",
+            labels={"table": "toy of sample-targeted pruning"},
+        ),
+        planes=f"{SUMMARY}/sample_pruning_toy.safetensors",
+    log:
+        f"{RESULTS}/logs/prune_toy.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prune_toy.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of(SAMPLES.toy),
+        code=code_of("prune_toy.py"),
+    script:
+        "../scripts/prune_toy.py"
+
+
+rule draw_toy:
+    """Draw the unit over the plane, before and after pruning for a sample from each region."""
+    input:
+        table=rules.prune_toy.output.table,
+        planes=rules.prune_toy.output.planes,
+    output:
+        svg=f"{FIGURES}/sample_pruning_toy.svg",
+        png=report(
+            f"{FIGURES}/sample_pruning_toy.png",
+            caption="../report/toy.rst",
+            category="3 Explanations",
+            labels={"figure": "toy of sample-targeted pruning"},
+        ),
+    log:
+        f"{RESULTS}/logs/draw_toy.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_toy.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings={},
+        code=code_of("draw_toy.py"),
+    script:
+        "../scripts/draw_toy.py"
