@@ -31,7 +31,8 @@ class Region:
 
     def holds(self, points: Tensor) -> Tensor:
         """Which of the points [N, 2] lie inside, bool [N]."""
-        return (points - torch.tensor(self.centre)).norm(dim=1) < self.radius
+        inside: Tensor = (points - torch.tensor(self.centre)).square().sum(1) < self.radius**2
+        return inside
 
 
 #: scenario 1 is a sample from the larger region, scenario 2 one from the smaller

@@ -144,7 +144,8 @@ def mean_magnitude(images: Tensor) -> Tensor:
         images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
     decorrelating = torch.linalg.inv(get_color_correlation_svd_sqrt("cpu"))
     colours = torch.einsum("nchw,cd->ndhw", images, decorrelating)
-    return torch.fft.rfft2(colours).abs().mean(0)
+    found: Tensor = torch.fft.rfft2(colours).abs().mean(0)
+    return found
 
 
 def _even(side: int) -> int:
