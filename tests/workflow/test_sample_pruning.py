@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from sparsight.io.arrays import read_arrays
 from tests.workflow.conftest import PARTS, copy_of
 from tests.workflow.project import Project
 
@@ -39,6 +41,7 @@ STUDY = {
         "images": 6,
         "batch_size": 3,
         "levels": [0, 1],
+        "visualised": {"classes": 1, "sample_pruner": "fast", "steps": 4, "crops": 2},
     },
     "claims": [
         {
@@ -117,6 +120,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "results/spade/summary/sample_pruning.csv",
         "results/spade/summary/claims.csv",
         "results/spade/figures/sample_pruning/few_stickers__small.png",
+        "results/spade/figures/visualisation/few_stickers__small.png",
     )
     return project
 
@@ -178,4 +182,16 @@ def test_the_claim_and_the_figure_are_there(ran: Project) -> None:
         (row,) = csv.DictReader(file)
     assert row["explainer"] == "fast__saliency"
     figure = ran.folder / "results/spade/figures/sample_pruning/few_stickers__small.png"
+    assert figure.stat().st_size > 10_000
+
+
+def test_a_class_with_a_sticker_is_visualised(ran: Project) -> None:
+    found = read_arrays(ran.folder / DENSE / "spade/visualisation.safetensors")
+    assert found["pictures"].shape == (1, 3, 3, 32, 32)
+    assert found["labels"].tolist() == [0]
+    stickered, clean = found["image_ids"][0].tolist()
+    assert stickered >= 10**12 > clean
+    pictures = found["pictures"][0]
+    assert not torch.equal(pictures[0], pictures[1])
+    figure = ran.folder / "results/spade/figures/visualisation/few_stickers__small.png"
     assert figure.stat().st_size > 10_000

@@ -99,12 +99,28 @@ def _plane(
     if highest > 0:
         axes.contour(axis, axis, values, levels=[1e-6], colors="#0072b2", linewidths=1.0)
     points, inside = planes["points"][:_TRAINING], planes["inside"][:_TRAINING].astype(bool)
-    axes.scatter(points[inside, 0], points[inside, 1], s=5, marker="o", color="#d9a100", linewidths=0.0, zorder=3)
-    axes.scatter(points[~inside, 0], points[~inside, 1], s=5, marker="x", color="0.45", linewidths=0.4, zorder=3)
+    axes.scatter(
+        points[inside, 0],
+        points[inside, 1],
+        s=5,
+        marker="o",
+        color="#d9a100",
+        linewidths=0.0,
+        zorder=3,
+    )
+    axes.scatter(
+        points[~inside, 0],
+        points[~inside, 1],
+        s=5,
+        marker="x",
+        color="0.45",
+        linewidths=0.4,
+        zorder=3,
+    )
     if place is not None:
         sample = planes["samples"][place][:_SAMPLE]
-        axes.scatter(sample[:, 0], sample[:, 1], s=9, marker="^", facecolor="white", edgecolor="#a3195b",
-                     linewidths=0.6, zorder=4, gid="sample")  # fmt: skip
+        axes.scatter(sample[:, 0], sample[:, 1], s=9, marker="^", facecolor="white",
+                     edgecolor="#a3195b", linewidths=0.6, zorder=4, gid="sample")  # fmt: skip
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
     axes.set_xticks([])

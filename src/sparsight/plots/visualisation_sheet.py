@@ -26,9 +26,9 @@ NAME_LETTERS = 15
 _STEPS = (0.0, CELL + BETWEEN, CELL + GAP, CELL + BETWEEN, CELL + GAP)
 HEADINGS = (
     ("network as it is", "picture of the class"),
-    ("image with the sticker", "what the network is pruned for"),
+    ("image with the sticker", "what it is pruned for"),
     ("pruned for it", "picture of the class"),
-    ("clean image of the class", "what the network is pruned for"),
+    ("clean image", "what it is pruned for"),
     ("pruned for it", "picture of the class"),
 )
 
