@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.data.registry import SOURCES
-from sparsight.data.trojan_options import trojan_of
 from sparsight.study.phrases import shown
 from sparsight.study.plan import Network, Study
 from sparsight.study.problems import unknown_name
@@ -25,6 +24,8 @@ def stickers_of(study: Study, dataset: str) -> dict[str, tuple[int, str]]:
     entry = study.catalogue["datasets"][dataset]
     if entry["source"] != _TROJANED:
         return {}
+    from sparsight.data.trojan_options import trojan_of  # late: the start of a study is light
+
     options = entry.get("options", {})
     classes = SOURCES.load(_TROJANED).classes_of(options)
     trojan = trojan_of(options, classes, min(shape_of_images(study, dataset)[1:]))
