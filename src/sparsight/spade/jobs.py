@@ -1,12 +1,10 @@
 """The jobs of sample-targeted pruning: searching for sparsities, explaining on pruned copies."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
@@ -16,18 +14,17 @@ from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 from sparsight.models.trained import load_network
+from sparsight.spade.configured import (
+    configured_solver,
+    configured_sparsities,
+    sample_settings,
+)
 from sparsight.spade.explaining import OnPrunedCopies
-from sparsight.spade.layers import pruned_layers
-from sparsight.spade.registry import SOLVERS
 from sparsight.spade.search_criteria import Criterion, GroundTruth, WithoutTruth
-from sparsight.spade.solvers.base import SampleSolver
-from sparsight.spade.sparsities import layer_sparsities
 from sparsight.spade.sparsity_search import search_sparsities
 
 Settings = Mapping[str, Any]
 
-#: settings of a sample pruner that say how a sample is made, and what it may cost
-_SAMPLE = ("augmentations", "augment", "batch_size", "memory_mb")
 _CHUNK = 64
 
 
@@ -68,11 +65,13 @@ def explain_samples(
     device = choose_device(gpu)
     network = load_network(checkpoint, device)
     chosen = settings["sample_pruner"]
+    with PackedSplit.open(packed_test) as split:
+        image = split.rows(0, 1).to(device).images("clean")
     explaining = OnPrunedCopies(
         name=chosen["name"],
-        solver=_solver(chosen),
-        sparsities=_sparsities(network, packed_test, chosen["sparsities"], sparsities, device),
-        settings={key: chosen[key] for key in _SAMPLE},
+        solver=configured_solver(chosen),
+        sparsities=configured_sparsities(network, image, chosen["sparsities"], sparsities),
+        settings=sample_settings(chosen),
     )
     explain_family(
         settings,
@@ -138,14 +137,13 @@ def search_checkpoint(
         batch = _calibration_images(split, search).to(device)
         of_split = split.split
     images = batch.images("clean")
-    sample = {key: chosen[key] for key in _SAMPLE}
     sparsities, tried = search_sparsities(
         network,
         images,
         batch.image_ids.cpu(),
-        _solver(chosen),
+        configured_solver(chosen),
         _criterion(search, network, images, batch, chosen),
-        sample,
+        sample_settings(chosen),
         chosen["name"],
         search["grid"],
     )
@@ -157,26 +155,6 @@ def search_checkpoint(
     }
     write_json(output, found)
     logging.info("sparsities: %s", ", ".join(f"{k} {v:g}" for k, v in sparsities.items()))
-
-
-def _solver(chosen: Settings) -> SampleSolver:
-    solver: SampleSolver = SOLVERS.load(chosen["solver"])(**chosen["parameters"])
-    return solver
-
-
-def _sparsities(
-    network: nn.Module,
-    packed_test: Path | str,
-    given: Settings,
-    searched: Path | str | None,
-    device: torch.device,
-) -> dict[str, float]:
-    if searched:
-        text = Path(searched).read_text(encoding="utf-8")
-        return {layer: float(share) for layer, share in json.loads(text)["sparsities"].items()}
-    with PackedSplit.open(packed_test) as split:
-        image = split.rows(0, 1).to(device).images("clean")
-    return layer_sparsities(pruned_layers(network, image), given)
 
 
 def _criterion(
