@@ -255,6 +255,14 @@ def test_defaults_are_filled_at_every_depth(schema):
             "images": 40,
             "batch_size": 20,
             "levels": [0],
+            "visualised": {
+                "classes": [],
+                "method": "fourier",
+                "steps": 512,
+                "crops": 6,
+                "seed": 0,
+            },
+            "toy": False,
         },
         "claims": [{"name": "a", "subset": "all"}, {"name": "b", "subset": "hard"}],
         "statistics": {
