@@ -8,6 +8,7 @@ min_version("9.20")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/concept_inputs.smk"
+include: "workflow/rules/sample_inputs.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/explaining.smk"

@@ -1,21 +1,5 @@
 """Feature visualisation of a trojan's classes, and the two-dimensional toy of sample-targeted pruning."""
 
-PICTURES = f"{LEVEL}/spade/visualisation.safetensors"
-
-
-def visualisation_sparsities(wildcards):
-    """The sparsities of the sample pruner, where they were searched for."""
-    name = SAMPLES.searched(SAMPLES.visualising())
-    return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
-
-
-def shown_pictures(wildcards):
-    """The pictures in a sheet: of the dense network of the first seed."""
-    seed = STUDY.network(wildcards.dataset, wildcards.model).seeds[0]
-    return place_path(
-        PICTURES, Place(wildcards.dataset, wildcards.model, seed, DENSE, 0)
-    )
-
 
 rule visualise_features:
     """Make pictures that most excite a trojan's classes, before and after pruning for an image."""

@@ -1,0 +1,72 @@
+"""Input functions of the rules about pruned copies, and files of all of them."""
+
+SPARSITIES = f"{LEVEL}/spade/{{sample_pruner}}_sparsities.json"
+FIDELITY = f"{LEVEL}/spade/{{family}}.parquet"
+PICTURES = f"{LEVEL}/spade/visualisation.safetensors"
+
+
+def calibration_split(wildcards):
+    """The packed split on whose images sparsities are searched for."""
+    split = SAMPLES.calibration_split(wildcards.sample_pruner)
+    return f"{PACKED}/{split}.safetensors".format_map(wildcards)
+
+
+def searched_sparsities(wildcards):
+    """The sparsities of a family's sample pruner, where they were searched for."""
+    name = SAMPLES.searched(STUDY.sample_pruner(wildcards.family))
+    return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
+
+
+def pruning_memory(wildcards):
+    """Memory of a job that prunes for samples, in MB: it grows with the configured one."""
+    name = wildcards.get("sample_pruner") or STUDY.sample_pruner(wildcards.family)
+    return SAMPLES.megabytes(name)
+
+
+def sample_places():
+    """Checkpoints and families that run on pruned copies."""
+    return [
+        (place, family)
+        for place in STUDY.places()
+        for family in families_of(place)
+        if STUDY.sample_pruner(family)
+        and STUDY.explains(family, place.pruner, place.level)
+    ]
+
+
+def paired_scores(wildcards):
+    """Scores on pruned copies, and those of the same explainers on the networks themselves."""
+    chosen = {}
+    for place, family in sample_places():
+        own = SAMPLES.unpruned_family(family)
+        names = (
+            [family, own]
+            if STUDY.explains(own, place.pruner, place.level)
+            else [family]
+        )
+        for name in names:
+            path = place_path(f"{LEVEL}/scores/{name}.parquet", place)
+            chosen[path] = None
+    return list(chosen)
+
+
+def fidelity_files(wildcards):
+    """Fidelity of all pruned copies."""
+    return [
+        place_path(FIDELITY, place).format(family=family)
+        for place, family in sample_places()
+    ]
+
+
+def visualisation_sparsities(wildcards):
+    """The sparsities of the sample pruner, where they were searched for."""
+    name = SAMPLES.searched(SAMPLES.visualising())
+    return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
+
+
+def shown_pictures(wildcards):
+    """The pictures in a sheet: of the dense network of the first seed."""
+    seed = STUDY.network(wildcards.dataset, wildcards.model).seeds[0]
+    return place_path(
+        PICTURES, Place(wildcards.dataset, wildcards.model, seed, DENSE, 0)
+    )
