@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MEAN = "mean"
 PANEL_WIDTH, PANEL_HEIGHT = 2.1, 1.5
+# Letters of a title in its usual size.
+LONGEST_TITLE = 30
 CHANCE: dict[str, Any] = {"color": INK, "linestyle": "-.", "linewidth": 0.8, "zorder": 2.5}
 # What a measure is tested against, by kind.
 _TESTED = {FOUND: "difference_p_adjusted", COMPARED: "minus_retrain_floor_p_adjusted"}
@@ -164,7 +166,9 @@ def _name(axes: "Axes", measure: Measure, settings: Mapping[str, Any]) -> None:
     kind, name = measure
     direction, unit = settings["measures"][kind][name]
     words = f"{name} with dense" if kind == COMPARED else name
-    axes.set_title(f"{words}{_ARROWS[direction]}", loc="left", fontsize=7, pad=2)
+    # The longest names would reach into the next panel.
+    size = 7 if len(words) <= LONGEST_TITLE else 5.5
+    axes.set_title(f"{words}{_ARROWS[direction]}", loc="left", fontsize=size, pad=2)
     axes.set_ylabel(unit, fontsize=6, labelpad=1)
     axes.tick_params(axis="y", labelsize=6.5)
 

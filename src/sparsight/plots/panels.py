@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # More curves than this in one panel cannot be told apart.
 CURVES = 6
 TICKS = 6
+# Labels of levels this part of the axis apart do not touch.
+CLOSEST = 6
 STEPS = (1, 2, 5, 10, 20, 50, 100)
 LABEL_SIZE = 6.5
 # Height of a label at the edge, in inches.
@@ -181,14 +183,19 @@ def chain_axis(
     last = max(known)
     span = max(last, 1)
     axes.set_xlim(-0.1 * span, last + 0.06 * span)
-    lines, named = (
-        [level for level in sorted(known) if level % _step(last, count) == 0]
-        for count in (TICKS, labels)
-    )
+    lines, named = (_shown(sorted(known), count) for count in (TICKS, labels))
     texts = [f"{n}\n{percent(known[n])}" if n in named and not bare else "" for n in lines]
     axes.set_xticks(lines, texts, fontsize=LABEL_SIZE)
     if not bare:
         axes.set_xlabel("pruning level, weights left", fontsize=7, labelpad=1)
+
+
+def _shown(levels: list[int], count: int) -> list[int]:
+    """About `count` of the levels: all of a few that stand apart, else every so many."""
+    gaps = [after - before for before, after in pairwise(levels)]
+    if len(levels) <= count and min(gaps, default=1) * CLOSEST >= levels[-1]:
+        return levels
+    return [level for level in levels if level % _step(levels[-1], count) == 0]
 
 
 def _step(last: int, count: int) -> int:

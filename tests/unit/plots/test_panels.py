@@ -90,6 +90,14 @@ def test_level_axis_names_round_levels_with_their_weights(last, labels, named):
     assert axes.get_xlim()[1] > last
 
 
+@pytest.mark.parametrize(("levels", "named"), [([1, 2, 5], [0, 1, 2, 5]), ([1, 2, 25], [0])])
+def test_a_few_levels_that_stand_apart_are_all_named(levels, named):
+    axes = new_figure(3, 2).subplots()
+    chain_axis(axes, dict.fromkeys(levels, 0.5), labels=4)
+    texts = [text.get_text() for text in axes.get_xticklabels() if text.get_text()]
+    assert [int(text.split("\n")[0]) for text in texts] == named
+
+
 def test_percent_keeps_two_figures():
     shares = (1.0, 0.999, 0.1, 0.0995, 0.0331, 0.00086, 0.0)
     assert [percent(share) for share in shares] == [
