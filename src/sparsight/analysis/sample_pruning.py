@@ -84,8 +84,8 @@ def summarise_sample_pruning(
     ----------
     scores : score files of the families on pruned copies and of those of their explainers.
     fidelities : fidelity files of the families on pruned copies.
-    settings : `pairs` (derived explainer to its sample pruner and explainer), `statistics`
-        (`replicates`, `bootstrap_seed`, `confidence`), `reducers`.
+    settings : `pairs` (derived explainer to its sample pruner and explainer), `sample_pruners` in
+        their order, `statistics` (`replicates`, `bootstrap_seed`, `confidence`), `reducers`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def summarise_sample_pruning(
         never on the network itself.
     """
     pairs = {name: tuple(pair) for name, pair in settings["pairs"].items()}
-    order = list(dict.fromkeys(pruner for pruner, _ in pairs.values()))
+    order = [str(name) for name in settings["sample_pruners"]]
     found, densities = _scores(scores, pairs, settings.get("reducers", {}))
     fidelity = read_fidelity(fidelities)
     rows = []

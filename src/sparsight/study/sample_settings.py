@@ -101,7 +101,13 @@ class SampleSettings:
 
     def summary(self) -> Settings:
         """Holding explanations on pruned copies against those on the network."""
-        return {**self._tables.summary(), **self._tables.contrasts(), "pairs": self.pairs()}
+        return {
+            **self._tables.summary(),
+            **self._tables.contrasts(),
+            "pairs": self.pairs(),
+            # Keys of a mapping are sorted on their way to a job, a list is not.
+            "sample_pruners": list(self.study.config["sample_pruning"]["pruners"]),
+        }
 
     def figure(self, dataset: str, model: str) -> Settings:
         """Explainers of a network with and without sample-targeted pruning, by a metric."""

@@ -26,6 +26,7 @@ PAIRS = {
 }
 SETTINGS = {
     "pairs": PAIRS,
+    "sample_pruners": ["fast", "magnitude"],
     "reducers": {},
     "statistics": {"replicates": 200, "bootstrap_seed": 0, "confidence": 0.95},
 }

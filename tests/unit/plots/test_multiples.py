@@ -185,7 +185,10 @@ def test_correctness_draws_seeds_levels_and_all_levels(read_back, settings, line
     assert lines_of(axes, "all levels")[0].get_ydata()[0] == pytest.approx(0.07)
     (band,) = marks_of(axes, "all levels")
     assert band.get_y() == pytest.approx(0.05)
-    assert "of correct minus incorrect" in axes.figure.get_supylabel()
+    label = axes.figure.get_supylabel()
+    assert "of correct minus incorrect" in label.replace("\n", " ")
+    # Longer ones reach into the panels beside and the heading above.
+    assert max(map(len, label.split("\n"))) <= 26
 
 
 def test_correctness_files(tmp_path, correctness, settings, check_file):
