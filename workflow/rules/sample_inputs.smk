@@ -36,18 +36,14 @@ def sample_places():
 
 def paired_scores(wildcards):
     """Scores on pruned copies, and those of the same explainers on the networks themselves."""
-    chosen = {}
-    for place, family in sample_places():
-        own = SAMPLES.unpruned_family(family)
-        names = (
-            [family, own]
-            if STUDY.explains(own, place.pruner, place.level)
-            else [family]
-        )
-        for name in names:
-            path = place_path(f"{LEVEL}/scores/{name}.parquet", place)
-            chosen[path] = None
-    return list(chosen)
+    # Several sample pruners share the scores of one family on the network.
+    return sorted(
+        {
+            place_path(f"{LEVEL}/scores/{name}.parquet", place)
+            for place, family in sample_places()
+            for name in (family, SAMPLES.unpruned_family(family))
+        }
+    )
 
 
 def fidelity_files(wildcards):

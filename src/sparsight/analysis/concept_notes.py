@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from sparsight.analysis.csv_files import read_csv
 from sparsight.concepts.findings_files import identity_of
-from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 
 #: whose notes they are
@@ -58,11 +58,4 @@ def read_concept_notes(path: Path) -> pd.DataFrame:
     InputError
         When the file is missing or lacks a column.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
-    lacking = [name for name in NOTE_COLUMNS if name not in frame]
-    if lacking:
-        raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run snakemake again")
-    return frame.astype({"networks": "int64", "of": "int64"})
+    return read_csv(path, [*OWNER, "note"], whole=("networks", "of"))

@@ -1,12 +1,11 @@
 """Reading the summary tables of concepts back, with the types that they were written with."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from sparsight.analysis.concept_tables import LONG, SHORT
-from sparsight.io.errors import InputError
+from sparsight.analysis.csv_files import read_csv
 
 _NAMES = ("dataset", "model", "pruner", "concept", "method", "class", "seed")
 
@@ -26,7 +25,7 @@ def read_concepts(path: Path) -> pd.DataFrame:
         *("density", "n_seeds", "averaged_over", "value", "low", "high"),
         *(f"{name}{end}" for name in comparisons for end in ends),
     )
-    return _read(path, texts, numbers)
+    return read_csv(path, texts, numbers, ("level",))
 
 
 def read_concept_tables(path: Path) -> pd.DataFrame:
@@ -44,25 +43,4 @@ def read_concept_tables(path: Path) -> pd.DataFrame:
         *(f"weight_{place}" for place in places),
         *(f"shared_top_{length}" for length in (SHORT, LONG)),
     )
-    return _read(path, texts, numbers)
-
-
-def _read(path: Path, texts: Iterable[str], numbers: Iterable[str]) -> pd.DataFrame:
-    path, strings, floats = Path(path), list(texts), list(numbers)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
-    # Only an empty number is undefined: a concept may be called "none" or "null".
-    frame = pd.read_csv(
-        path,
-        dtype={
-            **dict.fromkeys(strings, "str"),
-            **dict.fromkeys(floats, "float64"),
-            "level": "int64",
-        },
-        keep_default_na=False,
-        na_values={name: [""] for name in floats},
-    )
-    lacking = sorted({*strings, *floats, "level"} - set(frame.columns))
-    if lacking:
-        raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run snakemake again")
-    return frame
+    return read_csv(path, texts, numbers, ("level",))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsight.io.errors import InputError
+from sparsight.analysis.csv_files import read_csv
 
 KEYS = ("dataset", "model", "pruner", "explainer", "condition", "metric")
 
@@ -26,21 +26,9 @@ def read_statistics(
     InputError
         When the file is missing or lacks a column.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
-    strings, floats = [*KEYS, *names], list(numbers)
-    # Only an empty number is undefined: an explainer may be called "none" or have no name.
-    frame = pd.read_csv(
-        path,
-        dtype={**dict.fromkeys([*strings, "control"], "str"), **dict.fromkeys(floats, "float64")},
-        keep_default_na=False,
-        na_values={name: [""] for name in floats},
-    )
-    lacking = sorted({*strings, *floats} - set(frame.columns))
-    if lacking:
-        raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run snakemake again")
-    if "control" in frame:
+    frame = read_csv(path, (*KEYS, *names), numbers)
+    # Read as bool by itself where it is not among the names.
+    if "control" in frame and frame["control"].dtype != bool:
         frame["control"] = frame["control"] == "true"
     return frame
 

@@ -44,8 +44,8 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
     evaluations : `evaluations.parquet`.
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`; optional `split` (default "test"), `performance` (default
-        "accuracy"), `pruners` (in their order; without it all), `retrain` (pruners that only train
-        once more) and `conditions` (of the images; without it all).
+        "accuracy"), `pruners` (in their order; without it all) and `retrain` (pruners that only
+        train once more).
 
     Raises
     ------
@@ -69,13 +69,7 @@ def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
     look = looks(pruners)
     curves = frame[frame["pruner"].isin(pruners)]
     retrained = frame[frame["pruner"].isin(floors) & (frame["level"] > 0)]
-    conditions = sorted(
-        set(curves["condition"]) & set(settings.get("conditions", curves["condition"]))
-    )
-    if not conditions:
-        raise InputError(
-            "no network was evaluated on the images that the settings' conditions name"
-        )
+    conditions = _different(curves)
     label = f"{settings.get('performance', 'accuracy').replace('_', ' ')}, share, 0 to 1"
     figure = new_figure(2 * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
     name_figure(figure, settings)
@@ -93,6 +87,15 @@ def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
         axes_row[0].set_title(f"{condition} images", loc="left")
     _legend(figure, look, curves["seed"].nunique(), bool(len(retrained)))
     return figure
+
+
+def _different(curves: pd.DataFrame) -> list[str]:
+    """The conditions, without those that repeat another: images without noise are clean twice."""
+    found: dict[tuple[float, ...], str] = {}
+    for condition, rows in curves.groupby("condition", sort=True):
+        values = rows.sort_values(["pruner", "seed", "level"])["value"]
+        found.setdefault(tuple(values), str(condition))
+    return list(found.values())
 
 
 def _x_axis(axes: "Axes", across: str, densities: "pd.Series[float]") -> None:

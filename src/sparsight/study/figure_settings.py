@@ -49,9 +49,8 @@ class FigureSettings:
         return [n for n in self.study.network(dataset, model).explainers if n in known]
 
     def accuracy(self, dataset: str, model: str) -> Settings:
-        """Accuracy against level and density, on the images that the study explains."""
-        conditions = self.study.config["explaining"]["conditions"]
-        return {**self._network(dataset, model), "conditions": list(conditions)}
+        """Accuracy against level and density."""
+        return self._network(dataset, model)
 
     def metric(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric: against level and density, against dense, by stratum, by prediction."""

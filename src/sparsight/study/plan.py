@@ -68,6 +68,8 @@ class Study:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.name: str = config["study"]
+        # Asked for by every job's inputs and params, and always answered alike.
+        self._families: dict[Network | None, dict[str, list[str]]] = {}
         self.catalogue: Config = config["catalogue"]
 
     def level_count(self, pruner: str) -> int:
@@ -169,11 +171,13 @@ class Study:
 
     def families(self, network: Network | None = None) -> dict[str, list[str]]:
         """Family to its explainers, of a network or of all, in the order of the configuration."""
-        found: dict[str, list[str]] = {}
-        for name in self.config["explainers"]:
-            if network is None or name in network.explainers:
-                found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
-        return found
+        if network not in self._families:
+            found: dict[str, list[str]] = {}
+            for name in self.config["explainers"]:
+                if network is None or name in network.explainers:
+                    found.setdefault(self.catalogue["explainers"][name]["family"], []).append(name)
+            self._families[network] = found
+        return self._families[network]
 
     def needs_network(self, explainer: str) -> bool:
         """Whether an explainer looks at the network; if not, it runs once per data set."""

@@ -6,7 +6,7 @@ from typing import Any
 from sparsight.data.registry import SOURCES
 from sparsight.study.phrases import listed
 from sparsight.study.plan import DENSE, Study
-from sparsight.study.sample_pruning import derived_name, searches, sparsities_from
+from sparsight.study.sample_pruning import searches, sparsities_from, unpruned_family
 from sparsight.study.storage import has_masks
 
 
@@ -35,7 +35,7 @@ def sample_combination_problems(config: Mapping[str, Any]) -> Iterator[str]:
 def _level_problems(study: Study) -> Iterator[str]:
     """Levels at which a family runs on copies and not on the network."""
     for family in study.sample_families():
-        own = family.removeprefix(derived_name(study.sample_pruner(family), ""))
+        own = unpruned_family(study.sample_pruner(family), family)
         lacking = [
             level
             for pruner in study.config["pruners"]

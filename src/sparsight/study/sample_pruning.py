@@ -26,6 +26,11 @@ def derived_name(sample_pruner: str, name: str) -> str:
     return f"{sample_pruner}{SEPARATOR}{name}"
 
 
+def unpruned_family(sample_pruner: str, family: str) -> str:
+    """The family of the same explainers on the network itself."""
+    return family.removeprefix(derived_name(sample_pruner, ""))
+
+
 def searches(entry: Mapping[str, Any]) -> bool:
     """Whether a sample pruner's sparsities are searched for on calibration images."""
     return "search" in entry["sparsities"]

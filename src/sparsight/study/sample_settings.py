@@ -9,6 +9,7 @@ from sparsight.study.sample_pruning import (
     pruned_for,
     searches,
     sparsities_from,
+    unpruned_family,
 )
 from sparsight.study.settings import RuleSettings
 from sparsight.study.table_settings import TableSettings
@@ -66,7 +67,7 @@ class SampleSettings:
 
     def unpruned_family(self, family: str) -> str:
         """The family of the same explainers on the network itself."""
-        return family.removeprefix(derived_name(self.study.sample_pruner(family), ""))
+        return unpruned_family(self.study.sample_pruner(family), family)
 
     def search(self, sample_pruner: str) -> Settings:
         """Searching for the sparsities of a checkpoint."""

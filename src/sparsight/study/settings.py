@@ -124,18 +124,23 @@ class RuleSettings:
         found = [EXPLAINERS.module(method) for method in sorted(methods)]
         return found if model is None else [*found, *self.network_modules(model)]
 
+    def _metrics(self, family: str) -> Settings:
+        """The metrics that score a family."""
+        metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
+        if not self.study.sample_pruner(family):
+            return metrics
+        # They would explain anew with the network itself, and not with an image's copy of it.
+        needs = {n: metric_facts(m["method"])["needs"] for n, m in metrics.items()}
+        return {n: m for n, m in metrics.items() if "explainer" not in needs[n]}
+
     def score(self, family: str, dataset: str, model: str) -> Settings:
         """Scoring one family of one checkpoint with all metrics."""
-        metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
+        metrics = self._metrics(family)
         # Which images were explained is in the file of explanations.
         explained = self.explain(family, dataset, model)
         found = {key: value for key, value in explained.items() if key != "images"}
         # The reducer belongs to the tables.
         metrics = {n: {k: v for k, v in m.items() if k != "reducer"} for n, m in metrics.items()}
-        if self.study.sample_pruner(family):
-            # They would explain anew with the network itself, and not with an image's copy of it.
-            needs = {n: metric_facts(m["method"])["needs"] for n, m in metrics.items()}
-            metrics = {n: m for n, m in metrics.items() if "explainer" not in needs[n]}
         limit = self.study.config["explaining"]["re_explaining_cost"]
         if any("explainer" in metric_facts(m["method"])["needs"] for m in metrics.values()):
             found["re_explaining_cost"] = limit
@@ -143,8 +148,7 @@ class RuleSettings:
 
     def score_modules(self, family: str, dataset: str, model: str) -> list[str]:
         """Modules of the metrics, the architecture, and the explainers if a metric calls them."""
-        metrics = self.score(family, dataset, model)["metrics"]
-        methods = {entry["method"] for entry in metrics.values()}
+        methods = {entry["method"] for entry in self._metrics(family).values()}
         found = [METRICS.module(method) for method in sorted(methods)]
         called = self._called_explainers(family, dataset, model, methods)
         return [*found, *self.network_modules(model), *called]

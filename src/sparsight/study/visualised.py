@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.data.registry import SOURCES
+from sparsight.study.bases import TROJANED
 from sparsight.study.phrases import shown
 from sparsight.study.plan import Network, Study
 from sparsight.study.problems import unknown_name
 from sparsight.study.storage import shape_of_images
 
 _WHERE = "sample_pruning.visualised"
-_TROJANED = "trojaned"
 
 
 def visualised(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,12 +22,12 @@ def visualised(config: Mapping[str, Any]) -> dict[str, Any]:
 def stickers_of(study: Study, dataset: str) -> dict[str, tuple[int, str]]:
     """Each sticker of a data set with the number and the name of its class; none, no trojan."""
     entry = study.catalogue["datasets"][dataset]
-    if entry["source"] != _TROJANED:
+    if entry["source"] != TROJANED:
         return {}
     from sparsight.data.trojan_options import trojan_of  # late: the start of a study is light
 
     options = entry.get("options", {})
-    classes = SOURCES.load(_TROJANED).classes_of(options)
+    classes = SOURCES.load(TROJANED).classes_of(options)
     trojan = trojan_of(options, classes, min(shape_of_images(study, dataset)[1:]))
     return {sticker: (label, classes[label]) for sticker, label in trojan.targets.items()}
 

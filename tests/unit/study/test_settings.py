@@ -276,9 +276,7 @@ CHANGES = {
     ),
     "conditions": (
         {"explaining": {"conditions": ["clean"]}},
-        EXPLAINED
-        | all_comparisons("cam", "gradient")
-        | {"sheet", "claims", "accuracy_figure:digits:thesis_cnn"},
+        EXPLAINED | all_comparisons("cam", "gradient") | {"sheet", "claims"},
     ),
     "replicates": ({"statistics": {"replicates": 100}}, STATISTICS),
     "seed of the bootstrap": ({"statistics": {"bootstrap_seed": 1}}, STATISTICS),
@@ -603,8 +601,7 @@ def test_settings_of_figures(study_of):
         "confidence": 0.95,
     }
     place = ("digits", "thesis_cnn")
-    assert drawn.accuracy(*place) == {**network, "conditions": ["noisy"]}
-    assert drawn.conversion(*place) == network
+    assert drawn.accuracy(*place) == drawn.conversion(*place) == network
     assert drawn.metric(*place, "complexity") == {
         **explained,
         "metric": "complexity",

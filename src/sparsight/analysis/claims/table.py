@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sparsight.analysis.csv_files import read_csv
 from sparsight.io.errors import InputError
 
 SUPPORTED, CONTRADICTED, UNDECIDED = VERDICTS = ("supported", "contradicted", "undecided")
@@ -37,21 +38,9 @@ def read_claims(path: Path) -> pd.DataFrame:
     InputError
         When the file is missing, lacks a column, or holds a verdict that there is not.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
     numbers = [*NUMBERS, *PS]
     texts = [column for column in CLAIM_COLUMNS if column not in numbers]
-    frame = pd.read_csv(
-        path,
-        dtype={**dict.fromkeys(texts, "str"), **dict.fromkeys(numbers, "float64")},
-        # only an empty number is undefined: an explainer may be called "none" or have no name
-        keep_default_na=False,
-        na_values={column: [""] for column in numbers},
-    )
-    lacking = [column for column in CLAIM_COLUMNS if column not in frame]
-    if lacking:
-        raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run snakemake again")
+    frame = read_csv(path, texts, numbers)
     unknown = sorted(set(frame["verdict"]) - set(VERDICTS))
     if unknown:
         raise InputError(
