@@ -68,6 +68,23 @@ def test_each_image_has_its_own_copy_whatever_the_batch(
     assert equal(alone[0], together[1])
 
 
+def test_what_is_done_to_a_copy_does_not_reach_the_next(
+    residual: nn.Module, diagonal: Any, pictures: Any
+) -> None:
+    images, ids = pictures(2)
+    wanted = states(residual, images, ids, diagonal, 0.8)[1]
+    values = all_at(residual, images, 0.8)
+    copies = pruned_copies(residual, images, ids, diagonal, values, SETTINGS, "name")
+    _, first = next(copies)
+    with torch.no_grad():
+        for value in first.state_dict().values():
+            value.zero_()
+    first.train()
+    _, second = next(copies)
+    assert equal(second.state_dict(), wanted)
+    assert not second.training
+
+
 def test_the_memory_decides_how_many_images_are_solved_at_once(
     residual: nn.Module, diagonal: Any, pictures: Any
 ) -> None:
