@@ -25,9 +25,10 @@ rule compare_explanations:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(
             SETTINGS.compare, "dataset", "model", "seed", "pruner", "level", "family"
@@ -56,8 +57,8 @@ rule summarise_agreement:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.agreement),
         code=code_of("summarise_agreement.py"),

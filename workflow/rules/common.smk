@@ -107,6 +107,22 @@ if workflow.is_main_process:
         logger.info(STUDY.agreement_sentence())
 
 
+# -------------------------------------------------------------------------------------- resources
+
+
+def growing(amount):
+    """A resource that doubles with every attempt, for jobs that are killed for time or memory.
+
+    `amount` is a number, or a function of the job's wildcards.
+    """
+
+    def resource(wildcards, attempt):
+        first = amount(wildcards) if callable(amount) else amount
+        return first * 2 ** (attempt - 1)
+
+    return resource
+
+
 # ----------------------------------------------------------------------------------------- params
 
 

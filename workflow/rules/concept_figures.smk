@@ -26,8 +26,8 @@ rule draw_concepts:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(CONCEPTS.figure, "dataset", "model", "concept"),
         code=code_of("draw_concepts.py"),
@@ -55,8 +55,8 @@ rule write_concept_tables:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(CONCEPTS.page),
         code=code_of("write_concept_tables.py"),
@@ -95,8 +95,8 @@ rule draw_concept_sheet:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(CONCEPTS.sheet, "dataset", "model", "concept"),
         code=code_of("draw_concept_sheet.py"),

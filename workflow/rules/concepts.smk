@@ -17,9 +17,10 @@ rule extract_features:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(CONCEPTS.features),
         code=code_of("extract_features.py", CONCEPTS.features_modules, "model"),
@@ -48,9 +49,10 @@ rule find_concepts:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=240,
+        mem_mb=growing(6000),
+        runtime=growing(240),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(CONCEPTS.find, "concept"),
         code=code_of("find_concepts.py", CONCEPTS.find_modules, "concept", "model"),
@@ -79,8 +81,8 @@ rule compare_concepts:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings_of(
             CONCEPTS.compare, "dataset", "model", "seed", "pruner", "level", "concept"
@@ -118,8 +120,8 @@ rule summarise_concepts:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(CONCEPTS.summary),
         code=code_of("summarise_concepts.py"),

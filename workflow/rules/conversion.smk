@@ -18,8 +18,8 @@ rule measure_conversion:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(SETTINGS.conversion),
         code=code_of("measure_conversion.py", SETTINGS.conversion_modules, "model"),

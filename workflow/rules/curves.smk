@@ -20,8 +20,8 @@ rule summarise_curves:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.step_curves),
         code=code_of("summarise_curves.py"),
@@ -54,8 +54,8 @@ rule draw_curves:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.step_curves, "dataset", "model", "metric"),
         code=code_of("draw_curves.py"),

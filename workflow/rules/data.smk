@@ -13,8 +13,8 @@ rule fetch_dataset:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
     params:
         settings=settings_of(SETTINGS.fetching, "dataset"),
         code=code_of("fetch_dataset.py", SETTINGS.dataset_modules, "dataset"),
@@ -41,8 +41,8 @@ rule prepare_dataset:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings_of(SETTINGS.packing, "dataset"),
         code=code_of("prepare_dataset.py", SETTINGS.dataset_modules, "dataset"),

@@ -22,9 +22,10 @@ rule explain_images:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.explain, "family", "dataset", "model"),
         code=code_of(
@@ -50,8 +51,8 @@ rule make_controls:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings_of(SETTINGS.explain, "family", "dataset"),
         code=code_of("make_controls.py", SETTINGS.explain_modules, "family", "dataset"),

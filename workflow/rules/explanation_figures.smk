@@ -27,8 +27,8 @@ rule draw_metric:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
         code=code_of("draw_metric.py"),
@@ -61,8 +61,8 @@ rule draw_contrasts:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
         code=code_of("draw_contrasts.py"),
@@ -95,8 +95,8 @@ rule draw_strata:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
         code=code_of("draw_strata.py"),
@@ -129,8 +129,8 @@ rule draw_correctness:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
         code=code_of("draw_correctness.py"),
@@ -166,8 +166,8 @@ rule draw_heatmaps:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.sheet, "dataset", "model"),
         code=code_of("draw_heatmaps.py"),
@@ -200,8 +200,8 @@ rule draw_agreement:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.agreement, "dataset", "model", "metric"),
         code=code_of("draw_agreement.py"),

@@ -27,8 +27,8 @@ rule draw_claims:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(TABLES.claims),
         code=code_of("draw_claims.py"),
@@ -56,8 +56,8 @@ rule draw_accuracy:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.accuracy, "dataset", "model"),
         code=code_of("draw_accuracy.py"),
@@ -89,8 +89,8 @@ rule draw_correlations:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.correlations, "dataset", "model"),
         code=code_of("draw_correlations.py"),
@@ -118,8 +118,8 @@ rule draw_correlation_table:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.correlations, "dataset", "model"),
         code=code_of("draw_correlation_table.py"),
@@ -147,8 +147,8 @@ rule draw_conversion:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(DRAWN.conversion, "dataset", "model"),
         code=code_of("draw_conversion.py"),

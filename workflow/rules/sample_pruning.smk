@@ -24,9 +24,10 @@ rule search_sparsities:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=pruning_memory,
-        runtime=240,
+        mem_mb=growing(pruning_memory),
+        runtime=growing(240),
         gpu=1,
+        vram_mb=growing(pruning_memory),
     params:
         settings=settings_of(SAMPLES.search, "sample_pruner"),
         code=code_of(
@@ -63,9 +64,10 @@ rule explain_pruned_samples:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=pruning_memory,
-        runtime=480,
+        mem_mb=growing(pruning_memory),
+        runtime=growing(480),
         gpu=1,
+        vram_mb=growing(pruning_memory),
     params:
         settings=settings_of(SAMPLES.explain, "family", "dataset", "model"),
         code=code_of(
@@ -99,8 +101,8 @@ rule summarise_sample_pruning:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings_of(SAMPLES.summary),
         code=code_of("summarise_sample_pruning.py"),
@@ -132,8 +134,8 @@ rule draw_sample_pruning:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(SAMPLES.figure, "dataset", "model"),
         code=code_of("draw_sample_pruning.py"),

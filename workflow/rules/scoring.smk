@@ -23,9 +23,10 @@ rule score_explanations:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.score, "family", "dataset", "model"),
         code=code_of(

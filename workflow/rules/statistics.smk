@@ -19,8 +19,8 @@ rule resample_images:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=240,
+        mem_mb=growing(6000),
+        runtime=growing(240),
     params:
         settings=settings_of(TABLES.resampling, "dataset", "model", "seed", "pruner"),
         code=code_of("resample_images.py"),
@@ -47,8 +47,8 @@ rule contrast:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
         code=code_of("contrast.py"),
@@ -75,8 +75,8 @@ rule compare_predictions:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
         code=code_of("compare_predictions.py"),
@@ -103,8 +103,8 @@ rule stratify:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
         code=code_of("stratify.py"),
@@ -138,8 +138,8 @@ rule correlate:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
         code=code_of("correlate.py"),
@@ -168,8 +168,8 @@ rule check_claims:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.claims),
         code=code_of("check_claims.py", TABLES.claim_modules),

@@ -24,8 +24,8 @@ rule summarise:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings_of(TABLES.summary),
         code=code_of("summarise.py"),
@@ -52,8 +52,8 @@ rule gather_costs:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(TABLES.costs),
         code=code_of("gather_costs.py"),
@@ -75,8 +75,8 @@ rule write_study_provenance:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         settings=settings_of(TABLES.whole),
         code=code_of("write_study_provenance.py"),

@@ -13,8 +13,8 @@ rule fetch_weights:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=settings_of(SETTINGS.weights),
         code=code_of("fetch_weights.py"),
@@ -38,9 +38,10 @@ rule make_rewind_point:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.start, "dataset", "model"),
         code=code_of("make_rewind_point.py", SETTINGS.network_modules, "model"),
@@ -63,9 +64,10 @@ rule make_epoch_point:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.epoch_point, "dataset", "model"),
         code=code_of("make_epoch_point.py", SETTINGS.network_modules, "model"),
@@ -91,9 +93,10 @@ rule train_dense:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.dense, "dataset", "model"),
         code=code_of("train_dense.py", SETTINGS.network_modules, "model"),
@@ -123,9 +126,10 @@ rule prune_level:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.level, "dataset", "model", "pruner", "level"),
         code=code_of("prune_level.py", SETTINGS.network_modules, "model", "pruner"),

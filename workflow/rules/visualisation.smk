@@ -17,9 +17,10 @@ rule visualise_features:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=240,
+        mem_mb=growing(6000),
+        runtime=growing(240),
         gpu=1,
+        vram_mb=growing(4000),
     params:
         settings=settings_of(SAMPLES.visualise, "dataset"),
         code=code_of("visualise_features.py", SAMPLES.visualise_modules, "model"),
@@ -51,8 +52,8 @@ rule draw_visualisation:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(SAMPLES.sheet, "dataset", "model"),
         code=code_of("draw_visualisation.py"),
@@ -78,8 +79,8 @@ rule prune_toy:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings_of(SAMPLES.toy),
         code=code_of("prune_toy.py"),
@@ -108,8 +109,8 @@ rule draw_toy:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings={},
         code=code_of("draw_toy.py"),
