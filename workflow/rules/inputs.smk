@@ -236,12 +236,12 @@ def figure_names(network):
         # Without a pruned level there is nothing to draw against level or density.
         return []
     suffixes = {
-        "metrics": config["metrics"],
-        "contrasts": DRAWN.headline_metrics(),
-        "strata": DRAWN.headline_metrics(),
-        "correctness": DRAWN.headline_metrics(),
+        "metrics": network.metrics,
+        "contrasts": DRAWN.headline_metrics(network),
+        "strata": DRAWN.headline_metrics(network),
+        "correctness": DRAWN.headline_metrics(network),
         "agreement": config["agreement"] if STUDY.agreement_families() else [],
-        "curves": TABLES.step_metrics(),
+        "curves": DRAWN.step_metrics(network),
         # Where no level of a pruner is explained, there is no sheet.
         "heatmaps": [pruner for pruner in curves if STUDY.sheet_levels(pruner)],
         "concepts": PLAN.names(network),

@@ -77,7 +77,8 @@ def _network_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Ite
         yield f"{where} is about {pair[1]} on {pair[0]}, which networks leaves out; name another."
     elif named:
         network = networks[pair]
-        for key, known in (("pruner", network.pruners), ("explainer", network.explainers)):
+        for key in ("pruner", "explainer", "metric"):
+            known = getattr(network, f"{key}s")
             if claim.get(key, known[0]) not in known and claim[key] in study.config[f"{key}s"]:
                 yield (
                     f"{where}.{key} is {claim[key]}, which does not run with {pair[1]} on "

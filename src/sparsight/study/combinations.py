@@ -28,7 +28,7 @@ def network_problems(config: Config) -> Iterator[str]:
             if network[key] not in config[group]:
                 where = f"networks[{index}].{key}"
                 yield unknown_name(f"{key} that runs", where, network[key], config[group])
-        for group in ("pruners", "explainers", "concepts", "seeds"):
+        for group in ("pruners", "explainers", "metrics", "concepts", "seeds"):
             known = config.get(group, [])
             for name in network.get(group, []):
                 if name not in known:
@@ -55,8 +55,8 @@ def combination_problems(config: Config) -> Iterator[str]:
         if looking and not looking.intersection(network.explainers):
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
+        yield from _mask_problems(study, network)
     for dataset in config["datasets"]:
-        yield from _mask_problems(study, dataset)
         # Several families can have the same from one key.
         yield from dict.fromkeys(_image_problems(study, dataset))
 
@@ -127,13 +127,16 @@ def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
             )
 
 
-def _mask_problems(study: Study, dataset: str) -> Iterator[str]:
-    if has_masks(study, dataset):
+def _mask_problems(study: Study, network: Network) -> Iterator[str]:
+    if has_masks(study, network.dataset):
         return
-    for name in study.config["metrics"]:
+    for name in network.metrics:
         method = study.catalogue["metrics"][name]["method"]
         if "mask" in metric_facts(method)["needs"]:
-            yield f"metrics: {name} needs masks, which {dataset} does not have; drop one."
+            yield (
+                f"metrics: {name} needs masks, which {network.dataset} does not have; drop one, or "
+                f"give {network.model} on {network.dataset} metrics of its own under networks."
+            )
 
 
 def _image_problems(study: Study, dataset: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sparsight.study.plan import Study
+from sparsight.study.plan import Network, Study
 from sparsight.study.table_settings import TableSettings
 
 Settings = dict[str, Any]
@@ -15,10 +15,14 @@ class FigureSettings:
         self.study = study
         self._tables = TableSettings(study)
 
-    def headline_metrics(self) -> list[str]:
+    def headline_metrics(self, network: Network) -> list[str]:
         """The metrics whose contrasts, strata and predictions are drawn."""
-        chosen = self.study.config["figures"]["headline_metrics"]
-        return list(chosen) if chosen else self.study.config["metrics"][:1]
+        chosen = self.study.config["figures"]["headline_metrics"] or network.metrics[:1]
+        return [metric for metric in chosen if metric in network.metrics]
+
+    def step_metrics(self, network: Network) -> list[str]:
+        """The metrics that are drawn step by step."""
+        return [name for name in self._tables.step_metrics() if name in network.metrics]
 
     def _network(self, dataset: str, model: str) -> Settings:
         network = self.study.network(dataset, model)
@@ -68,7 +72,8 @@ class FigureSettings:
 
     def correlations(self, dataset: str, model: str) -> Settings:
         """Correlations with accuracy."""
-        return {**self._explained(dataset, model), "metrics": self.study.config["metrics"]}
+        metrics = list(self.study.network(dataset, model).metrics)
+        return {**self._explained(dataset, model), "metrics": metrics}
 
     def conversion(self, dataset: str, model: str) -> Settings:
         """What removing dead units saves."""

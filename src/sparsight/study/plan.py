@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import METRICS
@@ -36,7 +36,7 @@ def evenly_spread(count: int, last: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Network:
-    """A model on a data set: its seeds, and the pruners, explainers and concept methods."""
+    """A model on a data set, with its seeds and all that it is put through."""
 
     dataset: str
     model: str
@@ -44,6 +44,7 @@ class Network:
     pruners: tuple[str, ...]
     explainers: tuple[str, ...]
     concepts: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -90,7 +91,7 @@ class Study:
             for dataset in config["datasets"]
             for model in config["models"]
         ]
-        parts = ("seeds", "pruners", "explainers", "concepts")
+        parts = ("seeds", "pruners", "explainers", "concepts", "metrics")
         return [
             Network(
                 n["dataset"], n["model"], *(tuple(n.get(x) or config.get(x, [])) for x in parts)
@@ -111,8 +112,7 @@ class Study:
 
     def pretraining_dataset(self, model: str) -> str | None:
         """The data set on which a model is trained before it meets the study's own."""
-        found: str | None = self.catalogue["models"][model].get("pretraining_dataset")
-        return found
+        return cast("str | None", self.catalogue["models"][model].get("pretraining_dataset"))
 
     def prepared_datasets(self) -> list[str]:
         """The data sets of the study, those on which its models are trained before, and banks."""

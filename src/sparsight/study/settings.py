@@ -124,9 +124,10 @@ class RuleSettings:
         found = [EXPLAINERS.module(method) for method in sorted(methods)]
         return found if model is None else [*found, *self.network_modules(model)]
 
-    def _metrics(self, family: str) -> Settings:
-        """The metrics that score a family."""
-        metrics = {name: self._entry("metrics", name) for name in self.study.config["metrics"]}
+    def _metrics(self, family: str, dataset: str, model: str) -> Settings:
+        """The metrics that score a family of a network."""
+        names = self.study.network(dataset, model).metrics
+        metrics = {name: self._entry("metrics", name) for name in names}
         if not self.study.sample_pruner(family):
             return metrics
         # They would explain anew with the network itself, and not with an image's copy of it.
@@ -135,7 +136,7 @@ class RuleSettings:
 
     def score(self, family: str, dataset: str, model: str) -> Settings:
         """Scoring one family of one checkpoint with all metrics."""
-        metrics = self._metrics(family)
+        metrics = self._metrics(family, dataset, model)
         # Which images were explained is in the file of explanations.
         explained = self.explain(family, dataset, model)
         found = {key: value for key, value in explained.items() if key != "images"}
@@ -148,7 +149,7 @@ class RuleSettings:
 
     def score_modules(self, family: str, dataset: str, model: str) -> list[str]:
         """Modules of the metrics, the architecture, and the explainers if a metric calls them."""
-        methods = {entry["method"] for entry in self._metrics(family).values()}
+        methods = {entry["method"] for entry in self._metrics(family, dataset, model).values()}
         found = [METRICS.module(method) for method in sorted(methods)]
         called = self._called_explainers(family, dataset, model, methods)
         return [*found, *self.network_modules(model), *called]

@@ -832,7 +832,17 @@ def test_masks_that_a_metric_needs(problems_of, facts_with):
 
     facts_with(SOURCES, "digits", has_masks=False)
     found = problems_of({"metrics": ["soft_iou", "gini_sparseness"]})
-    assert found == ["metrics: soft_iou needs masks, which digits does not have; drop one."]
+    assert found == [
+        "metrics: soft_iou needs masks, which digits does not have; drop one, or give "
+        "thesis_cnn_digits on digits metrics of its own under networks."
+    ]
+    own = {"dataset": "digits", "model": "thesis_cnn_digits", "metrics": ["gini_sparseness"]}
+    given = {"metrics": ["soft_iou", "gini_sparseness"], "networks": [own]}
+    assert not problems_of(given)
+    claim = {"name": "a", "claim": "b", "test": "peak", "pruner": "magnitude", "metric": "soft_iou"}
+    claim["explainer"] = "grad_cam_conv2"
+    (problem,) = problems_of({**given, "claims": [claim]})
+    assert "claims[0].metric is soft_iou, which does not run with thesis_cnn_digits" in problem
 
 
 def test_masks_that_a_foreign_metric_needs(problems_of, facts_with):

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from sparsight.metrics import registry
 from sparsight.study.configuration import normalised
 from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE
@@ -617,10 +618,29 @@ def test_settings_of_figures(study_of):
 
 
 def test_headline_metrics_are_the_first_unless_they_are_named(study_of):
-    assert FigureSettings(study_of(BASE)).headline_metrics() == ["soft_iou"]
+    study = study_of(BASE)
+    assert FigureSettings(study).headline_metrics(study.networks()[0]) == ["soft_iou"]
     named = {"figures": {"headline_metrics": ["complexity", "soft_iou"]}}
     study = study_of(_merged(BASE, named))
-    assert FigureSettings(study).headline_metrics() == ["complexity", "soft_iou"]
+    drawn = FigureSettings(study).headline_metrics(study.networks()[0])
+    assert drawn == ["complexity", "soft_iou"]
+
+
+def test_a_network_is_scored_and_drawn_with_metrics_of_its_own(study_of):
+    place = ("digits", "thesis_cnn")
+    own = {"dataset": place[0], "model": place[1], "metrics": ["complexity"]}
+    study = study_of(_merged(BASE, {"networks": [own], "claims": []}))
+    network = study.network(*place)
+    assert network.metrics == ("complexity",)
+    assert list(RuleSettings(study).score("cam", *place)["metrics"]) == ["complexity"]
+    methods = BASE["catalogue"]["metrics"]
+    modules = RuleSettings(study).score_modules("cam", *place)
+    assert registry.METRICS.module(methods["complexity"]["method"]) in modules
+    assert registry.METRICS.module(methods["soft_iou"]["method"]) not in modules
+    drawn = FigureSettings(study)
+    assert drawn.headline_metrics(network) == ["complexity"]
+    assert drawn.correlations(*place)["metrics"] == ["complexity"]
+    assert drawn.step_metrics(network) == []
 
 
 def test_settings_of_comparisons_and_conversion(study_of):
