@@ -633,7 +633,7 @@ def test_a_network_is_scored_and_drawn_with_metrics_of_its_own(study_of):
     network = study.network(*place)
     assert network.metrics == ("complexity",)
     assert list(RuleSettings(study).score("cam", *place)["metrics"]) == ["complexity"]
-    methods = BASE["catalogue"]["metrics"]
+    methods = study.catalogue["metrics"]
     modules = RuleSettings(study).score_modules("cam", *place)
     assert registry.METRICS.module(methods["complexity"]["method"]) in modules
     assert registry.METRICS.module(methods["soft_iou"]["method"]) not in modules
