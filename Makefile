@@ -35,9 +35,9 @@ demo: $(READY) ## Run a small study on embedded data (studies/demo.yaml), then t
 	@echo "Report: results/demo/report.html    Tables: results/demo/summary/"
 
 test: $(READY) ## Run the test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not cluster and not faults" $(ARGS)
 
-test-all: $(READY) ## Run all suites, those on original images too (set SPARSIGHT_DATA)
+test-all: $(READY) ## Run also the suites on a SLURM cluster of one node and on faults
 	$(BIN)/python -m pytest -rs $(ARGS)
 
 resume: $(READY) ## Go on after a kill
