@@ -1,8 +1,9 @@
 """Find the concepts of one checkpoint with one method."""
 
+from sparsight.io.gpu_slots import gpu_slot
 from sparsight.io.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
     from sparsight.concepts.findings_files import FindingsFiles
     from sparsight.concepts.jobs import find_concepts
 

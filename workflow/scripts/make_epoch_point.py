@@ -1,8 +1,9 @@
 """Train the start for k epochs."""
 
+from sparsight.io.gpu_slots import gpu_slot
 from sparsight.io.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
     from pathlib import Path
 
     from sparsight.pruning.rounds import make_epoch_point

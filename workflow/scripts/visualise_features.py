@@ -1,8 +1,9 @@
 """Make pictures of the classes that a trojan's stickers stand for."""
 
+from sparsight.io.gpu_slots import gpu_slot
 from sparsight.io.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
     from sparsight.spade.visualisation_jobs import visualise_checkpoint
 
     visualise_checkpoint(

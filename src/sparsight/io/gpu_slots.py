@@ -1,0 +1,226 @@
+"""A job takes its share of a GPU, before it imports torch.
+
+Snakemake counts GPUs and hands out none. So a job claims memory of one for as long as it runs: an
+empty file in a folder of this user on this machine, named after the GPU and the MB, under a lock
+(`flock`) that the kernel drops when the process is gone, however it went.
+
+* Claims are added up and new ones made under one lock, that of the folder. A job only ever takes
+  its own claim away, for which it needs no lock. So claims never exceed a GPU's memory.
+* A claim without a lock is that of a dead job: whoever comes next removes it.
+* A job for which there is no room waits, one at a time; the others wait behind it. So a large job
+  is not overtaken by small ones for ever.
+
+A process that the job forked (not one it started by `exec`, for which Python closes the file) holds
+the lock until it, too, is gone. So it is with the GPU's memory: the driver's files are inherited
+in the same way.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import stat
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from sparsight.io.errors import InputError
+from sparsight.io.gpu_list import VISIBLE, Gpu, visible_gpus, visible_names
+
+logger = logging.getLogger(__name__)
+
+#: where the locks lie instead of in the folder for temporary files
+FOLDER = "SPARSIGHT_GPU_LOCKS"
+_CLAIM = re.compile(r"(?P<gpu>[^@]+)@(?P<megabytes>\d+)@.*\.claim")
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@contextmanager
+def gpu_slot(
+    gpu: int, vram_mb: int, environ: MutableMapping[str, str] = os.environ
+) -> Iterator[None]:
+    """Hold `vram_mb` of the GPU with most room, and let CUDA see that one only.
+
+    Nothing is taken where no GPU was granted (`gpu` is 0), none is visible, nobody says which there
+    are, or SLURM has given this job its own.
+
+    Parameters
+    ----------
+    gpu : how many GPUs the job was granted; it takes one.
+    vram_mb : how much of its memory, in MB.
+    environ : environment variables; `CUDA_VISIBLE_DEVICES` is set while the block runs.
+
+    Raises
+    ------
+    InputError : no visible GPU has so much memory, or there is no safe place for the locks.
+    """
+    gpus = _to_share(gpu, environ)
+    if not gpus:
+        yield
+        return
+    largest = max(gpu.megabytes for gpu in gpus)
+    if vram_mb > largest:
+        raise InputError(
+            f"The job asks for {vram_mb} MB of a GPU (vram_mb), but none that is visible has more "
+            f"than {largest} MB: lower it with --set-resources RULE:vram_mb={largest}, or run the "
+            "rule without a GPU (--set-resources RULE:gpu=0)."
+        )
+    claim = _wait_for_room(gpus, vram_mb, lock_folder(environ))
+    before = environ.get(VISIBLE)
+    environ[VISIBLE] = claim.gpu.name
+    try:
+        yield
+    finally:
+        claim.give_back()
+        if before is None:
+            del environ[VISIBLE]
+        else:
+            environ[VISIBLE] = before
+
+
+def lock_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the locks, made if it is not there: this user's alone, on this machine.
+
+    `SPARSIGHT_GPU_LOCKS` names another; it must not be on a network file system. (Not in
+    `XDG_RUNTIME_DIR`: that goes when its user logs out, and a long run stays.)
+
+    Raises
+    ------
+    InputError : it cannot be made, is no folder, or others may write or look into it.
+    """
+    folder = Path(
+        environ.get(FOLDER) or Path(tempfile.gettempdir(), f"sparsight-gpu-{os.getuid()}")
+    )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise InputError(
+            f"{folder}, the folder of the GPU locks, cannot be made ({error.strerror}); name "
+            f"another in {FOLDER}."
+        ) from error
+    # In a folder for everybody, another user may have put a folder, or a link, of this name.
+    private = found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+    if not stat.S_ISDIR(found.st_mode) or not private:
+        raise InputError(
+            f"{folder}, the folder of the GPU locks, is not this user's alone; make it so (chmod "
+            f"700), or name another in {FOLDER}."
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Memory of a GPU that this process holds."""
+
+    gpu: Gpu
+    path: Path
+    handle: int
+    process: int
+
+    def give_back(self) -> None:
+        """Remove the claim. In a forked process, which may leave the same block, it stays."""
+        if self.process == os.getpid():
+            self.path.unlink(missing_ok=True)
+            os.close(self.handle)
+
+
+def _to_share(gpu: int, environ: Mapping[str, str]) -> list[Gpu]:
+    """The GPUs of which the job has to take one; none where there is nothing to choose."""
+    if gpu < 1:
+        return []
+    names = visible_names(environ)
+    # SLURM gave this job the GPUs it sees; an allocation in which many jobs run sees more.
+    if "SLURM_JOB_ID" in environ and names and len(names) <= gpu:
+        logger.info("SLURM has given this job %s %s.", VISIBLE, ",".join(names))
+        return []
+    gpus = visible_gpus(environ)
+    if gpus is None:
+        logger.info("There is no nvidia-smi to ask for GPUs: this job takes what it finds.")
+    elif not gpus:
+        logger.info("No GPU is visible: this job runs on the CPU.")
+    return gpus or []
+
+
+def _wait_for_room(gpus: list[Gpu], megabytes: int, folder: Path) -> _Claim:
+    """Claim memory of the GPU with most room, as soon as there is enough on one."""
+    names = ",".join(sorted(gpu.name for gpu in gpus))
+    # Jobs that see other GPUs stand in another line.
+    line = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.line"
+    line.touch(mode=0o600)
+    waiting = False
+    with _locked(line, "Other jobs are waiting for room on a GPU; this one waits behind them."):
+        while True:
+            with _locked(folder):
+                claimed = _claimed(folder)
+                best = max(gpus, key=lambda gpu: gpu.megabytes - claimed[gpu.name])
+                free = best.megabytes - claimed[best.name]
+                if megabytes <= free:
+                    logger.info(
+                        "Took %d MB of GPU %s (%s); %d of %d MB stay free.",
+                        *(megabytes, best.index, best.name, free - megabytes, best.megabytes),
+                    )
+                    return _claim(folder, best, megabytes)
+            if not waiting:
+                logger.info("No GPU has %d MB free (at most %d): waiting.", megabytes, free)
+                waiting = True
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+@contextmanager
+def _locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock of a file or folder; say so if it has to be waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                logger.info(waiting)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise InputError(
+                f"{path.parent} is on a file system that cannot lock ({error.strerror}); name a "
+                f"folder on a local disk in {FOLDER}."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _claim(folder: Path, gpu: Gpu, megabytes: int) -> _Claim:
+    """Make a claim and lock it; the folder's lock is held."""
+    prefix = f"{quote(gpu.name, safe='')}@{megabytes}@{os.getpid()}-"
+    handle, path = tempfile.mkstemp(prefix=prefix, suffix=".claim", dir=folder)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return _Claim(gpu, Path(path), handle, os.getpid())
+
+
+def _claimed(folder: Path) -> Counter[str]:
+    """MB that live jobs hold, by the GPU's name; the folder's lock is held.
+
+    Claims that nobody holds any more are removed.
+    """
+    megabytes: Counter[str] = Counter()
+    for path in folder.iterdir():
+        found = _CLAIM.fullmatch(path.name)
+        if found is None:
+            continue
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # given back just now
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            megabytes[unquote(found["gpu"])] += int(found["megabytes"])
+        finally:
+            os.close(handle)
+    return megabytes
