@@ -73,7 +73,10 @@ def sheet_findings(which, ending):
 def concept_benchmarks():
     """What the jobs about concepts took."""
     looked_at = dict.fromkeys(place for place, _ in PLAN.places())
-    found = [place_path(rules.extract_features.benchmark, place) for place in looked_at]
+    features = job_files(
+        "benchmarks", "extract_features", "{pruner}__level{level}.jsonl"
+    )
+    found = [place_path(features, place) for place in looked_at]
     for place, name in PLAN.places():
         names = ["find_concepts"]
         if PLAN.is_compared(place, name):
