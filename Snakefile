@@ -5,6 +5,11 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+# With --sdm apptainer jobs run in this image (docs/gpus_and_containers.md). Before all rules: it
+# holds for those that follow.
+container: "sparsight.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/concept_inputs.smk"
