@@ -29,10 +29,14 @@ _TREATMENTS = {
     "positive": "negative values count as 0",
 }
 _NORMALISATIONS = {"none": "none", "min_max": "min-max per image, to 0 to 1"}
+#: pages that are written by hand, and their lines in the index
+GUIDES = {
+    "gpus_and_containers.md": "GPUs, containers, Kubernetes, and this workflow inside another one",
+}
 
 
 def pages() -> dict[str, str]:
-    """All pages: file name in `docs/` to Markdown."""
+    """All pages that are made: file name in `docs/` to Markdown."""
     return {
         "README.md": _index(),
         "explainers.md": _explainers(),
@@ -66,6 +70,8 @@ def _index() -> str:
         "\n".join(f"* {item}" for item in items),
         "`config.yaml` documents every key; "
         "[CONTRIBUTING.md](../CONTRIBUTING.md) shows how to add one's own.",
+        "## Guides",
+        "\n".join(f"* [{line}]({name})" for name, line in GUIDES.items()),
     )
 
 

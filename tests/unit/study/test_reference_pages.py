@@ -11,7 +11,7 @@ from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.reference_pages import pages, write_pages
+from sparsight.study.reference_pages import GUIDES, pages, write_pages
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = pages()
@@ -24,7 +24,12 @@ def test_the_pages_are_those_that_the_code_makes(name: str) -> None:
 
 
 def test_there_are_no_other_pages() -> None:
-    assert {path.name for path in DOCS.glob("*.md")} == set(PAGES)
+    assert {path.name for path in DOCS.glob("*.md")} == {*PAGES, *GUIDES}
+
+
+def test_the_index_names_every_page() -> None:
+    named = re.findall(r"\]\((\w+\.md)\)", PAGES["README.md"])
+    assert sorted([*named, "README.md"]) == sorted([*PAGES, *GUIDES])
 
 
 def test_writing(tmp_path: Path) -> None:
