@@ -13,6 +13,7 @@ import craft_whole
 import explainers
 import explaining
 import image_metrics
+import planning
 import road
 import sample_pruning
 import sample_solvers
@@ -25,6 +26,7 @@ import training
 PARTS = {
     "training": training,
     "startup": startup,
+    "planning": planning,
     "explaining": explaining,
     "aggregation": aggregation,
     "scoring": scoring,

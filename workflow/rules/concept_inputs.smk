@@ -68,21 +68,3 @@ def sheet_findings(which, ending):
         return place_path(f"{FOUND}{ending}", place).format(concept=wildcards.concept)
 
     return files
-
-
-def concept_benchmarks():
-    """What the jobs about concepts took."""
-    looked_at = dict.fromkeys(place for place, _ in PLAN.places())
-    features = job_files(
-        "benchmarks", "extract_features", "{pruner}__level{level}.jsonl"
-    )
-    found = [place_path(features, place) for place in looked_at]
-    for place, name in PLAN.places():
-        names = ["find_concepts"]
-        if PLAN.is_compared(place, name):
-            names.append("compare_concepts")
-        suffix = f"{{pruner}}__level{{level}}__{name}.jsonl"
-        found.extend(
-            place_path(job_files("benchmarks", rule, suffix), place) for rule in names
-        )
-    return found

@@ -75,40 +75,6 @@ def provenance_files(wildcards):
     return [place_path(f"{LEVEL}/provenance.json", place) for place in STUDY.places()]
 
 
-def benchmark_files(wildcards):
-    """What the jobs of all networks took."""
-    rule_of = {True: "train_dense", False: "prune_level"}
-    # Not `rules.make_rewind_point.benchmark`: as a module with a prefix, the workflow would get it
-    # twice.
-    start = job_files("benchmarks", "make_rewind_point", "start.jsonl")
-    found = [place_path(start, p) for p in STUDY.places() if p.pruner == DENSE]
-    for place in STUDY.places():
-        found.append(
-            place_path(
-                job_files(
-                    "benchmarks",
-                    rule_of[place.pruner == DENSE],
-                    "{pruner}__level{level}.jsonl",
-                ),
-                place,
-            )
-        )
-        for family in families_of(place):
-            if not STUDY.explains(family, place.pruner, place.level):
-                continue
-            names = ["score_explanations"]
-            if STUDY.sample_pruner(family):
-                names.append("explain_pruned_samples")
-            elif family not in STUDY.network_free_families():
-                names.append("explain_images")
-            suffix = f"{{pruner}}__level{{level}}__{family}.jsonl"
-            found.extend(
-                place_path(job_files("benchmarks", name, suffix), place)
-                for name in names
-            )
-    return [*found, *concept_benchmarks()]
-
-
 def score_files(wildcards):
     """Scores of all checkpoints and of all families that are explained there."""
     return [
@@ -161,11 +127,12 @@ def reference_explanations(wildcards):
 
 def agreement_files(wildcards):
     """Agreement of all checkpoints that have something to be compared with."""
+    compared = STUDY.agreement_families()
     return [
         place_path(f"{LEVEL}/agreement/{family}.parquet", place)
         for place in STUDY.places()
         for family in families_of(place)
-        if family in STUDY.agreement_families()
+        if family in compared
         and STUDY.explains(family, place.pruner, place.level)
         and STUDY.references(place)
     ]

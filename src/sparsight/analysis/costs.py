@@ -29,9 +29,10 @@ def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str
     output : the table.
     settings : `study` (for paths that do not name it) and `patterns`: the `benchmark:` paths of the
         rules, such as "results/{study}/{dataset}/benchmarks/{rule}.jsonl". The first that fits the
-        *end* of a path names its rule and wildcards, so patterns may be relative. A mapping of rule
-        to pattern serves paths that do not name their rule. Records written with
-        `--benchmark-extended` name themselves and need no pattern.
+        *end* of a path names its rule and wildcards, so patterns may be relative. As in a rule,
+        "{rule,make_controls}" takes only what fits the expression. A mapping of rule to pattern
+        serves paths that do not name their rule. Records written with `--benchmark-extended` name
+        themselves and need no pattern.
 
     Raises
     ------
@@ -61,18 +62,16 @@ def _compile(
 
 def _expression(pattern: str) -> re.Pattern[str]:
     """A path with {wildcards} as an expression that fits the end of a path."""
-    parts = re.split(r"\{(\w+)(?:,[^}]*)?\}", pattern)
+    # text, name and constraint in turn; the last text stands alone
+    parts = iter(re.split(r"\{(\w+)(?:,([^}]*))?\}", pattern))
+    text = re.escape(next(parts))
     seen: set[str] = set()
-    text = ""
-    for index, part in enumerate(parts):
-        if index % 2 == 0:
-            text += re.escape(part)
-        elif part in seen:
-            text += f"(?P={part})"
-        else:
-            seen.add(part)
-            # Numbers follow their label in one folder name ("seed3"), all else fills its part.
-            text += f"(?P<{part}>{r'[0-9]+' if part in ('seed', 'level') else r'[^/]+?'})"
+    for name, constraint, behind in zip(parts, parts, parts, strict=True):
+        # Numbers follow their label in one folder name ("seed3"), all else fills its part.
+        usual = "[0-9]+" if name in ("seed", "level", "epoch") else "[^/]+?"
+        text += f"(?P={name})" if name in seen else f"(?P<{name}>{constraint or usual})"
+        text += re.escape(behind)
+        seen.add(name)
     return re.compile(rf"(?:^|.*/){text}")
 
 

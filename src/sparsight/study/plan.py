@@ -8,6 +8,7 @@ from typing import Any, cast
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
+from sparsight.study.spread import evenly_spread
 
 Config = Mapping[str, Any]
 
@@ -26,12 +27,6 @@ def metric_facts(method: str) -> dict[str, Any]:
     if foreign is not None:
         facts.update(zip(("category", "direction", "needs"), foreign, strict=True))
     return {"direction": "", "unit": "", "needs": (), **facts}
-
-
-def evenly_spread(count: int, last: int) -> list[int]:
-    """`count` (2 or more) levels from 0 to `last`; some of them equal where there are fewer."""
-    # halves go up: round() would take them to the even neighbour
-    return [(2 * i * last + count - 1) // (2 * (count - 1)) for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -71,6 +66,7 @@ class Study:
         self.name: str = config["study"]
         # Asked for by every job's inputs and params, and always answered alike.
         self._families: dict[Network | None, dict[str, list[str]]] = {}
+        self._looking: dict[str, bool] = {}
         self.catalogue: Config = config["catalogue"]
 
     def level_count(self, pruner: str) -> int:
@@ -181,8 +177,10 @@ class Study:
 
     def needs_network(self, explainer: str) -> bool:
         """Whether an explainer looks at the network; if not, it runs once per data set."""
-        method = self.catalogue["explainers"][explainer]["method"]
-        return bool(EXPLAINERS.facts(method).get("needs_network", True))
+        if explainer not in self._looking:
+            method = self.catalogue["explainers"][explainer]["method"]
+            self._looking[explainer] = bool(EXPLAINERS.facts(method).get("needs_network", True))
+        return self._looking[explainer]
 
     def controls(self) -> list[str]:
         """The explainers that run as controls; some of them need the network."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.analysis.cost_paths import PATTERNS
 from sparsight.study.configuration import CHOICES
 from sparsight.study.plan import Study, metric_facts
 
@@ -94,14 +95,7 @@ class TableSettings:
 
     def costs(self) -> Settings:
         """Gathering benchmarks: how their paths name rule and wildcards."""
-        place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
-        return {
-            "patterns": [
-                f"{place}{{pruner}}__level{{level}}__{{family}}.jsonl",
-                f"{place}{{pruner}}__level{{level}}.jsonl",
-                f"{place}start.jsonl",
-            ]
-        }
+        return {"patterns": list(PATTERNS)}
 
     def whole(self) -> Settings:
         """The choices of the study and the catalogue's entries that it uses."""

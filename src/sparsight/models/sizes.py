@@ -1,0 +1,64 @@
+"""How large a network is: multiplications, elements and parameters, counted without computing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsight.models.base import build_network
+from sparsight.models.registry import MODELS
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Sizes of a network, for images of one shape.
+
+    Attributes
+    ----------
+    multiply_adds : of convolutions and linear layers, for one image in a forward pass.
+    elements : numbers that its layers put out, for one image.
+    parameters : numbers of its state, buffers included.
+    features : numbers of a pooled feature vector at the feature cut.
+    """
+
+    multiply_adds: int
+    elements: int
+    parameters: int
+    features: int
+
+
+def network_size(
+    architecture: str, options: Mapping[str, Any], class_count: int, shape: tuple[int, int, int]
+) -> NetworkSize:
+    """Sizes of an architecture; its tensors have shapes and no content, so this takes no time.
+
+    Parameters
+    ----------
+    architecture : name in `MODELS`.
+    options : of the architecture; those left out have their defaults.
+    class_count : number of logits.
+    shape : (C, H, W) of the images.
+    """
+    counted = {"multiply_adds": 0, "elements": 0, "features": 0}
+
+    def count(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        counted["elements"] += output.numel()
+        if isinstance(module, nn.Conv2d):
+            counted["multiply_adds"] += output.numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            counted["multiply_adds"] += output.numel() * module.in_features
+
+    def cut(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        counted["features"] = output.shape[1]
+
+    with torch.device("meta"), torch.no_grad():
+        network = build_network(MODELS.load(architecture), class_count, 0, options).eval()
+        for module in network.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
+        network.get_submodule(network.feature_cut).register_forward_hook(cut)
+        network(torch.empty(1, *shape))
+    parameters = sum(tensor.numel() for tensor in network.state_dict().values())
+    return NetworkSize(parameters=parameters, **counted)

@@ -1,0 +1,145 @@
+"""Measured studies: their configuration, their table of costs, and the jobs in it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sparsight.analysis.cost_model import CostJob, MeasuredJob
+from sparsight.analysis.costs import COST_COLUMNS
+from sparsight.io.errors import InputError
+from sparsight.study.configuration import completed, configuration_problems, normalised
+from sparsight.study.dry_run import PlannedJob
+from sparsight.study.image_counts import ImageCounts
+from sparsight.study.plan import Study
+from sparsight.study.problems import load_yaml
+from sparsight.study.work import TRAININGS, StudyWork
+
+#: rules of which each method has its own costs
+_BY_METHOD = ("find_concepts", "compare_concepts")
+
+
+def load_study(configfile: Path | None, root: Path = Path()) -> Study:
+    """The study of an overlay of `config.yaml`; of that file alone without an overlay.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or the configuration is not sound.
+    """
+    whole = load_yaml(root / "config.yaml")
+    schema = load_yaml(root / "workflow" / "schemas" / "config.schema.yaml")
+    if configfile is not None:
+        whole = _overlaid(whole, load_yaml(configfile))
+    whole = normalised(whole)
+    problems = configuration_problems(whole, schema)
+    if problems:
+        raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
+    return Study(completed(whole, schema))
+
+
+def _overlaid(below: Any, above: Any) -> Any:
+    """What Snakemake makes of an overlay: mappings merge, all else is replaced."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{key: _overlaid(below.get(key), above[key]) for key in above}}
+
+
+def cost_job(work: StudyWork, job: PlannedJob) -> CostJob:
+    """A job as the cost model takes it."""
+    memory = {"batch": work.batch_elements(job), "data": work.data_gigabytes(job)}
+    kind = "training" if job.rule in TRAININGS else job.rule
+    if job.rule in _BY_METHOD:
+        name = job.key()[3]
+        kind += f" {work.study.catalogue['concepts'][name]['method']}"
+    return CostJob(kind, job.key(), work.of(job), {k: v for k, v in memory.items() if v})
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A study that ran.
+
+    Attributes
+    ----------
+    name : of the study.
+    jobs : each with its seed; None where it belongs to no seed.
+    """
+
+    name: str
+    jobs: list[tuple[int | None, MeasuredJob]]
+
+
+def read_measurements(file: Path) -> list[Measurement]:
+    """The studies that a file lists.
+
+    Parameters
+    ----------
+    file : YAML: a list of `study` (overlay), `costs` (a `costs.csv`), both beside the current folder,
+        and `images` where a data set held a part of its images: name to train, validation and test.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or is not what it should be.
+    """
+    listed = load_yaml(file)
+    entries = listed.get("measured") if isinstance(listed, Mapping) else None
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{file} lists no measured study; see benchmarks/costs/measured.yaml")
+    return [_read(entry, file) for entry in entries]
+
+
+def _read(entry: Mapping[str, Any], file: Path) -> Measurement:
+    missing = [key for key in ("study", "costs") if key not in entry]
+    if missing:
+        raise InputError(f"{file}: an entry of `measured` has no {missing[0]}; add it")
+    study = load_study(Path(entry["study"]))
+    work = StudyWork(study, ImageCounts(study, entry.get("images")))
+    return Measurement(study.name, list(_jobs(Path(entry["costs"]), work)))
+
+
+def _jobs(table: Path, work: StudyWork) -> Iterator[tuple[int | None, MeasuredJob]]:
+    try:
+        frame = pd.read_csv(table, dtype={"level": "Int64", "seed": "Int64"})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{table} cannot be read ({error}); run gather_costs again") from error
+    if list(frame.columns) != COST_COLUMNS:
+        raise InputError(f"{table} is no table of costs; run gather_costs again")
+    for row in frame.itertuples(index=False):
+        wildcards = {
+            name: str(getattr(row, name))
+            for name in ("dataset", "model", "seed", "pruner", "level", "family")
+            if not pd.isna(getattr(row, name))
+        }
+        try:
+            job = cost_job(work, PlannedJob(str(row.rule), wildcards))
+        except (KeyError, StopIteration) as error:
+            raise InputError(
+                f"{table} has a job of {row.rule} that {work.study.name} does not have ({wildcards}); "
+                "name the configuration with which it ran"
+            ) from error
+        seed = int(wildcards["seed"]) if "seed" in wildcards else None
+        seconds, memory = float(row.seconds), float(row.max_rss_mb)  # type: ignore[arg-type]
+        if math.isfinite(seconds):
+            yield seed, MeasuredJob(job, seconds, memory)
+
+
+def read_images(file: Path) -> dict[str, dict[str, int]]:
+    """Images of data sets: name to train, validation and test.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or says something else.
+    """
+    found = load_yaml(file)
+    sound = isinstance(found, Mapping) and all(
+        isinstance(splits, Mapping) and all(isinstance(count, int) for count in splits.values())
+        for splits in found.values()
+    )
+    if not sound:
+        raise InputError(f"{file} must hold lines like `cub200_64: {{train: 300, test: 243}}`")
+    return {name: dict(splits) for name, splits in found.items()}

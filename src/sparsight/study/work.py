@@ -1,0 +1,282 @@
+"""How much work each job of a study is: passes through networks, pixels of maps, rows of tables."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from sparsight.data.registry import SOURCES
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.models.registry import MODELS
+from sparsight.models.sizes import NetworkSize, network_size
+from sparsight.study.dry_run import PlannedJob
+from sparsight.study.image_counts import ImageCounts
+from sparsight.study.metric_passes import metric_passes
+from sparsight.study.plan import DENSE, Study
+from sparsight.study.storage import class_names, map_size, shape_of_images
+
+Work = dict[str, float]
+#: a step of training is a forward pass and a backward pass that counts as two
+TRAINING_PASSES = 3
+#: rules that train; all of them run the same loop
+TRAININGS = frozenset({"make_rewind_point", "make_epoch_point", "train_dense", "prune_level"})
+#: rules that send batches through a network
+NETWORKS = TRAININGS | {
+    "explain_images",
+    "score_explanations",
+    "extract_features",
+    "find_concepts",
+    "explain_pruned_samples",
+}
+#: what the work of a job is counted in, and how the documentation calls it
+UNITS = {
+    "operations": "10¹² multiply-adds in passes through the network",
+    "elements": "10⁹ numbers that its layers put out in these passes",
+    "images": "1,000 images that are read or augmented (times epochs)",
+    "map_pixels": "10⁹ pixels of maps (times metrics)",
+    "imputed_pixels": "10⁹ pixels that are replaced in images",
+    "rows": "10⁶ rows of scores",
+}
+
+
+class StudyWork:
+    """The work of the jobs of a study.
+
+    Parameters
+    ----------
+    study : of a validated configuration.
+    counts : images of its data sets.
+    """
+
+    def __init__(self, study: Study, counts: ImageCounts) -> None:
+        self.study, self.counts = study, counts
+        self._sizes: dict[tuple[str, str], NetworkSize] = {}
+        self._found: dict[tuple[Any, ...], Work] = {}
+
+    def size(self, dataset: str, model: str) -> NetworkSize:
+        """Sizes of a network for a data set's images."""
+        if (dataset, model) not in self._sizes:
+            entry = self.study.catalogue["models"][model]
+            source = self.study.catalogue["datasets"][dataset]["source"]
+            classes = len(class_names(self.study, dataset)) or SOURCES.facts(source)["class_count"]
+            shape = shape_of_images(self.study, dataset)
+            self._sizes[dataset, model] = network_size(
+                entry["architecture"], entry.get("options", {}), classes, shape
+            )
+        return self._sizes[dataset, model]
+
+    def batch_elements(self, job: PlannedJob) -> float:
+        """10⁹ numbers that layers put out for a batch of a job; 0 where no network runs."""
+        dataset, model = job.wildcards.get("dataset", ""), job.wildcards.get("model", "")
+        if not model or job.rule not in NETWORKS:
+            return 0.0
+        entry = self.study.catalogue["models"][model]
+        sizes = {
+            "explaining": self.study.config["explaining"]["batch_size"],
+            "training": entry["retraining"]["batch_size"],
+        }
+        kind = "training" if job.rule in TRAININGS else "explaining"
+        if "family" in job.wildcards:
+            sizes["explaining"] = self.study.explaining(job.wildcards["family"])["batch_size"]
+        return float(sizes[kind] * self.size(dataset, model).elements / 1e9)
+
+    def data_gigabytes(self, job: PlannedJob) -> float:
+        """Images that a job of training keeps in memory, as uint8."""
+        if job.rule not in TRAININGS:
+            return 0.0
+        channels, height, width = shape_of_images(self.study, job.wildcards["dataset"])
+        return (
+            self.counts.split(job.wildcards["dataset"], "train") * channels * height * width / 1e9
+        )
+
+    def of(self, job: PlannedJob) -> Work:
+        """What a job has to do, by the names of `UNITS`; nothing where that is the same for all."""
+        wild = job.wildcards
+        names = ("dataset", "model", "pruner", "family", "concept", "sample_pruner", "epoch")
+        key = (job.rule, *(wild.get(name, "") for name in names))
+        if key not in self._found:
+            count = _WORK.get(job.rule)
+            self._found[key] = {} if count is None else count(self, wild)
+        return self._found[key]
+
+    def _passes(self, dataset: str, model: str, passes: float) -> Work:
+        size = self.size(dataset, model)
+        return {
+            "operations": passes * size.multiply_adds / 1e12,
+            "elements": passes * size.elements / 1e9,
+        }
+
+    def _trained(self, wild: Mapping[str, str], epochs: float, dataset: str = "") -> Work:
+        """Epochs on the training split, each judged on the validation split."""
+        dataset = dataset or wild["dataset"]
+        images = epochs * self.counts.split(dataset, "train")
+        judged = epochs * self.counts.split(dataset, "validation")
+        passes = self._passes(dataset, wild["model"], TRAINING_PASSES * images + judged)
+        return {**passes, "images": images / 1e3}
+
+    def start(self, wild: Mapping[str, str]) -> Work:
+        """The rewind point: training before the rounds, on another data set too."""
+        entry = self.study.catalogue["models"][wild["model"]]
+        other = self.study.pretraining_dataset(wild["model"])
+        own = self._trained(wild, (entry["training"] or {"epochs": 0})["epochs"])
+        return total(
+            own, self._trained(wild, entry["pretraining"]["epochs"], other) if other else {}
+        )
+
+    def epoch_point(self, wild: Mapping[str, str]) -> Work:
+        """The first epochs of retraining."""
+        return self._trained(wild, int(wild["epoch"]))
+
+    def level(self, wild: Mapping[str, str]) -> Work:
+        """Retraining, and one pass of each split for the evaluation."""
+        entry = self.study.catalogue["models"][wild["model"]]
+        pruner = wild.get("pruner", DENSE)
+        facts = {} if pruner == DENSE else self.study.catalogue["pruners"][pruner]
+        recipe = facts.get("retraining") or entry["retraining"]
+        done = facts.get("rewind", "").partition("epoch:")[2]
+        evaluated = self.counts.all(wild["dataset"])
+        return total(
+            self._trained(wild, recipe["epochs"] - int(done or 0)),
+            self._passes(wild["dataset"], wild["model"], evaluated),
+        )
+
+    def _images(self, wild: Mapping[str, str]) -> float:
+        """Images that a family explains, times conditions."""
+        explaining = self.study.explaining(wild["family"])
+        images = explaining["images"]
+        count = self.counts.split(wild["dataset"], "test") if images == "all" else images
+        return float(count * len(explaining["conditions"]))
+
+    def _explainers(self, wild: Mapping[str, str]) -> list[str]:
+        network = self.study.network(wild["dataset"], wild["model"])
+        return self.study.families(network)[wild["family"]]
+
+    def cost(self, explainer: str) -> float:
+        """Forward passes an image of an explainer, as its class states them."""
+        entry = self.study.catalogue["explainers"][explainer]
+        facts, chosen = EXPLAINERS.facts(entry["method"]), entry.get("parameters", {})
+        foreign = facts.get("foreign_costs", {}).get(entry["method"].partition(".")[2])
+        # perturbation of channels: a pass for each, and one for the maps
+        channels = chosen.get("channels")
+        return float(channels + 1 if channels else foreign or facts["cost"])
+
+    def explain(self, wild: Mapping[str, str]) -> Work:
+        """Explaining: the passes of all explainers of the family."""
+        images = self._images(wild)
+        passes = images * sum(self.cost(name) for name in self._explainers(wild))
+        return {**self._passes(wild["dataset"], wild["model"], passes), "images": images / 1e3}
+
+    def score(self, wild: Mapping[str, str]) -> Work:
+        """Scoring: pixels of maps for all metrics, passes and replaced pixels for some."""
+        images, explainers = self._images(wild), self._explainers(wild)
+        limit = self.study.config["explaining"]["re_explaining_cost"]
+        metrics = [self.study.catalogue["metrics"][name] for name in self.study.config["metrics"]]
+        channels, height, width = shape_of_images(self.study, wild["dataset"])
+        passes = imputed = 0.0
+        for name in explainers:
+            needed = metric_passes(metrics, self.cost(name), limit)
+            passes += images * needed.passes
+            imputed += images * needed.imputations * channels * height * width
+        maps = images * len(explainers) * len(metrics)
+        return {
+            **self._passes(wild["dataset"], wild["model"], passes),
+            "images": images / 1e3,
+            "map_pixels": maps * height * width / 1e9,
+            "imputed_pixels": imputed / 1e9,
+            "rows": maps / 1e6,
+        }
+
+    def compare(self, wild: Mapping[str, str]) -> Work:
+        """Agreement: pixels of maps for all its metrics and all reference networks."""
+        network = self.study.network(wild["dataset"], wild["model"])
+        references = len(network.seeds) - 1 if wild["pruner"] == DENSE else 1
+        images, explainers = self._images(wild), self._explainers(wild)
+        sizes = [map_size(self.study, name, network) for name in explainers]
+        pixels = sum(rows * columns for rows, columns in sizes)
+        metrics = len(self.study.config["agreement"])
+        compared = images * references * metrics
+        return {"images": images / 1e3, "map_pixels": compared * pixels / 1e9}
+
+    def features(self, wild: Mapping[str, str]) -> Work:
+        """Features: one pass of all images, those of a bank too."""
+        dataset = wild["dataset"]
+        sets = {dataset, self.study.concept_bank(dataset)}
+        images = sum(self.counts.all(name) for name in sets)
+        return {**self._passes(dataset, wild["model"], images), "images": images / 1e3}
+
+    def concepts(self, wild: Mapping[str, str]) -> Work:
+        """Concepts: the images that are looked at; a method's own passes are its own matter."""
+        images = self.study.config["concept_analysis"]["images"]
+        count = self.counts.split(wild["dataset"], "test") if images == "all" else images
+        return self._passes(wild["dataset"], wild["model"], count)
+
+    def pruned_samples(self, wild: Mapping[str, str]) -> Work:
+        """Pruned copies: the augmented copies of each image, and the passes of the explainers."""
+        entry = self.study.catalogue["sample_pruners"][self.study.sample_pruner(wild["family"])]
+        each = entry["augmentations"] + sum(self.cost(name) for name in self._explainers(wild))
+        images = self._images(wild)
+        passes = self._passes(wild["dataset"], wild["model"], images * each)
+        return {**passes, "images": images / 1e3}
+
+    def conversion(self, wild: Mapping[str, str]) -> Work:
+        """Conversion: the timed passes of both networks of every level."""
+        timed = self.study.config["conversion"]
+        levels = self.study.level_count(wild["pruner"]) + 1
+        passes = 2 * timed["batch_size"] * timed["repeats"] * levels
+        return self._passes(wild["dataset"], wild["model"], passes)
+
+    def prepare(self, wild: Mapping[str, str]) -> Work:
+        """Packing: all images."""
+        return {"images": self.counts.all(wild["dataset"]) / 1e3}
+
+    @cached_property
+    def _chain_rows(self) -> dict[tuple[str, str, str], float]:
+        """Score rows, in millions, of each chain of a data set, a model and a pruner."""
+        found: dict[tuple[str, str, str], float] = {}
+        for network in self.study.networks():
+            for pruner in network.pruners:
+                rows = 0.0
+                for level in range(self.study.level_count(pruner) + 1):
+                    owner = pruner if level else DENSE
+                    for family in self.study.families(network):
+                        if self.study.explains(family, owner, level):
+                            wild = {"dataset": network.dataset, "model": network.model}
+                            rows += self.score({**wild, "family": family})["rows"]
+                found[network.dataset, network.model, pruner] = rows
+        return found
+
+    def chain(self, wild: Mapping[str, str]) -> Work:
+        """Statistics of a chain: its score rows."""
+        return {"rows": self._chain_rows[wild["dataset"], wild["model"], wild["pruner"]]}
+
+    def tables(self, wild: Mapping[str, str]) -> Work:
+        """Tables of the study: all score rows."""
+        seeds = {(n.dataset, n.model): len(n.seeds) for n in self.study.networks()}
+        rows = sum(seeds[key[:2]] * rows for key, rows in self._chain_rows.items())
+        return {"rows": rows}
+
+
+def total(*parts: Mapping[str, float]) -> Work:
+    """The sum of several works."""
+    return {
+        key: sum(part.get(key, 0.0) for part in parts)
+        for key in dict.fromkeys(k for p in parts for k in p)
+    }
+
+
+_WORK: dict[str, Callable[[StudyWork, Mapping[str, str]], Work]] = {
+    "prepare_dataset": StudyWork.prepare,
+    "make_rewind_point": StudyWork.start,
+    "make_epoch_point": StudyWork.epoch_point,
+    "train_dense": StudyWork.level,
+    "prune_level": StudyWork.level,
+    "explain_images": StudyWork.explain,
+    "score_explanations": StudyWork.score,
+    "compare_explanations": StudyWork.compare,
+    "extract_features": StudyWork.features,
+    "find_concepts": StudyWork.concepts,
+    "explain_pruned_samples": StudyWork.pruned_samples,
+    "measure_conversion": StudyWork.conversion,
+    "resample_images": StudyWork.chain,
+    "summarise": StudyWork.tables,
+    "summarise_curves": StudyWork.tables,
+}

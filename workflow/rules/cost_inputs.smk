@@ -1,0 +1,123 @@
+"""Input functions about what jobs took."""
+
+
+def benchmark_files(wildcards):
+    """What the jobs took that fetch, pack, train, explain, score, compare and find concepts.
+
+    Statistics and figures are left out: a change of a plot shall draw that plot again and no more.
+    """
+    return [
+        *data_benchmarks(),
+        *training_benchmarks(),
+        *explanation_benchmarks(),
+        *concept_benchmarks(),
+        *sample_benchmarks(),
+    ]
+
+
+def data_benchmarks():
+    """What fetching, packing and explaining with controls took, once for each data set."""
+    data = [rules.fetch_dataset.benchmark, rules.prepare_dataset.benchmark]
+    controls = {
+        (network.dataset, family)
+        for network in STUDY.networks()
+        for family in STUDY.families(network)
+        if family in STUDY.network_free_families()
+    }
+    return [
+        *expand(data, dataset=STUDY.prepared_datasets()),
+        *(
+            rules.make_controls.benchmark.format(dataset=dataset, family=family)
+            for dataset, family in sorted(controls)
+        ),
+    ]
+
+
+def epoch_points(place):
+    """Names of the benchmark files of a network's rewind points `epoch:k`."""
+    pruners = STUDY.network(place.dataset, place.model).pruners
+    rewinds = {STUDY.catalogue["pruners"][pruner]["rewind"] for pruner in pruners}
+    return [
+        f"epoch{rewind.partition(':')[2]}.jsonl"
+        for rewind in sorted(rewinds)
+        if rewind.startswith("epoch:")
+    ]
+
+
+def training_benchmarks():
+    """What the rewind points, all trainings and the conversion of each chain took."""
+    found = []
+    for place in STUDY.places():
+        if place.pruner == DENSE:
+            found.append(place_path(rules.make_rewind_point.benchmark, place))
+            found += [
+                place_path(job_files("benchmarks", "make_epoch_point", name), place)
+                for name in epoch_points(place)
+            ]
+        trained = "train_dense" if place.pruner == DENSE else "prune_level"
+        name = "{pruner}__level{level}.jsonl"
+        found.append(place_path(job_files("benchmarks", trained, name), place))
+    return [*found, *of_all_chains(rules.measure_conversion.benchmark)]
+
+
+def explanation_benchmarks():
+    """What explaining, scoring and comparing explanations took."""
+    found, compared = [], STUDY.agreement_families()
+    for place in STUDY.places():
+        for family in families_of(place):
+            if not STUDY.explains(family, place.pruner, place.level):
+                continue
+            names = ["score_explanations"]
+            if STUDY.sample_pruner(family):
+                names.append("explain_pruned_samples")
+            elif family not in STUDY.network_free_families():
+                names.append("explain_images")
+            if family in compared and STUDY.references(place):
+                names.append("compare_explanations")
+            suffix = f"{{pruner}}__level{{level}}__{family}.jsonl"
+            found.extend(
+                place_path(job_files("benchmarks", name, suffix), place)
+                for name in names
+            )
+    return found
+
+
+def concept_benchmarks():
+    """What the jobs about concepts took."""
+    looked_at = dict.fromkeys(place for place, _ in PLAN.places())
+    found = [place_path(rules.extract_features.benchmark, place) for place in looked_at]
+    for place, name in PLAN.places():
+        names = ["find_concepts"]
+        if PLAN.is_compared(place, name):
+            names.append("compare_concepts")
+        suffix = f"{{pruner}}__level{{level}}__{name}.jsonl"
+        found.extend(
+            place_path(job_files("benchmarks", rule, suffix), place) for rule in names
+        )
+    return found
+
+
+def sample_benchmarks():
+    """What searching sparsities and visualising features took."""
+    searched = {
+        (place, SAMPLES.searched(STUDY.sample_pruner(family)))
+        for place, family in sample_places()
+    }
+    shown = []
+    for network in SAMPLES.visualised():
+        place = Place(network.dataset, network.model, network.seeds[0], DENSE, 0)
+        searched.add((place, SAMPLES.searched(SAMPLES.visualising())))
+        shown.append(place_path(rules.visualise_features.benchmark, place))
+    searches = [
+        place_path(
+            job_files(
+                "benchmarks",
+                "search_sparsities",
+                f"{{pruner}}__level{{level}}__{name}.jsonl",
+            ),
+            place,
+        )
+        for place, name in sorted(searched)
+        if name
+    ]
+    return [*searches, *shown]
