@@ -61,7 +61,7 @@ class Fit:
 
     Attributes
     ----------
-    seconds : seconds per unit of work, and under `START` those of every job.
+    seconds : seconds per unit of work that some measured job had, and under `START` of every job.
     megabytes : MiB per GB of what memory follows, and under `START` those of every job.
     jobs : how many were measured.
     """
@@ -74,10 +74,10 @@ class Fit:
 class CostModel:
     """Predicts jobs from measured ones.
 
-    Seconds are a sum: a start, and a coefficient (0 or more) times each unit of work, the same for all
-    jobs of a kind. They are fitted by least squares, a job of s seconds weighing 1/s, so that totals come
-    out and short jobs count too. Where jobs of a key were measured, their total divided by their
-    prediction corrects the work of all jobs of that key: a pilot run makes its own study's prediction
+    Seconds are a sum: a start, and a coefficient (0 or more) times each unit of work, the same for
+    all jobs of a kind. They are fitted by least squares, a job of s seconds weighing 1/s, so that
+    totals come out and short jobs count too. Where jobs of a key were measured, their total divided
+    by their prediction corrects all jobs of that key: a pilot run makes its own study's prediction
     better. Memory is fitted in the same way.
 
     Parameters
@@ -95,8 +95,11 @@ class CostModel:
         self.corrections = {key: self._correction(jobs) for key, jobs in keys.items()}
 
     def knows(self, job: CostJob) -> bool:
-        """Whether jobs of its kind were measured."""
-        return job.kind in self.fits
+        """Whether jobs of its kind were measured, with every unit of work that it has."""
+        fit = self.fits.get(job.kind)
+        return fit is not None and all(
+            unit in fit.seconds for unit, amount in job.work.items() if amount
+        )
 
     def predict(self, job: CostJob) -> Cost:
         """What a job takes.
@@ -146,7 +149,7 @@ def _coefficients(
     amounts: Sequence[Mapping[str, float]], values: Sequence[float]
 ) -> dict[str, float]:
     """Non-negative coefficients of a sum with a constant, by least squares weighted by 1/value."""
-    units = sorted({unit for amount in amounts for unit in amount})
+    units = sorted({unit for amount in amounts for unit, size in amount.items() if size})
     if not amounts:
         return {START: 0.0}
     design: NDArray[Any] = np.array(

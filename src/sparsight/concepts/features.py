@@ -12,6 +12,7 @@ from torch import Tensor
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayReader, ArrayWriter, Layout
 from sparsight.io.errors import InputError
+from sparsight.io.pace import followed
 from sparsight.models.base import Architecture
 
 logger = logging.getLogger(__name__)
@@ -166,7 +167,9 @@ def _write(
     with ArrayWriter(output, layout, metadata) as writer:
         for prefix, path in files.items():
             if counts[prefix]:
-                for rows in _batches(network, path, batch_size, device):
+                made = _batches(network, path, batch_size, device)
+                batches = -(-counts[prefix] // batch_size)
+                for rows in followed(made, f"batches of {prefix}", batches):
                     for name, part in rows.items():
                         writer.append(f"{prefix}/{name}", part)
 

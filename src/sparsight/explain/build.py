@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sparsight.explain.base import Explainer
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.pace import followed
 from sparsight.registration import UnknownName
 
 
@@ -63,7 +64,7 @@ def explain_batch(
         # A configured name holds no slash, so an explainer that shares nothing is alone.
         groups.setdefault(explainer.shares or f"/{name}", {})[name] = explainer
     found: dict[str, Tensor] = {}
-    for group in groups.values():
+    for group in followed(groups.values(), "explainers of a batch", len(groups)):
         first = next(iter(group.values()))
         found.update(first.explain_together(group, model, images, targets, image_ids))
     for name, maps in found.items():

@@ -18,6 +18,7 @@ from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayWriter
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
+from sparsight.io.pace import followed
 from sparsight.io.tables import read_table
 
 TARGET_RULES = ("true", "predicted", "dense_predicted")
@@ -166,7 +167,9 @@ def explain_family(
     model = nn.Identity() if network is None else network.to(device)
     with frozen(model):
         family = _Family(explainers, model, conditions, classes, device, explain)
-        rows = map(family.rows, batches(packed_test, positions, settings["batch_size"]))
+        size = settings["batch_size"]
+        made = map(family.rows, batches(packed_test, positions, size))
+        rows = followed(made, "batches explained", -(-len(positions) // size))
         # The sizes of the maps are known only after the first batch.
         first = next(rows)
         layout = {

@@ -19,6 +19,7 @@ from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
+from sparsight.io.pace import followed
 from sparsight.io.tables import read_table
 from sparsight.metrics.base import Metric
 from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
@@ -224,7 +225,8 @@ class _Work:
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """First row in the explanations file, and the images of that row and those after it."""
         size = int(self.settings["batch_size"])
-        for start in range(0, len(self._image_ids), size):
+        starts = range(0, len(self._image_ids), size)
+        for start in followed(starts, "batches scored", len(starts)):
             yield start, self.split.select(self._positions[start : start + size].tolist())
 
     def image_facts(self, start: int, batch: Batch, condition: str) -> ImageFacts:

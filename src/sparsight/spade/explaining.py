@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer
 from sparsight.explain.build import explain_batch
+from sparsight.io.pace import followed
 from sparsight.spade.copies import pruned_copies
 from sparsight.spade.fidelity import fidelity
 from sparsight.spade.solvers.base import SampleSolver
@@ -55,7 +56,7 @@ class OnPrunedCopies:
         copies = pruned_copies(
             model, images, image_ids, self.solver, self.sparsities, self.settings, self.name
         )
-        for place, copied in copies:
+        for place, copied in followed(copies, "images of a batch pruned for", len(images)):
             one = slice(place, place + 1)
             here = images[one], targets[one]
             parts.append(explain_batch(own, copied, *here, image_ids[one]))

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
+from sparsight.io.pace import followed
 from sparsight.parameters import checked_parameters, hint
 from sparsight.spade.copies import DEFAULTS, hessians_of, restore, working_copy
 from sparsight.spade.hessians import MEGABYTE, bytes_of_image, bytes_of_weights
@@ -104,7 +105,7 @@ class _Search:
         hessians = None if at_once else self._hessians(searched, everything)
         found = {layer.name: 0.0 for layer in layers}
         trace: list[dict[str, Any]] = []
-        for name, own in parts:
+        for name, own in followed(parts, "units searched", len(parts)):
             weights = self._candidates(own, grid, hessians, at_once.get(name, len(self.images)))
             sparsity = self._choose(name, dict(zip(grid, weights, strict=True)), trace)
             found.update({layer.name: sparsity for layer in own})

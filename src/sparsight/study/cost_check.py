@@ -61,7 +61,7 @@ def with_pilot(measured: Sequence[Measurement], one: Measurement) -> Error:
 
 def check_lines(measured: Sequence[Measurement]) -> Iterator[str]:
     """A table of errors, by study and by the rules that take most of its time."""
-    yield "| study | fitted | measured, s | predicted, s | error | not predicted, s | largest rules |"
+    yield "| study | fitted | measured, s | predicted, s | error | not predicted, s | of rules |"
     yield "|---|---|---|---|---|---|---|"
     for one in measured:
         for how, of in (("other studies", with_others), ("and its first seed", with_pilot)):

@@ -7,7 +7,7 @@ from sparsight.study.storage import has_masks, shape_of_images, stored_bytes
 from sparsight.study.work import StudyWork
 
 _FLOAT = 4
-#: a weight and whether it is pruned, in a checkpoint; at a rewind point, once as drawn and once trained
+#: a weight and whether it is pruned, in a checkpoint; at a rewind point, as drawn and as trained
 _CHECKPOINT_BYTES, _START_BYTES = 5, 8
 #: of a row of scores in a parquet file, about: mostly the value, the rest repeats and shrinks
 _ROW_BYTES = 7

@@ -77,8 +77,9 @@ def read_measurements(file: Path) -> list[Measurement]:
 
     Parameters
     ----------
-    file : YAML: a list of `study` (overlay), `costs` (a `costs.csv`), both beside the current folder,
-        and `images` where a data set held a part of its images: name to train, validation and test.
+    file : YAML with a list `measured` of `study` (overlay) and `costs` (a `costs.csv`), from the
+        current folder, and `images` where a data set held a part of its images: name to train,
+        validation and test.
 
     Raises
     ------
@@ -118,8 +119,8 @@ def _jobs(table: Path, work: StudyWork) -> Iterator[tuple[int | None, MeasuredJo
             job = cost_job(work, PlannedJob(str(row.rule), wildcards))
         except (KeyError, StopIteration) as error:
             raise InputError(
-                f"{table} has a job of {row.rule} that {work.study.name} does not have ({wildcards}); "
-                "name the configuration with which it ran"
+                f"{table} has a job of {row.rule} that {work.study.name} does not have "
+                f"({wildcards}); name the configuration with which it ran"
             ) from error
         seed = int(wildcards["seed"]) if "seed" in wildcards else None
         seconds, memory = float(row.seconds), float(row.max_rss_mb)  # type: ignore[arg-type]

@@ -74,9 +74,10 @@ def predict(
     model : fitted.
     work : of the study.
     jobs : of the study, in an order in which they can run.
-    cores, gpus : how many jobs run at a time; without GPUs, those that ask for one run on the cores.
-    speedup : by how much the work of a job is faster on a GPU than where it was measured; starting it
-        is not.
+    cores, gpus : how many jobs run at a time; without GPUs, those that ask for one run on the
+        cores.
+    speedup : by how much the work of a job is faster on a GPU than where it was measured; starting
+        it is not.
     """
     rules: dict[str, RuleCost] = defaultdict(RuleCost)
     seconds = []
@@ -102,8 +103,8 @@ def main(arguments: Sequence[str]) -> str:
     options = _parser().parse_args(arguments)
     if options.gpus and options.gpu_speedup is None:
         raise InputError(
-            "--gpus needs --gpu-speedup: how much faster the work of a job is on that GPU than on a "
-            "core of the measured machine; nothing here has measured one"
+            "--gpus needs --gpu-speedup: how much faster the work of a job is on that GPU than on "
+            "a core of the measured machine; nothing here has measured one"
         )
     measured = read_measurements(options.measured)
     if options.check:

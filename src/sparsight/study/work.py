@@ -6,7 +6,6 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.models.registry import MODELS
 from sparsight.models.sizes import NetworkSize, network_size
 from sparsight.study.dry_run import PlannedJob
 from sparsight.study.image_counts import ImageCounts

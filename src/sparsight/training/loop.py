@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,9 +117,10 @@ def train(
     schedule = recipe.build_schedule(optimiser, epoch)
     parameters = dict(network.named_parameters())
     held = [(parameters[name], mask.to(data.images.device)) for name, mask in masks.items()]
+    density = _density(held)
     network.train()
     while epoch < last_epoch:
-        watch = Stopwatch(data.images.device)
+        begun, watch = time.perf_counter(), Stopwatch(data.images.device)
         loss, accuracy = _train_epoch(
             network, data, recipe, stream, epoch, optimiser, held, watch, after_backward
         )
@@ -131,7 +133,9 @@ def train(
         epoch += 1
         facts = {"epoch": epoch, "rate": rate, "loss": loss, "accuracy": accuracy}
         judged = selection.after_epoch(network, facts)
-        _report(stream, last_epoch, facts, selection.split, judged, len(data.labels), watch)
+        found = density if judged is None else f" {selection.split} {judged:.4f}{density}"
+        took = time.perf_counter() - begun
+        _report(stream, last_epoch, facts, found, len(data.labels), watch, took)
         if state_file is not None and epoch < last_epoch:
             state = {
                 "network": network.state_dict(),
@@ -167,26 +171,36 @@ def _report(
     stream: Stream,
     last_epoch: int,
     facts: Mapping[str, Any],
-    split: str,
-    judged: float | None,
+    found: str,
     images: int,
     watch: Stopwatch,
+    took: float,
 ) -> None:
-    """One line of an epoch: what was learnt, how fast, and how long was spent making batches."""
+    """One line of an epoch: what was learnt at which density, how fast, and how long is left."""
     waited, worked = watch.seconds()
     seconds = max(waited + worked, 1e-9)
     logger.info(
-        "%s epoch %d/%d rate %g loss %.5f accuracy %.4f%s, %.0f images/s, %.1f%% making batches",
+        "%s epoch %d/%d rate %g loss %.5f accuracy %.4f%s, %.1f s, left %.0f s, "
+        "%.0f images/s, %.1f%% making batches",
         stream.stage,
         facts["epoch"],
         last_epoch,
         facts["rate"],
         facts["loss"],
         facts["accuracy"],
-        "" if judged is None else f" {split} {judged:.4f}",
+        found,
+        took,
+        # judging included, as all epochs to come do it too
+        took * (last_epoch - facts["epoch"]),
         images / seconds,
         100 * waited / seconds,
     )
+
+
+def _density(held: Held) -> str:
+    """Share of the prunable weights that the masks keep, for the log; nothing without masks."""
+    whole = sum(mask.numel() for _, mask in held)
+    return f" density {sum(int(mask.sum()) for _, mask in held) / whole:.5f}" if whole else ""
 
 
 def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:

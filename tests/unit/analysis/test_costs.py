@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from sparsight.analysis.cost_paths import PATTERNS
 from sparsight.analysis.costs import COST_COLUMNS, gather_costs
 from sparsight.io.errors import InputError
 
@@ -97,6 +98,36 @@ def test_names_with_two_underscores_between_them(tmp_path, write):
         "begin,demo,digits_8,cnn_a,3,,,,1,1,1",
         "prune,demo,digits_8,cnn_a,3,random,2,,1,1,1",
         "score,demo,digits_8,cnn_a,3,random,2,cam,1,1,1",
+    ]
+
+
+def test_the_paths_of_all_rules(tmp_path, write):
+    record = {"s": 1, "cpu_time": 1, "max_rss": 1}
+    here = "results/demo/benchmarks"
+    paths = [
+        "data/benchmarks/prepare_dataset__digits_8.jsonl",
+        f"{here}/contrast.jsonl",
+        f"{here}/draw_accuracy/digits_8__cnn_a.jsonl",
+        f"{here}/draw_metric/digits_8__cnn_a__soft_iou.jsonl",
+        f"{here}/explain/digits_8__cnn_a__seed3__random__level02__spade_fast__cam.jsonl",
+        f"{here}/make_controls/digits_8__controls.jsonl",
+        f"{here}/make_epoch_point/digits_8__cnn_a__seed3__epoch5.jsonl",
+        f"{here}/make_rewind_point/digits_8__cnn_a__seed3__start.jsonl",
+        f"{here}/measure_conversion/digits_8__cnn_a__seed3__random.jsonl",
+    ]
+    files = [write(path, record) for path in paths]
+    gather_costs(files, tmp_path / "costs.csv", {"study": "demo", "patterns": list(PATTERNS)})
+    lines = (tmp_path / "costs.csv").read_text().splitlines()[1:]
+    assert lines == [
+        "contrast,demo,,,,,,,1,1,1",
+        "draw_accuracy,demo,digits_8,cnn_a,,,,,1,1,1",
+        "draw_metric,demo,digits_8,cnn_a,,,,soft_iou,1,1,1",
+        "explain,demo,digits_8,cnn_a,3,random,2,spade_fast__cam,1,1,1",
+        "make_controls,demo,digits_8,,,,,controls,1,1,1",
+        "make_epoch_point,demo,digits_8,cnn_a,3,,,,1,1,1",
+        "make_rewind_point,demo,digits_8,cnn_a,3,,,,1,1,1",
+        "measure_conversion,demo,digits_8,cnn_a,3,random,,,1,1,1",
+        "prepare_dataset,demo,digits_8,,,,,,1,1,1",
     ]
 
 

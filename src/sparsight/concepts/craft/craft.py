@@ -12,6 +12,7 @@ from sparsight.concepts.craft.crops import CropReader, images_of_class
 from sparsight.concepts.craft.pictures import concept_pictures
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
+from sparsight.io.pace import followed
 
 
 class Craft(ConceptMethod):
@@ -227,7 +228,7 @@ class Craft(ConceptMethod):
             find_class(
                 reader, name, split.classes.index(name), positions, settings, checkpoint.seed
             )
-            for name, positions in chosen.items()
+            for name, positions in followed(chosen.items(), "classes", len(chosen))
             if len(positions)
         ]
         return classes, _notes({name: len(positions) for name, positions in chosen.items()}, wanted)

@@ -1,0 +1,107 @@
+"""Snakemake's console with a line for each finished job: `--logger sparsight`, as the profiles say.
+
+Snakemake finds plugins by the first words of their module's name, wherever Python finds modules; so
+this one lies beside the library, which itself knows nothing of Snakemake. Messages, errors and dry
+runs look as they always do; Snakemake's own log in `.snakemake/log` has everything, as always.
+"""
+
+import sys
+import time
+from logging import LogRecord
+from typing import Any
+
+from snakemake.logging import (
+    ColorizingTextHandler,
+    DefaultFilter,
+    DefaultFormatter,
+    is_quiet_about,
+)
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from sparsight.study.progress import RunProgress, benchmark_seconds, wildcard_text
+
+#: what the lines of finished jobs stand for
+_REPLACED = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.SHELLCMD)
+_SELECTING = "Select jobs to execute..."
+
+
+class LogHandler(LogHandlerBase):
+    """Writes to the console; nothing depends on whether that is a terminal, colours apart."""
+
+    def __post_init__(self) -> None:
+        settings = self.common_settings
+        self._console = ColorizingTextHandler(
+            nocolor=settings.nocolor, stream=sys.stdout if settings.stdout else sys.stderr
+        )
+        self._console.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
+        self._console.addFilter(
+            DefaultFilter(
+                settings.quiet,
+                settings.debug_dag,
+                settings.verbose,
+                settings.dryrun,
+                settings.printshellcmds,
+            )
+        )
+        self._quiet = is_quiet_about(settings.quiet or (), "progress")
+        self._progress = RunProgress({}, time.monotonic())
+        self._benchmarks: dict[int, str | None] = {}
+
+    def emit(self, record: LogRecord) -> None:
+        """Write a record, or the line that stands for it."""
+        event = getattr(record, "event", None)
+        if self.common_settings.dryrun:
+            self._console.handle(record)
+            return
+        if event == LogEvent.RUN_INFO:
+            planned = dict(record.__dict__["stats"])
+            planned.pop("total", None)
+            self._progress = RunProgress(planned, time.monotonic())
+        elif event == LogEvent.JOB_INFO:
+            self._line(self._started(record.__dict__))
+        elif event == LogEvent.JOB_FINISHED:
+            number = record.__dict__["job_id"]
+            seconds = benchmark_seconds(self._benchmarks.pop(number, None))
+            self._line(self._progress.finished(number, time.monotonic(), seconds))
+            return
+        elif event == LogEvent.JOB_ERROR:
+            self._progress.failed(record.__dict__["jobid"])
+        if event not in _REPLACED and record.msg != _SELECTING:
+            self._console.handle(record)
+
+    def _started(self, facts: dict[str, Any]) -> str:
+        number = facts["jobid"]
+        self._benchmarks[number] = facts.get("benchmark")
+        what = wildcard_text(facts["wildcards"])
+        return self._progress.started(number, facts["rule_name"], what, time.monotonic())
+
+    def _line(self, text: str) -> None:
+        if text and not self._quiet:
+            self._console.stream.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+            self._console.flush()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """It does: Snakemake's own console is not used."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """It has Snakemake's own behind it: jobs are followed whatever `--quiet` hides."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """It has Snakemake's own."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """It does not."""
+        return False

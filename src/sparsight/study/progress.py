@@ -1,0 +1,129 @@
+"""How far a run is: a line for each finished job, with the time that is left."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: wildcards whose values say nothing without their name
+_NUMBERS = ("seed", "level", "epoch")
+#: targets, which do nothing themselves
+_TARGETS = frozenset({"all"})
+
+
+@dataclass
+class RunProgress:
+    """Follows the jobs of a run. Times are seconds of any clock that does not go back.
+
+    Time left is what the jobs that are left will take, each as long as the finished ones of its
+    rule did (of all rules, where none of its own has finished), less what running ones have had,
+    divided by how many jobs' seconds have passed in a second so far.
+
+    Parameters
+    ----------
+    planned : rule to the number of jobs.
+    begun : when the run began.
+    """
+
+    planned: Mapping[str, int]
+    begun: float
+    _running: dict[int, "_Job"] = field(default_factory=dict)
+    _spent: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        self.planned = {rule: n for rule, n in self.planned.items() if rule not in _TARGETS}
+
+    def started(self, number: int, rule: str, what: str, now: float) -> str:
+        """A job starts; a line where it is the first of its rule, otherwise nothing."""
+        if rule in _TARGETS:
+            return ""
+        first = not self._spent.get(rule) and all(j.rule != rule for j in self._running.values())
+        self._running[number] = _Job(rule, what, now)
+        return f"{self._count()}  {rule}  {what}  started" if first else ""
+
+    def failed(self, number: int) -> None:
+        """A job failed; whether it is tried again will be seen."""
+        self._running.pop(number, None)
+
+    def finished(self, number: int, now: float, seconds: float | None = None) -> str:
+        """A job is done; its line, or nothing for a target.
+
+        Parameters
+        ----------
+        seconds : what the job took, where that was measured; otherwise the time since its start.
+        """
+        job = self._running.pop(number, None)
+        if job is None:
+            return ""
+        took = now - job.begun if seconds is None else seconds
+        self._spent[job.rule].append(took)
+        left = self.seconds_left(now)
+        ending = "done" if self.done == self.total else f"left {duration(left)}"
+        return f"{self._count()}  {job.rule}  {job.what}  {duration(took)}, {ending}"
+
+    @property
+    def done(self) -> int:
+        """Finished jobs."""
+        return sum(map(len, self._spent.values()))
+
+    @property
+    def total(self) -> int:
+        """All jobs of the run."""
+        return sum(self.planned.values())
+
+    def seconds_left(self, now: float) -> float:
+        """Estimated seconds to the end of the run; at least one job must be done."""
+        finished = [seconds for rule in self._spent.values() for seconds in rule]
+        overall = sum(finished) / len(finished)
+        running = Counter[str]()
+        had = defaultdict[str, float](float)
+        for job in self._running.values():
+            running[job.rule] += 1
+            had[job.rule] += now - job.begun
+        work = 0.0
+        for rule, count in self.planned.items():
+            spent = self._spent.get(rule, [])
+            mean = sum(spent) / len(spent) if spent else overall
+            # A running job can have had more than the mean; it does not take from the waiting ones.
+            waiting = max(count - len(spent) - running[rule], 0) * mean
+            work += waiting + max(running[rule] * mean - had[rule], 0.0)
+        pace = (sum(finished) + sum(had.values())) / max(now - self.begun, 1e-9)
+        return work / max(pace, 1e-9)
+
+    def _count(self) -> str:
+        width = len(str(self.total))
+        share = 100 * self.done // self.total if self.total else 100
+        return f"{self.done:{width}d}/{self.total} {share:3d}%"
+
+
+@dataclass(frozen=True)
+class _Job:
+    rule: str
+    what: str
+    begun: float
+
+
+def wildcard_text(wildcards: Mapping[str, str]) -> str:
+    """What a job works on, such as `digits cnn seed3 random level02 cam`."""
+    return " ".join(
+        f"{name}{value}" if name in _NUMBERS else str(value) for name, value in wildcards.items()
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in two units at most: 8 s, 1 min 51 s, 3 h 20 min, 2 d 4 h."""
+    whole = round(seconds)
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def benchmark_seconds(path: Path | str | None) -> float | None:
+    """Seconds in the last line of a benchmark file; None where there is no such number."""
+    try:
+        lines = Path(path or "").read_text(encoding="utf-8").splitlines()
+        return float(json.loads(lines[-1])["s"])
+    except (OSError, ValueError, IndexError, KeyError, TypeError):
+        return None

@@ -1,0 +1,160 @@
+"""Predictions of small studies whose costs are known."""
+
+import pytest
+
+from sparsight.analysis.cost_model import CostJob, CostModel, MeasuredJob
+from sparsight.io.errors import InputError
+from sparsight.study.cost_check import check_lines, prediction_error, with_others, with_pilot
+from sparsight.study.cost_lines import fitted_lines
+from sparsight.study.disk import predicted_bytes
+from sparsight.study.dry_run import PlannedJob
+from sparsight.study.image_counts import ImageCounts
+from sparsight.study.measured import Measurement, read_images, read_measurements
+from sparsight.study.predict_costs import main, predict
+from sparsight.study.work import StudyWork
+
+PLACE = {"dataset": "digits", "model": "thesis_cnn_digits", "seed": "333", "pruner": "magnitude"}
+HEADER = "rule,study,dataset,model,seed,pruner,level,family,seconds,cpu_seconds,max_rss_mb\n"
+
+
+def measured(rule, seconds, key="", **work):
+    kind = "training" if rule in ("train_dense", "prune_level") else rule
+    return MeasuredJob(CostJob(kind, (rule, key, "", ""), work), seconds, 100.0)
+
+
+@pytest.fixture(scope="module")
+def work(study_of):
+    study = study_of()
+    return StudyWork(study, ImageCounts(study))
+
+
+@pytest.fixture
+def plan():
+    levels = [
+        PlannedJob(
+            "prune_level",
+            {**PLACE, "level": f"{level:02d}"},
+            (f"level{level - 1}",),
+            (f"level{level}",),
+            gpu=True,
+            memory_mb=4000,
+        )
+        for level in (1, 2)
+    ]
+    return [*levels, PlannedJob("contrast", {}, ("level2",), ("contrasts",)), PlannedJob("new")]
+
+
+@pytest.fixture
+def model(work):
+    """3 s to start a training and 1 s for 1,000 images; 5 s for the contrasts."""
+    jobs = [
+        measured("prune_level", 3 + images, str(images), images=images) for images in (1, 9, 30)
+    ]
+    found = CostModel([*jobs, measured("contrast", 5)])
+    # what the fit says of the other units of a training does not matter here
+    found.fits["training"].seconds.update(operations=0.0, elements=0.0)
+    return found
+
+
+def test_jobs_hours_and_wall_time(model, work, plan):
+    found = predict(model, work, plan, cores=2)
+    level = found.rules["prune_level"]
+    # 20 epochs of 1,297 images
+    assert level.seconds == pytest.approx(2 * (3 + 25.94))
+    assert (level.jobs, level.gpu, level.reserved, level.unknown) == (2, True, 4000, 0)
+    assert found.rules["contrast"].seconds == pytest.approx(5)
+    assert found.rules["new"].unknown == 1
+    assert found.time.seconds == pytest.approx(2 * 28.94 + 5)
+    assert found.time.critical == found.time.seconds
+
+
+def test_a_gpu_makes_the_work_faster_and_not_the_start(model, work, plan):
+    found = predict(model, work, plan, cores=2, gpus=1, speedup=10.0)
+    assert found.rules["prune_level"].seconds == pytest.approx(2 * (3 + 2.594))
+    # rules without a GPU are as they were
+    assert found.rules["contrast"].seconds == pytest.approx(5)
+
+
+def test_errors_of_totals_and_what_cannot_be_predicted():
+    fitted = [measured("contrast", 5)]
+    tested = [measured("contrast", 4), measured("contrast", 4), measured("draw", 7)]
+    error = prediction_error(fitted, tested)
+    assert (error.measured["contrast"], error.predicted["contrast"]) == (8, 10)
+    assert error.relative == pytest.approx(0.25)
+    assert error.unknown == 7
+
+
+def test_a_study_is_predicted_from_others_and_with_its_first_seed():
+    fast = [(None, measured("contrast", 1)), (0, measured("prune_level", 10, "fast"))]
+    slow = [(seed, measured("prune_level", 20, "slow")) for seed in (0, 1, 2)]
+    studies = [Measurement("fast", fast), Measurement("slow", slow)]
+    assert with_others(studies, studies[1]).relative == pytest.approx(-0.5)
+    pilot = with_pilot(studies, studies[1])
+    assert pilot.measured["prune_level"] == 40
+    assert pilot.relative == pytest.approx(0)
+    lines = list(check_lines(studies))
+    assert lines[4] == "| slow | other studies | 60 | 30 | -50% | 0 | prune_level -50% |"
+
+
+def test_fitted_coefficients_are_printed():
+    jobs = [measured("prune_level", 3 + 2 * a, str(a), images=a) for a in (1, 2, 5)]
+    lines = list(fitted_lines(CostModel(jobs)))
+    assert lines[2] == "| training | 3 | 3.0 | 2 × images | 100  |"
+
+
+def test_bytes_of_a_small_study(study_of):
+    overlay = {"explaining": {"images": 100}, "seeds": [1], "pruners": ["retrain"]}
+    study = study_of(overlay)
+    counts = ImageCounts(study)
+    found = predicted_bytes(study, counts, StudyWork(study, counts))
+    # one channel of the image, one of noise, a mask
+    assert found["packed data"] == 1797 * 3 * 28 * 28
+    # the start and two levels
+    assert found["checkpoints"] == 2346 * (8 + 2 * 5)
+    # both levels explained with 14 explainers and 7 metrics
+    assert found["scores"] == 2 * 7 * (2 * 100 * 14 * 7)
+    assert found["statistics"] == 2 * 14 * 7 * 1000 * 8 * 3
+    assert found["features"] == 0
+
+
+def test_measured_tables_are_read_with_their_study(tmp_path, monkeypatch):
+    table = tmp_path / "costs.csv"
+    place = "digits,thesis_cnn_digits,333"
+    table.write_text(
+        f"{HEADER}contrast,,,,,,,,5,1,300\nprune_level,,{place},magnitude,1,,60,50,900\n"
+        f"explain_images,,{place},magnitude,1,cam,7,,\n"
+    )
+    (tmp_path / "study.yaml").write_text("study: mine\n")
+    listed = tmp_path / "measured.yaml"
+    listed.write_text(f"measured: [{{study: {tmp_path}/study.yaml, costs: {table}}}]\n")
+    (found,) = read_measurements(listed)
+    assert found.name == "mine"
+    seeds = [seed for seed, _ in found.jobs]
+    assert seeds == [None, 333, 333]
+    job = found.jobs[1][1]
+    assert (job.job.kind, job.seconds, job.megabytes) == ("training", 60, 900)
+    assert job.job.key == ("prune_level", "digits", "thesis_cnn_digits", "")
+    assert job.job.work["images"] == pytest.approx(25.94)
+    table.write_text(f"{HEADER}explain_images,,{place},magnitude,1,nothing,7,,\n")
+    with pytest.raises(InputError, match="a job of explain_images that mine does not have"):
+        read_measurements(listed)
+    table.write_text("rule,seconds\n")
+    with pytest.raises(InputError, match=r"costs\.csv is no table of costs"):
+        read_measurements(listed)
+    listed.write_text("measured: []\n")
+    with pytest.raises(InputError, match="lists no measured study"):
+        read_measurements(listed)
+
+
+def test_images_are_read_or_refused(tmp_path):
+    file = tmp_path / "images.yaml"
+    file.write_text("cub: {train: 300, test: 243}\n")
+    assert read_images(file) == {"cub": {"train": 300, "test": 243}}
+    file.write_text("cub: many\n")
+    with pytest.raises(InputError, match="must hold lines like"):
+        read_images(file)
+
+
+def test_no_speedup_of_a_gpu_is_made_up():
+    with pytest.raises(InputError, match="--gpus needs --gpu-speedup"):
+        main(["--gpus", "1"])

@@ -1,0 +1,137 @@
+"""Work of the jobs of studies that can be counted by hand."""
+
+import pytest
+
+from sparsight.io.errors import InputError
+from sparsight.study.dry_run import PlannedJob
+from sparsight.study.image_counts import ImageCounts
+from sparsight.study.work import StudyWork
+
+#: of the thesis network for images of 28 x 28, see tests/unit/models/test_sizes.py
+OPERATIONS, ELEMENTS = 61_184, 8_430
+NETWORK = {"dataset": "digits", "model": "thesis_cnn_digits"}
+
+
+@pytest.fixture(scope="module")
+def work(study_of):
+    study = study_of({"explaining": {"images": 100, "conditions": ["clean", "noisy"]}})
+    return StudyWork(study, ImageCounts(study))
+
+
+def of(work, rule, **wildcards):
+    return work.of(PlannedJob(rule, {**NETWORK, **wildcards}))
+
+
+def test_images_of_splits_follow_from_the_options(study_of):
+    study = study_of()
+    counts = ImageCounts(study, {"cub200_64": {"train": 300, "test": 243}})
+    splits = ("train", "validation", "test")
+    found = {
+        name: tuple(counts.split(name, split) for split in splits)
+        for name in ("digits", "mnist", "shapes_32", "imagenette", "imagenette_64", "cub200_64")
+    }
+    assert found == {
+        "digits": (1297, 0, 500),
+        "mnist": (60_000, 0, 10_000),
+        "shapes_32": (4800, 0, 400),
+        "imagenette": (8522, 947, 3925),
+        "imagenette_64": (4000, 0, 2000),
+        "cub200_64": (300, 0, 243),
+    }
+    # stickers are planted in the images of the base, and in copies of test images
+    assert counts.split("imagenette_64_stickers", "train") == 4000
+    assert counts.split("imagenette_64_stickers", "test") == 2400
+    assert counts.all("digits") == 1797
+
+
+def test_a_source_of_unknown_size_asks_for_its_images(study_of, monkeypatch):
+    monkeypatch.setattr("sparsight.study.image_counts.ORIGINAL_IMAGES", {})
+    with pytest.raises(InputError, match="how many training images digits has; give them"):
+        ImageCounts(study_of()).split("digits", "train")
+
+
+def test_training_counts_three_passes_an_image_and_epoch(work):
+    # 20 epochs of 1,297 images
+    start = of(work, "make_rewind_point")
+    assert start["operations"] == pytest.approx(3 * 20 * 1297 * OPERATIONS / 1e12)
+    assert start["elements"] == pytest.approx(3 * 20 * 1297 * ELEMENTS / 1e9)
+    assert start["images"] == pytest.approx(20 * 1.297)
+    # and one pass of all images for the evaluation
+    level = of(work, "prune_level", pruner="magnitude", level="01")
+    assert level["operations"] == pytest.approx((3 * 20 * 1297 + 1797) * OPERATIONS / 1e12)
+    assert level == of(work, "train_dense")
+
+
+def test_a_later_rewind_point_leaves_fewer_epochs(study_of):
+    study = study_of(
+        {
+            "pruners": ["late"],
+            "catalogue": {
+                "pruners": {
+                    "late": {
+                        "criterion": "magnitude",
+                        "rate": 0.5,
+                        "levels": 1,
+                        "rewind": "epoch:5",
+                    }
+                }
+            },
+        }
+    )
+    late = StudyWork(study, ImageCounts(study))
+    assert of(late, "prune_level", pruner="late")["images"] == pytest.approx(15 * 1.297)
+    assert of(late, "make_epoch_point", epoch="5")["images"] == pytest.approx(5 * 1.297)
+
+
+def test_explaining_goes_by_the_explainers_costs(work):
+    # four Grad-CAMs of three passes and the mean activation of one; 100 images, two conditions
+    found = of(work, "explain_images", family="cam")
+    assert found["operations"] == pytest.approx(200 * 13 * OPERATIONS / 1e12)
+    assert found["images"] == pytest.approx(0.2)
+    # integrated gradients cost 150 passes
+    assert work.cost("integrated_gradients") == 150
+    # so many channels, and the maps
+    assert work.cost("score_cam_conv2_relu") == 9
+
+
+def test_scoring_counts_pixels_of_maps(work):
+    found = of(work, "score_explanations", family="cam")
+    # five explainers, seven metrics
+    assert found["rows"] == pytest.approx(200 * 5 * 7 / 1e6)
+    assert found["map_pixels"] == pytest.approx(200 * 5 * 7 * 28 * 28 / 1e9)
+    assert (found["operations"], found["imputed_pixels"]) == (0, 0)
+
+
+def test_dense_networks_are_compared_with_all_other_seeds(work):
+    # one metric; Grad-CAM and mean activation of conv2 are 11 x 11, those of pool2 5 x 5
+    pruned = of(work, "compare_explanations", family="cam", pruner="magnitude")
+    assert pruned["map_pixels"] == pytest.approx(200 * (4 * 11 * 11 + 5 * 5) / 1e9)
+    dense = of(work, "compare_explanations", family="cam", pruner="dense")
+    assert dense["map_pixels"] == pytest.approx(2 * pruned["map_pixels"])
+
+
+def test_rows_of_a_chain_and_of_the_study(work):
+    # six levels of cam (5 explainers) and controls (4), three of gradient (5); seven metrics
+    rows = 200 * 7 * (6 * (5 + 4) + 3 * 5) / 1e6
+    assert of(work, "resample_images", pruner="magnitude")["rows"] == pytest.approx(rows)
+    # a retraining is explained at both levels
+    again = 200 * 7 * 2 * 14 / 1e6
+    assert work.of(PlannedJob("summarise"))["rows"] == pytest.approx(3 * (rows + again))
+
+
+def test_other_jobs_take_what_their_rule_takes(work):
+    assert work.of(PlannedJob("contrast")) == {}
+    assert of(work, "measure_conversion", pruner="magnitude")["operations"] == pytest.approx(
+        2 * 100 * 30 * 6 * OPERATIONS / 1e12
+    )
+    assert work.of(PlannedJob("prepare_dataset", {"dataset": "digits"})) == {"images": 1.797}
+
+
+def test_what_memory_follows(work):
+    job = PlannedJob("prune_level", {**NETWORK, "pruner": "magnitude", "level": "01"})
+    assert work.batch_elements(job) == pytest.approx(32 * ELEMENTS / 1e9)
+    assert work.data_gigabytes(job) == pytest.approx(1297 * 28 * 28 / 1e9)
+    explain = PlannedJob("explain_images", {**NETWORK, "family": "cam"})
+    assert work.batch_elements(explain) == pytest.approx(250 * ELEMENTS / 1e9)
+    assert work.data_gigabytes(explain) == 0
+    assert work.batch_elements(PlannedJob("contrast")) == 0

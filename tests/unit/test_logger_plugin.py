@@ -1,0 +1,104 @@
+"""The console of a run, from the records that Snakemake 9 logs."""
+
+import io
+import logging
+import re
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("snakemake.logging")
+
+from snakemake.settings.enums import Quietness
+from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+from snakemake_logger_plugin_sparsight import LogHandler
+
+
+@pytest.fixture
+def console(monkeypatch):
+    """Function from settings to a handler and what it writes."""
+
+    def build(**changes):
+        stream = io.StringIO()
+        monkeypatch.setattr("sys.stderr", stream)
+        monkeypatch.setattr("sys.stdout", stream)
+        settings = {
+            "nocolor": False, "quiet": set(), "debug_dag": False, "verbose": False,
+            "dryrun": False, "printshellcmds": False, "show_failed_logs": False, "stdout": False,
+        }  # fmt: skip
+        return LogHandler(SimpleNamespace(**{**settings, **changes}), None), stream
+
+    return build
+
+
+def record(message, **facts):
+    found = logging.makeLogRecord({"msg": message, "levelname": "INFO", "levelno": logging.INFO})
+    found.__dict__.update(facts)
+    return found
+
+
+def run(handler, benchmark=None):
+    """One job of two."""
+    handler.handle(record("Job stats", event=LogEvent.RUN_INFO, stats={"train": 2, "total": 2}))
+    handler.handle(record("Select jobs to execute..."))
+    handler.handle(record("Execute 1 jobs...", event=LogEvent.JOB_STARTED, jobs=[4]))
+    facts = {"jobid": 4, "rule_name": "train", "wildcards": {"seed": "1"}, "benchmark": benchmark}
+    shown = {
+        "rule_msg": None, "local": False, "is_checkpoint": False, "input": [], "output": ["a"],
+        "log": [], "reason": "", "priority": 0, "threads": 1, "resources": {},
+    }  # fmt: skip
+    handler.handle(record("Rule: train", event=LogEvent.JOB_INFO, **facts, **shown))
+    handler.handle(record("Finished jobid: 4", event=LogEvent.JOB_FINISHED, job_id=4))
+    handler.handle(record(None, event=LogEvent.PROGRESS, done=1, total=2))
+    handler.handle(record("a message"))
+
+
+def test_snakemake_finds_the_plugin():
+    registry = LoggerPluginRegistry()
+    registry.collect_plugins()
+    assert "sparsight" in registry.get_registered_plugins()
+
+
+def test_a_line_for_a_finished_job_and_messages_as_ever(console, tmp_path):
+    benchmark = tmp_path / "train.jsonl"
+    benchmark.write_text('{"s": 75.0}\n')
+    handler, stream = console()
+    run(handler, str(benchmark))
+    stats, started, finished, message = stream.getvalue().splitlines()
+    assert (stats, message) == ("Job stats", "a message")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  0/2   0%  train  seed1  started", started)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  1/2  50%  train  seed1  1 min 15 s, left \d+ s", finished)
+
+
+def test_a_failed_job_is_shown_as_ever(console):
+    handler, stream = console()
+    run(handler)
+    failed = {
+        "jobid": 4, "rule_name": "train", "rule_msg": None, "input": [], "output": ["a"],
+        "log": ["train.log"], "conda_env": None, "shellcmd": None, "aux": {},
+    }  # fmt: skip
+    handler.handle(record(None, event=LogEvent.JOB_ERROR, **failed))
+    assert "Error in rule train:" in stream.getvalue()
+    assert "train.log (check log file(s) for error details)" in stream.getvalue()
+
+
+def test_a_dry_run_lists_its_jobs(console):
+    handler, stream = console(dryrun=True, stdout=True)
+    run(handler)
+    assert "rule train:" in stream.getvalue()
+    assert "    output: a" in stream.getvalue()
+
+
+def test_quiet_about_progress_or_everything(console):
+    handler, stream = console(quiet={Quietness.PROGRESS})
+    run(handler)
+    assert stream.getvalue() == "a message\n"
+    handler, stream = console(quiet={Quietness.ALL})
+    run(handler)
+    assert stream.getvalue() == ""
+    # quiet about rules, the lines of jobs remain
+    handler, stream = console(quiet={Quietness.RULES})
+    run(handler)
+    assert "1/2  50%  train" in stream.getvalue()
