@@ -151,7 +151,7 @@ def test_one_rule_is_run_again_alone(finished: Project) -> None:
             "src/sparsight/metrics/agreement/structure.py",
             "return ",
             "return 1.0 * ",
-            {"compare_explanations": 3, **AGREEMENT},
+            {"compare_explanations": 3, **AGREEMENT, "gather_costs": 1},
             id="a metric of agreement compares again only",
         ),
         pytest.param(

@@ -11,8 +11,8 @@ _FLOAT = 4
 _CHECKPOINT_BYTES, _START_BYTES = 5, 8
 #: of a row of scores in a parquet file, about: mostly the value, the rest repeats and shrinks
 _ROW_BYTES = 7
-#: subsets of images (all, correct, correct at both levels) whose draws the statistics keep
-_SUBSETS = 3
+#: subsets of images whose draws the statistics keep, about: strata have fewer levels
+_SUBSETS = 4
 
 
 def predicted_bytes(study: Study, counts: ImageCounts, work: StudyWork) -> dict[str, int]:
@@ -53,7 +53,7 @@ def _scores(study: Study, network: Network, work: StudyWork) -> tuple[float, int
     """Score rows of a seed in millions, and levels times explainers times metrics of its chains."""
     rows, curves = 0.0, 0
     wild = {"dataset": network.dataset, "model": network.model}
-    metrics, families = len(study.config["metrics"]), study.families(network)
+    metrics, families = len(network.metrics), study.families(network)
     for family, names in families.items():
         of_a_level = work.score({**wild, "family": family})["rows"]
         dense = study.explains(family, DENSE, 0)

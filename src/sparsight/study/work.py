@@ -168,7 +168,8 @@ class StudyWork:
         """Scoring: pixels of maps for all metrics, passes and replaced pixels for some."""
         images, explainers = self._images(wild), self._explainers(wild)
         limit = self.study.config["explaining"]["re_explaining_cost"]
-        metrics = [self.study.catalogue["metrics"][name] for name in self.study.config["metrics"]]
+        chosen = self.study.network(wild["dataset"], wild["model"]).metrics
+        metrics = [self.study.catalogue["metrics"][name] for name in chosen]
         channels, height, width = shape_of_images(self.study, wild["dataset"])
         passes = imputed = 0.0
         for name in explainers:

@@ -113,7 +113,7 @@ def test_bytes_of_a_small_study(study_of):
     assert found["checkpoints"] == 2346 * (8 + 2 * 5)
     # both levels explained with 14 explainers and 7 metrics
     assert found["scores"] == 2 * 7 * (2 * 100 * 14 * 7)
-    assert found["statistics"] == 2 * 14 * 7 * 1000 * 8 * 3
+    assert found["statistics"] == 2 * 14 * 7 * 1000 * 8 * 4
     assert found["features"] == 0
 
 
