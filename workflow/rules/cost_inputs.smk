@@ -1,4 +1,8 @@
-"""Input functions about what jobs took."""
+"""Input functions about what jobs took.
+
+Files are named here again and not as `rules.….benchmark`: as a module with a prefix, the workflow would
+get the prefix twice.
+"""
 
 
 def benchmark_files(wildcards):
@@ -17,7 +21,10 @@ def benchmark_files(wildcards):
 
 def data_benchmarks():
     """What fetching, packing and explaining with controls took, once for each data set."""
-    data = [rules.fetch_dataset.benchmark, rules.prepare_dataset.benchmark]
+    data = [
+        f"{DATA}/benchmarks/{name}__{{dataset}}.jsonl"
+        for name in ("fetch_dataset", "prepare_dataset")
+    ]
     controls = {
         (network.dataset, family)
         for network in STUDY.networks()
@@ -27,7 +34,7 @@ def data_benchmarks():
     return [
         *expand(data, dataset=STUDY.prepared_datasets()),
         *(
-            rules.make_controls.benchmark.format(dataset=dataset, family=family)
+            f"{RESULTS}/benchmarks/make_controls/{dataset}__{family}.jsonl"
             for dataset, family in sorted(controls)
         ),
     ]
@@ -47,9 +54,10 @@ def epoch_points(place):
 def training_benchmarks():
     """What the rewind points, all trainings and the conversion of each chain took."""
     found = []
+    start = job_files("benchmarks", "make_rewind_point", "start.jsonl")
     for place in STUDY.places():
         if place.pruner == DENSE:
-            found.append(place_path(rules.make_rewind_point.benchmark, place))
+            found.append(place_path(start, place))
             found += [
                 place_path(job_files("benchmarks", "make_epoch_point", name), place)
                 for name in epoch_points(place)
@@ -57,7 +65,8 @@ def training_benchmarks():
         trained = "train_dense" if place.pruner == DENSE else "prune_level"
         name = "{pruner}__level{level}.jsonl"
         found.append(place_path(job_files("benchmarks", trained, name), place))
-    return [*found, *of_all_chains(rules.measure_conversion.benchmark)]
+    conversion = job_files("benchmarks", "measure_conversion", "{pruner}.jsonl")
+    return [*found, *of_all_chains(conversion)]
 
 
 def explanation_benchmarks():
@@ -85,7 +94,10 @@ def explanation_benchmarks():
 def concept_benchmarks():
     """What the jobs about concepts took."""
     looked_at = dict.fromkeys(place for place, _ in PLAN.places())
-    found = [place_path(rules.extract_features.benchmark, place) for place in looked_at]
+    features = job_files(
+        "benchmarks", "extract_features", "{pruner}__level{level}.jsonl"
+    )
+    found = [place_path(features, place) for place in looked_at]
     for place, name in PLAN.places():
         names = ["find_concepts"]
         if PLAN.is_compared(place, name):
@@ -104,10 +116,13 @@ def sample_benchmarks():
         for place, family in sample_places()
     }
     shown = []
+    pictures = job_files(
+        "benchmarks", "visualise_features", "{pruner}__level{level}.jsonl"
+    )
     for network in SAMPLES.visualised():
         place = Place(network.dataset, network.model, network.seeds[0], DENSE, 0)
         searched.add((place, SAMPLES.searched(SAMPLES.visualising())))
-        shown.append(place_path(rules.visualise_features.benchmark, place))
+        shown.append(place_path(pictures, place))
     searches = [
         place_path(
             job_files(
