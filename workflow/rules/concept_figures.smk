@@ -22,6 +22,7 @@ rule draw_concepts:
         f"{RESULTS}/logs/draw_concepts/{{dataset}}__{{model}}__{{concept}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_concepts/{{dataset}}__{{model}}__{{concept}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -51,6 +52,7 @@ rule write_concept_tables:
         f"{RESULTS}/logs/write_concept_tables.log",
     benchmark:
         f"{RESULTS}/benchmarks/write_concept_tables.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -91,6 +93,7 @@ rule draw_concept_sheet:
         f"{RESULTS}/benchmarks/draw_concept_sheet/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.jsonl"
     wildcard_constraints:
         pruner=one_of(config["pruners"]),
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -50,6 +50,7 @@ rule draw_curves:
         f"{RESULTS}/logs/draw_curves/{{dataset}}__{{model}}__{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_curves/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -9,6 +9,7 @@ rule fetch_dataset:
         f"{DATA}/logs/fetch_dataset__{{dataset}}.log",
     benchmark:
         f"{DATA}/benchmarks/fetch_dataset__{{dataset}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

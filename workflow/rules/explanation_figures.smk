@@ -23,6 +23,7 @@ rule draw_metric:
         f"{RESULTS}/logs/draw_metric/{{dataset}}__{{model}}__{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_metric/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -57,6 +58,7 @@ rule draw_contrasts:
         f"{RESULTS}/logs/draw_contrasts/{{dataset}}__{{model}}__{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_contrasts/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -91,6 +93,7 @@ rule draw_strata:
         f"{RESULTS}/logs/draw_strata/{{dataset}}__{{model}}__{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_strata/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -125,6 +128,7 @@ rule draw_correctness:
         f"{RESULTS}/logs/draw_correctness/{{dataset}}__{{model}}__{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_correctness/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -162,6 +166,7 @@ rule draw_heatmaps:
         f"{RESULTS}/logs/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -196,6 +201,7 @@ rule draw_agreement:
         f"{RESULTS}/logs/draw_agreement/{{dataset}}__{{model}}__{{metric}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_agreement/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -23,6 +23,7 @@ rule draw_claims:
         f"{RESULTS}/logs/draw_claims.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_claims.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -52,6 +53,7 @@ rule draw_accuracy:
         f"{RESULTS}/logs/draw_accuracy/{{dataset}}__{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_accuracy/{{dataset}}__{{model}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -85,6 +87,7 @@ rule draw_correlations:
         f"{RESULTS}/logs/draw_correlations/{{dataset}}__{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_correlations/{{dataset}}__{{model}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -114,6 +117,7 @@ rule draw_correlation_table:
         f"{RESULTS}/logs/draw_correlation_table/{{dataset}}__{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_correlation_table/{{dataset}}__{{model}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -143,6 +147,7 @@ rule draw_conversion:
         f"{RESULTS}/logs/draw_conversion/{{dataset}}__{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_conversion/{{dataset}}__{{model}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -130,6 +130,7 @@ rule draw_sample_pruning:
         f"{RESULTS}/logs/draw_sample_pruning/{{dataset}}__{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_sample_pruning/{{dataset}}__{{model}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -48,6 +48,7 @@ rule gather_costs:
         f"{RESULTS}/logs/gather_costs.log",
     benchmark:
         f"{RESULTS}/benchmarks/gather_costs.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -71,6 +72,7 @@ rule write_study_provenance:
         f"{RESULTS}/logs/write_study_provenance.log",
     benchmark:
         f"{RESULTS}/benchmarks/write_study_provenance.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

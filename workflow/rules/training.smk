@@ -9,6 +9,7 @@ rule fetch_weights:
         f"{DATA}/logs/fetch_weights__{{weights}}.log",
     benchmark:
         f"{DATA}/benchmarks/fetch_weights__{{weights}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -48,6 +48,7 @@ rule draw_visualisation:
         f"{RESULTS}/logs/draw_visualisation/{{dataset}}__{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_visualisation/{{dataset}}__{{model}}.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -75,6 +76,7 @@ rule prune_toy:
         f"{RESULTS}/logs/prune_toy.log",
     benchmark:
         f"{RESULTS}/benchmarks/prune_toy.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -105,6 +107,7 @@ rule draw_toy:
         f"{RESULTS}/logs/draw_toy.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_toy.jsonl"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
