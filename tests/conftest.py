@@ -7,8 +7,20 @@ import os
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+from tests.workflow.conftest import PARTS, ROOT, copy_of  # noqa: E402
+from tests.workflow.project import Project  # noqa: E402
 
 # Timed assertions fail for the machine's reasons and not for the code's.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project in which the tiny study ran once for all tests; not to be changed."""
+    project = copy_of(ROOT, tmp_path_factory.mktemp("finished") / "project", PARTS)
+    project.run("--cores", "2")
+    return project

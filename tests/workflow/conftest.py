@@ -1,4 +1,4 @@
-"""A tiny study, run once; tests work on copies of its finished tree."""
+"""Copies of the project; tests work on those of the finished tiny study."""
 
 import shutil
 from pathlib import Path
@@ -15,14 +15,6 @@ PARTS = ("Snakefile", "Makefile", "config.yaml", "workflow", "profiles", "envs",
 def fresh(tmp_path: Path) -> Project:
     """A copy of the project in which nothing has run."""
     return copy_of(ROOT, tmp_path / "project", PARTS)
-
-
-@pytest.fixture(scope="session")
-def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the project in which the tiny study has run; not to be changed."""
-    project = copy_of(ROOT, tmp_path_factory.mktemp("finished") / "project", PARTS)
-    project.run("--cores", "2")
-    return project
 
 
 @pytest.fixture
