@@ -1,5 +1,7 @@
 """Helpers of the rules: the checked configuration, paths, inputs and params that need Python."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.io.errors import InputError
+from sparsight.io.remedies import ENVIRONMENT_VARIABLE
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
@@ -102,6 +105,8 @@ try:
 except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
+    # A job that meets a damaged file names the command that remakes it.
+    os.environ[ENVIRONMENT_VARIABLE] = shlex.join(["snakemake", *sys.argv[1:]])
     logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())

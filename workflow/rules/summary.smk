@@ -63,9 +63,10 @@ rule gather_costs:
 
 
 rule write_study_provenance:
-    """Write down where the study's numbers come from: commits, data, versions, devices, seeds."""
+    """Write down where the study's numbers come from, and the hash of every table and figure."""
     input:
         provenances=provenance_files,
+        files=recorded_files,
     output:
         provenance=f"{SUMMARY}/provenance.json",
     log:

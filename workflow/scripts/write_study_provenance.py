@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
 
     write_study_provenance(
         provenances=[Path(path) for path in snakemake.input.provenances],
+        files=[Path(path) for path in snakemake.input.files],
         output=Path(snakemake.output.provenance),
         settings=snakemake.params.settings,
         code=snakemake.params.code,

@@ -1,6 +1,5 @@
 """What conversion saves at every level of every chain, from `conversion.json`."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 
 CHAIN = ["study", "dataset", "model", "pruner", "seed"]
 #: column of the table of levels to what conversion.json calls it
@@ -55,10 +56,8 @@ def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def _read_one(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         chain = {name: content[name] for name in CHAIN}
         found = [
             {
@@ -71,9 +70,8 @@ def _read_one(path: Path) -> list[dict[str, Any]]:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is not a complete conversion ({type(error).__name__}: {error}); "
-            "delete it and run snakemake again"
+            f"{path} is not a complete conversion ({type(error).__name__}: {error}); {remedy(path)}"
         ) from error
     if not found:
-        raise InputError(f"{path} holds no level; delete it and run snakemake again")
+        raise InputError(f"{path} holds no level; {remedy(path)}")
     return found

@@ -1,6 +1,5 @@
 """Evaluations of all checkpoints as one tidy table."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 
 CHECKPOINT = ["study", "dataset", "model", "pruner", "seed", "level"]
 EVALUATION_SCHEMA = pa.schema(
@@ -67,17 +68,14 @@ def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def _read_one(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         identity: dict[str, Any] = {name: str(content[name]) for name in CHECKPOINT[:4]}
         identity |= {name: int(content[name]) for name in CHECKPOINT[4:]}
         return identity, _performance(content["splits"]) + _weights(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is not a complete evaluation ({type(error).__name__}: {error}); "
-            "delete it and run snakemake again"
+            f"{path} is not a complete evaluation ({type(error).__name__}: {error}); {remedy(path)}"
         ) from error
 
 

@@ -6,32 +6,64 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.io.atomic import write_json
-from sparsight.io.provenance import provenance
+from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.provenance import provenance, sha256_of
+from sparsight.io.remedies import remedy
+
+_DISTINCT = ("commit", "dirty", "code_version", "data_hash", "device", "seed", "versions")
 
 
 def write_study_provenance(
-    provenances: Iterable[Path], output: Path, settings: Mapping[str, Any], code: str
+    provenances: Iterable[Path],
+    files: Iterable[Path],
+    output: Path,
+    settings: Mapping[str, Any],
+    code: str,
 ) -> None:
     """Gather the provenance of all checkpoints into one file, each distinct value once.
 
     Parameters
     ----------
     provenances : `provenance.json` of every checkpoint.
-    output : the study's `provenance.json`: commit and versions of the summary, the whole
+    files : tables, figures and pages of the study.
+    output : `summary/provenance.json` of the study: commit and versions of the summary, the whole
         configuration, and under `checkpoints` the distinct commits, data hashes, code versions,
         devices, versions and seeds, whether any ran from uncommitted changes, and the sum of
-        seconds.
+        seconds. `files` holds the SHA-256 of `files` and of `provenances`, by their paths in the
+        study's folder; the latter hold those of their checkpoints.
     settings : the configuration.
     code : content hash of the summary's code.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, or a provenance is corrupt.
     """
-    parts = [json.loads(Path(path).read_text(encoding="utf-8")) for path in provenances]
+    paths = [Path(path) for path in provenances]
+    parts = [_read(path) for path in paths]
 
     def distinct(key: str) -> list[Any]:
         texts = sorted({json.dumps(part[key], sort_keys=True) for part in parts})
         return [json.loads(text) for text in texts]
 
+    study = output.parent.parent
+    hashes = {_name(path, study): sha256_of(path) for path in [*paths, *map(Path, files)]}
     seconds = sum(part["seconds"] for part in parts)
-    whole = provenance(settings, code, seconds, device="see checkpoints")
-    keys = ("commit", "dirty", "code_version", "data_hash", "device", "seed", "versions")
-    checkpoints = {key: distinct(key) for key in keys}
+    whole = provenance(settings, code, seconds, device="see checkpoints", files=hashes)
+    checkpoints = {key: distinct(key) for key in _DISTINCT}
     write_json(output, {**whole, "checkpoints": {"count": len(parts), **checkpoints}})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    lacking = [key for key in (*_DISTINCT, "seconds") if key not in content]
+    if lacking:
+        raise InputError(f"{path} has no '{lacking[0]}'; {remedy(path)}")
+    return content
+
+
+def _name(path: Path, study: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    return path.relative_to(study).as_posix()

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.remedies import remedy
 from sparsight.io.tables import TableWriter
 
 #: explainer of the rows that hold the accuracy
@@ -210,7 +211,7 @@ class _Open:
         return self
 
     def _remedy(self, fault: str) -> str:
-        return f"{self.path} {fault}; delete it and run snakemake again"
+        return f"{self.path} {fault}; {remedy(self.path)}"
 
     def groups(self) -> list[str]:
         """The explainer of each row group."""

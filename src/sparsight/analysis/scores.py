@@ -4,11 +4,11 @@ Memory is bounded by the largest single file and by `memory_limit`, never by the
 holds all rows of its explainers at its checkpoint, so no statistic of a level needs a second file.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -136,6 +136,16 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
 
 
 @contextmanager
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def open_database(
     memory_limit: str, scratch_parent: Path, reducers: Mapping[str, str]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -144,7 +154,7 @@ def open_database(
     Parameters
     ----------
     memory_limit : such as "1500MB"; what does not fit goes to a scratch folder.
-    scratch_parent : where that folder is made; it is removed at the end.
+    scratch_parent : where that folder is made; it is removed at the end, a killed job's before.
     reducers : metric name to a name in `REDUCERS`, for metrics that score several steps.
     """
     for metric, reducer in reducers.items():
@@ -153,13 +163,12 @@ def open_database(
                 f"reducer '{reducer}' of the metric '{metric}' is unknown; "
                 f"choose one of {', '.join(REDUCERS)}"
             )
-    scratch_parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".duckdb-", dir=scratch_parent) as scratch:
+    with _scratch_folder(scratch_parent / ".duckdb") as scratch:
         options: dict[str, Any] = {
             "threads": 1,
             "memory_limit": memory_limit,
             "preserve_insertion_order": True,
-            "temp_directory": scratch,
+            "temp_directory": str(scratch),
             "autoinstall_known_extensions": False,
         }
         try:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from sparsight.analysis.csv_files import parsed_csv
 from sparsight.io.errors import InputError
+from sparsight.io.remedies import remedy
 
 _NAMES = ("dataset", "model", "pruner", "explainer", "condition", "metric", "subset")
 
@@ -43,8 +45,8 @@ def _read(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; run snakemake again to make it")
     # Only an empty cell is undefined: an explainer may be called "none" or "null".
-    frame = pd.read_csv(path, dtype=dict(types), keep_default_na=False, na_values=[""])
+    frame = parsed_csv(path, types, [""])
     lacking = sorted(set(types) - set(frame.columns))
     if lacking:
-        raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run snakemake again")
+        raise InputError(f"{path} has no column '{lacking[0]}'; {remedy(path)}")
     return frame

@@ -17,11 +17,6 @@ from sparsight.io.errors import CorruptFile, InputError
 _LOG = logging.getLogger(__name__)
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as hexadecimal digits; reads block by block."""
-    return _digits(path, "sha256")
-
-
 def _digits(path: Path, algorithm: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

@@ -13,6 +13,7 @@ from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
 
 Settings = Mapping[str, Any]
 
@@ -75,7 +76,7 @@ def prepare_dataset(
     InputError
         When the files have gone since, or cannot be used, or when those of a part have changed.
     """
-    facts = json.loads(Path(manifest).read_text(encoding="utf-8"))
+    facts = read_json(manifest)
     place = facts["folder"]
     if place is not None and not Path(place).is_dir():
         raise InputError(

@@ -23,6 +23,7 @@ import torch
 
 from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.remedies import remedy
 
 CHUNK_BYTES = 4 * 1024 * 1024
 DIGEST_BYTES = 16
@@ -202,7 +203,7 @@ class ArrayReader:
             raise self._corrupt("its header is malformed") from error
 
     def _corrupt(self, why: str) -> CorruptFile:
-        return CorruptFile(f"{self.path} is corrupt ({why}); delete it and run snakemake again")
+        return CorruptFile(f"{self.path} is corrupt ({why}); {remedy(self.path)}")
 
     def _parse(self) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, str]]:
         total = os.fstat(self._file.fileno()).st_size
@@ -261,8 +262,7 @@ class ArrayReader:
         count = max(stop - start, 0)
         row_bytes = dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
         self._file.seek(self._start + entry["data_offsets"][0] + start * row_bytes)
-        buffer = bytearray(self._file.read(count * row_bytes))
-        values = np.frombuffer(buffer, dtype=dtype)
+        values = np.frombuffer(bytearray(self._file.read(count * row_bytes)), dtype=dtype)
         return torch.from_numpy(values.reshape([count, *row_shape] if shape else []))
 
     def close(self) -> None:

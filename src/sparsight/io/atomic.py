@@ -1,5 +1,6 @@
 """Files appear whole or not at all: temporary name, fsync, rename."""
 
+import errno
 import json
 import os
 import re
@@ -40,6 +41,11 @@ def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
         temporary.replace(path)
         if durable:
             _flush(path.parent)
+    except OSError as error:
+        # a full disk does not say which file it was that did not fit
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ import torch
 
 from sparsight.io.arrays import read_arrays, read_metadata, write_arrays
 from sparsight.io.errors import InputError
+from sparsight.io.remedies import remedy
 
 Tensors = dict[str, torch.Tensor]
 
@@ -46,9 +47,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint; a missing or corrupt file is one sentence that names it."""
     groups = read_groups(path)
     if "weights" not in groups:
-        raise InputError(
-            f"{path} is no checkpoint, it holds no weights; delete it and make it again"
-        )
+        raise InputError(f"{path} is no checkpoint, it holds no weights; {remedy(path)}")
     return Checkpoint(groups["weights"], groups.get("masks", {}), read_metadata(path))
 
 

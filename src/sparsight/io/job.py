@@ -1,14 +1,17 @@
 """The frame of every job: a log file, and for bad input one sentence instead of a traceback."""
 
+import errno
 import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sparsight.io.errors import InputError
 
+#: no space on the disk, or none of the user's share of it
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -16,7 +19,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 def job(log: Path | str) -> Iterator[None]:
     """Log into `log` while the block runs; leave with exit status 1 and a sentence on bad input.
 
-    Other exceptions are logged with their traceback and raised.
+    A full disk is a sentence too. Other exceptions are logged with their traceback and raised.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, mode="w", encoding="utf-8")
@@ -32,9 +35,15 @@ def job(log: Path | str) -> Iterator[None]:
     except InputError as error:
         logging.error("%s", error)
         sys.exit(str(error))
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            sentence = f"no space is left on the disk for {error.filename}; make room and run again"
+            logging.error(sentence)
+            sys.exit(sentence)
         logging.exception("the job failed")
         raise
     finally:
         root.removeHandler(handler)
-        handler.close()
+        # where the log's own disk is full, that is not the news
+        with suppress(OSError):
+            handler.close()

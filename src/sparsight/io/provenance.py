@@ -18,6 +18,12 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file as 64 hex digits; read block by block."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def git_state(folder: Path) -> dict[str, Any]:
     """Commit of the checkout that holds `folder`, and whether it has uncommitted changes.
 
@@ -55,6 +61,7 @@ def provenance(
     device: str,
     seed: int | None = None,
     data_hash: str | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The content of a `provenance.json`.
 
@@ -64,6 +71,7 @@ def provenance(
     code : content hash of the code that the job ran.
     seconds : wall time.
     device, seed, data_hash : as far as they apply.
+    files : path to SHA-256 of what the job wrote; `sparsight.io.verify` holds the files against it.
     """
     return {
         **git_state(Path(__file__).parent),
@@ -75,4 +83,5 @@ def provenance(
         "device": device,
         "seed": seed,
         "seconds": round(seconds, 3),
+        "files": dict(files or {}),
     }

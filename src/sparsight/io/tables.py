@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.remedies import remedy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +95,31 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
             # reading leaves unknown columns out without a word
             for name in names or ():
                 if name not in file.schema_arrow.names:
-                    raise InputError(
-                        f"{path} has no column '{name}'; delete it and run snakemake again"
-                    )
+                    raise InputError(f"{path} has no column '{name}'; {remedy(path)}")
             return file.read(columns=names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise CorruptFile(f"{path} is corrupt; delete it and run snakemake again") from error
+        raise CorruptFile(f"{path} is corrupt (as parquet); {remedy(path)}") from error
+
+
+def verify_table(path: Path | str) -> None:
+    """Read a whole parquet table, a batch of rows at a time, and keep nothing.
+
+    Raises
+    ------
+    InputError
+        When the file is missing.
+    CorruptFile
+        When it is truncated or a page does not match its checksum; one sentence that names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches():
+                pass
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{path} is corrupt (as parquet); {remedy(path)}") from error
 
 
 def write_csv(path: Path | str, frame: "pd.DataFrame") -> None:

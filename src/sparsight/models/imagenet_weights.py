@@ -5,10 +5,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sparsight.data.download import fetch_files, sha256_of, verify_files
+from sparsight.data.download import fetch_files, verify_files
 from sparsight.data.location import ENVIRONMENT_VARIABLE
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
+from sparsight.io.provenance import sha256_of
 
 logger = logging.getLogger(__name__)
 

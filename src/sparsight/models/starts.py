@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from sparsight.data.download import sha256_of
 from sparsight.io.checkpoints import Tensors, read_checkpoint
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.provenance import sha256_of
 from sparsight.models.base import Architecture
 from sparsight.models.weighted import weighted_modules
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayReader, read_arrays
 from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 from sparsight.plots.style import ordered
 
 Map = NDArray[np.float32]
@@ -189,17 +191,15 @@ def _checkpoints(evaluations: Sequence[Path]) -> tuple[dict[Path, Checkpoint], s
     owners: set[tuple[str, str, int]] = set()
     pruners: set[str] = set()
     for path in evaluations:
+        facts = read_json(path)
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
             owners.add((facts["dataset"], facts["model"], int(facts["seed"])))
             if int(facts["level"]) > 0:
                 pruners.add(facts["pruner"])
             density = float(facts["density"]["prunable"])
             level = int(facts["level"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is not a complete evaluation; delete it and run snakemake again"
-            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a complete evaluation; {remedy(path)}") from error
         found[path.parent] = Checkpoint(level, density, np.empty(0, dtype=np.int64))
     if len(owners) > 1 or len(pruners) > 1:
         raise InputError("a sheet of heatmaps shows one network and one pruner; give one at a time")

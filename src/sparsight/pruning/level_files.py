@@ -8,7 +8,7 @@ from typing import Any
 from sparsight.io.atomic import write_json
 from sparsight.io.checkpoints import Checkpoint, Tensors, write_checkpoint
 from sparsight.io.device import device_name
-from sparsight.io.provenance import provenance
+from sparsight.io.provenance import provenance, sha256_of
 from sparsight.io.tables import write_table
 from sparsight.models.base import Architecture
 from sparsight.pruning.masks import densities
@@ -54,12 +54,19 @@ def write_level(
     if outcome is not None:
         content["selection"] = _selection(job, network, outcome)
     seconds = time.perf_counter() - started
-    facts = provenance(
-        job.settings, job.code, seconds, device_name(job.device), job.seed, data_hash
-    )
     write_checkpoint(folder / "checkpoint.safetensors", checkpoint)
     write_table(folder / "predictions.parquet", columns)
     write_json(folder / "evaluation.json", content)
+    written = ("checkpoint.safetensors", "evaluation.json", "predictions.parquet")
+    facts = provenance(
+        job.settings,
+        job.code,
+        seconds,
+        device_name(job.device),
+        job.seed,
+        data_hash,
+        {name: sha256_of(folder / name) for name in written},
+    )
     write_json(folder / "provenance.json", facts)
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from sparsight.data.download import sha256_of
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.io.checkpoints import Tensors
 from sparsight.io.device import choose_device, set_determinism
-from sparsight.io.provenance import content_hash
+from sparsight.io.provenance import content_hash, sha256_of
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.registry import MODELS
 from sparsight.training.loop import TrainingData

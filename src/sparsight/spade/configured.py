@@ -1,12 +1,14 @@
 """A sample pruner as the configuration describes it: its solver, its sparsities, its sample."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 from sparsight.spade.layers import pruned_layers
 from sparsight.spade.registry import SOLVERS
 from sparsight.spade.solvers.base import SampleSolver
@@ -42,6 +44,9 @@ def configured_sparsities(
     searched : file of `search_checkpoint`, where they were searched for.
     """
     if searched:
-        text = Path(searched).read_text(encoding="utf-8")
-        return {layer: float(share) for layer, share in json.loads(text)["sparsities"].items()}
+        try:
+            shares: dict[str, Any] = read_json(searched)["sparsities"]
+            return {layer: float(share) for layer, share in shares.items()}
+        except (KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{searched} holds no sparsities; {remedy(searched)}") from error
     return layer_sparsities(pruned_layers(network, image), given)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data.download import fetch_files, sha256_of, verify_files
+from sparsight.data.download import fetch_files, verify_files
 from sparsight.data.mnist import Mnist
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.provenance import sha256_of
 
 FILES = sorted(Mnist.checksums)
 # Port 9 (discard) of this machine: nothing listens there.

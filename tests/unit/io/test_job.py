@@ -1,5 +1,6 @@
 """The frame of a job: its log, and how it ends."""
 
+import errno
 import logging
 import warnings
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError, InvariantError
 from sparsight.io.job import job
 
@@ -42,6 +44,22 @@ def test_bad_input_is_a_sentence_and_an_exit(tmp_path: Path, error: type[Excepti
     assert "ERROR x.safetensors is broken; delete it" in text
     assert "Traceback" not in text
     assert "done in" not in text
+
+
+def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(SystemExit) as found, job(tmp_path / "x.log"), atomic_path(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert found.value.code == f"no space is left on the disk for {path}; make room and run again"
+    text = (tmp_path / "x.log").read_text()
+    assert "ERROR no space is left on the disk" in text
+    assert "Traceback" not in text
+
+
+def test_other_trouble_with_a_disk_is_a_defect(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="read"), job(tmp_path / "x.log"):
+        raise OSError(errno.EIO, "cannot read")
+    assert "Traceback" in (tmp_path / "x.log").read_text()
 
 
 @pytest.mark.parametrize("error", [ValueError, InvariantError])

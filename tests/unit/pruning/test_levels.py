@@ -10,6 +10,7 @@ import torch
 
 from sparsight.io.checkpoints import Checkpoint, read_checkpoint, read_groups
 from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.provenance import sha256_of
 from sparsight.io.tables import read_table
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning import rounds
@@ -83,6 +84,8 @@ def test_a_level_says_what_it_is(chain: Chain) -> None:
     assert provenance["code_version"] == "code"
     assert provenance["settings"]["rate"] == 0.5
     assert provenance["seconds"] > 0
+    written = ("checkpoint.safetensors", "evaluation.json", "predictions.parquet")
+    assert provenance["files"] == {name: sha256_of(folder / name) for name in written}
     predictions = read_table(folder / "predictions.parquet")
     noisy = predictions.filter(predictions["condition"].to_numpy() == "noisy")
     right = (noisy["label"].to_numpy() == noisy["predicted"].to_numpy()).mean()

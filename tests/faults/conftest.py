@@ -1,0 +1,67 @@
+"""A small study, run once without a disturbance; and the count of kills that were survived."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.study import JOBS, OPTIONS, SMALL, tables
+from tests.workflow.conftest import PARTS, ROOT, copy_of
+from tests.workflow.project import Project
+
+SENTENCES = pytest.StashKey[list[str]]()
+
+
+@dataclass
+class Undisturbed:
+    """The study as it is when nothing happens to it, and how long that took. Not to be changed."""
+
+    project: Project
+    tables: dict[str, bytes]
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Run once; with it, that the study is as small as it should be."""
+    project = copy_of(ROOT, tmp_path_factory.mktemp("undisturbed") / "project", PARTS)
+    project.configure(**SMALL)
+    assert sum(project.planned(*OPTIONS).values()) == JOBS
+    started = time.monotonic()
+    project.run(*OPTIONS)
+    return Undisturbed(project, tables(project), time.monotonic() - started)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A copy of the project in which nothing has run."""
+    project = copy_of(ROOT, tmp_path / "project", PARTS)
+    project.configure(**SMALL)
+    return project
+
+
+@pytest.fixture
+def finished(undisturbed: Undisturbed, tmp_path: Path) -> Project:
+    """A copy of the finished study, to be damaged."""
+    # file times are copied too: Snakemake compares them
+    shutil.copytree(undisturbed.project.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Have a sentence printed at the end of the run."""
+    return request.config.stash.setdefault(SENTENCES, []).append
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what was survived, in every run."""
+    if sentences := config.stash.get(SENTENCES, []):
+        terminalreporter.section("faults")
+        for sentence in sentences:
+            terminalreporter.write_line(sentence)

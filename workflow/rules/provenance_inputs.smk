@@ -1,0 +1,25 @@
+"""Input functions of the rule that writes the study's provenance."""
+
+
+def recorded_files(wildcards):
+    """What carries no whole checksum of its own: tables, figures, pages, conversions, sparsities.
+
+    The checksums inside parquet files are those of pages; headers and footers have none.
+    """
+    found = [*rules.summarise.output, *statistics_files(), *rules.gather_costs.output]
+    for name in ("conversion.json", "statistics.parquet"):
+        found += of_all_chains(f"{CHAIN}/{name}")
+    found += [*score_files(wildcards), *agreement_files(wildcards)]
+    for ending in (".parquet", "_measures.parquet"):
+        found += concept_files(f"{FOUND}{ending}")
+    found += [*drift_files(), *fidelity_files(wildcards)]
+    if config["claims"]:
+        found.append(rules.draw_claims.output.html)
+    if config["concepts"]:
+        found += rules.summarise_concepts.output
+    for place, family in sample_places():
+        if name := SAMPLES.searched(STUDY.sample_pruner(family)):
+            found.append(place_path(SPARSITIES.replace("{sample_pruner}", name), place))
+    found += [*figure_files(), *concept_pages()]
+    # Tables of statistics are outputs of other rules too, and families share sparsities.
+    return list(dict.fromkeys(found))
