@@ -21,11 +21,11 @@ from sparsight.study.configuration import (
 )
 from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE, Place, Study
-from sparsight.study.problems import load_yaml
 from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
 from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
+from sparsight.study.yaml_files import load_yaml, refuse_unfolding
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
 WORKFLOW = Path(workflow.current_basedir).parent
@@ -36,6 +36,8 @@ def load_configuration(given):
     try:
         whole = load_yaml(WORKFLOW.parent / "config.yaml")
         schema = load_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
+        # What Snakemake has read from --configfile; nothing of it is copied before this.
+        refuse_unfolding(given, "The configuration")
     except InputError as error:
         sys.exit(str(error))
     update_config(whole, given)

@@ -1,11 +1,13 @@
 """What every data source looks like."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Re-exported: whoever writes a source gives its splits.
 from sparsight.data.raw import Description as Description
@@ -183,11 +185,13 @@ class Source(ABC):
         for split, part in raw.items():
             self._check_split(split, part, self.shape(settings), stated)
         ids = np.concatenate([part.image_ids for part in raw.values()])
-        if len(np.unique(ids)) != len(ids) or ids.min() < 0:
-            raise self._wrong("data", "has an image id that is negative or occurs twice")
         names = [name for part in raw.values() for name in part.names]
+        if len(np.unique(ids)) != len(ids) or ids.min() < 0:
+            raise self._wrong(
+                "data", f"has an image id that is negative or occurs twice ({_odd(ids, names)})"
+            )
         if len(set(names)) != len(names):
-            raise self._wrong("data", "has an image name that occurs twice")
+            raise self._wrong("data", f"has an image name that occurs twice ({_twice(names)})")
 
     def _check_split(
         self, split: str, part: RawSplit, shape: tuple[int, int, int], stated: Description
@@ -237,3 +241,14 @@ class Source(ABC):
         return InputError(
             f"data source '{self.name}': {split} {what}; correct its `read` or its original files"
         )
+
+
+def _odd(ids: NDArray[np.int64], names: Sequence[str]) -> str:
+    """The first id that is negative, or that occurs twice, and whose it is."""
+    counts = Counter(ids.tolist())
+    number = next(number for number, count in counts.items() if number < 0 or count > 1)
+    return f"{number}: {', '.join(names[place] for place in np.flatnonzero(ids == number)[:2])}"
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next(name for name, count in Counter(names).items() if count > 1)

@@ -98,7 +98,8 @@ def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attribute
     Raises
     ------
     InputError
-        When the file cannot be read or names an unknown attribute.
+        When the file cannot be read, names an unknown attribute, or lacks a voter: votes that are
+        not there would all be ties.
 
     References
     ----------
@@ -106,16 +107,19 @@ def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attribute
     """
     path = folder / "attributes" / "image_attribute_labels.txt"
     class_of = {bird.image_id: bird.class_id - 1 for bird in voters}
-    votes = np.zeros((classes, attributes, 2), np.int64)
+    votes, seen = np.zeros((classes, attributes, 2), np.int64), set()
     for image_id, attribute, present, certainty in table_rows(path, (int,) * 4, more=True):
         if not (1 <= attribute <= attributes and present in (0, 1)):
             raise InputError(
                 f"{path} says {present} of the attribute {attribute} of image {image_id}, which is "
                 "not possible; put the original file there"
             )
+        seen.add(image_id)
         label = class_of.get(image_id)
         if label is not None and (present or certainty != NOT_VISIBLE):
             votes[label, attribute - 1, present] += 1
+    if missing := class_of.keys() - seen:
+        raise InputError(f"{path} lacks the id {min(missing)}; put the original file there")
     has = votes[:, :, 1] >= votes[:, :, 0]
     has[np.setdiff1d(np.arange(classes), list(class_of.values()))] = False
     return np.asarray(has)

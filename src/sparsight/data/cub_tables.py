@@ -1,13 +1,16 @@
 """The text tables of Caltech-UCSD Birds-200-2011, in their original format."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sparsight.data.location import can_be_file
 from sparsight.io.errors import InputError
 
 Kinds = Sequence[Callable[[str], Any]]
+_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,60 @@ class Bird:
     name: str
     class_id: int
     is_training: bool
+
+
+def id_number(text: str) -> int:
+    """A number that can be an id.
+
+    Raises
+    ------
+    ValueError
+        When it is none, or does not fit into 64 bits.
+    """
+    number = int(text)
+    if not 0 <= number <= _LARGEST_ID:
+        raise ValueError
+    return number
+
+
+def flag(text: str) -> bool:
+    """1 or 0.
+
+    Raises
+    ------
+    ValueError
+        When it is something else.
+    """
+    if text not in ("0", "1"):
+        raise ValueError
+    return text == "1"
+
+
+def coordinate(text: str) -> float:
+    """A finite number of pixels.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def relative_name(text: str) -> str:
+    """A name of a file below the archive's own folder.
+
+    Raises
+    ------
+    ValueError
+        When it leads elsewhere.
+    """
+    if not can_be_file(text):
+        raise ValueError
+    return text
 
 
 def table_rows(path: Path, kinds: Kinds, more: bool = False) -> Iterator[tuple[Any, ...]]:
@@ -128,8 +185,9 @@ def read_birds(folder: Path, count: int, partial: bool) -> list[Bird]:
         When photographs are missing, or the tables do not agree.
     """
     listed, labels, training = (folder / f"{name}.txt" for name in _TABLES)
-    names, classes = keyed_rows(listed, (int, str)), keyed_rows(labels, (int, int))
-    trained = keyed_rows(training, (int, int))
+    names = keyed_rows(listed, (id_number, relative_name))
+    classes = keyed_rows(labels, (id_number, int))
+    trained = keyed_rows(training, (id_number, flag))
     places: dict[str, int] = {}
     for image_id, name in names.items():
         if name in places:
@@ -151,7 +209,7 @@ def read_birds(folder: Path, count: int, partial: bool) -> list[Bird]:
             key,
             names[key],
             lookup(classes, key, labels),
-            bool(lookup(trained, key, training)),
+            lookup(trained, key, training),
         )
         for key in there
     ]
@@ -162,7 +220,7 @@ _TABLES = ("images", "image_class_labels", "train_test_split")
 
 def read_boxes(folder: Path) -> dict[int, tuple[float, float, float, float]]:
     """Bounding box of each image id: x, y, width and height in pixels of the photograph."""
-    return keyed_rows(folder / "bounding_boxes.txt", (int, float, float, float, float))
+    return keyed_rows(folder / "bounding_boxes.txt", (id_number, *[coordinate] * 4))
 
 
 def read_parts(folder: Path, count: int) -> dict[int, dict[int, tuple[float, float]]]:
@@ -175,7 +233,8 @@ def read_parts(folder: Path, count: int) -> dict[int, dict[int, tuple[float, flo
     """
     path = folder / "parts" / "part_locs.txt"
     found: dict[int, dict[int, tuple[float, float]]] = {}
-    for image_id, part, x, y, visible in table_rows(path, (int, int, float, float, int)):
+    kinds = (id_number, int, coordinate, coordinate, flag)
+    for image_id, part, x, y, visible in table_rows(path, kinds):
         if not 1 <= part <= count:
             raise InputError(f"{path} names the part {part}, outside 1..{count}; replace it")
         here = found.setdefault(image_id, {})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sparsight.data.base import RawSplit, Source
 from sparsight.data.framing import checked_resize
+from sparsight.data.location import can_be_file
 from sparsight.data.pictures import read_pictures
 from sparsight.data.stratified import refuse_empty_classes
 from sparsight.io.errors import InputError
@@ -31,6 +32,7 @@ CODING: dict[str, tuple[str, dict[str, int]]] = {
 }
 _COLUMNS = ("diagnosis", "derm", *dict.fromkeys(column for column, _ in CODING.values()))
 _INDEXES = {"train": "train", "validation": "valid", "test": "test"}
+_LONGEST_INDEX = 9
 
 
 class Derm7pt(Source):
@@ -158,13 +160,19 @@ def read_meta(path: Path) -> list[Row]:
     rows = _read_table(path, _COLUMNS)
     seen: set[str] = set()
     for number, row in enumerate(rows, 2):
-        if row["derm"] in seen:
-            raise InputError(f"{path} names the image {row['derm']} twice; replace the file")
-        seen.add(row["derm"])
+        image = row["derm"]
+        if not can_be_file(image):
+            raise InputError(
+                f"{path}, line {number}: {image[:60]!r} is no image below the folder images; put "
+                "the original file there"
+            )
+        if image in seen:
+            raise InputError(f"{path} names the image {image[:60]} twice; replace the file")
+        seen.add(image)
         for column, words in CODING.values():
             if row[column] not in words:
                 raise InputError(
-                    f"{path}, line {number}: {column} is {row[column]!r}, not one of "
+                    f"{path}, line {number}: {column} is {row[column][:60]!r}, not one of "
                     f"{', '.join(words)}; put the original file there"
                 )
     return rows
@@ -173,16 +181,29 @@ def read_meta(path: Path) -> list[Row]:
 def _positions(folder: Path, count: int) -> dict[str, NDArray[np.int64]]:
     """Rows of each official split."""
     found: dict[str, NDArray[np.int64]] = {}
+    seen: set[int] = set()
     for split, word in _INDEXES.items():
         path = folder / "meta" / f"{word}_indexes.csv"
         texts = [row["indexes"] for row in _read_table(path, ("indexes",))]
-        if not all(text.isdecimal() and int(text) < count for text in texts) or not texts:
+        if not texts or not all(_is_row(text, count) for text in texts):
             raise InputError(
                 f"{path} does not list rows 0 to {count - 1} of meta.csv; put the original file "
                 "there"
             )
-        found[split] = np.array([int(text) for text in texts], np.int64)
+        rows = [int(text) for text in texts]
+        twice = next((row for row in rows if row in seen or rows.count(row) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"{path} lists row {twice}, which is listed before; put the original file there"
+            )
+        seen.update(rows)
+        found[split] = np.array(rows, np.int64)
     return found
+
+
+def _is_row(text: str, count: int) -> bool:
+    # Python refuses to read numbers of thousands of digits.
+    return len(text) <= _LONGEST_INDEX and text.isdecimal() and int(text) < count
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:

@@ -1,18 +1,25 @@
 """Original files from a list of mirrors, each verified by its checksum before it gets its name.
 
 A checksum is a SHA-256 in hexadecimal digits; where an archive publishes no other, `md5:` and the
-digits of its MD5, which guards against damage but not against malice.
+digits of its MD5, which guards against damage but not against malice. So files come over HTTPS
+alone, redirections included; plain HTTP is for a mirror on this machine, where nobody listens in.
 """
 
 import contextlib
 import hashlib
+import ipaddress
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError
+
+if TYPE_CHECKING:
+    from requests import Response
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,8 +81,8 @@ def fetch_files(
     ----------
     folder : where they shall lie; made when something is downloaded.
     checksums : file name to checksum, or to its first digits where no more is known.
-    mirrors : addresses (http, https) of folders that hold these files; each file is tried at one
-        after the other.
+    mirrors : addresses (https) of folders that hold these files; each file is tried at one after
+        the other.
     timeout : seconds that a mirror may stay silent.
     numbers : file name to its number in a Dataverse, for mirrors that are one: their address ends
         in `/datafile/`, and files are asked for by number there.
@@ -116,6 +123,9 @@ def _fetch_file(
     reasons = []
     for mirror in mirrors:
         base = mirror.rstrip("/")
+        if not is_private(base):
+            reasons.append(f"{mirror} (no https address)")
+            continue
         is_dataverse = number is not None and base.endswith("/datafile")
         address = f"{base}/{number if is_dataverse else path.name}"
         reason = _try_mirror(path, checksum, address, timeout)
@@ -129,6 +139,29 @@ def _fetch_file(
     )
 
 
+def is_private(address: str) -> bool:
+    """Whether nobody between can read or change what comes from an address.
+
+    True for `https`, and for `http` from this machine itself (`localhost`, 127.0.0.0/8, ::1).
+    """
+    try:
+        parts = urlsplit(address)
+        if parts.scheme == "http" and parts.hostname:
+            host = parts.hostname
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # no address at all, or a name where only a number would do
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
+
+
+def _refuse_open_ways(response: "Response", **_: Any) -> None:
+    """Called with each answer before a redirection is followed."""
+    target = response.headers.get("Location") if response.is_redirect else None
+    if target is not None and not is_private(urljoin(response.url, target)):
+        raise _ContentError("it leads to an address without https")
+
+
 def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str | None:
     """Download one file; None when it is in place, else why this mirror did not serve."""
     # Imported here: most jobs never download, and pooch with requests costs half a second.
@@ -138,7 +171,10 @@ def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str 
     # Without this header a server may pack the file once more, and requests would unpack it
     # down to something that no longer matches the checksum.
     download = pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(), timeout=timeout, headers={"Accept-Encoding": "identity"}
+        progressbar=sys.stderr.isatty(),
+        timeout=timeout,
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": _refuse_open_ways},
     )
     _LOG.info("fetching %s", address)
     try:

@@ -14,7 +14,7 @@ MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 # As downloaded by hand, as in Dataverse's list, and as Dataverse converts it.
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 _COLUMNS = ("lesion_id", "image_id", "dx")
-_NAME = re.compile(r"ISIC_(\d{7})")
+_NAME = re.compile(r"ISIC_([0-9]{7})")
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,15 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     seen: set[str] = set()
     for row in rows:
         name = row["image_id"]
+        if not _NAME.fullmatch(name) or not row["lesion_id"] or row["dx"] not in DIAGNOSES:
+            raise InputError(
+                f"{path} has a row that cannot be used (image {name[:40]!r}, lesion "
+                f"{row['lesion_id'][:40]!r}, dx {row['dx'][:40]!r}); put the original metadata "
+                "there"
+            )
         if name in seen:
             raise InputError(f"{path} has the image {name} twice; put the original metadata there")
         seen.add(name)
-        if not _NAME.fullmatch(name) or not row["lesion_id"] or row["dx"] not in DIAGNOSES:
-            raise InputError(
-                f"{path} has a row that cannot be used (image {name!r}, lesion "
-                f"{row['lesion_id']!r}, dx {row['dx']!r}); put the original metadata there"
-            )
     if not rows:
         raise InputError(f"{path} has no rows; put the original metadata there")
     return rows

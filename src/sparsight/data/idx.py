@@ -20,13 +20,15 @@ UNSIGNED_BYTE = 8
 BLOCK_BYTES = 1 << 20
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+def read_idx(path: Path, dimensions: int, most: int) -> NDArray[np.uint8]:
     """Read a gzip-compressed idx file of unsigned bytes.
 
     Parameters
     ----------
     path : the file.
     dimensions : how many it must have: 3 for images [N, H, W], 1 for labels [N].
+    most : values that it can hold by what is said of the data set. A few KiB of gzip can announce
+        and unpack to any number.
 
     Returns
     -------
@@ -37,12 +39,12 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     InputError
         When the file is missing or cannot be opened.
     CorruptFile
-        When it is truncated, longer than its header says, not gzip, or of another type or number
-        of dimensions.
+        When it is truncated, longer than its header says or than it can be, not gzip, or of another
+        type or number of dimensions.
     """
     try:
         with open(path, "rb") as raw, gzip.GzipFile(fileobj=raw) as stream:
-            return _parse(path, stream, dimensions)
+            return _parse(path, stream, dimensions, most)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         # Before OSError, of which BadGzipFile is a kind.
         raise _corrupt(path, f"as gzip: {_lower(error)}") from error
@@ -52,7 +54,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
 
 
-def _parse(path: Path, stream: gzip.GzipFile, dimensions: int) -> NDArray[np.uint8]:
+def _parse(path: Path, stream: gzip.GzipFile, dimensions: int, most: int) -> NDArray[np.uint8]:
     header_size = 4 + 4 * dimensions
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
@@ -66,6 +68,10 @@ def _parse(path: Path, stream: gzip.GzipFile, dimensions: int) -> NDArray[np.uin
         raise _corrupt(path, "it ends within its header")
     shape = struct.unpack(f">{dimensions}I", header)
     expected = math.prod(shape)
+    if expected > most:
+        raise _corrupt(
+            path, f"its header announces {expected} values, more than the {most} it can have"
+        )
     values = bytearray()
     # Block by block: a damaged header may announce any length, and a file may unpack to any.
     # Reading on to the end makes gzip compare its checksum.

@@ -28,7 +28,9 @@ from sparsight.data.settings import (
 from sparsight.io.errors import InputError
 
 # ImageNet's own file names: image n of a class's training images, or of the validation images.
-_NAME = re.compile(r"(?:(?P<wnid>n\d{8})_(?P<train>\d{1,6})|ILSVRC2012_val_(?P<val>\d{8}))\.JPEG")
+_NAME = re.compile(
+    r"(?:(?P<wnid>n[0-9]{8})_(?P<train>[0-9]{1,6})|ILSVRC2012_val_(?P<val>[0-9]{8}))\.JPEG"
+)
 IDS_PER_CLASS = 1_000_000
 MOST_FILES = 20_000
 # Seed of the order in which test images are chosen: another validation split keeps them.

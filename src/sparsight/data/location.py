@@ -2,9 +2,22 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 ENVIRONMENT_VARIABLE = "SPARSIGHT_DATA"
+# What file systems take, and several times what the names of any data set here have.
+LONGEST_NAME = 255
+
+
+def is_below(name: str) -> bool:
+    """Whether a path that a file gives stays below the folder that it is meant for."""
+    place = PurePosixPath(name)
+    return not place.is_absolute() and ".." not in place.parts and "\0" not in name
+
+
+def can_be_file(name: str) -> bool:
+    """Whether a path that a table gives can be that of a file below the table's folder."""
+    return name.strip("/.") != "" and len(os.fsencode(name)) <= LONGEST_NAME and is_below(name)
 
 
 def find_folder(

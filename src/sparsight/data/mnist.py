@@ -36,6 +36,8 @@ class Mnist(Source):
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 10000
+    # Images of the larger of both parts; a file that announces more is none of this data set.
+    most_images: ClassVar[int] = 60_000
     parameters: ClassVar[dict[str, Any]] = {
         "mirrors": [
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -95,10 +97,11 @@ class Mnist(Source):
     def _read_part(self, folder: Path, part: str, first_id: int) -> RawSplit:
         images_path = folder / f"{part}-images-idx3-ubyte.gz"
         labels_path = folder / f"{part}-labels-idx1-ubyte.gz"
-        images = read_idx(images_path, dimensions=3)[:, np.newaxis]
-        labels = read_idx(labels_path, dimensions=1).astype(np.int64)
-        again = "delete both and fetch the data set again"
         channels, rows, columns = self.image_shape
+        most = self.most_images
+        images = read_idx(images_path, dimensions=3, most=most * rows * columns)[:, np.newaxis]
+        labels = read_idx(labels_path, dimensions=1, most=most).astype(np.int64)
+        again = "delete both and fetch the data set again"
         if images.shape[1:] != (channels, rows, columns):
             raise CorruptFile(
                 f"{images_path} holds images of {images.shape[2]}×{images.shape[3]} pixels, not "

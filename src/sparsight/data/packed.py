@@ -52,9 +52,14 @@ class PackedSplit:
         self._verified: set[str] = set()
         try:
             self._read_facts()
-        except InputError:
+        except (LookupError, ValueError) as error:
             self._reader.close()
-            raise
+            if isinstance(error, InputError):
+                raise
+            raise self._foreign("its metadata cannot be read") from error
+
+    def _foreign(self, why: str) -> InputError:
+        return InputError(f"{self.path} is not a packed split: {why}; prepare the data set again")
 
     def _read_facts(self) -> None:
         metadata, names = self._reader.metadata, self._reader.names
@@ -70,10 +75,7 @@ class PackedSplit:
         missing = [name for name in wanted if name not in names]
         missing += [key for key in _REQUIRED_METADATA if key not in metadata]
         if missing:
-            raise InputError(
-                f"{self.path} is not a packed split: it holds no '{missing[0]}'; prepare the data "
-                "set again"
-            )
+            raise self._foreign(f"it holds no '{missing[0]}'")
         shape = self._reader.shape("images")
         self._count = shape[0]
         self.image_shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])

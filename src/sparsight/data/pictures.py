@@ -1,9 +1,10 @@
 """Photographs and masks as arrays: decoded and brought to one size, a few at a time."""
 
+import contextlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 # Decoding releases the interpreter's lock; more threads than this would only wait for the disk.
 WORKERS = 2
 LARGE_BYTES = 2**30
+# What decodes bytes itself, within this process: Pillow would hand others to a program (EPS).
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+# The photographs of CUB-200-2011 have at most 500×500 pixels, those of HAM10000 600×450, those of
+# Derm7pt 1024×768; ImageNet's largest, of which full ImageNette holds some, take a few cameras'
+# worth. 64 million are 192 MiB decoded, two of which are in memory.
+MOST_PIXELS = 2**26
+# Numbers of more than 8 bits, which Pillow would cut off at 255 on the way to RGB.
+_DEEP_MODES = ("I", "F")
 
 
 def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.uint8]:
@@ -28,7 +37,7 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
 
     Parameters
     ----------
-    paths : files in any format that Pillow reads; greyscale becomes RGB.
+    paths : files in one of `FORMATS`, whatever their names end in; greyscale becomes RGB.
     side : of the square results, in pixels.
     resize : `aspect`: the shorter side to `side`, then the middle; `squash`: both sides to `side`.
         Both are torchvision's `Resize` (and `CenterCrop`) on a Pillow image: bilinear, and
@@ -72,7 +81,7 @@ def read_masks(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.uint
     masks = room_for((len(paths), side, side))
 
     def fill(row: int) -> None:
-        masks[row] = np.asarray(_resized(decode(paths[row], "L"), side, resize))
+        masks[row] = np.asarray(_resized(paths[row], "L", side, resize))
 
     for_all(fill, len(paths))
     return masks
@@ -124,7 +133,7 @@ def for_all(work: Callable[[int], None], count: int) -> None:
 
 def read_picture(path: Path, side: int, resize: str) -> NDArray[np.uint8]:
     """Decode one photograph, uint8 [3, side, side]; see `read_pictures`."""
-    return np.asarray(_resized(decode(path, "RGB"), side, resize)).transpose(2, 0, 1)
+    return np.asarray(_resized(path, "RGB", side, resize)).transpose(2, 0, 1)
 
 
 def read_whole(
@@ -165,13 +174,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     CorruptFile
         When the file is no image.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            return opened.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as opened:
+        return opened.size
 
 
 def decode(path: Path, mode: str) -> "Image":
@@ -180,28 +184,51 @@ def decode(path: Path, mode: str) -> "Image":
     Raises
     ------
     CorruptFile
-        When the file is no image, or a damaged one.
+        When the file is no image, a damaged one, one of more than `MOST_PIXELS`, or one whose
+        values have more than 8 bits.
     """
+    with _opened(path) as opened:
+        if opened.mode.startswith(_DEEP_MODES):
+            raise _unreadable(path, f"its values have more than 8 bits, mode {opened.mode}")
+        return opened.convert(mode)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator["Image"]:
+    """An image file of which the header has been read; whatever is wrong with it in words."""
     # Imported here: most jobs decode nothing.
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
-            return opened.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+        with Image.open(path, formats=FORMATS) as opened:
+            width, height = opened.size
+            if not 0 < width * height <= MOST_PIXELS:
+                raise _unreadable(path, f"it has {width}×{height} pixels")
+            yield opened
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; put the original file there") from error
+    # A damaged file makes a decoder fail in any way.
+    except Exception as error:
+        raise _unreadable(path, type(error).__name__) from error
 
 
-def _unreadable(path: Path, error: Exception) -> CorruptFile:
+def _unreadable(path: Path, why: str) -> CorruptFile:
     return CorruptFile(
-        f"{path} is not an image that can be read ({type(error).__name__}); replace it by the "
-        "original file"
+        f"{path} is not an image that can be read ({why}); replace it by the original file"
     )
 
 
-def _resized(whole: "Image", side: int, resize: str) -> "Image":
+def _resized(path: Path, mode: str, side: int, resize: str) -> "Image":
     from PIL.Image import Resampling
 
+    whole = decode(path, mode)
     frame = Frame.of(*whole.size, side, resize)
+    # One line of pixels is a small file, and becomes a huge image when the shorter side grows.
+    if math.prod(frame.scaled) > MOST_PIXELS:
+        raise _unreadable(
+            path, f"its {whole.width}×{whole.height} pixels become {frame.scaled} at {side} pixels"
+        )
     scaled = whole.resize(frame.scaled, Resampling.BILINEAR)
     return scaled.crop((frame.left, frame.top, frame.left + side, frame.top + side))

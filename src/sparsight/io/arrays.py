@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import torch
 
+from sparsight.io.array_entries import DTYPES, check_entries
 from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.remedies import remedy
@@ -28,19 +29,10 @@ from sparsight.io.remedies import remedy
 CHUNK_BYTES = 4 * 1024 * 1024
 DIGEST_BYTES = 16
 BLANK_DIGEST = "0" * (2 * DIGEST_BYTES)
-# name in the file, torch dtype, numpy dtype (numpy has no bfloat16; nothing stored needs it)
-_DTYPES = (
-    ("F64", torch.float64, np.dtype("<f8")),
-    ("F32", torch.float32, np.dtype("<f4")),
-    ("F16", torch.float16, np.dtype("<f2")),
-    ("I64", torch.int64, np.dtype("<i8")),
-    ("I32", torch.int32, np.dtype("<i4")),
-    ("I16", torch.int16, np.dtype("<i2")),
-    ("U8", torch.uint8, np.dtype("u1")),
-    ("BOOL", torch.bool, np.dtype("?")),
-)
-_NAME_OF = {torch_dtype: name for name, torch_dtype, _ in _DTYPES}
-_NUMPY_OF = {name: numpy_dtype for name, _, numpy_dtype in _DTYPES}
+_NAME_OF = {torch_dtype: name for name, torch_dtype, _ in DTYPES}
+_NUMPY_OF = {name: numpy_dtype for name, _, numpy_dtype in DTYPES}
+
+_MALFORMED = (AttributeError, RecursionError, struct.error)
 
 Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 
@@ -196,7 +188,8 @@ class ArrayReader:
             self._entries, self.metadata, digests = self._parse()
             for name in self.names if verify is None else verify:
                 self._verify(name, digests)
-        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        # RecursionError: a header of thousands of brackets.
+        except (LookupError, TypeError, ValueError, *_MALFORMED) as error:
             self._file.close()
             if isinstance(error, InputError):
                 raise
@@ -218,6 +211,7 @@ class ArrayReader:
         blanked = raw.replace(digests[""].encode(), BLANK_DIGEST.encode())
         if hashlib.blake2b(blanked, digest_size=DIGEST_BYTES).hexdigest() != digests[""]:
             raise self._corrupt("its header does not match its checksum")
+        check_entries(entries)
         if self._start + max((e["data_offsets"][1] for e in entries.values()), default=0) != total:
             raise self._corrupt("its length is not what its header says")
         return entries, metadata, digests

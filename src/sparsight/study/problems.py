@@ -4,14 +4,11 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
-from sparsight.io.errors import InputError
 from sparsight.study.phrases import (
     BOUNDS,
     TYPES,
@@ -28,7 +25,20 @@ from sparsight.study.phrases import (
     with_known,
 )
 
+# Re-exported: whoever looks for problems has read a file before.
+from sparsight.study.yaml_files import load_yaml as load_yaml
+
 _Place = tuple[str | int, ...]
+
+
+def _matches(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    """The rule `pattern`, where `$` is the very end: to Python it is also before a line break."""
+    if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
+        yield ValidationError(f"{shown(value)} does not match {pattern}")
+
+
+_extended: Any = validators.extend
+_Validator = _extended(Draft202012Validator, {"pattern": _matches})
 
 
 def schema_problems(config: Any, schema: dict[str, Any]) -> list[str]:
@@ -49,7 +59,7 @@ def schema_problems(config: Any, schema: dict[str, Any]) -> list[str]:
     unusable: dict[_Place, str] = {}
     plain = _as_json(config, (), unusable)
     found = list(unusable.items())
-    for error in Draft202012Validator(schema).iter_errors(plain):
+    for error in _Validator(schema).iter_errors(plain):
         found.extend(
             (place, sentence)
             for place, sentence in _sentences(error)
@@ -210,87 +220,3 @@ def _is_about_a_name(error: ValidationError) -> bool:
 
 def _rank(place: _Place) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, x, "") if isinstance(x, int) else (1, 0, x) for x in place)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Mapping in a YAML file.
-
-    Unlike `yaml.safe_load`, which keeps the last of two equal keys in silence, this refuses them.
-
-    Raises
-    ------
-    InputError : the file is missing, is no YAML, has a key twice or is no mapping; the sentence
-        names the file and, where there is one, the line.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file {path}: correct the path, or make the file.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
-    try:
-        content = _load(text, str(path))
-    except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply, or an alias holds itself.") from error
-    except yaml.MarkedYAMLError as error:
-        raise InputError(_syntax_problem(path, error)) from error
-    except (yaml.YAMLError, ValueError) as error:  # an unprintable character, the 45th of May
-        raise InputError(f"{path} is not valid YAML: {shortened(str(error), 120)}.") from error
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path} must hold a mapping of keys to values at its top level, but is "
-            f"{given(content)}."
-        )
-    _refuse_loops(content, path, [], set())
-    return content
-
-
-def _load(text: str, name: str) -> Any:
-    loader = _StrictLoader(text)
-    loader.name = name
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses a key that stands twice in a mapping."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Checked on the nodes as written: later, `<<` mixes in keys that may be overridden.
-        node = super().compose_mapping_node(anchor)
-        lines: dict[object, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                continue
-            name, line = self.construct_object(key), key.start_mark.line + 1
-            if name in lines:
-                problem = (
-                    f"the key {shown(name)} stands twice in one mapping, first on line "
-                    f"{lines[name]}: leave one"
-                )
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            lines[name] = line
-        return node
-
-
-def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    where = f" line {mark.line + 1}" if mark else ""
-    problem = shortened(", ".join(filter(None, (error.context, error.problem))), 200)
-    remedy = ": indent with spaces, not tabs" if r"'\t'" in problem else ""
-    return f"{path}{where}: {problem}{remedy}."
-
-
-def _refuse_loops(value: Any, path: Path, above: list[int], done: set[int]) -> None:
-    """Raise where an alias holds itself, which YAML allows and nothing else can write."""
-    if not isinstance(value, dict | list) or id(value) in done:
-        return
-    if id(value) in above:
-        raise InputError(f"{path} has an alias (*) inside the value that it stands for.")
-    for inner in value.values() if isinstance(value, dict) else value:
-        _refuse_loops(inner, path, [*above, id(value)], done)
-    done.add(id(value))

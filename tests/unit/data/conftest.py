@@ -67,7 +67,7 @@ class Server:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self.requests, self.encodings = requests, encodings
+        self.requests, self.encodings, self.handler = requests, encodings, Handler
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

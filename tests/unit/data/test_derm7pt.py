@@ -53,9 +53,8 @@ def write_table(path: Path, columns: tuple[str, ...], rows: list[tuple[object, .
         writer.writerows(rows)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "data" / "derm7pt"
+def write_small(place: Path) -> None:
+    """Write the tables and the twelve photographs into a folder."""
     rows = []
     for index in range(12):
         name = f"N{index % 2}/Nel{index:03d}.jpg"
@@ -66,6 +65,12 @@ def folder(tmp_path: Path) -> Path:
     write_table(place / "meta" / "meta.csv", COLUMNS, rows)
     for word, positions in INDEXES.items():
         write_table(place / "meta" / f"{word}_indexes.csv", ("indexes",), [(n,) for n in positions])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "data" / "derm7pt"
+    write_small(place)
     return place
 
 
@@ -159,13 +164,14 @@ def test_missing_rows_files_and_images(folder: Path) -> None:
 
 
 def test_a_class_without_images_and_a_row_in_two_splits(folder: Path) -> None:
-    write_table(folder / "meta" / "valid_indexes.csv", ("indexes",), [(3,), (0,)])
+    write_table(folder / "meta" / "valid_indexes.csv", ("indexes",), [(3,)])
     with pytest.raises(InputError, match="the class 'malignant' has no images in the split 'valid"):
         SmallDerm7pt().read(SETTINGS, folder)
-    write_table(folder / "meta" / "valid_indexes.csv", ("indexes",), [(3,), (1,)])
-    raw = SmallDerm7pt().read(SETTINGS, folder)
-    with pytest.raises(InputError, match="image id that is negative or occurs twice"):
-        SmallDerm7pt().check(SETTINGS, raw)
+    for rows in ([(3,), (1,)], [(3,), (5,), (5,)]):
+        write_table(folder / "meta" / "valid_indexes.csv", ("indexes",), rows)
+        twice = rows[-1][0]
+        with pytest.raises(InputError, match=rf"valid_indexes\.csv lists row {twice}, which is"):
+            SmallDerm7pt().read(SETTINGS, folder)
 
 
 def test_facts() -> None:

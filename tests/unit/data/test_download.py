@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from sparsight.data.download import fetch_files, verify_files
+from sparsight.data.download import fetch_files, is_private, verify_files
 from sparsight.data.mnist import Mnist
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.provenance import sha256_of
@@ -90,7 +91,7 @@ def test_no_mirror_and_an_odd_address(tmp_path: Path, archive: Path, make_mnist)
     source = make_mnist(archive)
     with pytest.raises(InputError, match="none is named"):
         source.fetch({"mirrors": []}, tmp_path / "mnist")
-    with pytest.raises(InputError, match=r"gopher://x/ \(InvalidSchema\)"):
+    with pytest.raises(InputError, match=r"gopher://x/ \(no https address\)"):
         source.fetch({"mirrors": ["gopher://x/"]}, tmp_path / "mnist")
     with pytest.raises(InputError, match="'mirrors' must be a list"):
         source.fetch({"mirrors": "http://x/"}, tmp_path / "mnist")
@@ -164,3 +165,56 @@ def test_md5_and_a_dataverse_that_is_asked_by_number(tmp_path: Path, serve) -> N
     with pytest.raises(InputError, match="wrong checksum, MD5"):
         fetch_files(tmp_path / "c", checksums, [dataverse], numbers=numbers)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ("https://example.org/x", True),
+        ("HTTPS://example.org", True),
+        ("http://127.0.0.1:8000/x", True),
+        ("http://localhost/x", True),
+        ("http://[::1]:80/x", True),
+        ("http://example.org/x", False),
+        ("http://127.0.0.1.example.org/", False),
+        ("http://localhost.example.org/", False),
+        ("http://127.0.0.1@example.org/", False),
+        ("http://10.0.0.1/", False),
+        ("https:///x", False),
+        ("ftp://example.org/", False),
+        ("file:///etc/passwd", False),
+        ("http://[::1/", False),
+        ("/data", False),
+        ("", False),
+    ],
+)
+def test_what_nobody_between_can_read(address: str, private: bool) -> None:
+    assert is_private(address) is private
+
+
+def test_an_open_mirror_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*arguments: object, **_: object) -> None:
+        raise AssertionError(f"asked for {arguments}")
+
+    monkeypatch.setattr("requests.Session.send", asked)
+    with pytest.raises(InputError, match=r"http://example\.org/ \(no https address\)"):
+        fetch_files(tmp_path / "new", {"a.gz": "0" * 64}, ["http://example.org/"])
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("target", ["http://example.org/a.gz", "//example.org/a.gz", "ftp://x/a"])
+def test_a_redirection_to_an_open_address_is_not_followed(
+    tmp_path: Path, serve, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    (tmp_path / "served").mkdir()
+    server = serve(tmp_path / "served")
+
+    def redirected(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.end_headers()
+
+    monkeypatch.setattr(server.handler, "do_GET", redirected)
+    with pytest.raises(InputError, match="leads to an address without https"):
+        fetch_files(tmp_path / "new", {"a.gz": "0" * 64}, [server.address])
+    assert not (tmp_path / "new").exists()

@@ -47,7 +47,29 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     del state["conv1.bias"]
     masks = {"conv1.weight": torch.ones(1, dtype=torch.bool)}
     write_checkpoint(tmp_path / "x.safetensors", Checkpoint(state, masks, FACTS))
-    with pytest.raises(RuntimeError, match=r"conv1\.bias"):
+    with pytest.raises(
+        InputError, match=r"x\.safetensors is no checkpoint .*conv1\.bias"
+    ) as caught:
+        load_network(tmp_path / "x.safetensors", torch.device("cpu"))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"architecture": "unheard_of", "class_count": "7"},
+        {"architecture": "thesis_cnn", "class_count": "many"},
+        {"architecture": "thesis_cnn", "class_count": "7", "options": "{"},
+        {"architecture": "thesis_cnn", "class_count": "7", "options": '{"width": 2}'},
+    ],
+)
+def test_metadata_of_something_else_are_refused(tmp_path: Path, facts: dict[str, str]) -> None:
+    state = build_network(ThesisCnn, 7, 3).state_dict()
+    masks = {"conv1.weight": torch.ones(1, dtype=torch.bool)}
+    write_checkpoint(tmp_path / "x.safetensors", Checkpoint(state, masks, facts))
+    with pytest.raises(InputError, match=r"x\.safetensors is no checkpoint of a network"):
         load_network(tmp_path / "x.safetensors", torch.device("cpu"))
 
 

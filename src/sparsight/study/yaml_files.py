@@ -1,0 +1,135 @@
+"""Reading a YAML file strictly: whatever is wrong with it is one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsight.io.errors import InputError
+from sparsight.study.phrases import given, shortened, shown
+
+#: a configuration with its catalogue has some three thousand values, its schema as many
+MOST_VALUES = 1_000_000
+#: keys of one mapping; the longest, a part of the catalogue, has fewer than a hundred
+MOST_KEYS = 10_000
+#: a schema is some fifteen levels deep
+MOST_DEPTH = 100
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Mapping in a YAML file.
+
+    Unlike `yaml.safe_load`, which keeps the last of two equal keys in silence, this refuses them.
+
+    Raises
+    ------
+    InputError : the file is missing, is no YAML, has a key twice or is no mapping; the sentence
+        names the file and, where there is one, the line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}: correct the path, or make the file.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+    try:
+        content = _load(text, str(path))
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply, or an alias holds itself.") from error
+    except yaml.MarkedYAMLError as error:
+        raise InputError(_syntax_problem(path, error)) from error
+    except (yaml.YAMLError, ValueError) as error:  # an unprintable character, the 45th of May
+        raise InputError(f"{path} is not valid YAML: {shortened(str(error), 120)}.") from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} must hold a mapping of keys to values at its top level, but is "
+            f"{given(content)}."
+        )
+    refuse_unfolding(content, str(path))
+    return content
+
+
+def _load(text: str, name: str) -> Any:
+    loader = _StrictLoader(text)
+    loader.name = name
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe loader that refuses keys that stand twice in a mapping, and merges (<<) without end."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            problem = f"a mapping has more than {MOST_KEYS} keys with what it merges (<<)"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Checked on the nodes as written: later, `<<` mixes in keys that may be overridden.
+        node = super().compose_mapping_node(anchor)
+        lines: dict[object, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name, line = self.construct_object(key), key.start_mark.line + 1
+            if name in lines:
+                problem = (
+                    f"the key {shown(name)} stands twice in one mapping, first on line "
+                    f"{lines[name]}: leave one"
+                )
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[name] = line
+        return node
+
+
+def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f" line {mark.line + 1}" if mark else ""
+    problem = shortened(", ".join(filter(None, (error.context, error.problem))), 200)
+    remedy = ": indent with spaces, not tabs" if r"'\t'" in problem else ""
+    return f"{path}{where}: {problem}{remedy}."
+
+
+def refuse_unfolding(content: Any, name: str) -> None:
+    """Refuse aliases that hold themselves, and values too many or too deep to be looked at.
+
+    An alias (`*a`) costs a few bytes, and may stand for a list of others: forty lines can stand for
+    more values than any memory has room for, as soon as something copies or writes them.
+
+    Parameters
+    ----------
+    content : what was read from YAML.
+    name : of the file, for the sentence.
+
+    Raises
+    ------
+    InputError
+        When an alias stands inside its own value, when there are more than `MOST_VALUES` values, or
+        when they are nested more than `MOST_DEPTH` levels deep.
+    """
+    if _unfolded(content, name, set(), {}) > MOST_VALUES:
+        raise InputError(
+            f"{name} stands for more than {MOST_VALUES} values once its aliases (*) are replaced "
+            "by what they stand for; write out what is needed."
+        )
+
+
+def _unfolded(value: Any, name: str, above: set[int], known: dict[int, int]) -> int:
+    """Number of values in a value, itself included, with aliases replaced."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) in above:
+        raise InputError(f"{name} has an alias (*) inside the value that it stands for.")
+    if len(above) >= MOST_DEPTH:
+        raise InputError(f"{name} is nested more than {MOST_DEPTH} levels deep; write it flatter.")
+    if id(value) not in known:
+        above.add(id(value))
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_unfolded(one, name, above, known) for one in inner)
+        above.remove(id(value))
+    return known[id(value)]

@@ -1,0 +1,132 @@
+"""Configurations with mistakes at random places: sentences, or a plan of all that would run."""
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from sparsight.io.errors import InputError
+from sparsight.study.configuration import configuration_problems, normalised
+from sparsight.study.phrases import shown
+from tests.bad_input.counting import Tried, check_sentence
+from tests.bad_input.mutations import (
+    CONFIG,
+    NAMES,
+    SCHEMA,
+    WHOLE,
+    Mistaken,
+    combinations,
+    merged,
+    mistakes,
+    places,
+)
+from tests.bad_input.planned import plan
+
+PROFILE = settings.get_profile("bad_input")
+
+
+def keys(value: Any) -> set[str]:
+    """Names of all keys, of a configuration or a schema."""
+    return {str(step) for place in places(value) for step in place}
+
+
+KNOWN = keys(CONFIG) | keys(SCHEMA)
+
+
+def over_budget(whole: Mapping[str, Any]) -> list[str]:
+    """The sentence of a sound configuration that would store too much; all else must be planned."""
+    try:
+        plan(whole, SCHEMA)
+    except InputError as error:
+        if "disk_budget_gb" not in str(error):
+            raise
+        return [f"{error}."]
+    return []
+
+
+def refused(tried: Tried, config: Mapping[str, Any]) -> list[str]:
+    """The problems of a configuration; one without problems must be planned to the end."""
+    sentences: list[str] = []
+
+    def ask() -> None:
+        whole = normalised(config)
+        sentences.extend(configuration_problems(whole, SCHEMA))
+        if not sentences:
+            sentences.extend(over_budget(whole))
+        if sentences:
+            raise InputError(sentences[0])
+
+    tried(ask, KNOWN)
+    for sentence in sentences:
+        check_sentence(sentence)
+        assert sentence[-1] in ".?)…", sentence
+        assert KNOWN.union(keys(config)).intersection(re.findall(r"\w+", sentence)), sentence
+    assert len(set(sentences)) == len(sentences)
+    return sentences
+
+
+def names_a_part(sentences: list[str], mistaken: Mistaken) -> bool:
+    """Whether a sentence names a key where a mistake is, the one above it, or what stands there."""
+    words = " ".join(sentences)
+    known = [str(step) for place in mistaken.places for step in place[-2:]]
+    known += [mistaken.given(place).strip("'") for place in mistaken.places]
+    return any(
+        text and shown(text).strip("'\"")[:30] in words for text in [*known, *mistaken.missed]
+    )
+
+
+@settings(PROFILE, max_examples=300)
+@given(mistaken=mistakes())
+def test_one_mistake_is_named(tried: Tried, mistaken: Mistaken) -> None:
+    sentences = refused(tried, mistaken.config)
+    assert not sentences or names_a_part(sentences, mistaken), sentences
+
+
+@settings(PROFILE, max_examples=200)
+@given(mistaken=combinations())
+def test_several_mistakes_and_odd_combinations(tried: Tried, mistaken: Mistaken) -> None:
+    refused(tried, mistaken.config)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_the_studies_themselves_are_planned(name: str) -> None:
+    whole = normalised(WHOLE[name])
+    assert configuration_problems(whole, SCHEMA) == []
+    plan(whole, SCHEMA)
+
+
+# Names become folders and parts of file names.
+_GROUPS = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
+_ODD = [name for name in NAMES if not re.fullmatch(r"[a-z0-9_]+", name) or len(name) > 40]
+
+
+@pytest.mark.parametrize("name", [*_ODD, "thesis_cnn\n", "x" * 41])
+def test_names_that_are_no_file_names_are_refused(tried: Tried, name: str) -> None:
+    for group in _GROUPS:
+        config = copy.deepcopy(WHOLE["thesis_mnist"])
+        entries = config["catalogue"][group]
+        entries[name] = next(iter(entries.values()))
+        config[group] = [name]
+        assert refused(tried, config)
+    assert refused(tried, {**WHOLE["thesis_mnist"], "study": name})
+
+
+@pytest.mark.parametrize("name", ["dense", "summary", "figures", "start", "logs", "benchmarks"])
+def test_reserved_names_are_refused(tried: Tried, name: str) -> None:
+    for group in ("datasets", "models", "pruners"):
+        config = copy.deepcopy(WHOLE["thesis_mnist"])
+        first = config[group][0]
+        config["catalogue"][group][name] = config["catalogue"][group][first]
+        config[group] = [name]
+        config["claims"] = []
+        assert any("reserved" in sentence for sentence in refused(tried, config))
+    assert refused(tried, merged(WHOLE["thesis_mnist"], {"study": name}))
+
+
+@pytest.mark.parametrize("folder", ["", "a{b}", "a\nb", "a\x00b", "data\n"])
+def test_data_folders_that_snakemake_would_misread(tried: Tried, folder: str) -> None:
+    (sentence,) = refused(tried, {**CONFIG, "data_folder": folder})
+    assert sentence.startswith("data_folder is ")
