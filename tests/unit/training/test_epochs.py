@@ -1,5 +1,7 @@
 """What an epoch draws, what is kept after it, and what a network that draws itself resumes with."""
 
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +223,23 @@ def test_one_step_is_stochastic_gradient_descent_by_hand(data: TrainingData) -> 
     assert torch.allclose(found["1.weight"].double(), weight * mask, atol=1e-6)
     assert torch.allclose(found["1.bias"].double(), bias, atol=1e-6)
     assert not found["1.weight"][~mask].any()
+
+
+def test_an_epoch_s_line_tells_density_seconds_and_time_left(
+    data: TrainingData, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = Dropped()
+    mask = torch.zeros_like(network.classifier.weight, dtype=torch.bool)
+    mask[0] = True  # one of four rows
+    for masks in ({"classifier.weight": mask}, {}):
+        with caplog.at_level(logging.INFO):
+            train(network, data, recipe(2), STREAM, masks=masks)
+    masked, last, unmasked, _ = (record.getMessage() for record in caplog.records)
+    assert re.match(
+        r"magnitude/level01 epoch 1/2 rate 0\.05 loss \d\.\d+ accuracy \d\.\d+ density 0\.25000, "
+        r"\d+\.\d s, left \d+ s, ",
+        masked,
+    )
+    assert ", left 0 s, " in last
+    # without a mask there is nothing to measure
+    assert "density" not in unmasked

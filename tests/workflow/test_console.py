@@ -1,0 +1,29 @@
+"""What a run prints where its output is no terminal."""
+
+import re
+
+from tests.workflow.project import Project
+
+
+def test_a_line_for_each_finished_job_with_the_time_left(fresh: Project) -> None:
+    text = fresh.run("--cores", "1", "--until", "make_controls")
+    lines = [line for line in text.splitlines() if re.match(r"\d\d:\d\d:\d\d  ", line)]
+    assert len(lines) == 6, text
+    ended = r"\d\d:\d\d:\d\d  {}/3 {}%  {}  \d+ s, {}"
+    for line, form in zip(
+        lines,
+        [
+            r"\d\d:\d\d:\d\d  0/3   0%  fetch_dataset  digits  started",
+            ended.format(1, " 33", "fetch_dataset  digits", r"left \d+ s"),
+            r"\d\d:\d\d:\d\d  1/3  33%  prepare_dataset  digits  started",
+            ended.format(2, " 66", "prepare_dataset  digits", r"left \d+ s"),
+            r"\d\d:\d\d:\d\d  2/3  66%  make_controls  digits controls  started",
+            ended.format(3, "100", "make_controls  digits controls", "done"),
+        ],
+        strict=True,
+    ):
+        assert re.fullmatch(form, line), line
+    assert "rule fetch_dataset:" not in text
+    # Snakemake's own log has everything
+    (log,) = (fresh.folder / ".snakemake" / "log").glob("*.log")
+    assert "rule fetch_dataset:" in log.read_text()
