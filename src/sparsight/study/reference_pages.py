@@ -31,6 +31,8 @@ _TREATMENTS = {
 _NORMALISATIONS = {"none": "none", "min_max": "min-max per image, to 0 to 1"}
 #: pages that are written by hand, and their lines in the index
 GUIDES = {
+    "running.md": "From a laptop to a cluster",
+    "costs.md": "What a study costs",
     "clusters.md": "SLURM clusters",
     "gpus_and_containers.md": "GPUs, containers, Kubernetes, and this workflow inside another one",
 }
