@@ -9,14 +9,15 @@ def test_a_line_for_each_finished_job_with_the_time_left(fresh: Project) -> None
     text = fresh.run("--cores", "1", "--until", "make_controls")
     lines = [line for line in text.splitlines() if re.match(r"\d\d:\d\d:\d\d  ", line)]
     assert len(lines) == 6, text
-    ended = r"\d\d:\d\d:\d\d  {}/3 {}%  {}  \d+ s, {}"
+    time = r"\d+ \w+(?: \d+ \w+)?"
+    ended = rf"\d\d:\d\d:\d\d  {{}}/3 {{}}%  {{}}  {time}, {{}}"
     for line, form in zip(
         lines,
         [
             r"\d\d:\d\d:\d\d  0/3   0%  fetch_dataset  digits  started",
-            ended.format(1, " 33", "fetch_dataset  digits", r"left \d+ s"),
+            ended.format(1, " 33", "fetch_dataset  digits", f"left {time}"),
             r"\d\d:\d\d:\d\d  1/3  33%  prepare_dataset  digits  started",
-            ended.format(2, " 66", "prepare_dataset  digits", r"left \d+ s"),
+            ended.format(2, " 66", "prepare_dataset  digits", f"left {time}"),
             r"\d\d:\d\d:\d\d  2/3  66%  make_controls  digits controls  started",
             ended.format(3, "100", "make_controls  digits controls", "done"),
         ],
