@@ -25,7 +25,6 @@ from sparsight.pruning.training_job import Job
 from tests.bad_input.counting import Tried
 from tests.unit.pruning.conftest import SETTINGS, write_split
 
-
 # torch says of one of them that it is too new to be understood.
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 

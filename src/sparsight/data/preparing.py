@@ -12,8 +12,9 @@ from sparsight.data.location import raw_folder
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
 from sparsight.io.atomic import write_json
-from sparsight.io.errors import InputError
+from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 
 Settings = Mapping[str, Any]
 
@@ -74,9 +75,12 @@ def prepare_dataset(
     Raises
     ------
     InputError
-        When the files have gone since, or cannot be used, or when those of a part have changed.
+        When the manifest is corrupt, when the files have gone since, or cannot be used, or when
+        those of a part have changed.
     """
     facts = read_json(manifest)
+    if "folder" not in facts:
+        raise CorruptFile(f"{manifest} does not say where the data are; {remedy(manifest)}")
     place = facts["folder"]
     if place is not None and not Path(place).is_dir():
         raise InputError(

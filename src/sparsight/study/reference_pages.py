@@ -33,6 +33,7 @@ _NORMALISATIONS = {"none": "none", "min_max": "min-max per image, to 0 to 1"}
 GUIDES = {
     "running.md": "From a laptop to a cluster",
     "costs.md": "What a study costs",
+    "progress.md": "Watching a run",
     "clusters.md": "SLURM clusters",
     "gpus_and_containers.md": "GPUs, containers, Kubernetes, and this workflow inside another one",
 }

@@ -84,3 +84,14 @@ def test_a_manifest_of_a_part_says_which_files_are_there(
     (folder / "below" / "more.jpg").rename(folder / "more.jpg")
     fourth = files(partial=True)
     assert len({found["sha256"] for found in (first, second, third, fourth)}) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"{}", b"3", b"\xff\xfe", None])
+def test_a_manifest_that_is_none(tmp_path: Path, content: bytes | None) -> None:
+    manifest = tmp_path / "digits.json"
+    if content is not None:
+        manifest.write_bytes(content)
+    settings = {"source": "digits", "noise": {"maximum": 0}}
+    with pytest.raises(InputError, match=r"digits\.json does not say .*delete it and run"):
+        prepare_dataset(settings, manifest, tmp_path / "packed" / "ids.parquet", "digits")
+    assert not (tmp_path / "packed").exists()
