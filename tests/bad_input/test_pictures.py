@@ -150,10 +150,10 @@ def test_what_is_no_picture_is_refused_without_taking_memory(
 def test_a_line_that_would_become_a_huge_image(
     tried: Tried, folder: Path, size: tuple[int, int]
 ) -> None:
-    """A hundred bytes; with the shorter side at 1200, four billion pixels."""
+    """A hundred bytes; with the shorter side at 40, a hundred million pixels."""
     path = folder / "line.png"
     path.write_bytes(png(*size))
-    sentence = tried.refused(lambda: read_picture(path, 1200, "aspect"), [str(path)], folder)
+    sentence = tried.refused(lambda: read_picture(path, 40, "aspect"), [str(path)], folder)
     assert "pixels become" in sentence
     assert read_picture(path, 8, "squash").shape == (3, 8, 8)
 
