@@ -32,7 +32,11 @@ RUNNING = {"code", "codeop", "runpy", "jsonpickle", "cPickle", "_pickle", "imp"}
 LISTENING = {"bind", "listen", "serve_forever", "create_server", "start_server", "runserver"}
 #: modules that may download, and that may start a program
 DOWNLOADS = {"src/sparsight/data/download.py"}
-PROGRAMS = {"src/sparsight/io/provenance.py"}
+PROGRAMS = {  # git, nvidia-smi, snakemake
+    "src/sparsight/io/provenance.py",
+    "src/sparsight/io/gpu_list.py",
+    "src/sparsight/study/dry_run.py",
+}
 
 
 def named(paths):

@@ -88,10 +88,13 @@ def test_a_manifest_of_a_part_says_which_files_are_there(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"{}", b"3", b"\xff\xfe", None])
 def test_a_manifest_that_is_none(tmp_path: Path, content: bytes | None) -> None:
-    manifest = tmp_path / "digits.json"
+    manifest = tmp_path / "fetched" / "digits.json"
     if content is not None:
+        manifest.parent.mkdir()
         manifest.write_bytes(content)
     settings = {"source": "digits", "noise": {"maximum": 0}}
-    with pytest.raises(InputError, match=r"digits\.json does not say .*delete it and run"):
+    with pytest.raises(
+        InputError, match=r"digits\.json (is|does) .*(remake it with|run snakemake)"
+    ):
         prepare_dataset(settings, manifest, tmp_path / "packed" / "ids.parquet", "digits")
     assert not (tmp_path / "packed").exists()
