@@ -95,7 +95,7 @@ class TableSettings:
 
     def costs(self) -> Settings:
         """Gathering benchmarks: how their paths name rule and wildcards."""
-        return {"patterns": list(PATTERNS)}
+        return {"patterns": list(PATTERNS), "study": self.study.name}
 
     def whole(self) -> Settings:
         """The choices of the study and the catalogue's entries that it uses."""

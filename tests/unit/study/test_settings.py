@@ -563,6 +563,7 @@ def test_settings_of_tables(study_of):
     assert tables.summary() == {"split": "test", "reducers": {}}
     place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
     # the longest first: the shorter ones would take a family for a part of the level
+    assert tables.costs()["study"] == tables.study.name
     assert tables.costs()["patterns"] == [
         place + "{pruner}__level{level}__{family}.jsonl",
         place + "{pruner}__level{level}.jsonl",
