@@ -563,12 +563,11 @@ def test_settings_of_tables(study_of):
     assert tables.summary() == {"split": "test", "reducers": {}}
     place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
     # the longest first: the shorter ones would take a family for a part of the level
-    assert tables.costs()["study"] == tables.study.name
-    assert tables.costs()["patterns"] == [
-        place + "{pruner}__level{level}__{family}.jsonl",
-        place + "{pruner}__level{level}.jsonl",
-        place + "start.jsonl",
-    ]
+    assert tables.costs()["study"] == study.name
+    patterns = tables.costs()["patterns"]
+    ends = ["{pruner}__level{level}__{family}", "{pruner}__level{level}", "start", "{pruner}"]
+    named = [f"{place}{end}.jsonl" for end in ends]
+    assert [pattern for pattern in patterns if pattern in named] == named
 
 
 def test_a_claim_says_itself_what_it_is_about(study_of):
