@@ -3,7 +3,6 @@
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,31 +13,12 @@ from tests.workflow.project import Project
 
 #: there is no database for sacct, and these jobs are short
 OPTIONS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1")
-#: At the first attempt, less memory than importing torch takes; and for one job, which then hangs,
-#: the shortest time that SLURM counts, a minute.
-TOO_LITTLE = (
-    "train_dense:mem_mb=400 * attempt ** 3",
-    "prune_level:runtime=1 if wildcards.pruner == 'retrain' and attempt == 1 else 60",
-)
+#: a job that gets less memory at its first attempt than importing torch takes
 TOO_LARGE = ("train_dense", "digits", "tiny", "1")
+TOO_LITTLE = "train_dense:mem_mb=400 * attempt ** 3"
+#: a job that hangs at its first attempt, and what it has kept of its training by then
 HANGING = ("prune_level", "digits", "tiny", "1", "retrain", "01")
-#: what the job that hangs has kept of its training
 STATE = "results/tiny/digits/tiny/seed1/retrain/level01/.epoch_state.safetensors"
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """The study after it went through SLURM, and what Snakemake printed."""
-
-    project: Project
-    text: str
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a cluster."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +40,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def submitted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Submitted:
+def submitted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny study through SLURM: one job needs more memory than it asks for, another hangs."""
     project = copy_of(ROOT, tmp_path_factory.mktemp("submitted") / "project", PARTS)
     project.environment = cluster.environment(project.environment)
@@ -68,18 +48,18 @@ def submitted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Sub
     watch = threading.Thread(target=make_hang, args=(cluster, project.folder / STATE, ended))
     watch.start()
     try:
-        text = project.run(
-            "--workflow-profile", "profiles/slurm", *OPTIONS, "--set-resources", *TOO_LITTLE
-        )
+        project.run("--workflow-profile", "profiles/slurm", *OPTIONS, "--set-resources", TOO_LITTLE)
     finally:
         ended.set()
         watch.join()
-    return Submitted(project, text)
+    return project
 
 
 def make_hang(cluster: Cluster, state: Path, ended: threading.Event) -> None:
-    """Stop the training of a job as soon as it has kept an epoch."""
+    """Stop a job once it has kept an epoch, and cut its twelve hours to the least: a minute."""
     while not state.exists():
         if ended.wait(0.01):
             return
-    cluster.ask("scancel", "--signal=STOP", f"{cluster.jobs(*HANGING)[0]}.0")
+    (job,) = cluster.jobs(*HANGING)
+    cluster.ask("scancel", "--signal=STOP", f"{job}.0")
+    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")

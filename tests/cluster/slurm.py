@@ -136,11 +136,15 @@ class Cluster:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
+    def listed(self, fields: str) -> list[str]:
+        """A line of these fields for each job, ended ones too, in the order of submission."""
+        listed = self.ask("squeue", "-h", "--states=all", "--sort=i", "-o", fields)
+        return listed.splitlines()
+
     def jobs(self, rule: str, *wildcards: str) -> list[str]:
         """SLURM's identifiers of all attempts at a job, in their order; by the plugin's comment."""
         wanted = "_".join(["rule", rule, "wildcards", *wildcards])
-        listed = self.ask("squeue", "-h", "--states=all", "--sort=i", "-o", "%i %k").splitlines()
-        pairs = (line.split(maxsplit=1) for line in listed)
+        pairs = (line.split(maxsplit=1) for line in self.listed("%i %k"))
         return [job for job, comment in pairs if comment == wanted]
 
     def facts(self, job: str) -> dict[str, str]:
