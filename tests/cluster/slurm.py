@@ -46,6 +46,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=batch_sched_delay=0
 ReturnToService=2
+# Jobs that ended are remembered for a day, for tests to ask about.
+MinJobAge=86400
 # What no node can run is refused, and does not wait for ever.
 EnforcePartLimits=ANY
 # The node has what is written here, whatever the machine has: two jobs run beside one that hangs.
