@@ -218,7 +218,7 @@ def figure_names(network):
         ],
     }
     name = f"{network.dataset}__{network.model}"
-    whole = ["accuracy", "conversion"]
+    whole = ["accuracy"]
     # What is explained in dense networks alone has no curve; two levels have no correlation.
     levels = STUDY.explained_levels(network)
     if levels < 2:
@@ -226,6 +226,9 @@ def figure_names(network):
             folder: suffixes[folder]
             for folder in ("heatmaps", "concepts", "concept_sheets")
         }
+    else:
+        # Savings are drawn from the levels that are explained.
+        whole.append("conversion")
     if levels >= FEWEST_LEVELS:
         whole += ["correlations", "correlation_tables"]
     return [
