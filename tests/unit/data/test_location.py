@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from sparsight.data.location import find_folder, raw_folder
+import pytest
+
+from sparsight.data.location import can_be_file, find_folder, is_below, raw_folder
 
 
 def filled(folder: Path) -> Path:
@@ -32,3 +34,20 @@ def test_an_unset_variable_is_not_the_current_folder(tmp_path: Path, monkeypatch
     filled(tmp_path / "mnist")
     monkeypatch.chdir(tmp_path)
     assert find_folder("mnist", "data", {"SPARSIGHT_DATA": ""}) is None
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "001.Bird/a.jpg", "a..b/c", "é/😀.png", "./a"])
+def test_names_of_files_below(name: str) -> None:
+    assert is_below(name)
+    assert can_be_file(name)
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../b", "a/..", "/a", "//a", "a\0b"])
+def test_names_that_lead_elsewhere(name: str) -> None:
+    assert not is_below(name)
+    assert not can_be_file(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "./", "x" * 256, "é" * 128])
+def test_names_that_no_file_has(name: str) -> None:
+    assert not can_be_file(name)
