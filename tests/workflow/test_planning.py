@@ -113,6 +113,14 @@ def test_what_is_not_chosen_is_not_made(fresh: Project) -> None:
     assert planned["resample_images"] == planned["measure_conversion"] == 1
 
 
+def test_savings_are_drawn_where_pruned_levels_are_explained(fresh: Project) -> None:
+    assert fresh.planned()["draw_conversion"] == 1
+    fresh.configure(agreement=[], claims=[], explaining={"images": 40, "levels": [0]})
+    planned = fresh.planned()
+    assert "draw_conversion" not in planned
+    assert planned["draw_accuracy"] == 1
+
+
 def test_curves_are_made_where_a_metric_has_steps(fresh: Project) -> None:
     curves = {"summarise_curves", "draw_curves"}
     assert not curves & set(fresh.planned())
