@@ -1,5 +1,6 @@
 """Helpers of the rules: the checked configuration, paths, inputs and params that need Python."""
 
+import inspect
 import os
 import shlex
 import sys
@@ -114,6 +115,15 @@ if workflow.is_main_process:
         logger.info(STUDY.agreement_sentence())
 
 
+# ------------------------------------------------------------------------- functions of every job
+
+
+def signed(function):
+    """The function, with its signature kept: Snakemake asks each for it several times a job."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 # -------------------------------------------------------------------------------------- resources
 
 
@@ -123,6 +133,7 @@ def growing(amount):
     `amount` is a number, or a function of the job's wildcards.
     """
 
+    @signed
     def resource(wildcards, attempt):
         first = amount(wildcards) if callable(amount) else amount
         return first * 2 ** (attempt - 1)
@@ -136,6 +147,7 @@ def growing(amount):
 def settings_of(get, *names):
     """A params function: `get`, called with the job's wildcards of these names."""
 
+    @signed
     def settings(wildcards):
         values = [int(wildcards[n]) if n == "level" else wildcards[n] for n in names]
         return normalised(get(*values))
@@ -146,6 +158,7 @@ def settings_of(get, *names):
 def code_of(script, get=None, *names):
     """A params function: hash of a script and of the modules that `get` names for the wildcards."""
 
+    @signed
     def code(wildcards):
         modules = get(*(wildcards[name] for name in names)) if get else []
         return CODE(script, *modules)
