@@ -7,6 +7,9 @@ import os
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+import sys  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
@@ -24,3 +27,11 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_of(ROOT, tmp_path_factory.mktemp("finished") / "project", PARTS)
     project.run("--cores", "2")
     return project
+
+
+@pytest.fixture(autouse=True)
+def determinism_as_it_was() -> Iterator[None]:
+    """A job that runs inside of a test leaves torch deterministic; others need not be."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_deterministic_debug_mode("default")

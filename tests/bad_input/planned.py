@@ -54,8 +54,9 @@ def _of_data(study: Study) -> list[Any]:
 
 def _of_networks(study: Study) -> list[Any]:
     rules, drawn, tables = RuleSettings(study), FigureSettings(study), TableSettings(study)
-    found: list[Any] = [drawn.headline_metrics()]
+    found: list[Any] = []
     for network in study.networks():
+        found += [drawn.headline_metrics(network), drawn.step_metrics(network)]
         pair = (network.dataset, network.model)
         found += [study.initial_weights(network.model), study.imagenet_weights(network.model)]
         found += [rules.start(*pair), rules.epoch_point(*pair), rules.dense(*pair)]

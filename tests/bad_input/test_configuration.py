@@ -74,6 +74,8 @@ def names_a_part(sentences: list[str], mistaken: Mistaken) -> bool:
     words = " ".join(sentences)
     known = [str(step) for place in mistaken.places for step in place[-2:]]
     known += [mistaken.given(place).strip("'") for place in mistaken.places]
+    # What is sound may still need more room than the study allows itself.
+    known.append("disk_budget_gb")
     return any(
         text and shown(text).strip("'\"")[:30] in words for text in [*known, *mistaken.missed]
     )

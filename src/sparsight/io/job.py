@@ -44,6 +44,8 @@ def job(log: Path | str) -> Iterator[None]:
         raise
     finally:
         root.removeHandler(handler)
+        # Somebody may take warnings over in the meantime, as pytest does.
+        logging.captureWarnings(False)
         # where the log's own disk is full, that is not the news
         with suppress(OSError):
             handler.close()

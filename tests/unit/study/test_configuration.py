@@ -850,7 +850,10 @@ def test_masks_that_a_foreign_metric_needs(problems_of, facts_with):
 
     facts_with(SOURCES, "digits", has_masks=False)
     found = problems_of(metric(method="quantus.RelevanceMassAccuracy"))
-    assert found == ["metrics: new needs masks, which digits does not have; drop one."]
+    assert found == [
+        "metrics: new needs masks, which digits does not have; drop one, or give "
+        "thesis_cnn_digits on digits metrics of its own under networks."
+    ]
     assert problems_of(metric(method="quantus.Sparseness")) == []
 
 
@@ -858,7 +861,10 @@ def test_masks_that_a_foreign_metric_needs(problems_of, facts_with):
     ("options", "found"),
     [
         ({}, []),
-        ({"masks": "none"}, ["metrics: soft_iou needs masks, which new does not have; drop one."]),
+        (
+            {"masks": "none"},
+            ["metrics: soft_iou needs masks, which new does not have; drop one, or"],
+        ),
         (
             {"masks": "lines"},
             ["catalogue.datasets.new.options: 'masks' must be one of lesions, none"],
