@@ -74,8 +74,11 @@ def names_a_part(sentences: list[str], mistaken: Mistaken) -> bool:
     words = " ".join(sentences)
     known = [str(step) for place in mistaken.places for step in place[-2:]]
     known += [mistaken.given(place).strip("'") for place in mistaken.places]
-    # What is sound may still need more room than the study allows itself.
+    # What is sound may still need more room than the study allows itself, ...
     known.append("disk_budget_gb")
+    if any(len(place) == 1 for place in mistaken.places):
+        # ... and another choice of what runs may be contradicted by any other part, which is named.
+        known += list(mistaken.config)
     return any(
         text and shown(text).strip("'\"")[:30] in words for text in [*known, *mistaken.missed]
     )
