@@ -33,8 +33,11 @@ def tried(request: pytest.FixtureRequest) -> Tried:
 def is_whole(request: pytest.FixtureRequest) -> bool:
     """Whether all tests of this folder are part of the run."""
     ours = {item.path.name for item in request.session.items if item.path.parent == HERE}
-    chosen = request.config.option.keyword or request.config.option.lf
-    return not chosen and {path.name for path in HERE.glob("test_*.py")} <= ours
+    option = request.config.option
+    return (
+        not (option.keyword or getattr(option, "lf", False))
+        and {path.name for path in HERE.glob("test_*.py")} <= ours
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

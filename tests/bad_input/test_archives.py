@@ -161,6 +161,32 @@ def test_odd_members_of_a_zip(
     extract(tried, archive, top / "data" / "set")
 
 
+def odd_zips() -> dict[str, bytes]:
+    """Zips that zipfile does not take, each for a reason of its own."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as target:
+        target.writestr("é.png", b"one" * 99)
+    whole = stream.getvalue()
+    lzma_at = whole.index("é.png".encode()) + len("é.png".encode()) + 12
+    place = whole.index(b"PK\1\2")
+    return {
+        "a name that is no UTF-8": whole.replace("é".encode(), b"\xff\xfe"),
+        "LZMA that is damaged": whole[:lzma_at] + b"\xff" * 8 + whole[lzma_at + 8 :],
+        "a member before the beginning": whole[: place + 42] + b"\xff" * 4 + whole[place + 46 :],
+        "an unknown method": whole.replace(b"\x0e\0", b"\x63\0"),
+        "a later version": whole[: place + 6] + b"\xff\0" + whole[place + 8 :],
+        "an encrypted member": whole[: place + 8] + b"\1\x08" + whole[place + 10 :],
+        "a directory that lacks": whole[:place],
+        "no end": whole[:-22],
+    }
+
+
+@pytest.mark.parametrize("name", sorted(odd_zips()))
+def test_zips_that_cannot_be_unpacked(tried: Tried, top: Path, name: str) -> None:
+    (top / "set.zip").write_bytes(odd_zips()[name])
+    assert extract(tried, top / "set.zip", top / "data" / "set") is not None
+
+
 def test_links_in_a_zip_become_files(tried: Tried, top: Path) -> None:
     info = zipfile.ZipInfo("a/link.png")
     info.external_attr = 0o120777 << 16

@@ -104,6 +104,29 @@ def test_the_studies_themselves_are_planned(name: str) -> None:
     plan(whole, SCHEMA)
 
 
+OPTIONS = [
+    (study, dataset, option)
+    for study in (
+        "thesis_mnist",
+        "lth_ham10000",
+        "lth_cub200",
+        "spade_imagenette",
+        "concepts_shapes",
+    )
+    for dataset in WHOLE[study]["datasets"]
+    for option in WHOLE[study]["catalogue"]["datasets"][dataset].get("options", {})
+]
+
+
+@pytest.mark.parametrize(("study", "dataset", "option"), OPTIONS)
+def test_options_of_data_sets(tried: Tried, study: str, dataset: str, option: str) -> None:
+    """Sources look at them in code of their own; nobody may be surprised after that."""
+    for value in ("&a", -5, [], {"a": 1}, None, 10**9, 0.5, True):
+        config = copy.deepcopy(WHOLE[study])
+        config["catalogue"]["datasets"][dataset]["options"][option] = value
+        refused(tried, config)
+
+
 # Names become folders and parts of file names.
 _GROUPS = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 _ODD = [name for name in NAMES if not re.fullmatch(r"[a-z0-9_]+", name) or len(name) > 40]
@@ -111,7 +134,7 @@ _ODD = [name for name in NAMES if not re.fullmatch(r"[a-z0-9_]+", name) or len(n
 
 @pytest.mark.parametrize(
     ("name", "group"),
-    zip([*_ODD, "thesis_cnn\n", "x" * 41], itertools.cycle(_GROUPS), strict=False),
+    [*zip([*_ODD, "thesis_cnn\n", "x" * 41], itertools.cycle(_GROUPS), strict=False)],
 )
 def test_names_that_are_no_file_names_are_refused(tried: Tried, name: str, group: str) -> None:
     config = copy.deepcopy(WHOLE["thesis_mnist"])

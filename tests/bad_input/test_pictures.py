@@ -43,7 +43,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 def png(width: int, height: int, *more: bytes, depth: int = 8, colour: int = 0) -> bytes:
     """A PNG file, written by hand, of zeros; only the header is as large as it says."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    lines = zlib.compress(bytes(min(2**20, (1 + width * depth // 8) * height)))
+    lines = zlib.compress(bytes(min(2**24, (2 + width * depth // 8) * height)))
     parts = [chunk(b"IHDR", header), *more, chunk(b"IDAT", lines), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -118,7 +118,7 @@ WRONG = {
     "no height": png(5, 0),
     "billions of pixels": png(60_000, 60_000),
     "most of both": png(2**31 - 1, 2**31 - 1),
-    "above the limit": png(8193, 8192),
+    "above the limit": png(8193, 8192, depth=1),
     "16 bits grey": png(4, 4, depth=16),
     "32 bits": saved("I", "TIFF"),
     "floats": saved("F", "TIFF"),

@@ -83,6 +83,37 @@ def test_a_table_cannot_name_a_file_elsewhere(
         assert where in sentence
 
 
+CHANGED = [
+    ("cub", "images.txt", "1 001.", "99999999999999999999 001."),
+    ("cub", "images.txt", "1 001.", "-1 001."),
+    ("cub", "image_class_labels.txt", "1 1\n", "1 99999999999999999999\n"),
+    ("cub", "train_test_split.txt", "1 1\n", "1 7\n"),
+    ("cub", "bounding_boxes.txt", "4.0 4.0", "nan 4.0"),
+    ("cub", "bounding_boxes.txt", "4.0 4.0", "4.0 inf"),
+    ("cub", "parts/part_locs.txt", "12.0 12.0 1", "nan 12.0 1"),
+    ("cub", "parts/part_locs.txt", "12.0 12.0 1", "12.0 1e999 1"),
+    ("cub", "parts/part_locs.txt", "12.0 12.0 1", "12.0 12.0 2"),
+    ("derm7pt", "meta/train_indexes.csv", "4", "9" * 5000),
+    ("derm7pt", "meta/train_indexes.csv", "4", "1"),
+    ("derm7pt", "meta/test_indexes.csv", "9", "0"),
+    ("derm7pt", "meta/meta.csv", "regular", "x" * 100_000),
+    ("ham", "HAM10000_metadata.csv", "ISIC_0000107", "ISIC_0000100"),
+    ("ham", "HAM10000_metadata.csv", "ISIC_0000107", "x" * 100_000),
+    ("ham", "HAM10000_metadata.csv", "ISIC_0000107", '"a\nb"'),
+]
+
+
+@pytest.mark.parametrize(("key", "table", "old", "new"), CHANGED)
+def test_cells_that_no_number_or_name_has(
+    tried: Tried, sets: Mapping[str, DataSet], key: str, table: str, old: str, new: str
+) -> None:
+    text = sets[key].text(table)
+    assert old in text
+    options = {"masks": "boxes", "part_radius": 0.1} if key == "cub" else {"masks": "none"}
+    sentence = sets[key].refused_with(tried, {table: text.replace(old, new, 1).encode()}, options)
+    assert Path(table).name in sentence or "classes.txt" in sentence
+
+
 MISSING = [
     *(("cub", name, {"masks": "boxes", "part_radius": 0.1}) for name in CUB_TABLES[:7]),
     ("cub", CUB_TABLES[7], {"concepts": "image_majority"}),

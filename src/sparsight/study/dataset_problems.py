@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
 from sparsight.study.plan import Study
 from sparsight.study.storage import (
     available_images,
+    class_names,
     has_concepts,
     has_masks,
     has_parts,
@@ -32,7 +34,15 @@ def dataset_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 has_masks,
                 has_parts,
                 has_concepts,
+                _varying_classes,
             ):
                 question(study, dataset)
         except InputError as error:
             yield f"catalogue.datasets.{dataset}.options: {error}."
+
+
+def _varying_classes(study: Study, dataset: str) -> None:
+    """Ask for the classes, where options decide them: other sources need not be imported for it."""
+    source = study.catalogue["datasets"][dataset]["source"]
+    if "class_count" in SOURCES.facts(source).get("varying", ()):
+        class_names(study, dataset)
