@@ -60,11 +60,14 @@ def refused(tried: Tried, config: Mapping[str, Any]) -> list[str]:
         if sentences:
             raise InputError(sentences[0])
 
-    tried(ask, KNOWN)
+    # Keys that only this configuration has may be no words at all.
+    named = KNOWN | set(keys(config))
+    tried(ask, named)
     for sentence in sentences:
         check_sentence(sentence)
         assert sentence[-1] in ".?)…", sentence
-        assert KNOWN.union(keys(config)).intersection(re.findall(r"\w+", sentence)), sentence
+        words = [*re.findall(r"\w+", sentence), *re.findall(r"'([^']*)'", sentence)]
+        assert named.intersection(words), sentence
     assert len(set(sentences)) == len(sentences)
     return sentences
 

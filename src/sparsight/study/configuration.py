@@ -126,7 +126,7 @@ def completed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str,
 def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     """All problems of a normalised configuration, one sentence each; empty when it is sound.
 
-    Names and combinations are looked at only once the schema holds.
+    Names and combinations are looked at only once the schema holds. Networks share problems.
     """
     found = schema_problems(dict(config), schema)
     if found:
@@ -142,7 +142,7 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     found = [*network_problems(config)] or [*dataset_problems(config)]
     if found:
         return found
-    return [
+    found = [
         *_pruner_problems(config),
         *_family_problems(config),
         *combination_problems(config),
@@ -151,7 +151,8 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
         *_level_problems(config),
         *concept_problems(config),
         *visualisation_problems(config),
-    ] or [*claim_problems(config)]
+    ]
+    return list(dict.fromkeys(found)) or [*claim_problems(config)]
 
 
 def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
