@@ -167,7 +167,7 @@ def odd_zips() -> dict[str, bytes]:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as target:
         target.writestr("é.png", b"one" * 99)
     whole = stream.getvalue()
-    lzma_at = whole.index("é.png".encode()) + len("é.png".encode()) + 12
+    lzma_at = whole.index("é.png".encode()) + len("é.png".encode()) + 4
     place = whole.index(b"PK\1\2")
     return {
         "a name that is no UTF-8": whole.replace("é".encode(), b"\xff\xfe"),
