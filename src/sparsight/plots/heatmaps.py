@@ -24,15 +24,16 @@ WRONG = "#a3195b"
 CELL, PITCH = 0.43, 0.46
 LABELS = 1.85
 BETWEEN = 0.28
-PICTURE = 0.95
+PICTURE, NARROWEST_LABEL = 0.95, 0.75
 HEADER, LINE = 0.45, 0.085
 HEADING = 0.19
 CAPTION = 0.16
 TITLE, KEYS = 0.35, 0.6
 WIDEST = 14.2
 
-# Letters that fit into the width of a cell, in small and in ordinary print, and in an inch.
-CELL_LETTERS, CELL_LETTERS_LARGE, INCH_LETTERS = 10, 6, 13
+# Letters that fit into the width of a cell, in small and in ordinary print, and in an inch, of a
+# class and of an image's number.
+CELL_LETTERS, CELL_LETTERS_LARGE, INCH_LETTERS, INCH_LETTERS_SMALL = 10, 6, 13, 16
 
 # x, y of the upper left corner and the length of the sides
 Box = tuple[float, float, float]
@@ -83,7 +84,7 @@ def _paths(given: Iterable[Path]) -> list[Path]:
 def sheet_figure(sheet: Sheet) -> "Figure":
     """The figure of `draw_heatmaps`: one panel whose axes are inches, from the upper left."""
     columns = max(len(sheet.checkpoints), 1)
-    block = PITCH * columns + BETWEEN
+    block = _block_width(sheet)
     count = len(sheet.images)
     bands = -(-count // max(1, int((WIDEST - LABELS) / block)))
     per_band = -(-count // bands)
@@ -110,6 +111,11 @@ def sheet_figure(sheet: Sheet) -> "Figure":
     # Drawing a picture moves the limits.
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
+
+
+def _block_width(sheet: Sheet) -> float:
+    """An image's levels, or the image and its label where the levels take less."""
+    return max(PITCH * len(sheet.checkpoints), PICTURE + NARROWEST_LABEL) + BETWEEN
 
 
 def _names(axes: "Axes", sheet: Sheet, top: float) -> None:
@@ -140,12 +146,12 @@ def _block(axes: "Axes", sheet: Sheet, index: int, left: float, top: float) -> N
     _show(axes, picture, (left, top, side), **(shown if len(pixels) == 1 else {}))
     label = f"class {sheet.classes[int(sheet.labels[index])]}"
     columns = max(len(sheet.checkpoints), 1)
-    room = PITCH * columns + BETWEEN - side - 0.1
+    room = _block_width(sheet) - side - 0.1
     lines = textwrap.wrap(label, max(8, int(room * INCH_LETTERS)))
     _say(axes, left + side + 0.08, top + 0.3, "\n".join(lines), ha="left", size=8)
-    name = f"image {int(sheet.image_ids[index])}"
-    under = top + 0.42 + 0.065 * len(lines)
-    _say(axes, left + side + 0.08, under, name, ha="left", colour="0.35")
+    name = textwrap.wrap(f"image {int(sheet.image_ids[index])}", int(room * INCH_LETTERS_SMALL))
+    under = top + 0.42 + 0.065 * len(lines) + LINE / 2 * (len(name) - 1)
+    _say(axes, left + side + 0.08, under, "\n".join(name), ha="left", colour="0.35")
     header = _header_height(sheet)
     for column, checkpoint in enumerate(sheet.checkpoints):
         x, y = left + PITCH * column, top + PICTURE

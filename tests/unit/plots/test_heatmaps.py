@@ -156,6 +156,21 @@ def test_nothing_on_the_sheet_overlaps(study, overlaps):
     assert all(box[3] >= 0 and box[2] <= height for box in boxes)
 
 
+def test_one_level_leaves_room_for_images_and_their_labels(study, overlaps):
+    packed, evaluations, explanations, controls = study
+    sheet = load_sheet(packed, evaluations[-1:], explanations[:1], controls, SETTINGS)
+    names = ["English springer", "cassette player", "garbage truck"]
+    figure = sheet_figure(replace(sheet, classes=names, image_ids=sheet.image_ids + 10**12))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert not overlaps(axes.texts)
+    pictures = [image.get_window_extent() for image in axes.images]
+    assert not any(p.overlaps(other) for i, p in enumerate(pictures) for other in pictures[:i])
+    texts = [text for text in axes.texts if text.get_text()]
+    covered = [t.get_text() for t in texts for p in pictures if p.overlaps(t.get_window_extent())]
+    assert covered == []
+
+
 @pytest.mark.parametrize(
     "names",
     [
