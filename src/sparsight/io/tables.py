@@ -1,7 +1,7 @@
 """Tidy tables: parquet with page checksums for rows, CSV for small summaries."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -85,20 +85,13 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
     CorruptFile
         When it is truncated or a page does not match its checksum; one sentence that names it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
-    try:
-        names = None if columns is None else list(columns)
-        # ParquetFile and not read_table: the latter infers partitions from folder names.
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            # reading leaves unknown columns out without a word
-            for name in names or ():
-                if name not in file.schema_arrow.names:
-                    raise InputError(f"{path} has no column '{name}'; {remedy(path)}")
-            return file.read(columns=names)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise CorruptFile(f"{path} is corrupt (as parquet); {remedy(path)}") from error
+    names = None if columns is None else list(columns)
+    with _checked(path) as file:
+        # reading leaves unknown columns out without a word
+        for name in names or ():
+            if name not in file.schema_arrow.names:
+                raise InputError(f"{path} has no column '{name}'; {remedy(path)}")
+        return file.read(columns=names)
 
 
 def verify_table(path: Path | str) -> None:
@@ -106,18 +99,24 @@ def verify_table(path: Path | str) -> None:
 
     Raises
     ------
-    InputError
-        When the file is missing.
-    CorruptFile
-        When it is truncated or a page does not match its checksum; one sentence that names it.
+    InputError, CorruptFile
+        As `read_table`.
     """
+    with _checked(path) as file:
+        for _ in file.iter_batches():
+            pass
+
+
+@contextmanager
+def _checked(path: Path | str) -> Iterator[pq.ParquetFile]:
+    """A parquet file whose pages are held against their checksums as they are read."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; run snakemake again to make it")
     try:
+        # ParquetFile and not read_table: the latter infers partitions from folder names.
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for _ in file.iter_batches():
-                pass
+            yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorruptFile(f"{path} is corrupt (as parquet); {remedy(path)}") from error
 
