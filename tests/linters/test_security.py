@@ -39,7 +39,7 @@ DOWNLOADS = {"src/sparsight/data/download.py"}
 PROGRAMS = {  # git, nvidia-smi, snakemake
     "src/sparsight/io/provenance.py",
     "src/sparsight/io/gpu_list.py",
-    "src/sparsight/study/dry_run.py",
+    "src/sparsight/study/costs/dry_run.py",
 }
 
 

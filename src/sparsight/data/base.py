@@ -40,6 +40,8 @@ class Source(ABC):
         fixed.
     class_count : number of classes.
     test_images : images of the test split under the default settings.
+    original_images : images of the original files (0: not known), and how many of them are set
+        aside for the test, whatever is taken of these (0: the settings say).
     parameters : settings of this source and their defaults.
     part_names : names of the parts in the order of `RawSplit.part_masks`; empty without parts.
     concept_names : names of the concepts in the order of `RawSplit.concepts`; empty without.
@@ -56,6 +58,7 @@ class Source(ABC):
     image_shape: ClassVar[tuple[int, int, int]]
     class_count: ClassVar[int]
     test_images: ClassVar[int]
+    original_images: ClassVar[tuple[int, int]] = (0, 0)
     parameters: ClassVar[dict[str, Any]] = {}
     side_parameter: ClassVar[str] = ""
     part_names: ClassVar[tuple[str, ...]] = ()

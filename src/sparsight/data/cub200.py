@@ -67,6 +67,7 @@ class Cub200(Source):
     side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 200
     test_images: ClassVar[int] = 5794
+    original_images: ClassVar[tuple[int, int]] = (11_788, 0)
     parameters: ClassVar[dict[str, Any]] = {
         "size": 448,
         "resize": "aspect",

@@ -63,6 +63,7 @@ class Derm7pt(Source):
     side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 2
     test_images: ClassVar[int] = 395
+    original_images: ClassVar[tuple[int, int]] = (1_011, 0)
     parameters: ClassVar[dict[str, Any]] = {"size": 299, "resize": "aspect"}
     concept_names: ClassVar[tuple[str, ...]] = (
         "BWV",

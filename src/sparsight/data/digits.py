@@ -46,6 +46,7 @@ class Digits(Source):
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 500
+    original_images: ClassVar[tuple[int, int]] = (1_797, 0)
     parameters: ClassVar[dict[str, Any]] = {"split": {"test": 500, "validation": 0, "seed": 0}}
 
     @classmethod

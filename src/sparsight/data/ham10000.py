@@ -78,6 +78,7 @@ class Ham10000(Source):
     side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 7
     test_images: ClassVar[int] = 2003
+    original_images: ClassVar[tuple[int, int]] = (10_015, 0)
     parameters: ClassVar[dict[str, Any]] = {
         "size": 299,
         "resize": "aspect",

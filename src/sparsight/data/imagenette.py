@@ -83,6 +83,7 @@ class Imagenette(Source):
     side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 3925
+    original_images: ClassVar[tuple[int, int]] = (13_394, 3_925)
     # None where a number or a word is possible: 320 and `all` in effect.
     parameters: ClassVar[dict[str, Any]] = {
         "variant": None,

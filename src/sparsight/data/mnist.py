@@ -36,6 +36,7 @@ class Mnist(Source):
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 10000
+    original_images: ClassVar[tuple[int, int]] = (70_000, 10_000)
     # Images of the larger of both parts; a file that announces more is none of this data set.
     most_images: ClassVar[int] = 60_000
     parameters: ClassVar[dict[str, Any]] = {

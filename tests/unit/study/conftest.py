@@ -92,3 +92,16 @@ def concept_methods(tmp_path, monkeypatch):
     for name in ("labelled", "drawn", "parted"):
         target = f"concept_examples:{name.capitalize()}"
         monkeypatch.setitem(CONCEPTS.entries, name, target)
+
+
+@pytest.fixture
+def facts_with(monkeypatch):
+    """Function that changes what a registry says of one of its items."""
+
+    def change(registry, item, **facts):
+        told = registry.facts
+        monkeypatch.setattr(
+            registry, "facts", lambda name: {**told(name), **(facts if name == item else {})}
+        )
+
+    return change

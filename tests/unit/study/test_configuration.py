@@ -685,19 +685,6 @@ def test_levels_count_over_all_pruners(problems_of):
 # --- facts of registered items that no shipped item has yet
 
 
-@pytest.fixture
-def facts_with(monkeypatch):
-    """Function that changes what a registry says of one of its items."""
-
-    def change(registry, item, **facts):
-        told = registry.facts
-        monkeypatch.setattr(
-            registry, "facts", lambda name: {**told(name), **(facts if name == item else {})}
-        )
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("entry", "phrase"),
     [

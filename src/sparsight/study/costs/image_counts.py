@@ -3,21 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
 from sparsight.study.bases import TROJANED
 from sparsight.study.plan import Study
 from sparsight.study.storage import available_images
-
-#: images of each source's original files, and how many of them are set aside for the test, whatever
-#: is taken of these; 0 where the options say
-ORIGINAL_IMAGES = {
-    "digits": (1_797, 0),
-    "mnist": (70_000, 10_000),
-    "imagenette": (13_394, 3_925),
-    "cub200": (11_788, 0),
-    "ham10000": (10_015, 0),
-    "derm7pt": (1_011, 0),
-}
 
 
 class ImageCounts:
@@ -27,7 +17,7 @@ class ImageCounts:
     ----------
     study : of a validated configuration.
     given : data set to split to images; for data sets whose files hold a part of the images, and
-        for sources that are not listed here.
+        for sources that do not say how many they have.
     """
 
     def __init__(self, study: Study, given: Mapping[str, Mapping[str, int]] | None = None) -> None:
@@ -74,10 +64,10 @@ class ImageCounts:
 
     def _original(self, dataset: str, source: str) -> int:
         """Original images that are not in the test split."""
-        if source not in ORIGINAL_IMAGES:
+        whole, official = SOURCES.facts(source).get("original_images", (0, 0))
+        if not whole:
             raise InputError(
                 f"nothing says how many training images {dataset} has; give them as images: "
                 f"{{{dataset}: {{train: ..., validation: ..., test: ...}}}} in a file (--images)"
             )
-        whole, official = ORIGINAL_IMAGES[source]
-        return whole - (official or available_images(self.study, dataset))
+        return int(whole) - int(official or available_images(self.study, dataset))

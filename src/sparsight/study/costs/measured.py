@@ -12,11 +12,11 @@ from sparsight.analysis.cost_model import CostJob, MeasuredJob
 from sparsight.analysis.costs import COST_COLUMNS
 from sparsight.io.errors import InputError
 from sparsight.study.configuration import completed, configuration_problems, normalised
-from sparsight.study.dry_run import PlannedJob
-from sparsight.study.image_counts import ImageCounts
+from sparsight.study.costs.dry_run import PlannedJob
+from sparsight.study.costs.image_counts import ImageCounts
+from sparsight.study.costs.work import TRAININGS, StudyWork
 from sparsight.study.plan import Study
 from sparsight.study.problems import load_yaml
-from sparsight.study.work import TRAININGS, StudyWork
 
 #: rules of which each method has its own costs
 _BY_METHOD = ("find_concepts", "compare_concepts")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sparsight.study.dry_run import PlannedJob
-from sparsight.study.schedule import schedule
+from sparsight.study.costs.dry_run import PlannedJob
+from sparsight.study.costs.schedule import schedule
 
 
 def chain(names, gpu=False):

@@ -4,14 +4,15 @@ import pytest
 
 from sparsight.analysis.cost_model import CostJob, CostModel, MeasuredJob
 from sparsight.io.errors import InputError
-from sparsight.study.cost_check import check_lines, prediction_error, with_others, with_pilot
-from sparsight.study.cost_lines import fitted_lines
-from sparsight.study.disk import predicted_bytes
-from sparsight.study.dry_run import PlannedJob
-from sparsight.study.image_counts import ImageCounts
-from sparsight.study.measured import Measurement, read_images, read_measurements
-from sparsight.study.predict_costs import main, predict
-from sparsight.study.work import StudyWork
+from sparsight.study.costs.check import check_lines, prediction_error, with_others, with_pilot
+from sparsight.study.costs.disk import predicted_bytes
+from sparsight.study.costs.dry_run import PlannedJob
+from sparsight.study.costs.image_counts import ImageCounts
+from sparsight.study.costs.markdown import fitted_lines
+from sparsight.study.costs.measured import Measurement, read_images, read_measurements
+from sparsight.study.costs.predict import main
+from sparsight.study.costs.prediction import predict
+from sparsight.study.costs.work import StudyWork
 
 PLACE = {"dataset": "digits", "model": "thesis_cnn_digits", "seed": "333", "pruner": "magnitude"}
 HEADER = "rule,study,dataset,model,seed,pruner,level,family,seconds,cpu_seconds,max_rss_mb\n"

@@ -1,10 +1,10 @@
 """How many bytes a study writes, by kind of file, from its configuration alone."""
 
 from sparsight.data.registry import SOURCES
-from sparsight.study.image_counts import ImageCounts
+from sparsight.study.costs.image_counts import ImageCounts
+from sparsight.study.costs.work import StudyWork
 from sparsight.study.plan import DENSE, Network, Study
 from sparsight.study.storage import has_masks, shape_of_images, stored_bytes
-from sparsight.study.work import StudyWork
 
 _FLOAT = 4
 #: a weight and whether it is pruned, in a checkpoint; at a rewind point, as drawn and as trained

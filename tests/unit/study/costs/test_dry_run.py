@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.study.dry_run import PlannedJob, dry_run, planned_jobs
+from sparsight.study.costs.dry_run import PlannedJob, dry_run, planned_jobs
 
 PRINTED = """\
 Job stats:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sparsight.analysis.cost_model import CostModel, MeasuredJob
-from sparsight.study.measured import Measurement
+from sparsight.study.costs.measured import Measurement
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.models.sizes import NetworkSize, network_size
-from sparsight.study.dry_run import PlannedJob
-from sparsight.study.image_counts import ImageCounts
-from sparsight.study.metric_passes import metric_passes
+from sparsight.models.network_size import NetworkSize, network_size
+from sparsight.study.costs.dry_run import PlannedJob
+from sparsight.study.costs.image_counts import ImageCounts
+from sparsight.study.costs.metric_passes import metric_passes
 from sparsight.study.plan import DENSE, Study
 from sparsight.study.storage import class_names, map_size, shape_of_images
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sparsight.study.dry_run import PlannedJob
+from sparsight.study.costs.dry_run import PlannedJob
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,10 @@
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from sparsight.analysis.cost_model import START, CostModel
-from sparsight.study.work import UNITS
-
-if TYPE_CHECKING:
-    from sparsight.study.predict_costs import Prediction
+from sparsight.study.costs.prediction import Prediction
+from sparsight.study.costs.work import UNITS
 
 
 def fitted_lines(model: CostModel) -> Iterator[str]:
@@ -30,7 +27,7 @@ def _parts(coefficients: dict[str, float]) -> list[tuple[str, float]]:
 
 
 def prediction_lines(
-    name: str, prediction: "Prediction", options: argparse.Namespace
+    name: str, prediction: Prediction, options: argparse.Namespace
 ) -> Iterator[str]:
     """Totals, a row for each rule, bytes, and what could not be predicted."""
     rules = prediction.rules

@@ -1,6 +1,6 @@
 """Passes of metrics whose classes say how many they make."""
 
-from sparsight.study.metric_passes import metric_passes
+from sparsight.study.costs.metric_passes import metric_passes
 
 
 def passes(*methods, cost=3.0, limit=60.0):

@@ -2,12 +2,13 @@
 
 import pytest
 
+from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
-from sparsight.study.dry_run import PlannedJob
-from sparsight.study.image_counts import ImageCounts
-from sparsight.study.work import StudyWork
+from sparsight.study.costs.dry_run import PlannedJob
+from sparsight.study.costs.image_counts import ImageCounts
+from sparsight.study.costs.work import StudyWork
 
-#: of the thesis network for images of 28 x 28, see tests/unit/models/test_sizes.py
+#: of the thesis network for images of 28 x 28, see tests/unit/models/test_network_size.py
 OPERATIONS, ELEMENTS = 61_184, 8_430
 NETWORK = {"dataset": "digits", "model": "thesis_cnn_digits"}
 
@@ -44,8 +45,8 @@ def test_images_of_splits_follow_from_the_options(study_of):
     assert counts.all("digits") == 1797
 
 
-def test_a_source_of_unknown_size_asks_for_its_images(study_of, monkeypatch):
-    monkeypatch.setattr("sparsight.study.image_counts.ORIGINAL_IMAGES", {})
+def test_a_source_of_unknown_size_asks_for_its_images(study_of, facts_with):
+    facts_with(SOURCES, "digits", original_images=(0, 0))
     with pytest.raises(InputError, match="how many training images digits has; give them"):
         ImageCounts(study_of()).split("digits", "train")
 
