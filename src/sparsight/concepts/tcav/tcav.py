@@ -17,6 +17,7 @@ from sparsight.concepts.tcav.score_tests import against_random
 from sparsight.concepts.tcav.tcav_rows import score_drift, score_rows
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
+from sparsight.io.pace import followed
 
 
 # captum.concept.TCAV is the reference in tests, and not used here: it writes every vector and
@@ -171,7 +172,8 @@ class Tcav(ConceptMethod):
             return (torch.from_numpy(found) * scale.deviation).float()
 
         concepts, random = [], []
-        for draw in range(self.settings["draws"]):
+        draws = self.settings["draws"]
+        for draw in followed(range(draws), "draws of images", draws):
             order = drawn_order(train.image_ids, f"concept images {seed} draw {draw}")
             sides = [
                 two_sides(order[known[order]], shown, some)
