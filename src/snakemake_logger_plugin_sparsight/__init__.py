@@ -49,7 +49,14 @@ class LogHandler(LogHandlerBase):
         self._benchmarks: dict[int, str | None] = {}
 
     def emit(self, record: LogRecord) -> None:
-        """Write a record, or the line that stands for it."""
+        """Write a record, or the line that stands for it; a full disk costs that line only."""
+        try:
+            self._emit(record)
+        except Exception:
+            # An exception would end the thread of the queue, and with it all lines to come.
+            self.handleError(record)
+
+    def _emit(self, record: LogRecord) -> None:
         event = getattr(record, "event", None)
         if self.common_settings.dryrun:
             self._console.handle(record)
@@ -74,7 +81,8 @@ class LogHandler(LogHandlerBase):
         number = facts["jobid"]
         self._benchmarks[number] = facts.get("benchmark")
         what = wildcard_text(facts["wildcards"])
-        return self._progress.started(number, facts["rule_name"], what, time.monotonic())
+        queued = not facts.get("local", True)
+        return self._progress.started(number, facts["rule_name"], what, time.monotonic(), queued)
 
     def _line(self, text: str) -> None:
         if text and not self._quiet:

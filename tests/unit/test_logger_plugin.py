@@ -84,6 +84,17 @@ def test_a_failed_job_is_shown_as_ever(console):
     assert "train.log (check log file(s) for error details)" in stream.getvalue()
 
 
+def test_a_full_disk_costs_a_line_and_not_the_console(console, monkeypatch):
+    handler, stream = console()
+    monkeypatch.setattr(handler, "handleError", lambda record: None)
+    write = stream.write
+    monkeypatch.setattr(stream, "write", lambda text: (_ for _ in ()).throw(OSError(28, "full")))
+    run(handler)
+    monkeypatch.setattr(stream, "write", write)
+    handler.handle(record("a message"))
+    assert stream.getvalue() == "a message\n"
+
+
 def test_a_dry_run_lists_its_jobs(console):
     handler, stream = console(dryrun=True, stdout=True)
     run(handler)

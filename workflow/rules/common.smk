@@ -108,8 +108,11 @@ try:
 except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
-    # A job that meets a damaged file names the command that remakes it.
-    os.environ[ENVIRONMENT_VARIABLE] = shlex.join(["snakemake", *sys.argv[1:]])
+    # A job that meets a damaged file names the command that remakes it, and not everything again.
+    forced = ("-F", "--forceall", "-f", "--force")
+    os.environ[ENVIRONMENT_VARIABLE] = shlex.join(
+        ["snakemake", *(word for word in sys.argv[1:] if word not in forced)]
+    )
     logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())

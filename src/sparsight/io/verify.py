@@ -6,6 +6,7 @@ read as streams. It leaves with status 1 where something does not match.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ PROVENANCE = "provenance.json"
 SUMMARY = "summary"
 #: Snakemake's own files about jobs; nothing is computed from the first
 UNHASHED = ("logs", "benchmarks")
+#: what a job writes before it is whole; a killed one leaves it
+_PARTIAL = re.compile(r"\..+\.\d+\.partial(\..+)?")
 
 
 @dataclass
@@ -82,6 +85,13 @@ class _Verification:
         self.findings = Findings()
         self._unhashing: list[str] = []
         self._packed: dict[str, str | None] = {}
+        partial = [self._name(path) for path in paths if _PARTIAL.fullmatch(path.name)]
+        if partial:
+            self.findings.notes.append(
+                f"{partial[0]}{_more(partial)} was left by a job that was killed, or is being "
+                "written; delete it once no run goes on"
+            )
+        paths = [path for path in paths if not _PARTIAL.fullmatch(path.name)]
         for path in paths:
             self._own_checksum(path)
         # The study's own comes first: it tells whether the others can be trusted.
@@ -210,7 +220,7 @@ def _reason(error: InputError, path: Path) -> str:
 
 def _more(names: Iterable[str]) -> str:
     count = len(list(names)) - 1
-    return f" (as {count} others)" if count else ""
+    return f" (and {count} more)" if count else ""
 
 
 def remaking(folder: Path, findings: Findings) -> str | None:

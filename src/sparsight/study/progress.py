@@ -17,8 +17,9 @@ class RunProgress:
     """Follows the jobs of a run. Times are seconds of any clock that does not go back.
 
     Time left is what the jobs that are left will take, each as long as the finished ones of its
-    rule did (of all rules, where none of its own has finished), less what running ones have had,
-    divided by how many jobs' seconds have passed in a second so far.
+    rule did, less what running ones have had, divided by how many jobs' seconds have passed in a
+    second so far. Jobs of rules of which none has finished are counted and not guessed: what
+    trainings took says nothing about drawing a figure.
 
     Parameters
     ----------
@@ -34,12 +35,18 @@ class RunProgress:
     def __post_init__(self) -> None:
         self.planned = {rule: n for rule, n in self.planned.items() if rule not in _TARGETS}
 
-    def started(self, number: int, rule: str, what: str, now: float) -> str:
-        """A job starts; a line where it is the first of its rule, otherwise nothing."""
+    def started(self, number: int, rule: str, what: str, now: float, queued: bool = False) -> str:
+        """A job starts; a line where it is the first of its rule, otherwise nothing.
+
+        Parameters
+        ----------
+        queued : it was handed to a cluster: nobody knows when it really begins, so that the time
+            since does not count as work.
+        """
         if rule in _TARGETS:
             return ""
         first = not self._spent.get(rule) and all(j.rule != rule for j in self._running.values())
-        self._running[number] = _Job(rule, what, now)
+        self._running[number] = _Job(rule, what, now, queued)
         return f"{self._count()}  {rule}  {what}  started" if first else ""
 
     def failed(self, number: int) -> None:
@@ -58,8 +65,7 @@ class RunProgress:
             return ""
         took = now - job.begun if seconds is None else seconds
         self._spent[job.rule].append(took)
-        left = self.seconds_left(now)
-        ending = "done" if self.done == self.total else f"left {duration(left)}"
+        ending = "done" if self.done == self.total else f"left {self._left(now)}"
         return f"{self._count()}  {job.rule}  {job.what}  {duration(took)}, {ending}"
 
     @property
@@ -73,23 +79,30 @@ class RunProgress:
         return sum(self.planned.values())
 
     def seconds_left(self, now: float) -> float:
-        """Estimated seconds to the end of the run; at least one job must be done."""
-        finished = [seconds for rule in self._spent.values() for seconds in rule]
-        overall = sum(finished) / len(finished)
+        """Estimated seconds that the jobs left of rules with a finished job will take."""
         running = Counter[str]()
         had = defaultdict[str, float](float)
         for job in self._running.values():
             running[job.rule] += 1
-            had[job.rule] += now - job.begun
+            had[job.rule] += 0.0 if job.queued else now - job.begun
         work = 0.0
-        for rule, count in self.planned.items():
-            spent = self._spent.get(rule, [])
-            mean = sum(spent) / len(spent) if spent else overall
+        for rule, spent in self._spent.items():
+            count, mean = self.planned.get(rule, 0), sum(spent) / len(spent)
             # A running job can have had more than the mean; it does not take from the waiting ones.
             waiting = max(count - len(spent) - running[rule], 0) * mean
             work += waiting + max(running[rule] * mean - had[rule], 0.0)
-        pace = (sum(finished) + sum(had.values())) / max(now - self.begun, 1e-9)
+        finished = sum(map(sum, self._spent.values()))
+        pace = (finished + sum(had.values())) / max(now - self.begun, 1e-9)
         return work / max(pace, 1e-9)
+
+    def _left(self, now: float) -> str:
+        """Time left, and how many jobs are not in it."""
+        untimed = sum(count for rule, count in self.planned.items() if rule not in self._spent)
+        left = self.seconds_left(now)
+        if not untimed:
+            return duration(left)
+        words = f"{untimed} jobs not timed yet" if untimed > 1 else "1 job not timed yet"
+        return f"{duration(left)} and {words}" if left else words
 
     def _count(self) -> str:
         width = len(str(self.total))
@@ -102,6 +115,7 @@ class _Job:
     rule: str
     what: str
     begun: float
+    queued: bool
 
 
 def wildcard_text(wildcards: Mapping[str, str]) -> str:

@@ -124,7 +124,7 @@ def test_the_paths_of_all_rules(tmp_path, write):
         "draw_metric,demo,digits_8,cnn_a,,,,soft_iou,1,1,1",
         "explain,demo,digits_8,cnn_a,3,random,2,spade_fast__cam,1,1,1",
         "make_controls,demo,digits_8,,,,,controls,1,1,1",
-        "make_epoch_point,demo,digits_8,cnn_a,3,,,,1,1,1",
+        "make_epoch_point,demo,digits_8,cnn_a,3,,,5,1,1,1",
         "make_rewind_point,demo,digits_8,cnn_a,3,,,,1,1,1",
         "measure_conversion,demo,digits_8,cnn_a,3,random,,,1,1,1",
         "prepare_dataset,demo,digits_8,,,,,,1,1,1",

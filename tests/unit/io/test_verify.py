@@ -224,6 +224,15 @@ def test_large_tables_are_read_as_a_stream(tmp_path: Path) -> None:
     assert counting.max_memory() < path.stat().st_size / 4
 
 
+def test_what_a_killed_job_left_is_no_mismatch(study: Path) -> None:
+    for name in (".cam.4711.partial.safetensors", ".scores.12.partial.parquet"):
+        (study / "summary" / name).write_bytes(b"half")
+    findings = verify_tree(study)
+    assert findings.mismatches == {}
+    start = "summary/.cam.4711.partial.safetensors (and 1 more) was left by a job"
+    assert [note for note in findings.notes if note.startswith(start)]
+
+
 def test_the_report_ends_with_what_matters() -> None:
     found = Findings({"b": "why"}, {"a"}, ["c", "logs/d"], ["a note"])
     assert found.lines() == [

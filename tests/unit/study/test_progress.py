@@ -11,9 +11,30 @@ def test_a_line_for_each_finished_job_and_for_the_first_start_of_a_rule():
     run = RunProgress(PLANNED, begun=0.0)
     assert run.started(1, "train", "digits seed0", 0.0) == "0/5   0%  train  digits seed0  started"
     assert run.started(2, "train", "digits seed1", 0.0) == ""
-    # 10 s of the first; the second has had 10 s of its 10: what is left are 3 drawings, of which
-    # nothing is known but the mean of all, 10 s, two at a time so far: 15 s
-    assert run.finished(1, 10.0) == "1/5  20%  train  digits seed0  10 s, left 15 s"
+    # 10 s of the first; the second has had 10 s of its 10; of drawings nothing is known
+    assert run.finished(1, 10.0) == (
+        "1/5  20%  train  digits seed0  10 s, left 3 jobs not timed yet"
+    )
+    # the second took twice as long; two jobs at a time so far
+    run.started(3, "draw", "a", 10.0)
+    assert run.finished(3, 14.0) == "2/5  40%  draw  a  4 s, left 4 s"
+
+
+def test_what_no_finished_job_says_is_counted_and_not_guessed():
+    run = RunProgress({"train": 3, "draw": 1}, begun=0.0)
+    run.started(1, "train", "", 0.0)
+    # one at a time
+    assert run.finished(1, 60.0).endswith("1 min 0 s, left 2 min 0 s and 1 job not timed yet")
+
+
+def test_waiting_in_a_queue_is_no_work():
+    run = RunProgress({"train": 10}, begun=0.0)
+    for number in range(10):
+        run.started(number, "train", "", 0.0, queued=True)
+    # two at a time: two minutes of work in one, eight are left
+    run.finished(0, 60.0, seconds=60.0)
+    run.finished(1, 60.0, seconds=60.0)
+    assert run.seconds_left(60.0) == pytest.approx(240)
 
 
 def test_time_left_goes_by_the_seconds_of_each_rule():

@@ -18,11 +18,22 @@ class ImageCounts:
     study : of a validated configuration.
     given : data set to split to images; for data sets whose files hold a part of the images, and
         for sources that do not say how many they have.
+
+    Raises
+    ------
+    InputError
+        When images are given of a data set that the study does not have.
     """
 
     def __init__(self, study: Study, given: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self.study = study
         self.given = dict(given or {})
+        for name in self.given:
+            if name not in study.prepared_datasets():
+                raise InputError(
+                    f"Images are given of '{name}', which {study.name} does not have; it has "
+                    + ", ".join(study.prepared_datasets())
+                )
 
     def split(self, dataset: str, split: str) -> int:
         """Images of a split: train, validation or test; exact but for shares of drawn splits.
@@ -41,6 +52,8 @@ class ImageCounts:
         wanted = wanted if isinstance(wanted, Mapping) else {}
         training = wanted.get("train") or self._original(dataset, source)
         share = wanted.get("validation", 0)
+        if isinstance(options.get("validation"), Mapping):
+            share = options["validation"].get("share", 0)
         validation = round(share * training) if 0 < share < 1 else int(share)
         if split == "validation":
             return validation

@@ -48,6 +48,9 @@ def prediction_lines(
     peak = max((rule.megabytes for rule in rules.values()), default=0.0)
     yield f"* largest memory of a job: {peak / 1024:.1f} GiB"
     sizes = ", ".join(f"{kind} {size / 1e9:.2f}" for kind, size in prediction.bytes.items())
+    unknown = sum(rule.unknown for rule in rules.values())
+    if unknown:
+        yield f"* not in these numbers: {unknown} jobs like which none was measured"
     yield f"* disk, GB: {sum(prediction.bytes.values()) / 1e9:.2f} ({sizes})"
     yield ""
     yield "| rule | jobs | hours | a job, s | memory, MiB | reserved, MB |"
@@ -58,7 +61,8 @@ def prediction_lines(
         row = f"{cost.seconds / 3600:.2f} | {each:.1f} | {cost.megabytes:.0f}"
         if not known:
             row = "not measured | | "
-        yield f"| {rule} | {cost.jobs} | {row} | {cost.reserved} |"
+        count = f"{cost.jobs}, {cost.unknown} not measured" if known and cost.unknown else cost.jobs
+        yield f"| {rule} | {count} | {row} | {cost.reserved} |"
 
 
 def _time(seconds: float) -> str:

@@ -115,6 +115,8 @@ def _jobs(table: Path, work: StudyWork) -> Iterator[tuple[int | None, MeasuredJo
             for name in ("dataset", "model", "seed", "pruner", "level", "family")
             if not pd.isna(getattr(row, name))
         }
+        if row.rule == "make_epoch_point":
+            wildcards["epoch"] = wildcards.pop("family", "0")
         try:
             job = cost_job(work, PlannedJob(str(row.rule), wildcards))
         except (KeyError, StopIteration) as error:
@@ -137,10 +139,17 @@ def read_images(file: Path) -> dict[str, dict[str, int]]:
         When the file cannot be read or says something else.
     """
     found = load_yaml(file)
-    sound = isinstance(found, Mapping) and all(
-        isinstance(splits, Mapping) and all(isinstance(count, int) for count in splits.values())
-        for splits in found.values()
-    )
-    if not sound:
-        raise InputError(f"{file} must hold lines like `cub200_64: {{train: 300, test: 243}}`")
+    if not all(map(_are_splits, found.values())):
+        raise InputError(
+            f"{file} must hold lines like `cub200_64: {{train: 300, test: 243}}`, with "
+            "`validation` where there are such images"
+        )
     return {name: dict(splits) for name, splits in found.items()}
+
+
+def _are_splits(given: Any) -> bool:
+    return (
+        isinstance(given, Mapping)
+        and {"train", "test"} <= set(given) <= {"train", "validation", "test"}
+        and all(type(count) is int and count >= 0 for count in given.values())
+    )

@@ -22,10 +22,16 @@ MEASURED = Path("benchmarks/costs/measured.yaml")
 def main(arguments: Sequence[str]) -> str:
     """What the command prints."""
     options = _parser().parse_args(arguments)
-    if options.gpus and options.gpu_speedup is None:
+    if options.gpus > 0 and options.gpu_speedup is None:
         raise InputError(
             "--gpus needs --gpu-speedup: how much faster the work of a job is on that GPU than on "
             "a core of the measured machine; nothing here has measured one"
+        )
+    speedup = 1.0 if options.gpu_speedup is None else options.gpu_speedup
+    if options.cores < 1 or options.gpus < 0 or speedup <= 0:
+        raise InputError(
+            f"--cores {options.cores}, --gpus {options.gpus} and --gpu-speedup {speedup:g} cannot "
+            "be: give at least 1 core, no negative number of GPUs, a speedup above 0"
         )
     measured = read_measurements(options.measured)
     if options.check:
@@ -37,7 +43,7 @@ def main(arguments: Sequence[str]) -> str:
     counts = ImageCounts(study, read_images(options.images) if options.images else None)
     work = StudyWork(study, counts)
     jobs = _planned(options.plan, options.configfile)
-    found = predict(model, work, jobs, options.cores, options.gpus, options.gpu_speedup or 1.0)
+    found = predict(model, work, jobs, options.cores, options.gpus, speedup)
     found = Prediction(found.rules, found.time, predicted_bytes(study, counts, work))
     return "\n".join(prediction_lines(study.name, found, options)) + "\n"
 

@@ -5,13 +5,14 @@ from functools import cached_property
 from typing import Any
 
 from sparsight.data.registry import SOURCES
-from sparsight.explain.registry import EXPLAINERS
+from sparsight.explain.build import build_explainers
 from sparsight.models.network_size import NetworkSize, network_size
 from sparsight.study.costs.dry_run import PlannedJob
 from sparsight.study.costs.image_counts import ImageCounts
 from sparsight.study.costs.metric_passes import metric_passes
 from sparsight.study.plan import DENSE, Study
 from sparsight.study.storage import class_names, map_size, shape_of_images
+from sparsight.training.options import SELECTIONS
 
 Work = dict[str, float]
 #: a step of training is a forward pass and a backward pass that counts as two
@@ -49,6 +50,7 @@ class StudyWork:
     def __init__(self, study: Study, counts: ImageCounts) -> None:
         self.study, self.counts = study, counts
         self._sizes: dict[tuple[str, str], NetworkSize] = {}
+        self._costs: dict[tuple[str, str], float] = {}
         self._found: dict[tuple[Any, ...], Work] = {}
 
     def size(self, dataset: str, model: str) -> NetworkSize:
@@ -104,11 +106,14 @@ class StudyWork:
             "elements": passes * size.elements / 1e9,
         }
 
-    def _trained(self, wild: Mapping[str, str], epochs: float, dataset: str = "") -> Work:
-        """Epochs on the training split, each judged on the validation split."""
+    def _trained(
+        self, wild: Mapping[str, str], recipe: Mapping[str, Any], epochs: int, dataset: str = ""
+    ) -> Work:
+        """Epochs on the training split, each judged on the split by which the recipe selects."""
         dataset = dataset or wild["dataset"]
         images = epochs * self.counts.split(dataset, "train")
-        judged = epochs * self.counts.split(dataset, "validation")
+        split = SELECTIONS[recipe.get("select", "last")]
+        judged = epochs * self.counts.split(dataset, split) if split else 0
         passes = self._passes(dataset, wild["model"], TRAINING_PASSES * images + judged)
         return {**passes, "images": images / 1e3}
 
@@ -116,14 +121,18 @@ class StudyWork:
         """The rewind point: training before the rounds, on another data set too."""
         entry = self.study.catalogue["models"][wild["model"]]
         other = self.study.pretraining_dataset(wild["model"])
-        own = self._trained(wild, (entry["training"] or {"epochs": 0})["epochs"])
-        return total(
-            own, self._trained(wild, entry["pretraining"]["epochs"], other) if other else {}
-        )
+        own = entry["training"] or {"epochs": 0}
+        found = self._trained(wild, own, own["epochs"])
+        if not other:
+            return found
+        before = entry["pretraining"]
+        return total(found, self._trained(wild, before, before["epochs"], other))
 
     def epoch_point(self, wild: Mapping[str, str]) -> Work:
         """The first epochs of retraining."""
-        return self._trained(wild, int(wild["epoch"]))
+        recipe = self.study.catalogue["models"][wild["model"]]["retraining"]
+        # They are trained as they come: an epoch is chosen where the whole recipe is trained.
+        return self._trained(wild, {**recipe, "select": "last"}, int(wild["epoch"]))
 
     def level(self, wild: Mapping[str, str]) -> Work:
         """Retraining, and one pass of each split for the evaluation."""
@@ -134,7 +143,7 @@ class StudyWork:
         done = facts.get("rewind", "").partition("epoch:")[2]
         evaluated = self.counts.all(wild["dataset"])
         return total(
-            self._trained(wild, recipe["epochs"] - int(done or 0)),
+            self._trained(wild, recipe, recipe["epochs"] - int(done or 0)),
             self._passes(wild["dataset"], wild["model"], evaluated),
         )
 
@@ -149,19 +158,26 @@ class StudyWork:
         network = self.study.network(wild["dataset"], wild["model"])
         return self.study.families(network)[wild["family"]]
 
-    def cost(self, explainer: str) -> float:
-        """Forward passes an image of an explainer, as its class states them."""
-        entry = self.study.catalogue["explainers"][explainer]
-        facts, chosen = EXPLAINERS.facts(entry["method"]), entry.get("parameters", {})
-        foreign = facts.get("foreign_costs", {}).get(entry["method"].partition(".")[2])
-        # perturbation of channels: a pass for each, and one for the maps
-        channels = chosen.get("channels")
-        return float(channels + 1 if channels else foreign or facts["cost"])
+    def cost(self, explainer: str, dataset: str) -> float:
+        """Forward passes an image of an explainer, with its parameters, on a data set's images."""
+        if (explainer, dataset) not in self._costs:
+            entry = {explainer: self.study.catalogue["explainers"][explainer]}
+            built = build_explainers(entry)[explainer]
+            cost = built.cost_on(shape_of_images(self.study, dataset))
+            # A channel of the layer after another, and once for the maps: what the configuration
+            # says of the layer is nearer than the most that the explainer takes.
+            channels = entry[explainer].get("parameters", {}).get("channels")
+            self._costs[explainer, dataset] = float(channels + 1 if channels else cost)
+        return self._costs[explainer, dataset]
+
+    def _family_cost(self, wild: Mapping[str, str]) -> float:
+        """Forward passes an image of all explainers of a family."""
+        return sum(self.cost(name, wild["dataset"]) for name in self._explainers(wild))
 
     def explain(self, wild: Mapping[str, str]) -> Work:
         """Explaining: the passes of all explainers of the family."""
         images = self._images(wild)
-        passes = images * sum(self.cost(name) for name in self._explainers(wild))
+        passes = images * self._family_cost(wild)
         return {**self._passes(wild["dataset"], wild["model"], passes), "images": images / 1e3}
 
     def score(self, wild: Mapping[str, str]) -> Work:
@@ -173,7 +189,7 @@ class StudyWork:
         channels, height, width = shape_of_images(self.study, wild["dataset"])
         passes = imputed = 0.0
         for name in explainers:
-            needed = metric_passes(metrics, self.cost(name), limit)
+            needed = metric_passes(metrics, self.cost(name, wild["dataset"]), limit)
             passes += images * needed.passes
             imputed += images * needed.imputations * channels * height * width
         maps = images * len(explainers) * len(metrics)
@@ -212,7 +228,7 @@ class StudyWork:
     def pruned_samples(self, wild: Mapping[str, str]) -> Work:
         """Pruned copies: the augmented copies of each image, and the passes of the explainers."""
         entry = self.study.catalogue["sample_pruners"][self.study.sample_pruner(wild["family"])]
-        each = entry["augmentations"] + sum(self.cost(name) for name in self._explainers(wild))
+        each = entry["augmentations"] + self._family_cost(wild)
         images = self._images(wild)
         passes = self._passes(wild["dataset"], wild["model"], images * each)
         return {**passes, "images": images / 1e3}

@@ -1,5 +1,7 @@
 """Predictions of small studies whose costs are known."""
 
+from argparse import Namespace
+
 import pytest
 
 from sparsight.analysis.cost_model import CostJob, CostModel, MeasuredJob
@@ -8,7 +10,7 @@ from sparsight.study.costs.check import check_lines, prediction_error, with_othe
 from sparsight.study.costs.disk import predicted_bytes
 from sparsight.study.costs.dry_run import PlannedJob
 from sparsight.study.costs.image_counts import ImageCounts
-from sparsight.study.costs.markdown import fitted_lines
+from sparsight.study.costs.markdown import fitted_lines, prediction_lines
 from sparsight.study.costs.measured import Measurement, read_images, read_measurements
 from sparsight.study.costs.predict import main
 from sparsight.study.costs.prediction import predict
@@ -151,9 +153,38 @@ def test_images_are_read_or_refused(tmp_path):
     file = tmp_path / "images.yaml"
     file.write_text("cub: {train: 300, test: 243}\n")
     assert read_images(file) == {"cub": {"train": 300, "test": 243}}
-    file.write_text("cub: many\n")
-    with pytest.raises(InputError, match="must hold lines like"):
-        read_images(file)
+    for wrong in ("many", "{train: 300}", "{train: 300, tests: 243}", "{train: -1, test: 2}"):
+        file.write_text(f"cub: {wrong}\n")
+        with pytest.raises(InputError, match="must hold lines like"):
+            read_images(file)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--cores", "0"], ["--cores", "-1"], ["--gpus", "-1"], ["--gpu-speedup", "0"]]
+)
+def test_workers_that_cannot_be_are_refused(wrong):
+    with pytest.raises(InputError, match="cannot be: give at least 1 core"):
+        main(wrong)
+
+
+def test_what_is_not_predicted_is_said(model, work, plan):
+    other = [PlannedJob("prune_level", {**PLACE, "dataset": "digits"}), PlannedJob("new")]
+    found = predict(model, work, [*plan, *other], cores=2)
+    found.rules["prune_level"].unknown = 1
+    lines = list(prediction_lines("mine", found, Namespace(cores=2, gpus=0, gpu_speedup=None)))
+    assert "* not in these numbers: 3 jobs like which none was measured" in lines
+    assert [line for line in lines if line.startswith("| prune_level | 3, 1 not measured |")]
+    assert [line for line in lines if line.startswith("| new | 2 | not measured |")]
+
+
+def test_a_later_rewind_point_is_read_with_its_epoch(tmp_path):
+    table, study = tmp_path / "costs.csv", tmp_path / "study.yaml"
+    table.write_text(f"{HEADER}make_epoch_point,,digits,thesis_cnn_digits,333,,,5,60,50,900\n")
+    study.write_text("study: mine\n")
+    listed = tmp_path / "measured.yaml"
+    listed.write_text(f"measured: [{{study: {study}, costs: {table}}}]\n")
+    (found,) = read_measurements(listed)
+    assert found.jobs[0][1].job.work["images"] == pytest.approx(5 * 1.297)
 
 
 def test_no_speedup_of_a_gpu_is_made_up():

@@ -24,12 +24,11 @@ def of(work, rule, **wildcards):
 
 
 def test_images_of_splits_follow_from_the_options(study_of):
-    study = study_of()
-    counts = ImageCounts(study, {"cub200_64": {"train": 300, "test": 243}})
+    counts = ImageCounts(study_of())
     splits = ("train", "validation", "test")
     found = {
         name: tuple(counts.split(name, split) for split in splits)
-        for name in ("digits", "mnist", "shapes_32", "imagenette", "imagenette_64", "cub200_64")
+        for name in ("digits", "mnist", "shapes_32", "imagenette", "imagenette_64")
     }
     assert found == {
         "digits": (1297, 0, 500),
@@ -37,12 +36,28 @@ def test_images_of_splits_follow_from_the_options(study_of):
         "shapes_32": (4800, 0, 400),
         "imagenette": (8522, 947, 3925),
         "imagenette_64": (4000, 0, 2000),
-        "cub200_64": (300, 0, 243),
     }
     # stickers are planted in the images of the base, and in copies of test images
     assert counts.split("imagenette_64_stickers", "train") == 4000
     assert counts.split("imagenette_64_stickers", "test") == 2400
     assert counts.all("digits") == 1797
+
+
+def test_a_share_of_the_training_images_may_be_set_aside(study_of):
+    share = {"options": {"validation": {"share": 0.1, "seed": 0}}}
+    counts = ImageCounts(study_of({"catalogue": {"datasets": {"mnist": share}}}))
+    assert [counts.split("mnist", split) for split in ("train", "validation")] == [54_000, 6_000]
+
+
+def test_images_that_are_given_count_before_those_of_the_source(study_of):
+    counts = ImageCounts(study_of(), {"digits": {"train": 300, "test": 243}})
+    found = [counts.split("digits", split) for split in ("train", "validation", "test")]
+    assert found == [300, 0, 243]
+
+
+def test_images_of_a_data_set_that_the_study_has_not_are_refused(study_of):
+    with pytest.raises(InputError, match="Images are given of 'digit', which digits does not have"):
+        ImageCounts(study_of(), {"digit": {"train": 1, "test": 1}})
 
 
 def test_a_source_of_unknown_size_asks_for_its_images(study_of, facts_with):
@@ -61,6 +76,23 @@ def test_training_counts_three_passes_an_image_and_epoch(work):
     level = of(work, "prune_level", pruner="magnitude", level="01")
     assert level["operations"] == pytest.approx((3 * 20 * 1297 + 1797) * OPERATIONS / 1e12)
     assert level == of(work, "train_dense")
+
+
+@pytest.mark.parametrize(
+    ("select", "judged"), [("last", 0), ("best_validation", 297), ("best_test", 500)]
+)
+def test_an_epoch_is_judged_on_the_split_that_selects_it(study_of, select, judged):
+    study = study_of(
+        {
+            "catalogue": {
+                "datasets": {"digits": {"options": {"split": {"validation": 297}}}},
+                "models": {"thesis_cnn_digits": {"retraining": {"select": select}}},
+            }
+        }
+    )
+    found = of(StudyWork(study, ImageCounts(study)), "prune_level", pruner="magnitude")
+    passes = 20 * (3 * 1000 + judged) + 1797
+    assert found["operations"] == pytest.approx(passes * OPERATIONS / 1e12)
 
 
 def test_a_later_rewind_point_leaves_fewer_epochs(study_of):
@@ -90,9 +122,12 @@ def test_explaining_goes_by_the_explainers_costs(work):
     assert found["operations"] == pytest.approx(200 * 13 * OPERATIONS / 1e12)
     assert found["images"] == pytest.approx(0.2)
     # integrated gradients cost 150 passes
-    assert work.cost("integrated_gradients") == 150
+    assert work.cost("integrated_gradients", "digits") == 150
     # so many channels, and the maps
-    assert work.cost("score_cam_conv2_relu") == 9
+    assert work.cost("score_cam_conv2_relu", "digits") == 9
+    # windows of 4 pixels, 2 apart: 13 a side of 28 pixels, 223 of 448
+    assert work.cost("occlusion", "digits") == 13**2 + 1
+    assert work.cost("occlusion", "cub200") == 223**2 + 1
 
 
 def test_scoring_counts_pixels_of_maps(work):
