@@ -33,7 +33,7 @@ WIDEST = 14.2
 
 # Letters that fit into the width of a cell, in small and in ordinary print, and in an inch, of a
 # class and of an image's number.
-CELL_LETTERS, CELL_LETTERS_LARGE, INCH_LETTERS, INCH_LETTERS_SMALL = 10, 6, 13, 16
+CELL_LETTERS, CELL_LETTERS_LARGE, INCH_LETTERS, INCH_LETTERS_SMALL = 11, 6, 13, 16
 
 # x, y of the upper left corner and the length of the sides
 Box = tuple[float, float, float]
@@ -185,19 +185,17 @@ def _header(
     if len(checkpoint.predicted):
         predicted = int(checkpoint.predicted[index])
         right = predicted == int(sheet.labels[index])
-        lines, size = _class_lines(sheet.classes[predicted]), _class_print(sheet)
-        lines[-1] += " ✓" if right else " ✗"
+        lines = _class_lines(sheet.classes[predicted], "✓" if right else "✗")
+        size = _class_print(sheet)
         place = (x, y + 0.34 + LINE / 2 * (len(lines) - 1))
         text, colour = "\n".join(lines), "black" if right else WRONG
         _say(axes, *place, text, colour=colour, size=size)
 
 
-def _class_lines(name: str) -> list[str]:
-    """A class's name in lines that fit a cell."""
-    if len(name) <= CELL_LETTERS_LARGE:
-        return [name]
-    # two letters are for the verdict
-    return textwrap.wrap(name, CELL_LETTERS - 2) or [""]
+def _class_lines(name: str, verdict: str = "✓") -> list[str]:
+    """A class's name and whether it is right, in lines that fit a cell."""
+    whole = f"{name} {verdict}"
+    return [whole] if len(name) <= CELL_LETTERS_LARGE else textwrap.wrap(whole, CELL_LETTERS)
 
 
 def _class_print(sheet: Sheet) -> float:
