@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.io.errors import InputError
-from sparsight.io.remedies import ENVIRONMENT_VARIABLE
+from sparsight.io.remedies import ENVIRONMENT_VARIABLE, kept_command
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
@@ -108,11 +107,8 @@ try:
 except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
-    # A job that meets a damaged file names the command that remakes it, and not everything again.
-    forced = ("-F", "--forceall", "-f", "--force")
-    os.environ[ENVIRONMENT_VARIABLE] = shlex.join(
-        ["snakemake", *(word for word in sys.argv[1:] if word not in forced)]
-    )
+    # A job that meets a damaged file names the command that remakes it.
+    os.environ[ENVIRONMENT_VARIABLE] = kept_command(sys.argv[1:])
     logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 #: The workflow keeps its own command line here, for the jobs that it starts.
@@ -11,6 +11,17 @@ DEFAULT_COMMAND = "snakemake --cores 1"
 RESULTS = "results"
 #: what the workflow makes in its data folder, wherever that is
 MADE_OF_DATA = ("packed", "fetched")
+_FORCING = frozenset({"-F", "--forceall", "-f", "--force"})
+
+
+def kept_command(arguments: Iterable[str]) -> str:
+    """A run's command line as jobs shall repeat it: without what makes it do everything again.
+
+    Parameters
+    ----------
+    arguments : of Snakemake.
+    """
+    return shlex.join(["snakemake", *(word for word in arguments if word not in _FORCING)])
 
 
 def remedy(path: Path | str, environ: Mapping[str, str] = os.environ) -> str:

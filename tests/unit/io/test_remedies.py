@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.io.remedies import ENVIRONMENT_VARIABLE, remedy
+from sparsight.io.remedies import ENVIRONMENT_VARIABLE, kept_command, remedy
 
 LEVEL = "results/tiny/digits/cnn/seed1/dense/level00"
 
@@ -61,3 +61,9 @@ def test_the_environment_of_the_job_is_looked_at(monkeypatch: pytest.MonkeyPatch
     assert "with: snakemake --workflow-profile profiles/slurm --forcerun results/" in remedy(
         f"{LEVEL}/evaluation.json"
     )
+
+
+def test_the_command_that_is_kept_does_not_make_everything_again() -> None:
+    arguments = ["--cores", "2", "-F", "--configfile", "my study.yaml", "--forceall", "-f"]
+    assert kept_command(arguments) == "snakemake --cores 2 --configfile 'my study.yaml'"
+    assert kept_command(["-R", "score_explanations"]) == "snakemake -R score_explanations"
