@@ -9,6 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+#: Names of temporary files: what goes before, the process, the suffix. It stays last: libraries
+#: such as matplotlib choose the format by it.
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.\d+\.partial(?P<suffix>(?:\.[^.]+)?)")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is being written, or was left by a job that was killed."""
+    return _TEMPORARY.fullmatch(name) is not None
+
 
 @contextmanager
 def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
@@ -26,13 +35,12 @@ def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: libraries such as matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     # What a killed job left behind; a path has one writer at a time (Snakemake's lock).
     # No glob: for `a.csv` it would also find what another job is writing as `a.b.csv`.
-    stale = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.partial{re.escape(path.suffix)}")
     for other in path.parent.iterdir():
-        if stale.fullmatch(other.name):
+        found = _TEMPORARY.fullmatch(other.name)
+        if found and (found["stem"], found["suffix"]) == (path.stem, path.suffix):
             other.unlink(missing_ok=True)
     try:
         yield temporary

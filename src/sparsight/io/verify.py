@@ -6,7 +6,6 @@ read as streams. It leaves with status 1 where something does not match.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.io.arrays import ArrayReader, read_metadata
+from sparsight.io.atomic import is_temporary
 from sparsight.io.errors import InputError
 from sparsight.io.json_files import read_json
 from sparsight.io.provenance import content_hash, sha256_of
@@ -25,8 +25,6 @@ PROVENANCE = "provenance.json"
 SUMMARY = "summary"
 #: Snakemake's own files about jobs; nothing is computed from the first
 UNHASHED = ("logs", "benchmarks")
-#: what a job writes before it is whole; a killed one leaves it
-_PARTIAL = re.compile(r"\..+\.\d+\.partial(\..+)?")
 
 
 @dataclass
@@ -85,13 +83,13 @@ class _Verification:
         self.findings = Findings()
         self._unhashing: list[str] = []
         self._packed: dict[str, str | None] = {}
-        partial = [self._name(path) for path in paths if _PARTIAL.fullmatch(path.name)]
+        partial = [self._name(path) for path in paths if is_temporary(path.name)]
         if partial:
             self.findings.notes.append(
                 f"{partial[0]}{_more(partial)} was left by a job that was killed, or is being "
                 "written; delete it once no run goes on"
             )
-        paths = [path for path in paths if not _PARTIAL.fullmatch(path.name)]
+        paths = [path for path in paths if not is_temporary(path.name)]
         for path in paths:
             self._own_checksum(path)
         # The study's own comes first: it tells whether the others can be trusted.

@@ -163,11 +163,8 @@ class StudyWork:
         if (explainer, dataset) not in self._costs:
             entry = {explainer: self.study.catalogue["explainers"][explainer]}
             built = build_explainers(entry)[explainer]
-            cost = built.cost_on(shape_of_images(self.study, dataset))
-            # A channel of the layer after another, and once for the maps: what the configuration
-            # says of the layer is nearer than the most that the explainer takes.
-            channels = entry[explainer].get("parameters", {}).get("channels")
-            self._costs[explainer, dataset] = float(channels + 1 if channels else cost)
+            shape = shape_of_images(self.study, dataset)
+            self._costs[explainer, dataset] = float(built.cost_on(shape))
         return self._costs[explainer, dataset]
 
     def _family_cost(self, wild: Mapping[str, str]) -> float:
