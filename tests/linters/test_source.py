@@ -17,7 +17,6 @@ RULES = [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "Snakefile"]
 # They run code that a file brings along.
 UNSAFE_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 UNSAFE_CALLS = {"read_pickle", "unsafe_load", "full_load"}
-LONGEST_MODULE = 300
 LONGEST_SCRIPT = 20
 
 
@@ -164,14 +163,6 @@ def test_imports_are_written_out(path):
 def test_public_names_have_docstrings(path):
     found = undocumented(tree_of(path))
     assert not found, ", ".join(f"{node.name} (line {node.lineno})" for node in found)
-
-
-@per_file(MODULES)
-def test_module_is_short(path):
-    count = len(path.read_text(encoding="utf-8").splitlines())
-    assert count <= LONGEST_MODULE, (
-        f"{count} lines, at most {LONGEST_MODULE}: give each idea a file"
-    )
 
 
 @per_file(SCRIPTS)
