@@ -75,4 +75,4 @@ def test_a_photograph_that_is_none(tried: Tried, folder: Path, content: bytes) -
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_a_part_without_images(tried: Tried, folder: Path, part: str) -> None:
     shutil.rmtree(folder / part)
-    assert f"{part} has no images" in refused(tried, folder, [str(folder)])
+    assert part in refused(tried, folder, [str(folder)])

@@ -33,6 +33,7 @@ class Source(ABC):
     reference : paper or DOI.
     licence : under which the images may be used.
     folder : the archive's own folder name below `data/`; empty for embedded data. See `folder_of`.
+    other_folders : where else below `data/` other tools keep the same files, such as `MNIST/raw`.
     splits : all splits that the source can have, see `split_names`.
     has_masks : whether each image has a mask of its object.
     image_shape : (C, H, W) under the default settings.
@@ -60,6 +61,7 @@ class Source(ABC):
     test_images: ClassVar[int]
     original_images: ClassVar[tuple[int, int]] = (0, 0)
     parameters: ClassVar[dict[str, Any]] = {}
+    other_folders: ClassVar[tuple[str, ...]] = ()
     side_parameter: ClassVar[str] = ""
     part_names: ClassVar[tuple[str, ...]] = ()
     concept_names: ClassVar[tuple[str, ...]] = ()

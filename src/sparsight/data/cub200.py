@@ -16,11 +16,13 @@ from sparsight.data.cub_pixels import (
     box_masks,
     disc_masks,
     picture_paths,
+    segmentation_folder,
     segmentation_masks,
 )
 from sparsight.data.cub_tables import Bird, lookup, read_birds, read_classes
 from sparsight.data.download import fetch_files
 from sparsight.data.framing import checked_resize
+from sparsight.data.location import find_archive
 from sparsight.data.pictures import read_pictures
 from sparsight.data.settings import mirror_list, number_of, yes_or_no
 from sparsight.data.stratified import refuse_empty_classes, stratified_splits
@@ -132,7 +134,8 @@ class Cub200(Source):
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 
         Otherwise the archive, and that of the segmentations where they are wanted, is fetched into
-        the folder beside, verified, unpacked and, unless it lay there before, deleted.
+        the folder beside, verified, unpacked and, unless it was there before, or in
+        `$SPARSIGHT_DATA`, deleted.
         """
         partial, names = yes_or_no(settings, "partial"), {}
         if not folder.is_dir() or not any(folder.iterdir()):
@@ -140,10 +143,11 @@ class Cub200(Source):
         elif partial:
             self._birds(settings, folder)
             return
-        if mask_rule(settings) == "segmentations" and not (folder / "segmentations").is_dir():
-            names["segmentations.tgz"] = folder / "segmentations"
+        outlines = segmentation_folder(folder)
+        if mask_rule(settings) == "segmentations" and not outlines.is_dir():
+            names["segmentations.tgz"] = outlines
         for name, target in names.items():
-            self._fetch(settings, folder.with_name(name), target)
+            self._fetch(settings, find_archive(name, folder.parent), target)
         self._birds(settings, folder)
 
     def _fetch(self, settings: Mapping[str, Any], archive: Path, target: Path) -> None:

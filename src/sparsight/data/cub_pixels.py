@@ -38,6 +38,13 @@ def picture_paths(folder: Path, birds: Sequence[Bird]) -> list[Path]:
     return [folder / "images" / bird.name for bird in birds]
 
 
+def segmentation_folder(folder: Path) -> Path:
+    """Where the outlines are: in the archive's folder, or beside it, as its archive unpacks."""
+    beside = folder.with_name("segmentations")
+    inside = folder / "segmentations"
+    return beside if beside.is_dir() and not inside.is_dir() else inside
+
+
 def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
     """Outlines of the birds, uint8 [N, side, side]: grey where the annotators disagree.
 
@@ -46,7 +53,8 @@ def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: s
     InputError
         When a file of `segmentations/` is missing.
     """
-    paths = [(folder / "segmentations" / bird.name).with_suffix(".png") for bird in birds]
+    place = segmentation_folder(folder)
+    paths = [(place / bird.name).with_suffix(".png") for bird in birds]
     for path in paths:
         if not path.is_file():
             raise InputError(

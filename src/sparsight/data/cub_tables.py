@@ -100,7 +100,7 @@ def table_rows(path: Path, kinds: Kinds, more: bool = False) -> Iterator[tuple[A
         When the file cannot be read, or a line has other columns.
     """
     try:
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 words = line.split()
                 if not words:
@@ -199,8 +199,7 @@ def read_birds(folder: Path, count: int, partial: bool) -> list[Bird]:
         raise InputError(
             f"{folder} has {len(there)} of {count} images"
             + (f" (images/{missing} is missing)" if missing else "")
-            + f"; delete {folder} and fetch the data set again, or accept a part with "
-            "'partial: true'"
+            + "; add the missing ones, or accept a part with 'partial: true'"
         )
     if not there:
         raise InputError(f"{folder / 'images'} has none of the images that {listed} lists")

@@ -23,12 +23,16 @@ from sparsight.data.ham_options import (
 from sparsight.data.ham_splits import lesion_splits, shared_lesions
 from sparsight.data.ham_tables import (
     DIAGNOSES,
-    METADATA,
     Photograph,
+    find_masks,
+    find_metadata,
+    find_photographs,
     mask_paths,
+    part_folders,
     read_photographs,
 )
 from sparsight.data.lesion_concepts import CONCEPTS, exceeding, measure_files, thresholds
+from sparsight.data.location import find_archive
 from sparsight.data.pictures import read_masks, read_pictures
 from sparsight.data.settings import mirror_list, number_of, yes_or_no
 from sparsight.data.stratified import refuse_empty_classes, stratified_splits
@@ -158,29 +162,38 @@ class Ham10000(Source):
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. What lies there is kept, and checked for completeness.
 
-        What is missing is fetched, verified, unpacked and, unless it lay there before, deleted. A
-        folder with files that is said to be a part is left as it is.
+        What is missing is fetched, verified, unpacked and, unless it was there before, or in
+        `$SPARSIGHT_DATA`, deleted. A folder with files that is said to be a part is left as it is.
+        Masks are fetched where masks or concepts are wanted.
         """
         partial = yes_or_no(settings, "partial")
         if not (partial and folder.is_dir() and any(folder.iterdir())):
-            for name in self.files:
+            for name in self._missing(settings, folder):
                 self._fetch(settings, folder, name)
         read_photographs(folder, self.count, partial)
 
+    def _missing(self, settings: Mapping[str, Any], folder: Path) -> list[str]:
+        """The original files of which the folder has nothing, however they were unpacked."""
+        table, *parts, masks = self.files
+        missing = [] if find_metadata(folder) else [table]
+        there = part_folders(folder)
+        if there or not find_photographs(folder):
+            missing += [part for number, part in enumerate(parts, 1) if number not in there]
+        if (has_masks(settings) or has_concepts(settings)) and not find_masks(folder):
+            missing.append(masks)
+        return missing
+
     def _fetch(self, settings: Mapping[str, Any], folder: Path, name: str) -> None:
         checksum, number, size = self.files[name]
-        path = folder / name
-        is_archive = path.suffix == ".zip"
-        targets = [path.with_suffix("")] if is_archive else [folder / one for one in METADATA]
-        if any(target.is_file() or target.is_dir() for target in targets):
-            return
+        is_archive = name.endswith(".zip")
+        path = find_archive(name, folder) if is_archive else folder / name
         given = path.exists()
         mirrors = mirror_list(settings, self.parameters["mirrors"])
-        fetch_files(folder, {name: checksum}, mirrors, numbers={name: number})
+        fetch_files(path.parent, {name: checksum}, mirrors, numbers={name: number})
         if is_archive:
             suffix = ".png" if "segmentations" in name else ".jpg"
             largest = LARGEST[suffix] * size
-            extract_flat(path, path.with_suffix(""), suffix, largest, MOST_FILES)
+            extract_flat(path, folder / path.stem, suffix, largest, MOST_FILES)
             if not given:
                 path.unlink()
 

@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ BLOCK_BYTES = 1 << 20
 
 
 def read_idx(path: Path, dimensions: int, most: int) -> NDArray[np.uint8]:
-    """Read a gzip-compressed idx file of unsigned bytes.
+    """Read an idx file of unsigned bytes, compressed by gzip where its name ends in `.gz`.
 
     Parameters
     ----------
@@ -43,8 +44,11 @@ def read_idx(path: Path, dimensions: int, most: int) -> NDArray[np.uint8]:
         type or number of dimensions.
     """
     try:
-        with open(path, "rb") as raw, gzip.GzipFile(fileobj=raw) as stream:
-            return _parse(path, stream, dimensions, most)
+        with open(path, "rb") as raw:
+            if path.suffix != ".gz":
+                return _parse(path, raw, dimensions, most)
+            with gzip.GzipFile(fileobj=raw) as stream:
+                return _parse(path, stream, dimensions, most)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         # Before OSError, of which BadGzipFile is a kind.
         raise _corrupt(path, f"as gzip: {_lower(error)}") from error
@@ -54,7 +58,9 @@ def read_idx(path: Path, dimensions: int, most: int) -> NDArray[np.uint8]:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
 
 
-def _parse(path: Path, stream: gzip.GzipFile, dimensions: int, most: int) -> NDArray[np.uint8]:
+def _parse(
+    path: Path, stream: IO[bytes] | gzip.GzipFile, dimensions: int, most: int
+) -> NDArray[np.uint8]:
     header_size = 4 + 4 * dimensions
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":

@@ -15,6 +15,7 @@ from sparsight.data.base import RawSplit, Source
 from sparsight.data.download import fetch_files
 from sparsight.data.draws import SPLIT_ORDER, stratified_order
 from sparsight.data.framing import checked_resize
+from sparsight.data.location import find_archive
 from sparsight.data.pictures import read_pictures
 from sparsight.data.settings import (
     mirror_list,
@@ -153,10 +154,10 @@ class Imagenette(Source):
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 
         Otherwise the archive is fetched into the folder beside, verified, unpacked and, unless it
-        lay there before, deleted.
+        was there before, or in `$SPARSIGHT_DATA`, deleted.
         """
         if not folder.is_dir() or not any(folder.iterdir()):
-            archive = folder.with_name(f"{self.folder_of(settings)}.tgz")
+            archive = find_archive(f"{self.folder_of(settings)}.tgz", folder.parent)
             checksum, size = self.archives[archive.name]
             given = archive.exists()
             mirrors = mirror_list(settings, self.parameters["mirrors"])
@@ -193,6 +194,13 @@ class Imagenette(Source):
 
     def _list(self, settings: Mapping[str, Any], folder: Path, part: str) -> list[_File]:
         """The files of `train` or `val`, sorted by name; complete, unless a part is accepted."""
+        classes = [wnid for wnid, *_ in self.classes]
+        if not any((folder / part / wnid).is_dir() for wnid in classes):
+            holds = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+            raise InputError(
+                f"{folder} has no folder {part}/{classes[0]} nor one of another class (it holds "
+                f"{holds}); move the folders train and val of the archive there"
+            )
         files: list[_File] = []
         for label, (wnid, _, *counts) in enumerate(self.classes):
             place = folder / part / wnid
@@ -204,13 +212,13 @@ class Imagenette(Source):
             expected = counts[part == "val"]
             if counted != expected and not yes_or_no(settings, "partial"):
                 raise InputError(
-                    f"{place} has {counted} of {expected} images; delete {folder} and fetch the "
-                    "data set again, or accept a part with 'partial: true'"
+                    f"{place} has {counted} of {expected} images; add the missing ones, "
+                    "or accept a part with 'partial: true'"
                 )
         if not files:
             raise InputError(
-                f"{folder / part} has no images in folders such as {self.classes[0][0]}; delete "
-                f"{folder} and fetch the data set again"
+                f"{folder / part} has no images in folders such as {classes[0]}; add those "
+                "of the archive"
             )
         return files
 

@@ -1,7 +1,7 @@
 """Where the original files of a data set lie on this machine."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 ENVIRONMENT_VARIABLE = "SPARSIGHT_DATA"
@@ -21,7 +21,10 @@ def can_be_file(name: str) -> bool:
 
 
 def find_folder(
-    folder_name: str, data_dir: Path | str = "data", environ: Mapping[str, str] = os.environ
+    folder_name: str,
+    data_dir: Path | str = "data",
+    environ: Mapping[str, str] = os.environ,
+    other_names: Sequence[str] = (),
 ) -> Path | None:
     """The folder with the original files, or None where there is none yet.
 
@@ -29,24 +32,50 @@ def find_folder(
     ----------
     folder_name : name of the archive's own folder (`mnist`, `CUB_200_2011`).
     data_dir : the workflow's data folder, which goes first.
-    environ : environment; `$SPARSIGHT_DATA/{folder_name}` goes second.
+    environ : environment; `$SPARSIGHT_DATA` goes second.
+    other_names : where other tools put the same files (`MNIST/raw`); they are looked for after
+        `folder_name` in each of the two places.
 
     Returns
     -------
-    The first of the two that is a folder with something in it. An empty folder, such as a stopped
-    download leaves, does not hide a filled one.
+    The first that is a folder with something in it. An empty folder, such as a stopped download
+    leaves, does not hide a filled one. Where it holds one folder only, of its own name, which is
+    how many programs unpack an archive, that folder.
     """
-    candidates = [Path(data_dir) / folder_name]
-    if shared := environ.get(ENVIRONMENT_VARIABLE):
-        candidates.append(Path(shared).expanduser() / folder_name)
-    for candidate in candidates:
-        if candidate.is_dir() and any(candidate.iterdir()):
-            return candidate
+    for place in _places(data_dir, environ):
+        for name in (folder_name, *other_names):
+            candidate = place / name
+            if candidate.is_dir() and any(candidate.iterdir()):
+                return _unwrapped(candidate)
     return None
 
 
+def find_archive(name: str, beside: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """The archive `name` in the folder `beside`, or in `$SPARSIGHT_DATA` when only that has it.
+
+    Where neither has it, the path in `beside`, where a download goes.
+    """
+    candidates = [place / name for place in _places(beside, environ)]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _places(first: Path | str, environ: Mapping[str, str]) -> list[Path]:
+    shared = environ.get(ENVIRONMENT_VARIABLE)
+    return [Path(first), *([Path(shared).expanduser()] if shared else [])]
+
+
+def _unwrapped(folder: Path) -> Path:
+    inner = folder / folder.name
+    there = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return inner if [path for path in there if path.is_dir()] == [inner] else folder
+
+
 def raw_folder(
-    folder_name: str, data_dir: Path | str = "data", environ: Mapping[str, str] = os.environ
+    folder_name: str,
+    data_dir: Path | str = "data",
+    environ: Mapping[str, str] = os.environ,
+    other_names: Sequence[str] = (),
 ) -> Path:
     """`find_folder`, or where a download shall go: `data_dir/folder_name`."""
-    return find_folder(folder_name, data_dir, environ) or Path(data_dir) / folder_name
+    found = find_folder(folder_name, data_dir, environ, other_names)
+    return found or Path(data_dir) / folder_name

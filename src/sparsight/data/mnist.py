@@ -21,6 +21,9 @@ class Mnist(Source):
     from 60,000 on. Its mask is the image itself: the ink is the object, as in the study of Lukkien
     (equation 2.8), which compares heatmaps with the noiseless image.
 
+    Files are also found as other tools keep them: unpacked, with a dot in their names
+    (`train-images.idx3-ubyte`), and in torchvision's `MNIST/raw`.
+
     Settings
     --------
     mirrors : addresses of folders with the four files, tried in order.
@@ -31,6 +34,7 @@ class Mnist(Source):
     reference: ClassVar[str] = "LeCun, Bottou, Bengio, Haffner 1998, doi:10.1109/5.726791"
     licence: ClassVar[str] = "CC BY-SA 3.0, as usually stated"
     folder: ClassVar[str] = "mnist"
+    other_folders: ClassVar[tuple[str, ...]] = ("MNIST/raw",)
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
@@ -61,6 +65,21 @@ class Mnist(Source):
             "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
         ),
     }
+    # SHA-256 of the same files unpacked.
+    unpacked: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": (
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        ),
+        "t10k-images-idx3-ubyte.gz": (
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+        ),
+    }
 
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -71,14 +90,19 @@ class Mnist(Source):
 
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`."""
-        fetch_files(folder, self.checksums, mirror_list(settings, self.parameters["mirrors"]))
+        there = self._verified(folder)
+        missing = {name: digits for name, digits in self.checksums.items() if name not in there}
+        fetch_files(folder, missing, mirror_list(settings, self.parameters["mirrors"]))
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`; the files are verified again, since time may have passed."""
         validation = _validation(settings)
-        verify_files(folder, self.checksums)
-        train = self._read_part(folder, "train", first_id=0)
-        test = self._read_part(folder, "t10k", first_id=len(train))
+        files = self._verified(folder)
+        for name in self.checksums:
+            if name not in files:
+                raise InputError(f"{folder / name} does not exist; fetch the data set again")
+        train = self._read_part(files, "train", first_id=0)
+        test = self._read_part(files, "t10k", first_id=len(train))
         if validation is None:
             return {"train": train, "test": test}
         share, seed = validation
@@ -95,9 +119,22 @@ class Mnist(Source):
             "test": test,
         }
 
-    def _read_part(self, folder: Path, part: str, first_id: int) -> RawSplit:
-        images_path = folder / f"{part}-images-idx3-ubyte.gz"
-        labels_path = folder / f"{part}-labels-idx1-ubyte.gz"
+    def _verified(self, folder: Path) -> dict[str, Path]:
+        """Official name to file, for the files that are there, under whichever of their names."""
+        found = {}
+        for name in self.checksums:
+            packed = (name, name.replace("-idx", ".idx"))
+            checksums = dict.fromkeys(packed, self.checksums[name])
+            checksums |= {one.removesuffix(".gz"): self.unpacked[name] for one in packed}
+            there = next((one for one in checksums if (folder / one).is_file()), None)
+            if there is not None:
+                verify_files(folder, {there: checksums[there]})
+                found[name] = folder / there
+        return found
+
+    def _read_part(self, files: Mapping[str, Path], part: str, first_id: int) -> RawSplit:
+        images_path = files[f"{part}-images-idx3-ubyte.gz"]
+        labels_path = files[f"{part}-labels-idx1-ubyte.gz"]
         channels, rows, columns = self.image_shape
         most = self.most_images
         images = read_idx(images_path, dimensions=3, most=most * rows * columns)[:, np.newaxis]

@@ -41,7 +41,7 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
     folder = None
     if name := source.folder_of(settings):
-        folder = raw_folder(name, settings["data_folder"])
+        folder = raw_folder(name, settings["data_folder"], other_names=source.other_folders)
         source.fetch(settings, folder)
     content: dict[str, Any] = {**facts, "folder": None if folder is None else str(folder)}
     if folder is not None and source.accepts_part(settings):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -273,6 +274,20 @@ def test_boxes_and_discs(folder: Path) -> None:
         (np.arange(16) + 0.5) @ weights.sum(axis=0),
     )
     assert centre == pytest.approx((8, 12 * 21 / 32 - 2), abs=0.1)
+
+
+def test_tables_with_a_byte_order_mark_and_outlines_beside(folder: Path) -> None:
+    whole = SmallCub().read(SETTINGS, folder)["train"]
+    for path in folder.glob("*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (folder / "segmentations").rename(folder.with_name("segmentations"))
+    SmallCub().fetch({**SETTINGS, "mirrors": []}, folder)
+    found = SmallCub().read(SETTINGS, folder)["train"]
+    assert (found.image_ids == whole.image_ids).all()
+    assert (found.masks == whole.masks).all()
+    shutil.rmtree(folder.with_name("segmentations"))
+    with pytest.raises(InputError, match="segmentations"):
+        SmallCub().read(SETTINGS, folder)
 
 
 def test_too_many_part_masks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

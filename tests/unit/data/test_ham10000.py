@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -142,12 +143,105 @@ def test_fetched_from_a_dataverse(tmp_path: Path, serve: Callable) -> None:
 def test_other_names_of_the_metadata(folder: Path, name: str) -> None:
     whole = SmallHam().read(SETTINGS, folder)
     (folder / "HAM10000_metadata.csv").unlink()
-    with pytest.raises(InputError, match=r"has no HAM10000_metadata\.csv; put it there"):
+    with pytest.raises(InputError, match=r"has no HAM10000_metadata\.csv"):
         SmallHam().read(SETTINGS, folder)
     (folder / name).write_bytes(table("\t" if name.endswith("tab") else ","))
     SmallHam().fetch({**SETTINGS, "mirrors": []}, folder)
     again = SmallHam().read(SETTINGS, folder)
     assert (again["train"].image_ids == whole["train"].image_ids).all()
+
+
+def merged(folder: Path) -> None:
+    (folder / "images").mkdir()
+    for place in IMAGE_FOLDERS:
+        for path in (folder / place).iterdir():
+            path.rename(folder / "images" / path.name)
+        (folder / place).rmdir()
+
+
+def short_names(folder: Path) -> None:
+    for number, place in enumerate(IMAGE_FOLDERS, 1):
+        (folder / place).rename(folder / f"Part{number}")
+
+
+def nested(folder: Path) -> None:
+    for place in (*IMAGE_FOLDERS, MASK_FOLDER):
+        (folder / place).rename(folder / "moved")
+        (folder / place).mkdir()
+        (folder / "moved").rename(folder / place / place)
+
+
+def semicolons(folder: Path) -> None:
+    (folder / "HAM10000_metadata.csv").write_bytes(b"\xef\xbb\xbf" + table(";"))
+
+
+def upper_case(folder: Path) -> None:
+    for place in IMAGE_FOLDERS:
+        for path in list((folder / place).iterdir()):
+            path.rename(path.with_suffix(".JPG"))
+
+
+@pytest.mark.parametrize("change", [merged, short_names, nested, semicolons, upper_case])
+def test_other_layouts(folder: Path, change: Callable) -> None:
+    whole = SmallHam().read(SETTINGS, folder)
+    change(folder)
+    # Without a mirror: nothing of it may be fetched again.
+    SmallHam().fetch({**SETTINGS, "mirrors": []}, folder)
+    again = SmallHam().read(SETTINGS, folder)
+    for split, part in whole.items():
+        assert (again[split].image_ids == part.image_ids).all()
+        assert (again[split].images == part.images).all()
+        assert (again[split].masks == part.masks).all()
+
+
+def test_a_photograph_in_two_places(folder: Path) -> None:
+    one = next((folder / IMAGE_FOLDERS[0]).iterdir())
+    (folder / IMAGE_FOLDERS[1] / one.name).write_bytes(one.read_bytes())
+    with pytest.raises(InputError, match=one.name):
+        SmallHam().read(SETTINGS, folder)
+
+
+def test_the_table_of_the_challenge_is_refused(folder: Path) -> None:
+    path = folder / "HAM10000_metadata.csv"
+    path.write_text("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nISIC_0024306,0,1,0,0,0,0,0\n")
+    with pytest.raises(InputError, match=r"HAM10000_metadata\.csv.*ISIC 2018"):
+        SmallHam().read(SETTINGS, folder)
+
+
+def test_masks_are_asked_for_where_they_are_wanted(folder: Path) -> None:
+    shutil.rmtree(folder / MASK_FOLDER)
+    without = {**SETTINGS, "mirrors": [], "masks": "none"}
+    SmallHam().fetch(without, folder)
+    assert SmallHam().read({**SETTINGS, "masks": "none"}, folder)["test"].masks is None
+    for wanted in ({"masks": "lesions"}, {"concepts": "abcd"}):
+        with pytest.raises(InputError, match="segmentations"):
+            SmallHam().fetch({**without, **wanted}, folder)
+
+
+def test_archives_in_the_shared_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    found = {}
+    for place in (*IMAGE_FOLDERS, MASK_FOLDER):
+        path = shared / f"{place}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in (folder / place).iterdir():
+                archive.write(file, f"{place}/{file.name}")
+        shutil.rmtree(folder / place)
+        found[path.name] = hashlib.md5(path.read_bytes()).hexdigest()
+
+    class Shared(SmallHam):
+        files: ClassVar[dict] = {
+            name: (f"md5:{found.get(name, '')}", number, 100_000)
+            for name, (_, number, _) in Ham10000.files.items()
+        }
+
+    monkeypatch.setenv("SPARSIGHT_DATA", str(shared))
+    Shared().fetch({**SETTINGS, "mirrors": []}, folder)
+    assert sum(len(part) for part in Shared().read(SETTINGS, folder).values()) == 70
+    assert len(list(shared.iterdir())) == 3
 
 
 def test_seven_classes_by_lesion(folder: Path) -> None:
@@ -264,7 +358,7 @@ def test_a_part(folder: Path) -> None:
     row = rows()[3]
     path = folder / IMAGE_FOLDERS[1] / f"{row['image_id']}.jpg"
     path.unlink()
-    reason = rf"has 69 of 70 images \({row['image_id']} is in neither folder\).*'partial: true'"
+    reason = rf"has 69 of 70 images \({row['image_id']}.jpg is missing\).*'partial: true'"
     with pytest.raises(InputError, match=reason):
         SmallHam().read(SETTINGS, folder)
     settings = {**SETTINGS, "partial": True, "mirrors": []}
@@ -273,7 +367,7 @@ def test_a_part(folder: Path) -> None:
     assert sum(len(part) for part in raw.values()) == 69
     for file in folder.glob("HAM10000_images_part_*/*"):
         file.unlink()
-    with pytest.raises(InputError, match=r"has no image of HAM10000_metadata\.csv in HAM10000_im"):
+    with pytest.raises(InputError, match=r"has no image of HAM10000_metadata\.csv"):
         SmallHam().fetch(settings, folder)
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data.location import can_be_file, find_folder, is_below, raw_folder
+from sparsight.data.location import can_be_file, find_archive, find_folder, is_below, raw_folder
 
 
 def filled(folder: Path) -> Path:
@@ -28,6 +28,24 @@ def test_an_empty_folder_hides_nothing(tmp_path: Path) -> None:
     shared = filled(tmp_path / "shared" / "mnist")
     environ = {"SPARSIGHT_DATA": str(tmp_path / "shared")}
     assert find_folder("mnist", tmp_path / "data", environ) == shared
+
+
+def test_a_folder_that_only_holds_one_of_its_own_name(tmp_path: Path) -> None:
+    inner = filled(tmp_path / "birds" / "birds")
+    (tmp_path / "birds" / "attributes.txt").touch()
+    assert find_folder("birds", tmp_path, {}) == inner
+    (tmp_path / "birds" / "images").mkdir()
+    assert find_folder("birds", tmp_path, {}) == inner.parent
+
+
+def test_archives_beside_and_shared(tmp_path: Path) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "data"
+    environ = {"SPARSIGHT_DATA": str(shared)}
+    assert find_archive("a.tgz", own, environ) == own / "a.tgz"
+    for place in (shared, own):
+        place.mkdir()
+        (place / "a.tgz").touch()
+        assert find_archive("a.tgz", own, environ) == place / "a.tgz"
 
 
 def test_an_unset_variable_is_not_the_current_folder(tmp_path: Path, monkeypatch) -> None:

@@ -1,18 +1,19 @@
 """The MNIST source on small archives; and, where it is at hand, on the real one."""
 
 import gzip
+import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sparsight.data.location import find_folder
+from sparsight.data.location import find_folder, raw_folder
 from sparsight.data.mnist import Mnist
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
-from sparsight.io.errors import InputError
+from sparsight.io.errors import CorruptFile, InputError
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -95,6 +96,49 @@ def test_content_that_no_checksum_guards(archive: Path, make_mnist, make_idx) ->
     replace(labels, make_idx(np.zeros(0, np.uint8)))
     with pytest.raises(InputError, match="are empty"):
         make_mnist(archive).read({}, archive)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("-idx", ".idx"), (".gz", ""), ("-idx3-ubyte.gz", ".idx3-ubyte")]
+)
+def test_names_that_other_tools_give(archive: Path, make_mnist, old: str, new: str) -> None:
+    source = make_mnist(archive)
+    whole = source.read({}, archive)
+    source.unpacked = {}
+    for path in sorted(archive.iterdir()):
+        content = gzip.decompress(path.read_bytes())
+        source.unpacked[path.name] = hashlib.sha256(content).hexdigest()
+        name = path.name.replace(old, new)
+        if not name.endswith(".gz"):
+            path.write_bytes(content)
+        path.rename(archive / name)
+    source.fetch({"mirrors": []}, archive)
+    raw = source.read({}, archive)
+    for split, part in whole.items():
+        assert (raw[split].images == part.images).all()
+        assert (raw[split].labels == part.labels).all()
+    damaged = next(archive.iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(CorruptFile, match=damaged.name):
+        source.fetch({"mirrors": []}, archive)
+
+
+@pytest.mark.parametrize("name", Mnist.other_folders)
+def test_torchvisions_folder(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    place.mkdir(parents=True)
+    (place / "train-images-idx3-ubyte").touch()
+    assert raw_folder(Mnist.folder, tmp_path, {}, Mnist.other_folders) == place
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(find_folder("mnist") is None, reason="no mnist in data/ or $SPARSIGHT_DATA")
+def test_checksums_of_the_unpacked_files() -> None:
+    folder = find_folder("mnist")
+    assert folder is not None
+    for name, digits in Mnist.unpacked.items():
+        content = gzip.decompress((folder / name).read_bytes())
+        assert hashlib.sha256(content).hexdigest() == digits
 
 
 def test_missing_file(archive: Path, make_mnist) -> None:
