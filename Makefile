@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all resume lint format bench docs lock clean
+.PHONY: help env demo test test-all test-avx2 resume lint format bench docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test: $(READY) ## Run the test suite
 
 test-all: $(READY) ## Run also the suites on a SLURM cluster of one node and on faults
 	$(BIN)/python -m pytest -rs $(ARGS)
+
+test-avx2: $(READY) ## Train once more with the kernels of a processor without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q tests/unit/training $(ARGS)
 
 resume: $(READY) ## Go on after a kill
 	$(SNAKEMAKE) --unlock $(ARGS)

@@ -16,6 +16,7 @@ from sparsight.io.errors import InputError
 from sparsight.io.state import read_state, write_state
 from sparsight.models.base import Architecture
 from sparsight.training.augmentation import augmented
+from sparsight.training.memory_format import memory_format
 from sparsight.training.progress import Stopwatch
 from sparsight.training.randomness import derived_seed, generator
 from sparsight.training.recipe import Recipe
@@ -108,7 +109,7 @@ def train(
     """
     selection = Selection(recipe.select if last_epoch is None else "last", data.judges)
     last_epoch = recipe.epochs if last_epoch is None else last_epoch
-    if recipe.channels_last:
+    if memory_format(network, recipe) == torch.channels_last:
         network.to(memory_format=torch.channels_last)
     optimiser = recipe.build_optimiser(network.parameters())
     epoch = first_epoch
@@ -144,8 +145,7 @@ def train(
                 "selection": selection.state(),
             }
             write_state(state_file, state, fingerprint)
-    if recipe.channels_last:
-        network.to(memory_format=torch.contiguous_format)
+    network.to(memory_format=torch.contiguous_format)
     network.eval()
     return selection.finish(network, epoch)
 
@@ -238,14 +238,15 @@ def _train_epoch(
     torch.manual_seed(derived_seed(stream.seed, stream.stage, epoch, "layers"))
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
+    layout = memory_format(network, recipe)
     low_precision = recipe.autocast and device.type == "cuda"
     for batch in batches_of(order, recipe.batch_size):
         labels = data.labels[batch]
         images = batch_images(data.images[batch], data.noise_maximum, noise)
         if augment is not None:
             images = augmented(images, recipe.augment, augment)
-        if recipe.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
+        if layout == torch.channels_last:
+            images = images.contiguous(memory_format=layout)
         watch.mark()
         logits, loss = _logits_and_loss(network, images, labels, recipe, low_precision)
         optimiser.zero_grad(set_to_none=True)

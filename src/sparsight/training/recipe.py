@@ -29,7 +29,8 @@ class Recipe:
     augment : `{random_resized_crop: {scale, ratio}, flip: true, colour_jitter: {brightness,
         contrast, saturation, hue}}`; see `sparsight.training.augmentation`.
     label_smoothing : share of the label that is spread evenly over all classes, 0 to 1.
-    channels_last : whether convolutions work on images with the channels innermost in memory.
+    channels_last : whether convolutions work on images with the channels innermost in memory,
+        where the network bears it (`memory_format`).
     autocast : whether a GPU computes in bfloat16 where that is safe; a CPU never does. The weights,
         and all explaining and scoring, stay float32.
     select : which epoch's network is kept: `last`; `best_validation`, the earliest of highest
