@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
+from sparsight.rounding import ROUNDING
 
 Series = NDArray[np.float64]
 
 # Scores are float32: a mean that varies by less than this share of its size is constant up to
 # rounding, and a correlation with it would be a correlation with rounding errors.
-CONSTANT = 1e-6
+CONSTANT = ROUNDING
 
 
 def is_constant(values: Series) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sparsight.metrics.base import Explain, Metric, per_image, require_masks
 from sparsight.metrics.localisation import soft_iou
 from sparsight.metrics.ordering import zeros_and_ones
+from sparsight.rounding import is_constant
 
 OTSU_BINS = 256
 
@@ -88,7 +89,7 @@ def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     spread = centred.square().sum(dim=1, keepdim=True)
     slope = (centred * (b - average)).sum(dim=1, keepdim=True) / spread
     # Without spread the slope is 0/0. Rounding of the mean keeps that from being exact zeros.
-    constant = a.amax(dim=1, keepdim=True) == a.amin(dim=1, keepdim=True)
+    constant = is_constant(a, 1, keepdim=True)
     slope = slope.masked_fill(constant, 0).clamp_min(0)
     fitted = (slope * centred + average).clamp(0, 1)
     return soft_iou(fitted, b)

@@ -5,10 +5,26 @@ from torch import Tensor, nn
 
 from sparsight.metrics.base import Explain, Metric, per_image, require_masks
 from sparsight.metrics.ordering import ascending, zeros_and_ones
+from sparsight.rounding import ROUNDING
 
-# Pixels closer than this share of the map's range count as tied. Interpolating a plateau in float32
-# leaves differences of about 1e-7 in it, by which no order should be decided.
-TIE = 1e-6
+
+def map_scale(values: Tensor) -> Tensor:
+    """Of what `ROUNDING` is taken to say which pixels of a map are tied: range or magnitude.
+
+    Interpolating a plateau in float32 leaves differences in it of about 1e-7 of its height, by
+    which no order should be decided. The larger of the two: a map far from 0 is rounded at the
+    scale of its distance.
+
+    Parameters
+    ----------
+    values : float32 [N, n].
+
+    Returns
+    -------
+    float32 [N, 1], 0 for a map of zeros.
+    """
+    highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
+    return (highest - lowest).maximum(highest.abs()).maximum(lowest.abs())
 
 
 def soft_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -49,7 +65,7 @@ def expected_hits(heatmaps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     area = inside.sum(dim=1)
     ordered = ascending(values)
     place = (values.shape[1] - area.clamp_min(1)).long()[:, None]
-    threshold, tolerance = ordered.gather(1, place), TIE * (ordered[:, -1:] - ordered[:, :1])
+    threshold, tolerance = ordered.gather(1, place), ROUNDING * map_scale(values)
     above = zeros_and_ones(values > threshold + tolerance)
     tied = zeros_and_ones((values - threshold).abs() <= tolerance)
     share = (area - above.sum(dim=1)) / tied.sum(dim=1)
@@ -93,8 +109,8 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
     compares as false with everything: no pixel is chosen, and 0/0 remains).
     """
     values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
-    highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
-    maxima = zeros_and_ones(values >= highest - TIE * (highest - lowest))
+    highest = values.amax(dim=1, keepdim=True)
+    maxima = zeros_and_ones(values >= highest - ROUNDING * map_scale(values))
     value = (maxima * inside).sum(dim=1) / maxima.sum(dim=1)
     return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sparsight.data.packed import Batch
 from sparsight.explain.base import to_image_size
 from sparsight.io.errors import InputError
+from sparsight.rounding import is_constant
 
 TREATMENTS = ("signed", "absolute", "positive")
 NORMALISATIONS = ("none", "min_max")
@@ -32,13 +33,25 @@ def treat(maps: Tensor, treatment: str) -> Tensor:
 def min_max(maps: Tensor) -> Tensor:
     """Map each image's range to [0, 1]: (x - min) / (max - min), float32 [N, h, w].
 
-    A constant map becomes zeros, as in pytorch-grad-cam, which divides by max + 1e-7: such a map
-    shows nothing. pytorch-grad-cam's 1e-7 also dims maps whose maximum is near it; here maps of any
-    scale give the same result. NaN stays NaN.
+    A map that is constant up to rounding (`is_constant`) becomes zeros, as a constant one does in
+    pytorch-grad-cam, which divides by max + 1e-7: such a map shows nothing. pytorch-grad-cam's 1e-7
+    also dims maps whose maximum is near it; here maps of any scale give the same result. NaN stays
+    NaN.
     """
     lowest = maps.amin(dim=(1, 2), keepdim=True)
     spread = maps.amax(dim=(1, 2), keepdim=True) - lowest
-    return (maps - lowest) / torch.where(spread == 0, torch.ones_like(spread), spread)
+    constant = is_constant(maps, (1, 2), keepdim=True)
+    return ((maps - lowest) / spread).masked_fill(constant, 0)
+
+
+def without_rounding(maps: Tensor) -> Tensor:
+    """Maps float32 [N, h, w], each that is constant up to rounding at its lowest value.
+
+    Networks whose maps have lost all contrast differ from place to place in the last bits. No
+    metric may rank, stretch or threshold these: such a map scores what a constant one does.
+    """
+    constant = is_constant(maps, (1, 2), keepdim=True)
+    return torch.where(constant, maps.amin(dim=(1, 2), keepdim=True), maps)
 
 
 def normalise(maps: Tensor, normalisation: str) -> Tensor:
@@ -66,7 +79,8 @@ def prepare(
     Returns
     -------
     float32 [N, H, W]. A map that holds NaN or infinity is NaN throughout, so that every metric of
-    it is undefined; a map constant at its own resolution stays exactly constant.
+    it is undefined; a map that is constant up to rounding at its own resolution, once treated, is
+    exactly constant.
 
     Raises
     ------
@@ -77,6 +91,7 @@ def prepare(
         raise InputError(f"maps have the shape {tuple(maps.shape)} instead of [N, h, w]")
     # 0 times infinity is NaN, and so is a sum with NaN: this adds NaN where there is either.
     treated = treat(maps + (maps * 0).sum(dim=(1, 2), keepdim=True), treatment)
+    treated = without_rounding(treated)
     if tuple(maps.shape[1:]) != tuple(size):
         native = normalise(treated, normalisation)
         lowest, highest = (

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import Explain, Metric
 from sparsight.metrics.quantus_classes import arguments_of, find_class, needs_of, reference_of
+from sparsight.rounding import is_constant
 
 # How quantus begins the assertions by which it refuses a map as such.
 UNUSABLE_MAP = ("The elements in the attribution vector", "The attributions are uniformly",
@@ -209,8 +210,8 @@ class _Batch:
 def _usable(attributions: Tensor, masks: Tensor | None) -> Tensor:
     """Rows [n] whose map quantus would take on its own and whose mask, if any, is not empty."""
     flat = attributions.flatten(1)
-    highest, lowest = flat.amax(dim=1), flat.amin(dim=1)
-    usable = (highest > lowest) & (highest >= 0)  # False for NaN
+    highest = flat.amax(dim=1)
+    usable = ~is_constant(flat, 1) & (highest >= 0)  # False for NaN
     if masks is not None:
         usable &= masks.flatten(1).any(dim=1)
     return usable.nonzero()[:, 0].cpu()

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.metrics.base import Explain, Metric, per_image, require_masks
-from sparsight.metrics.localisation import TIE
+from sparsight.metrics.localisation import map_scale
 from sparsight.metrics.ordering import ascending, zeros_and_ones
+from sparsight.rounding import ROUNDING
 
 
 def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -13,9 +14,9 @@ def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     It is the chance that a random pixel inside the mask is higher than one outside,
     P(in > out) + P(in = out) / 2 (Mann and Whitney): tied pixels get average ranks. Pixels count as
-    tied when they differ by less than `TIE` of the map's range. Libraries compare exactly, and let
-    rounding order the plateaus that interpolation leaves at the border of a map; they differ there
-    by some 1e-3 on 28x28 pixels. A constant map scores 0.5.
+    tied when they differ by less than `ROUNDING` of the map's scale (`map_scale`). Libraries
+    compare exactly, and let rounding order the plateaus that interpolation leaves at the border of
+    a map; they differ there by some 1e-3 on 28x28 pixels. A constant map scores 0.5.
 
     Parameters
     ----------
@@ -27,28 +28,28 @@ def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
     float32 [N] in [0, 1]; NaN where the mask is empty or the whole image, or the heatmap holds NaN.
     """
     values, inside = per_image(heatmaps), per_image(masks)
+    scale = map_scale(values)
     lowest = values.amin(dim=1, keepdim=True)
-    spread = values.amax(dim=1, keepdim=True) - lowest
-    scaled = (values - lowest) / torch.where(spread == 0, torch.ones_like(spread), spread)
+    scaled = (values - lowest) / torch.where(scale == 0, torch.ones_like(scale), scale)
     area = zeros_and_ones(inside).sum(dim=1).double()
     others = values.shape[1] - area
     # Pairs with in >= out, and those with in <= out: in both are the tied.
     at_least, at_most = _not_below(scaled, inside, area), _not_below(scaled, ~inside, others)
     pairs = area * others
     value = (at_least + pairs - at_most) / (2 * pairs)
-    return value.masked_fill(spread[:, 0].isnan(), torch.nan).float()
+    return value.masked_fill(scale[:, 0].isnan(), torch.nan).float()
 
 
 def _not_below(scaled: Tensor, chosen: Tensor, count: Tensor) -> Tensor:
     """Number of pairs of a chosen pixel and another that is not higher than it, float64 [N].
 
     `scaled` float32 [N, n] in [0, 1]; `chosen` bool [N, n], `count` of them float64 [N]. Chosen
-    pixels are raised by `TIE` and marked in their lowest bit, which is worth a tenth of that; then
-    all are sorted as integers (numbers that are not negative have the order of their bits). The
-    places of the marked ones count who stands before them.
+    pixels are raised by `ROUNDING` and marked in their lowest bit, which is worth a tenth of that;
+    then all are sorted as integers (numbers that are not negative have the order of their bits).
+    The places of the marked ones count who stands before them.
     """
     mark = chosen.view(torch.uint8)
-    bits = torch.add(scaled, mark, alpha=TIE).view(torch.int32)
+    bits = torch.add(scaled, mark, alpha=ROUNDING).view(torch.int32)
     marked = ascending((bits & ~1) | mark) & 1
     places = torch.arange(scaled.shape[1], dtype=torch.float64, device=scaled.device)
     return marked.double() @ places - count * (count - 1) / 2

@@ -10,6 +10,7 @@ import numpy as np
 from sparsight.plots.panels import percent
 from sparsight.plots.sheets import Checkpoint, Map, Sheet, load_sheet
 from sparsight.plots.style import figure_style, new_figure, save_figure
+from sparsight.rounding import ROUNDING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,7 +220,7 @@ def draw_map(axes: "Axes", values: Map, signed: bool, box: Box) -> None:
         _blank(axes, "undefined", box)
         return
     low, high = float(values.min()), float(values.max())
-    if high - low <= 1e-7 * max(abs(low), abs(high)):
+    if high - low <= ROUNDING * max(abs(low), abs(high)):
         _show(axes, values, box, cmap="gray", vmin=low - 1.0, vmax=low + 0.25)
         _say(axes, box[0] + box[2] / 2, box[1] + box[2] / 2, "constant", size=5.5)
         return

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from torch import Tensor
+
+from sparsight.rounding import is_constant
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,7 @@ class Standardiser:
         wide = values.double()
         deviation = wide.std(dim=0, correction=0)
         # Deviations that are rounding errors of the mean would blow noise up to size 1.
-        constant = deviation <= 1e-7 * wide.abs().amax(dim=0)
-        return cls(wide.mean(dim=0), deviation.masked_fill(constant, 1.0))
+        return cls(wide.mean(dim=0), deviation.masked_fill(is_constant(wide, 0), 1.0))
 
     def __call__(self, values: Tensor) -> Tensor:
         """`values` [N, D] on the common scale, float64."""
@@ -49,5 +49,4 @@ class Standardiser:
 
 def varies(values: Tensor) -> Tensor:
     """Whether each column of `values` [N, D] differs between rows beyond rounding, bool [D]."""
-    spread = values.amax(dim=0) - values.amin(dim=0)
-    return spread > 1e-6 * values.abs().amax(dim=0).clamp_min(torch.finfo(values.dtype).tiny)
+    return ~is_constant(values, 0)

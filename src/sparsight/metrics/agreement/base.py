@@ -8,6 +8,7 @@ from torch import Tensor
 from sparsight.io.errors import InputError
 from sparsight.metrics.preparation import TREATMENTS, prepare
 from sparsight.parameters import checked_parameters
+from sparsight.rounding import is_constant
 
 
 class AgreementMetric(ABC):
@@ -77,12 +78,11 @@ class AgreementMetric(ABC):
 
         Returns
         -------
-        float32 [N]; NaN where one of the two maps is constant or holds NaN. A constant map says
+        float32 [N]; NaN where one of the two maps `shows_nothing`. A constant map says
         nothing of any place, so there is nothing to agree with.
         """
 
 
 def shows_nothing(maps: Tensor) -> Tensor:
-    """Whether each map [N, h, w] is constant or holds NaN, bool [N]."""
-    # NaN compares as false with everything.
-    return ~(maps.amax(dim=(1, 2)) > maps.amin(dim=(1, 2)))
+    """Whether each map [N, h, w] is constant up to rounding or holds NaN, bool [N]."""
+    return is_constant(maps, (1, 2)) | maps.amax(dim=(1, 2)).isnan()

@@ -10,11 +10,15 @@ from torch.nn import functional
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.base import AgreementMetric, shows_nothing
 from sparsight.metrics.base import per_image
-from sparsight.metrics.localisation import TIE
+from sparsight.metrics.localisation import map_scale
+from sparsight.rounding import ROUNDING
 
 
 def mean_ranks(values: Tensor) -> Tensor:
     """Ranks of each row, 1 for the lowest; equal values share the mean of their ranks.
+
+    Neighbours in the order are equal where they differ by no more than rounding, `ROUNDING` of
+    their own magnitude: the last bits of a plateau rank no place above another.
 
     Parameters
     ----------
@@ -28,7 +32,8 @@ def mean_ranks(values: Tensor) -> Tensor:
     last = values.shape[1] - 1
     place = torch.arange(last + 1, device=values.device)
     # Of each place in the order, where the run of values equal to it begins and ends.
-    breaks = ordered[:, 1:] != ordered[:, :-1]
+    size = ordered[:, 1:].abs().maximum(ordered[:, :-1].abs())
+    breaks = ordered[:, 1:] - ordered[:, :-1] > ROUNDING * size
     begins = functional.pad(torch.where(breaks, place[1:], 0), (1, 0)).cummax(dim=1).values
     ends = functional.pad(torch.where(breaks, place[:-1], last), (0, 1), value=last)
     ends = ends.flip(1).cummin(dim=1).values.flip(1)
@@ -63,9 +68,9 @@ def top_membership(values: Tensor, count: int) -> Tensor:
     """How much each place belongs to the `count` highest of its row.
 
     Places tied at the last value share what is left: of t tied places for r, each belongs by r/t
-    (values within 1e-6 of the map's range are tied). Places at the row's lowest value never belong:
-    two maps that each light up one place, and not the same, would else agree by the share of the
-    empty rest that fills both sets. Such a set is smaller than `count`.
+    (values within `ROUNDING` of the map's scale are tied, see `map_scale`). Places at the row's
+    lowest value never belong: two maps that each light up one place, and not the same, would else
+    agree by the share of the empty rest that fills both sets. Such a set is smaller than `count`.
 
     Parameters
     ----------
@@ -76,9 +81,9 @@ def top_membership(values: Tensor, count: int) -> Tensor:
     -------
     float32 [N, n] in [0, 1]; all 0 where a row is constant or holds NaN.
     """
-    highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
+    lowest = values.amin(dim=1, keepdim=True)
     threshold = values.topk(count, dim=1).values[:, -1:]
-    tolerance = TIE * (highest - lowest)
+    tolerance = ROUNDING * map_scale(values)
     shown = values > lowest + tolerance
     above = values > threshold + tolerance
     tied = shown & ((values - threshold).abs() <= tolerance)

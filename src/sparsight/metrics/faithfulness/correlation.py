@@ -18,6 +18,7 @@ from sparsight.metrics.faithfulness.perturbation import (
 )
 from sparsight.metrics.outputs import target_outputs
 from sparsight.metrics.randomness import image_generators
+from sparsight.rounding import is_constant
 
 
 def random_subsets(images: Tensor, size: int, samples: int, name: str) -> Iterator[Tensor]:
@@ -40,11 +41,11 @@ def row_correlation(first: Tensor, second: Tensor) -> Tensor:
 
     Returns
     -------
-    float64 [N] in [-1, 1]; NaN where a row is constant or holds NaN.
+    float64 [N] in [-1, 1]; NaN where a row is constant up to rounding or holds NaN.
     """
     a, b = first.double(), second.double()
     # By the range: rounding of the mean keeps the spread of equal values from being exactly 0.
-    varies = (a.amax(dim=1) > a.amin(dim=1)) & (b.amax(dim=1) > b.amin(dim=1))
+    varies = ~(is_constant(a, 1) | is_constant(b, 1))
     a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
     scale = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
     return torch.where(varies, (a * b).sum(dim=1) / scale, torch.nan).clamp(-1, 1)
@@ -124,11 +125,14 @@ class FaithfulnessCorrelation(Metric):
         kind, chunk = self.settings["value"], max(len(images), 1)
         others, flat = stand_ins(images, self.settings["baseline"]), per_image(attributions)
         whole = target_outputs(model, images, targets, kind, chunk)
-        sums, losses = [], []
+        sums, outputs = [], []
         for subset in random_subsets(images, size, samples, self.name):
             removed = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, subset, True)
             perturbed = replaced(images, others, removed.view_as(attributions))
-            losses.append(whole - target_outputs(model, perturbed, targets, kind, chunk))
+            outputs.append(target_outputs(model, perturbed, targets, kind, chunk))
             sums.append(flat.gather(1, subset).sum(dim=1, dtype=torch.float64))
-        value = row_correlation(torch.stack(sums, dim=1), torch.stack(losses, dim=1))
-        return value.to(torch.float32)
+        losses = whole[:, None] - torch.stack(outputs, dim=1)
+        value = row_correlation(torch.stack(sums, dim=1), losses)
+        # Losses that are rounding are so at the scale of the outputs, not at their own.
+        unmoved = is_constant(torch.stack([whole, *outputs], dim=1), 1)
+        return value.masked_fill(unmoved, torch.nan).to(torch.float32)

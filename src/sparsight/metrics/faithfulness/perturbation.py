@@ -10,6 +10,7 @@ from torch.nn import functional
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import per_image
 from sparsight.metrics.randomness import image_generators
+from sparsight.rounding import is_constant
 
 BASELINES = ("zero", "mean", "blur", "inverted")
 VALUES = ("logit", "probability")
@@ -38,9 +39,12 @@ def check_positive(metric: str, settings: Mapping[str, Any], key: str) -> None:
 
 
 def without_order(attributions: Tensor) -> Tensor:
-    """Which maps [N, H, W] rank no pixel above another, bool [N]: constant ones and NaN."""
+    """Which maps [N, H, W] rank no pixel above another, bool [N]: constant ones and NaN.
+
+    Constant up to rounding, see `is_constant`.
+    """
     flat = per_image(attributions)
-    return ~(flat.amax(dim=1) > flat.amin(dim=1))
+    return is_constant(flat, 1) | flat.amax(dim=1).isnan()
 
 
 def tie_order(images: Tensor) -> Tensor:

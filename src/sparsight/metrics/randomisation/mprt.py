@@ -27,7 +27,7 @@ def histogram_entropy(maps: Tensor, bins: int) -> Tensor:
 
     Returns
     -------
-    float64 [N] in (0, ln bins], in nats; NaN for a map that is constant or holds NaN.
+    float64 [N] in (0, ln bins], in nats; NaN for a map that `shows_nothing`.
     """
     values = per_image(maps).to(torch.float64)
     lowest, highest = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
