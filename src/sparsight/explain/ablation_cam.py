@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sparsight.explain.base import target_logits
 from sparsight.explain.network import named_layer
 from sparsight.explain.perturbation_cam import PerturbationCam
+from sparsight.rounding import is_constant
 
 # Difference between logits, as a share of the largest, that rounding may make.
 _TOLERANCE = 1e-3
@@ -56,7 +57,10 @@ class AblationCam(PerturbationCam):
                     found = model(shown)
                 left = target_logits(found, targets[place].expand(len(channels)))
                 weights[place, channels] = whole[place] - left
-        return weights
+        # A network whose logit goes by no channel differs between passes in the last bits.
+        left = whole[:, None] - weights
+        unmoved = is_constant(torch.cat([whole[:, None], left], dim=1), 1)
+        return weights.masked_fill(unmoved[:, None], 0)
 
 
 @contextmanager

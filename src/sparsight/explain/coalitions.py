@@ -15,6 +15,7 @@ from sparsight.explain.base import Explainer, detached_float32, target_logits
 from sparsight.explain.randomness import image_generator
 from sparsight.explain.superpixels import superpixels
 from sparsight.io.errors import InputError
+from sparsight.rounding import is_constant
 
 #: parameter to the words that it may be
 _CHOICES = {"output": ("logit", "probability"), "baseline": ("mean", "grey")}
@@ -25,6 +26,8 @@ class CoalitionExplainer(Explainer):
 
     A subclass says which coalitions of an image are asked for, and how the outputs become one value
     per superpixel; that value stands on all of the superpixel's pixels.
+
+    Where the outputs do not differ beyond rounding, all values are 0.
 
     Common parameters: `segments`, about how many superpixels an image has (`superpixels`);
     `n_samples`, how many coalitions are asked for; `output`, "logit" or "probability" of the
@@ -82,8 +85,10 @@ class CoalitionExplainer(Explainer):
         outputs = self._outputs(model, images, targets, segments, asked)
         values = torch.zeros(len(images), max(counts), dtype=torch.float64)
         for row, coalitions in enumerate(asked):
-            found = self.values(coalitions, outputs[row, : len(coalitions)])
-            values[row, : counts[row]] = found
+            said = outputs[row, : len(coalitions)]
+            # Rounding of a network that does not look at the image explains nothing.
+            if not bool(is_constant(said, 0)):
+                values[row, : counts[row]] = self.values(coalitions, said)
         maps = values.to(images).gather(1, segments.flatten(1))
         return detached_float32(maps.view_as(segments))
 

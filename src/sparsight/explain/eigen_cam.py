@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sparsight.explain.base import detached_float32
 from sparsight.explain.cam import ClassActivationMap
+from sparsight.rounding import is_constant
 
 # A share of the largest possible agreement below which a sign would be that of rounding errors.
 _UNDECIDED = 1e-9
@@ -44,7 +45,8 @@ class EigenCam(ClassActivationMap):
         finite = rows.isfinite().flatten(1).all(dim=1)
         rows = torch.where(finite[:, None, None], rows, 0)
         if self.settings["centred"]:
-            rows = rows - rows.mean(dim=1, keepdim=True)
+            constant = is_constant(rows, 1, keepdim=True)
+            rows = (rows - rows.mean(dim=1, keepdim=True)).masked_fill(constant, 0)
         projection = _first_projection(rows)
         projection = torch.where(finite[:, None], projection * _sign(projection, rows), torch.nan)
         shape = (len(activations), *activations.shape[2:])

@@ -10,6 +10,7 @@ from sparsight.explain.autograd_graph import require_operations
 from sparsight.explain.base import Explainer, detached_float32, target_logits, to_image_size
 from sparsight.io.errors import InputError
 from sparsight.models.normalise import Normalise
+from sparsight.rounding import is_constant
 
 # As in the library.
 _EPSILON = 1e-7
@@ -97,7 +98,8 @@ class FullGrad(Explainer):
         """Absolute values [N,C,h,w], brought to [0, 1]."""
         over = (1, 2, 3) if self.settings["rescale"] == "layer" else (2, 3)
         sizes = contributions.abs()
-        sizes = sizes - sizes.amin(dim=over, keepdim=True)
+        constant = is_constant(sizes, over, keepdim=True)
+        sizes = (sizes - sizes.amin(dim=over, keepdim=True)).masked_fill(constant, 0)
         return sizes / (sizes.amax(dim=over, keepdim=True) + _EPSILON)
 
 

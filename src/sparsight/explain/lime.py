@@ -92,6 +92,8 @@ def weighted_ridge(inputs: Tensor, outputs: Tensor, weights: Tensor, penalty: fl
     """
     share = weights / weights.sum()
     roots = weights.sqrt()
+    # Less the first, outputs that are equal are exactly 0, which their weighted mean need not be.
+    outputs = outputs - outputs[:1]
     rows = (inputs - share @ inputs) * roots.unsqueeze(1)
     goals = (outputs - share @ outputs) * roots
     if penalty > 0:

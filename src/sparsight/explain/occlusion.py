@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import STATED_SHAPE, Explainer, detached_float32, target_logits
 from sparsight.io.errors import InputError
+from sparsight.rounding import is_constant
 
 
 class Occlusion(Explainer):
@@ -15,7 +16,8 @@ class Occlusion(Explainer):
 
     Windows of `window` x `window` pixels start every `stride` pixels, the last ones cut off by the
     border, and are filled in all channels with the grey value `baseline`. The paper slides such a
-    square over the image; the mean over windows is captum's.
+    square over the image; the mean over windows is captum's. Where no window changes the logit
+    beyond rounding, the map is 0.
 
     The cost is one pass per window and one for the whole image: with the defaults 170 for images of
     28x28, 962 for 64x64 and 12,322 for 224x224.
@@ -61,15 +63,19 @@ class Occlusion(Explainer):
         covers = images.new_zeros(height, width)
         with torch.no_grad():
             whole = target_logits(model(images), targets)
+            lowest, highest = whole, whole
             for top in self._starts(height):
                 for left in self._starts(width):
                     rows, columns = slice(top, top + window), slice(left, left + window)
                     covered = images.clone()
                     covered[:, :, rows, columns] = self.settings["baseline"]
-                    loss = whole - target_logits(model(covered), targets)
+                    rest = target_logits(model(covered), targets)
+                    lowest, highest = lowest.minimum(rest), highest.maximum(rest)
+                    loss = whole - rest
                     losses[:, rows, columns] += loss[:, None, None]
                     covers[rows, columns] += 1
-        return detached_float32(losses / covers)
+        unmoved = is_constant(torch.stack([lowest, highest]), 0)
+        return detached_float32((losses / covers).masked_fill(unmoved[:, None, None], 0))
 
     def _starts(self, side: int) -> range:
         """First pixels of the windows along a side; the last window reaches the end."""

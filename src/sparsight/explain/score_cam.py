@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from sparsight.explain.base import target_logits
 from sparsight.explain.perturbation_cam import PerturbationCam
+from sparsight.rounding import is_constant
 
 # As in the library.
 _EPSILON = 1e-8
@@ -20,9 +21,9 @@ class ScoreCam(PerturbationCam):
     subtracts the logit of a black image first, which the softmax takes away again. As in the
     library, the mask's corners lie on the image's corners (`align_corners=True`).
 
-    A channel that is constant makes a black mask. The library's minimum and maximum of such a
-    channel differ by rounding after upsampling, and its mask is then noise; the authors' code
-    leaves the channel out. Here the black image is looked at once for all of them.
+    A channel that is constant up to rounding makes a black mask. The library's minimum and maximum
+    of such a channel differ by rounding after upsampling, and its mask is then noise; the authors'
+    code leaves the channel out. Here the black image is looked at once for all of them.
 
     The authors' code has no softmax over channels: there a channel weighs as much as the
     probability of the class for its masked image. With a softmax of logits, as in the paper and the
@@ -50,7 +51,7 @@ class ScoreCam(PerturbationCam):
         """See `PerturbationCam.weights`."""
         black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
         scores = target_logits(black, targets)[:, None].repeat(1, activations.shape[1])
-        varied = activations.amax(dim=(2, 3)) > activations.amin(dim=(2, 3))
+        varied = ~is_constant(activations, (2, 3))
         for pairs in varied.nonzero().split(self.rows_of_a_pass(images)):
             image, channel = pairs.unbind(1)
             masked = images[image] * _masks(activations[image, channel], images.shape[2:])
