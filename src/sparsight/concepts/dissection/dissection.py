@@ -25,11 +25,15 @@ class Dissection(ConceptMethod):
     intersection over union (pixels added up over all images), if that is at least `minimum_iou`.
     The concepts are the parts of the data set, where it has any, and `object`, its mask.
 
-    A region covers about `quantile` of all places, and no more than min(a, b) / max(a, b) of its
-    union with a mask can be common to both, where a and b are their shares of all places. With
-    .005 and .04 no unit can detect what covers more than an eighth of the images, as objects do;
-    `iou_bound` says it for each concept, and a note names those out of reach. (Regions of enlarged
-    maps can be a little larger than `quantile`, and reach a little further.)
+    A unit that does not vary over images and places beyond rounding has no region and detects
+    nothing.
+
+    A region covers about `quantile` of all places, and no more than a / b of its union with a mask
+    can be common to both, where a and the larger b are their shares of all places. With .005 and
+    .04 no unit can detect what covers more than an eighth of the images, as objects do; `iou_bound`
+    says it for each concept, and a note names those out of reach. Regions of enlarged maps can be
+    larger than `quantile`: the bound goes by the largest one where it is, so that no overlap is
+    above its bound.
 
     Rows: one order of the concepts for all classes, by `weight`, the highest intersection over
     union of any unit; `value` is the number of units that detect it. A concept that is in none of
@@ -60,7 +64,7 @@ class Dissection(ConceptMethod):
         "iou_bound": (
             "",
             "share, 0 to 1",
-            "highest overlap that a region of the share `quantile` can have with a concept",
+            "highest overlap that a region up to the largest size can have with a concept",
         ),
         "dead_units": ("lower", "units", "units that are active nowhere"),
     }
@@ -109,7 +113,8 @@ class Dissection(ConceptMethod):
         iou = iou[:, order]
         detects = _detected(iou, self.settings["minimum_iou"])
         names = [names[index] for index in order]
-        bounds = overlap_bounds(overlaps.mask_shares()[order], self.settings["quantile"])
+        largest = max(self.settings["quantile"], overlaps.largest_region_share())
+        bounds = overlap_bounds(overlaps.mask_shares()[order], largest)
         return Findings(
             ranked=_ranked(names, iou, detects),
             measured=[
@@ -117,13 +122,13 @@ class Dissection(ConceptMethod):
                 *with_mean("iou_bound", bounds, names),
             ],
             arrays={"iou": iou, "thresholds": thresholds.cpu(), "detects": detects},
-            notes=self._out_of_reach(names, bounds),
+            notes=self._out_of_reach(names, bounds, largest),
             passes=2 * len(positions),
         )
 
-    def _out_of_reach(self, names: Sequence[str], bounds: Tensor) -> list[str]:
+    def _out_of_reach(self, names: Sequence[str], bounds: Tensor, largest: float) -> list[str]:
         """A note on the concepts that no unit can detect, whatever it does."""
-        least, quantile = self.settings["minimum_iou"], self.settings["quantile"]
+        least = self.settings["minimum_iou"]
         named = [
             f"{name} ({bound:.3g})"
             for name, bound in zip(names, bounds.tolist(), strict=True)
@@ -132,7 +137,7 @@ class Dissection(ConceptMethod):
         if not named:
             return []
         return [
-            f"a region of {quantile:g} of the places cannot overlap by {least:g} with "
+            f"a region of {largest:g} of the places cannot overlap by {least:g} with "
             f"{', '.join(named)}; their size is too different"
         ]
 

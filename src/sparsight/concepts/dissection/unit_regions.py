@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sparsight.rounding import ROUNDING
+
 #: so many values of enlarged maps are in memory at a time
 CHUNK_VALUES = 2**24
 
@@ -40,7 +42,8 @@ class Overlaps:
     """Intersection and union of units' regions with masks, added up over images.
 
     A unit's region is where its map, brought to the size of the masks (bilinear), is above its
-    threshold.
+    threshold by more than rounding: enlarging a plateau at the threshold leaves values that are
+    above it in the last bits. So a unit whose value is the same everywhere has no region.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class Overlaps:
     """
 
     def __init__(self, thresholds: Tensor, concepts: int) -> None:
-        self._thresholds = thresholds
+        self._thresholds = thresholds + ROUNDING * thresholds.abs()
         self._both = torch.zeros((len(thresholds), concepts), dtype=torch.int64)
         self._regions = torch.zeros(len(thresholds), dtype=torch.int64)
         self._masks = torch.zeros(concepts, dtype=torch.int64)
@@ -79,20 +82,24 @@ class Overlaps:
         found = self._both.double() / union.double()
         return found.masked_fill(self._masks == 0, torch.nan).float()
 
+    def largest_region_share(self) -> float:
+        """Share of all places that the largest region of a unit covers."""
+        return float(self._regions.max()) / max(self._places, 1)
+
     def mask_shares(self) -> Tensor:
         """float64 [P]: share of all places that each concept covers."""
         return self._masks.double() / max(self._places, 1)
 
 
 def overlap_bounds(mask_shares: Tensor, region_share: float) -> Tensor:
-    """The largest intersection over union with each mask that a region of a size can have.
+    """The largest intersection over union with each mask that a region up to a size can have.
 
-    One lies within the other then: min(a, b) / max(a, b) of their shares of all places.
+    The region lies within a mask that is larger, and covers one that is as large or smaller: a / b,
+    or 1, for its share a and the mask's share b of all places.
 
     Parameters
     ----------
     mask_shares : float64 [P], of all places.
-    region_share : of all places, above 0.
+    region_share : of all places, the most that a region covers.
     """
-    region = torch.full_like(mask_shares, region_share)
-    return torch.minimum(mask_shares, region) / torch.maximum(mask_shares, region)
+    return (region_share / mask_shares).clamp_max(1)
