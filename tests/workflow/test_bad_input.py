@@ -59,3 +59,30 @@ def test_a_job_on_a_corrupt_file_says_which(finished: Project) -> None:
     text = log.read_text(encoding="utf-8")
     assert "test.safetensors is corrupt" in text
     assert "Traceback" not in text
+
+
+def test_missing_files_that_may_not_be_downloaded_stop_a_run_before_any_job(fresh: Project) -> None:
+    fresh.configure(
+        datasets=["derm7pt"],
+        models=["resnet18_shapes"],
+        explainers=["saliency"],
+        metrics=["gini_sparseness"],
+        claims=[],
+        explaining={"conditions": ["clean"], "images": 20},
+    )
+    done = fresh.call("--cores", "1")
+    assert done.returncode != 0
+    assert "derm7pt" in done.stderr.splitlines()[-1]
+    assert not (fresh.folder / "results").exists()
+    assert not (fresh.folder / "data").exists()
+    # what would run can be seen without them, and a run of other jobs needs none
+    assert "Data: catalogue.datasets.derm7pt" in fresh.run("--dry-run")
+
+
+def test_a_shared_folder_that_does_not_exist_is_named(fresh: Project) -> None:
+    fresh.configure()
+    fresh.environment["SPARSIGHT_DATA"] = str(fresh.folder / "nowhere")
+    done = fresh.call("--dry-run")
+    assert done.returncode != 0
+    assert "SPARSIGHT_DATA" in done.stderr
+    assert "Traceback" not in done.stderr

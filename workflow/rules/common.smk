@@ -20,6 +20,7 @@ from sparsight.study.configuration import (
     normalised,
 )
 from sparsight.study.figure_settings import FigureSettings
+from sparsight.study.original_files import environment_problems, original_file_problems
 from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
@@ -100,18 +101,38 @@ wildcard_constraints:
     epoch=r"\d+",
 
 
-# ------------------------------------------------------------------ disk budget and agreement
+# ------------------------------------------------- disk budget, original files, agreement
 
 try:
     check_disk_budget(STUDY)
 except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
+    wrong = [*environment_problems()]
+    if wrong:
+        sys.exit("\n".join(wrong))
+    # What would run can be looked at without the data, so they are missed only by who runs it.
+    MISSING = dict(original_file_problems(STUDY))
+    for sentence in MISSING.values():
+        logger.warning(f"Data: {sentence}")
     # A job that meets a damaged file names the command that remakes it.
     os.environ[ENVIRONMENT_VARIABLE] = kept_command(sys.argv[1:])
     logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())
+
+
+onstart:
+    jobs = [
+        job
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "fetch_dataset"
+    ]
+    wanted = [MISSING.get(job.wildcards.dataset) for job in jobs]
+    if any(wanted):
+        sys.exit(
+            "\n".join(f"Data: {sentence}" for sentence in filter(None, wanted))
+        )
 
 
 # ------------------------------------------------------------------------- functions of every job

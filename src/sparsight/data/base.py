@@ -33,6 +33,8 @@ class Source(ABC):
     reference : paper or DOI.
     licence : under which the images may be used.
     folder : the archive's own folder name below `data/`; empty for embedded data. See `folder_of`.
+    downloadable : whether `fetch` downloads what is missing. Where it does not, it only looks at
+        the files, and the workflow calls it when it plans.
     other_folders : where else below `data/` other tools keep the same files, such as `MNIST/raw`.
     splits : all splits that the source can have, see `split_names`.
     has_masks : whether each image has a mask of its object.
@@ -61,6 +63,7 @@ class Source(ABC):
     test_images: ClassVar[int]
     original_images: ClassVar[tuple[int, int]] = (0, 0)
     parameters: ClassVar[dict[str, Any]] = {}
+    downloadable: ClassVar[bool] = True
     other_folders: ClassVar[tuple[str, ...]] = ()
     side_parameter: ClassVar[str] = ""
     part_names: ClassVar[tuple[str, ...]] = ()

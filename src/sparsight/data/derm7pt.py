@@ -58,6 +58,7 @@ class Derm7pt(Source):
     licence: ClassVar[str] = "academic research only; the images may not be redistributed"
     folder: ClassVar[str] = "derm7pt"
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+    downloadable: ClassVar[bool] = False
     has_masks: ClassVar[bool] = False
     image_shape: ClassVar[tuple[int, int, int]] = (3, 299, 299)
     side_parameter: ClassVar[str] = "size"

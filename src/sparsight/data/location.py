@@ -4,6 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from sparsight.io.errors import InputError
+from sparsight.io.expansion import expanded
+
 ENVIRONMENT_VARIABLE = "SPARSIGHT_DATA"
 # What file systems take, and several times what the names of any data set here have.
 LONGEST_NAME = 255
@@ -42,7 +45,7 @@ def find_folder(
     leaves, does not hide a filled one. Where it holds one folder only, of its own name, which is
     how many programs unpack an archive, that folder.
     """
-    for place in _places(data_dir, environ):
+    for place in places(data_dir, environ):
         for name in (folder_name, *other_names):
             candidate = place / name
             if candidate.is_dir() and any(candidate.iterdir()):
@@ -55,13 +58,47 @@ def find_archive(name: str, beside: Path, environ: Mapping[str, str] = os.enviro
 
     Where neither has it, the path in `beside`, where a download goes.
     """
-    candidates = [place / name for place in _places(beside, environ)]
+    candidates = [place / name for place in places(beside, environ)]
     return next((path for path in candidates if path.is_file()), candidates[0])
 
 
-def _places(first: Path | str, environ: Mapping[str, str]) -> list[Path]:
-    shared = environ.get(ENVIRONMENT_VARIABLE)
-    return [Path(first), *([Path(shared).expanduser()] if shared else [])]
+def places(first: Path | str, environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The folders in which data are looked for: `first`, and `$SPARSIGHT_DATA` where it is set."""
+    shared = shared_folder(environ)
+    return [Path(first)] if shared is None else [Path(first), shared]
+
+
+def shared_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """`$SPARSIGHT_DATA` with `~` and variables replaced; None where it is not set.
+
+    Raises
+    ------
+    InputError
+        When it cannot be expanded.
+    """
+    given = environ.get(ENVIRONMENT_VARIABLE)
+    if not given:
+        return None
+    return Path(expanded(given, f"the environment variable {ENVIRONMENT_VARIABLE}", environ))
+
+
+def check_shared_folder(environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse a `$SPARSIGHT_DATA` that is no folder, before any job starts.
+
+    Jobs do not ask: one that runs in a container may need nothing of what is not mounted there.
+
+    Raises
+    ------
+    InputError
+        When it cannot be expanded, or does not exist, or is a file.
+    """
+    shared = shared_folder(environ)
+    if shared is not None and not shared.is_dir():
+        what = "a file" if shared.exists() else "a folder that does not exist"
+        raise InputError(
+            f"the environment variable {ENVIRONMENT_VARIABLE} names {shared}, {what}; point it at "
+            "the folder with the original data, or unset it"
+        )
 
 
 def _unwrapped(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sparsight.data.download import fetch_files, verify_files
-from sparsight.data.location import ENVIRONMENT_VARIABLE
+from sparsight.data.location import ENVIRONMENT_VARIABLE, places
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
 from sparsight.io.provenance import sha256_of
@@ -55,9 +55,7 @@ def fetch_weights(
     InputError
         When there is no such file and none can be had, or when it does not match its checksum.
     """
-    folders = [Path(data_folder) / FOLDER]
-    if shared := environ.get(ENVIRONMENT_VARIABLE):
-        folders.append(Path(shared).expanduser() / FOLDER)
+    folders = [place / FOLDER for place in places(data_folder, environ)]
     checksums = {name: checksum_in(name)}
     found = next((folder for folder in folders if (folder / name).is_file()), None)
     if found is not None:

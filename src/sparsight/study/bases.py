@@ -58,12 +58,22 @@ def _problems(known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str
             yield name, f"{where}.base: {base} has a trojan itself; name a data set without one."
 
 
+def source_and_options(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Whose original files a data set is made from, and with which options: its base's, if any.
+
+    Parameters
+    ----------
+    entry : of the catalogue, as `with_bases` gives it.
+    """
+    if entry["source"] != TROJANED:
+        return entry["source"], dict(entry.get("options", {}))
+    base = {**SOURCES.facts(TROJANED)["parameters"]["base"], **entry["options"].get("base", {})}
+    return base["source"], dict(base.get("options", {}))
+
+
 def source_modules(entry: Mapping[str, Any]) -> list[str]:
     """Modules of a data set's source, and of the source whose images it takes."""
-    names = [entry["source"]]
-    if entry["source"] == TROJANED:
-        default = SOURCES.facts(TROJANED)["parameters"]["base"]["source"]
-        names.append(entry["options"].get("base", {}).get("source", default))
+    names = dict.fromkeys([entry["source"], source_and_options(entry)[0]])
     return [SOURCES.module(name) for name in names]
 
 

@@ -23,6 +23,7 @@ from sparsight.study.combinations import (
 from sparsight.study.concept_problems import concept_problems
 from sparsight.study.dataset_problems import dataset_problems
 from sparsight.study.parameters import parameter_problems
+from sparsight.study.paths import path_problems, with_paths
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study
 from sparsight.study.problems import schema_problems, unknown_name
@@ -113,12 +114,14 @@ def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
 def completed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without problems as the workflow uses it: defaults, and what follows from it.
 
+    Paths are expanded.
+
     Parameters
     ----------
     config : normalised.
     schema : of the whole configuration.
     """
-    whole = with_defaults(with_bases(config), schema, schema)
+    whole = with_paths(with_defaults(with_bases(config), schema, schema))
     found: dict[str, Any] = normalised(with_pruned_samples(whole))
     return found
 
@@ -131,7 +134,8 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     found = schema_problems(dict(config), schema)
     if found:
         return found
-    found, config = [*base_problems(config)], with_bases(config)
+    found = [*base_problems(config), *path_problems(config)]
+    config = with_paths(with_bases(config))
     if found:
         return found
     found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]

@@ -1,0 +1,70 @@
+"""Can the original files of a study's data sets be had at all? Asked before any job starts."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sparsight.data.location import (
+    ENVIRONMENT_VARIABLE,
+    check_shared_folder,
+    find_folder,
+    places,
+    raw_folder,
+)
+from sparsight.data.registry import SOURCES
+from sparsight.io.errors import InputError
+from sparsight.study.bases import source_and_options
+from sparsight.study.plan import Study
+
+
+def environment_problems(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """One sentence where `$SPARSIGHT_DATA` is set and names no folder."""
+    try:
+        check_shared_folder(environ)
+    except InputError as error:
+        yield f"{error}."
+
+
+def original_file_problems(
+    study: Study, environ: Mapping[str, str] = os.environ
+) -> Iterator[tuple[str, str]]:
+    """Each data set whose files are not here and cannot be downloaded, and a sentence about it.
+
+    Those are files that their owners give out only to who asks for them (`Source.downloadable` is
+    False), and files of which the configuration names no mirrors. A data set that was found before,
+    as its manifest below the data folder says, is not looked for.
+
+    Parameters
+    ----------
+    study : of a sound configuration.
+    environ : environment; `$SPARSIGHT_DATA` must be unset or a folder.
+    """
+    data_folder = Path(study.config["data_folder"])
+    for dataset in study.prepared_datasets():
+        if (data_folder / "fetched" / f"{dataset}.json").is_file():
+            continue
+        name, options = source_and_options(study.catalogue["datasets"][dataset])
+        facts = SOURCES.facts(name)
+        by_hand = not facts.get("downloadable", True)
+        if not by_hand and options.get("mirrors") != []:
+            # It is downloaded where it is missing; most sources need not be imported for that.
+            continue
+        source = SOURCES.load(name)()
+        if not (wanted := source.folder_of(options)):
+            continue
+        where = f"catalogue.datasets.{dataset}"
+        others = source.other_folders
+        if by_hand:
+            try:
+                # With nothing to download, fetching is a look at the files.
+                source.fetch(options, raw_folder(wanted, data_folder, environ, others))
+            except InputError as error:
+                yield dataset, f"{where}: {error}."
+        elif find_folder(wanted, data_folder, environ, others) is None and not any(
+            any(place.glob(f"{wanted}*")) for place in places(data_folder, environ)
+        ):
+            yield (
+                dataset,
+                f"{where}.options.mirrors is empty, and there is no {wanted} in {data_folder} or "
+                f"${ENVIRONMENT_VARIABLE}; put the original files there, or name a mirror.",
+            )
