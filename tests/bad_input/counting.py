@@ -8,7 +8,13 @@ from typing import Any
 from sparsight.io.errors import InputError
 
 #: what no user should have to read
-NOISE = ("Traceback", "<class", "<function", "<module", "object at 0x", "errno.", "\ufffd")
+NOISE = (
+    *("Traceback", "<class", "<function", "<module", "object at 0x", "errno.", "\ufffd"),
+    # jsonschema's own words
+    *("under any of the given schemas", "should not be valid under", "is valid under each of"),
+    *("is not of type", "is a required property", "Additional properties", "Unevaluated "),
+    *("does not contain items", "is not one of", "has non-unique elements", "is a dependency of"),
+)
 LONGEST = 1000
 
 

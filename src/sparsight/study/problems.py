@@ -152,12 +152,50 @@ def _plain_sentence(error: ValidationError) -> str:
         return f"{key} is {given(value)}, which fits more than one alternative; leave one"
     if error.validator is None:  # the schema `false`; jsonschema leaves out which key has it
         return f"{key} holds {given(value)}, which is not allowed there"
+    if error.validator == "not":
+        return _conflict(error)
     allowed = allowed_by(schema)
     if error.validator in {"type", "const", *BOUNDS} and allowed:
         hint = misread(value, schema.get("type"))
-        return f"{key} is {given(value)}, but must be {allowed}{hint}"
-    # The rest (not, contains, unevaluatedProperties, …) is rare: jsonschema's own words.
-    return f"{key}: {shortened(error.message.partition(chr(10))[0], 200)}"
+        merged = _merged_entry(error) if error.validator == "maxProperties" else ""
+        return f"{key} is {given(value)}, but must be {allowed}{hint}{merged}"
+    # The rest (contains, unevaluatedProperties, …) is rare; jsonschema's own words are for experts.
+    described = schema.get("description", "")
+    says = f": {shortened(described.rstrip('.'), 100)}" if described else ""
+    return f"{key} is {given(value)}, which breaks the rule '{error.validator}' of the schema{says}"
+
+
+def _conflict(error: ValidationError) -> str:
+    """Sentence, without its ends, for a value that has what another part of it excludes.
+
+    A form `{required: [a], not: {required: [b]}}` says that b conflicts with a.
+    """
+    key = dotted(error.absolute_path)
+    value: Any = error.instance
+    schema: Any = error.schema
+    excluded = _required_keys(error.validator_value)
+    if not isinstance(value, dict) or not (present := [x for x in value if x in excluded]):
+        return f"{key} is {given(value)}, which is not allowed there"
+    beside = [x for x in _required_keys({"required": schema.get("required", [])}) if x in value]
+    conflict = f"conflicts with {' and '.join(beside)}" if beside else "is not allowed there"
+    return f"{key}: {' and '.join(present)} {conflict}; keep one or the other{_merged_entry(error)}"
+
+
+def _required_keys(schema: Any) -> list[str]:
+    """Keys that a schema, or one of its alternatives, requires."""
+    if not isinstance(schema, dict):
+        return []
+    inner = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
+    return [*schema.get("required", ()), *(key for one in inner for key in _required_keys(one))]
+
+
+def _merged_entry(error: ValidationError) -> str:
+    """Remedy where a key may come from config.yaml, with whose entries an overlay is merged."""
+    group, *_ = [*error.absolute_path, ""]
+    if group != "catalogue":
+        return ""
+    kind = str([*error.absolute_path, "", "entry"][1]).removesuffix("s").replace("_", " ")
+    return f", or, where config.yaml has the entry, name a new {kind or 'entry'}"
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[tuple[_Place, str]]:
