@@ -26,10 +26,22 @@ from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
 from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
-from sparsight.study.yaml_files import load_yaml, refuse_unfolding
+from sparsight.study.yaml_files import load_yaml, refuse_unfolding, typed_values
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
 WORKFLOW = Path(workflow.current_basedir).parent
+
+
+def read_again(given):
+    """Refuse what Snakemake reads over in configuration files; what `--config` says, with types."""
+    if not workflow.modifier.is_main_snakefile():
+        return []
+    settings = workflow.config_settings
+    if workflow.is_main_process:
+        for path in settings.configfiles:
+            load_yaml(path)
+    typed = typed_values(settings.config_args or (), given)
+    return [{key: value} for key, value in typed]
 
 
 def load_configuration(given):
@@ -39,9 +51,11 @@ def load_configuration(given):
         schema = load_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
         # What Snakemake has read from --configfile; nothing of it is copied before this.
         refuse_unfolding(given, "The configuration")
+        arguments = read_again(given)
     except InputError as error:
         sys.exit(str(error))
-    update_config(whole, given)
+    for part in (given, *arguments):
+        update_config(whole, part)
     whole = normalised(whole)
     problems = configuration_problems(whole, schema)
     if problems:

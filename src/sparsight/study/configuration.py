@@ -46,7 +46,6 @@ _TABLES: tuple[tuple[str, str, Registry], ...] = (
 _KINDS = {"agreement": AGREEMENT.kind, "concepts": CONCEPTS.kind}
 #: mistakes that concern how many of the survivors fall
 _BUGS_OF_A_RATE = frozenset({"no_mask_in_training", "openlth_threshold"})
-_NUMBER_LISTS = frozenset({"seeds", "levels", "sheet_levels"})
 #: catalogue to the key of an entry that holds the parameters of what it names
 _PARAMETERS = {
     "datasets": "options",
@@ -67,21 +66,12 @@ def normalised(value: Any) -> Any:
         found = {key: normalised(value[key]) for key in sorted(value, key=str)}
         if found.get("target") is True:
             found["target"] = "true"
-        for key in _NUMBER_LISTS.intersection(found):
-            found[key] = _numbers(found[key])
         return found
     if isinstance(value, list | tuple):
         return [normalised(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def _numbers(value: Any) -> Any:
-    """Lists on Snakemake's command line (`--config seeds=[1,2]`) come as lists of text."""
-    if not isinstance(value, list):
-        return value
-    return [int(v) if isinstance(v, str) and v.isdecimal() else v for v in value]
 
 
 def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:

@@ -97,14 +97,14 @@ def quote_it(value: object) -> str:
     return "; to make it text, put it in quotes"
 
 
-def near_miss(name: object, known: Iterable[str]) -> str:
+def near_miss(name: object, known: Iterable[str], longest: int = 60) -> str:
     """ "; did you mean 'x'?" where a known name is close."""
     names = {str(other).lower(): str(other) for other in known}
     if not isinstance(name, str):
         truth = isinstance(name, bool) and {"no", "off", "yes", "on"} & {*names}
         return quote_it(name) if truth or shown(name) in names else ""
-    near = difflib.get_close_matches(name[:80].lower(), names, 1)
-    return f"; did you mean '{shortened(names[near[0]], 60)}'?" if near else ""
+    near = difflib.get_close_matches(name[: longest + 20].lower(), names, 1)
+    return f"; did you mean '{shortened(names[near[0]], longest)}'?" if near else ""
 
 
 def listed(names: Iterable[object], room: int = 130) -> str:

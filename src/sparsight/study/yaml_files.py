@@ -1,17 +1,20 @@
-"""Reading a YAML file strictly: whatever is wrong with it is one sentence."""
+"""Reading YAML strictly, from a file or the command line: whatever is wrong is one sentence."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sparsight.io.errors import InputError
-from sparsight.study.phrases import given, shortened, shown
+from sparsight.study.phrases import given, near_miss, shortened, shown
 
 #: a configuration with its catalogue has some three thousand values, its schema as many
 MOST_VALUES = 1_000_000
 #: keys of one mapping; the longest, a part of the catalogue, has fewer than a hundred
 MOST_KEYS = 10_000
+#: characters of a path that is suggested
+LONGEST_PATH = 200
 #: a schema is some fifteen levels deep
 MOST_DEPTH = 100
 
@@ -26,14 +29,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     InputError : the file is missing, is no YAML, has a key twice or is no mapping; the sentence
         names the file and, where there is one, the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file {path}: correct the path, or make the file.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+    text = _text_of(Path(path))
     try:
         content = _load(text, str(path))
     except RecursionError as error:
@@ -51,8 +47,54 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _load(text: str, name: str) -> Any:
-    loader = _StrictLoader(text)
+def typed_values(entries: Iterable[str], read: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys and values of `--config`, in their order, with numbers as numbers.
+
+    Snakemake takes everything inside a list or mapping for text there: `x={images: 20}` gives it
+    the text "20". Values that it read as numbers itself are left out, and so is what is no YAML.
+
+    Parameters
+    ----------
+    entries : as given, each `key=value`.
+    read : what Snakemake made of the whole configuration; numbers of its top level are kept.
+
+    Raises
+    ------
+    InputError : a value has a key twice.
+    """
+    for entry in entries:
+        key, _, text = entry.partition("=")
+        if isinstance(read.get(key), bool | int | float):
+            continue
+        try:
+            yield key, _load(text, f"--config {key}", _ArgumentLoader)
+        except _RepeatedKey as error:
+            raise InputError(f"--config {key}: {error.problem}.") from error
+        except (yaml.YAMLError, ValueError, RecursionError):
+            continue
+
+
+def _text_of(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        files = [*path.parent.glob("*.y*ml"), *Path("studies").glob("*.y*ml")]
+        hint = near_miss(str(path), map(str, files), LONGEST_PATH)
+        remedy = hint or "; correct the path, or make the file."
+        raise InputError(f"There is no file {path}{remedy}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path} line {line} is not UTF-8 text: save it as UTF-8.") from error
+    # JSON is YAML, but for the tabs between its values.
+    return text.replace("\t", " ") if path.suffix == ".json" else text
+
+
+def _load(text: str, name: str, kind: type[yaml.SafeLoader] | None = None) -> Any:
+    loader = (kind or _StrictLoader)(text)
     loader.name = name
     try:
         return loader.get_single_data()
@@ -60,8 +102,14 @@ def _load(text: str, name: str) -> Any:
         loader.dispose()
 
 
+class _RepeatedKey(yaml.MarkedYAMLError):
+    """A key stands twice in a mapping."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Safe loader that refuses keys that stand twice in a mapping, and merges (<<) without end."""
+
+    keys_are_text = False
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
@@ -76,15 +124,23 @@ class _StrictLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                 continue
+            if self.keys_are_text:
+                key.tag = "tag:yaml.org,2002:str"
             name, line = self.construct_object(key), key.start_mark.line + 1
             if name in lines:
                 problem = (
                     f"the key {shown(name)} stands twice in one mapping, first on line "
                     f"{lines[name]}: leave one"
                 )
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                raise _RepeatedKey(problem=problem, problem_mark=key.start_mark)
             lines[name] = line
         return node
+
+
+class _ArgumentLoader(_StrictLoader):
+    """Strict loader whose keys are text whatever they look like, as they are to Snakemake."""
+
+    keys_are_text = True
 
 
 def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:

@@ -141,8 +141,8 @@ print([name for name in {heavy} if name in sys.modules])
 
 def test_normalised_by_example():
     given_ = {
-        "seeds": ["333", 334, "x"],
-        "b": {"target": True, "levels": ["00", "12", -1], "rate": 0.5},
+        "seeds": ["333", 334.0, "x"],
+        "b": {"target": True, "levels": [0.0, 12, -1], "rate": 0.5},
         "a": ({"z": 1.0, "y": -2.0}, True, None),
         "target": False,
         "levels": "7",
@@ -153,7 +153,7 @@ def test_normalised_by_example():
             "a": [{"y": -2, "z": 1}, True, None],
             "b": {"levels": [0, 12, -1], "rate": 0.5, "target": "true"},
             "levels": "7",
-            "seeds": [333, 334, "x"],
+            "seeds": ["333", 334, "x"],
             "target": False,
         }
     )
@@ -191,10 +191,8 @@ def test_normalised_leaves_its_argument_alone():
 @pytest.mark.parametrize(
     ("overlay", "key", "value"),
     [
-        ({"seeds": ["1", "2"]}, ("seeds",), [1, 2]),
+        ({"seeds": [1.0, 2]}, ("seeds",), [1, 2]),
         ({"explaining": {"target": True}}, ("explaining", "target"), "true"),
-        ({"explaining": {"levels": ["0", "5"]}}, ("explaining", "levels"), [0, 5]),
-        ({"figures": {"sheet_levels": ["0", "5"]}}, ("figures", "sheet_levels"), [0, 5]),
         ({"disk_budget_gb": 3.0}, ("disk_budget_gb",), 3),
     ],
 )
@@ -492,6 +490,18 @@ CASES = {
     "rate with densities": (
         pruner(densities=[0.5], **RATE),
         ["catalogue.pruners.new", "rate", "densities"],
+    ),
+    "densities over a rate of config.yaml": (
+        catalogue("pruners", "magnitude", densities=[0.5, 0.1]),
+        ["catalogue.pruners.magnitude", "densities", "rate and levels", "new pruner"],
+    ),
+    "levels with densities": (
+        pruner(densities=[0.5], levels=2),
+        ["catalogue.pruners.new", "levels", "densities"],
+    ),
+    "sparsities over those of config.yaml": (
+        catalogue("sample_pruners", "spade_fast", sparsities={"constant": 0.5}),
+        ["catalogue.sample_pruners.spade_fast.sparsities", "constant", "new sample pruner"],
     ),
     "rate without levels": (pruner(rate=0.5), ["catalogue.pruners.new", "'levels' is missing"]),
     "neither rate nor densities": (pruner(), ["catalogue.pruners.new", "missing"]),
