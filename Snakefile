@@ -46,3 +46,6 @@ rule all:
         provenance=rules.write_study_provenance.output,
         figures=figure_files(),
         pages=concept_pages(),
+
+
+include: "workflow/rules/command_line.smk"

@@ -19,6 +19,7 @@ from snakemake.logging import (
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from snakemake_logger_plugin_sparsight.arguments import refuse_what_stops_snakemake
 from sparsight.study.progress import RunProgress, benchmark_seconds, wildcard_text
 
 #: what the lines of finished jobs stand for
@@ -30,6 +31,8 @@ class LogHandler(LogHandlerBase):
     """Writes to the console; nothing depends on whether that is a terminal, colours apart."""
 
     def __post_init__(self) -> None:
+        # The first of this project's code that runs: before configuration files are read.
+        refuse_what_stops_snakemake()
         settings = self.common_settings
         self._console = ColorizingTextHandler(
             nocolor=settings.nocolor, stream=sys.stdout if settings.stdout else sys.stderr

@@ -133,6 +133,12 @@ class Project:
             for path in line.split(", ")
         ]
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the project, in a folder that is made where it is not there."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace the first `old` in a file of the project; it must be there."""
         file = self.folder / path

@@ -28,6 +28,61 @@ def test_a_wrong_configuration_is_one_sentence(
     assert not (fresh.folder / "data").exists()
 
 
+TWICE = "study: a\nseeds: [1]\nstudy: b\n"
+NO_PROFILE = ("--workflow-profile", "none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        pytest.param(["--workflow-profile", "profiles/gpus"], ["gpus", "'gpu'"], id="profile"),
+        pytest.param(["-R", "prune_levels"], ["--forcerun", "'prune_level'"], id="rule"),
+        pytest.param(
+            ["--set-resources", "prune_levels:mem_mb=1"],
+            ["--set-resources", "'prune_level'"],
+            id="resources of a rule",
+        ),
+        pytest.param(
+            ["--workflow-profile", "mine"], ["--set-threads", "'train_dense'"], id="in a profile"
+        ),
+        pytest.param(["--configfile", "tinny.yaml"], ["tinny.yaml", "'tiny.yaml'"], id="no file"),
+        pytest.param(["--configfile", "twice.yaml"], ["twice.yaml line 3", "'study'"], id="twice"),
+        pytest.param(
+            [*NO_PROFILE, "--configfile", "twice.yaml"], ["line 3"], id="twice, without a profile"
+        ),
+        pytest.param(["--directory", "{0}"], ["{0}", "braces"], id="braces"),
+    ],
+)
+def test_what_snakemake_ignores_or_ends_in_a_traceback_is_one_message(
+    fresh: Project, arguments: list[str], named: list[str]
+) -> None:
+    fresh.write("twice.yaml", TWICE)
+    fresh.write("mine/profile.v9+.yaml", "logger: sparsight\nset-threads: {train_dens: 2}\n")
+    done = fresh.call("--cores", "1", "--dry-run", *arguments)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text
+    assert all(name in text.splitlines()[-1] for name in named), text
+    assert not (fresh.folder / "results").exists()
+
+
+def test_a_home_that_cannot_be_written_is_one_message(fresh: Project) -> None:
+    fresh.environment = {**fresh.environment, "HOME": "/dev/null"}
+    fresh.environment.pop("XDG_CACHE_HOME", None)
+    done = fresh.call("--cores", "1", "--dry-run")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "XDG_CACHE_HOME" in done.stderr.splitlines()[-1]
+    fresh.environment["XDG_CACHE_HOME"] = str(fresh.folder / "cache")
+    fresh.run("--dry-run")
+
+
+def test_numbers_of_the_command_line_are_numbers(fresh: Project) -> None:
+    text = fresh.run("--dry-run", "--config", "explaining={images: 7}", "seeds=[3, 4]")
+    assert "seed3" in text
+    assert "seed4" in text
+
+
 def test_all_problems_come_at_once(fresh: Project) -> None:
     fresh.configure(metrics=["soft_iuo"], seeds=[1], datasets=["digitz"], pruners=["tinny"])
     text = fresh.call("--cores", "1").stderr

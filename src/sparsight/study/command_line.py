@@ -1,0 +1,149 @@
+"""What a workflow engine's command line names: rules, files, resources, profiles and folders.
+
+Snakemake ignores many misspelt names in silence. Each check here raises one `InputError` that
+names the option and the nearest name; nothing here knows how the options were parsed.
+"""
+
+import difflib
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+
+from sparsight.io.errors import InputError
+from sparsight.study.phrases import listed, near_miss, shown
+from sparsight.study.yaml_files import LONGEST_PATH, load_yaml
+
+#: resources that an engine or its executors know without any rule that asks for them
+STANDARD_RESOURCES = frozenset(
+    {"mem", "mem_mb", "mem_mib", "disk", "disk_mb", "disk_mib", "runtime", "tmpdir", "nodes"}
+)
+#: two names of resources that are as alike as this are the same name with a slip
+_ALIKE = 0.75
+
+
+def check_rules(
+    named: Mapping[str, Iterable[str]],
+    rules: Collection[str],
+    is_file: Callable[[str], bool] | None = None,
+    files: Collection[str] = (),
+) -> None:
+    """Refuse names that are no rule.
+
+    Parameters
+    ----------
+    named : option to the names that it gives ("--forcerun": ["prune_levels"]).
+    rules : names of all rules.
+    is_file : whether a name is a file that is there or can be made, for options that take files
+        too; None for options that take rules alone.
+    files : files without wildcards that rules make, to suggest one.
+
+    Raises
+    ------
+    InputError : for the first such name, with the nearest rule or file.
+    """
+    for option, names in named.items():
+        for name in sorted(names):
+            if name in rules or (is_file is not None and is_file(name)):
+                continue
+            what = "rule" if is_file is None else "rule, nor a file that a rule makes"
+            hint = near_miss(name, [*rules, *files], LONGEST_PATH)
+            remedy = hint or f" (rules: {listed(sorted(rules))})."
+            raise InputError(f"{option}: '{name}' is no {what}{remedy}")
+
+
+def check_resources(named: Mapping[str, Iterable[str]], known: Collection[str], far: bool) -> None:
+    """Refuse resources that nothing asks for.
+
+    Parameters
+    ----------
+    named : option to the names that it gives ("--resources": ["gpus"]).
+    known : resources of rules, and those that another option introduces.
+    far : whether an executor may know further resources; then only names that are nearly a known
+        one are refused.
+    """
+    everything = sorted({*known, *STANDARD_RESOURCES})
+    for option, names in named.items():
+        for name in sorted(names):
+            near = difflib.get_close_matches(name, everything, 1, _ALIKE)
+            if name in everything or (far and not near):
+                continue
+            remedy = f"; did you mean '{near[0]}'?" if near else f" (known: {listed(everything)})."
+            raise InputError(f"{option}: no rule asks for the resource {shown(name)}{remedy}")
+
+
+def check_configuration_file(option: str, path: Path) -> None:
+    """Refuse a file that cannot be read, or is no mapping without repeated keys.
+
+    Parameters
+    ----------
+    option : that names the file, and takes all words that follow it.
+    path : of the file.
+    """
+    if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
+        raise InputError(
+            f"{option}: there is no file {path}; the option takes all words that follow it, so "
+            "put targets before all options, or after --."
+        )
+    load_yaml(path)
+
+
+def check_profile(option: str, name: str | None, folders: Iterable[Path]) -> None:
+    """Refuse a profile that is not there, without which a run would go by no profile at all.
+
+    Parameters
+    ----------
+    option : that names the profile.
+    name : as given, a folder, a file or the name of a folder below one of `folders`; "none" stands
+        for no profile, None for no option.
+    folders : where profiles are looked for.
+    """
+    places = [*folders]
+    if name in (None, "none") or any((folder / str(name)).exists() for folder in places):
+        return
+    found = sorted(
+        {entry.parent.name for folder in places for entry in folder.glob("*/profile*.yaml")}
+    )
+    known = listed(found) if found else "none"
+    remedy = near_miss(Path(str(name)).name, found) or f" (profiles: {known})."
+    raise InputError(f"{option}: there is no profile {shown(name)}{remedy}")
+
+
+def check_profile_file(path: Path, options: Collection[str]) -> None:
+    """Refuse a profile with a key twice, or with a mapping under a key that is no option.
+
+    Parameters
+    ----------
+    path : of the profile.
+    options : names of all options, without dashes.
+    """
+    content = load_yaml(path)
+    if "__use_yte__" in content:  # a template: its keys are no options yet
+        return
+    for key, value in content.items():
+        if isinstance(value, dict) and key not in options:
+            raise InputError(f"{path}: {shown(key)} is no option{near_miss(key, options) or '.'}")
+
+
+def check_cache_folder(folder: Path, remedy: str) -> None:
+    """Refuse a cache folder in which nothing can be written; it is made where it is not there.
+
+    Parameters
+    ----------
+    folder : that an engine will make and write in.
+    remedy : what moves the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); {remedy}.") from error
+
+
+def check_folder_name(folder: Path) -> None:
+    """Refuse a folder with braces in its path, which stand for wildcards in a workflow."""
+    if {"{", "}"} & {*str(folder)}:
+        raise InputError(
+            f"{folder} has braces in its path, which stand for wildcards in a workflow; rename "
+            "the folder, or work in another one."
+        )
