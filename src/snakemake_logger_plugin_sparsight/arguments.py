@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from snakemake.cli import parse_args
+from snakemake.cli import parse_args, parse_config
 from snakemake.common import get_appdirs
 from snakemake.exceptions import WorkflowError
 
 from sparsight.io.errors import InputError
 from sparsight.study.command_line import (
-    check_cache_folder,
     check_configuration_file,
     check_profile_file,
+    check_writable,
 )
 
 #: Snakemake imports all plugins before it changes to the folder of `--directory`
@@ -64,7 +64,7 @@ def command_line() -> CommandLine | None:
 def refuse_what_stops_snakemake() -> None:
     """Leave with one message where Snakemake would end in a traceback before it reads a workflow.
 
-    Configuration files and profiles are read strictly, and the cache of sources must be writable.
+    Configuration files and profiles are read strictly; Snakemake's own folders must be writable.
 
     Raises
     ------
@@ -78,9 +78,21 @@ def refuse_what_stops_snakemake() -> None:
             check_profile_file(path, found.names)
         for path in found.options.configfile or ():
             check_configuration_file("--configfile", path)
-        check_cache_folder(
+        _check_arguments(found.options.config)
+        check_writable(
+            found.folder / (found.options.directory or ".") / ".snakemake",
+            "work in another folder, which --directory names",
+        )
+        check_writable(
             Path(get_appdirs().user_cache_dir),
             "Snakemake keeps copies of its scripts there: set XDG_CACHE_HOME to a folder that can",
         )
     except InputError as error:
         sys.exit(str(error))
+
+
+def _check_arguments(entries: list[str] | None) -> None:
+    try:
+        parse_config(entries)
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"--config: {str(error) or 'an entry has no value'}") from error

@@ -50,6 +50,8 @@ NO_PROFILE = ("--workflow-profile", "none")
         pytest.param(
             [*NO_PROFILE, "--configfile", "twice.yaml"], ["line 3"], id="twice, without a profile"
         ),
+        pytest.param(["--config", "seeds"], ["--config", "'seeds'"], id="argument without a value"),
+        pytest.param(["--directory", "/dev/null"], ["/dev/null"], id="no folder to work in"),
         pytest.param(["--directory", "{0}"], ["{0}", "braces"], id="braces"),
     ],
 )

@@ -124,8 +124,8 @@ def check_profile_file(path: Path, options: Collection[str]) -> None:
             raise InputError(f"{path}: {shown(key)} is no option{near_miss(key, options) or '.'}")
 
 
-def check_cache_folder(folder: Path, remedy: str) -> None:
-    """Refuse a cache folder in which nothing can be written; it is made where it is not there.
+def check_writable(folder: Path, remedy: str) -> None:
+    """Refuse a folder in which nothing can be written; it is made where it is not there.
 
     Parameters
     ----------

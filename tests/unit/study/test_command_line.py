@@ -6,13 +6,13 @@ import pytest
 
 from sparsight.io.errors import InputError
 from sparsight.study.command_line import (
-    check_cache_folder,
     check_configuration_file,
     check_folder_name,
     check_profile,
     check_profile_file,
     check_resources,
     check_rules,
+    check_writable,
 )
 
 RULES = ("all", "prune_level", "score_explanations", "summarise")
@@ -110,12 +110,12 @@ def test_keys_of_a_profile_that_snakemake_drops_are_refused(tmp_path):
     check_profile_file(path, {"jobs", "set-threads"})
 
 
-def test_a_cache_folder_that_cannot_be_made_is_refused(tmp_path):
-    check_cache_folder(tmp_path / "a" / "b", "")
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    check_writable(tmp_path / "a" / "b", "")
     assert not any((tmp_path / "a" / "b").iterdir())
     (tmp_path / "file").write_text("", encoding="utf-8")
     folder = tmp_path / "file" / "cache"
-    text = refused(check_cache_folder, folder, "set XDG_CACHE_HOME")
+    text = refused(check_writable, folder, "set XDG_CACHE_HOME")
     assert all(word in text for word in (str(folder), "XDG_CACHE_HOME"))
 
 
