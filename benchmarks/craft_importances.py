@@ -51,7 +51,7 @@ def rows() -> list[Row]:
         return estimate
 
     def flat_head(activations: Tensor) -> Tensor:
-        return network.head(activations[:, :, None, None])
+        return network.class_logits(activations[:, :, None, None])
 
     size = f"{IMAGES} images, {CONCEPTS} concepts"
     return [

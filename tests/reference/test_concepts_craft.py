@@ -64,7 +64,7 @@ def test_crops_and_activations(fitted, network):
     assert len(all_crops) == len(activations) == 12 * 16
     torch.testing.assert_close(crops, all_crops[::16])
     resized = torch.nn.functional.interpolate(all_crops, size=28, mode="bilinear")
-    expected = network.features(resized).mean(dim=(2, 3))
+    expected = network.feature_maps(resized).mean(dim=(2, 3))
     torch.testing.assert_close(activations, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -82,7 +82,7 @@ def test_factors_are_those_of_the_library_but_for_their_scale(fitted):
 def test_coefficients_are_no_further_from_the_activations(fitted, network):
     method, images, *_ = fitted
     theirs = torch.from_numpy(method.transform(images))
-    maps, basis = network.features(images), torch.from_numpy(method.W)
+    maps, basis = network.feature_maps(images), torch.from_numpy(method.W)
     ours = place_coefficients(maps, basis)
     assert ours.shape == theirs.shape
     places = maps.permute(0, 2, 3, 1)
@@ -122,7 +122,7 @@ def test_importances_of_maps_are_those_of_the_library(fitted, network):
     coefficients = torch.from_numpy(method.transform(images))
     masks = replicated_design(CONCEPTS, DESIGNS, "halton", 0)
     basis = torch.from_numpy(method.W)
-    assert pools_first(network, network.features(images))
+    assert pools_first(network, network.feature_maps(images))
     for pools in (True, False):
         found = concept_importances(
             network, coefficients, basis, LABEL, masks, DESIGNS, pools, 32
@@ -130,7 +130,7 @@ def test_importances_of_maps_are_those_of_the_library(fitted, network):
         torch.testing.assert_close(found, torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
     assert found.std() > 0.01
     # and from our own coefficients
-    own = place_coefficients(network.features(images), basis)
+    own = place_coefficients(network.feature_maps(images), basis)
     found = concept_importances(network, own, basis, LABEL, masks, DESIGNS, True, 32).mean(dim=0)
     torch.testing.assert_close(found, torch.from_numpy(expected), atol=0.03, rtol=0)
 
@@ -142,7 +142,7 @@ def test_importances_without_places_are_those_of_the_library():
     factors = factorise(activations, CONCEPTS, "craft_xai", 0)
 
     def head(vectors):
-        return network.head(vectors[:, :, None, None])
+        return network.class_logits(vectors[:, :, None, None])
 
     method = craft_class()(lambda rows: rows, head, CONCEPTS, batch_size=32, device="cpu")
     method.W = factors.basis.numpy()
@@ -167,7 +167,7 @@ def test_a_head_that_does_not_pool():
     network = build_network(ThesisCnn, 10, 0).eval().requires_grad_(False)
     images = smooth(1, 28, 3).float() / 255
     method = library(network)
-    maps = network.features(images)
+    maps = network.feature_maps(images)
     factors = factorise(maps.permute(0, 2, 3, 1).flatten(0, 2), CONCEPTS, "craft_xai", 0)
     coefficients = coefficients_of(maps.permute(0, 2, 3, 1).flatten(0, 2), factors.basis)
     coefficients = coefficients.view(3, 5, 5, CONCEPTS)

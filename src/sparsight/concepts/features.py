@@ -151,7 +151,7 @@ def extract_features(
 
 def _feature_width(network: Architecture, path: Path, device: torch.device) -> int:
     with PackedSplit.open(path) as packed:
-        return network.features(packed.rows(0, 1).images("clean").to(device)).shape[1]
+        return network.feature_maps(packed.rows(0, 1).images("clean").to(device)).shape[1]
 
 
 def _write(
@@ -180,10 +180,10 @@ def _batches(
     with PackedSplit.open(path) as packed:
         for start in range(0, len(packed), batch_size):
             batch = packed.rows(start, min(start + batch_size, len(packed)))
-            maps = network.features(batch.images("clean").to(device))
+            maps = network.feature_maps(batch.images("clean").to(device))
             yield {
                 "pooled": maps.mean(dim=(2, 3)).cpu(),
-                "logits": network.head(maps).cpu(),
+                "logits": network.class_logits(maps).cpu(),
                 "labels": batch.labels,
                 "image_ids": batch.image_ids,
             }

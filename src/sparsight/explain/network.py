@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import target_logits
 from sparsight.io.errors import InputError
+from sparsight.models.maps import check_maps
 from sparsight.parameters import hint
 
 
@@ -87,14 +88,16 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
         For an unknown layer, one that runs twice in a pass, or one without feature maps.
     """
     outputs: dict[str, Tensor] = {}
+    images: list[torch.Size] = []
 
     def hook_of(layer: str) -> Any:
         def record(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-            if not isinstance(output, Tensor) or output.ndim != 4:
+            if not isinstance(output, Tensor):
                 raise InputError(
-                    f"layer '{layer}' has no feature maps [N,C,h,w] to explain; name a "
-                    "convolution, an activation or a pooling layer"
+                    f"layer '{layer}' gives no array; name a convolution, an activation or a "
+                    "pooling layer"
                 )
+            check_maps(layer, output.shape, images[-1])
             if layer in outputs:
                 raise InputError(
                     f"layer '{layer}' runs more than once in a forward pass, so that its output "
@@ -107,7 +110,9 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
 
         return record
 
-    handles = []
+    handles: list[Any] = [
+        model.register_forward_pre_hook(lambda _model, inputs: images.append(inputs[0].shape))
+    ]
     try:
         for layer in layers:
             module = named_layer(model, layer)

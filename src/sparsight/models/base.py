@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
+from sparsight.models.maps import check_maps
 from sparsight.models.options import checked_options
 
 
@@ -15,9 +16,11 @@ class Architecture(nn.Module, ABC):
     """A network whose facts are literal class attributes: the workflow reads them from the source.
 
     `forward` maps images [N, C, H, W] (float32, range 0 to 1) to logits [N, classes]. A network is
-    cut in two at the module `feature_cut`: concept methods ask `features` for maps and `head` for
-    the logits of maps that they changed. An architecture writes these two, and then `forward` is
-    `head(features(images))`; or it writes only `forward`, and then it has no `head`.
+    cut in two at the module `feature_cut`: concept methods ask `feature_maps` for maps and
+    `class_logits` for the logits of maps that they changed. An architecture writes these two, and
+    then `forward` is `class_logits(feature_maps(images))`; or it writes only `forward`, and then it
+    has no `class_logits`. (No submodule of a torchvision or timm network has these names; many have
+    a submodule `features` or `head`.)
     """
 
     name: ClassVar[str]
@@ -65,9 +68,9 @@ class Architecture(nn.Module, ABC):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] of images [N, C, H, W] in [0, 1]."""
-        return self.head(self.features(images))
+        return self.class_logits(self.feature_maps(images))
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the module `feature_cut`, float32 [N, D, h, w]; gradients flow to the images.
 
         Parameters
@@ -77,7 +80,7 @@ class Architecture(nn.Module, ABC):
         Raises
         ------
         InputError
-            When the architecture has no forward pass at all.
+            When the architecture has no forward pass at all, or the output is no map.
         """
         if type(self).forward is Architecture.forward:
             raise self._no_halves("has no forward pass")
@@ -88,14 +91,15 @@ class Architecture(nn.Module, ABC):
             self(images)
         finally:
             handle.remove()
+        check_maps(self.feature_cut, found[0].shape, images.shape)
         return found[0]
 
     def training_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits [N, classes] as training needs them, and those of an auxiliary head, if any."""
         return self(images), None
 
-    def head(self, maps: torch.Tensor) -> torch.Tensor:
-        """Logits [N, classes] of maps [N, D, h, w] as `features` gives them.
+    def class_logits(self, maps: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of maps [N, D, h, w] as `feature_maps` gives them.
 
         Raises
         ------
@@ -106,8 +110,8 @@ class Architecture(nn.Module, ABC):
 
     def _no_halves(self, what: str) -> InputError:
         return InputError(
-            f"architecture {self.name} {what}; give {type(self).__name__} the methods features and "
-            f"head, cut at '{self.feature_cut}'"
+            f"architecture {self.name} {what}; give {type(self).__name__} the methods "
+            f"feature_maps and class_logits, cut at '{self.feature_cut}'"
         )
 
 

@@ -134,11 +134,11 @@ class InceptionV3(Architecture):
                 deviation = 0.001 if name == "AuxLogits.fc" else 0.1
                 nn.init.trunc_normal_(module.weight, std=deviation)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Maps [N, D, h, w] of images [N, 3, H, W] in [0, 1]."""
         return self._upper(self._lower(images))
 
-    def head(self, maps: torch.Tensor) -> torch.Tensor:
+    def class_logits(self, maps: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] of maps [N, D, h, w]; training drops half of the features."""
         logits: torch.Tensor = self.fc(self.flatten(self.dropout(self.avgpool(maps))))
         return logits
@@ -147,7 +147,7 @@ class InceptionV3(Architecture):
         """Logits [N, classes] of the network, and of its auxiliary head if maps suffice for it."""
         middle = self._lower(images)
         auxiliary = self.AuxLogits(middle) if min(middle.shape[2:]) >= LEAST_SIDE else None
-        return self.head(self._upper(middle)), auxiliary
+        return self.class_logits(self._upper(middle)), auxiliary
 
     def _lower(self, images: torch.Tensor) -> torch.Tensor:
         hidden = self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(self.normalise(images)))

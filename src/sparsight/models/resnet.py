@@ -156,14 +156,14 @@ class ResNet(Architecture):
         outputs = planes * self.block.expansion
         return nn.Sequential(first, *(self.block(outputs, planes, 1) for _ in range(count - 1)))
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Maps [N, D, h, w] of images [N, 3, H, W] in [0, 1]."""
         hidden = self.relu(self.bn1(self.conv1(self.normalise(images))))
         hidden = self.maxpool(hidden)
         maps: torch.Tensor = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
         return maps
 
-    def head(self, maps: torch.Tensor) -> torch.Tensor:
+    def class_logits(self, maps: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] of maps [N, D, h, w]."""
         logits: torch.Tensor = self.fc(self.flatten(self.avgpool(maps)))
         return logits

@@ -53,13 +53,13 @@ class ThesisCnn(Architecture):
             # OpenLTH, on which the thesis is built, initialises weights so by default.
             nn.init.kaiming_normal_(layer.weight)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Maps [N, 8, 5, 5] of images [N, 1, 28, 28]."""
         hidden = self.pool1(self.conv1_relu(self.conv1(images)))
         maps: torch.Tensor = self.pool2(self.conv2_relu(self.conv2(hidden)))
         return maps
 
-    def head(self, maps: torch.Tensor) -> torch.Tensor:
+    def class_logits(self, maps: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] of maps [N, 8, 5, 5]."""
         logits: torch.Tensor = self.classifier(self.flatten(maps))
         return logits

@@ -49,10 +49,10 @@ class Small(Architecture):
         self.relu = nn.ReLU()
         self.fc = nn.Linear(64, class_count)
 
-    def features(self, images: Tensor) -> Tensor:
+    def feature_maps(self, images: Tensor) -> Tensor:
         return self.relu(self.last(self.block(self.stem(images - 0.5))))
 
-    def head(self, maps: Tensor) -> Tensor:
+    def class_logits(self, maps: Tensor) -> Tensor:
         return self.fc(maps.mean(dim=(2, 3)))
 
 

@@ -38,10 +38,10 @@ class ColourNetwork(Architecture):
         self.classifier.weight.data = torch.tensor(weights)
         self.eval().requires_grad_(False)
 
-    def features(self, images: Tensor) -> Tensor:
+    def feature_maps(self, images: Tensor) -> Tensor:
         return self.relu(self.colours(images))
 
-    def head(self, maps: Tensor) -> Tensor:
+    def class_logits(self, maps: Tensor) -> Tensor:
         return self.classifier(maps.mean(dim=(2, 3)))
 
 
@@ -61,12 +61,12 @@ class SmallNetwork(Architecture):
         self.conv3, self.bn3, self.relu3 = nn.Conv2d(24, 32, 3, 1, 1), nn.BatchNorm2d(32), nn.ReLU()
         self.classifier = nn.Linear(32, class_count)
 
-    def features(self, images: Tensor) -> Tensor:
+    def feature_maps(self, images: Tensor) -> Tensor:
         hidden = self.pool(self.relu1(self.bn1(self.conv1(images))))
         hidden = self.relu2(self.bn2(self.conv2(hidden)))
         return self.relu3(self.bn3(self.conv3(hidden)))
 
-    def head(self, maps: Tensor) -> Tensor:
+    def class_logits(self, maps: Tensor) -> Tensor:
         return self.classifier(maps.mean(dim=(2, 3)))
 
 

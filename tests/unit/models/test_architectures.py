@@ -119,12 +119,12 @@ def test_a_network_is_cut_in_two(name: str) -> None:
     cut = network.get_submodule(network.feature_cut)
     cut.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     images = torch.rand(2, *example_shape(name)).requires_grad_()
-    maps = network.features(images)
+    maps = network.feature_maps(images)
     # hooks see what they saw before, and `features` stops at the cut's output
     assert maps is seen[0]
     assert maps.ndim == 4
-    assert torch.equal(network.head(maps), network(images))
-    (gradients,) = torch.autograd.grad(network.head(maps)[:, 3].sum(), images)
+    assert torch.equal(network.class_logits(maps), network(images))
+    (gradients,) = torch.autograd.grad(network.class_logits(maps)[:, 3].sum(), images)
     (expected,) = torch.autograd.grad(network(images)[:, 3].sum(), images)
     assert torch.equal(gradients, expected)
     assert gradients.abs().sum() > 0
@@ -147,13 +147,13 @@ class Whole(Architecture):
 def test_a_network_without_halves_has_features_and_no_head() -> None:
     network = build_network(Whole, 2, 0)
     images = torch.rand(3, 1, 4, 4)
-    maps = network.features(images)
+    maps = network.feature_maps(images)
     assert torch.equal(maps, network.conv(images))
     assert not network.conv._forward_hooks
     maps.sum().backward()
     assert network.conv.weight.grad is not None
     with pytest.raises(InputError, match=r"whole cannot go on.*give Whole.*cut at 'conv'"):
-        network.head(maps)
+        network.class_logits(maps)
 
 
 def test_a_network_without_anything_is_told_apart() -> None:

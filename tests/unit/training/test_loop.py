@@ -179,8 +179,8 @@ class TwoHeads(ThesisCnn):
         self.second = torch.nn.Linear(200, class_count)
 
     def training_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        maps = self.features(images)
-        return self.head(maps), self.second(maps.flatten(1))
+        maps = self.feature_maps(images)
+        return self.class_logits(maps), self.second(maps.flatten(1))
 
 
 def test_an_auxiliary_head_adds_its_share_of_the_loss(data: TrainingData) -> None:

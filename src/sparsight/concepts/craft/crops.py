@@ -154,7 +154,7 @@ class CropReader:
         inputs = images.to(self.device)
         if tuple(inputs.shape[2:]) != size:
             inputs = functional.interpolate(inputs, size=size, mode="bilinear", align_corners=False)
-        maps = self.network.features(inputs)
+        maps = self.network.feature_maps(inputs)
         self.passes += len(images)
         if maps.min() < 0:
             raise InputError(

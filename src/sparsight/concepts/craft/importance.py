@@ -79,11 +79,11 @@ def pools_first(network: Architecture, maps: Tensor) -> bool:
     draw = torch.Generator().manual_seed(0)
     trial = torch.rand((4, *maps.shape[1:]), generator=draw).to(maps)
     try:
-        pooled = network.head(trial.mean(dim=(2, 3), keepdim=True))
+        pooled = network.class_logits(trial.mean(dim=(2, 3), keepdim=True))
     except RuntimeError:
         # the head wants maps of one size
         return False
-    return bool(torch.allclose(pooled, network.head(trial), rtol=1e-4, atol=1e-5))
+    return bool(torch.allclose(pooled, network.class_logits(trial), rtol=1e-4, atol=1e-5))
 
 
 @torch.no_grad()
@@ -123,7 +123,9 @@ def concept_importances(
         found = _through_pooling_head(network, coefficients.mean(dim=(1, 2)), basis, label, masks)
     else:
         found = [
-            network.head(((image * part[:, None, None]) @ basis).permute(0, 3, 1, 2))[:, label]
+            network.class_logits(((image * part[:, None, None]) @ basis).permute(0, 3, 1, 2))[
+                :, label
+            ]
             for image in coefficients
             for part in masks.split(batch_size)
         ]
@@ -139,5 +141,5 @@ def _through_pooling_head(
     found = []
     for part in vectors.split(at_once):
         weakened = (part[:, None] * masks).flatten(0, 1)
-        found.append(network.head((weakened @ basis)[:, :, None, None])[:, label])
+        found.append(network.class_logits((weakened @ basis)[:, :, None, None])[:, label])
     return found

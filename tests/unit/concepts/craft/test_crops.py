@@ -83,9 +83,9 @@ def test_no_more_than_a_batch_goes_through_the_network(split):
     sizes = []
 
     class Counting(ColourNetwork):
-        def features(self, images):
+        def feature_maps(self, images):
             sizes.append(len(images))
-            return super().features(images)
+            return super().feature_maps(images)
 
     reader = reader_of(split, 7, network=Counting([[1.0, 0, 0]]))
     reader.activations(torch.arange(9))

@@ -83,7 +83,7 @@ def test_which_heads_pool():
     assert not pools_first(thesis, torch.rand(2, 8, 5, 5))
 
     class Maximum(ColourNetwork):
-        def head(self, maps):
+        def class_logits(self, maps):
             return self.classifier(maps.amax(dim=(2, 3)))
 
     assert not pools_first(Maximum([[1.0, 2, 3]]), torch.rand(2, 3, 4, 4))

@@ -322,7 +322,7 @@ def test_a_unit_built_for_the_planted_cue_detects_it(tmp_path):
     rows = [[0.5, -1, 0.5], [-0.5, 1, -0.5], [0.2, 0.2, 0.2]]
     network.colours.weight.data = torch.tensor(rows)[:, :, None, None]
     with PackedSplit.open(splits["test"]) as split:
-        maps = network.features(split.rows(0, 40).images("clean")).numpy()
+        maps = network.feature_maps(split.rows(0, 40).images("clean")).numpy()
         parts = split.part_masks(torch.arange(40)).numpy() >= 128
         masks = np.concatenate([parts, split.rows(0, 40).binary_masks().numpy()[:, None]], axis=1)
         names = [*split.part_names, "object"]
