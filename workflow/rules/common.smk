@@ -20,7 +20,11 @@ from sparsight.study.configuration import (
     normalised,
 )
 from sparsight.study.figure_settings import FigureSettings
-from sparsight.study.original_files import environment_problems, original_file_problems
+from sparsight.study.original_files import (
+    environment_problems,
+    original_file_problems,
+    weights_problems,
+)
 from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
@@ -122,7 +126,7 @@ try:
 except InputError as error:
     sys.exit(f"Configuration: {error}")
 if workflow.is_main_process:
-    wrong = [*environment_problems()]
+    wrong = [*environment_problems(), *weights_problems(STUDY, Path(RESULTS))]
     if wrong:
         sys.exit("\n".join(wrong))
     # What would run can be looked at without the data, so they are missed only by who runs it.

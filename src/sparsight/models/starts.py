@@ -1,5 +1,6 @@
 """Weights that a network starts with: those of a file, or of a network of other classes."""
 
+import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ COUNTER = "num_batches_tracked"
 #: but a few zeros are no mask: trained networks have dead channels, and weight decay takes what
 #: nothing trains below the smallest number. Pruning takes 10% of the weights or more.
 MOST_ZEROS = 0.001
+#: where trainings keep the state_dict in a file that holds more
+NESTED = ("state_dict", "model_state_dict", "model", "network", "net")
+#: what wrappers put before the name of every weight
+PREFIXES = ("module.", "model.", "net.", "network.", "_orig_mod.")
 
 
 def weights_file(given: Path) -> Path:
@@ -61,32 +66,68 @@ def read_weights(path: Path) -> Tensors:
 
     Parameters
     ----------
-    path : `*.safetensors` is a checkpoint, whose masks are not read; all else a state_dict that
-        torch has saved, plain or under the key `state_dict`. Nothing but tensors is unpickled.
+    path : `*.safetensors` is a Sparsight checkpoint, whose masks are not read, or a file of plain
+        weights (timm, Hugging Face Hub). All else is a state_dict that torch has saved, plain or
+        under one of the keys `NESTED`, beside which a training may have put its arguments. Nothing
+        but tensors, plain values and `argparse.Namespace` is unpickled. Weights that
+        `torch.nn.utils.prune` masks (`weight_orig`, `weight_mask`) are multiplied out.
 
     Raises
     ------
     InputError
         When the file is missing, corrupt or something else.
     """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; correct initial_weights")
     if path.suffix == ".safetensors":
-        return read_checkpoint(path).weights
+        return _read_safetensors(path)
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; correct initial_weights") from error
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
     # A file of something else makes torch fail in any way.
     except Exception as error:
         raise InputError(
             f"{path} holds no weights that can be read safely; save a state_dict of tensors there"
         ) from error
     if isinstance(found, Mapping):
-        found = found.get("state_dict", found)
+        found = next((found[key] for key in NESTED if isinstance(found.get(key), Mapping)), found)
     if not isinstance(found, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in found.values()
     ):
         raise InputError(f"{path} is no state_dict of tensors; save network.state_dict() there")
-    return dict(found)
+    return _unmasked(dict(found))
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    """As `read_weights`; only our own files hold the checksums that `read_checkpoint` verifies."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            own = "checksums" in (file.metadata() or {})
+            found = {} if own else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CorruptFile(f"{path} is corrupt (as safetensors); put it there again") from error
+    return read_checkpoint(path).weights if own else _unmasked(found)
+
+
+def _unmasked(weights: Tensors) -> Tensors:
+    found = dict(weights)
+    for key in weights:
+        name, _, end = key.rpartition("_")
+        if end == "orig" and f"{name}_mask" in weights:
+            found[name] = found.pop(key) * found.pop(f"{name}_mask")
+    return found
+
+
+def _without_prefix(weights: Tensors, own: Tensors) -> Tensors:
+    """Names without what a wrapper (DataParallel, Lightning, compile) put before all of them."""
+    for prefix in PREFIXES:
+        taken = weights and all(key.startswith(prefix) for key in weights)
+        if taken and not any(key.startswith(prefix) for key in own):
+            shorter = {key.removeprefix(prefix): value for key, value in weights.items()}
+            return _without_prefix(shorter, own)
+    return weights
 
 
 def body_of(network: Architecture) -> Tensors:
@@ -119,18 +160,20 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     Parameters
     ----------
     network : as it was drawn.
-    weights : of a network of the same architecture and options.
+    weights : of a network of the same architecture and options; a prefix that all their names
+        have, and none of the network's, is dropped.
     path : of the file, for messages.
     keep_classes : whether classifiers are taken where they fit; otherwise they stay as drawn.
 
     Raises
     ------
     InputError
-        When a weight other than those of classifiers is missing, unknown or of another shape, or
-        when more than `MOST_ZEROS` of the prunable weights (of convolutions and linear layers)
-        that are taken are exactly zero, as in the file of a pruned network.
+        When a weight other than those of classifiers is missing, unknown or of another shape; when
+        one is not finite; or when more than `MOST_ZEROS` of the prunable weights (of convolutions
+        and linear layers) that are taken are exactly zero, as in the file of a pruned network.
     """
     own = network.state_dict()
+    weights = _without_prefix(weights, own)
     fits = {key: key in weights and weights[key].shape == value.shape for key, value in own.items()}
     body = body_of(network) if network.classifiers else own
     unknown = [key for key in weights if key not in own]
@@ -144,6 +187,12 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     kept = keep_classes and all(fits[key] for key in own if key not in body)
     taken = own if kept else body
     found = {key: weights[key] for key in taken if key in weights}
+    for key, value in found.items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"{path}: {key} holds values that are not finite (NaN or infinite); choose weights "
+                "of a training that did not diverge"
+            )
     share = _share_of_zeros(network, found)
     if share > MOST_ZEROS:
         raise InputError(

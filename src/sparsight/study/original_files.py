@@ -15,6 +15,7 @@ from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
 from sparsight.study.bases import source_and_options
 from sparsight.study.plan import Study
+from sparsight.study.starts import WORDS
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
@@ -67,4 +68,29 @@ def original_file_problems(
                 dataset,
                 f"{where}.options.mirrors is empty, and there is no {wanted} in {data_folder} or "
                 f"${ENVIRONMENT_VARIABLE}; put the original files there, or name a mirror.",
+            )
+
+
+def weights_problems(study: Study, results: Path) -> Iterator[str]:
+    """One sentence for each file of initial weights that is missing and is still needed.
+
+    Parameters
+    ----------
+    study : of a sound configuration; paths are relative to the working directory.
+    results : folder of the study's results. Networks that have started need the file no more.
+    """
+    for model in dict.fromkeys(network.model for network in study.networks()):
+        given = study.initial_weights(model)
+        if given in WORDS or Path(given).is_file():
+            continue
+        starts = [
+            results / network.dataset / model / f"seed{seed}" / "start.safetensors"
+            for network in study.networks()
+            if network.model == model
+            for seed in network.seeds
+        ]
+        if not all(start.is_file() for start in starts):
+            yield (
+                f"catalogue.models.{model}.initial_weights: {given} does not exist; put the file "
+                "there, or correct the path."
             )

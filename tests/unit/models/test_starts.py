@@ -1,11 +1,14 @@
 """Weights of files and of other networks, and whose classifiers stay as drawn."""
 
+import argparse
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.nn.utils import prune
 
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import CorruptFile, InputError
@@ -200,3 +203,53 @@ def test_zeros_that_no_pruning_makes_do_not_matter() -> None:
     with pytest.raises(InputError, match="not pruned"):
         take_weights(network, pruned, Path("x"), True)
     assert not take_weights(network, pruned, Path("x"), False)
+
+
+@pytest.mark.parametrize("key", ["model", "model_state_dict", "network"])
+def test_a_training_may_have_put_more_beside_the_weights(tmp_path: Path, key: str) -> None:
+    state, path = drawn(3, 1).state_dict(), tmp_path / "x.pth"
+    torch.save({"args": argparse.Namespace(lr=0.1), "epoch": 3, key: state}, path)
+    assert read_weights(path).keys() == state.keys()
+
+
+def test_plain_safetensors_of_other_libraries(tmp_path: Path) -> None:
+    state, path = drawn(3, 1).state_dict(), tmp_path / "model.safetensors"
+    save_file(state, path, metadata={"format": "pt"})
+    found = read_weights(path)
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(CorruptFile, match=r"model\.safetensors"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "net.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_dropped(prefix: str) -> None:
+    state, network = drawn(3, 1).state_dict(), drawn(3, 2)
+    named = {f"{prefix}{key}": value for key, value in state.items()}
+    assert take_weights(network, named, Path("x.pth"), keep_classes=True)
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    # Not where some names lack it.
+    with pytest.raises(InputError, match="is unknown"):
+        take_weights(network, {**named, "fc.weight": state["fc.weight"]}, Path("x"), True)
+
+
+def test_masks_of_torchs_own_pruning_are_multiplied_out(tmp_path: Path) -> None:
+    network, path = drawn(3, 1), tmp_path / "x.pth"
+    expected = network.fc.weight.detach().clone()
+    prune.random_unstructured(network.fc, "weight", 0.25)
+    expected *= network.fc.weight_mask
+    torch.save(network.state_dict(), path)
+    found = read_weights(path)
+    assert torch.equal(found["fc.weight"], expected)
+    assert found.keys() == drawn(3, 1).state_dict().keys()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float) -> None:
+    state = drawn(3, 1).state_dict()
+    state["bn1.running_var"][0] = value
+    network = drawn(3, 2)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    with pytest.raises(InputError, match=r"x\.pth: bn1\.running_var"):
+        take_weights(network, state, Path("x.pth"), keep_classes=True)
+    assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())

@@ -1,6 +1,10 @@
 import pytest
 
-from sparsight.study.original_files import environment_problems, original_file_problems
+from sparsight.study.original_files import (
+    environment_problems,
+    original_file_problems,
+    weights_problems,
+)
 
 MNIST = {"datasets": ["mnist"], "models": ["thesis_cnn"]}
 
@@ -65,3 +69,21 @@ def test_files_without_mirrors_are_too(missing_of, tmp_path):
     (shared / "file").touch()
     environ = {"SPARSIGHT_DATA": str(shared.parent)}
     assert missing_of({**MNIST, "catalogue": without}, environ) == {}
+
+
+def test_missing_initial_weights_are_named_while_a_network_still_needs_them(study_of, tmp_path):
+    path = tmp_path / "a.pth"
+    new = {"architecture": "thesis_cnn", "initial_weights": str(path)}
+    study = study_of({"models": ["thesis_cnn"], "catalogue": {"models": {"thesis_cnn": new}}})
+    (network,) = {(n.dataset, n.model, n.seeds) for n in study.networks()}
+    (found,) = weights_problems(study, tmp_path / "results")
+    assert found.startswith("catalogue.models.thesis_cnn.initial_weights")
+    assert str(path) in found
+    for seed in network[2]:
+        start = tmp_path / "results" / network[0] / network[1] / f"seed{seed}"
+        start.mkdir(parents=True)
+        (start / "start.safetensors").touch()
+    assert not [*weights_problems(study, tmp_path / "results")]
+    assert [*weights_problems(study, tmp_path / "elsewhere")] == [found]
+    path.touch()
+    assert not [*weights_problems(study, tmp_path / "elsewhere")]
