@@ -68,7 +68,7 @@ def source_and_options(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if entry["source"] != TROJANED:
         return entry["source"], dict(entry.get("options", {}))
     base = {**SOURCES.facts(TROJANED)["parameters"]["base"], **entry["options"].get("base", {})}
-    return base["source"], dict(base.get("options", {}))
+    return base["source"], dict(base.get("options") or {})
 
 
 def source_modules(entry: Mapping[str, Any]) -> list[str]:
