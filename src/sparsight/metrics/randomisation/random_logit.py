@@ -43,11 +43,11 @@ class RandomLogit(Metric):
     The other class is drawn for each image, and is the same at every level and for every explainer;
     `others` above 1 gives the mean over several classes, all others where there are not so many.
 
-    NaN where one of the maps, of whichever class, is constant: an empty map is undefined, and not
-    unlike. Class activation
-    maps, whose negative values are cut off, are often empty for a class that the image does not
-    show, and then every image whose draw falls on such a class is missing: look at the count of
-    images beside the number.
+    A comparison is undefined where either map is constant: an empty map is not unlike, it says
+    nothing. The mean is over the classes whose comparison is defined, and NaN where none is. Class
+    activation maps, whose negative values are cut off, are often empty for a class that the image
+    does not show: with one class, every image whose draw falls on such a class is missing. Give
+    more `others`, and look at the count of images next to the number.
 
     As `quantus.RandomLogit` with two differences: that takes the similarity of maps written as one
     row (windows of 7 pixels of a row), this of maps (windows of 7 × 7, `ssim`); and that divides
@@ -99,4 +99,4 @@ class RandomLogit(Metric):
             raise InputError(f"metric {self.name} needs a network of two or more classes")
         others = other_classes(images, targets, class_count, self.settings["others"], self.name)
         values = [ssim(attributions, again(network, images, some)) for some in others.unbind(dim=1)]
-        return torch.stack(values).mean(dim=0)
+        return torch.stack(values).nanmean(dim=0)

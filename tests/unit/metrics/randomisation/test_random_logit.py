@@ -85,17 +85,32 @@ def test_no_row_depends_on_the_batch(network, batch, explaining):
     torch.testing.assert_close(torch.cat([part([3, 0]), part([4])]), whole[[3, 0, 4]])
 
 
-def test_undefined_values_are_nan(network, batch):
+def test_the_mean_is_over_the_classes_that_are_defined(network, batch):
     images, _ = batch
     maps = class_maps()
     maps[1] = 0.5
     targets = torch.tensor([1, 0, 2, 3, 0])
     found = score(RandomLogit(others=3), network, (images, targets), by_class(maps))
-    assert found.isnan().all()
+    # nothing is like an empty map of the target itself
+    assert found.isnan().tolist() == (targets == 1).tolist()
+    for row, target in enumerate(targets.tolist()):
+        if target != 1:
+            rest = [ssim(maps[[target]], maps[[k]]) for k in {0, 2, 3} - {target}]
+            assert found[row].item() == pytest.approx(torch.cat(rest).mean().item(), abs=1e-6)
+
+
+def test_no_class_that_is_defined_gives_nan(network, batch):
+    images, _ = batch
+    maps = class_maps()
+    maps[1] = 0.5
+    targets = torch.tensor([1, 0, 2, 3, 0])
     drawn = other_classes(images, targets, CLASSES, 1, "random_logit")[:, 0]
     found = score(RandomLogit(), network, (images, targets), by_class(maps))
     assert found.isnan().tolist() == ((targets == 1) | (drawn == 1)).tolist()
     assert not found.isnan().all()
+    maps[0] = maps[2] = 0.5
+    threes = torch.full_like(targets, 3)
+    assert score(RandomLogit(others=3), network, (images, threes), by_class(maps)).isnan().all()
 
 
 def test_what_cannot_be_used(network, batch):
