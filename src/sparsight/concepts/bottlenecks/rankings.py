@@ -5,12 +5,16 @@ import math
 import torch
 from torch import Tensor
 
+#: weights that differ by less than this share of the largest are tied: solvers end within it
+TIE = 1e-6
+
 
 def top_jaccard(own: Tensor, reference: Tensor, count: int) -> Tensor:
     """Jaccard index |A ∩ B| / |A ∪ B| of the `count` concepts with the largest weights.
 
     Only positive weights count: what does not speak for a class is not among its concepts, so a
-    class can have fewer than `count`. Equal weights are taken in the order of the concepts.
+    class can have fewer than `count`. Weights that are tied for the last places have no order: in
+    the order of the concepts, which is the same in both, any two networks would share them.
 
     Parameters
     ----------
@@ -18,10 +22,12 @@ def top_jaccard(own: Tensor, reference: Tensor, count: int) -> Tensor:
 
     Returns
     -------
-    float64 [C] in [0, 1]; NaN where neither network has any.
+    float64 [C] in [0, 1]; NaN where neither network has any, or where either has a tie for the last
+    places.
     """
     first, second = _top(own, count), _top(reference, count)
-    return (first & second).sum(dim=1) / (first | second).sum(dim=1).double()
+    shares = (first & second).sum(dim=1) / (first | second).sum(dim=1).double()
+    return shares.masked_fill(_tied(own, count) | _tied(reference, count), torch.nan)
 
 
 def _top(weights: Tensor, count: int) -> Tensor:
@@ -29,6 +35,18 @@ def _top(weights: Tensor, count: int) -> Tensor:
     order = torch.argsort(weights, dim=1, descending=True, stable=True)[:, :count]
     chosen = torch.zeros_like(weights, dtype=torch.bool)
     return chosen.scatter(1, order, True) & (weights > 0)
+
+
+def _tied(weights: Tensor, count: int) -> Tensor:
+    """Whether a class's last place in the top and the first one outside have one weight, bool [C].
+
+    Weights that are not positive have no place to lose.
+    """
+    if count >= weights.shape[1]:
+        return torch.zeros(len(weights), dtype=torch.bool)
+    ordered = weights.sort(dim=1, descending=True).values
+    last, next_one = ordered[:, count - 1], ordered[:, count]
+    return (next_one > 0) & (last - next_one <= TIE * ordered[:, 0])
 
 
 def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> float:
@@ -49,9 +67,9 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
     -------
     In (0, 1], 1 for equal orders; NaN where all weights of either are equal, which is no order.
     """
-    if bool((own == own[0]).all()) or bool((reference == reference[0]).all()):
-        return math.nan
     first, second = _ranks(own), _ranks(reference)
+    if bool((first == 1).all()) or bool((second == 1).all()):
+        return math.nan
     total, agreement = 0.0, 1.0
     for depth in range(1, len(own) + 1):
         above, below = first <= depth, second <= depth
@@ -63,4 +81,5 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
 
 def _ranks(weights: Tensor) -> Tensor:
     """Ranks from 1, ties at their smallest, int64 [K]."""
-    return 1 + (weights[None, :] > weights[:, None]).sum(dim=1)
+    tolerance = TIE * weights.abs().max()
+    return 1 + (weights[None, :] > weights[:, None] + tolerance).sum(dim=1)

@@ -15,9 +15,13 @@ from scipy.special import xlog1py, xlogy
 from torch import Tensor
 from torch.nn import functional
 
+from sparsight.concepts.labelled.standardise import varies
+
 NAN = float("nan")
 #: orders of crops that a chance level is the mean of
 PERMUTATIONS = 10
+#: coefficients are tied that are equal in steps of this share of the concept's largest one
+TIE = 1e-6
 
 
 def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
@@ -25,10 +29,44 @@ def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
 
     Parameters
     ----------
-    coefficients : float32 [n, K]. Crops without any of the concept are left out.
+    coefficients : float32 [n, K]. Crops without any of the concept are left out. A concept of which
+        all crops have the same, up to rounding, has none: no crop has more of it than another.
+
+    Notes
+    -----
+    Crops that are tied go in a random order, the same for every concept and network: rows are
+    sorted by class, and in their order ties would all fall to the first classes.
     """
-    order = coefficients.argsort(dim=0, descending=True, stable=True)[:wanted]
-    return [rows[values[rows] > 0] for rows, values in zip(order.T, coefficients.T, strict=True)]
+    if not len(coefficients):
+        return [torch.empty(0, dtype=torch.int64)] * coefficients.shape[1]
+    drawn = torch.randperm(len(coefficients), generator=torch.Generator().manual_seed(0))
+    largest = coefficients.double().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    steps = (coefficients / (TIE * largest)).round()
+    order = drawn[steps[drawn].argsort(dim=0, descending=True, stable=True)[:wanted]]
+    chosen = (coefficients > 0) & varies(coefficients)
+    return [rows[kept[rows]] for rows, kept in zip(order.T, chosen.T, strict=True)]
+
+
+def of_most_important(values: Tensor, importances: Tensor, wanted: int) -> Tensor:
+    """Values of the most important concepts; those tied for the last places share these out.
+
+    Parameters
+    ----------
+    values, importances : float32 [K].
+    wanted : how many, at most.
+
+    Returns
+    -------
+    float32 [min(wanted, K)]. Each place for which concepts are tied has the mean of their defined
+    values, which is what drawing among them gives on average.
+    """
+    order = importances.argsort(descending=True, stable=True)
+    if wanted >= len(order) or importances[order[wanted - 1]] > importances[order[wanted]]:
+        return values[order[:wanted]]
+    border = importances[order[wanted]]
+    sure = values[importances > border]
+    shared = values[importances == border].nanmean()
+    return torch.cat([sure, shared.expand(wanted - len(sure))])
 
 
 def mask_purity(heat_maps: Tensor, masks: Tensor) -> float:
@@ -135,18 +173,15 @@ def _mean_cosine(units: Tensor, first: Tensor, second: Tensor) -> float:
 def correlations(own: Tensor, reference: Tensor) -> Tensor:
     """Pearson's r of each column of `own` [n, K] with each of `reference` [n, J], float64 [K, J].
 
-    0 where a column is constant: what does not vary follows nothing.
+    0 where a column is constant up to rounding: what does not vary follows nothing.
     """
-    first, second = (_standardised(part.double()) for part in (own, reference))
+    first, second = (_standardised(part) for part in (own, reference))
     return first.T @ second
 
 
 def _standardised(values: Tensor) -> Tensor:
-    centred = values - values.mean(dim=0)
-    lengths = centred.norm(dim=0)
-    # the mean of equal numbers can miss them by a rounding
-    constant = lengths <= 1e-9 * values.norm(dim=0)
-    return torch.where(constant, torch.zeros_like(centred), centred / lengths)
+    centred = values.double() - values.double().mean(dim=0)
+    return torch.where(varies(values), centred / centred.norm(dim=0), torch.zeros_like(centred))
 
 
 def matched_concepts(own: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from sparsight.concepts.craft.craft_rows import kept_arrays, measured_rows, rank
 from sparsight.concepts.craft.craft_settings import check_craft
 from sparsight.concepts.craft.crops import CropReader, images_of_class
 from sparsight.concepts.craft.pictures import concept_pictures
+from sparsight.concepts.labelled.standardise import varies
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
 from sparsight.io.pace import followed
@@ -32,6 +33,10 @@ class Craft(ConceptMethod):
     the same pool (in closed form). The best matching of concepts correlates by chance, too: the
     stability after the crops of one network are put into another order (mean of ten, the same for
     every pair). Crops of one image are alike, which such an order does not keep.
+
+    A network that has collapsed maps all crops to one feature. Then no crop has more of a concept
+    than another: concepts have no top crops, purities and cosines are NaN, the stability is 0, and
+    a note says so. Where only some crops are tied, their order is drawn.
 
     Passes: one for each crop and each image, and `top_crops` a concept for their maps where there
     are masks. What masked coefficients send through the head alone is not counted.
@@ -231,7 +236,8 @@ class Craft(ConceptMethod):
             for name, positions in followed(chosen.items(), "classes", len(chosen))
             if len(positions)
         ]
-        return classes, _notes({name: len(positions) for name, positions in chosen.items()}, wanted)
+        notes = _notes({name: len(positions) for name, positions in chosen.items()}, wanted)
+        return classes, [*notes, *_collapsed(classes)]
 
 
 def _notes(counts: Mapping[str, int], wanted: int) -> list[str]:
@@ -246,3 +252,15 @@ def _notes(counts: Mapping[str, int], wanted: int) -> list[str]:
     if none:
         notes.append(f"CRAFT found no images, and so no concepts, of {', '.join(none)}")
     return notes
+
+
+def _collapsed(classes: Sequence[ClassConcepts]) -> list[str]:
+    """A sentence on classes whose crops the network does not tell apart."""
+    equal = [found.name for found in classes if not varies(found.factors.coefficients).any()]
+    if not equal:
+        return []
+    return [
+        f"the network maps all crops of {len(equal)} of {len(classes)} classes to one feature: no "
+        "crop has more of a concept than another, so purities and cosines are NaN and the "
+        "stability is 0"
+    ]

@@ -12,6 +12,7 @@ from sparsight.concepts.craft.coherence import (
     class_purity,
     class_purity_chance,
     importance_entropy,
+    of_most_important,
     top_crops,
 )
 from sparsight.concepts.craft.factorisation import factorise
@@ -42,7 +43,8 @@ def measured_rows(
 ) -> list[Measured]:
     """Numbers of each concept and class, and means over all classes.
 
-    What is about concepts is averaged over the `top_concepts` most important ones of each class.
+    What is about concepts is averaged over the `top_concepts` most important ones of each class;
+    see `of_most_important` for those that are tied.
     """
     return [
         *_of_concepts(classes, settings["top_concepts"]),
@@ -82,7 +84,7 @@ def _of_concepts(classes: Sequence[ClassConcepts], top_concepts: int) -> Iterato
             }[measure]
             for concept, value in enumerate(values.tolist()):
                 yield Measured(measure, value, found.name, concept_name(concept))
-            most_important.append(values[found.order[:top_concepts]])
+            most_important.append(of_most_important(values, found.importances, top_concepts))
         yield Measured(measure, _mean(torch.cat(most_important)))
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sparsight.concepts.craft.foreign import craft_class, overcomplete_class, quiet, seeded
+from sparsight.concepts.labelled.standardise import varies
 from sparsight.io.errors import InputError
 
 #: coordinate descent ends when no coefficient moves by more than this share of the largest one
@@ -48,24 +50,32 @@ def factorise(activations: Tensor, concepts: int, backend: str, seed: int) -> Fa
 
     Notes
     -----
-    Fel et al. 2023, arXiv:2211.10154, equation 1. Activations that are 0 throughout, as those of a
-    network that has collapsed, have factors of zeros.
+    Fel et al. 2023, arXiv:2211.10154, equation 1. A network that has collapsed maps all crops to
+    one feature, up to rounding. Its factors are known without a solver: one concept, of which all
+    crops have the same, and others of zeros; all are zeros where the feature is. The libraries
+    would part the feature among concepts, and rounding errors among crops.
     """
     if backend not in BACKENDS:
         raise InputError(f"unknown backend '{backend}' (known: {', '.join(BACKENDS)})")
     if activations.min() < 0:
         raise InputError("activations are negative and have no non-negative factors")
-    if activations.max() == 0:
-        zeros = (
-            torch.zeros((len(activations), concepts)),
-            torch.zeros((concepts, activations.shape[1])),
-        )
-        return Factors(*zeros)
+    if not varies(activations).any():
+        return _of_one_feature(activations, concepts)
     with seeded(seed), quiet():
         coefficients, basis = BACKENDS[backend](activations, concepts)
     lengths = basis.norm(dim=1)
     basis = basis / lengths.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
     return Factors(coefficients * lengths, basis)
+
+
+def _of_one_feature(activations: Tensor, concepts: int) -> Factors:
+    """Factors of activations whose rows are equal up to rounding."""
+    feature = activations.double().mean(dim=0)
+    coefficients = torch.zeros((len(activations), concepts))
+    basis = torch.zeros((concepts, activations.shape[1]))
+    coefficients[:, 0] = feature.norm().float()
+    basis[0] = functional.normalize(feature, dim=0).float()
+    return Factors(coefficients, basis)
 
 
 def _craft_xai(activations: Tensor, concepts: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ from sparsight.concepts.base import Findings, Measured, Ranked
 from sparsight.concepts.labelled.drift import shared_names
 
 SIGNIFICANT = 0.05
+#: scores are means of shares, kept in single precision: closer ones are equal
+EQUAL = 1e-6
 
 
 def score_rows(
@@ -58,7 +60,10 @@ def score_rows(
 def score_drift(own: Findings, reference: Findings) -> list[Measured]:
     """`tcav_change` of each class and on average, and `tcav_side_agreement`.
 
-    NaN where a class has no images, or where nothing is significant in the reference.
+    A score that equals that of random concepts is on neither side, and its pair counts half, as
+    drawing a side does on average. So it is where a class's logit has no slope at all, and every
+    score is 0. The agreement is NaN where no pair has a side, a class has no images, or nothing is
+    significant in the reference.
 
     Raises
     ------
@@ -74,12 +79,20 @@ def score_drift(own: Findings, reference: Findings) -> list[Measured]:
         Measured("tcav_change", value, class_name=name)
         for name, value in zip(classes, changes.tolist(), strict=True)
     ]
-    above = first > own.arrays["random"].double().mean(dim=0)[my_rows, None]
-    was_above = second > reference.arrays["random"].double().mean(dim=0)[their_rows, None]
+    side = _side(first, own.arrays["random"].double().mean(dim=0)[my_rows, None])
+    was = _side(second, reference.arrays["random"].double().mean(dim=0)[their_rows, None])
     counted = (reference.arrays["adjusted_p"][their_rows][:, theirs] < SIGNIFICANT) & ~first.isnan()
-    same = ((above == was_above) & counted).sum() / counted.sum()
+    same = ((1 + side * was) / 2)[counted].mean()
+    if not side[counted].any():
+        same = torch.tensor(torch.nan)
     return [
         *rows,
         Measured("tcav_change", torch.nanmean(changes).item()),
         Measured("tcav_side_agreement", same.item()),
     ]
+
+
+def _side(scores: Tensor, random: Tensor) -> Tensor:
+    """1 above random concepts, -1 below, 0 where they are equal, float64."""
+    difference = scores - random
+    return difference.sign() * (difference.abs() > EQUAL)

@@ -21,6 +21,20 @@ def test_jaccard_of_the_top() -> None:
     assert top_jaccard(own, -own, 2)[0] == 0.0
 
 
+def test_weights_tied_for_the_last_place_have_no_top() -> None:
+    equal = torch.full((1, 5), 0.1)
+    rounded = torch.where(torch.arange(5) < 3, torch.nextafter(equal, torch.ones(1)), equal)
+    ordered = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0]])
+    for tied in (equal, rounded, torch.tensor([[0.3, 0.2, 0.1, 0.1, 0.0]])):
+        assert top_jaccard(tied, tied, 3).isnan().all()
+        assert top_jaccard(ordered, tied, 3).isnan().all()
+        assert top_jaccard(tied, ordered, 5).isfinite().all()
+    # a tie above the last place, or of weights that do not count, leaves the top as it is
+    assert top_jaccard(torch.tensor([[2.0, 2.0, 1.0, 0.0, 0.0]]), ordered, 3).tolist() == [1.0]
+    assert top_jaccard(torch.tensor([[2.0, 0.0, 0.0, 0.0, 0.0]]), ordered, 2).tolist() == [0.5]
+    assert math.isnan(rank_biased_overlap(rounded[0], ordered[0], 0.5))
+
+
 def test_rank_biased_overlap_of_three_concepts() -> None:
     down, up = torch.tensor([3.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 3.0])
     # agreement at depths 1, 2, 3: 0, 1/2, 1; with p = 1/2

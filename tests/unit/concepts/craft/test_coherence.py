@@ -16,6 +16,7 @@ from sparsight.concepts.craft.coherence import (
     mask_purity,
     matched_by_chance,
     matched_concepts,
+    of_most_important,
     reconstruction_error,
     top_crops,
 )
@@ -25,10 +26,35 @@ def test_top_crops_leave_out_those_without_the_concept():
     coefficients = torch.tensor([[0.0, 1], [3, 1], [0, 1], [5, 0]])
     first, second = top_crops(coefficients, 3)
     assert first.tolist() == [3, 1]
-    # ties by their order
-    assert second.tolist() == [0, 1, 2]
-    assert [rows.tolist() for rows in top_crops(coefficients, 1)] == [[3], [0]]
+    assert sorted(second.tolist()) == [0, 1, 2]
+    assert [len(rows) for rows in top_crops(coefficients, 1)] == [1, 1]
     assert top_crops(torch.zeros(4, 1), 3)[0].tolist() == []
+
+
+def test_ties_do_not_fall_to_the_first_rows():
+    # 300 crops sorted by class; all but the last have the concept alike, up to rounding
+    owners = torch.arange(300) // 30
+    coefficients = torch.full((300, 1), 0.3)
+    coefficients[::7] = torch.nextafter(coefficients[::7], torch.ones(1))
+    coefficients[-1] = 0.5
+    (rows,) = top_crops(coefficients, 100)
+    assert rows[0] == 299
+    assert len(rows.unique()) == 100
+    # a hundred of ten classes by chance
+    assert class_purity(owners[rows]) < 0.2
+    assert torch.equal(top_crops(coefficients.expand(300, 2), 100)[1], rows)
+    coefficients[-1] = 0.3
+    assert top_crops(coefficients, 100)[0].tolist() == []
+    assert [len(rows) for rows in top_crops(torch.empty(0, 2), 3)] == [0, 0]
+
+
+def test_concepts_of_equal_importance_share_the_last_places():
+    values = torch.tensor([1.0, 2, 4, 9, math.nan])
+    found = of_most_important(values, torch.tensor([0.5, 0.1, 0.1, 0.3, 0.1]), 3)
+    assert found.tolist() == [1, 9, 3]
+    assert of_most_important(values, torch.zeros(5), 2).tolist() == [4, 4]
+    assert of_most_important(values, torch.tensor([3.0, 5, 4, 1, 1]), 3).tolist() == [2, 4, 1]
+    assert of_most_important(values[:2], torch.zeros(2), 5).tolist() == [1, 2]
 
 
 def test_mask_purity_weighs_crops_by_their_heat():
@@ -111,6 +137,9 @@ def test_correlations_with_what_does_not_vary_are_zero():
     expected = torch.tensor([[1.0, -1], [0, 0]]).double()
     torch.testing.assert_close(correlations(own, reference), expected)
     assert correlations(torch.full((7, 1), 0.1), torch.rand(7, 1)).item() == 0
+    rounded = torch.full((7, 1), 0.1)
+    rounded[::2] = torch.nextafter(rounded[::2], torch.ones(1))
+    assert correlations(rounded, torch.rand(7, 1)).item() == 0
 
 
 def test_concepts_are_matched_for_the_highest_sum():

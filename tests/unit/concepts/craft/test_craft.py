@@ -266,6 +266,33 @@ def test_a_network_that_has_collapsed(splits, tmp_path):
     assert values(rows, "stability")["", ""] == 0
 
 
+class OneFeature(ColourNetwork):
+    """Maps every image to one feature, up to rounding that differs from crop to crop."""
+
+    def features(self, images):
+        maps = torch.tensor([0.3, 0.7, 0.1])[:, None, None].expand_as(images).clone()
+        bright = images.mean(dim=(1, 2, 3)) > 0.28
+        maps[bright] = torch.nextafter(maps[bright], torch.ones(1))
+        return maps
+
+
+def test_no_crop_comes_first_where_all_have_one_feature(splits, network, found, tmp_path):
+    method = Craft(**COLOURS)
+    same = OneFeature([[2.0, 0, 0], [0, 1, -3]])
+    collapsed = method.find(checkpoint_of(same, splits, tmp_path))
+    measured = ("mask_purity", "class_purity", "class_purity_chance", "cosine_within", "cosine_gap")
+    for measure in measured:
+        assert all(math.isnan(value) for value in values(collapsed, measure).values()), measure
+    assert values(collapsed, "reconstruction_error")["", ""] == pytest.approx(0, abs=1e-6)
+    assert len(collapsed.notes) == 1
+    for pair in ((collapsed, found), (found, collapsed), (collapsed, collapsed)):
+        rows = method.compare(*pair)
+        for measure in ("stability", "stability_chance"):
+            assert set(values(rows, measure).values()) == {0.0}
+    rows = method.compare(collapsed, found)
+    assert all(math.isnan(value) for value in values(rows, "reference_cosine_gap").values())
+
+
 def test_without_masks(network, tmp_path):
     images = torch.stack([flag(0, 1), flag(1, 2)] * 4)
     path = write_split(tmp_path / "train.safetensors", images, [0, 1] * 4, CLASSES)

@@ -98,6 +98,19 @@ def test_a_network_without_activations_has_concepts_of_zeros(backend):
 
 
 @each_backend
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_one_feature_for_all_crops_is_one_concept(backend, noise):
+    draw = torch.Generator().manual_seed(0)
+    given = torch.tensor([[3.0, 0, 4]]) * (1 + noise * torch.randn((20, 3), generator=draw))
+    found = factorise(given, 5, backend, 0)
+    torch.testing.assert_close(found.basis[0], torch.tensor([0.6, 0, 0.8]))
+    torch.testing.assert_close(found.coefficients[:, 0], torch.full((20,), 5.0))
+    assert len(found.coefficients[:, 0].unique()) == 1
+    assert not found.basis[1:].any()
+    assert not found.coefficients[:, 1:].any()
+
+
+@each_backend
 def test_one_channel_that_works_does_for_all_concepts(backend):
     given = torch.zeros(20, 8)
     given[:, 2] = torch.arange(20)
