@@ -1,5 +1,6 @@
 """What pruning does to a network's concepts, with the trained network as unit."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,7 @@ from sparsight.analysis.concept_files import (
 )
 from sparsight.analysis.concept_notes import concept_notes
 from sparsight.analysis.concept_tables import top_concepts
+from sparsight.analysis.convergence import convergence_warnings
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.inference import benjamini_hochberg, one_sample_t
 from sparsight.analysis.multiplicity import FAMILY
@@ -27,6 +29,8 @@ from sparsight.analysis.networks import difference
 from sparsight.analysis.statistics import student_interval
 from sparsight.concepts.findings_files import PASSES
 from sparsight.io.tables import write_csv
+
+logger = logging.getLogger(__name__)
 
 MEAN = "mean"
 #: measures whose mean is none of its kind
@@ -109,6 +113,8 @@ def summarise_concepts(
     orders = read_rankings(rankings)
     write_csv(tables, top_concepts(orders[orders["concept"].isin(settings["tables"])]))
     write_csv(notes, concept_notes(measures))
+    for warning in convergence_warnings(table):
+        logger.warning(warning)
 
 
 def _wholes(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """Decide the claims of a study: the confirmatory family, with one correction for all."""
 
+import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,13 @@ from sparsight.analysis.claims.table import (
     joined,
 )
 from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
+from sparsight.analysis.convergence import unconverged
+from sparsight.analysis.curves import DENSE
 from sparsight.analysis.inference import holm, one_sample_t
 from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves
 from sparsight.io.tables import write_csv
+
+logger = logging.getLogger(__name__)
 
 _COPIED = [key for key in COMMON_KEYS if key != "published"]
 
@@ -50,8 +56,9 @@ def check_claims(
     n_seeds, per_seed : networks with a value; the values of all, by ascending seed.
     p_for, p_against : one-sided, against all values for which the claim is false (true).
     p, p_adjusted : min(1, 2 min(p_for, p_against)); Holm over all rows. A claim without a test
-        (one network, no spread between networks, moot) has none, but counts in the correction with
-        p = 1: whether it can be tested depends on the data, and the family must not.
+        (one network, no spread between networks, moot, fits that had not converged) has none, but
+        counts in the correction with p = 1: whether it can be tested depends on the data, and the
+        family must not.
     verdict : "supported" where p_for < p_against and p_adjusted < 1 - confidence, "contradicted"
         where p_against < p_for and p_adjusted < 1 - confidence, else "undecided".
     remark : what a reader has to know.
@@ -82,14 +89,29 @@ def check_claims(
     tops = [read_concept_tables(Path(path)) for path in orders]
     ordered = pd.concat(tops) if tops else None
     networks = [ClaimCurves(curves, test.claim, found, ordered) for test in tests]
-    write_csv(output, claims_table(tests, networks, float(settings["statistics"]["confidence"])))
+    refused = [_refusal(test, found) for test in tests]
+    for test, reason in zip(tests, refused, strict=True):
+        if reason:
+            logger.warning("claim %s is not testable here: %s", test.claim["name"], reason)
+    confidence = float(settings["statistics"]["confidence"])
+    write_csv(output, claims_table(tests, networks, confidence, refused))
 
 
 def claims_table(
-    tests: Iterable[ClaimTest], networks: Iterable[ClaimCurves], confidence: float
+    tests: Sequence[ClaimTest],
+    networks: Iterable[ClaimCurves],
+    confidence: float,
+    refused: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """The table of `check_claims`, from the tests and the networks of each."""
-    rows = [_row(*pair, confidence) for pair in zip(tests, networks, strict=True)]
+    """The table of `check_claims`, from the tests and the networks of each.
+
+    `refused` says why a claim has no test, whatever its numbers; "" for those that have one.
+    """
+    reasons = [""] * len(tests) if refused is None else refused
+    rows = [
+        _row(*each, confidence, reason)
+        for *each, reason in zip(tests, networks, reasons, strict=True)
+    ]
     frame = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
     frame["p_adjusted"] = adjusted(frame["p"].to_numpy(dtype=np.float64))
     ps = frame[["p_for", "p_against", "p_adjusted"]].to_numpy(dtype=np.float64)
@@ -98,6 +120,17 @@ def claims_table(
         for p_for, p_against, p_adjusted in ps.tolist()
     ]
     return frame
+
+
+def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
+    """Why the fits that a claim about concepts rests on allow no test of it; "" where they do."""
+    if concepts is None or not test.concepts():
+        return ""
+    others = (test.settings.get(key, "") for key in ("floor", "minus_pruner"))
+    pruners = {DENSE, test.claim["pruner"], *others}
+    return unconverged(
+        concepts, test.claim["dataset"], test.claim["model"], pruners, test.concepts()
+    )
 
 
 def adjusted(p: ArrayLike) -> NDArray[np.float64]:
@@ -115,8 +148,11 @@ def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> 
     return UNDECIDED
 
 
-def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str, Any]:
+def _row(test: ClaimTest, networks: ClaimCurves, confidence: float, refused: str) -> dict[str, Any]:
     found, claim = test.evidence(networks), test.claim
+    if refused:
+        remark = "; ".join(part for part in (f"not testable here: {refused}", found.remark) if part)
+        found = replace(found, p_for=math.nan, p_against=math.nan, remark=remark)
     interval = one_sample_t(found.values, confidence)
     low, high = (math.nan, math.nan) if found.counted else (interval.low, interval.high)
     images_low, images_high = found.images_interval(confidence)
@@ -139,7 +175,7 @@ def _row(test: ClaimTest, networks: ClaimCurves, confidence: float) -> dict[str,
         "p_against": found.p_against,
         # min() of Python may pass a NaN over
         "p": float(np.minimum(1.0, 2.0 * np.minimum(found.p_for, found.p_against))),
-        "remark": _remark(found, len(networks.seeds), interval.n),
+        "remark": found.remark if refused else _remark(found, len(networks.seeds), interval.n),
     }
 
 

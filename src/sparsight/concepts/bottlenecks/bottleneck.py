@@ -18,7 +18,8 @@ class SoftmaxLayer:
     Attributes
     ----------
     weights, biases : float64 [C, K] and [C].
-    converged : whether the solver reached its tolerance.
+    converged : whether the projected slope reached the tolerance, a thousandth of the penalty's
+        strength; a solver that ends because the loss no longer falls has not got there.
     """
 
     weights: Tensor
@@ -110,6 +111,7 @@ def fit_softmax(
         return total, torch.cat([slope, errors.sum(dim=0)]).numpy()
 
     smallest = 0 if lasso else None
+    tolerance = min(max(1e-3 * penalty.strength, 1e-10), 1e-6)
     found = minimize(
         objective,
         np.zeros(halves * size + class_count),
@@ -122,8 +124,13 @@ def fit_softmax(
             "maxcor": 20,
             # Only the slope says when to stop: it decides which weights are zero.
             "ftol": 0.0,
-            "gtol": min(max(1e-3 * penalty.strength, 1e-10), 1e-6),
+            "gtol": tolerance,
         },
     )
     weights, biases = unpacked(torch.from_numpy(found.x))
-    return SoftmaxLayer(weights, biases, bool(found.success))
+    slope = objective(found.x)[1]
+    if lasso:
+        # At a bound of 0 only a slope that leads inside is left to follow.
+        held = np.append(found.x[: halves * size] <= 0, np.zeros(class_count, bool))
+        slope = np.where(held, np.minimum(slope, 0), slope)
+    return SoftmaxLayer(weights, biases, bool(np.abs(slope).max() <= tolerance))

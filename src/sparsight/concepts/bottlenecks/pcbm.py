@@ -51,7 +51,8 @@ class Pcbm(ConceptMethod):
     ----------
     scores : "svm", "logistic" or "predictor".
     strength, l1_ratio : λ and ρ of the elastic net, see `ElasticNet`.
-    iterations : of the solver, at most; a note says where it did not converge.
+    iterations : of the solver, at most. A note says where it did not converge; claims about such
+        networks are not tested.
     hybrid : whether to fit the residual.
     residual_strength : λ of its ridge penalty.
     persistence : p of the rank-biased overlap.
@@ -139,7 +140,7 @@ class Pcbm(ConceptMethod):
         "scores": "svm",
         "strength": 1e-5,
         "l1_ratio": 0.99,
-        "iterations": 2000,
+        "iterations": 20000,
         "hybrid": True,
         "residual_strength": 0.001,
         "persistence": 0.8,

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-#: weights that differ by less than this share of the largest are tied: solvers end within it
-TIE = 1e-6
+from sparsight.rounding import ROUNDING
 
 
 def top_jaccard(own: Tensor, reference: Tensor, count: int) -> Tensor:
@@ -40,13 +39,14 @@ def _top(weights: Tensor, count: int) -> Tensor:
 def _tied(weights: Tensor, count: int) -> Tensor:
     """Whether a class's last place in the top and the first one outside have one weight, bool [C].
 
+    Up to rounding of the largest one: concepts that follow one feature get such weights.
     Weights that are not positive have no place to lose.
     """
     if count >= weights.shape[1]:
         return torch.zeros(len(weights), dtype=torch.bool)
     ordered = weights.sort(dim=1, descending=True).values
     last, next_one = ordered[:, count - 1], ordered[:, count]
-    return (next_one > 0) & (last - next_one <= TIE * ordered[:, 0])
+    return (next_one > 0) & (last - next_one <= ROUNDING * ordered[:, 0])
 
 
 def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> float:
@@ -81,5 +81,5 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
 
 def _ranks(weights: Tensor) -> Tensor:
     """Ranks from 1, ties at their smallest, int64 [K]."""
-    tolerance = TIE * weights.abs().max()
+    tolerance = ROUNDING * weights.abs().max()
     return 1 + (weights[None, :] > weights[:, None] + tolerance).sum(dim=1)

@@ -16,12 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsight.concepts.labelled.standardise import varies
+from sparsight.rounding import ROUNDING
 
 NAN = float("nan")
 #: orders of crops that a chance level is the mean of
 PERMUTATIONS = 10
-#: coefficients are tied that are equal in steps of this share of the concept's largest one
-TIE = 1e-6
 
 
 def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
@@ -34,14 +33,15 @@ def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
 
     Notes
     -----
-    Crops that are tied go in a random order, the same for every concept and network: rows are
-    sorted by class, and in their order ties would all fall to the first classes.
+    Crops are tied whose coefficients differ by no more than rounding of the largest. They go in a
+    random order, the same for every concept and network: rows are sorted by class, and in their
+    order ties would all fall to the first classes.
     """
     if not len(coefficients):
         return [torch.empty(0, dtype=torch.int64)] * coefficients.shape[1]
     drawn = torch.randperm(len(coefficients), generator=torch.Generator().manual_seed(0))
     largest = coefficients.double().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
-    steps = (coefficients / (TIE * largest)).round()
+    steps = (coefficients / (ROUNDING * largest)).round()
     order = drawn[steps[drawn].argsort(dim=0, descending=True, stable=True)[:wanted]]
     chosen = (coefficients > 0) & varies(coefficients)
     return [rows[kept[rows]] for rows, kept in zip(order.T, chosen.T, strict=True)]

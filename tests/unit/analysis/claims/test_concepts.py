@@ -261,6 +261,38 @@ def test_a_count_of_networks_has_no_interval_of_student(curves, claim, tmp_path)
     assert (row["explainer"], row["metric"]) == ("pcbm", "top 2")
 
 
+def test_a_claim_that_rests_on_fits_that_had_not_converged_has_no_test(
+    curves, claim, tmp_path, caplog
+):
+    chain = curves({("cam", "iou", "all"): [[0, 1, 1], [1, 3, 3], [2, 4, 6]]}, spread=0.1)
+    write_statistics(tmp_path / "all.parquet", chain.frame, chain.replicates, 0)
+    claims = [
+        claim("change", name="of_a_metric", levels=[1, 2]),
+        {**claim("concept_change", name="of_concepts"), **LEVELS, "expected": "negative"},
+    ]
+    settings = {"claims": claims, "statistics": {"confidence": 0.95}}
+    reached, failed = [[1, 1]] * 3, [[1, 1], [1, 0], [0, 1]]
+    for pruners, remark in (
+        ({"dense": [[1]] * 3, "magnitude": reached, "retrain": [[0]] * 3}, ""),
+        ({"dense": [[1]] * 3, "magnitude": failed}, "2 of 9 fits had not converged"),
+        ({"dense": [[0]] * 3, "magnitude": reached}, "3 of 9 fits had not converged"),
+    ):
+        table = table_of(accuracy=ACCURACY, converged=pruners)
+        concepts = tmp_path / "concepts.csv"
+        table.reindex(columns=CONCEPT_COLUMNS).to_csv(concepts, index=False)
+        caplog.clear()
+        check_claims([tmp_path / "all.parquet"], tmp_path / "claims.csv", settings, [concepts])
+        other, found = read_claims(tmp_path / "claims.csv").itertuples()
+        # the claim stays in the family of the correction
+        assert other.p_adjusted == pytest.approx(2 * other.p)
+        assert found.per_seed == "-0.1;-0.2;-0.3"
+        assert np.isnan(found.p) == bool(remark)
+        assert (found.verdict == "undecided") or not remark
+        assert remark in found.remark
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * bool(remark)
+        assert all("of_concepts" in record.message for record in caplog.records)
+
+
 def test_all_claims_share_one_correction(curves, claim, tmp_path):
     chain = curves({("cam", "iou", "all"): [[0, 1, 1], [1, 3, 3], [2, 4, 6]]}, spread=0.1)
     for seed, rows in chain.frame.groupby("seed"):

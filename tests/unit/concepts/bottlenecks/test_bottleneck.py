@@ -1,6 +1,7 @@
 """The elastic-net softmax layer: conditions of its optimum."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsight.concepts.bottlenecks.bottleneck import ElasticNet, fit_softmax
+from sparsight.concepts.bottlenecks.pcbm import Pcbm
 from sparsight.io.errors import InputError
 
 
@@ -69,6 +71,20 @@ def test_equal_inputs_give_equal_weights_and_two_steps_do_not_converge() -> None
     first, second = (fit_softmax(inputs, labels, 4, penalty) for _ in range(2))
     assert torch.equal(first.weights, second.weights)
     assert not fit_softmax(inputs, labels, 4, ElasticNet(1e-4, 0.99, 2)).converged
+
+
+def test_the_usual_iterations_suffice_for_concepts_that_follow_few_features() -> None:
+    """As for CUB-200 at study size: ten classes, 25 concepts of which few differ much."""
+    draw = torch.Generator().manual_seed(0)
+    hidden = torch.randn(300, 25, generator=draw) * 0.75 ** torch.arange(25)
+    inputs = hidden @ torch.linalg.qr(torch.randn(25, 25, generator=draw))[0]
+    inputs = (inputs - inputs.mean(dim=0)) / inputs.std(dim=0)
+    logits = 2 * hidden @ torch.randn(25, 10, generator=draw)
+    labels = (logits + torch.randn(300, 10, generator=draw)).argmax(dim=1)
+    defaults = Pcbm.parameters
+    penalty = ElasticNet(defaults["strength"], defaults["l1_ratio"], defaults["iterations"])
+    assert fit_softmax(inputs, labels, 10, penalty).converged
+    assert not fit_softmax(inputs, labels, 10, replace(penalty, iterations=2000)).converged
 
 
 @pytest.mark.parametrize("wrong", [(-1.0, 0.5, 10), (1.0, 1.5, 10), (1.0, 0.5, 0)])
