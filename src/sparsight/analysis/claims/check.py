@@ -109,8 +109,8 @@ def claims_table(
     """
     reasons = [""] * len(tests) if refused is None else refused
     rows = [
-        _row(*each, confidence, reason)
-        for *each, reason in zip(tests, networks, reasons, strict=True)
+        _row(test, curves, confidence, reason)
+        for test, curves, reason in zip(tests, networks, reasons, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
     frame["p_adjusted"] = adjusted(frame["p"].to_numpy(dtype=np.float64))
