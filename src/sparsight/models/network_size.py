@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sparsight.models.base import build_network
+from sparsight.models.normalisation import batch_norms
 from sparsight.models.registry import MODELS
 
 
@@ -27,6 +28,13 @@ class NetworkSize:
     elements: int
     parameters: int
     features: int
+
+
+def has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
+    """Whether an architecture with these options has batch normalisation that keeps statistics."""
+    with torch.device("meta"):
+        network = build_network(MODELS.load(architecture), 2, 0, options)
+    return bool(batch_norms(network))
 
 
 def network_size(

@@ -1,5 +1,7 @@
 """What must hold after every round. Published code has broken each of these."""
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 
@@ -40,6 +42,15 @@ def check_start(network: nn.Module, point: Tensors, masks: Tensors) -> None:
             expected = expected * masks[name].to(value.device)
         if not torch.equal(value, expected):
             raise InvariantError(f"{name} does not start the round at its rewind point")
+
+
+def check_recalibrated(network: nn.Module, before: Tensors, measured: Collection[str]) -> None:
+    """Recalibration changes statistics of batch normalisation, and nothing else."""
+    for name, value in network.state_dict().items():
+        if name not in measured and not torch.equal(value.cpu(), before[name].cpu()):
+            raise InvariantError(f"recalibration has changed {name}, which is no statistic")
+        if not torch.isfinite(value).all():
+            raise InvariantError(f"{name} is not finite after recalibration")
 
 
 def check_trained(

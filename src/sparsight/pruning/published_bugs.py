@@ -43,3 +43,6 @@ PUBLISHED_BUGS = {
         "carries over as well, starts anew here (arXiv 2307.13698, HAM10000)"
     ),
 }
+
+#: mistakes of the training of a round, or of what it starts from: none without training
+BUGS_OF_TRAINING = frozenset(PUBLISHED_BUGS) - {"openlth_threshold", "norm_layers_pruned"}

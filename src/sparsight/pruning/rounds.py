@@ -17,7 +17,12 @@ from sparsight.io.checkpoints import (
 )
 from sparsight.models.base import Architecture
 from sparsight.models.starts import weights_file
-from sparsight.pruning.invariants import check_masks, check_start, check_trained
+from sparsight.pruning.invariants import (
+    check_masks,
+    check_recalibrated,
+    check_start,
+    check_trained,
+)
 from sparsight.pruning.level_files import write_level
 from sparsight.pruning.masks import Step, dense_masks, next_masks
 from sparsight.pruning.mistakes import (
@@ -38,6 +43,7 @@ from sparsight.pruning.training_job import (
     training_data,
 )
 from sparsight.training.loop import Stream, TrainingData, train
+from sparsight.training.recalibration import Recalibration, recalibrate
 from sparsight.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -123,6 +129,9 @@ def train_dense(job: Job, start: Path, folder: Path) -> None:
 
 def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     """One round: score the trained weights, prune, rewind, retrain, check, evaluate, write.
+
+    A recipe of 0 epochs does not retrain. Where the pruner says so, statistics of batch
+    normalisation are measured anew on the network as it is then.
 
     Parameters
     ----------
@@ -212,8 +221,17 @@ def _run_round(
         after_backward=freeze_negative_weights if frozen else None,
     )
     check_trained(network, start, held, negatives_train=not frozen)
+    if facts := job.settings.get("recalibrate_batch_norm"):
+        _recalibrate(job, network, data, Recalibration(**facts))
     write_level(job, network, masks, folder, data_hash, started, outcome)
     state_file.unlink(missing_ok=True)
+
+
+def _recalibrate(job: Job, network: Architecture, data: TrainingData, facts: Recalibration) -> None:
+    before = state_of(network)
+    measured = recalibrate(network, data.images, facts, job.seed)
+    check_recalibrated(network, before, measured)
+    logger.info("%d statistics of batch normalisation measured anew", len(measured))
 
 
 def _recipe(job: Job) -> dict[str, Any]:

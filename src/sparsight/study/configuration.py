@@ -10,7 +10,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
-from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.pruning.published_bugs import BUGS_OF_TRAINING, PUBLISHED_BUGS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
 from sparsight.study.bases import base_problems, with_bases
@@ -207,6 +207,7 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if entry.get("one_shot") and "rate" in entry:
             yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
         yield from _mistake_problems(where, entry)
+        yield from _unretrained_problems(config, pruner)
         models = [n.model for n in Study(config).networks() if pruner in n.pruners]
         recipes = {
             model: entry.get("retraining") or config["catalogue"]["models"][model]["retraining"]
@@ -233,6 +234,41 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 f"{where}: rewind {rewind} resumes the model's own schedule and cannot be "
                 "combined with a retraining recipe of the pruner; drop one of them."
             )
+
+
+def _has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
+    # Imports torch, which other configurations do not need.
+    from sparsight.models.network_size import has_batch_norm
+
+    return has_batch_norm(architecture, options)
+
+
+def _unretrained_problems(config: Mapping[str, Any], pruner: str) -> Iterator[str]:
+    """What cannot be meant by pruning without retraining, on any of the models that are pruned."""
+    entry = config["catalogue"]["pruners"][pruner]
+    where, again = f"catalogue.pruners.{pruner}", "recalibrate_batch_norm" in entry
+    rewind, bugs = entry.get("rewind", "pretrained"), entry.get("published_bugs", [])
+    models = [n.model for n in Study(config).networks() if pruner in n.pruners]
+    for model in dict.fromkeys(models):
+        own = config["catalogue"]["models"][model]
+        if again and not _has_batch_norm(own["architecture"], own.get("options", {})):
+            yield (
+                f"{where}.recalibrate_batch_norm: {own['architecture']} of {model} has no batch "
+                "normalisation; drop the key, or the model."
+            )
+        if (entry.get("retraining") or own["retraining"])["epochs"]:
+            continue
+        what = f"{where}: retraining {model} takes 0 epochs"
+        # Where the dense network is its own start, going back to that goes nowhere.
+        if rewind != "none" and (rewind != "pretrained" or own["retraining"]["epochs"]):
+            yield (
+                f"{what}, so that rewind {rewind} throws away what the dense network has learnt; "
+                "set rewind to none, or retrain."
+            )
+        if entry.get("rate") == 0 and not again:
+            yield f"{what} and its rate is 0, so that it repeats the dense network; drop it."
+        for bug in BUGS_OF_TRAINING.intersection(bugs):
+            yield f"{what}, so that the mistake {bug} has no effect; drop it."
 
 
 def _mistake_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -96,6 +96,9 @@ class RuleSettings:
         }
         if entry["retraining"] is not None:
             found["retraining"] = entry["retraining"]
+        # Only where it is used: other studies' settings shall stay as they were.
+        if "recalibrate_batch_norm" in entry:
+            found["recalibrate_batch_norm"] = entry["recalibrate_batch_norm"]
         return found
 
     def network_modules(self, model: str, pruner: str = DENSE) -> list[str]:

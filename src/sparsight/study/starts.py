@@ -22,6 +22,16 @@ def start_problems(study: Study, network: Network) -> Iterator[str]:
     entry = study.catalogue["models"][network.model]
     where = f"catalogue.models.{network.model}"
     yield from _weights_problems(study, network.model, where)
+    for key in ("training", "pretraining"):
+        if (entry.get(key) or {}).get("epochs") == 0:
+            yield f"{where}.{key} takes 0 epochs; give it some, or set it to null."
+    # Other pretraining and ImageNet's weights leave the classifier as it was drawn.
+    learns = entry.get("training") or study.initial_weights(network.model) not in WORDS
+    if not entry["retraining"]["epochs"] and not learns:
+        yield (
+            f"{where}.retraining takes 0 epochs, and nothing else trains {network.model} on "
+            f"{network.dataset}; give it a training, or the weights of a trained network in a file."
+        )
     other, recipe = entry.get("pretraining_dataset"), entry.get("pretraining")
     if (other is None) != (recipe is None):
         yield f"{where} needs both pretraining_dataset and pretraining, or neither; add the other."

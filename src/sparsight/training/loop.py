@@ -99,7 +99,8 @@ def train(
 
     Returns
     -------
-    What the epochs were like, and which of them the network is of.
+    Without any epoch to train, the network as it was given, in evaluation mode. Otherwise what the
+    epochs were like, and which of them the network is of.
 
     Raises
     ------
@@ -109,6 +110,10 @@ def train(
     """
     selection = Selection(recipe.select if last_epoch is None else "last", data.judges)
     last_epoch = recipe.epochs if last_epoch is None else last_epoch
+    if first_epoch >= last_epoch:
+        # A recipe of no epochs names no optimiser.
+        network.eval()
+        return selection.finish(network, first_epoch)
     if memory_format(network, recipe) == torch.channels_last:
         network.to(memory_format=torch.channels_last)
     optimiser = recipe.build_optimiser(network.parameters())

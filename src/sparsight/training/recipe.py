@@ -19,7 +19,7 @@ class Recipe:
 
     Attributes
     ----------
-    epochs : passes over the training split.
+    epochs : passes over the training split; with 0 nothing is trained, and all else is unused.
     batch_size : images a step; the last batch of an epoch may be smaller.
     optimiser : `{name: sgd, learning_rate, momentum, weight_decay}` or `{name: adamw | ranger,
         learning_rate, weight_decay, betas, epsilon}`.
@@ -40,8 +40,8 @@ class Recipe:
     """
 
     epochs: int
-    batch_size: int
-    optimiser: Mapping[str, Any]
+    batch_size: int = 1
+    optimiser: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=lambda: {"name": "constant"})
     noise: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)

@@ -35,7 +35,7 @@ SETTINGS = {
 }
 
 
-def write_split(path: Path, count: int, seed: int, class_count: int = 4) -> Path:
+def write_split(path: Path, count: int, seed: int, class_count: int = 4, channels: int = 1) -> Path:
     """Bright squares in one of the quarters, packed."""
     draw = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % class_count
@@ -44,6 +44,7 @@ def write_split(path: Path, count: int, seed: int, class_count: int = 4) -> Path
         row, column = divmod(int(label), 2)
         part = torch.randint(100, 256, (10, 10), dtype=torch.uint8, generator=draw)
         images[index, 0, 2 + 14 * row : 12 + 14 * row, 2 + 14 * column : 12 + 14 * column] = part
+    images = images.repeat(1, channels, 1, 1)
     tensors = {
         "images": images,
         "labels": labels,

@@ -135,13 +135,15 @@ class StudyWork:
         return self._trained(wild, {**recipe, "select": "last"}, int(wild["epoch"]))
 
     def level(self, wild: Mapping[str, str]) -> Work:
-        """Retraining, and one pass of each split for the evaluation."""
+        """Retraining, and passes for statistics of batch normalisation and for the evaluation."""
         entry = self.study.catalogue["models"][wild["model"]]
         pruner = wild.get("pruner", DENSE)
         facts = {} if pruner == DENSE else self.study.catalogue["pruners"][pruner]
         recipe = facts.get("retraining") or entry["retraining"]
         done = facts.get("rewind", "").partition("epoch:")[2]
         evaluated = self.counts.all(wild["dataset"])
+        if again := facts.get("recalibrate_batch_norm"):
+            evaluated += min(again["images"], self.counts.split(wild["dataset"], "train"))
         return total(
             self._trained(wild, recipe, recipe["epochs"] - int(done or 0)),
             self._passes(wild["dataset"], wild["model"], evaluated),
