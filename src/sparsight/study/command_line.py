@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sparsight.io.errors import InputError
 from sparsight.study.phrases import listed, near_miss, shown
-from sparsight.study.yaml_files import LONGEST_PATH, load_yaml
+from sparsight.study.yaml_files import LONGEST_PATH, load_yaml, nearest_file
 
 #: resources that an engine or its executors know without any rule that asks for them
 STANDARD_RESOURCES = frozenset(
@@ -79,7 +79,8 @@ def check_configuration_file(option: str, path: Path) -> None:
     option : that names the file, and takes all words that follow it.
     path : of the file.
     """
-    if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
+    is_other = path.suffix not in (".yaml", ".yml", ".json") and not path.exists()
+    if is_other and not nearest_file(path):
         raise InputError(
             f"{option}: there is no file {path}; the option takes all words that follow it, so "
             "put targets before all options, or after --."

@@ -74,13 +74,17 @@ def typed_values(entries: Iterable[str], read: Mapping[str, Any]) -> Iterator[tu
             continue
 
 
+def nearest_file(path: Path) -> str:
+    """ "; did you mean 'x.yaml'?" where a YAML file near a path, or a study, has such a name."""
+    files = [*path.parent.glob("*.y*ml"), *Path("studies").glob("*.y*ml")]
+    return near_miss(str(path), map(str, files), LONGEST_PATH)
+
+
 def _text_of(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        files = [*path.parent.glob("*.y*ml"), *Path("studies").glob("*.y*ml")]
-        hint = near_miss(str(path), map(str, files), LONGEST_PATH)
-        remedy = hint or "; correct the path, or make the file."
+        remedy = nearest_file(path) or "; correct the path, or make the file."
         raise InputError(f"There is no file {path}{remedy}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error

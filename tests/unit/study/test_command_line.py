@@ -129,8 +129,8 @@ def test_a_target_behind_configfile_is_told_apart_from_a_missing_file(tmp_path):
     option = "--configfile"
     assert "targets" in refused(check_configuration_file, option, Path("summarise"))
     (tmp_path / "thesis_mnist.yaml").write_text("a: 1\n", encoding="utf-8")
-    missing = tmp_path / "thesis_mnst.yaml"
-    text = refused(check_configuration_file, option, missing)
-    assert str(missing) in text
-    assert "thesis_mnist.yaml'" in text
+    for name in ("thesis_mnst.yaml", "thesis_mnist.yam"):
+        text = refused(check_configuration_file, option, tmp_path / name)
+        assert str(tmp_path / name) in text
+        assert "thesis_mnist.yaml'" in text
     check_configuration_file(option, tmp_path / "thesis_mnist.yaml")
