@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sparsight.data.raw import OBJECT
 from sparsight.io.errors import InputError
 
 Condition = Literal["clean", "noisy"]
@@ -67,7 +68,7 @@ class Batch:
     def binary_masks(self) -> Tensor:
         """The pixels that belong at least half to the object, bool [B, H, W]."""
         # mask / 255 >= 0.5, in integers.
-        return self._masks() >= 128
+        return self._masks() >= OBJECT
 
     def _masks(self) -> Tensor:
         if self.mask_values is None:

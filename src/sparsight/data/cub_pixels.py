@@ -51,7 +51,7 @@ def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: s
     Raises
     ------
     InputError
-        When a file of `segmentations/` is missing.
+        When a file of `segmentations/` is missing, and as `sparsight.data.pictures.decode_mask`.
     """
     place = segmentation_folder(folder)
     paths = [(place / bird.name).with_suffix(".png") for bird in birds]
@@ -61,16 +61,28 @@ def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: s
                 f"{path} does not exist; put the folder of segmentations.tgz there, or take "
                 "'masks: boxes' or 'masks: none'"
             )
-    return read_masks(paths, side, resize)
+    return read_masks(paths, picture_paths(folder, birds), side, resize)
 
 
 def box_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
-    """Bounding boxes of the birds as masks, uint8 [N, side, side]."""
+    """Bounding boxes of the birds as masks, uint8 [N, side, side].
+
+    Raises
+    ------
+    InputError
+        When `bounding_boxes.txt` cannot be read, or a box is empty or leaves its photograph.
+    """
     boxes, path = read_boxes(folder), folder / "bounding_boxes.txt"
     masks = room_for((len(birds), side, side))
     frames = _frames(folder, birds, side, resize)
     for row, (bird, frame) in enumerate(zip(birds, frames, strict=True)):
-        masks[row] = frame.box(*lookup(boxes, bird.image_id, path))
+        x, y, width, height = lookup(boxes, bird.image_id, path)
+        if min(width, height) <= 0:
+            raise InputError(
+                f"{path} has an empty box for {bird.name}; put the original file there"
+            )
+        _refuse_outside(bird, frame, path, (x, y), (x + width, y + height))
+        masks[row] = frame.box(x, y, width, height)
     return masks
 
 
@@ -82,7 +94,8 @@ def disc_masks(
     Raises
     ------
     InputError
-        When `parts/part_locs.txt` cannot be read, or the masks would need too much memory.
+        When `parts/part_locs.txt` cannot be read, or places a part outside of its photograph, or
+        the masks would need too much memory.
     """
     shape = (len(birds), len(PARTS), side, side)
     if np.prod(shape, dtype=np.int64) > MOST_PART_BYTES:
@@ -95,8 +108,20 @@ def disc_masks(
     frames = _frames(folder, birds, side, resize)
     for row, (bird, frame) in enumerate(zip(birds, frames, strict=True)):
         for part, (x, y) in lookup(points, bird.image_id, path).items():
+            _refuse_outside(bird, frame, path, (x, y))
             masks[row, part] = frame.disc(x, y, radius)
     return masks
+
+
+def _refuse_outside(bird: Bird, frame: Frame, table: Path, *points: tuple[float, float]) -> None:
+    """An error where a table's coordinates are not those of the photograph that is there."""
+    for x, y in points:
+        # The archive counts pixels from 1 in some of its boxes, and from 0 in others.
+        if not (-1 <= x <= frame.width + 1 and -1 <= y <= frame.height + 1):
+            raise InputError(
+                f"{table} places something at ({x:g}, {y:g}) in {bird.name}, which has "
+                f"{frame.width}×{frame.height} pixels; put the original photograph there"
+            )
 
 
 def _frames(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> list[Frame]:

@@ -238,11 +238,11 @@ class Ham10000(Source):
     ) -> RawSplit:
         resize = checked_resize(settings.get("resize", self.parameters["resize"]))
         side, chosen = self.shape(settings)[1], [photographs[place] for place in places]
-        masks = None
+        paths, masks = [one.path for one in chosen], None
         if has_masks(settings):
-            masks = read_masks(mask_paths(folder, chosen), side, resize)
+            masks = read_masks(mask_paths(folder, chosen), paths, side, resize)
         return RawSplit(
-            images=read_pictures([one.path for one in chosen], side, resize),
+            images=read_pictures(paths, side, resize),
             labels=labels[places],
             names=[one.name for one in chosen],
             image_ids=np.array([one.image_id for one in chosen], np.int64),

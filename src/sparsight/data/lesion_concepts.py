@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.pictures import for_all, read_whole
+from sparsight.data.pictures import for_all, read_whole, read_whole_mask
+from sparsight.data.raw import OBJECT
 
 CONCEPTS = (
     "derived_asymmetry",
@@ -147,16 +148,16 @@ def measure_files(photographs: Sequence[Path], masks: Sequence[Path]) -> NDArray
 
     Raises
     ------
-    CorruptFile
-        When a file is no image, or a damaged one.
+    InputError
+        When a file is no image, or a damaged one, and as `sparsight.data.pictures.decode_mask`.
     """
     values = np.empty((len(photographs), len(CONCEPTS)))
 
     def fill(row: int) -> None:
-        photograph = read_whole(photographs[row], MEASURED_SIDE, "RGB")
+        photograph = read_whole(photographs[row], MEASURED_SIDE)
         height, width = photograph.shape[:2]
-        mask = read_whole(masks[row], MEASURED_SIDE, "L", (width, height))
-        values[row] = measure(photograph, mask > 127)
+        mask = read_whole_mask(masks[row], photographs[row], (width, height))
+        values[row] = measure(photograph, mask >= OBJECT)
 
     for_all(fill, len(photographs))
     return values

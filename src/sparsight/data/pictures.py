@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sparsight.data.framing import RESIZES as RESIZES
 from sparsight.data.framing import Frame
+from sparsight.data.raw import OBJECT
 from sparsight.io.errors import CorruptFile, InputError
 
 if TYPE_CHECKING:
@@ -67,21 +68,30 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
     return images
 
 
-def read_masks(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.uint8]:
+def read_masks(
+    paths: Sequence[Path], photographs: Sequence[Path], side: int, resize: str
+) -> NDArray[np.uint8]:
     """Decode greyscale masks as `read_pictures` does photographs, uint8 [N, side, side].
 
     A mask may be larger or smaller than its photograph when it shows the same field. What is
     between 0 and 255 in it, or lies on a border that is resized, is a soft value.
 
+    Parameters
+    ----------
+    paths : the masks.
+    photographs : the photograph of each mask.
+    side, resize : see `read_pictures`.
+
     Raises
     ------
-    CorruptFile
-        When a file is no image, or a damaged one.
+    InputError
+        As `decode_mask`.
     """
     masks = room_for((len(paths), side, side))
 
     def fill(row: int) -> None:
-        masks[row] = np.asarray(_resized(paths[row], "L", side, resize))
+        mask = decode_mask(paths[row], photographs[row])
+        masks[row] = np.asarray(_resized(mask, paths[row], side, resize))
 
     for_all(fill, len(paths))
     return masks
@@ -133,24 +143,20 @@ def for_all(work: Callable[[int], None], count: int) -> None:
 
 def read_picture(path: Path, side: int, resize: str) -> NDArray[np.uint8]:
     """Decode one photograph, uint8 [3, side, side]; see `read_pictures`."""
-    return np.asarray(_resized(path, "RGB", side, resize)).transpose(2, 0, 1)
+    return np.asarray(_resized(decode(path, "RGB"), path, side, resize)).transpose(2, 0, 1)
 
 
-def read_whole(
-    path: Path, longest: int, mode: str, size: tuple[int, int] | None = None
-) -> NDArray[np.uint8]:
-    """Decode one image whole, its longer side brought to `longest` pixels.
+def read_whole(path: Path, longest: int) -> NDArray[np.uint8]:
+    """Decode one photograph whole, its longer side brought to `longest` pixels.
 
     Parameters
     ----------
     path : the file.
     longest : pixels of the longer side; the other follows, rounded.
-    mode : `RGB` or `L` (greyscale).
-    size : (width, height) instead, that of the image which a mask belongs to.
 
     Returns
     -------
-    uint8 [height, width, 3] or [height, width].
+    uint8 [height, width, 3].
 
     Raises
     ------
@@ -159,11 +165,64 @@ def read_whole(
     """
     from PIL.Image import Resampling
 
-    whole = decode(path, mode)
-    if size is None:
-        factor = longest / max(whole.size)
-        size = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
+    whole = decode(path, "RGB")
+    factor = longest / max(whole.size)
+    size = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
     return np.asarray(whole.resize(size, Resampling.BILINEAR))
+
+
+def read_whole_mask(path: Path, photograph: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decode one mask whole, brought to `size` (width, height), uint8 [height, width].
+
+    Raises
+    ------
+    InputError
+        As `decode_mask`.
+    """
+    from PIL.Image import Resampling
+
+    return np.asarray(decode_mask(path, photograph).resize(size, Resampling.BILINEAR))
+
+
+def decode_mask(path: Path, photograph: Path) -> "Image":
+    """A mask in greyscale, 0..255, as Pillow has it.
+
+    Parameters
+    ----------
+    path : the mask.
+    photograph : what it belongs to.
+
+    Raises
+    ------
+    CorruptFile
+        When a file is no image, or a damaged one.
+    InputError
+        When the mask is not empty and none of its values is that of an object, as where it is saved
+        with 1 instead of 255; or when its ratio of width to height is not the photograph's.
+    """
+    mask = decode(path, "L")
+    size = picture_size(photograph)
+    if not same_field(mask.size, size):
+        raise InputError(
+            f"{path} has {mask.width}×{mask.height} pixels and {photograph} {size[0]}×{size[1]}: "
+            "one of the two is squashed or cut; put both original files there"
+        )
+    largest = int(np.asarray(mask).max())
+    if 0 < largest < OBJECT:
+        raise InputError(
+            f"{path} has {largest} as its largest value, where masks go from 0 to 255 and an "
+            f"object from {OBJECT} on; save it with 255 where the object is"
+        )
+    return mask
+
+
+def same_field(mask: tuple[int, int], photograph: tuple[int, int]) -> bool:
+    """Whether two images (width, height) can show the same field, each side rounded to a pixel."""
+    small, large = (mask, photograph) if mask[0] < photograph[0] else (photograph, mask)
+    across = small[0] - large[0] * small[1] / large[1]
+    down = small[1] - large[1] * small[0] / large[0]
+    # Either side may be the one that was rounded; a mask of few pixels is off by more on the other.
+    return min(abs(across), abs(down)) <= 1
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -220,10 +279,9 @@ def _unreadable(path: Path, why: str) -> CorruptFile:
     )
 
 
-def _resized(path: Path, mode: str, side: int, resize: str) -> "Image":
+def _resized(whole: "Image", path: Path, side: int, resize: str) -> "Image":
     from PIL.Image import Resampling
 
-    whole = decode(path, mode)
     frame = Frame.of(*whole.size, side, resize)
     # One line of pixels is a small file, and becomes a huge image when the shorter side grows.
     if math.prod(frame.scaled) > MOST_PIXELS:

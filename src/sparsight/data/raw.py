@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: The smallest value of a mask, of 255, that binary masks count as the object: at least a half.
+OBJECT = 128
+
 
 @dataclass(frozen=True)
 class RawSplit:

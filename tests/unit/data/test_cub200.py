@@ -407,6 +407,8 @@ def test_a_part_has_its_own_classes_and_all_concepts(folder: Path, tmp_path: Pat
         ("attributes/class_attribute_labels_continuous.txt", "60.0", "nan ", "line 1"),
         ("attributes/class_attribute_labels_continuous.txt", "60.0000000000", "nan", "percentages"),
         ("parts/part_locs.txt", "1 2 12.0", "1 22 12.0", "names the part 22, outside 1..15"),
+        ("parts/part_locs.txt", "1 2 12.0", "1 2 25.5", r"part_locs.*Bird_0_0\.jpg.*24×32"),
+        ("parts/part_locs.txt", "1 2 12.0 12.0", "1 2 12.0 33.5", r"part_locs.*Bird_0_0\.jpg"),
     ],
 )
 def test_broken_tables(folder: Path, file: str, old: str, new: str, reason: str) -> None:
@@ -414,6 +416,26 @@ def test_broken_tables(folder: Path, file: str, old: str, new: str, reason: str)
     with pytest.raises(InputError, match=reason) as caught:
         SmallCub().read({**SETTINGS, "part_radius": 0.1}, folder)
     assert "\n" not in str(caught.value)
+
+
+def test_boxes_outside_of_their_photographs_are_refused(folder: Path) -> None:
+    """As when the photographs were made smaller and the table stayed; a pixel more is rounding."""
+    table, settings = folder / "bounding_boxes.txt", {**SETTINGS, "masks": "boxes"}
+    change(table, "1 4.0 4.0 16.0 12.0", "1 4.0 4.0 21.0 12.0")
+    SmallCub().read(settings, folder)
+    for box in ("4.0 4.0 22.0 12.0", "4.0 4.0 16.0 29.5", "-2.0 4.0 16.0 12.0", "4.0 4.0 0.0 12.0"):
+        change(table, "1 4.0 4.0 21.0 12.0", f"1 {box}")
+        with pytest.raises(InputError, match=r"bounding_boxes\.txt .*Bird_0_0\.jpg"):
+            SmallCub().read(settings, folder)
+        change(table, f"1 {box}", "1 4.0 4.0 21.0 12.0")
+
+
+def test_squashed_photographs_with_original_outlines_are_refused(folder: Path) -> None:
+    path = folder / "images" / "001.Grey_Bird_0" / "Bird_0_0.jpg"
+    with Image.open(path) as photograph:
+        photograph.resize((28, 28)).save(path)
+    with pytest.raises(InputError, match=r"Bird_0_0\.png has 24×32 .*Bird_0_0\.jpg 28×28"):
+        SmallCub().read(SETTINGS, folder)
 
 
 @pytest.mark.parametrize(

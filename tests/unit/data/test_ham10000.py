@@ -410,6 +410,17 @@ def test_a_missing_mask(folder: Path) -> None:
     SmallHam().read({**SETTINGS, "masks": "none"}, folder)
 
 
+@pytest.mark.parametrize("settings", [{}, {"masks": "none", "concepts": "abcd"}])
+def test_masks_that_do_not_fit_are_refused(folder: Path, settings: dict) -> None:
+    """Where they are packed, and where concepts are measured with them."""
+    path = next((folder / MASK_FOLDER).glob("*.png"))
+    original = np.asarray(Image.open(path))
+    for mask in (original // 255, original[:, :48]):
+        Image.fromarray(mask).save(path)
+        with pytest.raises(InputError, match=path.name):
+            SmallHam().read({**SETTINGS, **settings}, folder)
+
+
 def test_an_empty_class(folder: Path) -> None:
     path = folder / "HAM10000_metadata.csv"
     kept = [line for line in path.read_text().splitlines() if ",df," not in line]

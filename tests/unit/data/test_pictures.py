@@ -13,6 +13,7 @@ from sparsight.data.pictures import (
     read_picture,
     read_pictures,
     read_whole,
+    read_whole_mask,
 )
 from sparsight.io.errors import CorruptFile, InputError
 
@@ -94,7 +95,7 @@ def test_masks_of_another_size_lie_over_the_photograph(tmp_path: Path) -> None:
     Image.fromarray(small).save(tmp_path / "small.png")
     Image.fromarray(small.repeat(3, axis=0).repeat(3, axis=1)).save(tmp_path / "large.png")
     small_mask, large_mask = read_masks(
-        [tmp_path / "small.png", tmp_path / "large.png"], 30, "aspect"
+        [tmp_path / "small.png", tmp_path / "large.png"], [tmp_path / "small.png"] * 2, 30, "aspect"
     )
     assert small_mask.dtype == np.uint8
     assert (small_mask == read_pictures([tmp_path / "small.png"], 30, "aspect")[0, 0]).all()
@@ -103,13 +104,67 @@ def test_masks_of_another_size_lie_over_the_photograph(tmp_path: Path) -> None:
     assert small_mask.sum() == 255 * 100
 
 
+@pytest.mark.parametrize("read", ["packed", "measured"])
+def test_masks_saved_as_0_and_1_are_refused(tmp_path: Path, read: str) -> None:
+    """Soft masks stay as they are, and so do empty ones; only the scale is held against 255."""
+    box = np.zeros((30, 40), np.uint8)
+    box[10:20, 15:25] = 1
+
+    def mask_of(factor: int) -> np.ndarray:
+        path = save(tmp_path / f"mask_{factor}.png", box * factor)
+        if read == "packed":
+            return read_masks([path], [path], 30, "aspect")[0]
+        return read_whole_mask(path, path, (40, 30))
+
+    for largest in (0, 153, 255):
+        assert mask_of(largest).max() == largest
+    # 0 and 1, the classes of a trimap, the grey of a palette's dark red
+    for largest in (1, 3, 38):
+        with pytest.raises(InputError, match=rf"mask_{largest}\.png has {largest} as its largest"):
+            mask_of(largest)
+
+
+@pytest.mark.parametrize("read", ["packed", "measured"])
+def test_masks_of_another_ratio_than_the_photograph_are_refused(tmp_path: Path, read: str) -> None:
+    def mask_of(size: tuple[int, int], photograph: tuple[int, int]) -> None:
+        Image.new("L", size, 255).save(tmp_path / "mask.png")
+        Image.new("RGB", photograph).save(tmp_path / "photograph.png")
+        paths = tmp_path / "mask.png", tmp_path / "photograph.png"
+        if read == "packed":
+            read_masks([paths[0]], [paths[1]], 30, "aspect")
+        else:
+            read_whole_mask(*paths, (40, 30))
+
+    # equal fields, each side rounded up, down or to the nearest
+    for size, photograph in (
+        ((600, 450), (200, 150)),
+        ((500, 333), (167, 111)),
+        ((167, 111), (500, 333)),
+        ((33, 50), (334, 500)),
+        ((34, 50), (334, 500)),
+        ((500, 374), (500, 375)),
+    ):
+        mask_of(size, photograph)
+    # squashed to a square, cropped, turned
+    for size, photograph in (
+        ((600, 450), (224, 224)),
+        ((450, 450), (600, 450)),
+        ((45, 60), (60, 45)),
+    ):
+        with pytest.raises(InputError, match=r"mask\.png has .* and .*photograph\.png"):
+            mask_of(size, photograph)
+
+
 def test_a_whole_image(tmp_path: Path) -> None:
     Image.fromarray(np.full((60, 80, 3), (200, 100, 50), np.uint8)).save(tmp_path / "a.png")
     assert picture_size(tmp_path / "a.png") == (80, 60)
-    whole = read_whole(tmp_path / "a.png", 40, "RGB")
+    whole = read_whole(tmp_path / "a.png", 40)
     assert whole.shape == (30, 40, 3)
     assert (whole == (200, 100, 50)).all()
-    assert read_whole(tmp_path / "a.png", 40, "L", (7, 5)).shape == (5, 7)
+    save(tmp_path / "mask.png", np.full((30, 40), 255, np.uint8))
+    mask = read_whole_mask(tmp_path / "mask.png", tmp_path / "a.png", (7, 5))
+    assert mask.shape == (5, 7)
+    assert (mask == 255).all()
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(CorruptFile, match=r"a\.png is not an image that can be read"):
         picture_size(tmp_path / "a.png")
