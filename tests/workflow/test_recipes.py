@@ -1,13 +1,16 @@
 """The recipes of CONTRIBUTING.md, followed to the letter in a copy of the project."""
 
+import csv
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -178,6 +181,71 @@ def test_workflow_plans_everything_new(followed):
     assert planned["compare_concepts"] == 3 * 11
     assert planned["summarise_concepts"] == planned["draw_concepts"] == 1
     assert planned["write_concept_tables"] == 1
+
+
+def test_every_recipe_runs(followed):
+    """One small study of all that the recipes add runs from the original file to the last page."""
+    overlay = all_choices(followed.folder)
+    recipe = {
+        "epochs": 2,
+        "batch_size": 16,
+        "optimiser": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+        "noise": True,
+    }
+    catalogue = overlay["catalogue"]
+    catalogue["models"]["example_strided"].update(training=recipe, retraining=recipe)
+    catalogue["pruners"]["example_lamp"]["densities"] = [0.4]
+    # One job for all of them.
+    for name in ("grad_cam_pp_conv2", "example_xgrad_cam"):
+        catalogue["explainers"].setdefault(name, {})["family"] = "gradient"
+    overlay["claims"][0].update(end=1, pruner="example_lamp")
+    overlay["sample_pruning"]["images"] = 4
+    overlay.update(
+        study="run",
+        data_folder="run_data",
+        seeds=[1],
+        pruners=["example_lamp"],
+        explaining={"images": 10},
+        families={"gradient": {"images": 10, "levels": "all"}},
+        statistics={"replicates": 100},
+        conversion={"batch_size": 10, "repeats": 3},
+        figures={"sheet_levels": 2, "sheet_images": 2},
+    )
+    (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    labels = np.arange(60) % 2
+    masks = np.zeros((60, 28, 28), dtype=np.uint8)
+    masks[:, 8:16, 8:20] = 255
+    images = masks // (3 - labels[:, None, None]).astype(np.uint8)
+    (followed.folder / "run_data" / "shapes").mkdir(parents=True)
+    np.savez(
+        followed.folder / "run_data" / "shapes" / "shapes.npz",
+        images=images,
+        labels=labels,
+        masks=masks,
+    )
+    followed.run("--cores", "2")
+
+    def column(table, name):
+        with open(followed.folder / "results" / "run" / "summary" / table, newline="") as file:
+            return {row[name] for row in csv.DictReader(file)}
+
+    assert column("levels.csv", "dataset") == {"example_shapes"}
+    assert column("levels.csv", "model") == {"example_strided"}
+    assert column("levels.csv", "pruner") == {"example_lamp"}
+    own = {name for name in overlay["explainers"] if name.startswith("example_")}
+    assert own <= column("contrasts.csv", "explainer")
+    assert {"example_mass", "example_complexity"} <= column("contrasts.csv", "metric")
+    assert "example_signs" in column("agreement.csv", "metric")
+    assert column("concepts.csv", "method") == {"example_channels"}
+    assert column("sample_pruning.csv", "sample_pruner") == {"example_wanda", "example_smallest"}
+    assert column("claims.csv", "test") == {"example_change"}
+    figures = followed.folder / "results" / "run" / "figures"
+    assert (figures / "metrics" / "example_shapes__example_strided__example_mass.svg").is_file()
+    # What Snakemake does not notice is said.
+    os.utime(followed.folder / "run_data" / "shapes" / "shapes.npz")
+    said = followed.run("--dry-run")
+    assert "Nothing to be done" in said
+    assert "--forcerun run_data/fetched/example_shapes.json" in said
 
 
 def test_data_set(results):

@@ -9,6 +9,9 @@ import sparsight
 from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
+from sparsight.data.packed_settings import ENVIRONMENT_VARIABLE as PACKED_VARIABLE
+from sparsight.data.packed_settings import announced
+from sparsight.data.splits import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.remedies import ENVIRONMENT_VARIABLE, kept_command
 from sparsight.study.code_version import CodeVersion
@@ -28,6 +31,7 @@ from sparsight.study.original_files import (
 from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
+from sparsight.study.shared_data import data_warnings
 from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
 from sparsight.study.yaml_files import load_yaml, refuse_unfolding, typed_values
@@ -81,7 +85,6 @@ CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
 DATA = config["data_folder"]
 PACKED = f"{DATA}/packed/{{dataset}}"
-SPLITS = ["train", "validation", "test"]
 RESULTS = f"results/{STUDY.name}"
 SUMMARY = f"{RESULTS}/summary"
 FIGURES = f"{RESULTS}/figures"
@@ -119,6 +122,14 @@ wildcard_constraints:
     epoch=r"\d+",
 
 
+# ------------------------------------------------------------------------------ packed data
+
+# In every process, also those that run a job on another machine.
+os.environ[PACKED_VARIABLE] = announced(
+    {name: normalised(SETTINGS.packing(name)) for name in STUDY.prepared_datasets()}
+)
+
+
 # ------------------------------------------------- disk budget, original files, agreement
 
 try:
@@ -135,6 +146,8 @@ if workflow.is_main_process:
         logger.warning(f"Data: {sentence}")
     # A job that meets a damaged file names the command that remakes it.
     os.environ[ENVIRONMENT_VARIABLE] = kept_command(sys.argv[1:])
+    for warning in data_warnings(DATA, os.environ[PACKED_VARIABLE]):
+        logger.warning(f"Data: {warning}")
     logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())

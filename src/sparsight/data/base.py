@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Re-exported: whoever writes a source gives its splits.
+from sparsight.data.raw import OBJECT
 from sparsight.data.raw import Description as Description
 from sparsight.data.raw import RawSplit as RawSplit
 from sparsight.data.settings import yes_or_no
 from sparsight.data.shape import image_shape
+from sparsight.data.splits import REQUIRED, SPLITS
 from sparsight.io.errors import InputError
 
 
@@ -36,7 +38,8 @@ class Source(ABC):
     downloadable : whether `fetch` downloads what is missing. Where it does not, it only looks at
         the files, and the workflow calls it when it plans.
     other_folders : where else below `data/` other tools keep the same files, such as `MNIST/raw`.
-    splits : all splits that the source can have, see `split_names`.
+    splits : all splits that the source can have, of `sparsight.data.splits.SPLITS`: `train` and
+        `test`, and `validation` where there is one; see `split_names`.
     has_masks : whether each image has a mask of its object.
     image_shape : (C, H, W) under the default settings.
     side_parameter : the setting that is the side of the square images; empty where the side is
@@ -84,6 +87,10 @@ class Source(ABC):
     def folder_of(cls, settings: Mapping[str, Any]) -> str:
         """Name of the original files' folder under these settings, `folder` by default."""
         return cls.folder
+
+    def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
+        """All folders with original files: `folder`, and what a source reads beside it."""
+        return [folder]
 
     @classmethod
     def accepts_part(cls, settings: Mapping[str, Any]) -> bool:
@@ -187,11 +194,19 @@ class Source(ABC):
             One sentence that names the source, the split and what is wrong.
         """
         expected = self.split_names(settings)
+        if not set(REQUIRED) <= set(expected) <= set(SPLITS):
+            raise self._wrong(
+                "data",
+                f"may have the splits {', '.join(SPLITS)} and needs {' and '.join(REQUIRED)}, "
+                f"but 'splits' names {', '.join(expected)}",
+            )
         if set(raw) != set(expected):
             raise self._wrong("data", f"has the splits {sorted(raw)}, not {sorted(expected)}")
         stated = description or self.describe(settings, Path())
         for split, part in raw.items():
             self._check_split(split, part, self.shape(settings), stated)
+        for what in ("masks", "part_masks"):
+            self._check_scale(raw, what)
         ids = np.concatenate([part.image_ids for part in raw.values()])
         names = [name for part in raw.values() for name in part.names]
         if len(np.unique(ids)) != len(ids) or ids.min() < 0:
@@ -244,6 +259,23 @@ class Source(ABC):
         classes = len(stated.classes) if "class_count" in self.varying else self.class_count
         if part.labels.min() < 0 or part.labels.max() >= classes:
             raise self._wrong(split, f"has a label outside 0..{classes - 1}")
+
+    def _check_scale(self, raw: Mapping[str, RawSplit], what: str) -> None:
+        """Refuse masks of 0 and 1: not one pixel of all images would count as the object."""
+        largest, name = 0, ""
+        for part in raw.values():
+            array: NDArray[np.uint8] | None = getattr(part, what)
+            if array is None:
+                continue
+            of_images = array.reshape(len(array), -1).max(axis=1)
+            if of_images.max() > largest:
+                largest, name = int(of_images.max()), part.names[int(of_images.argmax())]
+        if 0 < largest < OBJECT:
+            raise self._wrong(
+                "data",
+                f"has {what.replace('_', ' ')} whose largest value is {largest} ({name}), where "
+                f"masks go from 0 to 255 and an object from {OBJECT} on",
+            )
 
     def _wrong(self, split: str, what: str) -> InputError:
         return InputError(

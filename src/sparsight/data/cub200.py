@@ -130,6 +130,12 @@ class Cub200(Source):
         split = split_rule(settings)
         return number_of(split["test"], cls.counts["images"]) or cls.test_images
 
+    def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
+        """The archive's folder, and that of the segmentations where it lies beside it."""
+        outlines = segmentation_folder(folder)
+        beside = mask_rule(settings) == "segmentations" and not outlines.is_relative_to(folder)
+        return [folder, outlines] if beside else [folder]
+
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 

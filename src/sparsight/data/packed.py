@@ -13,6 +13,7 @@ from torch import Tensor
 # Re-exported: whoever opens a split handles its batches.
 from sparsight.data.batch import Batch as Batch
 from sparsight.data.batch import no_noise
+from sparsight.data.packed_settings import refuse_other_settings
 from sparsight.data.positions import distinct_positions, runs
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.errors import InputError
@@ -76,6 +77,7 @@ class PackedSplit:
         missing += [key for key in _REQUIRED_METADATA if key not in metadata]
         if missing:
             raise self._foreign(f"it holds no '{missing[0]}'")
+        refuse_other_settings(self.path, metadata)
         shape = self._reader.shape("images")
         self._count = shape[0]
         self.image_shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])
@@ -94,7 +96,8 @@ class PackedSplit:
         Raises
         ------
         InputError
-            When it is missing, corrupt or something else.
+            When it is missing, corrupt or something else, or was packed with other settings than
+            those of the study whose job this is (`sparsight.data.packed_settings`).
         """
         return cls(path)
 

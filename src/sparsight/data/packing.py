@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from sparsight.data.base import Description, RawSplit, Source
 from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
+from sparsight.data.packed_settings import KEY, NOISE_DEFAULTS, content_settings
 from sparsight.data.settings import section, seed_number, whole_number
+from sparsight.data.splits import SPLITS
 from sparsight.io.arrays import ArrayWriter
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 
 IDS_FILE = "ids.parquet"
-# 51 / 255 = 0.2: the noise of the MNIST study (Lukkien) lies in [0, 0.2].
-NOISE_DEFAULTS: dict[str, Any] = {"maximum": 51, "seed": 0}
 # Noise is drawn and written for so many images at a time, or so many values where images are
 # large: drawing takes some twenty bytes a value.
 CHUNK_IMAGES = 1024
@@ -39,7 +39,7 @@ def pack(
     out_folder: Path | str,
     dataset: str | None = None,
 ) -> str:
-    """Write `{split}.safetensors` for each split, and `ids.parquet`, into `out_folder`.
+    """Write `{split}.safetensors` for each of `SPLITS`, and `ids.parquet`, into `out_folder`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def pack(
         `subset_seed`: 0, seed of the order from which evaluation subsets are taken.
     raw_folder : the original files, see `Source.fetch`.
     out_folder : where the packed files go. They appear together after all are complete. A split
-        of the source that these settings leave out is a file without images.
+        that the source does not have under these settings is a file without images.
     dataset : name of the data set instance for the metadata; the name of `out_folder` by default.
 
     Returns
@@ -73,9 +73,9 @@ def pack(
     `sparsight.data.planted`); `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the
     image in the stratified order: first among those that the source wants to be evaluated first, if
     any, then among the rest. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks`
-    ("true" or "false"), `data_hash`, `noise_maximum`, `noise_seed`, `subset_seed`; `part_names`,
-    `concept_names` and `sticker_names` (JSON) where there are any; and the notes of the source's
-    description.
+    ("true" or "false"), `data_hash`, `settings` (JSON, see `sparsight.data.packed_settings`),
+    `noise_maximum`, `noise_seed`, `subset_seed`; `part_names`, `concept_names` and `sticker_names`
+    (JSON) where there are any; and the notes of the source's description.
     """
     out_folder = Path(out_folder)
     noise = section(settings, "noise", NOISE_DEFAULTS)
@@ -90,12 +90,11 @@ def pack(
     # In the order of the source's facts, whatever the order in which it read them.
     raw = {split: raw[split] for split in source.split_names(settings)}
     data_hash = _data_hash(raw)
-    # The workflow declares one file per split before any job runs: a split that these settings
-    # leave out (no validation, where nothing is chosen on it) is a file without images.
+    # A split that the source does not have, or that these settings leave out (no validation, where
+    # nothing is chosen on it), is a file without images.
     shape = source.shape(settings)
     raw = {
-        split: raw[split] if split in raw else _no_images(description, shape)
-        for split in source.splits
+        split: raw[split] if split in raw else _no_images(description, shape) for split in SPLITS
     }
     metadata = {
         "dataset": out_folder.name if dataset is None else dataset,
@@ -103,6 +102,7 @@ def pack(
         "classes": json.dumps(description.classes),
         "has_masks": "true" if description.has_masks else "false",
         "data_hash": data_hash,
+        KEY: json.dumps(content_settings(source.name, source.parameters, settings), sort_keys=True),
         **{key: str(value) for key, value in drawn.items()},
     }
     # Only where there are any, so that other files keep the bytes they have had.
@@ -145,7 +145,7 @@ def _write_together(
     """Write into a folder of its own, then move all files at once."""
     new_folder = not out_folder.exists()
     staging = out_folder / ".packing"
-    # What a killed packing left; a folder has one writer at a time (Snakemake's lock).
+    # What a killed packing left; a folder has one writer at a time (`prepare_dataset` locks it).
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:

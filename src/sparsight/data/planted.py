@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sparsight.data.packed_settings import refuse_other_settings
 from sparsight.io.arrays import ArrayReader
 
 NONE = -1
@@ -45,9 +46,10 @@ def read_planted(path: Path | str) -> Planted | None:
     Raises
     ------
     InputError
-        When the file is missing or corrupt.
+        When the file is missing or corrupt, or was packed with other settings than the study's.
     """
     with ArrayReader(path, verify=()) as header:
+        refuse_other_settings(path, header.metadata)
         names: list[str] = json.loads(header.metadata.get("sticker_names", "[]"))
     if not names:
         return None

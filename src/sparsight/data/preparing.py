@@ -1,15 +1,17 @@
 """The jobs that bring a data set in: fetch its original files, pack them."""
 
-import hashlib
 import json
-import os
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sparsight.data.base import Source
+from sparsight.data.folder_lock import folder_lock
 from sparsight.data.location import raw_folder
-from sparsight.data.packing import pack
+from sparsight.data.originals import folder_states, same_names
+from sparsight.data.packed_settings import content_settings, other_settings, packed_metadata
+from sparsight.data.packing import IDS_FILE, pack
 from sparsight.data.registry import SOURCES
 from sparsight.io.atomic import write_json
 from sparsight.io.errors import CorruptFile, InputError
@@ -17,6 +19,7 @@ from sparsight.io.json_files import read_json
 from sparsight.io.remedies import remedy
 
 Settings = Mapping[str, Any]
+_LOG = logging.getLogger(__name__)
 
 
 def _source(settings: Settings) -> Source:
@@ -34,37 +37,21 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     ----------
     settings : `source`, the options of the source, and `data_folder`.
     manifest : JSON with the source's name, reference, licence and `folder` (null for embedded
-        data). With `partial: true` also `files`, see `folder_content`: of a part, nothing else says
-        which images are there.
+        data), and `files`: which original files are there, see
+        `sparsight.data.originals.folder_states`.
     """
     source = _source(settings)
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
     folder = None
     if name := source.folder_of(settings):
         folder = raw_folder(name, settings["data_folder"], other_names=source.other_folders)
-        source.fetch(settings, folder)
+        # Other data sets of the same files, and other studies, fetch them at the same time.
+        with folder_lock(Path(settings["data_folder"]) / name):
+            source.fetch(settings, folder)
     content: dict[str, Any] = {**facts, "folder": None if folder is None else str(folder)}
-    if folder is not None and source.accepts_part(settings):
-        content["files"] = folder_content(folder)
+    if folder is not None:
+        content["files"] = folder_states(source.original_folders(settings, folder))
     write_json(manifest, content)
-
-
-def folder_content(folder: Path) -> dict[str, int | str]:
-    """Which files lie in a folder and below it; what links lead to counts too.
-
-    Returns
-    -------
-    `count`, and `sha256` over their paths below `folder` and their sizes in bytes, which does not
-    depend on the order in which they lie there. Their contents are not read.
-    """
-    found = []
-    for place, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            path = Path(place, name)
-            if path.is_file():
-                found.append([path.relative_to(folder).as_posix(), path.stat().st_size])
-    digest = hashlib.sha256(json.dumps(sorted(found)).encode())
-    return {"count": len(found), "sha256": digest.hexdigest()}
 
 
 def prepare_dataset(
@@ -72,12 +59,16 @@ def prepare_dataset(
 ) -> None:
     """Pack the files that `fetch_dataset` found into the folder of `ids` (ids.parquet).
 
+    The folder is locked meanwhile. What another study packed with equal settings while this job
+    waited for the lock is left as it is.
+
     Raises
     ------
     InputError
-        When the manifest is corrupt, when the files have gone since, or cannot be used, or when
-        those of a part have changed.
+        When the manifest is corrupt, when the files have gone since, or cannot be used, when those
+        of a part have changed, or when another study just packed with other settings.
     """
+    source = _source(settings)
     facts = read_json(manifest)
     if "folder" not in facts:
         raise CorruptFile(f"{manifest} does not say where the data are; {remedy(manifest)}")
@@ -86,9 +77,37 @@ def prepare_dataset(
         raise InputError(
             f"{place} is gone; delete {manifest} and run snakemake again to find the data"
         )
-    if place is not None and "files" in facts and facts["files"] != folder_content(Path(place)):
+    # Of a part, nothing else says which images are there.
+    if place is not None and source.accepts_part(settings):
+        _refuse_other_files(source, settings, Path(place), facts, manifest)
+    folder = Path(ids).parent
+    with folder_lock(folder) as waited:
+        if not (waited and _just_packed(source, settings, folder)):
+            pack(source, settings, Path(place or ""), folder, dataset)
+
+
+def _refuse_other_files(
+    source: Source, settings: Settings, place: Path, facts: Mapping[str, Any], manifest: Path | str
+) -> None:
+    found = facts.get("files", {})
+    for folder, state in folder_states(source.original_folders(settings, place)).items():
+        if not same_names(found.get(folder, {}), state):
+            raise InputError(
+                f"the files in {folder} are no longer those that were found there; delete "
+                f"{manifest} and run snakemake again"
+            )
+
+
+def _just_packed(source: Source, settings: Settings, folder: Path) -> bool:
+    """Whether the process that had the lock has packed what this job is to pack."""
+    metadata = packed_metadata(folder / "test.safetensors")
+    if metadata is None or not (folder / IDS_FILE).is_file():
+        return False
+    wanted = json.loads(json.dumps(content_settings(source.name, source.parameters, settings)))
+    if differences := other_settings(metadata, wanted):
         raise InputError(
-            f"the files in {place} are no longer those that were found there; delete {manifest} "
-            "and run snakemake again"
+            f"another study has just packed {folder} with other settings ({differences}); give "
+            "this one a 'data_folder' of its own"
         )
-    pack(_source(settings), settings, Path(place or ""), Path(ids).parent, dataset)
+    _LOG.info("%s was packed by another process with the same settings", folder)
+    return True

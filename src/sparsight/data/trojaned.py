@@ -112,6 +112,11 @@ class Trojaned(Source):
         source, options = _base(settings)
         return source.folder_of(options)
 
+    def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
+        """Those of the base."""
+        source, options = _base(settings)
+        return source.original_folders(options, folder)
+
     @classmethod
     def accepts_part(cls, settings: Mapping[str, Any]) -> bool:
         """Whether the base does."""

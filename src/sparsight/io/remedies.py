@@ -11,17 +11,20 @@ DEFAULT_COMMAND = "snakemake --cores 1"
 RESULTS = "results"
 #: what the workflow makes in its data folder, wherever that is
 MADE_OF_DATA = ("packed", "fetched")
-_FORCING = frozenset({"-F", "--forceall", "-f", "--force"})
+#: options that make a run do everything again, or nothing
+_LEFT_OUT = frozenset({"-F", "--forceall", "-f", "--force", "-n", "--dry-run", "--dryrun"})
 
 
 def kept_command(arguments: Iterable[str]) -> str:
-    """A run's command line as jobs shall repeat it: without what makes it do everything again.
+    """A run's command line as jobs shall repeat it.
+
+    What makes a run do everything again, or nothing, is left out.
 
     Parameters
     ----------
     arguments : of Snakemake.
     """
-    return shlex.join(["snakemake", *(word for word in arguments if word not in _FORCING)])
+    return shlex.join(["snakemake", *(word for word in arguments if word not in _LEFT_OUT)])
 
 
 def remedy(path: Path | str, environ: Mapping[str, str] = os.environ) -> str:

@@ -1,6 +1,7 @@
 """Packing: what is drawn once and stored, and that nothing half-written is left."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -90,6 +91,12 @@ def test_files_and_tensors(packed: Path) -> None:
 def test_metadata(packed: Path) -> None:
     metadata = read_metadata(packed / "test.safetensors")
     assert len(metadata.pop("data_hash")) == 64
+    assert json.loads(metadata.pop("settings")) == {
+        "source": "digits",
+        "split": {"test": 60, "validation": 40, "seed": 0},
+        "noise": {"maximum": 51, "seed": 0},
+        "subset_seed": 0,
+    }
     assert metadata == {
         "dataset": "digits_small",
         "source": "digits",
@@ -188,6 +195,9 @@ def test_a_source_without_masks(tmp_path: Path) -> None:
     assert metadata["has_masks"] == "false"
     assert metadata["classes"] == '["cat", "dog"]'
     assert metadata["dataset"] == "coloured_2"
+    # Jobs find the same files whatever splits a source has.
+    with PackedSplit.open(tmp_path / "c" / "validation.safetensors") as split:
+        assert (len(split), split.image_shape) == (0, (3, 2, 2))
     # In the order of the facts, not of reading.
     ids = read_table(tmp_path / "c" / "ids.parquet").to_pydict()
     assert ids["image_id"] == [7, 3, 100, 50]
@@ -261,6 +271,8 @@ def test_unusable_settings_write_nothing(tmp_path: Path, settings, reason: str) 
         ({"ids": {"train": [-1], "test": [50]}}, "image id that is negative or occurs twice"),
         ({"ids": {"train": [], "test": [50]}}, "train has no images"),
         ({"splits": ("train", "validation", "test")}, r"has the splits \['test', 'train'\]"),
+        ({"splits": ("train", "test", "extra")}, "'splits' names train, test, extra"),
+        ({"splits": ("test",)}, "needs train and test"),
         ({"image_shape": (1, 2, 2)}, r"images of uint8 \[1, 3, 2, 2\], not uint8 \[1, 1, 2, 2\]"),
         ({"class_count": 0}, "label outside"),
         ({"has_masks": True}, "masks of None"),
@@ -292,6 +304,27 @@ def test_a_split_that_breaks_the_facts(tmp_path: Path, change, reason: str) -> N
 
     with pytest.raises(InputError, match=reason):
         pack(Broken(), {}, NOWHERE, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("largest", [1, 127, 128])
+def test_masks_of_0_and_1_are_refused(tmp_path: Path, largest: int) -> None:
+    """What a source reads itself, or makes of truth values, is held against 255 too."""
+
+    class Masked(Coloured):
+        has_masks = True
+
+        def part(self, split):
+            whole = super().part(split)
+            masks = np.zeros((len(whole), 2, 2), np.uint8)
+            masks[0, 0] = largest if split == "train" else 0
+            return dataclasses.replace(whole, masks=masks)
+
+    if largest == 128:
+        pack(Masked(), {}, NOWHERE, tmp_path / "c")
+        return
+    with pytest.raises(InputError, match=rf"largest value is {largest} \(7\.png\)"):
+        pack(Masked(), {}, NOWHERE, tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 

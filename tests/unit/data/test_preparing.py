@@ -1,11 +1,13 @@
 """The two jobs that the workflow runs: fetch with a manifest, and prepare from it."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from sparsight.data import preparing
+from sparsight.data.folder_lock import folder_lock
 from sparsight.data.packed import PackedSplit
 from sparsight.data.preparing import fetch_dataset, prepare_dataset
 from sparsight.io.errors import InputError
@@ -66,16 +68,18 @@ def test_a_manifest_of_a_part_says_which_files_are_there(
 
     def files(**more: bool) -> dict:
         fetch_dataset({**settings, **more}, manifest)
-        return json.loads(manifest.read_text()).get("files", {})
+        (state,) = json.loads(manifest.read_text())["files"].values()
+        return state
 
-    assert files() == files(partial=False) == {}
     first = files(partial=True)
     assert first["count"] == 4
     assert files(partial=True) == first
     (folder / "below").mkdir()
     (folder / "below" / "more.jpg").write_bytes(b"12")
     with pytest.raises(InputError, match=r"no longer those .*; delete .*manifest\.json"):
-        prepare_dataset(settings, manifest, ids, "mnist")
+        prepare_dataset({**settings, "partial": True}, manifest, ids, "mnist")
+    # Of the whole, its source knows which files it needs.
+    prepare_dataset(settings, manifest, ids, "mnist")
     second = files(partial=True)
     assert second["count"] == 5
     prepare_dataset(settings, manifest, ids, "mnist")
@@ -98,3 +102,54 @@ def test_a_manifest_that_is_none(tmp_path: Path, content: bytes | None) -> None:
     ):
         prepare_dataset(settings, manifest, tmp_path / "packed" / "ids.parquet", "digits")
     assert not (tmp_path / "packed").exists()
+
+
+def test_a_shared_folder_has_one_packer_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who had to wait keeps what was packed meanwhile, and refuses what is of another study."""
+    manifest, ids = tmp_path / "manifest.json", tmp_path / "packed" / "d" / "ids.parquet"
+    settings = {"source": "digits", "data_folder": str(tmp_path), "noise": {"maximum": 0}}
+    fetch_dataset(settings, manifest)
+    times: list[int] = []
+
+    def prepare(waits: bool, **changes: object) -> None:
+        thread = threading.Thread(
+            target=lambda: outcome.append(attempt({**settings, **changes})), daemon=True
+        )
+        outcome: list[str] = []
+        with folder_lock(ids.parent) as waited:
+            assert not waited
+            if waits:
+                thread.start()
+                waiting.wait(60)
+        if not waits:
+            thread.start()
+        thread.join(60)
+        times.append(ids.stat().st_mtime_ns)
+        waiting.clear()
+        assert len(outcome) == 1
+        if outcome[0]:
+            raise InputError(outcome[0])
+
+    def attempt(wanted: dict) -> str:
+        try:
+            prepare_dataset(wanted, manifest, ids, "d")
+        except InputError as error:
+            return str(error)
+        return ""
+
+    waiting = threading.Event()
+    monkeypatch.setattr(
+        "sparsight.data.folder_lock._LOG.info", lambda *_: waiting.set(), raising=True
+    )
+    prepare(waits=False)
+    prepare(waits=True)
+    assert times[0] == times[1]
+    # Snakemake asks for it again: nobody else has just done it.
+    prepare(waits=False)
+    assert times[2] != times[1]
+    with pytest.raises(InputError, match=r"noise\.maximum is 0 there and 9 here"):
+        prepare(waits=True, noise={"maximum": 9})
+    assert times[3] == times[2]
+    prepare(waits=False, noise={"maximum": 9})

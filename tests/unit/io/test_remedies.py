@@ -64,6 +64,16 @@ def test_the_environment_of_the_job_is_looked_at(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command_that_is_kept_does_not_make_everything_again() -> None:
-    arguments = ["--cores", "2", "-F", "--configfile", "my study.yaml", "--forceall", "-f"]
+    arguments = [
+        "--cores",
+        "2",
+        "-F",
+        "--configfile",
+        "my study.yaml",
+        "--forceall",
+        "-f",
+        "-n",
+        "--dry-run",
+    ]
     assert kept_command(arguments) == "snakemake --cores 2 --configfile 'my study.yaml'"
     assert kept_command(["-R", "score_explanations"]) == "snakemake -R score_explanations"

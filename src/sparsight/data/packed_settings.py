@@ -1,0 +1,149 @@
+"""Which settings packed data were made with: they are part of the metadata of the packed files.
+
+Studies can share a data folder, and Snakemake knows only what was made in its own working folder.
+So every job that opens packed data compares these settings with those of its study.
+
+Light on purpose: the workflow asks before any job starts, when importing numpy would cost time.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sparsight.data.registry import SOURCES
+from sparsight.io.errors import InputError
+from sparsight.io.remedies import remedy
+
+Settings = Mapping[str, Any]
+#: The workflow keeps the settings of its study's data sets here, for the jobs that it starts.
+ENVIRONMENT_VARIABLE = "SPARSIGHT_PACKED"
+#: of the metadata of a packed file
+KEY = "settings"
+#: as of `sparsight.data.packing.pack`; 51 / 255 = 0.2: the noise of the MNIST study lies in
+#: [0, 0.2] (Lukkien)
+NOISE_DEFAULTS: dict[str, Any] = {"maximum": 51, "seed": 0}
+#: where the files come from, which changes nothing in them
+_ORIGINS = ("mirrors",)
+_LONGEST_HEADER = 2**26
+
+
+def content_settings(source: str, parameters: Settings, settings: Settings) -> dict[str, Any]:
+    """The settings that decide what the packed files hold, with their defaults.
+
+    Parameters
+    ----------
+    source : name of the data source.
+    parameters : its settings and their defaults, see `sparsight.data.base.Source`.
+    settings : as given to `sparsight.data.packing.pack`; paths and addresses are left out.
+    """
+    return {
+        "source": source,
+        **_options(parameters, settings),
+        "noise": {**NOISE_DEFAULTS, **settings.get("noise", {})},
+        "subset_seed": settings.get("subset_seed", 0),
+    }
+
+
+def _options(parameters: Settings, settings: Settings) -> dict[str, Any]:
+    found = {
+        key: _with_defaults(default, settings.get(key, default))
+        for key, default in parameters.items()
+        if key not in _ORIGINS
+    }
+    base = found.get("base")
+    # A data set that is made from another one has that one's source and options.
+    if isinstance(base, Mapping) and str(base.get("source")) in SOURCES:
+        of_base = SOURCES.facts(base["source"]).get("parameters", {})
+        found["base"] = {**base, "options": _options(of_base, base.get("options") or {})}
+    return found
+
+
+def _with_defaults(default: Any, value: Any) -> Any:
+    both = isinstance(default, Mapping) and isinstance(value, Mapping)
+    return {**default, **value} if both else value
+
+
+def announced(datasets: Mapping[str, Settings]) -> str:
+    """What the workflow writes into `SPARSIGHT_PACKED`.
+
+    Parameters
+    ----------
+    datasets : name of each data set to the settings that it is packed with.
+    """
+    return json.dumps(
+        {
+            name: content_settings(
+                entry["source"], SOURCES.facts(entry["source"])["parameters"], entry
+            )
+            for name, entry in datasets.items()
+        }
+    )
+
+
+def refuse_other_settings(
+    path: Path | str, metadata: Mapping[str, str], environ: Mapping[str, str] = os.environ
+) -> None:
+    """An error where a packed file was made with other settings than the study has.
+
+    Outside of the workflow, and for data sets that are not the study's, nothing is compared.
+
+    Parameters
+    ----------
+    path : the packed file.
+    metadata : of the file.
+    environ : environment of the job.
+
+    Raises
+    ------
+    InputError
+        One sentence that names both settings, and what remakes the file.
+    """
+    wanted = json.loads(environ.get(ENVIRONMENT_VARIABLE, "{}")).get(metadata.get("dataset"))
+    if wanted is not None and (found := other_settings(metadata, wanted)):
+        raise InputError(
+            f"{path} was packed with other settings than those of this study ({found}): if another "
+            f"study uses it, give this one a 'data_folder' of its own; if not, {remedy(path)}"
+        )
+
+
+def other_settings(metadata: Mapping[str, str], wanted: Settings) -> str:
+    """How the settings in a packed file's metadata differ from others; empty where they do not."""
+    if KEY not in metadata:
+        return "it was packed by an older version, which did not write them down"
+    there, here = _flat(json.loads(metadata[KEY])), _flat(wanted)
+    missing = "not given"
+    return ", ".join(
+        f"{key} is {there.get(key, missing)!r} there and {here.get(key, missing)!r} here"
+        for key in sorted({*there, *here})
+        if there.get(key, missing) != here.get(key, missing)
+    )
+
+
+def _flat(settings: Settings, place: str = "") -> dict[str, Any]:
+    """The values by their dotted keys, as JSON has them."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found.update(_flat(value, f"{place}{key}."))
+        else:
+            found[f"{place}{key}"] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def packed_metadata(path: Path | str) -> dict[str, str] | None:
+    """The metadata of a packed file, unverified; None where there is no such file.
+
+    `sparsight.io.arrays` verifies them, and imports torch.
+    """
+    try:
+        with open(path, "rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(size, _LONGEST_HEADER)))
+            found: dict[str, str] = header["__metadata__"]
+            return found
+    # Whatever is wrong with it, the first job that opens it says so.
+    except (OSError, ValueError, LookupError, TypeError, struct.error):
+        return None
