@@ -193,7 +193,7 @@ def test_photographs_with_a_part_of_the_files(
     fetch_dataset(settings, tmp_path / "manifest.json")
     manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["folder"] == str(tmp_path / "imagenette2-160")
-    assert manifest["files"]["count"] == 30
+    assert manifest["files"][manifest["folder"]]["count"] == 30
     prepare_dataset(
         settings, tmp_path / "manifest.json", tmp_path / "new" / "ids.parquet", "photographs"
     )
