@@ -3,12 +3,14 @@
 The library pytorch-grad-cam runs through `grad_cam.<Class>`. These are our own because in the
 library (1.5.7) each job would pay some 15 s of imports, every batch a round trip through numpy, and
 each layer and method a pass of its own; and it gives maps only after min-max and upsampling, which
-the scoring does itself. Equality with the library is tested to 1e-5.
+the scoring does itself. Equality with the library, with its `epsilon`, is
+tested to 1e-5.
 
 One difference, where the module after the layer works in place: on a CPU the library records the
 overwritten output, here it is the layer's own output.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -19,11 +21,6 @@ from torch import Tensor, nn, where
 from sparsight.explain.base import Explainer
 from sparsight.explain.network import activations_and_gradients, explained_layer, recorded
 from sparsight.io.errors import InputError, InvariantError
-
-# As in the library; they decide the weights wherever gradients are below about 1e-3, or a channel
-# sums to about 0.
-_EPSILON = 1e-6
-_EPSILON_OF_SUMS = 1e-7
 
 
 class ClassActivationMap(Explainer):
@@ -108,14 +105,21 @@ def _passes(
 class WeightedCam(ClassActivationMap):
     """A ReLU of channels weighted by `weights(activations, gradients)`."""
 
-    @staticmethod
     @abstractmethod
-    def weights(activations: Tensor, gradients: Tensor) -> Tensor:
+    def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Weights [N,C] of the channels, from two float32 [N,C,h,w]."""
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """See `ClassActivationMap.map_of`."""
         return weighted_map(activations, self.weights(activations, gradients))
+
+
+def _check_epsilon(cam: ClassActivationMap) -> None:
+    epsilon = cam.settings["epsilon"]
+    if not 0 <= epsilon < math.inf:
+        raise InputError(
+            f"explainer '{cam.name}': epsilon is {epsilon}, but must be a number from 0 on"
+        )
 
 
 def weighted_map(activations: Tensor, weights: Tensor) -> Tensor:
@@ -129,8 +133,7 @@ class GradCam(WeightedCam):
     name: ClassVar[str] = "grad_cam"
     reference: ClassVar[str] = "arXiv:1610.02391"
 
-    @staticmethod
-    def weights(activations: Tensor, gradients: Tensor) -> Tensor:
+    def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Spatial mean of the gradients (equation 1)."""
         return gradients.mean(dim=(2, 3))
 
@@ -138,22 +141,40 @@ class GradCam(WeightedCam):
 class GradCamPlusPlus(WeightedCam):
     """Grad-CAM++, equations 5, 7 and 19: positive gradients weighted by their pixel's share.
 
-    The closed form holds for the exponential of the logit, which cancels. Before a ReLU the sum of
-    the activations may be negative and the denominator of equation 19 pass zero; those few weights
-    are then as large as rounding lets them be, here as in the library.
+    The closed form holds for the exponential of the logit, which cancels. With S the channel's sum
+    of activations and g the gradient, the share is alpha = g² / (2 g² + S g³ + `epsilon`), and 0
+    where g is 0. The paper has no `epsilon`: 0 is the default, and alpha is then 1 / (2 + S g).
+    pytorch-grad-cam adds 1e-6. Where g² is far below it, its weights go as g³ instead of g, and
+    with them a map's shape depends on the scale of the logits, which pruning changes. Use 1e-6 to
+    repeat a study that was made with the library.
+
+    With 0 the logits' scale still counts where S g is near 2 in size: that is the paper's
+    exponential. Maps do not depend on it where S g is much smaller or much larger.
+
+    Before a ReLU the sum of the activations may be negative and the denominator of equation 19 pass
+    zero; those few weights are then as large as rounding lets them be, as in the library. A share
+    whose denominator is exactly 0 counts as 0.
     """
 
     name: ClassVar[str] = "grad_cam_pp"
     reference: ClassVar[str] = "arXiv:1710.11063"
+    parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 0.0}
 
-    @staticmethod
-    def weights(activations: Tensor, gradients: Tensor) -> Tensor:
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        _check_epsilon(self)
+
+    def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Sum over pixels of alpha (equation 19) times the positive gradient (equation 7)."""
-        squared = gradients**2
-        cubed = squared * gradients
         total = activations.sum(dim=(2, 3), keepdim=True)
-        alpha = squared / (2 * squared + total * cubed + _EPSILON)
-        alpha = where(gradients != 0, alpha, 0)
+        if self.settings["epsilon"] == 0:
+            # Divided by g²: the square and the cube of a small gradient are 0 in float32.
+            shares, sizes = torch.ones_like(gradients), 2 + total * gradients
+        else:
+            shares = gradients**2
+            cubed = shares * gradients
+            sizes = 2 * shares + total * cubed + self.settings["epsilon"]
+        alpha = where((gradients != 0) & (sizes != 0), shares / sizes, 0)
         return (gradients.clamp_min(0) * alpha).sum(dim=(2, 3))
 
 
@@ -165,16 +186,24 @@ class XGradCam(WeightedCam):
     paper's axiom of sensitivity), and over all channels the logit without its bias (conservation).
     Before a ReLU a channel's sum may be near 0, and its weight then as large as rounding lets it
     be, here as in the library; prefer a layer behind one.
+
+    `epsilon` is added to the channel's sum of activations before it divides. The paper has none
+    (0, and a channel that sums to 0 weighs nothing); the default is that of pytorch-grad-cam, which
+    matters to channels whose activations sum to less than about 1e-5.
     """
 
     name: ClassVar[str] = "xgrad_cam"
     reference: ClassVar[str] = "arXiv:2008.02312"
+    parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 1e-7}
 
-    @staticmethod
-    def weights(activations: Tensor, gradients: Tensor) -> Tensor:
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        _check_epsilon(self)
+
+    def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Sum over pixels of the gradient times the activation's share of its channel."""
-        total = activations.sum(dim=(2, 3))
-        return (gradients * activations).sum(dim=(2, 3)) / (total + _EPSILON_OF_SUMS)
+        total = activations.sum(dim=(2, 3)) + self.settings["epsilon"]
+        return where(total != 0, (gradients * activations).sum(dim=(2, 3)) / total, 0)
 
 
 class HiResCam(ClassActivationMap):

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import Explainer
 from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.cam import GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam
+from sparsight.io.errors import InputError
 
 Batch = tuple[Tensor, Tensor, Tensor]
 FAMILY = {
@@ -50,6 +52,38 @@ def test_grad_cam_plus_plus_by_hand(by_hand: nn.Module) -> None:
     explainer = GradCamPlusPlus(layer="0")
     maps = explainer.explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g")
     torch.testing.assert_close(maps, 2 * IMAGE[:, 0] * (1 / 22 + 2 / 42), atol=0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-16, 1e-30])
+def test_small_gradients_keep_the_shares_of_the_paper(size: float) -> None:
+    activations = torch.ones(1, 2, 2, 2) * 1e-9
+    gradients = torch.tensor([[[[3.0, 0], [0, -1]], [[1, 1], [0, 0]]]]) * size
+    # S g is far below 2: alpha is 1/2 wherever there is a gradient.
+    weights = GradCamPlusPlus().weights(activations, gradients)
+    torch.testing.assert_close(weights / size, torch.tensor([[1.5, 1.0]]), atol=0, rtol=1e-6)
+
+
+def test_the_librarys_epsilon_makes_weights_depend_on_the_scale() -> None:
+    activations, gradients = torch.zeros(1, 2, 1, 1), torch.tensor([3e-5, 1e-5]).view(1, 2, 1, 1)
+    # g³ / (2 g² + 1e-6): about 27 to 1 instead of 3 to 1.
+    weights = GradCamPlusPlus(epsilon=1e-6).weights(activations, gradients)
+    assert 26 < float(weights[0, 0] / weights[0, 1]) < 27
+
+
+def test_nothing_divided_by_nothing_weighs_nothing() -> None:
+    # The second channel's denominator is 2 - 2.
+    activations = torch.tensor([0.0, -4.0]).view(1, 2, 1, 1)
+    gradients = torch.tensor([0.0, 0.5]).view(1, 2, 1, 1)
+    assert GradCamPlusPlus().weights(activations, gradients).tolist() == [[0.0, 0.0]]
+    empty = torch.tensor([0.0, 2.0]).view(1, 2, 1, 1)
+    assert XGradCam(epsilon=0.0).weights(empty, torch.ones(1, 2, 1, 1)).tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize("method", [GradCamPlusPlus, XGradCam])
+@pytest.mark.parametrize("epsilon", [-1e-6, float("nan"), float("inf")])
+def test_epsilon_is_a_number_from_0_on(method: type[Explainer], epsilon: float) -> None:
+    with pytest.raises(InputError, match=f"{method.name}.*epsilon"):
+        method(epsilon=epsilon)
 
 
 def test_xgrad_cam_by_hand(by_hand: nn.Module) -> None:
@@ -97,7 +131,7 @@ def test_xgrad_cam_keeps_its_axioms_on_a_linear_head(network: nn.Module, batch: 
     pool.register_forward_hook(lambda module, given, output: kept.append(output))
     logits = network(images).gather(1, targets[:, None])
     gradients = head.get_parameter("weight")[targets].view_as(kept[0])
-    parts = XGradCam.weights(kept[0], gradients) * kept[0].sum(dim=(2, 3))
+    parts = XGradCam().weights(kept[0], gradients) * kept[0].sum(dim=(2, 3))
     for channel in range(8):
         without = kept[0].clone()
         without[:, channel] = 0
