@@ -22,7 +22,9 @@ from sparsight.metrics.randomness import image_generators
 PERTURBATIONS = ("squares", "every_square", "noise")
 
 
-def infidelity(predicted: Tensor, lost: Tensor, scaled: bool) -> Tensor:
+def infidelity(
+    predicted: Tensor, lost: Tensor, scaled: bool, non_negative_scale: bool = False
+) -> Tensor:
     """Mean over perturbations of (β·predicted - lost)², equation 1 of Yeh et al.
 
     Parameters
@@ -31,6 +33,7 @@ def infidelity(predicted: Tensor, lost: Tensor, scaled: bool) -> Tensor:
     lost : float [N, n], f(x) - f(x - I).
     scaled : whether β is the scale that makes the mean least, Σ predicted·lost / Σ predicted²,
         instead of 1. It does not matter where `predicted` is 0 throughout.
+    non_negative_scale : whether β must be 0 or more. Where the best β is below 0, it is then 0.
 
     Returns
     -------
@@ -40,6 +43,7 @@ def infidelity(predicted: Tensor, lost: Tensor, scaled: bool) -> Tensor:
     if scaled:
         power = guess.square().sum(dim=1, keepdim=True)
         scale = (guess * truth).sum(dim=1, keepdim=True) / power
+        scale = scale.clamp_min(0) if non_negative_scale else scale
         guess = torch.where(power == 0, guess, scale * guess)
     return (guess - truth).square().mean(dim=1)
 
@@ -85,6 +89,13 @@ class Infidelity(Metric):
     units of the output, so networks with smaller logits have smaller infidelity: compare explainers
     within a network, or choose `value: probability`. An all-zero or constant map is defined.
 
+    Two consequences, as the authors write it. β may be below 0, so that a map and its negative
+    score alike: the value does not say whether a map names evidence for the class or against it.
+    With `non_negative_scale` β is 0 or more, and a map that is best turned round scores as a map of
+    zeros does, the mean of (f(x) - f(x - I))². And lower is better, while a network whose output
+    does not depend on the image loses nothing: every map of it scores 0, the best value. Do not
+    take the low values of a network that has collapsed for good explanations.
+
     Which maps: Φ is compared in the units of IᵀΦ, so a setting suits one kind of map only.
 
     * Slopes, output per change of a pixel (the signed gradient, `guided_backprop`): the default,
@@ -118,6 +129,8 @@ class Infidelity(Metric):
     multiplied_by_input : whether the map holds contributions, so that IᵀΦ is its sum over the
         square, instead of slopes, so that IᵀΦ is the sum of slope times change. Squares only.
     scaled : see above.
+    non_negative_scale : whether β must be 0 or more; only with `scaled`. The authors' code lets it
+        be below 0.
     value : "logit" or "probability" of the target.
     """
 
@@ -138,6 +151,7 @@ class Infidelity(Metric):
         "baseline": "zero",
         "multiplied_by_input": False,
         "scaled": True,
+        "non_negative_scale": False,
         "value": "logit",
     }
 
@@ -152,6 +166,11 @@ class Infidelity(Metric):
             raise InputError(
                 f"metric {self.name}: parameter 'noise' is {self.settings['noise']}, it must be "
                 "above 0"
+            )
+        if self.settings["non_negative_scale"] and not self.settings["scaled"]:
+            raise InputError(
+                f"metric {self.name}: 'non_negative_scale' is about the scale that is fitted and "
+                "needs 'scaled'"
             )
         if self.settings["perturbation"] == "noise" and self.settings["multiplied_by_input"]:
             raise InputError(
@@ -177,7 +196,10 @@ class Infidelity(Metric):
             lost.append(whole - target_outputs(model, perturbed, targets, kind, chunk))
             predicted.append((attributions * weights).sum(dim=(1, 2), dtype=torch.float64))
         found = infidelity(
-            torch.stack(predicted, dim=1), torch.stack(lost, dim=1), self.settings["scaled"]
+            torch.stack(predicted, dim=1),
+            torch.stack(lost, dim=1),
+            self.settings["scaled"],
+            self.settings["non_negative_scale"],
         )
         return found.to(torch.float32)
 

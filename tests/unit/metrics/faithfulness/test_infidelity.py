@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from sparsight.io.errors import InputError
 from sparsight.metrics.faithfulness.infidelity import Infidelity, Squares, infidelity
 from sparsight.metrics.outputs import target_outputs
 
@@ -152,3 +154,31 @@ def test_infidelity_keeps_nan_to_its_row():
     assert found[0] == 0
     assert found[1].isnan()
     assert found[2] == 5
+
+
+def test_a_negative_map_is_no_better_than_none_where_the_scale_is_not_negative():
+    lost = torch.tensor([[1.0, 2.0], [-1.0, -2.0], [0.0, 0.0]])
+    predicted = torch.tensor([[1.0, 2.0]] * 3)
+    # β is 1, -1 and 0.
+    assert infidelity(predicted, lost, scaled=True).tolist() == [0, 0, 0]
+    # β is 1, 0 and 0: what is left is the mean of 1 and 4.
+    found = infidelity(predicted, lost, scaled=True, non_negative_scale=True)
+    assert found.tolist() == [0, 2.5, 0]
+
+
+def test_the_sign_of_a_map_counts_on_demand():
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).requires_grad_(False)
+    maps = network[1].weight[0].view(1, 8, 8).repeat(2, 1, 1)
+    targets = torch.zeros(2, dtype=torch.int64)
+    for sign_counts in (False, True):
+        metric = Infidelity(largest_side=3, samples=20, non_negative_scale=sign_counts)
+        found = metric.score(maps, images, targets, None, network)
+        turned = metric.score(-maps, images, targets, None, network)
+        assert bool((turned > found + 1e-4).all()) == sign_counts
+        assert bool((turned - found).abs().max() < 1e-6) == (not sign_counts)
+
+
+def test_only_a_scale_that_is_fitted_can_be_kept_from_being_negative():
+    with pytest.raises(InputError, match="non_negative_scale"):
+        Infidelity(scaled=False, non_negative_scale=True)
