@@ -24,6 +24,22 @@ def test_listed_classes_are_the_usable_ones(prefix: str) -> None:
     assert set(listed) == found
 
 
+@pytest.mark.parametrize("prefix", LIBRARIES)
+def test_listed_parameters_are_those_without_which_nothing_is_built(prefix: str) -> None:
+    pytest.importorskip(LIBRARIES[prefix])
+    facts = EXPLAINERS.facts(f"{prefix}.Any")
+    assert set(facts["foreign_needed"]) <= set(facts["foreign_classes"])
+    stand_ins = {"attribution_method": "Saliency"}
+    for name in facts["foreign_classes"]:
+        needed = [choice.partition(" or ")[0] for choice in facts["foreign_needed"].get(name, ())]
+        given = {key: stand_ins.get(key, "x") for key in needed}
+        EXPLAINERS.load(f"{prefix}.{name}")(**given)
+        for key in needed:
+            left = {other: value for other, value in given.items() if other != key}
+            with pytest.raises(InputError, match=key):
+                EXPLAINERS.load(f"{prefix}.{name}")(**left)
+
+
 def _is_refused(prefix: str, name: str) -> bool:
     """Whether the adapter refuses the class itself, whatever its parameters."""
     try:
@@ -75,14 +91,12 @@ COSTS: list[tuple[str, dict[str, Any], int, int | None]] = [
     ("captum.InternalInfluence", LAYER, 150, 1),
     ("captum.KernelShap", {}, 25, 2),
     ("captum.KernelShap", {"n_samples": 40}, 40, 2),
-    ("captum.LRP", {}, 4, 1),
     ("captum.LayerConductance", LAYER, 300, 1),
     ("captum.LayerDeepLift", LAYER, 6, 1),
     ("captum.LayerDeepLiftShap", {**LAYER, "baselines": 0.0}, 12, 1),
     ("captum.LayerFeatureAblation", {**LAYER, "layer_mask": [[[[0]], [[1]], [[2]], [[2]]]]}, 5, 1),
     ("captum.LayerGradientShap", {**LAYER, "baselines": 0.0}, 25, 2),
     ("captum.LayerIntegratedGradients", LAYER, 152, 1),
-    ("captum.LayerLRP", {"layer": "conv"}, 4, 1),
     ("captum.Lime", {}, 25, 2),
     ("captum.NeuronConductance", NEURON, 150, 1),
     ("captum.NeuronDeepLift", NEURON, 6, None),

@@ -32,15 +32,6 @@ _RESERVED = {
     "kwargs",
     *_MODEL,
 }
-_REFUSED = {
-    "FeaturePermutation": "its map depends on the other images of the batch",
-    "LayerFeaturePermutation": "its map depends on the other images of the batch",
-    "DataLoaderAttribution": "it explains a whole data set at once",
-    "LimeBase": "it needs functions as parameters; use captum.Lime",
-    "LLMAttribution": "it explains language models",
-    "LLMGradientAttribution": "it explains language models",
-    "RemoteLLMAttribution": "it explains language models",
-}
 
 
 class CaptumExplainer(Explainer):
@@ -60,7 +51,25 @@ class CaptumExplainer(Explainer):
     cost: ClassVar[int] = 3
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "bilinear"
-    #: those that can be used, for readers that must not import captum (a test compares them)
+    #: those that cannot be used, and why
+    foreign_refused: ClassVar[dict[str, str]] = {
+        "DataLoaderAttribution": "it explains a whole data set at once",
+        "FeaturePermutation": "its map depends on the other images of the batch",
+        "LLMAttribution": "it explains language models",
+        "LLMGradientAttribution": "it explains language models",
+        "LRP": (
+            "captum has no rule for modules that the networks here are made of, such as "
+            "nn.Flatten and the normalisation of images; use the method lrp"
+        ),
+        "LayerFeaturePermutation": "its map depends on the other images of the batch",
+        "LayerLRP": (
+            "captum has no rule for modules that the networks here are made of, such as "
+            "nn.Flatten and the normalisation of images; use the method lrp"
+        ),
+        "LimeBase": "it needs functions as parameters; use captum.Lime",
+        "RemoteLLMAttribution": "it explains language models",
+    }
+    #: those that can be used, for readers that must not import captum (a test runs each)
     foreign_classes: ClassVar[tuple[str, ...]] = (
         "Deconvolution",
         "DeepLift",
@@ -73,7 +82,6 @@ class CaptumExplainer(Explainer):
         "IntegratedGradients",
         "InternalInfluence",
         "KernelShap",
-        "LRP",
         "LayerActivation",
         "LayerConductance",
         "LayerDeepLift",
@@ -83,7 +91,6 @@ class CaptumExplainer(Explainer):
         "LayerGradientShap",
         "LayerGradientXActivation",
         "LayerIntegratedGradients",
-        "LayerLRP",
         "Lime",
         "NeuronConductance",
         "NeuronDeconvolution",
@@ -100,6 +107,33 @@ class CaptumExplainer(Explainer):
         "ShapleyValueSampling",
         "ShapleyValues",
     )
+    #: parameters that they must be given
+    foreign_needed: ClassVar[dict[str, tuple[str, ...]]] = {
+        "DeepLiftShap": ("baselines",),
+        "GradientShap": ("baselines",),
+        "GuidedGradCam": ("layer",),
+        "InternalInfluence": ("layer",),
+        "LayerActivation": ("layer",),
+        "LayerConductance": ("layer",),
+        "LayerDeepLift": ("layer",),
+        "LayerDeepLiftShap": ("baselines", "layer"),
+        "LayerFeatureAblation": ("layer",),
+        "LayerGradCam": ("layer",),
+        "LayerGradientShap": ("baselines", "layer"),
+        "LayerGradientXActivation": ("layer",),
+        "LayerIntegratedGradients": ("layer",),
+        "NeuronConductance": ("layer", "neuron_selector"),
+        "NeuronDeconvolution": ("layer", "neuron_selector"),
+        "NeuronDeepLift": ("layer", "neuron_selector"),
+        "NeuronDeepLiftShap": ("baselines", "layer", "neuron_selector"),
+        "NeuronFeatureAblation": ("layer", "neuron_selector"),
+        "NeuronGradient": ("layer", "neuron_selector"),
+        "NeuronGradientShap": ("baselines", "layer", "neuron_selector"),
+        "NeuronGuidedBackprop": ("layer", "neuron_selector"),
+        "NeuronIntegratedGradients": ("layer", "neuron_selector"),
+        "NoiseTunnel": ("attribution_method",),
+        "Occlusion": ("sliding_window_shapes",),
+    }
     #: those that cost more than `cost`, with captum's defaults and images of 28x28
     foreign_costs: ClassVar[dict[str, int]] = {
         "DeepLift": 6,
@@ -110,14 +144,12 @@ class CaptumExplainer(Explainer):
         "IntegratedGradients": 150,
         "InternalInfluence": 150,
         "KernelShap": 25,
-        "LRP": 4,
         "LayerConductance": 300,
         "LayerDeepLift": 6,
         "LayerDeepLiftShap": 12,
         "LayerFeatureAblation": 786,
         "LayerGradientShap": 25,
         "LayerIntegratedGradients": 152,
-        "LayerLRP": 4,
         "Lime": 25,
         "NeuronConductance": 150,
         "NeuronDeepLift": 6,
@@ -251,8 +283,9 @@ def _attribution_class(name: str) -> Any:
         for key, value in vars(captum.attr).items()
         if inspect.isclass(value) and issubclass(value, base) and callable(_attribute_of(value))
     ]
-    if name in _REFUSED:
-        raise InputError(f"captum.{name} cannot be used: {_REFUSED[name]}")
+    refused = CaptumExplainer.foreign_refused
+    if name in refused:
+        raise InputError(f"captum.{name} cannot be used: {refused[name]}")
     if name not in known:
         raise InputError(f"captum has no attribution class '{name}'{hint(name, known)}")
     return getattr(captum.attr, name)

@@ -35,7 +35,9 @@ class DeepLift(Explainer):
     Max pooling has more than one input, and the Rescale rule gives it no answer. Here a window's
     difference goes to the unit that is its maximum in the image; or, where the baseline's maximum
     is larger and elsewhere, to that one. Channels are summed, which keeps completeness: a map sums
-    to f(x) - f(0).
+    to f(x) - f(0). A unit that differs from the baseline by less than 1e-10 has the gradient for
+    its multiplier, as in captum; of units of a window whose baselines are equal to 1e-6 of their
+    size, none counts as the larger.
 
     ReLUs and max poolings must be modules (`nn.ReLU`, `nn.MaxPool2d`); in-place ones will do, and
     so will one that is used several times. A network with other non-linear operations is refused.

@@ -26,7 +26,8 @@ class FullGrad(Explainer):
 
     Contributions are those of `full_gradients`, in absolute value. `rescale` says over what minimum
     and maximum are taken: the "layer", as in the authors' code, or each "channel", as in the
-    paper's sum over channels and in the library. By channel, the size of a bias cancels, and a
+    paper's sum over channels and in the library, which add 1e-7 to the maximum, as is done here:
+    contributions of that size and below are dimmed. By channel, the size of a bias cancels, and a
     channel with hardly any influence counts as much as the others. Biases without position (those
     of linear layers) are in no map.
 

@@ -19,9 +19,6 @@ from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError
 from sparsight.parameters import hint
 
-_REFUSED = {
-    "FinerCAM": "it chooses its targets itself and compares them with other classes",
-}
 # Takes all layers with a bias, and no other.
 _WITHOUT_LAYER = ("FullGrad",)
 
@@ -46,10 +43,14 @@ class GradCamLibraryExplainer(Explainer):
     cost: ClassVar[int] = 3
     native: ClassVar[str] = "layer"
     interpolation: ClassVar[str] = "bilinear"
-    #: those that can be used, for readers that must not import the library (a test compares them)
+    #: those that cannot be used, and why
+    foreign_refused: ClassVar[dict[str, str]] = {
+        "ActivationsAndGradients": "it records a layer for the library's CAMs and makes no map",
+        "FinerCAM": "it chooses its targets itself and compares them with other classes",
+    }
+    #: those that can be used, for readers that must not import the library (a test runs each)
     foreign_classes: ClassVar[tuple[str, ...]] = (
         "AblationCAM",
-        "ActivationsAndGradients",
         "EigenCAM",
         "EigenGradCAM",
         "FEM",
@@ -68,6 +69,26 @@ class GradCamLibraryExplainer(Explainer):
         "ShapleyCAM",
         "XGradCAM",
     )
+    #: parameters that they must be given; of two joined by "or", one
+    foreign_needed: ClassVar[dict[str, tuple[str, ...]]] = {
+        "AblationCAM": ("layer or layers",),
+        "EigenCAM": ("layer or layers",),
+        "EigenGradCAM": ("layer or layers",),
+        "FEM": ("layer or layers",),
+        "GradCAM": ("layer or layers",),
+        "GradCAMElementWise": ("layer or layers",),
+        "GradCAMPlusPlus": ("layer or layers",),
+        "HiResCAM": ("layer or layers",),
+        "KPCA_CAM": ("layer or layers",),
+        "LayerCAM": ("layer or layers",),
+        "RandomCAM": ("layer or layers",),
+        "RefineCAM": ("layer or layers",),
+        "SESS": ("layer or layers",),
+        "ScoreCAM": ("layer or layers",),
+        "SegEigenCAM": ("layer or layers",),
+        "ShapleyCAM": ("layer or layers",),
+        "XGradCAM": ("layer or layers",),
+    }
     #: those that cost more than `cost`, with the library's defaults and a layer of 512 channels
     foreign_costs: ClassVar[dict[str, int]] = {
         "AblationCAM": 514,
@@ -110,13 +131,12 @@ class GradCamLibraryExplainer(Explainer):
         chosen = _at_native_resolution(self._class) if self._native else self._class
 
         def method(images: Tensor, targets: Tensor) -> Tensor:
-            # With frozen parameters the graph starts at the images.
-            inputs = images.detach().clone().requires_grad_()
             goals = [ClassifierOutputTarget(target) for target in targets.tolist()]
             # Not in a `with` block of the library's, which swallows IndexError.
             with hooks_restored(model), _quiet_progress(), torch.enable_grad():
+                model.register_forward_pre_hook(_with_gradients)
                 cam = chosen(model, layers, **self._arguments)
-                maps = torch.as_tensor(cam(inputs, goals))
+                maps = torch.as_tensor(cam(images.detach().clone().requires_grad_(), goals))
             return detached_float32(maps.to(images.device))
 
         return self._seeds(method, images, targets, image_ids, seed_name)
@@ -139,6 +159,12 @@ class GradCamLibraryExplainer(Explainer):
         return self.cost if dear is None else layers * dear
 
 
+def _with_gradients(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Start the graph at the images, parameters being frozen; SESS cuts patches that want none."""
+    images, *others = inputs
+    return (images if images.requires_grad else images.detach().requires_grad_(), *others)
+
+
 def _cam_class(name: str) -> Any:
     import pytorch_grad_cam
 
@@ -148,11 +174,29 @@ def _cam_class(name: str) -> Any:
         if inspect.isclass(value)
         and {"model", "target_layers"} <= set(inspect.signature(value.__init__).parameters)
     ]
-    if name in _REFUSED:
-        raise InputError(f"grad_cam.{name} cannot be used: {_REFUSED[name]}")
+    refused = GradCamLibraryExplainer.foreign_refused
+    if name in refused:
+        raise InputError(f"grad_cam.{name} cannot be used: {refused[name]}")
     if name not in known:
         raise InputError(f"pytorch-grad-cam has no CAM class '{name}'{hint(name, known)}")
-    return getattr(pytorch_grad_cam, name)
+    found = getattr(pytorch_grad_cam, name)
+    return _before_linear_layers(found) if name == "ShapleyCAM" else found
+
+
+def _before_linear_layers(shapley: Any) -> Any:
+    """ShapleyCAM also where all that follows the layer is linear, and the Hessian is 0.
+
+    The library (1.5.7) then differentiates gradients that depend on nothing, which is an error.
+    """
+
+    def get_cam_weights(
+        self: Any, inputs: Any, layer: Any, targets: Any, activations: Any, grads: Any
+    ) -> Any:
+        if not grads.requires_grad:
+            return grads.mean(dim=tuple(range(2, grads.ndim))).cpu().numpy()
+        return shapley.get_cam_weights(self, inputs, layer, targets, activations, grads)
+
+    return type(shapley.__name__, (shapley,), {"get_cam_weights": get_cam_weights})
 
 
 def _resizes_in_base_class(cam: Any) -> bool:

@@ -28,8 +28,9 @@ class Lrp(Explainer):
     `composite` names the rules: `epsilon` is the epsilon rule everywhere (equation 58);
     `epsilon_plus` takes only positive contributions in convolutions, and `alpha2_beta1` positive
     ones twice and negative ones once (equation 60), both with the epsilon rule in linear layers.
-    `epsilon` is that rule's stabiliser. Average pooling and sums hand down in proportion to their
-    inputs, max pooling to its maximum, activations pass relevance through.
+    `epsilon` is that rule's stabiliser; the other rules have one of 1e-6, as in zennit. Average
+    pooling and sums hand down in proportion to their inputs, max pooling to its maximum,
+    activations pass relevance through.
 
     Batch normalisation is first merged into the layer before it. A network's own normalisation of
     its images passes relevance through: contributions are those of normalised pixels. Channels are

@@ -31,6 +31,9 @@ class ScoreCam(PerturbationCam):
     itself is explained by few channels, and two networks whose logits differ in scale by weights
     that are not alike.
 
+    As in the library, 1e-8 is added to a mask's maximum before it divides. Channels that vary by
+    less than about 1e-6 make dim masks for that reason; in the paper every mask reaches 1.
+
     Before a ReLU this mean may be below 0 everywhere and the map be empty; prefer a layer behind
     one.
     """

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import Explain, Metric
-from sparsight.metrics.quantus_classes import arguments_of, find_class, needs_of, reference_of
+from sparsight.metrics.quantus_classes import arguments_of, find_class, reference_of
 from sparsight.rounding import is_constant
 
 # How quantus begins the assertions by which it refuses a map as such.
@@ -60,6 +60,36 @@ class QuantusMetric(Metric):
     unit = "as defined by quantus"
     treatment = "signed"
     normalisation = "none"
+    #: those that cannot be used, and why
+    foreign_refused: ClassVar[dict[str, str]] = {
+        "BatchSufficiency": (
+            "it compares the images of a batch, so its value depends on the batch size"
+        ),
+        "Consistency": "it compares the images of a batch, so its value depends on the batch size",
+        "Focus": "it needs mosaics of images of two classes, which are not made here",
+        "InputInvariance": (
+            "quantus 0.6 shifts the bias of the network's first module, which must be a "
+            "convolution with a bias and without padding; that of a ResNet has none"
+        ),
+        "Metric": "it is the base class of quantus metrics",
+        "Monotonicity": (
+            "quantus 0.6 replaces pixels of the baseline by the baseline again, so that nothing "
+            "changes and every map scores 1"
+        ),
+        "SensitivityN": "it correlates over the images of a batch and gives no value per image",
+        "SmoothMPRT": (
+            "in quantus 0.6 it explains by vanilla gradients, whatever explainer is given; use the "
+            "method smooth_mprt"
+        ),
+        "Sufficiency": "it compares the images of a batch, so its value depends on the batch size",
+    }
+    #: those that quantus computes on grey images only, and why
+    foreign_grey_only: ClassVar[dict[str, str]] = {
+        "IROF": "quantus 0.6 gives its perturbation a mask of one channel; use the method irof",
+        "ROAD": (
+            "quantus 0.6 imputes the first channel alone (its issue 368); use the method road_morf"
+        ),
+    }
     foreign_facts: ClassVar[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         "AUC": ("localisation", "higher", ("mask",)),
         "AttributionLocalisation": ("localisation", "higher", ("mask",)),
@@ -73,18 +103,16 @@ class QuantusMetric(Metric):
         "FaithfulnessEstimate": ("faithfulness", "higher", ("model",)),
         "IROF": ("faithfulness", "higher", ("model",)),
         "Infidelity": ("faithfulness", "lower", ("model",)),
-        "InputInvariance": ("axiomatic", "higher", ("model", "explainer")),
         "LocalLipschitzEstimate": ("robustness", "lower", ("model", "explainer")),
         "MPRT": ("randomisation", "lower", ("model", "explainer")),
         "MaxSensitivity": ("robustness", "lower", ("model", "explainer")),
-        "Monotonicity": ("faithfulness", "higher", ("model",)),
         "MonotonicityCorrelation": ("faithfulness", "higher", ("model",)),
         "NonSensitivity": ("axiomatic", "lower", ("model",)),
         "PixelFlipping": ("faithfulness", "lower", ("model",)),
         "PointingGame": ("localisation", "higher", ("mask",)),
         "ROAD": ("faithfulness", "lower", ("model",)),
         "RandomLogit": ("randomisation", "lower", ("model", "explainer")),
-        "RegionPerturbation": ("faithfulness", "lower", ("model",)),
+        "RegionPerturbation": ("faithfulness", "higher", ("model",)),
         "RelativeInputStability": ("robustness", "lower", ("model", "explainer")),
         "RelativeOutputStability": ("robustness", "lower", ("model", "explainer")),
         "RelativeRepresentationStability": ("robustness", "lower", ("model", "explainer")),
@@ -98,10 +126,11 @@ class QuantusMetric(Metric):
     def __init__(self, class_name: str, **parameters: Any) -> None:
         self.class_name = class_name
         self.name = f"quantus.{class_name}"
+        if class_name in self.foreign_refused:
+            why = self.foreign_refused[class_name]
+            raise InputError(f"metric quantus.{class_name} cannot be used: {why}")
         self._class = find_class(class_name)
-        self.category = self._class.evaluation_category.value.lower()
-        self.direction = self._class.score_direction.value
-        self.needs = needs_of(self._class)
+        self.category, self.direction, self.needs = self.foreign_facts[class_name]
         self.mask_rule = "binary" if "mask" in self.needs else "none"
         self.reference = reference_of(self._class) or self.reference
         self.settings = arguments_of(self._class, parameters)
@@ -120,8 +149,9 @@ class QuantusMetric(Metric):
         for need, given in (("mask", masks), ("model", model), ("explainer", explain)):
             if need in self.needs and given is None:
                 raise InputError(f"metric {self.name} needs a {need}, and none was given")
-        if self.class_name == "ROAD" and images.shape[1] != 1:
-            raise InputError("metric quantus.ROAD works on images of one channel only (issue 368)")
+        if self.class_name in self.foreign_grey_only and images.shape[1] != 1:
+            why = self.foreign_grey_only[self.class_name]
+            raise InputError(f"metric {self.name} takes images of one channel only: {why}")
         usable = _usable(attributions, masks)
         batch = _Batch(attributions, images, targets, masks, model, explain)
         # Of an empty tensor `split` makes one empty part.

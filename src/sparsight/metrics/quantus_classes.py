@@ -11,16 +11,6 @@ from typing import Any
 
 from sparsight.io.errors import InputError
 
-# Why a class is refused. Everything else that quantus 0.6.0 exports runs.
-REFUSED = {
-    "Consistency": "it compares the images of a batch, so its value depends on the batch size",
-    "Sufficiency": "it compares the images of a batch, so its value depends on the batch size",
-    "BatchSufficiency": "it compares the images of a batch, so its value depends on the batch size",
-    "SensitivityN": "it correlates over the images of a batch and gives no value per image",
-    "SmoothMPRT": "in quantus 0.6 it explains by vanilla gradients, whatever explainer is given",
-    "Focus": "it needs mosaics of images of two classes, which are not made here",
-    "Metric": "it is the base class of quantus metrics",
-}
 # Set by the adapter; a configuration may not.
 OWN_PARAMETERS = frozenset(
     {"disable_warnings", "display_progressbar", "default_plot_func", "return_aggregate"}
@@ -57,9 +47,7 @@ def _classes() -> dict[str, Any]:
 
 
 def find_class(class_name: str) -> Any:
-    """The quantus metric class of that name; `InputError` for an unknown or refused one."""
-    if class_name in REFUSED:
-        raise InputError(f"metric quantus.{class_name} cannot be used: {REFUSED[class_name]}")
+    """The quantus metric class of that name; `InputError` for an unknown one."""
     known = _classes()
     if class_name not in known:
         near = difflib.get_close_matches(class_name, known, 3)

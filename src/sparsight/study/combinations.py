@@ -55,6 +55,7 @@ def combination_problems(config: Config) -> Iterator[str]:
         if looking and not looking.intersection(network.explainers):
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
+        yield from wrong or _metric_problems(study, network)
         yield from _mask_problems(study, network)
     for dataset in config["datasets"]:
         # Several families can have the same from one key.
@@ -115,15 +116,36 @@ def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
     layers = layer_names(MODELS.facts(architecture))
     for name in network.explainers:
         entry = study.catalogue["explainers"][name]
-        layer = entry.get("parameters", {}).get("layer")
-        key = f"catalogue.explainers.{name}.parameters.layer"
-        # An empty layer is the architecture's own.
-        if layer not in (None, "") and not (isinstance(layer, str) and layer in layers):
-            yield unknown_name(f"layer of {architecture}", key, layer, layers)
+        given = entry.get("parameters", {})
+        several = given.get("layers")
+        named = {"layer": [given.get("layer")]}
+        if EXPLAINERS.is_foreign(entry["method"]):
+            named["layers"] = several if isinstance(several, list) else [several]
+        for parameter, chosen in named.items():
+            key = f"catalogue.explainers.{name}.parameters.{parameter}"
+            for layer in chosen:
+                # An empty layer is the architecture's own.
+                if layer not in (None, "") and not (isinstance(layer, str) and layer in layers):
+                    yield unknown_name(f"layer of {architecture}", key, layer, layers)
         if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
             yield (
                 f"explainers: {name} does not work on {architecture}; drop one of them, or give "
                 f"{network.model} explainers of its own under networks."
+            )
+
+
+def _metric_problems(study: Study, network: Network) -> Iterator[str]:
+    """Metrics of other libraries that work on grey images only."""
+    if shape_of_images(study, network.dataset)[0] == 1:
+        return
+    for name in network.metrics:
+        method = study.catalogue["metrics"][name]["method"]
+        why = metric_facts(method).get("foreign_grey_only", {}).get(method.partition(".")[2])
+        if why is not None:
+            yield (
+                f"metrics: {name} ({method}) takes images of one channel, and those of "
+                f"{network.dataset} have several: {why}, or give {network.model} metrics of its "
+                "own under networks."
             )
 
 

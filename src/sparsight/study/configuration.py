@@ -156,7 +156,7 @@ def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
             if entry[key] not in table:
                 yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
             elif table.is_foreign(entry[key]):
-                yield from _foreign_problems(table, f"{where}.{key}", entry[key])
+                yield from _foreign_problems(table, where, entry, key)
             elif group in _PARAMETERS:
                 part = _PARAMETERS[group]
                 known = table.facts(entry[key]).get("parameters", {})
@@ -168,13 +168,24 @@ def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
                 yield unknown_name("published bug", key, bug, PUBLISHED_BUGS)
 
 
-def _foreign_problems(table: Registry, key: str, method: str) -> Iterator[str]:
-    """Unknown classes of those libraries whose adapter lists them."""
+def _foreign_problems(
+    table: Registry, where: str, entry: Mapping[str, Any], key: str
+) -> Iterator[str]:
+    """Classes of another library that are unknown, cannot be used, or lack a parameter."""
+    method = entry[key]
     prefix, _, name = method.partition(".")
     facts = table.facts(method)
+    refused = facts.get("foreign_refused", {})
     known = facts.get("foreign_facts", facts.get("foreign_classes"))
-    if known is not None and name not in known:
-        yield unknown_name(f"class of {prefix}", key, name, known)
+    if name in refused:
+        yield f"{where}.{key}: {method} cannot be used: {refused[name]}."
+    elif known is not None and name not in known:
+        yield unknown_name(f"class of {prefix}", f"{where}.{key}", name, known)
+    else:
+        given = entry.get("parameters", {})
+        for choice in facts.get("foreign_needed", {}).get(name, ()):
+            if not any(given.get(one) is not None for one in choice.split(" or ")):
+                yield f"{where}.parameters: {method} needs {choice}; give it."
 
 
 def _choice_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -148,10 +148,17 @@ def _passes(cost: int) -> str:
 def _foreign_explainers(prefix: str, library: str) -> str:
     facts = EXPLAINERS.facts(f"{prefix}.Any")
     dear = ", ".join(f"`{name}` ({cost:,})" for name, cost in facts["foreign_costs"].items())
+    needed = [
+        (f"`{prefix}.{name}`", ", ".join(choices))
+        for name, choices in facts["foreign_needed"].items()
+    ]
+    refused = [(f"`{prefix}.{name}`", why) for name, why in facts["foreign_refused"].items()]
     return (
         f"`{prefix}.<Class>` for these classes of {library}: {listed(facts['foreign_classes'])}."
         f"\n\nA cost of {facts['cost']} is taken for them, and a greater one for these, here with "
         f"the library's defaults, images of 28x28 and layers of 512 channels: {dear}."
+        f"\n\n{table(('method', 'needs the parameters'), needed)}"
+        f"\n\nThese are refused:\n\n{table(('method', 'reason'), refused)}"
     )
 
 
@@ -210,12 +217,22 @@ def _needs(facts: Mapping[str, Any]) -> str:
 
 
 def _quantus() -> str:
-    known = METRICS.facts("quantus.Any")["foreign_facts"]
+    facts = METRICS.facts("quantus.Any")
+    known, grey = facts["foreign_facts"], facts["foreign_grey_only"]
     rows = [
-        (f"`quantus.{name}`", category, _DIRECTIONS[direction], ", ".join(needs))
+        (
+            f"`quantus.{name}`",
+            category,
+            _DIRECTIONS[direction],
+            ", ".join((*needs, *(["images of one channel"] if name in grey else []))),
+        )
         for name, (category, direction, needs) in sorted(known.items())
     ]
-    return table(("method", "category", "direction", "needs"), rows)
+    refused = [(f"`quantus.{name}`", why) for name, why in facts["foreign_refused"].items()]
+    return (
+        f"{table(('method', 'category', 'direction', 'needs'), rows)}"
+        f"\n\nThese are refused:\n\n{table(('method', 'reason'), refused)}"
+    )
 
 
 def _published_bugs() -> str:

@@ -423,6 +423,34 @@ CASES = {
         metric(method="quantus.Sparsness"),
         ["catalogue.metrics.new.method", "'Sparsness'", "'Sparseness'"],
     ),
+    "refused class of captum": (
+        explainer(family="gradient", method="captum.LayerLRP", parameters={"layer": "conv2"}),
+        ["catalogue.explainers.new.method", "captum.LayerLRP", "nn.Flatten", "lrp"],
+    ),
+    "refused class of pytorch-grad-cam": (
+        explainer(
+            family="cam", method="grad_cam.ActivationsAndGradients", parameters={"layer": "conv2"}
+        ),
+        ["catalogue.explainers.new.method", "grad_cam.ActivationsAndGradients"],
+    ),
+    "refused class of quantus": (
+        metric(method="quantus.InputInvariance"),
+        ["catalogue.metrics.new.method", "quantus.InputInvariance", "bias"],
+    ),
+    "class of captum without its layer": (
+        explainer(family="gradient", method="captum.LayerGradCam"),
+        ["catalogue.explainers.new.parameters", "captum.LayerGradCam", "layer"],
+    ),
+    "class of pytorch-grad-cam without layers": (
+        explainer(family="cam", method="grad_cam.SESS"),
+        ["catalogue.explainers.new.parameters", "grad_cam.SESS", "layers"],
+    ),
+    "one of several layers": (
+        explainer(
+            family="cam", method="grad_cam.XGradCAM", parameters={"layers": ["conv1", "conv3"]}
+        ),
+        ["catalogue.explainers.new.parameters.layers", "'conv3'", "'conv2'"],
+    ),
     "bug": (
         pruner(published_bugs=["openlth"], **RATE),
         ["catalogue.pruners.new.published_bugs", "'openlth'", "openlth_threshold"],
@@ -852,6 +880,16 @@ def test_masks_that_a_foreign_metric_needs(problems_of, facts_with):
         "thesis_cnn_digits on digits metrics of its own under networks."
     ]
     assert problems_of(metric(method="quantus.Sparseness")) == []
+
+
+@pytest.mark.parametrize("method", ["quantus.ROAD", "quantus.IROF"])
+def test_metrics_of_grey_images(problems_of, method):
+    assert problems_of(metric(method=method)) == []
+    colour = {**metric(method=method), "datasets": ["shapes"], "models": ["resnet18_shapes"]}
+    colour |= {"explainers": ["saliency"], "explaining": {"conditions": ["clean"]}}
+    found = [line for line in problems_of(colour) if method in line]
+    assert len(found) == 1
+    assert "shapes" in found[0]
 
 
 @pytest.mark.parametrize(
