@@ -70,8 +70,8 @@ def uses(path: Path) -> dict[str, Callable[[], Any]]:
     return {
         "photograph": lambda: read_picture(path, SIDE, "aspect"),
         "squashed": lambda: read_picture(path, SIDE, "squash"),
-        "mask": lambda: read_masks([path], SIDE, "aspect"),
-        "whole": lambda: read_whole(path, SIDE, "RGB"),
+        "mask": lambda: read_masks([path], [path], SIDE, "aspect"),
+        "whole": lambda: read_whole(path, SIDE),
         "size": lambda: picture_size(path),
     }
 
