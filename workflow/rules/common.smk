@@ -151,6 +151,8 @@ if workflow.is_main_process:
     logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())
+    if STUDY.conditions_sentence():
+        logger.info(STUDY.conditions_sentence())
 
 
 onstart:

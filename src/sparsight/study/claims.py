@@ -52,8 +52,9 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
     for key, group in _CHOSEN.items():
         if key in claim:
             yield from _unknown(key, f"{where}.{key}", claim[key], study.config[group])
-    conditions = study.config["explaining"].get("conditions", ["clean"])
-    if "condition" in claim:
+    dataset = claim.get("dataset", study.networks()[0].dataset)
+    if "condition" in claim and dataset in study.config["datasets"]:
+        conditions = study.conditions(dataset)
         yield from _unknown("condition", f"{where}.condition", claim["condition"], conditions)
     for key in CLAIMS.facts(claim["test"])["needs"]:
         if key not in claim:

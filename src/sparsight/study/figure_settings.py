@@ -83,7 +83,7 @@ class FigureSettings:
         """Sheet of heatmaps."""
         config = self.study.config
         return {
-            "condition": config["explaining"]["conditions"][0],
+            "condition": self.study.conditions(dataset)[0],
             "images": config["figures"]["sheet_images"],
             "explainers": self._explainers(dataset, model),
         }

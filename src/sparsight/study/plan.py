@@ -116,6 +116,21 @@ class Study:
         banks = [self.concept_bank(dataset) for dataset in self.config["datasets"]]
         return list(dict.fromkeys([*self.config["datasets"], *filter(None, others), *banks]))
 
+    def conditions(self, dataset: str) -> list[str]:
+        """Versions of a data set's images that are explained: without noise, all are `clean`."""
+        asked: list[str] = self.config["explaining"].get("conditions", ["clean"])
+        noise = self.catalogue["datasets"][dataset].get("noise", {})
+        # 51 is the schema's default
+        return asked if noise.get("maximum", 51) else ["clean"]
+
+    def conditions_sentence(self) -> str:
+        """Which data sets have no noise though noisy images are asked for; empty without any."""
+        asked = self.config["explaining"].get("conditions", ["clean"])
+        names = [name for name in self.config["datasets"] if self.conditions(name) != asked]
+        if not names:
+            return ""
+        return f"Images of {', '.join(names)} have no noise (noise.maximum is 0): all are clean."
+
     def concept_bank(self, dataset: str) -> str:
         """The data set whose concept labels are used for a data set."""
         return str(self.config.get("concept_bank", {}).get(dataset, dataset))

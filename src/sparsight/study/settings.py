@@ -116,7 +116,8 @@ class RuleSettings:
     def explain(self, family: str, dataset: str, model: str | None = None) -> Settings:
         """Explaining a checkpoint with one family; without a model, the controls of a data set."""
         explaining = self.study.explaining(family)
-        found = {key: explaining[key] for key in ("batch_size", "conditions", "images", "target")}
+        found = {key: explaining[key] for key in ("batch_size", "images", "target")}
+        found["conditions"] = self.study.conditions(dataset)
         threads = self.study.config["torch_threads"]
         explainers = self._explainers(family, dataset, model)
         return {**found, "explainers": explainers, "threads": threads}

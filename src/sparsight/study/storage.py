@@ -138,4 +138,4 @@ def _family_bytes(study: Study, family: str, network: Network) -> int:
     count = available_images(study, network.dataset) if wanted == "all" else int(wanted)
     sizes = [map_size(study, name, network) for name in study.families(network)[family]]
     pixels = sum(rows * columns for rows, columns in sizes)
-    return count * pixels * _FLOAT_BYTES * len(explaining["conditions"])
+    return count * pixels * _FLOAT_BYTES * len(study.conditions(network.dataset))

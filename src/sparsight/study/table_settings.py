@@ -83,9 +83,12 @@ class TableSettings:
         defaults = {
             "dataset": first.dataset,
             "model": first.model,
-            "condition": config["explaining"]["conditions"][0],
         }
         claims = [{**defaults, **claim} for claim in config["claims"]]
+        # The first that the claim's own data set has.
+        claims = [
+            {"condition": self.study.conditions(claim["dataset"])[0], **claim} for claim in claims
+        ]
         return {**self._statistics(), "claims": claims, "study": self.study.name}
 
     def claim_modules(self) -> list[str]:

@@ -116,10 +116,10 @@ def evaluate(
                 continue
             planted = read_planted(path)
             outputs = network_outputs(network, split, "clean", batch_size, device)
-            for condition in CONDITIONS:
-                if condition == "noisy" and split.has_noise:
+            # Without noise the two conditions are the same images, which are clean.
+            for condition in CONDITIONS if split.has_noise else ("clean",):
+                if condition == "noisy":
                     outputs = network_outputs(network, split, condition, batch_size, device)
-                # Without noise the two conditions are the same images.
                 measured = measures(outputs)
                 if planted is not None:
                     measured |= attack_measures(outputs.logits.argmax(1), planted)

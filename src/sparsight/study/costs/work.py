@@ -154,7 +154,7 @@ class StudyWork:
         explaining = self.study.explaining(wild["family"])
         images = explaining["images"]
         count = self.counts.split(wild["dataset"], "test") if images == "all" else images
-        return float(count * len(explaining["conditions"]))
+        return float(count * len(self.study.conditions(wild["dataset"])))
 
     def _explainers(self, wild: Mapping[str, str]) -> list[str]:
         network = self.study.network(wild["dataset"], wild["model"])
