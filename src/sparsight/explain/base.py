@@ -49,6 +49,8 @@ class Explainer(ABC):
     control : whether it is no explanation but what explanations are held against. A control knows
         nothing of the class that is explained; a method that knows as little, but that its authors
         offer as an explanation, is none.
+    complete : whether a map sums, by the method's axiom, to the logit minus that of a black image.
+        What is missing of it is measured and kept with the maps (`run.completeness_gaps`).
     parameters : name to default; `"required"` where there is none.
     excluded_models : registered models on which the method fails or means nothing.
     shares : explainers whose `shares` is the same non-empty word are given to
@@ -66,6 +68,7 @@ class Explainer(ABC):
     interpolation: ClassVar[str]
     needs_network: ClassVar[bool] = True
     control: ClassVar[bool] = False
+    complete: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}
     excluded_models: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[str] = ""

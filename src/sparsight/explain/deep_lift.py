@@ -48,6 +48,7 @@ class DeepLift(Explainer):
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; a map sums to the logit minus that of a black image"
+    complete: ClassVar[bool] = True
     cost: ClassVar[int] = 3
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"

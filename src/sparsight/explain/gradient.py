@@ -51,14 +51,20 @@ class Saliency(Explainer):
 class IntegratedGradients(Explainer):
     """Integrated gradients from a black image, by Gauss-Legendre quadrature with `n_steps` points.
 
-    Channels are summed, which keeps completeness: a map sums to f(x) - f(0).
+    Channels are summed, which keeps completeness: a map sums to f(x) - f(0), as far as the
+    quadrature goes. Gradients of a ReLU network jump along the path, which `n_steps` points see
+    only roughly. A `thesis_cnn` trained on MNIST missed the difference by 0.2% in the median and
+    1.9% at most over 1,000 clean test images with 50 points; deeper networks, and images whose
+    logit is near that of the black image, miss more. A job says in its log by how much, and keeps
+    it for each image in its file, as `completeness_gaps`; more steps make it smaller.
     """
 
     name: ClassVar[str] = "integrated_gradients"
     reference: ClassVar[str] = "arXiv:1703.01365"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
-    value_range: ClassVar[str] = "any; a map sums to the logit minus that of a black image"
+    value_range: ClassVar[str] = "any; a map sums to about the logit minus that of a black image"
+    complete: ClassVar[bool] = True
     cost: ClassVar[int] = 150
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit, batches
-from sparsight.explain.base import Explainer
+from sparsight.explain.base import Explainer, target_logits
 from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayWriter
@@ -21,6 +22,9 @@ from sparsight.io.errors import InputError
 from sparsight.io.pace import followed
 from sparsight.io.tables import read_table
 
+logger = logging.getLogger(__name__)
+
+_GAPS = "completeness_gaps/"
 TARGET_RULES = ("true", "predicted", "dense_predicted")
 #: explainers, network, images, targets, ids of the images and their condition -> maps by name
 ExplainBatch = Callable[
@@ -93,15 +97,16 @@ class _Family:
                 if classes.targets is not None:
                     targets = classes.targets.of(batch.image_ids)
                 rows[f"targets/{condition}"] = targets
+            images, wanted = batch.images(condition).to(self.device), targets.to(self.device)
             maps = self.explain(
-                self.explainers,
-                self.model,
-                batch.images(condition).to(self.device),
-                targets.to(self.device),
-                batch.image_ids,
-                condition,
+                self.explainers, self.model, images, wanted, batch.image_ids, condition
             )
             rows.update({f"{name}/{condition}": part.cpu() for name, part in maps.items()})
+            # Copies of the network, one an image, are not here to be asked.
+            if self.explain is on_the_network:
+                complete = {n: maps[n] for n, one in self.explainers.items() if one.complete}
+                for name, gaps in completeness_gaps(complete, self.model, images, wanted).items():
+                    rows[f"{_GAPS}{name}/{condition}"] = gaps.cpu()
         return rows
 
 
@@ -115,6 +120,47 @@ def on_the_network(
 ) -> dict[str, Tensor]:
     """Explain a batch on the network itself: see `explain_batch`."""
     return explain_batch(explainers, model, images, targets, image_ids)
+
+
+def completeness_gaps(
+    maps: Mapping[str, Tensor], model: nn.Module, images: Tensor, targets: Tensor
+) -> dict[str, Tensor]:
+    """How far the sums of maps are from the logit minus that of a black image.
+
+    Parameters
+    ----------
+    maps : name to float32 [N,h,w].
+    model : frozen; gives logits [N,K].
+    images, targets : float32 [N,C,H,W] and int64 [N].
+
+    Returns
+    -------
+    name to float32 [N], |sum of the map - difference| / |difference|: 0 where both are equal, and
+    infinite where only the difference is 0.
+    """
+    if not maps:
+        return {}
+    with torch.no_grad():
+        black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
+        difference = target_logits(model(images), targets) - target_logits(black, targets)
+    goal = difference.double()
+    found = {}
+    for name, part in maps.items():
+        missing = (part.double().sum(dim=(1, 2)) - goal).abs()
+        found[name] = torch.where(missing == 0, 0, missing / goal.abs()).float()
+    return found
+
+
+def _log_gaps(gaps: Mapping[str, list[Tensor]]) -> None:
+    for name, parts in gaps.items():
+        whole = torch.cat(parts)
+        logger.info(
+            "%s: sums of maps miss the logit minus that of a black image by %.1f%% in the median "
+            "and %.1f%% at most",
+            name.partition("/")[2],
+            100 * float(whole.median()),
+            100 * float(whole.max()),
+        )
 
 
 def explain_family(
@@ -140,9 +186,10 @@ def explain_family(
     packed_test : packed split to explain.
     output : safetensors file to write. Tensors: `{explainer}/{condition}` float32 [N,h,w] and
         `image_ids` int64 [N]; with a network also `targets/{condition}` and
-        `predictions/{condition}` int64 [N]. Metadata: `explainers` (JSON: method, parameters and
-        facts of each, with the cost for these images), `dataset`, `split`, `data_hash`,
-        `conditions`, `images`, `target`.
+        `predictions/{condition}` int64 [N]; and for methods whose maps sum to a difference of
+        logits `completeness_gaps/{explainer}/{condition}` float32 [N]. Metadata: `explainers`
+        (JSON: method, parameters and facts of each, with the cost for these images), `dataset`,
+        `split`, `data_hash`, `conditions`, `images`, `target`.
     network : gives logits [N,K] for float32 images in [0, 1]; None for a family of controls.
     predictions : `predictions.parquet` of the network's checkpoint.
     dense_predictions : that of its dense parent, for the target "dense_predicted".
@@ -182,10 +229,14 @@ def explain_family(
             "images": str(len(positions)),
             **({"target": settings["target"]} if classes else {}),
         }
+        gaps: dict[str, list[Tensor]] = {n: [] for n in layout if n.startswith(_GAPS)}
         with ArrayWriter(output, layout, metadata) as writer:
             for batch in itertools.chain([first], rows):
                 for name, part in batch.items():
                     writer.append(name, part)
+                    if name in gaps:
+                        gaps[name].append(part)
+        _log_gaps(gaps)
 
 
 def _check(explainers: Mapping[str, Explainer], network: nn.Module | None) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
 from sparsight.explain.build import build_explainers, explain_batch
-from sparsight.explain.run import explain_family
+from sparsight.explain.run import completeness_gaps, explain_family
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
@@ -152,6 +152,44 @@ def test_metadata_hold_facts_and_the_rules_of_the_file(
         "control": False,
     }
     assert explainers["saliency"]["parameters"] == {"reduction": "max"}
+
+
+def test_gaps_by_hand() -> None:
+    # The logit is 2 x: 4 for the image, 0 for black.
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False)).requires_grad_(False)
+    model[1].weight.fill_(2.0)
+    images, targets = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    maps = {"whole": torch.ones(1, 2, 2), "part": torch.full((1, 2, 2), 0.75)}
+    found = completeness_gaps(maps, model, images, targets)
+    assert {name: gaps.tolist() for name, gaps in found.items()} == {"whole": [0.0], "part": [0.25]}
+    # Nothing is to be explained: of 0 nothing is missing, of anything else everything.
+    dark = completeness_gaps({"none": maps["whole"] * 0, **maps}, model, images * 0, targets)
+    assert dark["none"].tolist() == [0.0]
+    assert dark["part"].tolist() == [float("inf")]
+
+
+def test_gaps_are_kept_and_logged(
+    tmp_path: Path,
+    packed: Path,
+    predictions: Path,
+    network: nn.Module,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    steps = {"few": 1, "many": 100}
+    entries: dict[str, Any] = {
+        name: {"family": "g", "method": "integrated_gradients", "parameters": {"n_steps": count}}
+        for name, count in steps.items()
+    }
+    entries["lift"] = {"family": "g", "method": "deep_lift"}
+    output = tmp_path / "g.safetensors"
+    with caplog.at_level("INFO"):
+        explain_family(settings_of(entries), packed, output, network, predictions, None, CPU)
+    found = read_arrays(output)
+    gaps = {name: found[f"completeness_gaps/{name}/noisy"] for name in entries}
+    assert gaps["many"].mean() < gaps["few"].mean()
+    assert gaps["lift"].max() < 1e-3
+    for name in entries:
+        assert any(f"{name}/noisy" in record.getMessage() for record in caplog.records)
 
 
 def test_the_cost_kept_is_that_of_the_images(
