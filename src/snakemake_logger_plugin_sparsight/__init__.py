@@ -7,6 +7,7 @@ runs look as they always do; Snakemake's own log in `.snakemake/log` has everyth
 
 import sys
 import time
+from collections.abc import Iterator
 from logging import LogRecord
 from typing import Any
 
@@ -20,11 +21,24 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_sparsight.arguments import refuse_what_stops_snakemake
+from sparsight.study.costs.forecast import ForecastProcess, job_kind
+from sparsight.study.plan_summary import SummaryJob, summary_lines
 from sparsight.study.progress import RunProgress, benchmark_seconds, wildcard_text
 
 #: what the lines of finished jobs stand for
 _REPLACED = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.SHELLCMD)
 _SELECTING = "Select jobs to execute..."
+#: what the summary of a dry run stands for
+_SUMMED_UP = (LogEvent.JOB_INFO, LogEvent.SHELLCMD, LogEvent.RUN_INFO, LogEvent.WORKFLOW_STARTED)
+_SUMMED_UP_TEXTS = (
+    "Reasons:",
+    "Some jobs were triggered by provenance information",
+    "Rules with provenance triggered jobs:",
+    "Using workflow specific profile",
+    "Assuming unrestricted shared filesystem usage",
+    "Building DAG of jobs",
+    "This was a dry-run",
+)
 
 
 class LogHandler(LogHandlerBase):
@@ -50,6 +64,13 @@ class LogHandler(LogHandlerBase):
         self._quiet = is_quiet_about(settings.quiet or (), "progress")
         self._progress = RunProgress({}, time.monotonic())
         self._benchmarks: dict[int, str | None] = {}
+        # `-n -p` is how Snakemake's users ask for all of a dry run; what is quiet stays Snakemake's
+        self._sums_up = settings.dryrun and not (
+            settings.quiet or settings.printshellcmds or settings.verbose or settings.debug_dag
+        )
+        self._workflow: Any = None
+        self._config: dict[str, Any] = {}
+        self._forecast: ForecastProcess | None = None
 
     def emit(self, record: LogRecord) -> None:
         """Write a record, or the line that stands for it; a full disk costs that line only."""
@@ -61,8 +82,11 @@ class LogHandler(LogHandlerBase):
 
     def _emit(self, record: LogRecord) -> None:
         event = getattr(record, "event", None)
+        if hasattr(record, "sparsight_workflow"):
+            facts = record.__dict__
+            self._workflow, self._config = facts["sparsight_workflow"], facts["sparsight_config"]
         if self.common_settings.dryrun:
-            self._console.handle(record)
+            self._dry(record, event)
             return
         if event == LogEvent.RUN_INFO:
             planned = dict(record.__dict__["stats"])
@@ -80,6 +104,34 @@ class LogHandler(LogHandlerBase):
         if event not in _REPLACED and record.msg != _SELECTING:
             self._console.handle(record)
 
+    def _dry(self, record: LogRecord, event: LogEvent | None) -> None:
+        if not self._sums_up or self._workflow is None:
+            self._console.handle(record)
+        elif event == LogEvent.RUN_INFO and self._forecast is None:
+            # Torch is imported while Snakemake goes through the jobs.
+            self._forecast = self._start_forecast()
+        elif event == LogEvent.RUN_INFO:
+            self._write("\n".join(self._summary(list(record.__dict__["stats"]))))
+        elif event not in _SUMMED_UP and not str(record.msg).startswith(_SUMMED_UP_TEXTS):
+            self._console.handle(record)
+
+    def _start_forecast(self) -> ForecastProcess:
+        kinds = {job_kind(job.rule.name, job.wildcards_dict) for job in self._planned_jobs()}
+        return ForecastProcess(self._config, kinds)
+
+    def _planned_jobs(self) -> list[Any]:
+        return list(self._workflow.dag.needrun_jobs(exclude_finished=False))
+
+    def _summary(self, order: list[str]) -> Iterator[str]:
+        """Lines of the summary of a dry run; rules in Snakemake's order."""
+        dag, place = self._workflow.dag, {rule: index for index, rule in enumerate(order)}
+        jobs = [SummaryJob.of(job, dag.reason(job)) for job in self._planned_jobs()]
+        jobs.sort(key=lambda job: place.get(job.rule, len(place)))
+        assert self._forecast is not None
+        yield f"Study {self._config['study']}: what would run"
+        yield from summary_lines(jobs, self._forecast.result())
+        yield "Nothing has been run. All jobs one by one: the same command with -p."
+
     def _started(self, facts: dict[str, Any]) -> str:
         number = facts["jobid"]
         self._benchmarks[number] = facts.get("benchmark")
@@ -89,8 +141,11 @@ class LogHandler(LogHandlerBase):
 
     def _line(self, text: str) -> None:
         if text and not self._quiet:
-            self._console.stream.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
-            self._console.flush()
+            self._write(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def _write(self, text: str) -> None:
+        self._console.stream.write(f"{text}\n")
+        self._console.flush()
 
     @property
     def writes_to_stream(self) -> bool:

@@ -13,7 +13,9 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
+import snakemake_logger_plugin_sparsight as plugin
 from snakemake_logger_plugin_sparsight import LogHandler
+from sparsight.study.costs.forecast import Forecast
 
 
 @pytest.fixture
@@ -99,6 +101,46 @@ def test_a_dry_run_lists_its_jobs(console):
     handler, stream = console(dryrun=True, stdout=True)
     run(handler)
     assert "rule train:" in stream.getvalue()
+    assert "    output: a" in stream.getvalue()
+
+
+class Planned:
+    """A workflow whose two jobs are new, and a forecast of 1 h each."""
+
+    def __init__(self, monkeypatch):
+        missing = SimpleNamespace(forced=False, missing_output={"a"}, params_changed=None,
+                                  incomplete_output=set(), code_changed=False, input_changed=False,
+                                  updated_input=set(), updated_input_run=set(),
+                                  software_stack_changed=False)  # fmt: skip
+        rule = SimpleNamespace(name="train")
+        jobs = [SimpleNamespace(rule=rule, wildcards_dict={"seed": seed}) for seed in "12"]
+        self.dag = SimpleNamespace(needrun_jobs=lambda **_: iter(jobs), reason=lambda job: missing)
+        made = SimpleNamespace(ready=lambda: True, stop=lambda: None,
+                               result=lambda: Forecast({("train",): 3600.0}))  # fmt: skip
+        monkeypatch.setattr(plugin, "ForecastProcess", lambda config, kinds: made)
+
+    def record(self):
+        facts = {"sparsight_workflow": self, "sparsight_config": {"study": "small"}}
+        return record("Stored", **facts)
+
+
+def test_a_dry_run_is_summed_up(console, monkeypatch):
+    handler, stream = console(dryrun=True)
+    handler.handle(Planned(monkeypatch).record())
+    run(handler)
+    handler.handle(record("stats", event=LogEvent.RUN_INFO, stats={"train": 2, "total": 2}))
+    handler.handle(record("Reasons:\n    output files have to be generated"))
+    text = stream.getvalue()
+    assert re.search(r"^train +2 +2.00  2 new$", text, re.M), text
+    assert "rule train:" not in text
+    assert "Reasons:" not in text
+
+
+@pytest.mark.parametrize("option", ["printshellcmds", "verbose", "quiet"])
+def test_options_give_snakemakes_own_dry_run(console, monkeypatch, option):
+    handler, stream = console(dryrun=True, **{option: {Quietness.REASON}})
+    handler.handle(Planned(monkeypatch).record())
+    run(handler)
     assert "    output: a" in stream.getvalue()
 
 

@@ -94,8 +94,9 @@ class Project:
         (self.folder / "tiny.yaml").write_text(text, encoding="utf-8")
 
     def command(self, *arguments: str) -> list[str]:
-        """The Snakemake command line for the tiny study."""
-        return [str(BIN / "snakemake"), "--configfile", "tiny.yaml", *arguments]
+        """The Snakemake command line for the tiny study; a dry run lists all its jobs (-p)."""
+        listing = ["--printshellcmds"] if "--dry-run" in arguments else []
+        return [str(BIN / "snakemake"), "--configfile", "tiny.yaml", *listing, *arguments]
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and give back whatever it did."""

@@ -28,3 +28,13 @@ def test_a_line_for_each_finished_job_with_the_time_left(fresh: Project) -> None
     # Snakemake's own log has everything
     (log,) = (fresh.folder / ".snakemake" / "log").glob("*.log")
     assert "rule fetch_dataset:" in log.read_text()
+
+
+def test_a_dry_run_fits_a_screen_and_lists_its_jobs_on_request(fresh: Project) -> None:
+    text = fresh.run("-n")
+    assert len(text.splitlines()) <= 40, text
+    assert max(map(len, text.splitlines())) <= 200, text
+    assert re.search(r"^prune_level +2 +(< )?0\.\d\d  2 new$", text, re.M), text
+    assert re.search(r"stores \d+\.\d+ GB", text), text
+    listed = fresh.run("-n", "-p", "--until", "fetch_dataset")
+    assert "rule fetch_dataset:" in listed

@@ -148,7 +148,11 @@ if workflow.is_main_process:
     os.environ[ENVIRONMENT_VARIABLE] = kept_command(sys.argv[1:])
     for warning in data_warnings(DATA, os.environ[PACKED_VARIABLE]):
         logger.warning(f"Data: {warning}")
-    logger.info(f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.")
+    # The project's console reads the plan from here (src/snakemake_logger_plugin_sparsight).
+    logger.info(
+        f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.",
+        extra={"sparsight_workflow": workflow, "sparsight_config": config},
+    )
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())
     if STUDY.conditions_sentence():

@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 Key = tuple[str, ...]
 #: name of the part of a job's time that is the same for all jobs of its kind
@@ -94,6 +93,33 @@ class CostModel:
         self.fits = {kind: _fit(jobs) for kind, jobs in kinds.items()}
         self.corrections = {key: self._correction(jobs) for key, jobs in keys.items()}
 
+    @classmethod
+    def from_dict(cls, fitted: Mapping[str, Any]) -> Self:
+        """The model that `to_dict` described."""
+        model = cls(())
+        model.fits = {kind: Fit(**fit) for kind, fit in fitted["fits"].items()}
+        model.corrections = {
+            tuple(row["key"]): (row["seconds"], row["megabytes"]) for row in fitted["corrections"]
+        }
+        return model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Coefficients and corrections, four digits each, as JSON holds them."""
+        return {
+            "fits": {
+                kind: {
+                    "seconds": {name: float(f"{x:.4g}") for name, x in fit.seconds.items()},
+                    "megabytes": {name: float(f"{x:.4g}") for name, x in fit.megabytes.items()},
+                    "jobs": fit.jobs,
+                }
+                for kind, fit in sorted(self.fits.items())
+            },
+            "corrections": [
+                {"key": list(key), "seconds": float(f"{s:.4g}"), "megabytes": float(f"{m:.4g}")}
+                for key, (s, m) in sorted(self.corrections.items())
+            ],
+        }
+
     def knows(self, job: CostJob) -> bool:
         """Whether jobs of its kind were measured, with every unit of work that it has."""
         fit = self.fits.get(job.kind)
@@ -149,6 +175,8 @@ def _coefficients(
     amounts: Sequence[Mapping[str, float]], values: Sequence[float]
 ) -> dict[str, float]:
     """Non-negative coefficients of a sum with a constant, by least squares weighted by 1/value."""
+    from scipy.optimize import nnls  # late: predicting with a fitted model needs no solver
+
     units = sorted({unit for amount in amounts for unit, size in amount.items() if size})
     if not amounts:
         return {START: 0.0}

@@ -8,6 +8,7 @@ from typing import Any, cast
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
+from sparsight.study.phrases import listed
 from sparsight.study.spread import evenly_spread
 
 Config = Mapping[str, Any]
@@ -251,11 +252,11 @@ class Study:
             for family in self.network_families()
             if family not in compared and not self.sample_pruner(family)
         ]
-        text = f"Agreement will be measured for {', '.join(compared) or 'no family'}"
+        text = f"Agreement will be measured for {listed(compared) or 'no family'}"
         if not others:
             return f"{text}."
         return (
-            f"{text}, not for {', '.join(others)}: that takes explanations of one fixed class "
+            f"{text}, not for {listed(others)}: that takes explanations of one fixed class "
             "(target true or dense_predicted), of the dense networks too (level 0)."
         )
 

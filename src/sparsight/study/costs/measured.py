@@ -8,18 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from sparsight.analysis.cost_model import CostJob, MeasuredJob
+from sparsight.analysis.cost_model import MeasuredJob
 from sparsight.analysis.costs import COST_COLUMNS
 from sparsight.io.errors import InputError
 from sparsight.study.configuration import completed, configuration_problems, normalised
 from sparsight.study.costs.dry_run import PlannedJob
 from sparsight.study.costs.image_counts import ImageCounts
-from sparsight.study.costs.work import TRAININGS, StudyWork
+from sparsight.study.costs.work import StudyWork, cost_job
 from sparsight.study.plan import Study
 from sparsight.study.problems import load_yaml
-
-#: rules of which each method has its own costs
-_BY_METHOD = ("find_concepts", "compare_concepts")
 
 
 def load_study(configfile: Path | None, root: Path = Path()) -> Study:
@@ -46,16 +43,6 @@ def _overlaid(below: Any, above: Any) -> Any:
     if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
         return above
     return {**below, **{key: _overlaid(below.get(key), above[key]) for key in above}}
-
-
-def cost_job(work: StudyWork, job: PlannedJob) -> CostJob:
-    """A job as the cost model takes it."""
-    memory = {"batch": work.batch_elements(job), "data": work.data_gigabytes(job)}
-    kind = "training" if job.rule in TRAININGS else job.rule
-    if job.rule in _BY_METHOD:
-        name = job.key()[3]
-        kind += f" {work.study.catalogue['concepts'][name]['method']}"
-    return CostJob(kind, job.key(), work.of(job), {k: v for k, v in memory.items() if v})
 
 
 @dataclass(frozen=True)

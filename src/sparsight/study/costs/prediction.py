@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from sparsight.analysis.cost_model import Cost, CostModel
 from sparsight.study.costs.dry_run import PlannedJob
-from sparsight.study.costs.measured import cost_job
 from sparsight.study.costs.schedule import Schedule, schedule
-from sparsight.study.costs.work import StudyWork
+from sparsight.study.costs.work import StudyWork, cost_job
 
 
 @dataclass

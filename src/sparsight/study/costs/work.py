@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
+from sparsight.analysis.cost_model import CostJob
 from sparsight.data.registry import SOURCES
 from sparsight.explain.build import build_explainers
 from sparsight.models.network_size import NetworkSize, network_size
@@ -27,6 +28,8 @@ NETWORKS = TRAININGS | {
     "find_concepts",
     "explain_pruned_samples",
 }
+#: rules of which each method has its own costs
+_BY_METHOD = ("find_concepts", "compare_concepts")
 #: what the work of a job is counted in, and how the documentation calls it
 UNITS = {
     "operations": "10¹² multiply-adds in passes through the network",
@@ -268,6 +271,16 @@ class StudyWork:
         seeds = {(n.dataset, n.model): len(n.seeds) for n in self.study.networks()}
         rows = sum(seeds[key[:2]] * rows for key, rows in self._chain_rows.items())
         return {"rows": rows}
+
+
+def cost_job(work: StudyWork, job: PlannedJob) -> CostJob:
+    """A job as the cost model takes it."""
+    memory = {"batch": work.batch_elements(job), "data": work.data_gigabytes(job)}
+    kind = "training" if job.rule in TRAININGS else job.rule
+    if job.rule in _BY_METHOD:
+        name = job.key()[3]
+        kind += f" {work.study.catalogue['concepts'][name]['method']}"
+    return CostJob(kind, job.key(), work.of(job), {k: v for k, v in memory.items() if v})
 
 
 def total(*parts: Mapping[str, float]) -> Work:

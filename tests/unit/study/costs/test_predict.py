@@ -1,6 +1,8 @@
 """Predictions of small studies whose costs are known."""
 
+import json
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from sparsight.io.errors import InputError
 from sparsight.study.costs.check import check_lines, prediction_error, with_others, with_pilot
 from sparsight.study.costs.disk import predicted_bytes
 from sparsight.study.costs.dry_run import PlannedJob
+from sparsight.study.costs.forecast import FITTED, fitted_text
 from sparsight.study.costs.image_counts import ImageCounts
 from sparsight.study.costs.markdown import fitted_lines, prediction_lines
 from sparsight.study.costs.measured import Measurement, read_images, read_measurements
@@ -16,6 +19,7 @@ from sparsight.study.costs.predict import main
 from sparsight.study.costs.prediction import predict
 from sparsight.study.costs.work import StudyWork
 
+ROOT = Path(__file__).parents[4]
 PLACE = {"dataset": "digits", "model": "thesis_cnn_digits", "seed": "333", "pruner": "magnitude"}
 HEADER = "rule,study,dataset,model,seed,pruner,level,family,seconds,cpu_seconds,max_rss_mb\n"
 
@@ -190,3 +194,19 @@ def test_a_later_rewind_point_is_read_with_its_epoch(tmp_path):
 def test_no_speedup_of_a_gpu_is_made_up():
     with pytest.raises(InputError, match="--gpus needs --gpu-speedup"):
         main(["--gpus", "1"])
+
+
+def test_the_committed_fit_is_that_of_the_measured_studies(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    committed = json.loads(FITTED.read_text(encoding="utf-8"))
+    fresh = json.loads(fitted_text())
+    remedy = "python -m sparsight.study.costs.forecast --fit"
+    for fit in (committed, fresh):
+        fit["corrections"] = {"/".join(row.pop("key")): row for row in fit["corrections"]}
+    assert committed["fits"].keys() == fresh["fits"].keys(), remedy
+    assert committed["corrections"].keys() == fresh["corrections"].keys(), remedy
+    for key, row in fresh["corrections"].items():
+        assert committed["corrections"][key] == pytest.approx(row, rel=0.05), remedy
+    for kind, fit in fresh["fits"].items():
+        for name in ("seconds", "megabytes"):
+            assert committed["fits"][kind][name] == pytest.approx(fit[name], rel=0.05), remedy

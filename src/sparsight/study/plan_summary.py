@@ -1,0 +1,111 @@
+"""What would run, in at most 40 lines: jobs and hours by rule, bytes, and why they run."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparsight.study.costs.forecast import Forecast, JobKind, job_kind
+from sparsight.study.phrases import listed
+
+#: rules with lines of their own; the others share one
+MOST_RULES = 20
+#: why jobs run, the first that fits a job, with what the summary calls it
+WHY = {
+    "forced": "forced on the command line",
+    "new": "their files are not there",
+    "incomplete": "a killed or failed run left their files incomplete",
+    "code": "their code has changed",
+    "settings": "their settings have changed",
+    "inputs": "input files were added, removed or changed",
+    "environment": "their software environment has changed",
+    "follows": "they follow, because jobs above make their inputs again",
+}
+_HASH = re.compile(r"'[0-9a-f]{8,64}'")
+
+
+@dataclass(frozen=True)
+class SummaryJob:
+    """A job that would run: its rule, its kind (see `job_kind`), and a key of `WHY`."""
+
+    rule: str
+    kind: JobKind
+    why: str
+
+    @classmethod
+    def of(cls, job: Any, reason: Any) -> "SummaryJob":
+        """From Snakemake's job and its reason."""
+        return cls(job.rule.name, job_kind(job.rule.name, job.wildcards_dict), why(reason))
+
+
+def why(reason: Any) -> str:
+    """The key of `WHY` that stands for a reason of Snakemake."""
+    changed = reason.params_changed
+    values = [*changed.only_old, *changed.only_new] if changed else []
+    found = {
+        "forced": reason.forced,
+        "new": reason.missing_output,
+        "incomplete": reason.incomplete_output,
+        # Of the params of a rule, its code is the one that is nothing but a hash.
+        "settings": any(not _HASH.fullmatch(str(value)) for value in values),
+        "code": values or reason.code_changed,
+        "inputs": reason.input_changed or reason.updated_input - reason.updated_input_run,
+        "environment": reason.software_stack_changed,
+    }
+    return next((key for key, holds in found.items() if holds), "follows")
+
+
+def summary_lines(
+    jobs: Sequence[SummaryJob], forecast: Forecast, targets: Collection[str] = ("all",)
+) -> Iterator[str]:
+    """The summary, at most 32 lines.
+
+    Parameters
+    ----------
+    jobs : that would run, the first rules first.
+    forecast : of their seconds, and of the study's bytes.
+    targets : rules that do nothing themselves.
+    """
+    jobs = [job for job in jobs if job.rule not in targets]
+    rules = dict.fromkeys(job.rule for job in jobs)
+    kinds: dict[str, Counter[JobKind]] = defaultdict(Counter)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for job in jobs:
+        kinds[job.rule][job.kind] += 1
+        reasons[job.rule][job.why] += 1
+    longest = sorted(rules, key=lambda rule: -forecast.total(kinds[rule]))[:MOST_RULES]
+    shown = [rule for rule in rules if rule in longest]
+    others = [rule for rule in rules if rule not in longest]
+    width = max([len(rule) for rule in shown] + [len("98 other rules")])
+    yield f"{'':{width}}     jobs  core-hours  why"
+
+    def row(name: str, members: Sequence[str]) -> str:
+        counts = sum((kinds[rule] for rule in members), Counter[JobKind]())
+        whys = sum((reasons[rule] for rule in members), Counter[str]())
+        words = ", ".join(f"{whys[key]} {key}" for key in WHY if whys[key])
+        return f"{name:{width}} {counts.total():8,}  {_hours(counts, forecast):>10}  {words}"
+
+    for rule in shown:
+        yield row(rule, [rule])
+    if others:
+        yield row(f"{len(others)} other rules", others)
+    yield row("total", list(rules))
+    for key, meaning in WHY.items():
+        if of_rules := [rule for rule in rules if reasons[rule][key]]:
+            yield f"{key}: {meaning} ({listed(of_rules, 100 - len(meaning))})"
+    if forecast.bytes:
+        sizes = ", ".join(f"{kind} {size / 1e9:.2f}" for kind, size in forecast.bytes.items())
+        yield f"The whole study stores {sum(forecast.bytes.values()) / 1e9:.2f} GB: {sizes}."
+    unknown = sum(job.kind not in forecast.seconds for job in jobs)
+    if not forecast.seconds:
+        yield "Hours cannot be predicted: python -m sparsight.study.costs.predict says why."
+    elif unknown:
+        yield f"Hours leave out {unknown:,} jobs (–) of kinds that were never measured."
+
+
+def _hours(kinds: Counter[JobKind], forecast: Forecast) -> str:
+    if not any(kind in forecast.seconds for kind in kinds):
+        return "–"
+    hours = forecast.total(kinds) / 3600
+    return "< 0.01" if hours < 0.005 else f"{hours:,.2f}" if hours < 10 else f"{hours:,.0f}"

@@ -1,0 +1,93 @@
+"""Summaries of plans whose jobs, reasons and costs are known."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sparsight.study.costs.forecast import Forecast, ForecastProcess, job_kind
+from sparsight.study.plan_summary import WHY, SummaryJob, summary_lines, why
+
+
+def reason(**changes):
+    """A reason of Snakemake that says nothing, but for the changes."""
+    facts = {
+        "forced": False, "missing_output": set(), "incomplete_output": set(),
+        "params_changed": None,
+        "code_changed": False, "input_changed": False, "updated_input": set(),
+        "updated_input_run": set(), "software_stack_changed": False,
+    }  # fmt: skip
+    return SimpleNamespace(**{**facts, **changes})
+
+
+def params(old, new):
+    return SimpleNamespace(only_old=set(old), only_new=set(new))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"forced": True, "missing_output": {"a"}}, "forced"),
+        ({"missing_output": {"a"}, "updated_input_run": {"b"}}, "new"),
+        ({"incomplete_output": {"a"}}, "incomplete"),
+        ({"params_changed": params(["'0123456789abcdef'"], ["'fedcba9876543210'"])}, "code"),
+        ({"params_changed": params(["{'rate': 0.2}"], ["{'rate': 0.3}"])}, "settings"),
+        (
+            {"params_changed": params(["'0123456789abcdef'", "1"], ["'fedcba9876543210'", "2"])},
+            "settings",
+        ),
+        ({"updated_input": {"a"}}, "inputs"),
+        ({"input_changed": True}, "inputs"),
+        ({"updated_input": {"a"}, "updated_input_run": {"a"}}, "follows"),
+        ({"software_stack_changed": True}, "environment"),
+    ],
+)
+def test_why_a_job_runs(changes, expected):
+    assert why(reason(**changes)) == expected
+
+
+def job(rule, reason_name="new", **wildcards):
+    return SummaryJob(rule, job_kind(rule, wildcards), reason_name)
+
+
+def test_hours_and_reasons_add_up_by_rule():
+    jobs = [
+        *(job("train", dataset="d", seed=str(seed)) for seed in range(4)),
+        job("train", "follows", dataset="e", seed="0"),
+        job("draw"),
+        job("all", "follows"),
+    ]
+    forecast = Forecast(
+        {("train", "dataset=d"): 1800.0, ("train", "dataset=e"): 900.0}, {"maps": 2_500_000_000}
+    )
+    lines = list(summary_lines(jobs, forecast))
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
+    assert rows == {
+        "train": ["5", "2.25", "4", "new,", "1", "follows"],
+        "draw": ["1", "–", "1", "new"],
+        "total": ["6", "2.25", "5", "new,", "1", "follows"],
+    }
+    assert any("2.50 GB" in line for line in lines)
+    assert any(" 1 jobs" in line for line in lines), "one has no known cost"
+
+
+def test_a_summary_is_short_whatever_runs():
+    names = [f"a_rule_with_quite_a_long_name_{number}" for number in range(90)]
+    jobs = [job(name, reason_name, model="m" * 300) for name in names for reason_name in WHY]
+    lines = list(summary_lines(jobs, Forecast({}, {f"kind {n}": n for n in range(6)})))
+    assert len(lines) <= 34
+    assert max(map(len, lines)) <= 180
+
+
+def test_the_forecast_is_made_by_a_process(study_of):
+    kinds = [job_kind("prune_level", {"dataset": "digits", "model": "thesis_cnn_digits",
+                                      "seed": "333", "pruner": "magnitude", "level": "03"}),
+             job_kind("no_such_rule", {})]  # fmt: skip
+    found = ForecastProcess(study_of().config, kinds).result()
+    assert list(found.seconds) == kinds[:1]
+    assert 0 < found.seconds[kinds[0]] < 600
+    assert found.bytes["explanations"] > 0
+
+
+def test_a_forecast_that_fails_is_empty():
+    found = ForecastProcess({"study": "broken"}, [("train",)]).result()
+    assert (found.seconds, found.bytes) == ({}, {})
