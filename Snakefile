@@ -45,6 +45,7 @@ rule all:
         costs=rules.gather_costs.output,
         provenance=rules.write_study_provenance.output,
         figures=figure_files(),
+        guide=rules.write_guide.output,
         pages=concept_pages(),
 
 

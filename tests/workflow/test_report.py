@@ -6,6 +6,7 @@ import re
 from tests.workflow.project import CLAIMS, Project
 
 CATEGORIES = [
+    "0 Guide",
     "1 Claims",
     "2 Accuracy",
     "3 Explanations",
@@ -39,14 +40,15 @@ def test_the_report_is_built_with_captions(finished: Project) -> None:
     for part in (
         "claims, with verdicts",
         "claims.html",
+        "guide.html",
         '"figure": "heatmaps"',
         "soft_iou",
         "ssim",
     ):
         assert part in text
     captions = re.findall(r'"caption": (\S{4})', text)
-    # every table and figure, with the page of claims
-    assert len(captions) >= len(TABLES) + 1 + 11
+    # every table and figure, with the pages of claims and of the guide
+    assert len(captions) >= len(TABLES) + 2 + 11
     assert [start for start in captions if not start.startswith('"<')] == []
     for sentence in ("naive and must not be read as a test", "never look at the network"):
         assert sentence in text

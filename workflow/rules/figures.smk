@@ -37,6 +37,33 @@ rule draw_claims:
         "../scripts/draw_claims.py"
 
 
+rule write_guide:
+    """Write the guide to the report: what was studied, and how to read it."""
+    output:
+        html=report(
+            f"{SUMMARY}/guide.html",
+            caption="../report/guide.rst",
+            category="0 Guide",
+            labels={"page": "how to read this report"},
+        ),
+    log:
+        f"{RESULTS}/logs/write_guide.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_guide.jsonl"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=settings_of(TABLES.guide),
+        code=code_of("write_guide.py"),
+    script:
+        "../scripts/write_guide.py"
+
+
 rule draw_accuracy:
     """Draw accuracy against level and density, every network visible."""
     input:

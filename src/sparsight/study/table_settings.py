@@ -96,6 +96,23 @@ class TableSettings:
         tests = {claim["test"] for claim in self.study.config["claims"]}
         return [CLAIMS.module(test) for test in sorted(tests)]
 
+    def guide(self) -> Settings:
+        """Writing the guide to the report: what was studied, by name."""
+        config = self.study.config
+        networks = [
+            f"{network.model} on {network.dataset} (seeds {', '.join(map(str, network.seeds))})"
+            for network in self.study.networks()
+        ]
+        studied = {
+            "Networks": networks,
+            "Pruners": list(config["pruners"]),
+            "Explainers": list(config["explainers"]),
+            "Metrics": list(config["metrics"]),
+            "Concepts": list(config["concepts"]),
+        }
+        confidence = config["statistics"]["confidence"]
+        return {"study": self.study.name, "confidence": confidence, "studied": studied}
+
     def costs(self) -> Settings:
         """Gathering benchmarks: how their paths name rule and wildcards."""
         return {"patterns": list(PATTERNS), "study": self.study.name}
