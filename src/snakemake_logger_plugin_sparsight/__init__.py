@@ -7,8 +7,10 @@ runs look as they always do; Snakemake's own log in `.snakemake/log` has everyth
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from logging import LogRecord
+from pathlib import Path
 from typing import Any
 
 from snakemake.logging import (
@@ -21,7 +23,8 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_sparsight.arguments import refuse_what_stops_snakemake
-from sparsight.study.costs.forecast import ForecastProcess, job_kind
+from sparsight.study.closing import closing_lines
+from sparsight.study.costs.forecast import ForecastProcess, JobKind, job_kind
 from sparsight.study.plan_summary import SummaryJob, summary_lines
 from sparsight.study.progress import RunProgress, benchmark_seconds, wildcard_text
 
@@ -71,6 +74,10 @@ class LogHandler(LogHandlerBase):
         self._workflow: Any = None
         self._config: dict[str, Any] = {}
         self._forecast: ForecastProcess | None = None
+        # of the jobs of a run that waits for its forecast
+        self._kinds: list[tuple[str, JobKind]] | None = None
+        self._logs: list[str] = []
+        self._closed = False
 
     def emit(self, record: LogRecord) -> None:
         """Write a record, or the line that stands for it; a full disk costs that line only."""
@@ -88,10 +95,17 @@ class LogHandler(LogHandlerBase):
         if self.common_settings.dryrun:
             self._dry(record, event)
             return
+        self._predict()
         if event == LogEvent.RUN_INFO:
             planned = dict(record.__dict__["stats"])
             planned.pop("total", None)
             self._progress = RunProgress(planned, time.monotonic())
+            if self._workflow is not None and self._forecast is None:
+                self._kinds = [
+                    (job.rule.name, job_kind(job.rule.name, job.wildcards_dict))
+                    for job in self._planned_jobs()
+                ]
+                self._forecast = self._start_forecast()
         elif event == LogEvent.JOB_INFO:
             self._line(self._started(record.__dict__))
         elif event == LogEvent.JOB_FINISHED:
@@ -115,6 +129,31 @@ class LogHandler(LogHandlerBase):
         elif event not in _SUMMED_UP and not str(record.msg).startswith(_SUMMED_UP_TEXTS):
             self._console.handle(record)
 
+    def _predict(self) -> None:
+        """Give the run its forecast, once that is made."""
+        if self._forecast is None or self._kinds is None or not self._forecast.ready():
+            return
+        seconds, predicted = self._forecast.result().seconds, defaultdict[str, float](float)
+        for rule, kind in self._kinds:
+            predicted[rule] += seconds.get(kind, 0.0)
+        # A rule of which some jobs are unknown goes by its finished ones.
+        unknown = {rule for rule, kind in self._kinds if kind not in seconds}
+        self._progress.predicted = {r: s for r, s in predicted.items() if r not in unknown}
+        self._kinds = None
+        self._line(self._progress.opening(time.monotonic()))
+
+    def close(self) -> None:
+        """End a forecast that nobody waits for any more, and say what came of the run."""
+        if not self.common_settings.dryrun and not self._closed:
+            if self._forecast is not None and self._kinds:
+                self._forecast.stop()
+            study, whole = self._config.get("study"), self._progress.done == self._progress.total
+            if study and self._progress.total and not self._quiet:
+                for line in closing_lines(Path("results") / study, self._logs, whole):
+                    self._write(line)
+        self._closed = True
+        super().close()
+
     def _start_forecast(self) -> ForecastProcess:
         kinds = {job_kind(job.rule.name, job.wildcards_dict) for job in self._planned_jobs()}
         return ForecastProcess(self._config, kinds)
@@ -135,6 +174,7 @@ class LogHandler(LogHandlerBase):
     def _started(self, facts: dict[str, Any]) -> str:
         number = facts["jobid"]
         self._benchmarks[number] = facts.get("benchmark")
+        self._logs += facts.get("log") or []
         what = wildcard_text(facts["wildcards"])
         queued = not facts.get("local", True)
         return self._progress.started(number, facts["rule_name"], what, time.monotonic(), queued)

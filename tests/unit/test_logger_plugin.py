@@ -71,7 +71,9 @@ def test_a_line_for_a_finished_job_and_messages_as_ever(console, tmp_path):
     stats, started, finished, message = stream.getvalue().splitlines()
     assert (stats, message) == ("Job stats", "a message")
     assert re.fullmatch(r"\d\d:\d\d:\d\d  0/2   0%  train  seed1  started", started)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  1/2  50%  train  seed1  1 min 15 s, left \d+ s", finished)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d  1/2  50%  train  seed1  1 min 15 s; 1 job left, about \d+ s", finished
+    )
 
 
 def test_a_failed_job_is_shown_as_ever(console):
@@ -134,6 +136,31 @@ def test_a_dry_run_is_summed_up(console, monkeypatch):
     assert re.search(r"^train +2 +2.00  2 new$", text, re.M), text
     assert "rule train:" not in text
     assert "Reasons:" not in text
+
+
+def test_a_run_begins_with_its_forecast_and_ends_with_what_it_left(console, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/small/figures").mkdir(parents=True)
+    (tmp_path / "results/small/summary").mkdir()
+    (tmp_path / "results/small/summary/claims.csv").write_text("name,verdict\na,supported\n")
+    (tmp_path / "train.log").write_text("2026-01-01 10:00:00 WARNING did not converge\n")
+    handler, stream = console()
+    handler.handle(Planned(monkeypatch).record())
+    run(handler)
+    opening = next(line for line in stream.getvalue().splitlines() if "2 jobs left" in line)
+    assert opening.endswith("0/2   0%  2 jobs left, about 2 h 0 min")
+    started = {
+        "jobid": 5, "rule_name": "train", "wildcards": {"seed": "2"}, "benchmark": None,
+        "log": ["train.log"],
+    }  # fmt: skip
+    handler.handle(record("", event=LogEvent.JOB_INFO, **started))
+    handler.handle(record("", event=LogEvent.JOB_FINISHED, job_id=5))
+    before = len(stream.getvalue())
+    handler.close()
+    last = stream.getvalue()[before:]
+    assert "did not converge (train.log)" in last
+    assert "supported: 1 (a)" in last
+    assert "--report" in last
 
 
 @pytest.mark.parametrize("option", ["printshellcmds", "verbose", "quiet"])

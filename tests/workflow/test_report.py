@@ -1,8 +1,14 @@
 """The report holds every figure and table with its caption."""
 
 import csv
+import json
 import re
+import shutil
+import subprocess
 
+import pytest
+
+from tests.workflow.conftest import PARTS, ROOT, copy_of
 from tests.workflow.project import CLAIMS, Project
 
 CATEGORIES = [
@@ -85,3 +91,38 @@ def test_every_figure_is_there_in_both_forms(finished_once: Project) -> None:
     }
     found = {path.relative_to(figures).as_posix() for path in figures.rglob("*.*")}
     assert found == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")}
+
+
+#: writes the place of the landing text into the document once the page is drawn
+MEASURE = """<script>window.addEventListener("load", () => setTimeout(() => {
+  const rect = [...document.querySelectorAll("p")].map((p) => p.getBoundingClientRect());
+  const top = Math.min(...rect.map((r) => r.top)), bottom = Math.max(...rect.map((r) => r.bottom));
+  document.body.dataset.landing = JSON.stringify([top, bottom]);
+}, 500));</script>"""
+
+
+@pytest.mark.parametrize("width", [390, 1400, 1920])
+def test_the_landing_text_fits_the_window(landing_page: Project, width: int) -> None:
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += ["--disable-background-networking", "--virtual-time-budget=5000"]
+    command += [f"--window-size={width},900", str(landing_page.folder / "measured.html")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    found = re.search(r'data-landing="(\[.*?\])"', done.stdout)
+    assert found is not None, done.stderr[-2000:]
+    top, bottom = json.loads(found.group(1))
+    assert top >= 0
+    assert bottom - top <= 600
+
+
+@pytest.fixture(scope="module")
+def landing_page(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A report of nothing but the guide, with a script that measures its first page."""
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed, so nothing can draw the report")
+    project = copy_of(ROOT, tmp_path_factory.mktemp("landing") / "project", PARTS)
+    guide = "results/tiny/summary/guide.html"
+    project.run("--cores", "1", guide)
+    project.run("--report", "report.html", guide)
+    text = (project.folder / "report.html").read_text(encoding="utf-8")
+    (project.folder / "measured.html").write_text(text + MEASURE, encoding="utf-8")
+    return project

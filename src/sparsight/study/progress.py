@@ -10,25 +10,30 @@ from pathlib import Path
 _NUMBERS = ("seed", "level", "epoch")
 #: targets, which do nothing themselves
 _TARGETS = frozenset({"all"})
+#: seconds of finished jobs against which "as long as predicted" weighs as much
+_TRUST = 60.0
 
 
 @dataclass
 class RunProgress:
     """Follows the jobs of a run. Times are seconds of any clock that does not go back.
 
-    Time left is what the jobs that are left will take, each as long as the finished ones of its
-    rule did, less what running ones have had, divided by how many jobs' seconds have passed in a
-    second so far. Jobs of rules of which none has finished are counted and not guessed: what
-    trainings took says nothing about drawing a figure.
+    Time left is what the jobs that are left will take, less what running ones have had, divided by
+    how many jobs' seconds have passed in a second so far. A job takes what was predicted for it,
+    times how much longer than predicted the finished jobs of its rule took. A rule of which none has
+    finished goes by the finished jobs of all rules. Without a prediction, jobs take as long as the
+    finished ones of their rule; where there is none either, they are counted and not guessed.
 
     Parameters
     ----------
     planned : rule to the number of jobs.
     begun : when the run began.
+    predicted : rule to the predicted seconds of its jobs, as a sum over all of them.
     """
 
     planned: Mapping[str, int]
     begun: float
+    predicted: Mapping[str, float] = field(default_factory=dict)
     _running: dict[int, "_Job"] = field(default_factory=dict)
     _spent: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -65,8 +70,8 @@ class RunProgress:
             return ""
         took = now - job.begun if seconds is None else seconds
         self._spent[job.rule].append(took)
-        ending = "done" if self.done == self.total else f"left {self._left(now)}"
-        return f"{self._count()}  {job.rule}  {job.what}  {duration(took)}, {ending}"
+        ending = "done" if self.done == self.total else self._left(now)
+        return f"{self._count()}  {job.rule}  {job.what}  {duration(took)}; {ending}"
 
     @property
     def done(self) -> int:
@@ -78,31 +83,60 @@ class RunProgress:
         """All jobs of the run."""
         return sum(self.planned.values())
 
+    def opening(self, now: float) -> str:
+        """The line of a run whose jobs have been predicted."""
+        return f"{self._count()}  {self._left(now)}"
+
+    def seconds_of(self, rule: str) -> float | None:
+        """What a job of a rule is expected to take; None where nothing is known of it."""
+        spent, count = self._spent.get(rule, []), self.planned.get(rule, 0)
+        if rule not in self.predicted or not count:
+            return sum(spent) / len(spent) if spent else None
+        mean = self.predicted[rule] / count
+        # A rule's own jobs count against one job that goes as all others went.
+        return (sum(spent) + mean * self._slower()) / (len(spent) + 1)
+
+    def _slower(self) -> float:
+        """How many times longer than predicted finished jobs took; about 1 in the first minute."""
+        timed = [rule for rule in self._spent if rule in self.predicted and self.planned.get(rule)]
+        took = sum(sum(self._spent[rule]) for rule in timed)
+        expected = sum(
+            self.predicted[rule] / self.planned[rule] * len(self._spent[rule]) for rule in timed
+        )
+        return (took + _TRUST) / (expected + _TRUST)
+
     def seconds_left(self, now: float) -> float:
-        """Estimated seconds that the jobs left of rules with a finished job will take."""
+        """Estimated seconds that the jobs left of rules of which something is known will take."""
         running = Counter[str]()
         had = defaultdict[str, float](float)
         for job in self._running.values():
             running[job.rule] += 1
             had[job.rule] += 0.0 if job.queued else now - job.begun
         work = 0.0
-        for rule, spent in self._spent.items():
-            count, mean = self.planned.get(rule, 0), sum(spent) / len(spent)
+        for rule, count in self.planned.items():
+            mean = self.seconds_of(rule)
+            if mean is None:
+                continue
             # A running job can have had more than the mean; it does not take from the waiting ones.
-            waiting = max(count - len(spent) - running[rule], 0) * mean
+            waiting = max(count - len(self._spent.get(rule, ())) - running[rule], 0) * mean
             work += waiting + max(running[rule] * mean - had[rule], 0.0)
         finished = sum(map(sum, self._spent.values()))
-        pace = (finished + sum(had.values())) / max(now - self.begun, 1e-9)
+        done = finished + sum(had.values())
+        pace = done / max(now - self.begun, 1e-9) if done else 1.0
         return work / max(pace, 1e-9)
 
     def _left(self, now: float) -> str:
-        """Time left, and how many jobs are not in it."""
-        untimed = sum(count for rule, count in self.planned.items() if rule not in self._spent)
-        left = self.seconds_left(now)
+        """Jobs left, the time that they will take, and how many are not in it."""
+        left = self.total - self.done
+        words = f"{left} job{'s' if left > 1 else ''} left"
+        untimed = sum(n for rule, n in self.planned.items() if self.seconds_of(rule) is None)
+        if untimed >= left:
+            return words
+        seconds = self.seconds_left(now)
         if not untimed:
-            return duration(left)
-        words = f"{untimed} jobs not timed yet" if untimed > 1 else "1 job not timed yet"
-        return f"{duration(left)} and {words}" if left else words
+            return f"{words}, about {duration(seconds)}"
+        about = f"about {duration(seconds)} and " if seconds else ""
+        return f"{words}, {about}{untimed} not timed yet"
 
     def _count(self) -> str:
         width = len(str(self.total))

@@ -13,18 +13,42 @@ def test_a_line_for_each_finished_job_and_for_the_first_start_of_a_rule():
     assert run.started(2, "train", "digits seed1", 0.0) == ""
     # 10 s of the first; the second has had 10 s of its 10; of drawings nothing is known
     assert run.finished(1, 10.0) == (
-        "1/5  20%  train  digits seed0  10 s, left 3 jobs not timed yet"
+        "1/5  20%  train  digits seed0  10 s; 4 jobs left, 3 not timed yet"
     )
     # the second took twice as long; two jobs at a time so far
     run.started(3, "draw", "a", 10.0)
-    assert run.finished(3, 14.0) == "2/5  40%  draw  a  4 s, left 4 s"
+    assert run.finished(3, 14.0) == "2/5  40%  draw  a  4 s; 3 jobs left, about 4 s"
+
+
+def test_predictions_stand_for_jobs_that_none_has_timed():
+    run = RunProgress({"train": 2, "draw": 4, "all": 1}, 0.0, {"train": 600.0, "draw": 40.0})
+    assert run.opening(0.0) == "0/6   0%  6 jobs left, about 10 min 40 s"
+    # a machine that takes twice as long: what is drawn is expected to take longer too
+    run.started(1, "train", "", 0.0)
+    run.finished(1, 600.0)
+    assert run.seconds_of("train") == pytest.approx((600 + 300 * 660 / 360) / 2)
+    assert run.seconds_of("draw") == pytest.approx(10 * 660 / 360)
+    # jobs of its own outweigh what others say
+    for number in (2, 3, 4):
+        run.started(number, "draw", "", 600.0)
+        run.finished(number, 602.0, seconds=2.0)
+    assert run.seconds_of("draw") < 10
+
+
+def test_short_jobs_of_another_pace_say_little_about_long_ones():
+    run = RunProgress({"fetch": 1, "train": 10}, 0.0, {"fetch": 2.0, "train": 6000.0})
+    run.started(1, "fetch", "", 0.0)
+    run.finished(1, 10.0)
+    assert run.seconds_of("train") == pytest.approx(600 * 70 / 62)
 
 
 def test_what_no_finished_job_says_is_counted_and_not_guessed():
     run = RunProgress({"train": 3, "draw": 1}, begun=0.0)
     run.started(1, "train", "", 0.0)
     # one at a time
-    assert run.finished(1, 60.0).endswith("1 min 0 s, left 2 min 0 s and 1 job not timed yet")
+    assert run.finished(1, 60.0).endswith(
+        "1 min 0 s; 3 jobs left, about 2 min 0 s and 1 not timed yet"
+    )
 
 
 def test_waiting_in_a_queue_is_no_work():
@@ -71,13 +95,15 @@ def test_measured_seconds_count_before_the_clock():
     run = RunProgress({"train": 2}, begun=0.0)
     run.started(1, "train", "seed0", 0.0)
     # waited for 50 s in the queue of a cluster
-    assert run.finished(1, 60.0, seconds=10.0).startswith("1/2  50%  train  seed0  10 s, left ")
+    assert run.finished(1, 60.0, seconds=10.0).startswith(
+        "1/2  50%  train  seed0  10 s; 1 job left, "
+    )
 
 
 def test_the_last_job_a_target_and_an_unknown_one():
     run = RunProgress({"train": 1, "all": 1}, begun=0.0)
     run.started(1, "train", "seed0", 0.0)
-    assert run.finished(1, 8.0) == "1/1 100%  train  seed0  8 s, done"
+    assert run.finished(1, 8.0) == "1/1 100%  train  seed0  8 s; done"
     assert run.started(2, "all", "", 8.0) == ""
     assert run.finished(2, 8.0) == ""
     assert run.finished(3, 8.0) == ""
