@@ -20,9 +20,9 @@ class RunProgress:
 
     Time left is what the jobs that are left will take, less what running ones have had, divided by
     how many jobs' seconds have passed in a second so far. A job takes what was predicted for it,
-    times how much longer than predicted the finished jobs of its rule took. A rule of which none has
-    finished goes by the finished jobs of all rules. Without a prediction, jobs take as long as the
-    finished ones of their rule; where there is none either, they are counted and not guessed.
+    times how much longer than predicted the finished jobs of its rule took. A rule of which none
+    has finished goes by the finished jobs of all rules. Without a prediction, jobs take as long as
+    the finished ones of their rule; without finished ones either, they are counted and not guessed.
 
     Parameters
     ----------
