@@ -34,7 +34,7 @@ def test_a_dry_run_fits_a_screen_and_lists_its_jobs_on_request(fresh: Project) -
     text = fresh.run("-n")
     assert len(text.splitlines()) <= 40, text
     assert max(map(len, text.splitlines())) <= 200, text
-    assert re.search(r"^prune_level +2 +(< )?0\.\d\d  2 new$", text, re.M), text
+    assert re.search(r"^prune_level +3 +(< )?0\.\d\d  3 new$", text, re.M), text
     assert re.search(r"stores \d+\.\d+ GB", text), text
     listed = fresh.run("-n", "-p", "--until", "fetch_dataset")
     assert "rule fetch_dataset:" in listed

@@ -59,6 +59,7 @@ def test_job_counts_follow_from_the_configuration(fresh: Project) -> None:
         **AGREEMENT,
         "gather_costs": 1,
         **RECORDED,
+        "write_guide": 1,
         **FIGURES,
         "draw_heatmaps": 1,
     }
