@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume lint format bench docs lock clean
+.PHONY: help env demo test test-all test-avx2 resume golden lint format bench docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ test-avx2: $(READY) ## Train once more with the kernels of a processor without A
 resume: $(READY) ## Go on after a kill
 	$(SNAKEMAKE) --unlock $(ARGS)
 	$(SNAKEMAKE) --cores $(CORES) $(ARGS)
+
+golden: $(READY) ## Record what every stage computes, after a version was raised
+	$(BIN)/python -m pytest -q tests/golden --record-golden $(ARGS)
 
 lint: $(READY) ## Check format, style, types, import contracts and the workflow
 	$(BIN)/ruff format --check .

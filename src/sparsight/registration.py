@@ -1,8 +1,7 @@
 """Tables from a name in the configuration to the class that does the work.
 
 A table is static and is imported by name, late: starting a job costs only what that job uses, and
-the content hash of a job's code (`sparsight.study.code_version`) covers only the modules of the
-items that the job names.
+only a change of an item that the job names re-runs it (`sparsight.study.versions`).
 """
 
 import ast
@@ -13,11 +12,28 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class UnknownName(ValueError):
     """A name that is in no table; the message lists the known ones."""
+
+
+class Item(NamedTuple):
+    """One entry of a registry, known without importing it.
+
+    Attributes
+    ----------
+    kind, name : such as `metric` and `soft_iou`.
+    module, attribute : where it is defined.
+    version : its class attribute `version`, 1 where it states none.
+    """
+
+    kind: str
+    name: str
+    module: str
+    attribute: str
+    version: int
 
 
 class Registry:
@@ -59,6 +75,12 @@ class Registry:
     def module(self, name: str) -> str:
         """Dotted path of the module that defines `name`."""
         return self._target(name).partition(":")[0]
+
+    def item(self, name: str) -> Item:
+        """What a job that uses `name` depends on."""
+        module, _, attribute = self._target(name).partition(":")
+        version = dict(_literal_attributes(module, attribute)).get("version", 1)
+        return Item(self.kind, name, module, attribute, version)
 
     def is_foreign(self, name: str) -> bool:
         """Whether `name` belongs to another library and is reached through an adapter."""

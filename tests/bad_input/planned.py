@@ -48,7 +48,7 @@ def _of_data(study: Study) -> list[Any]:
     rules = RuleSettings(study)
     names = study.prepared_datasets()
     return [
-        [rules.fetching(name), rules.packing(name), rules.dataset_modules(name)] for name in names
+        [rules.fetching(name), rules.packing(name), rules.dataset_items(name)] for name in names
     ]
 
 
@@ -60,7 +60,7 @@ def _of_networks(study: Study) -> list[Any]:
         pair = (network.dataset, network.model)
         found += [study.initial_weights(network.model), study.imagenet_weights(network.model)]
         found += [rules.start(*pair), rules.epoch_point(*pair), rules.dense(*pair)]
-        found += [rules.conversion(), rules.conversion_modules(network.model)]
+        found += [rules.conversion(), rules.conversion_items(network.model)]
         found += [study.explained_levels(network), drawn.accuracy(*pair), drawn.sheet(*pair)]
         found += [drawn.correlations(*pair), drawn.conversion(*pair)]
         found += [drawn.metric(*pair, metric) for metric in study.config["metrics"]]
@@ -74,7 +74,7 @@ def _of_levels(study: Study) -> list[Any]:
     found: list[Any] = []
     for place in study.places():
         network = (place.dataset, place.model)
-        found.append(rules.network_modules(place.model, place.pruner))
+        found.append(rules.network_items(place.model, place.pruner))
         if place.pruner != DENSE:
             assert 0 <= study.predecessor(place.pruner, place.level) < place.level
             found.append(rules.level(*network, place.pruner, place.level))
@@ -88,7 +88,7 @@ def _of_levels(study: Study) -> list[Any]:
         assert len(study.chain(end)) == end.level + 1
         found += [study.sheet_levels(end.pruner), study.catalogue["pruners"][end.pruner]["rewind"]]
         found.append(tables.resampling(end.dataset, end.model, str(end.seed), end.pruner))
-    return [*found, rules.compare_modules()]
+    return [*found, rules.compare_items()]
 
 
 def _of_families(study: Study) -> list[Any]:
@@ -98,10 +98,10 @@ def _of_families(study: Study) -> list[Any]:
         pair = (network.dataset, network.model)
         for family in study.families(network):
             found += [study.explaining(family), study.explains(family, DENSE, 0)]
-            found += [rules.score(family, *pair), rules.score_modules(family, *pair)]
+            found += [rules.score(family, *pair), rules.score_items(family, *pair)]
             model = None if family in study.network_free_families() else network.model
             found += [rules.explain(family, network.dataset, model)]
-            found += [rules.explain_modules(family, network.dataset, model)]
+            found += [rules.explain_items(family, network.dataset, model)]
     return found
 
 
@@ -114,8 +114,8 @@ def _of_concepts(study: Study) -> list[Any]:
         pair = (place.dataset, place.model)
         found += [study.concept_bank(place.dataset), plan_.is_compared(place, name)]
         found += [rules.compare(*pair, seed, place.pruner, place.level, name)]
-        found += [rules.find(name), rules.find_modules(name, place.model)]
-        found += [rules.features_modules(place.model), rules.figure(*pair, name)]
+        found += [rules.find(name), rules.find_items(name, place.model)]
+        found += [rules.features_items(place.model), rules.figure(*pair, name)]
     for network in study.networks():
         found.append(plan_.sheets(network))
         for pruner in plan_.sheet_pruners(network):
@@ -133,18 +133,18 @@ def _of_samples(study: Study) -> list[Any]:
             if name := study.sample_pruner(family):
                 found += [samples.searched(name), samples.megabytes(name)]
                 found += [samples.unpruned_family(family), samples.explain(family, *pair)]
-                found += [samples.explain_modules(family, *pair)]
+                found += [samples.explain_items(family, *pair)]
         for name in samples.searching():
             found += [samples.search(name), samples.calibration_split(name)]
-            found += [samples.search_modules(name, network.model)]
+            found += [samples.search_items(name, network.model)]
         if samples.pairs(network):
             found.append(samples.figure(*pair))
     for network in samples.visualised():
-        found += [samples.visualise(network.dataset), samples.visualise_modules(network.model)]
+        found += [samples.visualise(network.dataset), samples.visualise_items(network.model)]
     return found
 
 
 def _of_tables(study: Study) -> list[Any]:
     tables = TableSettings(study)
     found: list[Any] = [tables.summary(), tables.contrasts(), tables.agreement(), tables.costs()]
-    return [*found, tables.step_curves(), tables.claims(), tables.claim_modules(), tables.whole()]
+    return [*found, tables.step_curves(), tables.claims(), tables.claim_items(), tables.whole()]

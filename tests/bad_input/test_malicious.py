@@ -84,7 +84,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     places = {"dataset": "quarters", "model": "cnn", "pruner": "dense"}
     identity = {"study": "test", **places, "seed": 1, "level": 0}
     settings = {**SETTINGS, "training": None, "initial_weights": "x.pth"}
-    return Job(settings, identity, "code", splits, torch.device("cpu"))
+    return Job(settings, identity, {"training": 1}, splits, torch.device("cpu"))
 
 
 def test_the_object_is_malicious(tmp_path: Path) -> None:

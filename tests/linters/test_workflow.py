@@ -17,6 +17,7 @@ SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*") if path.is_dir())
 PROFILE_NAME = "profile.v9+.yaml"
 CATEGORIES = [
+    "0 Guide",
     "1 Claims",
     "2 Accuracy",
     "3 Explanations",
@@ -139,8 +140,8 @@ def test_rule_reserves_memory_and_time(rule):
 
 
 @per_job
-def test_params_are_settings_and_code(rule):
-    assert sorted(rule.keywords("params")) == ["code", "settings"], (
+def test_params_are_settings_and_version(rule):
+    assert sorted(rule.keywords("params")) == ["settings", "version"], (
         "Snakemake compares params as a set of values without names: every setting belongs into "
         "one dict"
     )
@@ -290,7 +291,7 @@ rule prune_level:
         table=report("a/c", caption="x.rst", category="1 Claims"),
     params:
         settings=lambda wildcards: {"a": 1},
-        code=CODE("prune_level.py"),
+        version=version_of("prune_level.py", ["pruning"]),
     resources:
         mem_mb=1000,
     threads: 1
@@ -311,7 +312,7 @@ def test_rules_are_read():
     assert (job.name, job.is_target, job.line) == ("prune_level", False, 9)
     assert job.docstring == "Prune one level: the masks are nested."
     assert " ".join(job.directives) == "input output params resources threads conda script"
-    assert job.keywords("params") == ["settings", "code"]
+    assert job.keywords("params") == ["settings", "version"]
     assert job.path("script") == ROOT / "workflow" / "scripts" / "prune_level.py"
 
 

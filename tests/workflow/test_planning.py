@@ -1,5 +1,6 @@
 """Which jobs run, and why."""
 
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -158,99 +159,83 @@ def test_one_rule_is_run_again_alone(finished: Project) -> None:
     assert planned == {"score_explanations": 8}
 
 
+def raised(class_name: str) -> tuple[str, str]:
+    """What to replace by what, as patterns, to raise the version of a class."""
+    return rf"(class {class_name}\(\w+\):\n)", r"\1    version: ClassVar[int] = 2\n"
+
+
+STAGE = ("VERSION = 1", "VERSION = 2")
+
+
 @pytest.mark.parametrize(
-    ("path", "old", "new", "expected"),
+    ("path", "edit", "expected"),
     [
         pytest.param(
-            "src/sparsight/metrics/localisation.py",
-            "return ",
-            "return 1.0 * ",
+            "metrics/localisation.py",
+            raised("SoftIou"),
             {"score_explanations": 8, **TABLES, **FIGURES, "gather_costs": 1, **RECORDED},
             id="a metric re-scores and retrains nothing",
         ),
         pytest.param(
-            "src/sparsight/metrics/complexity.py",
-            "return ",
-            "return 1.0 * ",
+            "metrics/complexity.py",
+            raised("Entropy"),
             {},
             id="a metric that is not in the study runs nothing",
         ),
         pytest.param(
-            "src/sparsight/plots/strata.py",
-            "\nimport pandas",
-            "\nimport string\nimport pandas",
-            {"draw_strata": 1, **RECORDED},
-            id="a plot redraws only",
+            "plots/strata.py", STAGE, {"draw_strata": 1, **RECORDED}, id="a plot redraws only"
         ),
         pytest.param(
-            "src/sparsight/metrics/agreement/structure.py",
-            "return ",
-            "return 1.0 * ",
+            "metrics/agreement/structure.py",
+            raised("Ssim"),
             {"compare_explanations": 3, **AGREEMENT, **RECORDED, "gather_costs": 1},
             id="a metric of agreement compares again only",
         ),
         pytest.param(
-            "src/sparsight/analysis/claims/loss.py",
-            "margin - values",
-            "margin - 1.0 * values",
+            "analysis/claims/loss.py",
+            raised("NoLoss"),
             {"check_claims": 1, "draw_claims": 1, **RECORDED},
             id="a test of claims decides again only",
         ),
         pytest.param(
-            "src/sparsight/analysis/claims/peak.py",
-            "return ",
-            "return 1.0 * ",
-            {},
-            id="a test of claims that is not in the study runs nothing",
-        ),
-        pytest.param(
-            "src/sparsight/explain/controls.py",
-            "import torch",
-            "import string\nimport torch",
+            "explain/controls.py",
+            raised("Edges"),
             {"make_controls": 1, "score_explanations": 4},
             id="a control is made again, networks are not explained again",
         ),
         pytest.param(
-            "src/sparsight/training/loop.py",
-            "network.train()",
-            "network.train()  # a comment",
-            {},
-            id="a comment runs nothing",
+            "explain/cam.py",
+            raised("GradCamPlusPlus"),
+            {"explain_images": 4, "score_explanations": 4, "compare_explanations": 3},
+            id="an explainer explains its family again and trains nothing",
         ),
         pytest.param(
-            "src/sparsight/training/loop.py",
-            '"""The training loop',
-            '"""The loop',
-            {},
-            id="a docstring runs nothing",
-        ),
-        pytest.param(
-            "src/sparsight/metrics/registry.py",
-            "METRICS = Registry(",
-            "OTHER = 1\nMETRICS = Registry(",
-            {},
-            id="a new entry in a registry runs nothing",
-        ),
-        pytest.param(
-            "src/sparsight/pruning/criteria.py",
-            "weight.detach().abs()",
-            "weight.detach().abs() * 2",
+            "pruning/criteria.py",
+            raised("Magnitude"),
             {"prune_level": 3},
             id="a criterion prunes again and keeps the dense network",
         ),
         pytest.param(
-            "src/sparsight/training/loop.py",
-            "network.train()",
-            "network.train(True)",
+            "pruning/registry.py",
+            ("criteria:Magnitude", "criteria:RandomOrder"),
+            {"prune_level": 3},
+            id="another class behind a name is another version",
+        ),
+        pytest.param(
+            "training/loop.py",
+            STAGE,
             {"make_rewind_point": 1, "train_dense": 1, "prune_level": 3},
             id="the loop retrains everything",
         ),
     ],
 )
-def test_an_edit_of_code_runs_what_uses_it(
-    finished: Project, path: str, old: str, new: str, expected: dict[str, int]
+def test_a_raised_version_runs_what_uses_it(
+    finished: Project, path: str, edit: tuple[str, str], expected: dict[str, int]
 ) -> None:
-    finished.edit(path, old, new)
+    file = finished.folder / "src" / "sparsight" / path
+    text, count = re.subn(*edit, file.read_text(encoding="utf-8"), count=1)
+    assert count, f"{path} no longer holds {edit[0]}"
+    file.write_text(text, encoding="utf-8")
     planned = finished.planned()
     if not expected:
         assert planned == {}
@@ -268,6 +253,29 @@ def test_an_edit_of_code_runs_what_uses_it(
         assert not set(order[: order.index(first)]) & set(planned), "something before it runs too"
     if first.startswith(("score", "compare", "check", "draw")):
         assert planned == expected, "nothing else runs"
+
+
+def test_rewording_and_moving_run_nothing(finished: Project) -> None:
+    finished.edit("src/sparsight/io/remedies.py", 'f"', 'f"Please ')
+    finished.edit("src/sparsight/training/loop.py", '"""The training loop', '"""The loop')
+    finished.edit("src/sparsight/training/loop.py", "network.train()", "network.train(True)")
+    finished.edit("src/sparsight/metrics/registry.py", "METRICS = Reg", "OTHER = 1\nMETRICS = Reg")
+    # A module moves, with the class that the study names.
+    source = finished.folder / "src" / "sparsight"
+    (source / "pruning" / "criteria.py").rename(source / "pruning" / "orders.py")
+    registry = source / "pruning" / "registry.py"
+    registry.write_text(registry.read_text().replace("pruning.criteria:", "pruning.orders:"))
+    # So does a stage.
+    (source / "metrics" / "run.py").rename(source / "metrics" / "scoring.py")
+    for path in (source / "study" / "versions.py", source / "metrics" / "jobs.py"):
+        path.write_text(
+            path.read_text().replace("sparsight.metrics.run", "sparsight.metrics.scoring")
+        )
+    assert finished.planned() == {}
+
+
+def test_developers_can_track_the_code_itself(finished: Project) -> None:
+    assert finished.planned("--config", "track_code=true")["train_dense"] == 1
 
 
 def test_a_new_family_runs_alone(finished: Project) -> None:

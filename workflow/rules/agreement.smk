@@ -33,7 +33,9 @@ rule compare_explanations:
         settings=settings_of(
             SETTINGS.compare, "dataset", "model", "seed", "pruner", "level", "family"
         ),
-        code=code_of("compare_explanations.py", SETTINGS.compare_modules),
+        version=version_of(
+            "compare_explanations.py", ["agreement"], SETTINGS.compare_items
+        ),
     script:
         "../scripts/compare_explanations.py"
 
@@ -61,6 +63,6 @@ rule summarise_agreement:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.agreement),
-        code=code_of("summarise_agreement.py"),
+        version=version_of("summarise_agreement.py", ["agreement_table"]),
     script:
         "../scripts/summarise_agreement.py"

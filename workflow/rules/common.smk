@@ -34,6 +34,7 @@ from sparsight.study.settings import RuleSettings
 from sparsight.study.shared_data import data_warnings
 from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
+from sparsight.study.versions import Versions
 from sparsight.study.yaml_files import load_yaml, refuse_unfolding, typed_values
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
@@ -79,6 +80,7 @@ DRAWN = FigureSettings(STUDY)
 PLAN = ConceptPlan(STUDY)
 CONCEPTS = ConceptSettings(STUDY)
 SAMPLES = SampleSettings(STUDY)
+VERSIONS = Versions()
 CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
 # ------------------------------------------------------------------------------------------ paths
@@ -212,12 +214,18 @@ def settings_of(get, *names):
     return settings
 
 
-def code_of(script, get=None, *names):
-    """A params function: hash of a script and of the modules that `get` names for the wildcards."""
+def version_of(script, stages, get=None, *names):
+    """A params function: versions of `stages` and of the items that `get` names for the wildcards.
+
+    With `track_code`, also the content hash of the script and of the items' modules.
+    """
 
     @signed
-    def code(wildcards):
-        modules = get(*(wildcards[name] for name in names)) if get else []
-        return CODE(script, *modules)
+    def version(wildcards):
+        items = get(*(wildcards[name] for name in names)) if get else []
+        found = VERSIONS(stages, items)
+        if config["track_code"]:
+            found["code"] = CODE(script, *(item.module for item in items))
+        return found
 
-    return code
+    return version

@@ -31,7 +31,7 @@ rule draw_concepts:
         runtime=growing(30),
     params:
         settings=settings_of(CONCEPTS.figure, "dataset", "model", "concept"),
-        code=code_of("draw_concepts.py"),
+        version=version_of("draw_concepts.py", ["figure_concepts"]),
     script:
         "../scripts/draw_concepts.py"
 
@@ -61,7 +61,7 @@ rule write_concept_tables:
         runtime=growing(30),
     params:
         settings=settings_of(CONCEPTS.page),
-        code=code_of("write_concept_tables.py"),
+        version=version_of("write_concept_tables.py", ["concept_tables_page"]),
     script:
         "../scripts/write_concept_tables.py"
 
@@ -102,6 +102,6 @@ rule draw_concept_sheet:
         runtime=growing(30),
     params:
         settings=settings_of(CONCEPTS.sheet, "dataset", "model", "concept"),
-        code=code_of("draw_concept_sheet.py"),
+        version=version_of("draw_concept_sheet.py", ["figure_concept_sheet"]),
     script:
         "../scripts/draw_concept_sheet.py"

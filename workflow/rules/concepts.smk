@@ -23,7 +23,9 @@ rule extract_features:
         vram_mb=growing(4000),
     params:
         settings=settings_of(CONCEPTS.features),
-        code=code_of("extract_features.py", CONCEPTS.features_modules, "model"),
+        version=version_of(
+            "extract_features.py", ["features"], CONCEPTS.features_items, "model"
+        ),
     script:
         "../scripts/extract_features.py"
 
@@ -55,7 +57,9 @@ rule find_concepts:
         vram_mb=growing(4000),
     params:
         settings=settings_of(CONCEPTS.find, "concept"),
-        code=code_of("find_concepts.py", CONCEPTS.find_modules, "concept", "model"),
+        version=version_of(
+            "find_concepts.py", ["concepts"], CONCEPTS.find_items, "concept", "model"
+        ),
     script:
         "../scripts/find_concepts.py"
 
@@ -87,7 +91,9 @@ rule compare_concepts:
         settings=settings_of(
             CONCEPTS.compare, "dataset", "model", "seed", "pruner", "level", "concept"
         ),
-        code=code_of("compare_concepts.py", CONCEPTS.compare_modules, "concept"),
+        version=version_of(
+            "compare_concepts.py", ["concepts"], CONCEPTS.compare_items, "concept"
+        ),
     script:
         "../scripts/compare_concepts.py"
 
@@ -124,6 +130,6 @@ rule summarise_concepts:
         runtime=growing(120),
     params:
         settings=settings_of(CONCEPTS.summary),
-        code=code_of("summarise_concepts.py"),
+        version=version_of("summarise_concepts.py", ["concepts_table"]),
     script:
         "../scripts/summarise_concepts.py"

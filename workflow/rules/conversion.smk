@@ -22,6 +22,8 @@ rule measure_conversion:
         runtime=growing(120),
     params:
         settings=settings_of(SETTINGS.conversion),
-        code=code_of("measure_conversion.py", SETTINGS.conversion_modules, "model"),
+        version=version_of(
+            "measure_conversion.py", ["conversion"], SETTINGS.conversion_items, "model"
+        ),
     script:
         "../scripts/measure_conversion.py"

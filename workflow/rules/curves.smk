@@ -24,7 +24,7 @@ rule summarise_curves:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.step_curves),
-        code=code_of("summarise_curves.py"),
+        version=version_of("summarise_curves.py", ["curves_table"]),
     script:
         "../scripts/summarise_curves.py"
 
@@ -59,6 +59,6 @@ rule draw_curves:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.step_curves, "dataset", "model", "metric"),
-        code=code_of("draw_curves.py"),
+        version=version_of("draw_curves.py", ["figure_curves"]),
     script:
         "../scripts/draw_curves.py"

@@ -18,7 +18,9 @@ rule fetch_dataset:
         runtime=growing(240),
     params:
         settings=settings_of(SETTINGS.fetching, "dataset"),
-        code=code_of("fetch_dataset.py", SETTINGS.dataset_modules, "dataset"),
+        version=version_of(
+            "fetch_dataset.py", ["fetching"], SETTINGS.dataset_items, "dataset"
+        ),
     script:
         "../scripts/fetch_dataset.py"
 
@@ -46,6 +48,8 @@ rule prepare_dataset:
         runtime=growing(60),
     params:
         settings=settings_of(SETTINGS.packing, "dataset"),
-        code=code_of("prepare_dataset.py", SETTINGS.dataset_modules, "dataset"),
+        version=version_of(
+            "prepare_dataset.py", ["packing"], SETTINGS.dataset_items, "dataset"
+        ),
     script:
         "../scripts/prepare_dataset.py"

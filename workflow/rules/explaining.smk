@@ -28,8 +28,13 @@ rule explain_images:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.explain, "family", "dataset", "model"),
-        code=code_of(
-            "explain_images.py", SETTINGS.explain_modules, "family", "dataset", "model"
+        version=version_of(
+            "explain_images.py",
+            ["explaining"],
+            SETTINGS.explain_items,
+            "family",
+            "dataset",
+            "model",
         ),
     script:
         "../scripts/explain_images.py"
@@ -55,6 +60,12 @@ rule make_controls:
         runtime=growing(60),
     params:
         settings=settings_of(SETTINGS.explain, "family", "dataset"),
-        code=code_of("make_controls.py", SETTINGS.explain_modules, "family", "dataset"),
+        version=version_of(
+            "make_controls.py",
+            ["explaining"],
+            SETTINGS.explain_items,
+            "family",
+            "dataset",
+        ),
     script:
         "../scripts/make_controls.py"

@@ -32,7 +32,7 @@ rule draw_metric:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
-        code=code_of("draw_metric.py"),
+        version=version_of("draw_metric.py", ["figure_metric"]),
     script:
         "../scripts/draw_metric.py"
 
@@ -67,7 +67,7 @@ rule draw_contrasts:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
-        code=code_of("draw_contrasts.py"),
+        version=version_of("draw_contrasts.py", ["figure_contrasts"]),
     script:
         "../scripts/draw_contrasts.py"
 
@@ -102,7 +102,7 @@ rule draw_strata:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
-        code=code_of("draw_strata.py"),
+        version=version_of("draw_strata.py", ["figure_strata"]),
     script:
         "../scripts/draw_strata.py"
 
@@ -137,7 +137,7 @@ rule draw_correctness:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.metric, "dataset", "model", "metric"),
-        code=code_of("draw_correctness.py"),
+        version=version_of("draw_correctness.py", ["figure_correctness"]),
     script:
         "../scripts/draw_correctness.py"
 
@@ -175,7 +175,7 @@ rule draw_heatmaps:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.sheet, "dataset", "model"),
-        code=code_of("draw_heatmaps.py"),
+        version=version_of("draw_heatmaps.py", ["figure_heatmaps"]),
     script:
         "../scripts/draw_heatmaps.py"
 
@@ -210,6 +210,6 @@ rule draw_agreement:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.agreement, "dataset", "model", "metric"),
-        code=code_of("draw_agreement.py"),
+        version=version_of("draw_agreement.py", ["figure_agreement"]),
     script:
         "../scripts/draw_agreement.py"

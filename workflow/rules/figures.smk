@@ -32,7 +32,7 @@ rule draw_claims:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.claims),
-        code=code_of("draw_claims.py"),
+        version=version_of("draw_claims.py", ["figure_claims"]),
     script:
         "../scripts/draw_claims.py"
 
@@ -59,7 +59,7 @@ rule write_guide:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.guide),
-        code=code_of("write_guide.py"),
+        version=version_of("write_guide.py", ["guide_page"]),
     script:
         "../scripts/write_guide.py"
 
@@ -89,7 +89,7 @@ rule draw_accuracy:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.accuracy, "dataset", "model"),
-        code=code_of("draw_accuracy.py"),
+        version=version_of("draw_accuracy.py", ["figure_accuracy"]),
     script:
         "../scripts/draw_accuracy.py"
 
@@ -123,7 +123,7 @@ rule draw_correlations:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.correlations, "dataset", "model"),
-        code=code_of("draw_correlations.py"),
+        version=version_of("draw_correlations.py", ["figure_correlations"]),
     script:
         "../scripts/draw_correlations.py"
 
@@ -153,7 +153,7 @@ rule draw_correlation_table:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.correlations, "dataset", "model"),
-        code=code_of("draw_correlation_table.py"),
+        version=version_of("draw_correlation_table.py", ["figure_correlation_table"]),
     script:
         "../scripts/draw_correlation_table.py"
 
@@ -183,6 +183,6 @@ rule draw_conversion:
         runtime=growing(30),
     params:
         settings=settings_of(DRAWN.conversion, "dataset", "model"),
-        code=code_of("draw_conversion.py"),
+        version=version_of("draw_conversion.py", ["figure_conversion"]),
     script:
         "../scripts/draw_conversion.py"

@@ -30,8 +30,12 @@ rule search_sparsities:
         vram_mb=growing(pruning_memory),
     params:
         settings=settings_of(SAMPLES.search, "sample_pruner"),
-        code=code_of(
-            "search_sparsities.py", SAMPLES.search_modules, "sample_pruner", "model"
+        version=version_of(
+            "search_sparsities.py",
+            ["sparsity_search", "sample_pruning"],
+            SAMPLES.search_items,
+            "sample_pruner",
+            "model",
         ),
     script:
         "../scripts/search_sparsities.py"
@@ -70,9 +74,10 @@ rule explain_pruned_samples:
         vram_mb=growing(pruning_memory),
     params:
         settings=settings_of(SAMPLES.explain, "family", "dataset", "model"),
-        code=code_of(
+        version=version_of(
             "explain_pruned_samples.py",
-            SAMPLES.explain_modules,
+            ["explaining", "sample_pruning"],
+            SAMPLES.explain_items,
             "family",
             "dataset",
             "model",
@@ -105,7 +110,7 @@ rule summarise_sample_pruning:
         runtime=growing(60),
     params:
         settings=settings_of(SAMPLES.summary),
-        code=code_of("summarise_sample_pruning.py"),
+        version=version_of("summarise_sample_pruning.py", ["sample_pruning_table"]),
     script:
         "../scripts/summarise_sample_pruning.py"
 
@@ -139,6 +144,6 @@ rule draw_sample_pruning:
         runtime=growing(30),
     params:
         settings=settings_of(SAMPLES.figure, "dataset", "model"),
-        code=code_of("draw_sample_pruning.py"),
+        version=version_of("draw_sample_pruning.py", ["figure_sample_pruning"]),
     script:
         "../scripts/draw_sample_pruning.py"

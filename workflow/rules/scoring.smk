@@ -29,9 +29,10 @@ rule score_explanations:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.score, "family", "dataset", "model"),
-        code=code_of(
+        version=version_of(
             "score_explanations.py",
-            SETTINGS.score_modules,
+            ["scoring"],
+            SETTINGS.score_items,
             "family",
             "dataset",
             "model",

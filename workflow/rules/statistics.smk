@@ -23,7 +23,7 @@ rule resample_images:
         runtime=growing(240),
     params:
         settings=settings_of(TABLES.resampling, "dataset", "model", "seed", "pruner"),
-        code=code_of("resample_images.py"),
+        version=version_of("resample_images.py", ["resampling"]),
     script:
         "../scripts/resample_images.py"
 
@@ -51,7 +51,7 @@ rule contrast:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
-        code=code_of("contrast.py"),
+        version=version_of("contrast.py", ["contrasts"]),
     script:
         "../scripts/contrast.py"
 
@@ -79,7 +79,7 @@ rule compare_predictions:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
-        code=code_of("compare_predictions.py"),
+        version=version_of("compare_predictions.py", ["correctness"]),
     script:
         "../scripts/compare_predictions.py"
 
@@ -107,7 +107,7 @@ rule stratify:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
-        code=code_of("stratify.py"),
+        version=version_of("stratify.py", ["strata"]),
     script:
         "../scripts/stratify.py"
 
@@ -142,7 +142,7 @@ rule correlate:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.contrasts),
-        code=code_of("correlate.py"),
+        version=version_of("correlate.py", ["correlations"]),
     script:
         "../scripts/correlate.py"
 
@@ -172,6 +172,6 @@ rule check_claims:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.claims),
-        code=code_of("check_claims.py", TABLES.claim_modules),
+        version=version_of("check_claims.py", ["claims"], TABLES.claim_items),
     script:
         "../scripts/check_claims.py"

@@ -28,7 +28,7 @@ rule summarise:
         runtime=growing(120),
     params:
         settings=settings_of(TABLES.summary),
-        code=code_of("summarise.py"),
+        version=version_of("summarise.py", ["summary"]),
     script:
         "../scripts/summarise.py"
 
@@ -57,7 +57,7 @@ rule gather_costs:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.costs),
-        code=code_of("gather_costs.py"),
+        version=version_of("gather_costs.py", ["costs"]),
     script:
         "../scripts/gather_costs.py"
 
@@ -82,6 +82,6 @@ rule write_study_provenance:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.whole),
-        code=code_of("write_study_provenance.py"),
+        version=version_of("write_study_provenance.py", ["provenance"]),
     script:
         "../scripts/write_study_provenance.py"

@@ -18,7 +18,7 @@ rule fetch_weights:
         runtime=growing(60),
     params:
         settings=settings_of(SETTINGS.weights),
-        code=code_of("fetch_weights.py"),
+        version=version_of("fetch_weights.py", ["weights"]),
     script:
         "../scripts/fetch_weights.py"
 
@@ -45,7 +45,9 @@ rule make_rewind_point:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.start, "dataset", "model"),
-        code=code_of("make_rewind_point.py", SETTINGS.network_modules, "model"),
+        version=version_of(
+            "make_rewind_point.py", ["training"], SETTINGS.network_items, "model"
+        ),
     script:
         "../scripts/make_rewind_point.py"
 
@@ -71,7 +73,9 @@ rule make_epoch_point:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.epoch_point, "dataset", "model"),
-        code=code_of("make_epoch_point.py", SETTINGS.network_modules, "model"),
+        version=version_of(
+            "make_epoch_point.py", ["training"], SETTINGS.network_items, "model"
+        ),
     script:
         "../scripts/make_epoch_point.py"
 
@@ -100,7 +104,9 @@ rule train_dense:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.dense, "dataset", "model"),
-        code=code_of("train_dense.py", SETTINGS.network_modules, "model"),
+        version=version_of(
+            "train_dense.py", ["training"], SETTINGS.network_items, "model"
+        ),
     script:
         "../scripts/train_dense.py"
 
@@ -133,6 +139,12 @@ rule prune_level:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SETTINGS.level, "dataset", "model", "pruner", "level"),
-        code=code_of("prune_level.py", SETTINGS.network_modules, "model", "pruner"),
+        version=version_of(
+            "prune_level.py",
+            ["training", "pruning"],
+            SETTINGS.network_items,
+            "model",
+            "pruner",
+        ),
     script:
         "../scripts/prune_level.py"

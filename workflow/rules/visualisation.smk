@@ -23,7 +23,12 @@ rule visualise_features:
         vram_mb=growing(4000),
     params:
         settings=settings_of(SAMPLES.visualise, "dataset"),
-        code=code_of("visualise_features.py", SAMPLES.visualise_modules, "model"),
+        version=version_of(
+            "visualise_features.py",
+            ["visualisation", "sample_pruning"],
+            SAMPLES.visualise_items,
+            "model",
+        ),
     script:
         "../scripts/visualise_features.py"
 
@@ -57,7 +62,7 @@ rule draw_visualisation:
         runtime=growing(30),
     params:
         settings=settings_of(SAMPLES.sheet, "dataset", "model"),
-        code=code_of("draw_visualisation.py"),
+        version=version_of("draw_visualisation.py", ["figure_visualisation"]),
     script:
         "../scripts/draw_visualisation.py"
 
@@ -85,7 +90,7 @@ rule prune_toy:
         runtime=growing(30),
     params:
         settings=settings_of(SAMPLES.toy),
-        code=code_of("prune_toy.py"),
+        version=version_of("prune_toy.py", ["toy"]),
     script:
         "../scripts/prune_toy.py"
 
@@ -116,6 +121,6 @@ rule draw_toy:
         runtime=growing(30),
     params:
         settings={},
-        code=code_of("draw_toy.py"),
+        version=version_of("draw_toy.py", ["figure_toy"]),
     script:
         "../scripts/draw_toy.py"

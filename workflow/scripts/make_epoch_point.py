@@ -13,7 +13,7 @@ with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resource
         start_job(
             settings=snakemake.params.settings,
             wildcards=snakemake.wildcards,
-            code=snakemake.params.code,
+            version=snakemake.params.version,
             splits=snakemake.input.splits,
             gpu=snakemake.resources.gpu,
         ),

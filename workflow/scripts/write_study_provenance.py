@@ -12,5 +12,5 @@ with job(snakemake.log[0]):
         files=[Path(path) for path in snakemake.input.files],
         output=Path(snakemake.output.provenance),
         settings=snakemake.params.settings,
-        code=snakemake.params.code,
+        version=snakemake.params.version,
     )

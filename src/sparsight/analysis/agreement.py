@@ -24,6 +24,9 @@ from sparsight.analysis.statistics import student_interval
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
 
+#: of the stage `agreement_table`: see `sparsight.study.versions`
+VERSION = 1
+
 LEVEL = ["dataset", "model", "pruner", "level"]
 MEAN = "mean"
 DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")

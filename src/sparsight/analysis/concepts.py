@@ -31,6 +31,8 @@ from sparsight.concepts.findings_files import PASSES
 from sparsight.io.tables import write_csv
 
 logger = logging.getLogger(__name__)
+#: of the stage `concepts_table`: see `sparsight.study.versions`
+VERSION = 1
 
 MEAN = "mean"
 #: measures whose mean is none of its kind

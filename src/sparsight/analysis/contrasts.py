@@ -15,6 +15,9 @@ from sparsight.analysis.statistics import student_interval
 from sparsight.analysis.subsets import BOTH, CHANGE_AT_BOTH
 from sparsight.io.tables import write_csv
 
+#: of the stage `contrasts`: see `sparsight.study.versions`
+VERSION = 1
+
 CONTRASTED_SUBSETS = ("all", BOTH)
 _READ = (*CONTRASTED_SUBSETS, CHANGE_AT_BOTH)
 PLACE = ["dataset", "model", "pruner", "level", "explainer", "condition", "metric", "subset"]

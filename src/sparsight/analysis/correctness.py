@@ -16,6 +16,9 @@ from sparsight.analysis.resampled import read_curves, read_explainers
 from sparsight.analysis.subsets import CORRECT, INCORRECT
 from sparsight.io.tables import write_csv
 
+#: of the stage `correctness`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN = "mean"
 ALL_LEVELS = "all"
 CORRECTNESS_COLUMNS = [

@@ -17,6 +17,9 @@ from sparsight.analysis.statistics import naive_p, pearson, student_interval
 from sparsight.analysis.summaries import read_levels
 from sparsight.io.tables import write_csv
 
+#: of the stage `correlations`: see `sparsight.study.versions`
+VERSION = 1
+
 CURVE = ["dataset", "model", "pruner", "explainer", "condition", "metric", "subset"]
 CORRELATED_SUBSETS = ("all", "correct_at_both")
 CORRELATION_COLUMNS = [

@@ -12,6 +12,9 @@ import pandas as pd
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
 
+#: of the stage `costs`: see `sparsight.study.versions`
+VERSION = 1
+
 COST_KEYS = ["rule", "study", "dataset", "model", "seed", "pruner", "level", "family"]
 COST_COLUMNS = [*COST_KEYS, "seconds", "cpu_seconds", "max_rss_mb"]
 

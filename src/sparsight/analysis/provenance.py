@@ -11,6 +11,9 @@ from sparsight.io.json_files import read_json
 from sparsight.io.provenance import provenance, sha256_of
 from sparsight.io.remedies import remedy
 
+#: of the stage `provenance`: see `sparsight.study.versions`
+VERSION = 1
+
 _DISTINCT = ("commit", "dirty", "code_version", "data_hash", "device", "seed", "versions")
 
 
@@ -19,7 +22,7 @@ def write_study_provenance(
     files: Iterable[Path],
     output: Path,
     settings: Mapping[str, Any],
-    code: str,
+    version: Mapping[str, Any],
 ) -> None:
     """Gather the provenance of all checkpoints into one file, each distinct value once.
 
@@ -33,7 +36,7 @@ def write_study_provenance(
         seconds. `files` holds the SHA-256 of `files` and of `provenances`, by their paths in the
         study's folder; the latter hold those of their checkpoints.
     settings : the configuration.
-    code : content hash of the summary's code.
+    version : versions of the stages that the summary ran.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def write_study_provenance(
     study = output.parent.parent
     hashes = {_name(path, study): sha256_of(path) for path in [*paths, *map(Path, files)]}
     seconds = sum(part["seconds"] for part in parts)
-    whole = provenance(settings, code, seconds, device="see checkpoints", files=hashes)
+    whole = provenance(settings, version, seconds, device="see checkpoints", files=hashes)
     checkpoints = {key: distinct(key) for key in _DISTINCT}
     write_json(output, {**whole, "checkpoints": {"count": len(parts), **checkpoints}})
 

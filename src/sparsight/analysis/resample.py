@@ -22,6 +22,9 @@ from sparsight.analysis.subsets import (
 )
 from sparsight.io.errors import InputError
 
+#: of the stage `resampling`: see `sparsight.study.versions`
+VERSION = 1
+
 
 def resample_chain(
     scores: Iterable[Path],

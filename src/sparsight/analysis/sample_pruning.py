@@ -19,6 +19,9 @@ from sparsight.analysis.scalars import Scalars, read_scalars
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
 
+#: of the stage `sample_pruning_table`: see `sparsight.study.versions`
+VERSION = 1
+
 #: what a sample pruner is held against where that is the network itself
 UNPRUNED = "unpruned"
 #: the mean over all explainers, as the published table ends

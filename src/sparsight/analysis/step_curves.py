@@ -15,6 +15,9 @@ from sparsight.analysis.statistics import student_interval
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_csv
 
+#: of the stage `curves_table`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN = "mean"
 SCORED = ["explainer", "condition", "metric"]
 SERIES = ["dataset", "model", "seed", *SCORED]

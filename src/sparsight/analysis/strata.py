@@ -10,6 +10,9 @@ from sparsight.analysis.networks import Networks, networks_by_subset
 from sparsight.analysis.resampled import read_curves, read_explainers
 from sparsight.analysis.subsets import STRATA
 
+#: of the stage `strata`: see `sparsight.study.versions`
+VERSION = 1
+
 GAP = "hard_minus_easy"
 
 

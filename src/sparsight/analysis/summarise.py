@@ -23,6 +23,9 @@ from sparsight.analysis.scores import (
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, write_csv, write_table
 
+#: of the stage `summary`: see `sparsight.study.versions`
+VERSION = 1
+
 CURVE = ["dataset", "model", "seed", "explainer", "condition", "metric", "subset"]
 LEVEL_KEYS = [
     "dataset",

@@ -113,6 +113,7 @@ class ConceptMethod(ABC):
     Attributes
     ----------
     name : as in the registry.
+    version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper, with DOI or arXiv id.
     needs : of "concept_labels" (of the bank), "masks", "part_masks" (of the test split), those
         without which it cannot work.
@@ -129,6 +130,7 @@ class ConceptMethod(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     reference: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     measures: ClassVar[dict[str, tuple[str, str, str]]]

@@ -15,6 +15,9 @@ from sparsight.io.errors import InputError
 from sparsight.io.pace import followed
 from sparsight.models.base import Architecture
 
+#: of the stage `features`: see `sparsight.study.versions`
+VERSION = 1
+
 logger = logging.getLogger(__name__)
 
 #: where the images come from: the network's own data set, or the bank of concept labels

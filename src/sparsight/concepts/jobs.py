@@ -20,6 +20,9 @@ from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import choose_device, set_determinism
 from sparsight.models.trained import load_network
 
+#: of the stage `concepts`: see `sparsight.study.versions`
+VERSION = 1
+
 logger = logging.getLogger(__name__)
 
 Settings = Mapping[str, Any]

@@ -32,6 +32,7 @@ class Source(ABC):
     Attributes
     ----------
     name : as in the registry.
+    version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper or DOI.
     licence : under which the images may be used.
     folder : the archive's own folder name below `data/`; empty for embedded data. See `folder_of`.
@@ -56,6 +57,7 @@ class Source(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     reference: ClassVar[str]
     licence: ClassVar[str]
     folder: ClassVar[str]

@@ -25,6 +25,9 @@ from sparsight.io.arrays import ArrayWriter
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 
+#: of the stage `packing`: see `sparsight.study.versions`
+VERSION = 1
+
 IDS_FILE = "ids.parquet"
 # Noise is drawn and written for so many images at a time, or so many values where images are
 # large: drawing takes some twenty bytes a value.

@@ -18,6 +18,9 @@ from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.json_files import read_json
 from sparsight.io.remedies import remedy
 
+#: of the stage `fetching`: see `sparsight.study.versions`
+VERSION = 1
+
 Settings = Mapping[str, Any]
 _LOG = logging.getLogger(__name__)
 

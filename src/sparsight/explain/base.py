@@ -35,6 +35,7 @@ class Explainer(ABC):
     Attributes
     ----------
     name : name in the registry.
+    version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper, as DOI or arXiv id.
     signed : whether values below zero mean evidence against the target.
     reduction : how channels become one map ("max", "sum", "none", ...).
@@ -58,6 +59,7 @@ class Explainer(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     reference: ClassVar[str]
     signed: ClassVar[bool]
     reduction: ClassVar[str]

@@ -25,6 +25,9 @@ from sparsight.io.tables import read_table
 logger = logging.getLogger(__name__)
 
 _GAPS = "completeness_gaps/"
+#: of the stage `explaining`: see `sparsight.study.versions`
+VERSION = 1
+
 TARGET_RULES = ("true", "predicted", "dense_predicted")
 #: explainers, network, images, targets, ids of the images and their condition -> maps by name
 ExplainBatch = Callable[

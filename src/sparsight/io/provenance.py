@@ -56,7 +56,7 @@ def package_versions() -> dict[str, str]:
 
 def provenance(
     settings: Mapping[str, Any],
-    code: str,
+    version: Mapping[str, Any],
     seconds: float,
     device: str,
     seed: int | None = None,
@@ -68,7 +68,7 @@ def provenance(
     Parameters
     ----------
     settings : every configuration value that the job used.
-    code : content hash of the code that the job ran.
+    version : versions of the stages and items that the job ran (`sparsight.study.versions`).
     seconds : wall time.
     device, seed, data_hash : as far as they apply.
     files : path to SHA-256 of what the job wrote; `sparsight.io.verify` holds the files against it.
@@ -77,7 +77,7 @@ def provenance(
         **git_state(Path(__file__).parent),
         "configuration_hash": content_hash(settings),
         "settings": dict(settings),
-        "code_version": code,
+        "code_version": dict(version),
         "data_hash": data_hash,
         "versions": package_versions(),
         "device": device,

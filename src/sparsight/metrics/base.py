@@ -39,6 +39,7 @@ class Metric(ABC):
     Attributes
     ----------
     name : name in the registry.
+    version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper, with DOI or arXiv id where there is one.
     category : "localisation", "complexity", "faithfulness", "robustness", "randomisation", ...;
         "descriptive" for what says nothing of quality.

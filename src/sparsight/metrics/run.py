@@ -29,6 +29,9 @@ from sparsight.metrics.registry import METRICS
 from sparsight.metrics.rows import ImageFacts, ScoreRows
 from sparsight.registration import UnknownName
 
+#: of the stage `scoring`: see `sparsight.study.versions`
+VERSION = 1
+
 TARGETS = ("true", "predicted", "dense_predicted")
 
 

@@ -24,6 +24,7 @@ class Architecture(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     reference: ClassVar[str]
     #: channels, height, width that it takes; height and width 0: any from `minimum_side` on
     input_shape: ClassVar[tuple[int, int, int]]

@@ -11,6 +11,9 @@ from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
 from sparsight.io.provenance import sha256_of
 
+#: of the stage `weights`: see `sparsight.study.versions`
+VERSION = 1
+
 logger = logging.getLogger(__name__)
 
 #: folder of these files, in the data folder and in $SPARSIGHT_DATA

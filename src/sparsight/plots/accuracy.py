@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_accuracy`: see `sparsight.study.versions`
+VERSION = 1
+
 ACROSS = ("level", "density")
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.5
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_agreement`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN, SEED_FLOOR = "mean", "seed_floor"
 # Kind of floor to the line, the band, and on which side of the line its name stands.
 FLOORS: dict[str, dict[str, Any]] = {

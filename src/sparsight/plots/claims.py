@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_claims`: see `sparsight.study.versions`
+VERSION = 1
+
 COLOUR = "#1f2a6b"
 # Columns, in inches: claim, forest, estimate, adjusted p, verdict.
 LEFT = (0.12, 4.05, 7.35, 9.0, 9.75)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_concept_sheet`: see `sparsight.study.versions`
+VERSION = 1
+
 #: arrays that a method with a sheet keeps
 ARRAYS = ("top_crops", "pictures", "heat_maps")
 CLASSES, CONCEPTS, CROPS = 4, 4, 5

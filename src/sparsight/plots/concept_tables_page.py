@@ -16,6 +16,9 @@ from sparsight.plots.claims_page import number
 from sparsight.plots.html_page import html_page
 from sparsight.plots.panels import percent
 
+#: of the stage `concept_tables_page`: see `sparsight.study.versions`
+VERSION = 1
+
 #: a concept that the dense network does not have among its first is never told by colour alone
 NEW = "+"
 _STYLE = """

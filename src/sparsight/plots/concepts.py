@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_concepts`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN = "mean"
 PANEL_WIDTH, PANEL_HEIGHT = 2.1, 1.5
 # Letters of a title in its usual size.

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_contrasts`: see `sparsight.study.versions`
+VERSION = 1
+
 BAND: dict[str, Any] = {"color": "0.55", "alpha": 0.3, "linewidth": 0, "zorder": 0.5}
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_conversion`: see `sparsight.study.versions`
+VERSION = 1
+
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.9
 #: what is drawn: its name, the column, and the column of the unconverted network
 QUANTITIES = {

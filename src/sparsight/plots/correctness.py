@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_correctness`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN = "mean"
 
 

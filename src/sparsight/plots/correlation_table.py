@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_correlation_table`: see `sparsight.study.versions`
+VERSION = 1
+
 CELL_WIDTH, CELL_HEIGHT = 0.52, 0.2
 # As dark as each other: the sign is printed, the strength can be seen in grey.
 POSITIVE, NEGATIVE = "#c8501e", "#2f6fb0"

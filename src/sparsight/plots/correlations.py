@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+#: of the stage `figure_correlations`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN = "mean"
 COLOUR, CONTROL = "#1f2a6b", "0.45"
 # Panels a row; one more where that leaves fewer empty places.

@@ -8,6 +8,9 @@ from typing import Any
 from sparsight.io.atomic import write_text
 from sparsight.plots.html_page import html_page
 
+#: of the stage `guide_page`: see `sparsight.study.versions`
+VERSION = 1
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 1.5rem auto;
   max-width: 46rem; padding: 0 1rem; }

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+#: of the stage `figure_heatmaps`: see `sparsight.study.versions`
+VERSION = 1
+
 SEQUENTIAL = "magma"
 # Both ends of an ordinary diverging map turn into the same grey; here the negative end stays light.
 DIVERGING = ("#3f9bd8", "#ffffff", "#67001f")

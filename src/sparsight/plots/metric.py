@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_metric`: see `sparsight.study.versions`
+VERSION = 1
+
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 1.75
 LEGEND_WIDTH = 2.0
 # Panels side by side; more pruners and conditions go on in the next line.

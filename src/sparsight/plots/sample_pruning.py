@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_sample_pruning`: see `sparsight.study.versions`
+VERSION = 1
+
 PANEL_WIDTH, LINE_HEIGHT = 2.3, 0.42
 NAME_WIDTH = 1.5
 #: metrics side by side

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+#: of the stage `figure_curves`: see `sparsight.study.versions`
+VERSION = 1
+
 MEAN = "mean"
 # The dense network lies broad and dark under the others, so that both can be seen where they meet.
 DENSE: dict[str, Any] = {"linewidth": 2.6, "zorder": 2.5, "marker": "o", "markersize": 2.6,

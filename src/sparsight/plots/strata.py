@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_strata`: see `sparsight.study.versions`
+VERSION = 1
+
 STRATA = {
     "hard": Look("#1f2a6b", "o", "-"),
     "medium": Look("#c8501e", "s", (0, (5, 1.5)), hollow=True),

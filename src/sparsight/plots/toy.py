@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_toy`: see `sparsight.study.versions`
+VERSION = 1
+
 #: what the solvers are called in the figure, in the order of its rows
 SOLVERS = {"obs_fast": "SPADE (obs_fast)", "magnitude": "control: smallest weights"}
 SCENARIOS = {1: "sample from the larger region", 2: "sample from the smaller region"}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: of the stage `figure_visualisation`: see `sparsight.study.versions`
+VERSION = 1
+
 # All lengths are inches.
 CELL, GAP, BETWEEN = 1.25, 0.12, 0.3
 LEFT, NAME, TITLE, HEADS, WORDS, FOOT = 0.12, 1.0, 0.42, 0.5, 0.36, 0.5

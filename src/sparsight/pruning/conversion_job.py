@@ -19,6 +19,9 @@ from sparsight.io.errors import InputError, InvariantError
 from sparsight.models.trained import load_network
 from sparsight.pruning.conversion import convert
 
+#: of the stage `conversion`: see `sparsight.study.versions`
+VERSION = 1
+
 logger = logging.getLogger(__name__)
 
 IDENTITY = ("study", "dataset", "model", "seed")

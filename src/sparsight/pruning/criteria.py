@@ -13,6 +13,7 @@ class Criterion(ABC):
     """Scores the weights of a trained network. Facts are literal class attributes."""
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     reference: ClassVar[str]
 
     @abstractmethod

@@ -60,7 +60,7 @@ def write_level(
     written = ("checkpoint.safetensors", "evaluation.json", "predictions.parquet")
     facts = provenance(
         job.settings,
-        job.code,
+        job.version,
         seconds,
         device_name(job.device),
         job.seed,

@@ -46,6 +46,9 @@ from sparsight.training.loop import Stream, TrainingData, train
 from sparsight.training.recalibration import Recalibration, recalibrate
 from sparsight.training.recipe import Recipe
 
+#: of the stage `pruning`: see `sparsight.study.versions`
+VERSION = 1
+
 logger = logging.getLogger(__name__)
 
 

@@ -33,14 +33,14 @@ class Job:
     ----------
     settings : configuration values of the job.
     identity : study, dataset, model, pruner, seed, level.
-    code : content hash of the code.
+    version : versions of the stages and items that the job runs.
     splits : packed splits by name ("train", "test", ...).
     device : where it runs.
     """
 
     settings: Settings
     identity: Identity
-    code: str
+    version: Mapping[str, Any]
     splits: Mapping[str, Path]
     device: torch.device
 
@@ -50,9 +50,9 @@ class Job:
         return int(self.identity["seed"])
 
     def fingerprint(self, *inputs: Path) -> str:
-        """Identity of a training in progress: settings, code, data and input files."""
+        """Identity of a training in progress: settings, versions, data and input files."""
         digests = [file_digest(path) for path in (*self.splits.values(), *inputs)]
-        return content_hash([dict(self.settings), dict(self.identity), self.code, digests])
+        return content_hash([dict(self.settings), dict(self.identity), dict(self.version), digests])
 
 
 def file_digest(path: Path) -> str:
@@ -67,7 +67,7 @@ def file_digest(path: Path) -> str:
 def start_job(
     settings: Settings,
     wildcards: Mapping[str, str],
-    code: str,
+    version: Mapping[str, Any],
     splits: Sequence[str | Path],
     gpu: int,
 ) -> Job:
@@ -77,14 +77,14 @@ def start_job(
     ----------
     settings : configuration values; `study` and `threads` among them.
     wildcards : dataset, model and seed; pruner and level of a level other than dense.
-    code : content hash of the code.
+    version : versions of the stages and items that the job runs.
     splits : files `<split>.safetensors`.
     gpu : how many GPUs the job was granted.
     """
     set_determinism(settings["threads"])
     whole = {"study": settings["study"], "pruner": DENSE, "level": "0", **dict(wildcards.items())}
     identity = {key: int(v) if key in ("seed", "level") else v for key, v in whole.items()}
-    return Job(settings, identity, code, splits_by_name(splits), choose_device(gpu))
+    return Job(settings, identity, version, splits_by_name(splits), choose_device(gpu))
 
 
 def splits_by_name(paths: Sequence[str | Path]) -> dict[str, Path]:

@@ -16,6 +16,9 @@ from sparsight.spade.solvers.base import SampleSolver
 from sparsight.spade.solving import check_columns, set_weights, solved_weights
 from sparsight.spade.sparsities import check_sparsity
 
+#: of the stage `sample_pruning`: see `sparsight.study.versions`
+VERSION = 1
+
 #: how a sample is made, and what it may cost: augmented copies of an image, in the words of a
 #: recipe's `augment`; copies in a forward pass; memory for Hessians and sparse weights. The schema
 #: of the configuration says the same

@@ -16,6 +16,9 @@ from sparsight.spade.solvers.base import SampleSolver
 from sparsight.spade.solving import check_columns, set_weights, solved_weights
 from sparsight.spade.sparsities import check_sparsity
 
+#: of the stage `sparsity_search`: see `sparsight.study.versions`
+VERSION = 1
+
 #: sparsities that are tried
 GRID = (0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99)
 

@@ -20,6 +20,9 @@ from sparsight.spade.solvers.magnitude import SampleMagnitude
 from sparsight.spade.solvers.obs_fast import ObsFast
 from sparsight.spade.solving import set_weights, solved_weights
 
+#: of the stage `toy`: see `sparsight.study.versions`
+VERSION = 1
+
 
 @dataclass(frozen=True)
 class Region:

@@ -11,6 +11,9 @@ from sparsight.explain.network import frozen
 from sparsight.io.errors import InputError
 from sparsight.parameters import checked_parameters
 
+#: of the stage `visualisation`: see `sparsight.study.versions`
+VERSION = 1
+
 #: how a picture is made: `fourier` or `maco`; steps of the optimiser; crops in each; the seed
 DEFAULTS: dict[str, Any] = {"method": "fourier", "steps": 512, "crops": 6, "seed": 0}
 METHODS = ("fourier", "maco")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.data.registry import SOURCES
+from sparsight.registration import Item
 from sparsight.study.problems import unknown_name
 
 #: source of the data sets that have a base
@@ -71,10 +72,10 @@ def source_and_options(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return base["source"], dict(base.get("options") or {})
 
 
-def source_modules(entry: Mapping[str, Any]) -> list[str]:
-    """Modules of a data set's source, and of the source whose images it takes."""
+def source_items(entry: Mapping[str, Any]) -> list[Item]:
+    """A data set's source, and the source whose images it takes."""
     names = dict.fromkeys([entry["source"], source_and_options(entry)[0]])
-    return [SOURCES.module(name) for name in names]
+    return [SOURCES.item(name) for name in names]
 
 
 def without_mirrors(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sparsight.concepts.registry import CONCEPTS
+from sparsight.registration import Item
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.plan import Place, Study
 from sparsight.study.settings import RuleSettings
@@ -11,7 +12,7 @@ Settings = dict[str, Any]
 
 
 class ConceptSettings:
-    """The `settings` and the registered `modules` of every rule about concepts."""
+    """The `settings` and the registered `items` of every rule about concepts."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -28,9 +29,9 @@ class ConceptSettings:
         threads = self.study.config["torch_threads"]
         return {"batch_size": analysis["batch_size"], "threads": threads}
 
-    def features_modules(self, model: str) -> list[str]:
-        """Module of the architecture."""
-        return self._rules.network_modules(model)
+    def features_items(self, model: str) -> list[Item]:
+        """The architecture."""
+        return self._rules.network_items(model)
 
     def find(self, concept: str) -> Settings:
         """Finding the concepts of a checkpoint."""
@@ -42,9 +43,9 @@ class ConceptSettings:
             "study": self.study.name,
         }
 
-    def find_modules(self, concept: str, model: str) -> list[str]:
-        """Modules of the method and of the architecture."""
-        return [*self.compare_modules(concept), *self.features_modules(model)]
+    def find_items(self, concept: str, model: str) -> list[Item]:
+        """The method and the architecture."""
+        return [*self.compare_items(concept), *self.features_items(model)]
 
     def compare(
         self, dataset: str, model: str, seed: str, pruner: str, level: int, concept: str
@@ -59,9 +60,9 @@ class ConceptSettings:
             ],
         }
 
-    def compare_modules(self, concept: str) -> list[str]:
-        """Module of the method."""
-        return [CONCEPTS.module(self.plan.entry(concept)["method"])]
+    def compare_items(self, concept: str) -> list[Item]:
+        """The method."""
+        return [CONCEPTS.item(self.plan.entry(concept)["method"])]
 
     def _facts(self, concept: str) -> dict[str, dict[str, list[str]]]:
         """Kind of number to measure to its direction and unit."""

@@ -1,6 +1,6 @@
 """What would run, in at most 40 lines: jobs and hours by rule, bytes, and why they run."""
 
-import re
+import ast
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsight.study.costs.forecast import Forecast, JobKind, job_kind
 from sparsight.study.phrases import listed
+from sparsight.study.versions import CODE, STAGES
 
 #: rules with lines of their own; the others share one
 MOST_RULES = 20
@@ -16,44 +17,87 @@ WHY = {
     "forced": "forced on the command line",
     "new": "their files are not there",
     "incomplete": "a killed or failed run left their files incomplete",
-    "code": "their code has changed",
-    "settings": "their settings have changed",
+    "version": "the version was raised of",
+    "settings": "settings have changed:",
     "inputs": "input files were added, removed or changed",
     "environment": "their software environment has changed",
     "follows": "they follow, because jobs above make their inputs again",
 }
-_HASH = re.compile(r"'[0-9a-f]{8,64}'")
 
 
 @dataclass(frozen=True)
 class SummaryJob:
-    """A job that would run: its rule, its kind (see `job_kind`), and a key of `WHY`."""
+    """A job that would run: its rule, its kind (see `job_kind`), and a key of `WHY`.
+
+    `changed` names the stages and items, or the settings, that make it run.
+    """
 
     rule: str
     kind: JobKind
     why: str
+    changed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, job: Any, reason: Any) -> "SummaryJob":
         """From Snakemake's job and its reason."""
-        return cls(job.rule.name, job_kind(job.rule.name, job.wildcards_dict), why(reason))
+        kind = job_kind(job.rule.name, job.wildcards_dict)
+        key = why(reason)
+        return cls(job.rule.name, kind, key, frozenset(_changed(reason).get(key, ())))
 
 
 def why(reason: Any) -> str:
     """The key of `WHY` that stands for a reason of Snakemake."""
-    changed = reason.params_changed
-    values = [*changed.only_old, *changed.only_new] if changed else []
+    changed = _changed(reason)
     found = {
         "forced": reason.forced,
         "new": reason.missing_output,
         "incomplete": reason.incomplete_output,
-        # Of the params of a rule, its code is the one that is nothing but a hash.
-        "settings": any(not _HASH.fullmatch(str(value)) for value in values),
-        "code": values or reason.code_changed,
+        "version": "version" in changed,
+        "settings": reason.params_changed or reason.code_changed,
         "inputs": reason.input_changed or reason.updated_input - reason.updated_input_run,
         "environment": reason.software_stack_changed,
     }
     return next((key for key, holds in found.items() if holds), "follows")
+
+
+def _changed(reason: Any) -> dict[str, set[str]]:
+    """`version` and `settings` to the names of what differs between old and new params.
+
+    Snakemake keeps the params of a job as a set of texts without names: one dict of settings, and
+    one of versions, whose keys are stages, or kind and name of an item.
+    """
+    found: dict[str, set[str]] = {}
+    if not reason.params_changed:
+        return found
+    sides: list[dict[str, dict[str, Any]]] = []
+    for texts in (reason.params_changed.only_old, reason.params_changed.only_new):
+        dicts: dict[str, dict[str, Any]] = {}
+        for text in texts:
+            try:
+                value = ast.literal_eval(str(text))
+            except (ValueError, SyntaxError):
+                continue
+            if isinstance(value, dict):
+                is_version = all(key in STAGES or " " in key or key == CODE for key in value)
+                dicts["version" if value and is_version else "settings"] = value
+        sides.append(dicts)
+    old, new = sides
+    for kind in old.keys() & new.keys():
+        found[kind] = set(_differing(old[kind], new[kind]))
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """Dotted names of the values that differ, two levels deep."""
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if a == b:
+            continue
+        whole = f"{name}.{key}" if name else str(key)
+        if isinstance(a, dict) and isinstance(b, dict) and not name:
+            yield from _differing(a, b, whole)
+        else:
+            yield whole
 
 
 def summary_lines(
@@ -93,7 +137,9 @@ def summary_lines(
     yield row("total", list(rules))
     for key, meaning in WHY.items():
         if of_rules := [rule for rule in rules if reasons[rule][key]]:
-            yield f"{key}: {meaning} ({listed(of_rules, 100 - len(meaning))})"
+            names = sorted({name for job in jobs if job.why == key for name in job.changed})
+            what = f"{meaning} {listed(names, 80)}" if names else meaning
+            yield f"{key}: {what} ({listed(of_rules, 60 if names else 100 - len(meaning))})"
     if forecast.bytes:
         sizes = ", ".join(f"{kind} {size / 1e9:.2f}" for kind, size in forecast.bytes.items())
         yield f"The whole study stores {sum(forecast.bytes.values()) / 1e9:.2f} GB: {sizes}."

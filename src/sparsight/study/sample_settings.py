@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sparsight.registration import Item
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.plan import Network, Study
 from sparsight.study.sample_pruning import (
@@ -22,7 +23,7 @@ _BESIDE = 4000
 
 
 class SampleSettings:
-    """The `settings` and the registered `modules` of every rule of sample-targeted pruning."""
+    """The `settings` and the registered `items` of every rule of sample-targeted pruning."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -51,11 +52,11 @@ class SampleSettings:
         given = {} if searches(giver) else giver["sparsities"]
         return {**self._entry(name), "name": name, "sparsities": given}
 
-    def explain_modules(self, family: str, dataset: str, model: str) -> list[str]:
-        """Modules of the explainers, the architecture and the solver."""
+    def explain_items(self, family: str, dataset: str, model: str) -> list[Item]:
+        """The explainers, the architecture and the solver."""
         return [
-            *self._rules.explain_modules(family, dataset, model),
-            *self._solver_modules(self.study.sample_pruner(family)),
+            *self._rules.explain_items(family, dataset, model),
+            *self._solver_items(self.study.sample_pruner(family)),
         ]
 
     def searching(self) -> list[str]:
@@ -75,12 +76,12 @@ class SampleSettings:
         threads = self.study.config["torch_threads"]
         return {"sample_pruner": {**entry, "name": sample_pruner}, "threads": threads}
 
-    def search_modules(self, sample_pruner: str, model: str) -> list[str]:
-        """Modules of the solver and the architecture."""
-        return [*self._solver_modules(sample_pruner), *self._rules.network_modules(model)]
+    def search_items(self, sample_pruner: str, model: str) -> list[Item]:
+        """The solver and the architecture."""
+        return [*self._solver_items(sample_pruner), *self._rules.network_items(model)]
 
-    def _solver_modules(self, sample_pruner: str) -> list[str]:
-        return [SOLVERS.module(self._entry(sample_pruner)["solver"])]
+    def _solver_items(self, sample_pruner: str) -> list[Item]:
+        return [SOLVERS.item(self._entry(sample_pruner)["solver"])]
 
     def megabytes(self, sample_pruner: str) -> int:
         """What a job that prunes for samples reserves: what it may record, and all else."""
@@ -140,9 +141,9 @@ class SampleSettings:
             "threads": self.study.config["torch_threads"],
         }
 
-    def visualise_modules(self, model: str) -> list[str]:
-        """Modules of the solver and the architecture."""
-        return [*self._solver_modules(self.visualising()), *self._rules.network_modules(model)]
+    def visualise_items(self, model: str) -> list[Item]:
+        """The solver and the architecture."""
+        return [*self._solver_items(self.visualising()), *self._rules.network_items(model)]
 
     def sheet(self, dataset: str, model: str) -> Settings:
         """A sheet of these pictures."""

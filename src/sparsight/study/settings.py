@@ -11,14 +11,15 @@ from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
-from sparsight.study.bases import source_modules, without_mirrors
+from sparsight.registration import Item
+from sparsight.study.bases import source_items, without_mirrors
 from sparsight.study.plan import DENSE, Place, Study, metric_facts
 
 Settings = dict[str, Any]
 
 
 class RuleSettings:
-    """The `settings` and the registered `modules` of every rule."""
+    """The `settings` and the registered `items` of every rule."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -37,9 +38,9 @@ class RuleSettings:
         entry = self._entry("datasets", dataset)
         return {**without_mirrors(entry.pop("options")), **entry}
 
-    def dataset_modules(self, dataset: str) -> list[str]:
-        """Module of the data source, and of the one whose images it takes."""
-        return source_modules(self._entry("datasets", dataset))
+    def dataset_items(self, dataset: str) -> list[Item]:
+        """The data source, and the one whose images it takes."""
+        return source_items(self._entry("datasets", dataset))
 
     def _network(self, dataset: str, model: str) -> Settings:
         # Only jobs that write the study's name into a result may know it: packed data are shared.
@@ -101,11 +102,11 @@ class RuleSettings:
             found["recalibrate_batch_norm"] = entry["recalibrate_batch_norm"]
         return found
 
-    def network_modules(self, model: str, pruner: str = DENSE) -> list[str]:
-        """Modules of the architecture and the criterion."""
-        found = [MODELS.module(self._entry("models", model)["architecture"])]
+    def network_items(self, model: str, pruner: str = DENSE) -> list[Item]:
+        """The architecture and the criterion."""
+        found = [MODELS.item(self._entry("models", model)["architecture"])]
         if pruner != DENSE:
-            found.append(CRITERIA.module(self._entry("pruners", pruner)["criterion"]))
+            found.append(CRITERIA.item(self._entry("pruners", pruner)["criterion"]))
         return found
 
     def _explainers(self, family: str, dataset: str, model: str | None) -> Settings:
@@ -122,11 +123,11 @@ class RuleSettings:
         explainers = self._explainers(family, dataset, model)
         return {**found, "explainers": explainers, "threads": threads}
 
-    def explain_modules(self, family: str, dataset: str, model: str | None = None) -> list[str]:
-        """Modules of the explainers and of the architecture, where there is a network."""
+    def explain_items(self, family: str, dataset: str, model: str | None = None) -> list[Item]:
+        """The explainers and the architecture, where there is a network."""
         methods = {entry["method"] for entry in self._explainers(family, dataset, model).values()}
-        found = [EXPLAINERS.module(method) for method in sorted(methods)]
-        return found if model is None else [*found, *self.network_modules(model)]
+        found = [EXPLAINERS.item(method) for method in sorted(methods)]
+        return found if model is None else [*found, *self.network_items(model)]
 
     def _metrics(self, family: str, dataset: str, model: str) -> Settings:
         """The metrics that score a family of a network."""
@@ -151,18 +152,18 @@ class RuleSettings:
             found["re_explaining_cost"] = limit
         return {**found, "metrics": metrics, "study": self.study.name}
 
-    def score_modules(self, family: str, dataset: str, model: str) -> list[str]:
-        """Modules of the metrics, the architecture, and the explainers if a metric calls them."""
+    def score_items(self, family: str, dataset: str, model: str) -> list[Item]:
+        """The metrics, the architecture, and the explainers if a metric calls them."""
         methods = {entry["method"] for entry in self._metrics(family, dataset, model).values()}
-        found = [METRICS.module(method) for method in sorted(methods)]
+        found = [METRICS.item(method) for method in sorted(methods)]
         called = self._called_explainers(family, dataset, model, methods)
-        return [*found, *self.network_modules(model), *called]
+        return [*found, *self.network_items(model), *called]
 
     def _called_explainers(
         self, family: str, dataset: str, model: str, methods: set[str]
-    ) -> list[str]:
+    ) -> list[Item]:
         called = any("explainer" in metric_facts(method)["needs"] for method in methods)
-        return self.explain_modules(family, dataset, model) if called else []
+        return self.explain_items(family, dataset, model) if called else []
 
     def compare(
         self, dataset: str, model: str, seed: str, pruner: str, level: int, family: str
@@ -180,16 +181,16 @@ class RuleSettings:
             ],
         }
 
-    def compare_modules(self) -> list[str]:
-        """Modules of the metrics of agreement."""
+    def compare_items(self) -> list[Item]:
+        """The metrics of agreement."""
         methods = {self._entry("agreement", m)["method"] for m in self.study.config["agreement"]}
-        return [AGREEMENT.module(method) for method in sorted(methods)]
+        return [AGREEMENT.item(method) for method in sorted(methods)]
 
     def conversion(self) -> Settings:
         """Removing the dead units of a chain's networks, and timing them."""
         threads = self.study.config["torch_threads"]
         return {**self.study.config["conversion"], "study": self.study.name, "threads": threads}
 
-    def conversion_modules(self, model: str) -> list[str]:
-        """Module of the architecture."""
-        return self.network_modules(model)
+    def conversion_items(self, model: str) -> list[Item]:
+        """The architecture."""
+        return self.network_items(model)

@@ -4,6 +4,7 @@ from typing import Any
 
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.cost_paths import PATTERNS
+from sparsight.registration import Item
 from sparsight.study.configuration import CHOICES
 from sparsight.study.plan import Study, metric_facts
 
@@ -91,10 +92,10 @@ class TableSettings:
         ]
         return {**self._statistics(), "claims": claims, "study": self.study.name}
 
-    def claim_modules(self) -> list[str]:
-        """Modules of the tests of claims."""
+    def claim_items(self) -> list[Item]:
+        """The tests of claims."""
         tests = {claim["test"] for claim in self.study.config["claims"]}
-        return [CLAIMS.module(test) for test in sorted(tests)]
+        return [CLAIMS.item(test) for test in sorted(tests)]
 
     def guide(self) -> Settings:
         """Writing the guide to the report: what was studied, by name."""

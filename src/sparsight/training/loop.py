@@ -22,6 +22,9 @@ from sparsight.training.randomness import derived_seed, generator
 from sparsight.training.recipe import Recipe
 from sparsight.training.selection import Judge, Outcome, Selection
 
+#: of the stage `training`: see `sparsight.study.versions`
+VERSION = 1
+
 logger = logging.getLogger(__name__)
 
 Held = list[tuple[nn.Parameter, torch.Tensor]]

@@ -88,11 +88,13 @@ def test_versions_are_those_installed() -> None:
 
 
 def test_a_provenance_holds_all_that_design_asks_for() -> None:
-    found = provenance({"rate": 0.2}, "abc", 1.23456, "cpu (x86_64)", seed=3, data_hash="d")
+    found = provenance(
+        {"rate": 0.2}, {"training": 1}, 1.23456, "cpu (x86_64)", seed=3, data_hash="d"
+    )
     assert json.loads(json.dumps(found)) == found
     assert found["settings"] == {"rate": 0.2}
     assert found["configuration_hash"] == content_hash({"rate": 0.2})
-    assert found["code_version"] == "abc"
+    assert found["code_version"] == {"training": 1}
     assert found["seconds"] == 1.235
     assert (found["device"], found["seed"], found["data_hash"]) == ("cpu (x86_64)", 3, "d")
     assert {"commit", "dirty", "versions"} <= found.keys()

@@ -30,7 +30,9 @@ def study(tmp_path: Path) -> Path:
     write_json(level / "evaluation.json", {"level": 0})
     write_table(level / "predictions.parquet", {"image_id": np.arange(100)})
     hashes = {name: sha256_of(level / name) for name in RECORDED}
-    facts = provenance({"rate": 0.2, "levels": {"1": 2}}, "code", 1.5, "cpu", 1, "data0", hashes)
+    facts = provenance(
+        {"rate": 0.2, "levels": {"1": 2}}, {"training": 1}, 1.5, "cpu", 1, "data0", hashes
+    )
     write_json(level / "provenance.json", facts)
     maps = {"cam": torch.zeros(4, 8, 8)}
     write_arrays(level / "explanations" / "cam.safetensors", maps, {"data_hash": "data0"})
@@ -44,7 +46,11 @@ def study(tmp_path: Path) -> Path:
     files = [*(summary / name for name in TABLES), folder / "figures" / "a.png"]
     files.append(level / "scores" / "cam.parquet")
     write_study_provenance(
-        [level / "provenance.json"], files, summary / "provenance.json", {"study": "study"}, "code"
+        [level / "provenance.json"],
+        files,
+        summary / "provenance.json",
+        {"study": "study"},
+        {"summary": 1},
     )
     return folder
 

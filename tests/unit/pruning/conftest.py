@@ -1,8 +1,9 @@
 """Tiny packed data, and jobs on them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -73,7 +74,11 @@ def make_job(quarters: dict[str, Path]) -> Callable[..., Job]:
     """A function from pruner, level and changed settings to a job."""
 
     def make(
-        pruner: str = "dense", level: int = 0, seed: int = 1, code: str = "code", **changes: Any
+        pruner: str = "dense",
+        level: int = 0,
+        seed: int = 1,
+        version: Mapping[str, int] = MappingProxyType({"training": 1}),
+        **changes: Any,
     ) -> Job:
         identity = {
             "study": "test",
@@ -84,6 +89,6 @@ def make_job(quarters: dict[str, Path]) -> Callable[..., Job]:
             "level": level,
         }
         settings = {**SETTINGS, **changes}
-        return Job(settings, identity, code, quarters, torch.device("cpu"))
+        return Job(settings, identity, version, quarters, torch.device("cpu"))
 
     return make

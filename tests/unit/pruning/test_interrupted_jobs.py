@@ -93,7 +93,7 @@ def test_a_killed_job_goes_on_at_its_last_epoch(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"code": "other code"},
+        {"version": {"training": 2}},
         {"seed": 2},
         {"evaluation_batch_size": 8},
         {"retraining": {"epochs": 3, "batch_size": 8, "noise": False}},
@@ -124,7 +124,9 @@ def test_fingerprints_tell_inputs_and_data_apart(
 ) -> None:
     job = make_job()
     start, dense = made / "start.safetensors", made / "dense" / "checkpoint.safetensors"
-    other_data = Job(job.settings, job.identity, job.code, {"train": quarters["test"]}, job.device)
+    other_data = Job(
+        job.settings, job.identity, job.version, {"train": quarters["test"]}, job.device
+    )
     found = [
         job.fingerprint(),
         job.fingerprint(start),

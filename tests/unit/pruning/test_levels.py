@@ -81,7 +81,7 @@ def test_a_level_says_what_it_is(chain: Chain) -> None:
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["seed"] == 1
     assert provenance["data_hash"] == "hash0"
-    assert provenance["code_version"] == "code"
+    assert provenance["code_version"] == {"training": 1}
     assert provenance["settings"]["rate"] == 0.5
     assert provenance["seconds"] > 0
     written = ("checkpoint.safetensors", "evaluation.json", "predictions.parquet")

@@ -63,7 +63,7 @@ class Chain:
         if pruner is not None:
             wildcards |= {"pruner": pruner, "level": f"{level:02d}"}
         splits = sorted((self.folder / "packed").glob("*.safetensors"))
-        return start_job({**BASE, **PRUNER, **changes}, wildcards, "code", splits, 0)
+        return start_job({**BASE, **PRUNER, **changes}, wildcards, {"training": 1}, splits, 0)
 
     def prune(
         self, pruner: str, level: int, start: Path | None = None, **changes: Any

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from sparsight.study.bases import base_problems, source_modules, with_bases, without_mirrors
+from sparsight.study.bases import base_problems, source_items, with_bases, without_mirrors
 from sparsight.study.settings import RuleSettings
 
 TROJAN = {"stickers": {"smiley": 1}}
@@ -94,14 +94,13 @@ def test_settings_hold_the_base_and_not_its_mirrors(study_of) -> None:
         "subset_seed": 4,
     }
     assert rules.fetching("new")["base"]["options"]["mirrors"] == ["https://x.org/"]
-    both = ["sparsight.data.trojaned", "sparsight.data.imagenette"]
-    assert rules.dataset_modules("new") == both
-    assert rules.dataset_modules("mirrored") == both[1:]
+    assert [item.name for item in rules.dataset_items("new")] == ["trojaned", "imagenette"]
+    assert [item.name for item in rules.dataset_items("mirrored")] == ["imagenette"]
 
 
-def test_modules_and_mirrors_of_default_options() -> None:
-    both = ["sparsight.data.trojaned", "sparsight.data.shapes"]
-    assert source_modules({"source": "trojaned", "options": {}}) == both
+def test_items_and_mirrors_of_default_options() -> None:
+    items = source_items({"source": "trojaned", "options": {}})
+    assert [item.name for item in items] == ["trojaned", "shapes"]
     assert without_mirrors({"mirrors": [], "base": {"source": "mnist"}, "a": 1}) == {
         "base": {"source": "mnist"},
         "a": 1,

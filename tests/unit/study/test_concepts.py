@@ -91,11 +91,11 @@ def test_a_bank_is_prepared_and_need_not_run(study_of):
 def jobs_of(study):
     """Every job about concepts: name to settings and modules."""
     of, place = ConceptSettings(study), ("shapes", "resnet18_shapes")
-    found = {"features": (of.features(), of.features_modules(place[1]))}
+    found = {"features": (of.features(), of.features_items(place[1]))}
     for name in of.plan.names():
-        found[f"find {name}"] = (of.find(name), of.find_modules(name, place[1]))
+        found[f"find {name}"] = (of.find(name), of.find_items(name, place[1]))
         compare = of.compare(*place, "1", "magnitude", 1, name)
-        found[f"compare {name}"] = (compare, of.compare_modules(name))
+        found[f"compare {name}"] = (compare, of.compare_items(name))
         found[f"figure {name}"] = (of.figure(*place, name), [])
         found[f"sheet {name}"] = (of.sheet(*place, name), [])
     return {**found, "summary": (of.summary(), []), "page": (of.page(), [])}
@@ -133,10 +133,10 @@ def test_a_change_reaches_those_who_use_it(study_of, overlay, expected):
 
 def test_a_method_is_code_of_its_own_jobs_only(study_of):
     jobs = jobs_of(study_of(BASE))
-    module = "concept_examples"
-    assert jobs["find labels"][1] == [module, "sparsight.models.resnet"]
-    assert jobs["compare labels"][1] == [module]
-    assert jobs["features"][1] == ["sparsight.models.resnet"]
+    modules = {name: [item.module for item in items] for name, (_, items) in jobs.items()}
+    assert modules["find labels"] == ["concept_examples", "sparsight.models.resnet"]
+    assert modules["compare labels"] == ["concept_examples"]
+    assert modules["features"] == ["sparsight.models.resnet"]
 
 
 def test_tables_know_direction_and_unit_from_the_facts(study_of):

@@ -277,6 +277,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             "concept_sheet_level": "last",
         },
         "torch_threads": 1,
+        "track_code": False,
         "disk_budget_gb": 20,
         "data_folder": "data",
         "catalogue": {

@@ -29,11 +29,19 @@ def params(old, new):
         ({"forced": True, "missing_output": {"a"}}, "forced"),
         ({"missing_output": {"a"}, "updated_input_run": {"b"}}, "new"),
         ({"incomplete_output": {"a"}}, "incomplete"),
-        ({"params_changed": params(["'0123456789abcdef'"], ["'fedcba9876543210'"])}, "code"),
+        ({"params_changed": params(["{'training': 1}"], ["{'training': 2}"])}, "version"),
+        (
+            {"params_changed": params(["{'metric a': 'A 1'}"], ["{'metric a': 'B 1'}"])},
+            "version",
+        ),
         ({"params_changed": params(["{'rate': 0.2}"], ["{'rate': 0.3}"])}, "settings"),
         (
-            {"params_changed": params(["'0123456789abcdef'", "1"], ["'fedcba9876543210'", "2"])},
-            "settings",
+            {
+                "params_changed": params(
+                    ["{'training': 1}", "{'rate': 0.2}"], ["{'training': 2}", "{'rate': 0.3}"]
+                )
+            },
+            "version",
         ),
         ({"updated_input": {"a"}}, "inputs"),
         ({"input_changed": True}, "inputs"),
@@ -43,6 +51,32 @@ def params(old, new):
 )
 def test_why_a_job_runs(changes, expected):
     assert why(reason(**changes)) == expected
+
+
+def test_what_changed_is_named():
+    version = params(
+        ["{'training': 1, 'criterion a': 'A 1'}"], ["{'training': 2, 'criterion a': 'A 1'}"]
+    )
+    settings = params(
+        ["{'retraining': {'epochs': 2, 'noise': True}, 'rate': 0.2}"],
+        ["{'retraining': {'epochs': 3, 'noise': True}, 'rate': 0.2, 'new': {'a': 1}}"],
+    )
+    jobs = [
+        SummaryJob.of(SimpleNamespace(rule=SimpleNamespace(name=name), wildcards_dict={}), found)
+        for name, found in (
+            ("train", reason(params_changed=version)),
+            ("prune", reason(params_changed=settings)),
+            ("draw", reason(params_changed=params(["1"], ["2"]))),
+        )
+    ]
+    assert [(job.why, set(job.changed)) for job in jobs] == [
+        ("version", {"training"}),
+        ("settings", {"retraining.epochs", "new"}),
+        ("settings", set()),
+    ]
+    lines = "\n".join(summary_lines(jobs, Forecast({}, {})))
+    assert "version: the version was raised of training (train)" in lines
+    assert "retraining.epochs" in lines
 
 
 def job(rule, reason_name="new", **wildcards):

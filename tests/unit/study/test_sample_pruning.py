@@ -90,8 +90,8 @@ def test_metrics_that_explain_anew_leave_copies_out(study_of):
     place = ("shapes", "resnet18_shapes")
     assert set(settings.score("gradient", *place)["metrics"]) == set(SPADE["metrics"])
     assert set(settings.score("spade_fast__gradient", *place)["metrics"]) == {"pixel_roc_auc"}
-    modules = settings.score_modules("spade_fast__gradient", *place)
-    assert not any("sensitivity" in module for module in modules)
+    items = settings.score_items("spade_fast__gradient", *place)
+    assert not any("sensitivity" in item.module for item in items)
 
 
 def test_who_searches_and_who_takes_what_was_found(study_of):
@@ -102,9 +102,8 @@ def test_who_searches_and_who_takes_what_was_found(study_of):
     assert explained["sample_pruner"]["sparsities"] == {}
     assert explained["sample_pruner"]["solver"] == "random"
     assert samples.calibration_split("spade_fast") == "train"
-    modules = samples.explain_modules("spade_random__gradient", "shapes", "resnet18_shapes")
-    assert "sparsight.spade.solvers.random" in modules
-    assert "sparsight.spade.solvers.obs_fast" not in modules
+    items = samples.explain_items("spade_random__gradient", "shapes", "resnet18_shapes")
+    assert [item.name for item in items if item.kind == "sample solver"] == ["random"]
 
 
 def test_given_sparsities_are_handed_on_to_those_that_take_them(study_of):

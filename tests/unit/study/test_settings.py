@@ -43,8 +43,13 @@ NETWORKS = {"start", "epoch_point", "dense", "level"}
 LISTING = {"metric_figure", "agreement_figure", "correlation_figure", "sheet"}
 
 
+def named(items):
+    """Kind and name of each item."""
+    return {f"{item.kind} {item.name}" for item in items}
+
+
 def jobs_of(study):
-    """Every job's name to its settings and modules; the wildcards follow in the name."""
+    """Every job's name to its settings and items; the wildcards follow in the name."""
     rules, tables, drawn = RuleSettings(study), TableSettings(study), FigureSettings(study)
     found = {}
 
@@ -52,42 +57,42 @@ def jobs_of(study):
         found[":".join(map(str, (name, *wildcards)))] = (normalised(get(*wildcards)), modules)
 
     for dataset in study.config["datasets"]:
-        add("fetching", rules.fetching, rules.dataset_modules(dataset), dataset)
-        add("packing", rules.packing, rules.dataset_modules(dataset), dataset)
+        add("fetching", rules.fetching, rules.dataset_items(dataset), dataset)
+        add("packing", rules.packing, rules.dataset_items(dataset), dataset)
         for model in study.config["models"]:
             place = (dataset, model)
             for name in ("start", "epoch_point", "dense"):
-                add(name, getattr(rules, name), rules.network_modules(model), *place)
+                add(name, getattr(rules, name), rules.network_items(model), *place)
             for pruner in study.config["pruners"]:
-                modules = rules.network_modules(model, pruner)
+                modules = rules.network_items(model, pruner)
                 for level in range(1, study.level_count(pruner) + 1):
                     add("level", rules.level, modules, *place, pruner, level)
-            add("conversion", rules.conversion, rules.conversion_modules(model))
+            add("conversion", rules.conversion, rules.conversion_items(model))
             add_figures(add, drawn, study, *place)
     for place in study.places():
         for family in study.agreement_families():
             if study.explains(family, place.pruner, place.level) and study.references(place):
                 level = (place.dataset, place.model, str(place.seed), place.pruner, place.level)
-                add("compare", rules.compare, rules.compare_modules(), *level, family)
+                add("compare", rules.compare, rules.compare_items(), *level, family)
     for chain in study.chains():
         network = (chain.dataset, chain.model, str(chain.seed))
         add("resampling", tables.resampling, [], *network, chain.pruner)
     for dataset, model in product(study.config["datasets"], study.config["models"]):
         for family in study.families():
             free = family in study.network_free_families()
-            modules = rules.explain_modules(family, dataset, None if free else model)
+            modules = rules.explain_items(family, dataset, None if free else model)
             add(
                 "explain",
                 partial(rules.explain, dataset=dataset, model=None if free else model),
                 modules,
                 family,
             )
-            modules = rules.score_modules(family, dataset, model)
+            modules = rules.score_items(family, dataset, model)
             add("score", partial(rules.score, dataset=dataset, model=model), modules, family)
         add("sheet", partial(drawn.sheet, dataset, model), [])
     for name in ("summary", "contrasts", "agreement", "step_curves", "costs", "whole"):
         add(name, getattr(tables, name), [])
-    add("claims", tables.claims, tables.claim_modules())
+    add("claims", tables.claims, tables.claim_items())
     return found
 
 
@@ -233,13 +238,13 @@ def test_a_recipe_of_a_pruner_takes_the_place_of_the_models(jobs):
 def test_the_criterion_is_code_of_levels_and_not_of_dense(jobs):
     _, after = jobs()
     (name,) = levels("rewound", 1)
-    assert after[name][1] == ["sparsight.models.thesis_cnn", "sparsight.pruning.criteria"]
-    assert after["dense:digits:thesis_cnn"][1] == ["sparsight.models.thesis_cnn"]
+    assert named(after[name][1]) == {"architecture thesis_cnn", "criterion random"}
+    assert named(after["dense:digits:thesis_cnn"][1]) == {"architecture thesis_cnn"}
 
 
 def test_dense_takes_no_module_of_a_pruner(study_of):
     rules = RuleSettings(study_of(BASE))
-    assert rules.network_modules("thesis_cnn", DENSE) == rules.network_modules("thesis_cnn")
+    assert rules.network_items("thesis_cnn", DENSE) == rules.network_items("thesis_cnn")
 
 
 EXPLAINED = {
@@ -462,11 +467,11 @@ def test_what_a_chosen_order_is_worth(jobs):
 
 def test_modules_of_scores_are_those_of_the_metrics_and_the_model(study_of):
     rules = RuleSettings(study_of(BASE))
-    assert sorted(rules.score_modules("cam", "digits", "thesis_cnn")) == [
-        "sparsight.metrics.localisation",
-        "sparsight.metrics.quantus_adapter",
-        "sparsight.models.thesis_cnn",
-    ]
+    assert named(rules.score_items("cam", "digits", "thesis_cnn")) == {
+        "metric soft_iou",
+        "metric quantus.Complexity",
+        "architecture thesis_cnn",
+    }
 
 
 def test_jobs_of_a_network_know_its_own_explainers_only(study_of):
@@ -495,9 +500,9 @@ def test_explainers_that_a_metric_calls_are_code_of_its_scores(study_of):
     entry = {"method": "quantus.MaxSensitivity"}
     chosen = {"metrics": ["new"], "claims": []}
     study = study_of(_merged(BASE, {**chosen, **in_catalogue("metrics", "new", **entry)}))
-    found = RuleSettings(study).score_modules("cam", "digits", "thesis_cnn")
-    assert "sparsight.explain.cam" in found
-    assert "sparsight.explain.gradient" not in found
+    found = named(RuleSettings(study).score_items("cam", "digits", "thesis_cnn"))
+    assert "explainer grad_cam" in found
+    assert "explainer saliency" not in found
 
 
 def test_foreign_metrics_say_which_direction_is_better(study_of):
@@ -559,15 +564,15 @@ def test_settings_of_tables(study_of):
         "claims": [{**place, **CLAIM, "subset": "all"}],
         "study": study.name,
     }
-    assert tables.claim_modules() == ["sparsight.analysis.claims.correlation"]
+    assert named(tables.claim_items()) == {"claim test correlation"}
     assert tables.summary() == {"split": "test", "reducers": {}}
     place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
     # the longest first: the shorter ones would take a family for a part of the level
     assert tables.costs()["study"] == study.name
     patterns = tables.costs()["patterns"]
     ends = ["{pruner}__level{level}__{family}", "{pruner}__level{level}", "start", "{pruner}"]
-    named = [f"{place}{end}.jsonl" for end in ends]
-    assert [pattern for pattern in patterns if pattern in named] == named
+    expected = [f"{place}{end}.jsonl" for end in ends]
+    assert [pattern for pattern in patterns if pattern in expected] == expected
 
 
 def test_a_claim_says_itself_what_it_is_about(study_of):
@@ -634,9 +639,9 @@ def test_a_network_is_scored_and_drawn_with_metrics_of_its_own(study_of):
     assert network.metrics == ("complexity",)
     assert list(RuleSettings(study).score("cam", *place)["metrics"]) == ["complexity"]
     methods = study.catalogue["metrics"]
-    modules = RuleSettings(study).score_modules("cam", *place)
-    assert registry.METRICS.module(methods["complexity"]["method"]) in modules
-    assert registry.METRICS.module(methods["soft_iou"]["method"]) not in modules
+    modules = RuleSettings(study).score_items("cam", *place)
+    assert registry.METRICS.item(methods["complexity"]["method"]) in modules
+    assert registry.METRICS.item(methods["soft_iou"]["method"]) not in modules
     drawn = FigureSettings(study)
     assert drawn.headline_metrics(network) == ["complexity"]
     assert drawn.correlations(*place)["metrics"] == ["complexity"]
@@ -668,9 +673,10 @@ def test_settings_of_comparisons_and_conversion(study_of):
     }
     dense = rules.compare(*place, "2", DENSE, 0, "cam")
     assert dense["references"] == [{"pruner": "dense", "seed": 1, "level": 0}]
-    assert set(rules.compare_modules()) == {
-        "sparsight.metrics.agreement.ranks",
-        "sparsight.metrics.agreement.structure",
+    assert named(rules.compare_items()) == {
+        "agreement metric spearman",
+        "agreement metric top_k_iou",
+        "agreement metric ssim",
     }
     assert rules.conversion() == {
         "batch_size": 100,
@@ -678,7 +684,7 @@ def test_settings_of_comparisons_and_conversion(study_of):
         "study": study.name,
         "threads": 1,
     }
-    assert rules.conversion_modules("thesis_cnn") == ["sparsight.models.thesis_cnn"]
+    assert named(rules.conversion_items("thesis_cnn")) == {"architecture thesis_cnn"}
 
 
 def test_settings_of_data_and_networks(study_of):
@@ -692,7 +698,7 @@ def test_settings_of_data_and_networks(study_of):
         "noise": {"maximum": 51, "seed": 0},
         "subset_seed": 0,
     }
-    assert rules.dataset_modules("digits") == ["sparsight.data.digits"]
+    assert named(rules.dataset_items("digits")) == {"data source digits"}
     network = {
         "study": study.name,
         "options": {},

@@ -30,6 +30,8 @@ from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves
 from sparsight.io.tables import write_csv
 
 logger = logging.getLogger(__name__)
+#: of the stage `claims`: see `sparsight.study.versions`
+VERSION = 1
 
 _COPIED = [key for key in COMMON_KEYS if key != "published"]
 

@@ -20,6 +20,7 @@ class AgreementMetric(ABC):
     Attributes
     ----------
     name : name in the registry.
+    version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper, with DOI or arXiv id.
     category : "agreement".
     direction : "higher": equal maps agree most.

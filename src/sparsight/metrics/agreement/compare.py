@@ -21,6 +21,9 @@ from sparsight.metrics.agreement.rows import AgreementRows, Reference
 from sparsight.metrics.rows import ImageFacts
 from sparsight.registration import UnknownName
 
+#: of the stage `agreement`: see `sparsight.study.versions`
+VERSION = 1
+
 # Agreement of maps for different classes says nothing of the networks.
 FIXED_TARGETS = ("true", "dense_predicted")
 

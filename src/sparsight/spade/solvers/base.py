@@ -24,6 +24,7 @@ class SampleSolver(ABC):
     Attributes
     ----------
     name : name in the registry.
+    version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper, as arXiv id.
     needs_hessian : False for controls, which do not look at the image's inputs.
     largest_columns : the most columns K that are accepted, 0 for any number. A parameter of the
@@ -32,6 +33,7 @@ class SampleSolver(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     reference: ClassVar[str]
     needs_hessian: ClassVar[bool]
     largest_columns: ClassVar[int] = 0

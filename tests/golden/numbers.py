@@ -1,0 +1,248 @@
+"""What the stages and items of the project compute, as a few numbers each.
+
+A fingerprint of an array is its size, its mean, its standard deviation and four projections on
+fixed random directions, so that no element can change unnoticed, and a difference says how large it
+is. Stages are those of the tiny study that the tests of the workflow run; items (explainers,
+metrics, criteria) compute on a network with fixed random weights, so that each stands alone.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+import yaml
+from torch import Tensor, nn
+
+from sparsight.data.packed import PackedSplit
+from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.network import frozen
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.arrays import read_arrays
+from sparsight.io.tables import read_table
+from sparsight.metrics.agreement.registry import AGREEMENT
+from sparsight.metrics.explaining import BatchExplainer
+from sparsight.metrics.preparation import masks_for, prepare
+from sparsight.metrics.registry import METRICS
+from sparsight.models.registry import MODELS
+from sparsight.pruning.registry import CRITERIA
+from sparsight.registration import Registry
+from sparsight.study.versions import STAGES, Versions
+
+IMAGES = 8
+LEVELS = ("tiny/level01", "tiny/level02", "retrain/level01")
+#: stage to the files that hold its numbers, in the order in which they depend on each other
+FILES: dict[str, list[str]] = {
+    "packing": ["data/packed/digits/train.safetensors", "data/packed/digits/test.safetensors"],
+    "training": ["start.safetensors", "dense/level00/checkpoint.safetensors"],
+    "pruning": [f"{level}/checkpoint.safetensors" for level in LEVELS],
+    "explaining": ["tiny/level02/explanations/cam.safetensors"],
+    "scoring": ["tiny/level02/scores/cam.parquet"],
+    "agreement": ["tiny/level02/agreement/cam.parquet"],
+    "summary": ["summary/evaluations.parquet", "summary/levels.csv"],
+    "agreement_table": ["summary/agreement.csv"],
+    "contrasts": ["summary/contrasts.csv"],
+    "correctness": ["summary/correctness.csv"],
+    "strata": ["summary/strata.csv"],
+    "correlations": ["summary/correlations.csv", "summary/control_gaps.csv"],
+    "claims": ["summary/claims.csv"],
+}
+#: measured, not computed
+TIMES = {"seconds", "milliseconds", "ms", "speedup"}
+
+
+def fingerprint(values: np.ndarray) -> list[float]:
+    """Size, mean, standard deviation and four projections; NaN count as zero, and are counted."""
+    flat = np.asarray(values, np.float64).ravel()
+    undefined = ~np.isfinite(flat)
+    flat = np.where(undefined, 0.0, flat)
+    found = [float(flat.size), float(undefined.sum())]
+    if flat.size:
+        directions = np.random.default_rng(flat.size).standard_normal((4, flat.size))
+        scale = math.sqrt(flat.size)
+        found += [flat.mean(), flat.std(), *(directions @ flat / scale)]
+    return [float(f"{value:.9g}") for value in found]
+
+
+def _columns(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and values of every tensor, or of every column of numbers."""
+    if path.suffix == ".safetensors":
+        for name, tensor in sorted(read_arrays(path).items()):
+            yield name, tensor.to(torch.float64).numpy()
+    elif path.suffix == ".parquet":
+        table = read_table(path)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+                yield name, column.to_numpy().astype(np.float64)
+    else:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        for name in rows[0]:
+            numbers = [_number(row[name]) for row in rows]
+            if any(number is not None for number in numbers):
+                yield name, np.array([math.nan if n is None else n for n in numbers])
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def stage_numbers(project: Path) -> dict[str, dict[str, Any]]:
+    """Stage to its version and the fingerprints of its files in a finished tiny study."""
+    study = project / "results" / "tiny"
+    versions = Versions()
+    found = {}
+    for stage, names in FILES.items():
+        numbers = {}
+        for name in names:
+            chain = study / "digits" / "tiny" / "seed1"
+            places = (project / name, study / name, chain / name)
+            path = next(place for place in places if place.is_file())
+            for column, values in _columns(path):
+                if not TIMES & set(column.split("_")):
+                    numbers[f"{name}: {column}"] = fingerprint(values)
+        found[stage] = {"version": versions([stage])[stage], "numbers": numbers}
+    return found
+
+
+class Fixed:
+    """A batch of digits and a network with fixed random weights."""
+
+    def __init__(self, packed_test: Path) -> None:
+        torch.manual_seed(0)
+        self.network: nn.Module = MODELS.load("thesis_cnn")().eval()
+        with PackedSplit.open(packed_test) as split:
+            self.batch = split.select(list(range(IMAGES)))
+        self.images, self.targets = self.batch.images("clean"), self.batch.labels
+        self.ids = self.batch.image_ids
+        drawn = np.random.default_rng(0).standard_normal((3, IMAGES, 28, 28))
+        self.maps = torch.from_numpy(drawn.astype(np.float32))
+
+
+def _entries(catalogue: dict[str, Any], registry: Registry) -> dict[str, dict[str, Any]]:
+    """Method to the first entry of the catalogue that names it, where an entry does."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in catalogue.values():
+        if not registry.is_foreign(entry["method"]):
+            found.setdefault(entry["method"], entry)
+    return found
+
+
+def item_numbers(root: Path, packed_test: Path) -> dict[str, dict[str, Any]]:
+    """Item to its version and the fingerprint of what it computes on a fixed network."""
+    fixed = Fixed(packed_test)
+    catalogue = yaml.safe_load((root / "config.yaml").read_text())["catalogue"]
+    with frozen(fixed.network):
+        computed: list[tuple[Registry, str, Callable[[], Tensor]]] = [
+            *_explained(fixed, _entries(catalogue["explainers"], EXPLAINERS)),
+            *_scored(fixed, _entries(catalogue["metrics"], METRICS)),
+            *_compared(fixed, _entries(catalogue["agreement"], AGREEMENT)),
+            *_ordered(fixed),
+        ]
+        found = {}
+        for registry, name, compute in computed:
+            item = registry.item(name)
+            found[f"{item.kind} {name}"] = {
+                "version": f"{item.attribute} {item.version}",
+                "numbers": {"values": fingerprint(compute().detach().double().numpy())},
+            }
+    return found
+
+
+def _explained(
+    fixed: Fixed, entries: dict[str, dict[str, Any]]
+) -> Iterator[tuple[Registry, str, Callable[[], Tensor]]]:
+    for method, entry in entries.items():
+        if "thesis_cnn" in EXPLAINERS.facts(method).get("excluded_models", ()):
+            continue
+
+        def compute(method: str = method, entry: dict[str, Any] = entry) -> Tensor:
+            built = build_explainers({method: entry})
+            maps = explain_batch(built, fixed.network, fixed.images, fixed.targets, fixed.ids)
+            return maps[method]
+
+        yield EXPLAINERS, method, compute
+
+
+def _scored(
+    fixed: Fixed, entries: dict[str, dict[str, Any]]
+) -> Iterator[tuple[Registry, str, Callable[[], Tensor]]]:
+    saliency = build_explainers({"saliency": {"method": "saliency"}})["saliency"]
+    for method, entry in entries.items():
+
+        def compute(method: str = method, entry: dict[str, Any] = entry) -> Tensor:
+            metric = METRICS.load(method)(**(entry.get("parameters") or {}))
+
+            def prepared(raw: Tensor) -> Tensor:
+                return prepare(raw, (28, 28), "bilinear", metric.treatment, metric.normalisation)
+
+            again = None
+            if "explainer" in metric.needs:
+                again = BatchExplainer(saliency, fixed.ids, "saliency", prepared)
+            return metric.score(
+                prepared(fixed.maps[0]),
+                fixed.images,
+                fixed.targets,
+                masks_for(fixed.batch, metric.mask_rule),
+                fixed.network,
+                again,
+            )
+
+        yield METRICS, method, compute
+
+
+def _compared(
+    fixed: Fixed, entries: dict[str, dict[str, Any]]
+) -> Iterator[tuple[Registry, str, Callable[[], Tensor]]]:
+    for method, entry in entries.items():
+
+        def compute(method: str = method, entry: dict[str, Any] = entry) -> Tensor:
+            metric = AGREEMENT.load(method)(**(entry.get("parameters") or {}))
+            first, second = (
+                metric.prepared(maps, (28, 28), "bilinear")
+                for maps in (fixed.maps[0], fixed.maps[0] + fixed.maps[1])
+            )
+            return metric.compare(first, second)
+
+        yield AGREEMENT, method, compute
+
+
+def _ordered(fixed: Fixed) -> Iterator[tuple[Registry, str, Callable[[], Tensor]]]:
+    weights = {name: value for name, value in fixed.network.state_dict().items() if value.ndim > 1}
+    for name in sorted(CRITERIA.entries):
+
+        def compute(name: str = name) -> Tensor:
+            scores = CRITERIA.load(name)().scores(weights, seed=3)
+            return torch.cat([score.flatten() for score in scores.values()])
+
+        yield CRITERIA, name, compute
+
+
+def platform() -> str:
+    """What the last digits depend on."""
+    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def module_of(name: str) -> str:
+    """Where the version of a stage or item is stated."""
+    if name in STAGES:
+        return f"VERSION in {STAGES[name]}"
+    for registry in (EXPLAINERS, METRICS, AGREEMENT, CRITERIA):
+        if name.startswith(f"{registry.kind} "):
+            item = registry.item(name.removeprefix(f"{registry.kind} "))
+            return f"`version` of {item.attribute} in {item.module}"
+    raise KeyError(name)
+
+
+def write(path: Path, numbers: dict[str, Any]) -> None:
+    """Record numbers, one line for each fingerprint."""
+    text = json.dumps({"platform": platform(), **numbers}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
