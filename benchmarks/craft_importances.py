@@ -58,7 +58,7 @@ def rows() -> list[Row]:
         _row(
             f"importances, {size}, maps of 7x7",
             lambda: importances(places),
-            theirs(places, network.head),
+            theirs(places, network.class_logits),
         ),
         _row(
             f"importances, {size}, features without places",
@@ -77,7 +77,7 @@ def _images() -> Tensor:
 def _fitted(network: Architecture, images: Tensor) -> tuple[Any, Tensor]:
     """The library, fitted to the crops of some images, and its basis."""
     grid = crop_grid(SIDE, SIDE, PATCH)
-    library = craft_class()(network.features, network.head, CONCEPTS, BATCH, grid.side, "cpu")
+    library = craft_class()(network.feature_maps, network.class_logits, CONCEPTS, BATCH, grid.side, "cpu")
     with seeded(0), quiet():
         library.fit(images)
     return library, torch.from_numpy(library.W)

@@ -269,7 +269,7 @@ def test_a_network_that_has_collapsed(splits, tmp_path):
 class OneFeature(ColourNetwork):
     """Maps every image to one feature, up to rounding that differs from crop to crop."""
 
-    def features(self, images):
+    def feature_maps(self, images):
         maps = torch.tensor([0.3, 0.7, 0.1])[:, None, None].expand_as(images).clone()
         bright = images.mean(dim=(1, 2, 3)) > 0.28
         maps[bright] = torch.nextafter(maps[bright], torch.ones(1))
