@@ -2,7 +2,8 @@
 
 import ast
 
-from tests.linters.test_workflow import JOBS, ROOT, content_of, per_job, rules_in
+from tests.linters.source_files import ROOT, listed
+from tests.linters.test_workflow import JOBS, content_of, offences, rules_in
 
 #: MB up to which a rule is light; `growing(2000)` in the rules of figures
 LIGHT = 2000
@@ -14,28 +15,31 @@ def is_local(rule):
 
 def memory_of(rule):
     """MB at the first attempt; None where it depends on the job."""
-    (amount,) = (
-        word.value for word in rule.directives["resources"].keywords if word.arg == "mem_mb"
-    )
-    (first,) = amount.args
-    return first.value if isinstance(first, ast.Constant) else None
+    match rule.words("resources").get("mem_mb"):
+        case ast.Call(args=[first]):
+            return first.value if isinstance(first, ast.Constant) else None
+    raise ValueError(f"{rule.place}: mem_mb is not growing(...)")
 
 
 def asks_for_a_gpu(rule):
     return "gpu" in rule.keywords("resources")
 
 
-@per_job
-def test_light_rules_run_beside_snakemake_and_others_on_the_cluster(rule):
+def wrong_places_to_run(rule):
     memory = memory_of(rule)
-    assert is_local(rule) == (memory is not None and memory <= LIGHT), (
-        "`localrule: True` belongs to rules that download, draw or write little"
+    if is_local(rule) != (memory is not None and memory <= LIGHT):
+        yield f"localrule is {is_local(rule)}, and the memory {memory} MB"
+
+
+def test_light_rules_run_beside_snakemake_and_others_on_the_cluster():
+    found = offences(wrong_places_to_run)
+    assert not found, listed(
+        found, "`localrule: True` belongs to rules that download, draw or write little"
     )
 
 
-@per_job
-def test_what_runs_beside_snakemake_needs_no_gpu(rule):
-    assert not (is_local(rule) and asks_for_a_gpu(rule))
+def test_what_runs_beside_snakemake_needs_no_gpu():
+    assert [rule.place for rule in JOBS if is_local(rule) and asks_for_a_gpu(rule)] == []
 
 
 def test_downloads_run_beside_snakemake():
@@ -81,3 +85,6 @@ rule prune:
     draw, prune = rules_in(text)
     assert (is_local(draw), memory_of(draw), asks_for_a_gpu(draw)) == (True, 2000, False)
     assert (is_local(prune), memory_of(prune), asks_for_a_gpu(prune)) == (False, None, True)
+    assert [*wrong_places_to_run(draw), *wrong_places_to_run(prune)] == []
+    del draw.directives["localrule"]
+    assert len([*wrong_places_to_run(draw)]) == 1

@@ -4,7 +4,8 @@ import ast
 
 import pytest
 
-from tests.linters.test_workflow import JOBS, per_job
+from tests.linters.source_files import listed, text_of
+from tests.linters.test_workflow import JOBS, offences
 
 FRAME = "job(snakemake.log[0])"
 SLOT = "gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb)"
@@ -28,21 +29,31 @@ def imported_before(text):
     return {*modules, *others}
 
 
-@per_job
-def test_a_job_takes_its_gpu_before_anything_imports_torch(rule):
-    asks = "gpu" in rule.keywords("resources")
-    text = rule.path("script").read_text(encoding="utf-8")
-    assert frame_of(text) == ([FRAME, SLOT] if asks else [FRAME]), (
-        "CUDA reads CUDA_VISIBLE_DEVICES once: the GPU is chosen before torch is there"
-    )
+def wrong_frames(text, asks):
+    """What a script enters and imports otherwise than its rule's wish for a GPU demands."""
+    frame = frame_of(text)
+    if frame != ([FRAME, SLOT] if asks else [FRAME]):
+        yield f"the script enters {', '.join(frame)}"
     allowed = {"sparsight.io.job", *(["sparsight.io.gpu_slots"] if asks else [])}
-    assert imported_before(text) == allowed
+    if imported_before(text) != allowed:
+        yield f"the script first imports {', '.join(sorted(imported_before(text)))}"
 
 
-@per_job
-def test_a_job_with_a_gpu_reserves_memory_of_it(rule):
-    words = rule.keywords("resources")
-    assert ("gpu" in words) == ("vram_mb" in words)
+def test_jobs_take_their_gpu_before_anything_imports_torch():
+    def check(rule):
+        asks = "gpu" in rule.keywords("resources")
+        return wrong_frames(text_of(rule.path("script")), asks)
+
+    found = offences(check, [rule for rule in JOBS if "script" in rule.directives])
+    assert not found, listed(
+        found, "CUDA reads CUDA_VISIBLE_DEVICES once: the GPU is chosen before torch is there"
+    )
+
+
+def test_jobs_with_a_gpu_reserve_memory_of_it():
+    asked = {rule.place: {"gpu", "vram_mb"} & {*rule.keywords("resources")} for rule in JOBS}
+    found = [f"{place}: only {words}" for place, words in asked.items() if len(words) == 1]
+    assert not found, listed(found)
 
 
 def test_some_rules_ask_for_a_gpu():
@@ -64,3 +75,11 @@ def test_some_rules_ask_for_a_gpu():
 def test_frames_are_read(text, frame, modules):
     assert frame_of(text) == frame
     assert imported_before(text) == modules
+
+
+def test_wrong_frames_are_found():
+    imports = "from sparsight.io.job import job"
+    text = f"'x'\n{imports}\nwith {FRAME}:\n    pass\n"
+    assert [*wrong_frames(text, False)] == []
+    assert len([*wrong_frames(text, True)]) == 2
+    assert len([*wrong_frames(text.replace(imports, "import torch"), False)]) == 1

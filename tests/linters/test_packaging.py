@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -10,7 +9,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from tests.linters.source_files import ROOT, listed
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = ROOT / "requirements.lock"
 ENVIRONMENT = ROOT / "envs" / "sparsight.yaml"
@@ -26,10 +26,13 @@ LAYOUT = """
 """
 
 
-@pytest.mark.parametrize("name", LAYOUT.split())
-def test_layout_is_complete(name):
-    path = ROOT / name
-    assert path.is_file() or (path.is_dir() and any(path.iterdir()))
+def test_layout_is_complete():
+    paths = {name: ROOT / name for name in LAYOUT.split()}
+    assert [
+        name
+        for name, path in paths.items()
+        if not (path.is_file() or (path.is_dir() and any(path.iterdir())))
+    ] == []
 
 
 def needs(requirements):
@@ -69,12 +72,20 @@ def test_lock_pins_everything_with_hashes():
     assert unhashed(text) == []
 
 
-@pytest.mark.parametrize("name", needs(PROJECT["dependencies"]))
-def test_lock_pins_every_dependency_within_its_range(name):
-    versions = [v for pinned, v in pins(LOCK.read_text(encoding="utf-8")) if pinned == name]
-    specifier, _ = needs(PROJECT["dependencies"])[name]
-    assert versions
-    assert all(specifier.contains(version, prereleases=True) for version in versions)
+def outside(ranges, pinned):
+    """Dependencies that are not pinned, or have a pin outside of their range."""
+    for name, (specifier, _) in ranges.items():
+        versions = [version for other, version in pinned if other == name]
+        if not versions:
+            yield f"{name} is not pinned"
+        for version in versions:
+            if not specifier.contains(version, prereleases=True):
+                yield f"{name}=={version} is not {specifier}"
+
+
+def test_lock_pins_every_dependency_within_its_range():
+    found = [*outside(needs(PROJECT["dependencies"]), pins(LOCK.read_text(encoding="utf-8")))]
+    assert not found, listed(found)
 
 
 # --- the conda environment
@@ -136,6 +147,14 @@ def test_pins_are_read():
     text = "a.b==1.0 ; python_version < '3.12' \\\n    --hash=sha256:0\n    # via c\nC[x]==2\n"
     assert pins(text) == [("a-b", "1.0"), ("c", "2")]
     assert unhashed(text) == ["C[x]==2"]
+
+
+def test_pins_outside_of_a_range_are_found():
+    ranges = needs(["a>=2", "b[x]", "c!=1"])
+    assert [*outside(ranges, [("a", "2.0"), ("a", "1.9"), ("c", "2")])] == [
+        "a==1.9 is not >=2",
+        "b is not pinned",
+    ]
 
 
 @pytest.mark.parametrize(

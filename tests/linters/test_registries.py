@@ -1,13 +1,10 @@
 """Every registered item states its facts, and says the same when imported as when only read."""
 
 import importlib
-from pathlib import Path
-
-import pytest
 
 from sparsight.registration import Registry
+from tests.linters.source_files import ROOT, listed, place_of_item
 
-ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 FACTS = {
     "explainer": {
@@ -76,9 +73,6 @@ def registries():
 REGISTRIES = list(registries())
 ITEMS = [(registry, name) for registry in REGISTRIES for name in sorted(registry.entries)]
 ADAPTERS = [(registry, prefix) for registry in REGISTRIES for prefix in sorted(registry.adapters)]
-per_item = pytest.mark.parametrize(
-    ("registry", "name"), ITEMS, ids=[f"{registry.kind}:{name}" for registry, name in ITEMS]
-)
 
 
 def wrong_facts(kind, name, facts):
@@ -101,31 +95,52 @@ def test_registries_are_found_in_rooms_and_below_them():
     assert set(FACTS) <= kinds
 
 
-@per_item
-def test_item_states_its_facts(registry, name):
-    assert list(wrong_facts(registry.kind, name, registry.facts(name))) == []
+def differences(registry, name):
+    """What the class of an item says otherwise than its source."""
+    item, facts = registry.load(name), registry.facts(name)
+    if item.__module__ != registry.module(name):
+        yield f"is in {item.__module__}"
+    if not facts:
+        yield "states no facts"
+    for fact, value in facts.items():
+        if getattr(item, fact) != value:
+            yield f"{fact} is {getattr(item, fact)!r}, and {value!r} in the source"
 
 
-@per_item
-def test_facts_read_from_the_source_are_those_of_the_class(registry, name):
-    item = registry.load(name)
-    assert item.__module__ == registry.module(name)
-    facts = registry.facts(name)
-    assert facts
-    assert facts == {fact: getattr(item, fact) for fact in facts}
+def test_items_state_their_facts():
+    found = [
+        f"{place_of_item(registry, name)}: {what}"
+        for registry, name in ITEMS
+        for what in wrong_facts(registry.kind, name, registry.facts(name))
+    ]
+    assert not found, listed(found)
 
 
-@per_item
-def test_item_has_a_docstring(registry, name):
-    assert "__doc__" in vars(registry.load(name))
-    assert registry.load(name).__doc__
+def test_facts_read_from_the_source_are_those_of_the_class():
+    found = [
+        f"{place_of_item(registry, name)}: {what}"
+        for registry, name in ITEMS
+        for what in differences(registry, name)
+    ]
+    assert not found, listed(found)
 
 
-@pytest.mark.parametrize(
-    ("registry", "prefix"), ADAPTERS, ids=[f"{registry.kind}:{p}" for registry, p in ADAPTERS]
-)
-def test_adapter_can_be_imported(registry, prefix):
-    assert callable(registry.load(f"{prefix}.Anything"))
+def test_items_have_docstrings():
+    found = [
+        place_of_item(registry, name)
+        for registry, name in ITEMS
+        if not vars(registry.load(name)).get("__doc__")
+    ]
+    assert not found, listed(found)
+
+
+def test_adapters_can_be_imported():
+    found = [
+        f"{registry.kind} {prefix}: {registry.adapters[prefix]}"
+        for registry, prefix in ADAPTERS
+        if not callable(registry.load(f"{prefix}.Anything"))
+    ]
+    assert not found, listed(found)
 
 
 def test_wrong_facts_are_found():
@@ -135,3 +150,11 @@ def test_wrong_facts_are_found():
     for fact in ("name is 'a'", "reference is ''", "unit is missing", "direction is ()"):
         assert any(text.startswith(fact) for text in found), found
     assert not any(text.startswith("needs") for text in found)
+
+
+def test_differences_are_found(tmp_path, monkeypatch):
+    text = "class A:\n    'Doc.'\n    cost = 1\n    unit = 'm'\n\n\nA.cost = 2\n"
+    (tmp_path / "example_of_an_item.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("example", {"a": "example_of_an_item:A"})
+    assert [*differences(registry, "a")] == ["cost is 2, and 1 in the source"]

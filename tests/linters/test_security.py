@@ -6,7 +6,7 @@ started, downloads without HTTPS or without a checksum.
 
 import ast
 import re
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,11 +15,20 @@ from sparsight.data.download import is_private
 from sparsight.data.registry import SOURCES
 from sparsight.models.imagenet_weights import MIRRORS, checksum_in
 from sparsight.models.registry import MODELS
+from tests.linters.source_files import (
+    MODULES,
+    ROOT,
+    RULE_FILES,
+    SCRIPTS,
+    listed,
+    name_of,
+    nodes_of,
+    place,
+    place_of_item,
+    text_of,
+    tree_of,
+)
 
-ROOT = Path(__file__).parents[2]
-MODULES = sorted((ROOT / "src").rglob("*.py"))
-SCRIPTS = sorted((ROOT / "workflow").rglob("*.py"))
-RULES = [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "Snakefile"]
 #: they open a door, or leave through one that is not watched
 NETWORK = {
     *("socket", "socketserver", "ssl", "http", "urllib.request", "xmlrpc", "ftplib", "telnetlib"),
@@ -43,25 +52,24 @@ PROGRAMS = {  # git, nvidia-smi, snakemake
 }
 
 
-def named(paths):
-    return pytest.mark.parametrize("path", paths, ids=lambda p: p.relative_to(ROOT).as_posix())
-
-
-def imports(tree: ast.AST) -> set[str]:
-    """Every module that is imported, with those above it."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
+def imports(tree: ast.AST) -> dict[str, int]:
+    """Every module that is imported, with those above it, and the first line that does so."""
+    found: dict[str, int] = {}
+    for node in nodes_of(tree):
+        names = []
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    above = {name.rsplit(".", n)[0] for name in found for n in range(1, name.count(".") + 1)}
-    return found | above
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        above = [name.rsplit(".", n)[0] for name in names for n in range(1, name.count(".") + 1)]
+        for name in names + above:
+            found[name] = min(node.lineno, found.get(name, node.lineno))
+    return found
 
 
 def calls(tree: ast.AST):
     """(last part of the name, what it is an attribute of, keywords that are literals, line)."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Call):
             owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -73,50 +81,61 @@ def calls(tree: ast.AST):
             yield name, owner, words, node.lineno
 
 
-def unsafe(tree: ast.AST, place: str) -> list[str]:
-    """What a module of the library or the workflow must not hold."""
+def unsafe(tree: ast.AST, name_of_file: str) -> list[tuple[int, str]]:
+    """What a module of the library or the workflow must not hold, with its line."""
     there = imports(tree)
-    found = [f"imports {name}" for name in sorted(there & (NETWORK | RUNNING))]
-    if place not in DOWNLOADS:
-        found += [f"imports {name}" for name in sorted(there & {"requests", "pooch", "urllib3"})]
-    if place not in PROGRAMS:
-        found += [f"imports {name}" for name in sorted(there & {"subprocess", "pty"})]
+    forbidden = NETWORK | RUNNING
+    if name_of_file not in DOWNLOADS:
+        forbidden = forbidden | {"requests", "pooch", "urllib3"}
+    if name_of_file not in PROGRAMS:
+        forbidden = forbidden | {"subprocess", "pty"}
+    found = [(there[name], f"imports {name}") for name in sorted(there.keys() & forbidden)]
     for name, owner, words, line in calls(tree):
         if not owner and name in ("eval", "exec", "compile", "__import__"):
-            found.append(f"line {line}: {name}")
+            found.append((line, name))
         if name in LISTENING and owner != "inspect":
-            found.append(f"line {line}: {owner}.{name}")
+            found.append((line, f"{owner}.{name}"))
         if owner == "os" and (name in ("system", "popen") or name.startswith(("exec", "spawn"))):
-            found.append(f"line {line}: os.{name}")
+            found.append((line, f"os.{name}"))
         if words.get("shell") is True or words.get("verify") is False:
-            found.append(f"line {line}: {words}")
+            found.append((line, str(words)))
         if (owner, name) in {("torch.hub", "load"), ("torch.jit", "load"), ("torch", "compile")}:
-            found.append(f"line {line}: {owner}.{name}")
+            found.append((line, f"{owner}.{name}"))
         if name == "load_state_dict_from_url" or words.get("trust_remote_code"):
-            found.append(f"line {line}: {name}")
+            found.append((line, name))
         if owner.endswith(("tar", "tarfile")) and name in ("extract", "extractall"):
-            found += [] if words.get("filter") == "data" else [f"line {line}: {name}"]
+            found += [] if words.get("filter") == "data" else [(line, name)]
     return found
 
 
-@named(MODULES + SCRIPTS)
-def test_nothing_is_run_and_nothing_listens(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert unsafe(tree, path.relative_to(ROOT).as_posix()) == []
+def test_nothing_is_run_and_nothing_listens() -> None:
+    found = [
+        f"{place(path, line)}: {what}"
+        for path in MODULES + SCRIPTS
+        for line, what in unsafe(tree_of(path), name_of(path))
+    ]
+    assert not found, listed(found)
 
 
 _DOORS = re.compile(
     r"\b(socket|socketserver|http\.server|serve_forever|subprocess|os\.system|eval|exec|pickle|"
-    r"yaml\.load|urllib\.request|requests)\b(?=[\s.(])"
+    r"yaml\.load|urllib\.request|requests)\b(?=[\s.(]|$)|^\s+(shell|run):"
 )
 
 
-@named(RULES)
-def test_rule_files_open_no_door(path: Path) -> None:
-    # Not Python, so no tree. A rule runs a script, and the script calls the library.
-    text = re.sub(r'#.*|"""[\s\S]*?"""', "", path.read_text(encoding="utf-8"))
-    assert _DOORS.findall(text) == []
-    assert not re.search(r"^\s+(shell|run):", text, re.M), "a rule has a script"
+def doors(text: str) -> Iterator[tuple[int, str]]:
+    """What a rule file must not hold: a rule runs a script, and the script calls the library."""
+    # Not Python, so no tree. What is left out keeps its lines.
+    text = re.sub(r'#.*|"""[\s\S]*?"""', lambda found: "\n" * found[0].count("\n"), text)
+    for number, line in enumerate(text.splitlines(), 1):
+        yield from ((number, found[0].strip()) for found in _DOORS.finditer(line))
+
+
+def test_rule_files_open_no_door() -> None:
+    found = [
+        f"{place(path, line)}: {what}" for path in RULE_FILES for line, what in doors(text_of(path))
+    ]
+    assert not found, listed(found, "a rule has a script")
 
 
 # --- every download is over HTTPS, and is held against a checksum
@@ -131,17 +150,27 @@ def addresses(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and "://" in value else []
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES.entries))
-def test_files_of_a_source_come_over_https_with_checksums(name: str) -> None:
-    facts = SOURCES.facts(name)
-    found = addresses(facts)
-    assert all(address.startswith("https://") for address in found)
+def unguarded(facts: dict[str, Any]) -> list[str]:
+    """Addresses that are not HTTPS, and checksums that are none or are missing."""
+    there = addresses(facts)
     checksums = [
         *facts.get("checksums", {}).values(),
         *(one[0] for key in ("archives", "files") for one in facts.get(key, {}).values()),
     ]
-    assert all(re.fullmatch(r"[0-9a-f]{64}|md5:[0-9a-f]{32}", one) for one in checksums)
-    assert bool(found) == bool(checksums)
+    found = [address for address in there if not address.startswith("https://")]
+    found += [c for c in checksums if not re.fullmatch(r"[0-9a-f]{64}|md5:[0-9a-f]{32}", c)]
+    if bool(there) != bool(checksums):
+        found.append(f"{len(there)} addresses and {len(checksums)} checksums")
+    return found
+
+
+def test_files_of_sources_come_over_https_with_checksums() -> None:
+    found = [
+        f"{place_of_item(SOURCES, name)}: {what}"
+        for name in sorted(SOURCES.entries)
+        for what in unguarded(SOURCES.facts(name))
+    ]
+    assert not found, listed(found)
 
 
 def test_downloads_are_known() -> None:
@@ -153,11 +182,22 @@ def test_downloads_are_known() -> None:
     assert all(len(checksum_in(one)) >= 8 for one in weights if one)
 
 
-@named([*MODULES, *SCRIPTS, *RULES, ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*"))])
-def test_no_open_address_is_written_down(path: Path) -> None:
-    found = re.findall(r"(?:http|ftp)://[^\s\"')>]*", path.read_text(encoding="utf-8"))
-    # A page that describes a format is read by people, and never fetched.
-    assert [one for one in found if "yann.lecun.com/exdb/mnist" not in one] == []
+def open_addresses(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        for address in re.findall(r"(?:http|ftp)://[^\s\"')>]*", line):
+            # A page that describes a format is read by people, and never fetched.
+            if "yann.lecun.com/exdb/mnist" not in address:
+                yield number, address
+
+
+def test_no_open_address_is_written_down() -> None:
+    settings = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*"))]
+    found = [
+        f"{place(path, line)}: {address}"
+        for path in [*MODULES, *SCRIPTS, *RULE_FILES, *settings]
+        for line, address in open_addresses(text_of(path))
+    ]
+    assert not found, listed(found)
 
 
 # --- the rules above can fail
@@ -200,3 +240,21 @@ def test_one_module_may_download_and_it_asks_first() -> None:
     assert asked.count("HTTPDownloader") == 1
     assert asked.count("is_private") == 2, "of the mirror, and of what it redirects to"
     assert not is_private("http://example.org/")
+
+
+def test_doors_of_rule_files_are_found() -> None:
+    text = '"""A subprocess\n."""\n# eval(x)\nimport subprocess\nrule a:\n    shell:\n'
+    assert [*doors(text)] == [(4, "subprocess"), (6, "shell:")]
+
+
+def test_open_addresses_are_found() -> None:
+    text = "https://a.org\nx = 'http://b.org/c'\n# http://yann.lecun.com/exdb/mnist/\nftp://d"
+    assert [*open_addresses(text)] == [(2, "http://b.org/c"), (4, "ftp://d")]
+
+
+def test_unguarded_downloads_are_found() -> None:
+    file = {"a": ("0" * 64, 1)}
+    assert unguarded({"mirrors": ("https://a.org",), "files": file}) == []
+    assert len(unguarded({"mirrors": ("http://a.org",), "files": file})) == 1
+    assert len(unguarded({"mirrors": ("https://a.org",), "files": {"a": ("0" * 63, 1)}})) == 1
+    assert len(unguarded({"mirrors": ("https://a.org",)})) == 1

@@ -3,16 +3,22 @@
 import ast
 import io
 import tokenize
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MODULES = sorted((ROOT / "src").rglob("*.py"))
-SCRIPTS = sorted((ROOT / "workflow" / "scripts").rglob("*.py"))
+from tests.linters.source_files import (
+    MODULES,
+    RULE_FILES,
+    SCRIPTS,
+    listed,
+    nodes_of,
+    place,
+    text_of,
+    tree_of,
+)
+
 # The console's plugin is in no job's hash, and Snakemake looks for its class in `__init__.py`.
 INITS = [p for p in MODULES if p.name == "__init__.py" and "sparsight" in p.parent.parts]
-RULES = [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "Snakefile"]
 
 # They run code that a file brings along.
 UNSAFE_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -20,21 +26,9 @@ UNSAFE_CALLS = {"read_pickle", "unsafe_load", "full_load"}
 LONGEST_SCRIPT = 20
 
 
-def per_file(paths):
-    return pytest.mark.parametrize("path", paths, ids=lambda p: p.relative_to(ROOT).as_posix())
-
-
-def tree_of(path):
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def where(nodes):
-    return ", ".join(f"line {node.lineno}" for node in nodes)
-
-
 def imported(tree):
     """(node, top-level package) of every import."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from ((node, alias.name.partition(".")[0]) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -43,7 +37,7 @@ def imported(tree):
 
 def calls(tree):
     """(node, last part of the name, keyword arguments that are literals) of every call."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             literals = {
@@ -111,64 +105,80 @@ def computed_imports(tree):
     ]
 
 
-@per_file(MODULES + SCRIPTS)
-def test_nothing_is_unpickled(path):
-    found = unsafe_reading(tree_of(path))
-    assert not found, (
-        f"{where(found)}: use safetensors, weights_only=True, safe_load, filter='data'"
+def unpickling(text):
+    """Lines of a rule file that import what unpickles; it has no business with data files."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()[:2]
+        if words[:1] in (["import"], ["from"]) and words[-1].partition(".")[0] in UNSAFE_MODULES:
+            yield number
+
+
+def bare_excepts(tree):
+    """Handlers that catch everything."""
+    return [n for n in nodes_of(tree) if isinstance(n, ast.ExceptHandler) and n.type is None]
+
+
+def prints(tree):
+    return [node for node, name, _ in calls(tree) if name == "print"]
+
+
+def found_in(paths, check):
+    """Where a check of a tree finds something."""
+    return [place(path, node.lineno) for path in paths for node in check(tree_of(path))]
+
+
+def test_nothing_is_unpickled():
+    found = found_in(MODULES + SCRIPTS, unsafe_reading)
+    assert not found, listed(found, "use safetensors, weights_only=True, safe_load, filter='data'")
+
+
+def test_no_rule_file_unpickles():
+    found = [place(path, line) for path in RULE_FILES for line in unpickling(text_of(path))]
+    assert not found, listed(found)
+
+
+def test_library_prints_nothing():
+    found = found_in(MODULES, prints)
+    assert not found, listed(found, "use logging")
+
+
+def test_no_bare_except():
+    found = found_in(MODULES + SCRIPTS, bare_excepts)
+    assert not found, listed(found, "name the exception")
+
+
+def test_init_imports_nothing():
+    found = found_in(INITS, lambda tree: [node for node, _ in imported(tree)])
+    assert not found, listed(
+        found,
+        "each __init__.py belongs to the code hash of every job of its room, so what it imports "
+        "would re-run them all",
     )
 
 
-@per_file(RULES)
-def test_no_rule_file_unpickles(path):
-    # Not Python, so no tree; a rule file has no business with data files anyway.
-    first_words = [line.split()[:2] for line in path.read_text(encoding="utf-8").splitlines()]
+def test_imports_are_written_out():
+    paths = [path for path in MODULES if path.name != "registration.py"]
+    found = found_in(paths, computed_imports)
+    assert not found, listed(found, "only Registry.load may import by a computed name")
+
+
+def test_public_names_have_docstrings():
     found = [
-        words
-        for words in first_words
-        if words[:1] in (["import"], ["from"]) and words[-1].partition(".")[0] in UNSAFE_MODULES
+        f"{place(path, node.lineno)}: {node.name}"
+        for path in MODULES
+        for node in undocumented(tree_of(path))
     ]
-    assert not found
+    assert not found, listed(found)
 
 
-@per_file(MODULES)
-def test_library_prints_nothing(path):
-    found = [node for node, name, _ in calls(tree_of(path)) if name == "print"]
-    assert not found, f"{where(found)}: use logging"
-
-
-@per_file(MODULES + SCRIPTS)
-def test_no_bare_except(path):
-    handlers = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.ExceptHandler)]
-    found = [handler for handler in handlers if handler.type is None]
-    assert not found, f"{where(found)}: name the exception"
-
-
-@per_file(INITS)
-def test_init_imports_nothing(path):
-    found = [node for node, _ in imported(tree_of(path))]
-    assert not found, (
-        f"{where(found)}: each __init__.py belongs to the code hash of every job of its room, so "
-        "what it imports would re-run them all"
-    )
-
-
-@per_file([path for path in MODULES if path.name != "registration.py"])
-def test_imports_are_written_out(path):
-    found = computed_imports(tree_of(path))
-    assert not found, f"{where(found)}: only Registry.load may import by a computed name"
-
-
-@per_file(MODULES)
-def test_public_names_have_docstrings(path):
-    found = undocumented(tree_of(path))
-    assert not found, ", ".join(f"{node.name} (line {node.lineno})" for node in found)
-
-
-@per_file(SCRIPTS)
-def test_script_is_thin(path):
-    count = len(code_lines(path.read_text(encoding="utf-8")))
-    assert count <= LONGEST_SCRIPT, f"{count} lines of code, at most {LONGEST_SCRIPT}: call src"
+def test_scripts_are_thin():
+    counts = {path: len(code_lines(text_of(path))) for path in SCRIPTS}
+    found = [
+        f"{place(path, 1)}: {count} lines of code"
+        for path, count in counts.items()
+        if count > LONGEST_SCRIPT
+    ]
+    assert not found, listed(found, f"at most {LONGEST_SCRIPT} lines of code: call src")
 
 
 # --- the rules above can fail
@@ -214,3 +224,14 @@ def test_undocumented_names_are_found():
 def test_computed_imports_are_found():
     found = computed_imports(ast.parse("importlib.import_module(x)\n__import__(x)\nmodel.eval()\n"))
     assert [node.lineno for node in found] == [1, 2]
+
+
+def test_imports_of_rule_files_are_found():
+    text = "import os\nimport pickle\nfrom joblib.parallel import x\npickle = 1\n"
+    assert [*unpickling(text)] == [2, 3]
+
+
+def test_printing_and_bare_excepts_are_found():
+    tree = ast.parse("try:\n    print(1)\nexcept OSError:\n    pass\nexcept:\n    pass\n")
+    assert [node.lineno for node in prints(tree)] == [2]
+    assert [node.lineno for node in bare_excepts(tree)] == [5]

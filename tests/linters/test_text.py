@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.linters.source_files import ROOT, listed, place, text_of
 
 FOLDERS = "|".join(["work", "farm", "root"])
 MACHINE_PATH = re.compile(rf"(?:^|[^A-Za-z0-9_.])/(?:{FOLDERS})/")
@@ -42,28 +42,32 @@ def is_text(path):
 
 
 TEXTS = [path for path in repository_files() if is_text(path)]
-per_file = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 
 
-def found_in(path, pattern):
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [f"line {i}: {line[:100]}" for i, line in enumerate(lines, 1) if pattern.search(line)]
+def found_in(paths, pattern):
+    return [
+        f"{place(path, number)}: {line[:100]}"
+        for path in paths
+        for number, line in enumerate(text_of(path).splitlines(), 1)
+        if pattern.search(line)
+    ]
 
 
 def test_repository_is_listed():
     assert Path(__file__) in TEXTS
 
 
-@per_file
-def test_no_path_of_one_machine(path):
-    assert found_in(path, MACHINE_PATH) == []
+def test_no_path_of_one_machine():
+    found = found_in(TEXTS, MACHINE_PATH)
+    assert not found, listed(found)
 
 
-@per_file
-def test_nothing_is_left_for_later(path):
-    if path.suffix in WRITTEN_BY_HAND:
-        assert found_in(path, UNFINISHED) == [], "finish it, or write an issue"
-        assert found_in(path, NOT_WRITTEN) == [], "an abstract method says it better"
+def test_nothing_is_left_for_later():
+    by_hand = [path for path in TEXTS if path.suffix in WRITTEN_BY_HAND]
+    unfinished = found_in(by_hand, UNFINISHED)
+    assert not unfinished, listed(unfinished, "finish it, or write an issue")
+    not_written = found_in(by_hand, NOT_WRITTEN)
+    assert not not_written, listed(not_written, "an abstract method says it better")
 
 
 @pytest.mark.parametrize("folder", FOLDERS.split("|"))

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.linters.source_files import (
+    ROOT,
+    RULE_FILES,
+    SCRIPTS,
+    listed,
+    name_of,
+    place,
+    text_of,
+)
+
 SNAKEFILE = ROOT / "Snakefile"
-RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 COMMON = ROOT / "workflow" / "rules" / "common.smk"
-SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*") if path.is_dir())
 PROFILE_NAME = "profile.v9+.yaml"
 CATEGORIES = [
@@ -45,14 +52,28 @@ class Rule:
         """Whether it only gathers files and runs nothing."""
         return not ACTIONS & self.directives.keys()
 
+    @property
+    def place(self):
+        return f"{place(self.file, self.line)}: {self.name}"
+
+    def words(self, directive):
+        """Keyword to value of a directive; nothing where the rule does not have it."""
+        call = self.directives.get(directive)
+        return {word.arg: word.value for word in call.keywords} if call else {}
+
     def keywords(self, directive):
-        return [word.arg for word in self.directives[directive].keywords]
+        return list(self.words(directive))
 
     def path(self, directive):
-        """File that a directive names: relative to the rule file, or by a name of common.smk."""
+        """File that a directive names: relative to the rule file, or by a name of common.smk.
+
+        None where the rule does not have it.
+        """
+        if directive not in self.directives:
+            return None
         (argument,) = self.directives[directive].args
         if isinstance(argument, ast.Name):
-            definition = re.search(rf"^{argument.id} = (.*)$", COMMON.read_text("utf-8"), re.M)
+            definition = re.search(rf"^{argument.id} = (.*)$", text_of(COMMON), re.M)
             return ROOT.joinpath(*re.findall(r'"(.*?)"', definition[1]))
         return (self.file.parent / ast.literal_eval(argument)).resolve()
 
@@ -92,10 +113,13 @@ def rules_in(text, file=SNAKEFILE):
     return found
 
 
-RULES = [rule for file in RULE_FILES for rule in rules_in(file.read_text(encoding="utf-8"), file)]
+RULES = [rule for file in RULE_FILES for rule in rules_in(text_of(file), file)]
 JOBS = [rule for rule in RULES if not rule.is_target]
-per_job = pytest.mark.parametrize("rule", JOBS, ids=lambda rule: f"{rule.file.stem}:{rule.name}")
-per_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.name)
+
+
+def offences(check, rules=JOBS):
+    """Everything that a check finds in the rules, with their places."""
+    return [f"{rule.place}: {what}" for rule in rules for what in check(rule)]
 
 
 def test_there_are_rules_scripts_and_profiles():
@@ -106,73 +130,105 @@ def test_there_are_rules_scripts_and_profiles():
 
 
 def test_snakefile_is_a_table_of_contents():
-    count = len(SNAKEFILE.read_text(encoding="utf-8").splitlines())
+    count = len(text_of(SNAKEFILE).splitlines())
     assert count < 60, f"{count} lines: rules belong in workflow/rules, helpers in common.smk"
 
 
 def test_every_rule_file_is_included():
-    text = SNAKEFILE.read_text(encoding="utf-8")
-    missing = [path.name for path in RULE_FILES if f"workflow/rules/{path.name}" not in text]
+    text = text_of(SNAKEFILE)
+    missing = [name_of(path) for path in RULE_FILES if path != SNAKEFILE]
+    missing = [name for name in missing if name not in text]
     assert not missing
 
 
 def test_common_holds_helpers_only():
-    assert [rule.name for rule in RULES if rule.file.name == "common.smk"] == []
+    assert [rule.place for rule in RULES if rule.file == COMMON] == []
 
 
-@per_job
-def test_rule_says_in_one_sentence_what_it_does(rule):
-    assert rule.docstring.strip(), "write a docstring: snakemake --list-rules prints it"
-    assert "\n" not in rule.docstring.strip(), "one line is what --list-rules prints"
+def wrong_docstring(rule):
+    if not rule.docstring.strip():
+        yield "write a docstring: snakemake --list-rules prints it"
+    if "\n" in rule.docstring.strip():
+        yield "one line of a docstring is what --list-rules prints"
 
 
-@per_job
-def test_rule_has_every_directive(rule):
+def missing_directives(rule):
     needed = {"output", "log", "benchmark", "conda", "threads", "resources", "params", "script"}
-    missing = sorted(needed - rule.directives.keys())
-    assert not missing, f"{rule.file.name} line {rule.line}: {', '.join(missing)}"
+    yield from sorted(needed - rule.directives.keys())
 
 
-@per_job
-def test_rule_reserves_memory_and_time(rule):
-    missing = {"mem_mb", "runtime"} - set(rule.keywords("resources"))
-    assert not missing
+def missing_resources(rule):
+    yield from sorted({"mem_mb", "runtime"} - set(rule.keywords("resources")))
 
 
-@per_job
-def test_params_are_settings_and_version(rule):
-    assert sorted(rule.keywords("params")) == ["settings", "version"], (
+def wrong_params(rule):
+    if sorted(rule.keywords("params")) != ["settings", "version"]:
+        yield f"has the params {', '.join(rule.keywords('params'))}"
+    if "params" in rule.directives and rule.directives["params"].args:
+        yield "has params without names"
+
+
+def unnamed_files(rule):
+    for directive in sorted({"input", "output"} & rule.directives.keys()):
+        for argument in rule.directives[directive].args:
+            if not (isinstance(argument, ast.Call) and ast.unparse(argument.func) == "unpack"):
+                yield f"{directive}: {ast.unparse(argument)}"
+
+
+def wrong_paths(rule):
+    script, environment = rule.path("script"), rule.path("conda")
+    if script is not None and not (
+        script.is_file() and script.parent == ROOT / "workflow" / "scripts"
+    ):
+        yield f"no script {name_of(script)} in workflow/scripts"
+    if environment is not None and environment != ROOT / "envs" / "sparsight.yaml":
+        yield f"environment {name_of(environment)}"
+
+
+def test_rules_say_in_one_sentence_what_they_do():
+    found = offences(wrong_docstring)
+    assert not found, listed(found)
+
+
+def test_rules_have_every_directive():
+    found = offences(missing_directives)
+    assert not found, listed(found, "missing directives")
+
+
+def test_rules_reserve_memory_and_time():
+    found = offences(missing_resources)
+    assert not found, listed(found, "missing resources")
+
+
+def test_params_are_settings_and_version():
+    found = offences(wrong_params)
+    assert not found, listed(
+        found,
         "Snakemake compares params as a set of values without names: every setting belongs into "
-        "one dict"
+        "one dict",
     )
-    assert not rule.directives["params"].args
 
 
-@per_job
-def test_inputs_and_outputs_have_names(rule):
-    for directive in {"input", "output"} & rule.directives.keys():
-        unnamed = rule.directives[directive].args
-        allowed = [
-            a for a in unnamed if isinstance(a, ast.Call) and ast.unparse(a.func) == "unpack"
-        ]
-        assert unnamed == allowed, f"{directive}: {[ast.unparse(a) for a in unnamed]}"
+def test_inputs_and_outputs_have_names():
+    found = offences(unnamed_files)
+    assert not found, listed(found)
 
 
-@per_job
-def test_script_and_environment_exist(rule):
-    assert rule.path("script").is_file()
-    assert rule.path("script").parent == ROOT / "workflow" / "scripts"
-    assert rule.path("conda") == ROOT / "envs" / "sparsight.yaml"
-    assert rule.path("conda").is_file()
+def test_scripts_and_the_environment_exist():
+    found = offences(wrong_paths)
+    assert not found, listed(found)
+    assert (ROOT / "envs" / "sparsight.yaml").is_file()
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_script_is_run_by_a_rule(script):
-    assert script in {rule.path("script") for rule in JOBS if "script" in rule.directives}
+def test_scripts_are_run_by_rules():
+    run = {rule.path("script") for rule in JOBS}
+    assert [name_of(path) for path in SCRIPTS if path not in run] == []
 
 
 def report_calls(rule):
     """Every `report(...)` among a rule's outputs."""
+    if "output" not in rule.directives:
+        return []
     found = (n for n in ast.walk(rule.directives["output"]) if isinstance(n, ast.Call))
     return [call for call in found if ast.unparse(call.func) == "report"]
 
@@ -183,12 +239,19 @@ def reported(rule, keyword):
     return [ast.literal_eval(word.value) for word in words if word.arg == keyword]
 
 
-@per_job
-def test_what_is_in_the_report_has_caption_category_and_labels(rule):
+def wrong_entries_of_the_report(rule):
     for call in report_calls(rule):
-        assert {word.arg for word in call.keywords} == {"caption", "category", "labels"}
+        keywords = {word.arg for word in call.keywords}
+        if keywords != {"caption", "category", "labels"}:
+            yield f"{ast.unparse(call.args[0])} has {', '.join(sorted(keywords))}"
     for caption in reported(rule, "caption"):
-        assert (rule.file.parent / caption).resolve().is_file()
+        if not (rule.file.parent / caption).resolve().is_file():
+            yield f"no caption {caption}"
+
+
+def test_what_is_in_the_report_has_caption_category_and_labels():
+    found = offences(wrong_entries_of_the_report)
+    assert not found, listed(found)
 
 
 def test_categories_of_the_report_come_in_the_order_of_reading():
@@ -217,7 +280,7 @@ def options():
 
 
 def content_of(profile):
-    return yaml.safe_load((profile / PROFILE_NAME).read_text(encoding="utf-8"))
+    return yaml.safe_load(text_of(profile / PROFILE_NAME))
 
 
 def rules_named_in(content):
@@ -228,45 +291,65 @@ def rules_named_in(content):
 
 
 def uncommented(text):
-    """Top-level keys without a comment line above."""
+    """Top-level keys without a comment line above, with their lines."""
     lines = ["", *text.splitlines()]
     return [
-        line.partition(":")[0]
-        for above, line in itertools.pairwise(lines)
+        (number, line.partition(":")[0])
+        for number, (above, line) in enumerate(itertools.pairwise(lines), 1)
         if re.match(r"[\w-]+:", line) and not above.startswith("#")
     ]
 
 
-@per_profile
-def test_profile_keys_are_options_of_snakemake(profile, options):
-    unknown = sorted(content_of(profile).keys() - options)
-    assert not unknown, f"Snakemake ignores these in silence: {', '.join(unknown)}"
+def place_in_profile(profile, word):
+    """Line of the first mention of a word."""
+    path = profile / PROFILE_NAME
+    lines = text_of(path).splitlines()
+    number = next((n for n, line in enumerate(lines, 1) if word in line), 1)
+    return f"{place(path, number)}: {word}"
 
 
-@per_profile
-def test_profile_names_rules_that_exist(profile):
-    unknown = set(rules_named_in(content_of(profile))) - {rule.name for rule in RULES}
-    assert not unknown, f"Snakemake ignores these in silence: {', '.join(sorted(unknown))}"
+def test_profile_keys_are_options_of_snakemake(options):
+    found = [
+        place_in_profile(profile, key)
+        for profile in PROFILES
+        for key in sorted(content_of(profile).keys() - options)
+    ]
+    assert not found, listed(found, "Snakemake ignores these in silence")
 
 
-@per_profile
-def test_profile_entries_have_comments(profile):
-    assert uncommented((profile / PROFILE_NAME).read_text(encoding="utf-8")) == []
+def test_profiles_name_rules_that_exist():
+    known = {rule.name for rule in RULES}
+    found = [
+        place_in_profile(profile, name)
+        for profile in PROFILES
+        for name in sorted({*rules_named_in(content_of(profile))} - known)
+    ]
+    assert not found, listed(found, "Snakemake ignores these in silence")
 
 
-@per_profile
-def test_profile_folder_holds_the_profile_only(profile):
-    assert [path.name for path in profile.iterdir()] == [PROFILE_NAME]
+def test_profile_entries_have_comments():
+    found = [
+        f"{place(path, line)}: {key}"
+        for path in (profile / PROFILE_NAME for profile in PROFILES)
+        for line, key in uncommented(text_of(path))
+    ]
+    assert not found, listed(found)
 
 
-@per_profile
-def test_profile_goes_by_content_and_not_by_file_time_of_code(profile):
-    assert set(content_of(profile)["rerun-triggers"]) == {
-        "mtime",
-        "params",
-        "input",
-        "software-env",
-    }
+def test_profile_folders_hold_the_profile_only():
+    inside = [path for profile in PROFILES for path in profile.iterdir()]
+    assert [name_of(path) for path in inside if path.name != PROFILE_NAME] == []
+    assert len(inside) == len(PROFILES)
+
+
+def test_profiles_go_by_content_and_not_by_file_time_of_code():
+    triggers = {"mtime", "params", "input", "software-env"}
+    found = [
+        place_in_profile(profile, "rerun-triggers")
+        for profile in PROFILES
+        if {*content_of(profile)["rerun-triggers"]} != triggers
+    ]
+    assert not found, listed(found)
 
 
 # --- the rules above can fail
@@ -323,6 +406,23 @@ def test_outputs_in_the_report_are_read():
     assert reported(job, "labels") == []
 
 
+def test_what_is_wrong_with_a_rule_is_found():
+    target, job = rules_in(EXAMPLE, ROOT / "workflow" / "rules" / "x.smk")
+    assert [*wrong_docstring(job)] == [*wrong_params(job)] == [*wrong_paths(job)] == []
+    assert len([*wrong_docstring(target)]) == 1
+    assert [*missing_directives(job)] == ["benchmark", "log"]
+    assert [*missing_resources(job)] == ["runtime"]
+    assert [*unnamed_files(job)] == ["output: 'a/b'"]
+    assert [*wrong_entries_of_the_report(job)] == [
+        "'a/c' has caption, category",
+        "no caption x.rst",
+    ]
+    other = EXAMPLE.replace("settings=", "setting=").replace('prune_level.py"\n', 'none.py"\n')
+    _, job = rules_in(other, ROOT / "workflow" / "rules" / "x.smk")
+    assert [*wrong_params(job)] == ["has the params setting, version"]
+    assert [*wrong_paths(job)] == ["no script workflow/scripts/none.py in workflow/scripts"]
+
+
 def test_rules_named_in_a_profile_are_read():
     mappings = {"set-resources": {"a": {"mem_mb": 1}}, "set-threads": {"b": 2}}
     lists = {"set-resources": ["a:mem_mb=1"], "set-threads": ["b=2"]}
@@ -331,8 +431,8 @@ def test_rules_named_in_a_profile_are_read():
 
 def test_uncommented_entries_are_found():
     assert uncommented("# why\ncores: 1\njobs: 2\nlist:\n  - x\n# y\nquiet: all\n") == [
-        "jobs",
-        "list",
+        (3, "jobs"),
+        (4, "list"),
     ]
 
 
