@@ -1,6 +1,6 @@
-"""Parameters, facts, resizing, and the registry."""
+"""Facts, resizing, and the registry."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
@@ -15,7 +15,6 @@ from sparsight.explain.base import (
 from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
-from sparsight.parameters import checked_parameters
 
 FACTS = [
     "name",
@@ -30,7 +29,6 @@ FACTS = [
     "parameters",
     "excluded_models",
 ]
-OWN = sorted(EXPLAINERS.entries)
 FOREIGN = ["captum.Deconvolution", "grad_cam.XGradCAM"]
 
 
@@ -43,49 +41,17 @@ class Wrong(Explainer):
         return images
 
 
-def test_parameters_fall_back_to_their_defaults() -> None:
-    known = {"layer": "required", "sigma": 0.25, "steps": 50}
-    assert checked_parameters("explainer x", known, {"layer": "a", "steps": 3}) == {
-        "layer": "a",
-        "sigma": 0.25,
-        "steps": 3,
-    }
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"layr": "a"}, r"explainer x has no parameter 'layr' .*did you mean 'layer'\?"),
-        ({}, "explainer x needs the parameter 'layer'"),
-        ({"layer": "a", "steps": "50"}, "'steps' is '50', it must be of the kind int"),
-        ({"layer": "a", "steps": True}, "'steps' is True"),
-        ({"layer": "a", "sigma": True}, "'sigma' is True"),
-    ],
-)
-def test_wrong_parameters_are_one_sentence(given: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        checked_parameters("explainer x", {"layer": "required", "sigma": 0.25, "steps": 50}, given)
-
-
-def test_a_whole_number_is_a_float() -> None:
-    assert checked_parameters("explainer x", {"sigma": 0.25}, {"sigma": 1}) == {"sigma": 1}
-
-
-@pytest.mark.parametrize("name", OWN + FOREIGN)
-def test_facts_are_literals_equal_to_the_imported_ones(name: str) -> None:
+# `tests/linters` looks at those of the registry
+@pytest.mark.parametrize("name", FOREIGN)
+def test_facts_of_adapters_are_literals_equal_to_the_imported_ones(name: str) -> None:
     facts = EXPLAINERS.facts(name)
     loaded = EXPLAINERS.load(name)
-    explainer_class = getattr(loaded, "func", loaded)
+    explainer_class = loaded.func
     assert {fact: facts[fact] for fact in FACTS} == {
         fact: getattr(explainer_class, fact) for fact in FACTS
     }
     assert facts["native"] in ("pixel", "layer")
     assert facts["interpolation"] in ("bilinear", "none")
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_registered_under_its_own_name(name: str) -> None:
-    assert EXPLAINERS.load(name).name == name
 
 
 def test_unknown_method_names_its_key_and_a_near_name() -> None:

@@ -264,8 +264,8 @@ def test_the_thesis_densities_round_by_round() -> None:
     assert (right, wrong) == (11, 2)
 
 
-@pytest.mark.parametrize("percent", range(101))
-def test_densities_in_percent_are_exact(percent: int) -> None:
-    text = f"{percent // 100}.{percent % 100:02d}"
-    assert Step(density=float(text)).falling(100, 100) == 100 - percent
-    assert Step(rate=float(text)).falling(100, 100) == percent
+def test_densities_in_percent_are_exact() -> None:
+    texts = [f"{percent // 100}.{percent % 100:02d}" for percent in range(101)]
+    by_density = [Step(density=float(text)).falling(100, 100) for text in texts]
+    assert by_density == list(reversed(range(101)))
+    assert [Step(rate=float(text)).falling(100, 100) for text in texts] == list(range(101))
