@@ -45,10 +45,11 @@ RUNNING = {
 LISTENING = {"bind", "listen", "serve_forever", "create_server", "start_server", "runserver"}
 #: modules that may download, and that may start a program
 DOWNLOADS = {"src/sparsight/data/download.py"}
-PROGRAMS = {  # git, nvidia-smi, snakemake
+PROGRAMS = {  # git, nvidia-smi, snakemake, and the library's own forecast
     "src/sparsight/io/provenance.py",
     "src/sparsight/io/gpu_list.py",
     "src/sparsight/study/costs/dry_run.py",
+    "src/sparsight/study/costs/forecast.py",
 }
 
 
