@@ -304,7 +304,8 @@ def place_in_profile(profile, word):
     """Line of the first mention of a word."""
     path = profile / PROFILE_NAME
     lines = text_of(path).splitlines()
-    number = next((n for n, line in enumerate(lines, 1) if word in line), 1)
+    whole = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
+    number = next((n for n, line in enumerate(lines, 1) if whole.search(line)), 1)
     return f"{place(path, number)}: {word}"
 
 
