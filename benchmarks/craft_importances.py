@@ -77,7 +77,9 @@ def _images() -> Tensor:
 def _fitted(network: Architecture, images: Tensor) -> tuple[Any, Tensor]:
     """The library, fitted to the crops of some images, and its basis."""
     grid = crop_grid(SIDE, SIDE, PATCH)
-    library = craft_class()(network.feature_maps, network.class_logits, CONCEPTS, BATCH, grid.side, "cpu")
+    library = craft_class()(
+        network.feature_maps, network.class_logits, CONCEPTS, BATCH, grid.side, "cpu"
+    )
     with seeded(0), quiet():
         library.fit(images)
     return library, torch.from_numpy(library.W)

@@ -81,7 +81,9 @@ def _row(network: Architecture, split: PackedSplit, images: Tensor, pairs: int) 
 
     def theirs() -> Found:
         side = CropReader(network, split, PATCH, BATCH, torch.device("cpu")).grid.side
-        library = craft_class()(network.feature_maps, network.class_logits, CONCEPTS, BATCH, side, "cpu")
+        library = craft_class()(
+            network.feature_maps, network.class_logits, CONCEPTS, BATCH, side, "cpu"
+        )
         with seeded(0), quiet():
             library.fit(images)
             importances = library.estimate_importance(images, LABEL, DESIGNS)

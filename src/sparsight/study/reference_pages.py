@@ -31,6 +31,8 @@ _TREATMENTS = {
 _NORMALISATIONS = {"none": "none", "min_max": "min-max per image, to 0 to 1"}
 #: pages that are written by hand, and their lines in the index
 GUIDES = {
+    "how_it_works.md": "How a study works, and what its numbers can carry",
+    "data.md": "Data and their licences",
     "running.md": "From a laptop to a cluster",
     "costs.md": "What a study costs",
     "progress.md": "Watching a run",

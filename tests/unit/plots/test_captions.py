@@ -11,6 +11,8 @@ jinja2 = pytest.importorskip("jinja2")
 docutils_core = pytest.importorskip("docutils.core")
 docutils_utils = pytest.importorskip("docutils.utils")
 
+from sparsight.plots.guide_page import write_guide  # noqa: E402
+
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
 NAMES = sorted(path.stem for path in CAPTIONS.glob("*.rst"))
 RULES = CAPTIONS.parent / "rules"
@@ -57,7 +59,7 @@ def test_captions_render_without_a_complaint_even_with_bare_settings():
         except (jinja2.TemplateError, docutils_utils.SystemMessage) as error:
             found.append(f"{name}.rst: {error}")
         else:
-            found += [f"{name}.rst: {length} characters"] if length <= 200 else []
+            found += [f"{name}.rst: {length} characters"] if length <= 80 else []
     assert not found, "\n".join(found)
 
 
@@ -90,15 +92,14 @@ def test_captions_are_honest():
     for name in (
         "correlations",
         "metric",
-        "workflow",
         "heatmaps",
         "contrasts_figure",
         "curves_figure",
     ):
         assert "never look at the network" in rendered(name)
-    for name in ("contrasts_figure", "correctness_figure", "workflow"):
+    for name in ("contrasts_figure", "correctness_figure"):
         assert "for these networks" in rendered(name)
-    assert "Student t interval" in rendered("workflow")
+    assert "The unit is the trained network" in rendered("workflow")
     assert "at an adjusted p below 0.1" in rendered("contrasts_figure", {"confidence": 0.9})
 
 
@@ -110,9 +111,17 @@ def test_captions_of_concepts_name_the_method_and_the_floor():
     assert "pruned by magnitude" in rendered("concept_sheet")
 
 
-def test_first_page_lists_concepts_where_there_are_any():
-    assert "Concepts" not in rendered("workflow")
-    assert "Concepts cav, pcbm" in rendered("workflow", concepts=["cav", "pcbm"])
+def test_the_guide_says_what_was_studied_and_how_to_read_it(tmp_path):
+    page, studied = tmp_path / "guide.html", {"Explainers": ["saliency", "lime"], "Concepts": []}
+    write_guide(page, {"study": "a<b", "confidence": 0.9, "studied": studied})
+    text = page.read_text(encoding="utf-8")
+    for said in ("never look at the network", "for these networks", "Student t interval", "90%"):
+        assert said in text
+    assert "saliency, lime" in text
+    assert "Concepts" not in text
+    assert "a&lt;b" in text
+    write_guide(page, {"study": "s", "confidence": 0.9, "studied": {"Concepts": ["cav", "pcbm"]}})
+    assert "cav, pcbm" in page.read_text(encoding="utf-8")
 
 
 def test_caption_of_curves_says_how_they_become_a_number():
@@ -126,15 +135,12 @@ def test_caption_of_curves_says_how_they_become_a_number():
 
 def test_first_page_links_to_what_there_is():
     assert "<a" not in rendered("workflow")
-    names = ("2 Accuracy", "1 Claims")
-    links = "\n\n.. _levels.csv: javascript:file\n" + "".join(
-        f".. _{name}: javascript:{name[0]}\n" for name in names
-    )
+    names = ("1 Claims", "0 Guide", "2 Accuracy")
+    links = "\n\n" + "".join(f".. _{name}: javascript:{name[0]}\n" for name in names)
     text = rendered(
         "workflow",
         links=links,
         categories={Category(name): [] for name in names},
-        files=[SimpleNamespace(target="levels.csv"), SimpleNamespace(target="other.csv")],
     )
     linked = re.findall(r'<a [^>]*href="javascript:([^"]+)"[^>]*>', text)
-    assert linked == ["1", "2", "file"]
+    assert linked == ["0", "1"]

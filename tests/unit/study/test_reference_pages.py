@@ -85,7 +85,10 @@ def test_a_metric_on_the_page() -> None:
         "| mask | soft, 0 to 1 |",
     ):
         assert row in section
-    assert "| `quantus.IROF` | faithfulness | higher is better | model |" in PAGES["metrics.md"]
+    assert (
+        "| `quantus.IROF` | faithfulness | higher is better | model, images of one channel |"
+        in PAGES["metrics.md"]
+    )
 
 
 def test_a_solver_on_the_page() -> None:
