@@ -75,7 +75,7 @@ def test_an_exception_in_a_job_is_told_and_repaired(
     # after the first rows have gone into the file
     line = "        self._writer.append(columns)\n"
     finished.edit(module, line, f'{line}        raise RuntimeError("injected")\n')
-    done = finished.call(*OPTIONS)
+    done = finished.call(*OPTIONS, "-R", "score_explanations")
     assert done.returncode != 0
     text = done.stdout + done.stderr
     assert "RuntimeError: injected" in text

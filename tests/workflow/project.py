@@ -147,6 +147,18 @@ class Project:
         assert old in text, f"{path} no longer holds {old!r}"
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
+    def raise_version(self, path: str, class_name: str = "") -> None:
+        """Raise the version that a class in a module states, or that of the module's stage."""
+        file = self.folder / "src" / "sparsight" / path
+        text = file.read_text(encoding="utf-8")
+        if class_name:
+            old, new = rf"(class {class_name}\(\w+\):\n)", r"\1    version: ClassVar[int] = 2\n"
+        else:
+            old, new = "^VERSION = 1$", "VERSION = 2"
+        text, count = re.subn(old, new, text, count=1, flags=re.M)
+        assert count, f"{path} has no {class_name or 'VERSION'}"
+        file.write_text(text, encoding="utf-8")
+
     def tables(self) -> dict[str, bytes]:
         """The study's tables that must not depend on how it was run."""
         folder = self.folder / "results" / "tiny" / "summary"

@@ -226,42 +226,29 @@ FOLLOWS = {"summarise_concepts": 1, "draw_concepts": 2, "write_concept_tables": 
 
 
 @pytest.mark.parametrize(
-    ("path", "old", "new", "expected"),
+    ("path", "class_name", "expected"),
     [
         pytest.param(
-            "src/sparsight/concepts/example_channels.py",
-            "highest + others",
-            "others + highest",
+            "concepts/example_channels.py",
+            "ExampleChannels",
             {"find_concepts": 6, "compare_concepts": 6, **FOLLOWS},
             id="a method finds again and nothing is extracted again",
         ),
         pytest.param(
-            "src/sparsight/concepts/crops_example.py",
-            "* 255)",
-            "* 255.0)",
+            "concepts/crops_example.py",
+            "Crops",
             {"find_concepts": 6, **FOLLOWS, "draw_concept_sheet": 1},
             id="another method's jobs are left alone",
         ),
         pytest.param(
-            "src/sparsight/concepts/registry.py",
-            "CONCEPTS",
-            "OTHER = 1\nCONCEPTS",
-            {},
-            id="a new entry in the registry runs nothing",
-        ),
-        pytest.param(
-            "src/sparsight/plots/concept_sheet.py",
-            "CLASSES, CONCEPTS, CROPS = 4, 4, 5",
-            "CLASSES, CONCEPTS, CROPS = 4, 4, 6",
-            {"draw_concept_sheet": 1},
-            id="a plot redraws only",
+            "plots/concept_sheet.py", "", {"draw_concept_sheet": 1}, id="a plot redraws only"
         ),
     ],
 )
-def test_an_edit_of_code_runs_what_uses_it(
-    edited: Project, path: str, old: str, new: str, expected: dict[str, int]
+def test_a_raised_version_runs_what_uses_it(
+    edited: Project, path: str, class_name: str, expected: dict[str, int]
 ) -> None:
-    edited.edit(path, old, new)
+    edited.raise_version(path, class_name)
     assert edited.planned(*TARGETS) == expected
 
 
