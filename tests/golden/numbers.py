@@ -9,6 +9,7 @@ metrics, criteria) compute on a network with fixed random weights, so that each 
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -245,4 +246,5 @@ def module_of(name: str) -> str:
 def write(path: Path, numbers: dict[str, Any]) -> None:
     """Record numbers, one line for each fingerprint."""
     text = json.dumps({"platform": platform(), **numbers}, indent=1)
+    text = re.sub(r"\[[^\[\]]*\]", lambda found: " ".join(found[0].split()), text)
     path.write_text(text + "\n", encoding="utf-8")
