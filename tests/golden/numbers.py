@@ -228,8 +228,17 @@ def _ordered(fixed: Fixed) -> Iterator[tuple[Registry, str, Callable[[], Tensor]
 
 
 def platform() -> str:
-    """What the last digits depend on."""
-    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+    """What the last digits depend on: libraries choose their kernels by the processor."""
+    cpu = Path("/proc/cpuinfo")
+    facts = (
+        dict(line.split(":", 1) for line in cpu.read_text().splitlines() if ":" in line)
+        if cpu.is_file()
+        else {}
+    )
+    named = {key.strip(): value.strip() for key, value in facts.items()}
+    processor = [named.get(key, "") for key in ("vendor_id", "cpu family", "model")]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return ", ".join([f"torch {torch.__version__}", capability, *filter(None, processor)])
 
 
 def module_of(name: str) -> str:

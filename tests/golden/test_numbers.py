@@ -15,9 +15,11 @@ from tests.workflow.project import Project
 
 ROOT = Path(__file__).parents[2]
 RECORDED = Path(__file__).with_name("numbers.json")
-#: relative tolerance on the platform of the record; elsewhere sums are made in another order, of
-#: which training makes more than rounding
-HERE, ELSEWHERE, TRAINED_ELSEWHERE = 1e-6, 1e-3, 0.2
+#: relative tolerance on the platform of the record; elsewhere sums are made in another order
+HERE, ELSEWHERE = 1e-6, 1e-3
+#: training makes more of rounding: weights are compared loosely elsewhere, and what follows from
+#: them (which images are right, correlations over three levels) is not
+LOOSE_ELSEWHERE = {"packing": ELSEWHERE, "training": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,10 @@ def unexplained(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     found = []
     for stage, new in after["stages"].items():
         old = before["stages"].get(stage)
-        names = [] if old is None else changed(old, new, HERE if same else TRAINED_ELSEWHERE)
-        if old is not None and names:
+        if old is None or not (same or stage in LOOSE_ELSEWHERE):
+            continue
+        names = changed(old, new, HERE if same else LOOSE_ELSEWHERE[stage])
+        if names:
             if old["version"] == new["version"]:
                 found.append(f"{stage} ({names[0]}): raise {module_of(stage)}")
             # What follows takes these numbers as its input.
