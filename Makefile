@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume golden lint format bench docs lock clean
+.PHONY: help env demo test test-all test-avx2 resume golden lint format bench house docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ format: $(READY) ## Format everything
 
 bench: $(READY) ## Print the table of ratios
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+house: $(READY) ## Count lines, files, tests and modules with one importer
+	$(BIN)/python benchmarks/house.py
 
 docs: $(READY) ## Write the reference pages in docs/ from the code
 	$(BIN)/python -m sparsight.study.reference_pages docs
