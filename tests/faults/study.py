@@ -70,9 +70,9 @@ def files(project: Project) -> set[str]:
 
 
 def leftovers(project: Project) -> set[str]:
-    """Files that are half done; the state of a training, which is written whole, is none."""
+    """Files that are half done; the state of a training, which is written whole, and locks are none."""
     hidden = {path for path in files(project) if Path(path).name.startswith(".")}
-    return {path for path in hidden if Path(path).name != ".epoch_state.safetensors"}
+    return {path for path in hidden if not path.endswith((".epoch_state.safetensors", ".lock"))}
 
 
 def command_in(text: str) -> str:
