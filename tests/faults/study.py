@@ -70,7 +70,7 @@ def files(project: Project) -> set[str]:
 
 
 def leftovers(project: Project) -> set[str]:
-    """Files that are half done; the state of a training, which is written whole, and locks are none."""
+    """Files that are half done: not the state of a training, which is written whole, nor locks."""
     hidden = {path for path in files(project) if Path(path).name.startswith(".")}
     return {path for path in hidden if not path.endswith((".epoch_state.safetensors", ".lock"))}
 

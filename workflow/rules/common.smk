@@ -174,6 +174,19 @@ onstart:
         )
 
 
+onerror:
+    # Snakemake removes the output of a job that failed, and does not miss it while tables of an
+    # earlier run are there: without this they would pass for tables of this one.
+    failed = sorted(
+        {job.rule.name for job in workflow.scheduler.failed if not job.is_group()}
+    )
+    if failed and Path(SUMMARY).is_dir():
+        logger.error(
+            f"{SUMMARY} has tables of an earlier run. After the repair, run the same command with "
+            f"--forcerun {' '.join(failed)}"
+        )
+
+
 # ------------------------------------------------------------------------- functions of every job
 
 
