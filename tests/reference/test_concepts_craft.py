@@ -32,7 +32,12 @@ def smooth(channels, side, count=12):
 
 def library(network, patch=0, concepts=CONCEPTS):
     return craft_class()(
-        network.features, network.head, concepts, batch_size=32, patch_size=patch, device="cpu"
+        network.feature_maps,
+        network.class_logits,
+        concepts,
+        batch_size=32,
+        patch_size=patch,
+        device="cpu",
     )
 
 
