@@ -7,12 +7,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from sparsight.io.errors import InputError
 
 #: no space on the disk, or none of the user's share of it
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def _exit(message: str) -> NoReturn:
+    """Print an error message and leave with exit status 1.
+
+    `sys.exit(message)` writes the text and its end of line apart, and jobs that fail at the same
+    time share one console.
+    """
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+    sys.exit(1)
 
 
 @contextmanager
@@ -34,12 +46,12 @@ def job(log: Path | str) -> Iterator[None]:
         logging.info("done in %.1f s", time.perf_counter() - started)
     except InputError as error:
         logging.error("%s", error)
-        sys.exit(str(error))
+        _exit(str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             sentence = f"no space is left on the disk for {error.filename}; make room and run again"
             logging.error(sentence)
-            sys.exit(sentence)
+            _exit(sentence)
         logging.exception("the job failed")
         raise
     finally:

@@ -2,6 +2,9 @@
 
 import errno
 import logging
+import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,21 +39,49 @@ def test_what_is_logged_goes_into_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [InputError, CorruptFile])
-def test_bad_input_is_a_sentence_and_an_exit(tmp_path: Path, error: type[Exception]) -> None:
+def test_bad_input_is_a_sentence_and_an_exit(
+    tmp_path: Path, error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as found, job(tmp_path / "x.log"):
         raise error("x.safetensors is broken; delete it")
-    assert found.value.code == "x.safetensors is broken; delete it"
+    assert found.value.code == 1
+    assert capsys.readouterr().err == "x.safetensors is broken; delete it\n"
     text = (tmp_path / "x.log").read_text()
     assert "ERROR x.safetensors is broken; delete it" in text
     assert "Traceback" not in text
     assert "done in" not in text
 
 
-def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error", ["InputError('x is broken')", "OSError(errno.ENOSPC, 'full', 'x')"]
+)
+def test_a_message_and_its_end_of_line_are_written_at_once(tmp_path: Path, error: str) -> None:
+    # Jobs share one console: what one writes in two parts, another can fall between. Here each
+    # write arrives as a packet of its own.
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        code = (
+            "import errno\n"
+            "from sparsight.io.errors import InputError\n"
+            "from sparsight.io.job import job\n"
+            f"with job({str(tmp_path / 'x.log')!r}):\n    raise {error}\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], stderr=there, check=False)
+        message = here.recv(4096).decode()
+    assert done.returncode == 1
+    assert message.endswith("\n")
+    assert len(message) > 1
+
+
+def test_a_full_disk_is_a_sentence_that_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "x.safetensors"
     with pytest.raises(SystemExit) as found, job(tmp_path / "x.log"), atomic_path(path):
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert found.value.code == f"no space is left on the disk for {path}; make room and run again"
+    assert found.value.code == 1
+    err = capsys.readouterr().err
+    assert err == f"no space is left on the disk for {path}; make room and run again\n"
     text = (tmp_path / "x.log").read_text()
     assert "ERROR no space is left on the disk" in text
     assert "Traceback" not in text
