@@ -244,7 +244,8 @@ def platform() -> str:
 def module_of(name: str) -> str:
     """Where the version of a stage or item is stated."""
     if name in STAGES:
-        return f"VERSION in {STAGES[name]}"
+        module, _, attribute = STAGES[name].partition(":")
+        return f"{attribute or 'VERSION'} in {module}"
     for registry in (EXPLAINERS, METRICS, AGREEMENT, CRITERIA):
         if name.startswith(f"{registry.kind} "):
             item = registry.item(name.removeprefix(f"{registry.kind} "))

@@ -22,7 +22,7 @@ from sparsight.registration import Item
 
 #: beside the stages, with `track_code`: the hash of the code
 CODE = "code"
-#: stage to the module that states its VERSION
+#: stage to the module that states its VERSION, or `module:NAME` where a module has several
 STAGES = {
     "fetching": "sparsight.data.preparing",
     "packing": "sparsight.data.packing",
@@ -107,15 +107,17 @@ class Versions:
         return found
 
 
-def _stated(module: str) -> int:
+def _stated(place: str) -> int:
+    module, _, name = place.partition(":")
+    name = name or "VERSION"
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise InputError(f"there is no module {module}; correct STAGES in {__name__}")
     for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "VERSION" for target in node.targets
+            isinstance(target, ast.Name) and target.id == name for target in node.targets
         ):
             version = ast.literal_eval(node.value)
             if type(version) is int and version > 0:
                 return version
-    raise InputError(f"{spec.origin} must state VERSION, a whole number from 1")
+    raise InputError(f"{spec.origin} must state {name}, a whole number from 1")
