@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsight.data.archive import extract_flat, extract_folder
+from sparsight.data.download import extract_flat, extract_folder
 from tests.bad_input.counting import Tried
 from tests.bad_input.damage import damaged_bytes
 from tests.unit.data.test_archive import FILES, PICTURES, member, write, write_zip

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data.imagenette import Imagenette
 from sparsight.data.packing import pack
+from sparsight.data.sources.imagenette import Imagenette
 from tests.bad_input.counting import Tried
 from tests.unit.data.test_imagenette import NAME, SETTINGS, WNIDS, picture, small_files
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "CONTRIBUTING.md"
 PARTS = ("Snakefile", "config.yaml", "pyproject.toml", "workflow", "profiles", "envs", "src")
 RECIPES = {
-    "A data set": ["data/example_shapes.py", "data/registry.py", "example_shapes.yaml"],
+    "A data set": ["data/sources/example_shapes.py", "data/registry.py", "example_shapes.yaml"],
     "A model": ["models/example_strided.py", "models/registry.py", "example_strided.yaml"],
     "A pruner": ["pruning/example_lamp.py", "pruning/registry.py", "example_lamp.yaml"],
     "An explainer": [

@@ -11,7 +11,7 @@ from snakemake.utils import update_config
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
 from sparsight.data.packed_settings import ENVIRONMENT_VARIABLE as PACKED_VARIABLE
 from sparsight.data.packed_settings import announced
-from sparsight.data.splits import SPLITS
+from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.remedies import ENVIRONMENT_VARIABLE, kept_command
 from sparsight.study.code_version import CodeVersion

@@ -3,6 +3,6 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.data.preparing import fetch_dataset
+    from sparsight.data.packing import fetch_dataset
 
     fetch_dataset(snakemake.params.settings, snakemake.output.manifest)

@@ -3,7 +3,7 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.data.preparing import prepare_dataset
+    from sparsight.data.packing import prepare_dataset
 
     prepare_dataset(
         snakemake.params.settings,

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sparsight.data.raw import OBJECT
+from sparsight.data.base import OBJECT
 from sparsight.io.errors import InputError
 
 Condition = Literal["clean", "noisy"]

@@ -10,13 +10,97 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-# Re-exported: whoever opens a split handles its batches.
 from sparsight.data.batch import Batch as Batch
 from sparsight.data.batch import no_noise
 from sparsight.data.packed_settings import refuse_other_settings
-from sparsight.data.positions import distinct_positions, runs
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.errors import InputError
+
+
+def distinct_positions(
+    indices: Tensor | Sequence[int], count: int, path: Path
+) -> tuple[Tensor, Tensor]:
+    """Each position once, and where each index is among them.
+
+    Parameters
+    ----------
+    indices : positions in any order, also repeated, int64 [n].
+    count : images in the split.
+    path : its file, for the message.
+
+    Returns
+    -------
+    int64 [m], ascending; int64 [n], so that `distinct[back]` are the indices.
+
+    Raises
+    ------
+    InputError
+        When an index is not in the split.
+    """
+    wanted = torch.as_tensor(indices, dtype=torch.int64).cpu().reshape(-1)
+    if len(wanted) and (wanted.min() < 0 or wanted.max() >= count):
+        raise InputError(
+            f"{path} has {count} images, no index "
+            f"{int(wanted.min() if wanted.min() < 0 else wanted.max())}"
+        )
+    distinct, back = torch.unique(wanted, return_inverse=True)
+    return distinct, back
+
+
+def runs(ascending: Tensor) -> Iterator[tuple[int, int]]:
+    """Ranges [start, stop) of consecutive numbers in distinct ascending ones, int64 [m], m > 0."""
+    breaks = torch.nonzero(torch.diff(ascending) > 1).reshape(-1) + 1
+    for run in torch.tensor_split(ascending, breaks):
+        yield int(run[0]), int(run[-1]) + 1
+
+
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The stickers of a packed split of N images.
+
+    Attributes
+    ----------
+    names : of the stickers.
+    stickers : int64 [N], position in `names` of the sticker on each image, -1 for none.
+    labels : int64 [N], where there is a sticker, the class that it stands for.
+    original_labels : int64 [N], what is to be seen beside the sticker.
+    """
+
+    names: list[str]
+    stickers: Tensor
+    labels: Tensor
+    original_labels: Tensor
+
+    @property
+    def stickered(self) -> Tensor:
+        """Which images carry a sticker, bool [N]."""
+        return self.stickers != NONE
+
+    def positions(self) -> Tensor:
+        """Positions in the split of the images with a sticker, ascending, int64 [n]."""
+        return torch.nonzero(self.stickered).reshape(-1)
+
+
+def read_planted(path: Path | str) -> Planted | None:
+    """The stickers of a packed split, or None where its data set has none planted.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or corrupt, or was packed with other settings than the study's.
+    """
+    with ArrayReader(path, verify=()) as header:
+        refuse_other_settings(path, header.metadata)
+        names: list[str] = json.loads(header.metadata.get("sticker_names", "[]"))
+    if not names:
+        return None
+    wanted = ("stickers", "labels", "original_labels")
+    with ArrayReader(path, wanted) as reader:
+        return Planted(names, *(reader.rows(name) for name in wanted))
+
 
 _REQUIRED = ("images", "labels", "image_ids", "evaluation_rank")
 _REQUIRED_METADATA = ("dataset", "split", "classes", "has_masks", "data_hash")

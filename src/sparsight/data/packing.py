@@ -1,4 +1,4 @@
-"""Packing: a source's original files become one safetensors file per split, and `ids.parquet`.
+"""Fetching a data set's original files, and packing them: a safetensors file per split, and ids.
 
 Everything that must be equal for every network, level and explainer is drawn here, once, and stored
 with the images: the noise of each image, and the order from which evaluation subsets are taken.
@@ -6,28 +6,82 @@ with the images: the noise of each image, and the order from which evaluation su
 
 import hashlib
 import json
+import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from sparsight.data.base import Description, RawSplit, Source
 from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
-from sparsight.data.packed_settings import KEY, NOISE_DEFAULTS, content_settings
-from sparsight.data.settings import section, seed_number, whole_number
-from sparsight.data.splits import SPLITS
+from sparsight.data.location import folder_states, raw_folder, same_names
+from sparsight.data.packed_settings import (
+    KEY,
+    NOISE_DEFAULTS,
+    content_settings,
+    other_settings,
+    packed_metadata,
+)
+from sparsight.data.registry import SOURCES
+from sparsight.data.settings import SPLITS, section, seed_number, whole_number
 from sparsight.io.arrays import ArrayWriter
-from sparsight.io.errors import InputError
+from sparsight.io.atomic import write_json
+from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 from sparsight.io.tables import write_table
+
+_LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[bool]:
+    """Hold the lock of `folder`, the file `.NAME.lock` beside it, while the block runs.
+
+    Snakemake locks its own working folder only. The lock is one of the operating system's
+    (`flock`): it is gone with the process, however that ends, and the file stays. On NFS it holds
+    between machines where the server's locks are not switched off (`nolock`, `local_lock`).
+
+    Yields
+    ------
+    Whether another process had the lock at first, and so may have done what is to be done.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be made or locked.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        waited = False
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            _LOG.info("%s is held by another process; waiting for it", path)
+            waited = True
+            lock.acquire()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be locked ({error.strerror}); make its folder writable, or take "
+            "another 'data_folder'"
+        ) from error
+    try:
+        yield waited
+    finally:
+        lock.release()
+
 
 #: of the stage `packing`: see `sparsight.study.versions`
 VERSION = 1
-
 IDS_FILE = "ids.parquet"
 # Noise is drawn and written for so many images at a time, or so many values where images are
 # large: drawing takes some twenty bytes a value.
@@ -73,7 +127,7 @@ def pack(
     uint8 [N, H, W], `part_masks` uint8 [N, P, H, W] and `concepts` bool [N, K] where the source
     has them, and `concepts_known` bool [N, K] where some concepts of some images are not known;
     `stickers` and `original_labels` int64 [N] where stickers are planted (see
-    `sparsight.data.planted`); `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the
+    `sparsight.data.packed`); `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the
     image in the stratified order: first among those that the source wants to be evaluated first, if
     any, then among the rest. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks`
     ("true" or "false"), `data_hash`, `settings` (JSON, see `sparsight.data.packed_settings`),
@@ -233,3 +287,99 @@ def _data_hash(raw: Mapping[str, RawSplit]) -> str:
         digest.update(split.encode())
         part.update_digest(digest)
     return digest.hexdigest()
+
+
+#: of the stage `fetching`: see `sparsight.study.versions`
+FETCHING_VERSION = 1
+Settings = Mapping[str, Any]
+
+
+def _source(settings: Settings) -> Source:
+    source: Source = SOURCES.load(settings["source"])()
+    return source
+
+
+def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
+    """Find or download a data set's original files, and write down where they lie.
+
+    What is downloaded is verified by checksum; what lies there already is verified as far as the
+    source can (see `Source.fetch` of each: ImageNette's unpacked files are counted by class).
+
+    Parameters
+    ----------
+    settings : `source`, the options of the source, and `data_folder`.
+    manifest : JSON with the source's name, reference, licence and `folder` (null for embedded
+        data), and `files`: which original files are there, see
+        `sparsight.data.location.folder_states`.
+    """
+    source = _source(settings)
+    facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
+    folder = None
+    if name := source.folder_of(settings):
+        folder = raw_folder(name, settings["data_folder"], other_names=source.other_folders)
+        # Other data sets of the same files, and other studies, fetch them at the same time.
+        with folder_lock(Path(settings["data_folder"]) / name):
+            source.fetch(settings, folder)
+    content: dict[str, Any] = {**facts, "folder": None if folder is None else str(folder)}
+    if folder is not None:
+        content["files"] = folder_states(source.original_folders(settings, folder))
+    write_json(manifest, content)
+
+
+def prepare_dataset(
+    settings: Settings, manifest: Path | str, ids: Path | str, dataset: str
+) -> None:
+    """Pack the files that `fetch_dataset` found into the folder of `ids` (ids.parquet).
+
+    The folder is locked meanwhile. What another study packed with equal settings while this job
+    waited for the lock is left as it is.
+
+    Raises
+    ------
+    InputError
+        When the manifest is corrupt, when the files have gone since, or cannot be used, when those
+        of a part have changed, or when another study just packed with other settings.
+    """
+    source = _source(settings)
+    facts = read_json(manifest)
+    if "folder" not in facts:
+        raise CorruptFile(f"{manifest} does not say where the data are; {remedy(manifest)}")
+    place = facts["folder"]
+    if place is not None and not Path(place).is_dir():
+        raise InputError(
+            f"{place} is gone; delete {manifest} and run snakemake again to find the data"
+        )
+    # Of a part, nothing else says which images are there.
+    if place is not None and source.accepts_part(settings):
+        _refuse_other_files(source, settings, Path(place), facts, manifest)
+    folder = Path(ids).parent
+    with folder_lock(folder) as waited:
+        if not (waited and _just_packed(source, settings, folder)):
+            pack(source, settings, Path(place or ""), folder, dataset)
+
+
+def _refuse_other_files(
+    source: Source, settings: Settings, place: Path, facts: Mapping[str, Any], manifest: Path | str
+) -> None:
+    found = facts.get("files", {})
+    for folder, state in folder_states(source.original_folders(settings, place)).items():
+        if not same_names(found.get(folder, {}), state):
+            raise InputError(
+                f"the files in {folder} are no longer those that were found there; delete "
+                f"{manifest} and run snakemake again"
+            )
+
+
+def _just_packed(source: Source, settings: Settings, folder: Path) -> bool:
+    """Whether the process that had the lock has packed what this job is to pack."""
+    metadata = packed_metadata(folder / "test.safetensors")
+    if metadata is None or not (folder / IDS_FILE).is_file():
+        return False
+    wanted = json.loads(json.dumps(content_settings(source.name, source.parameters, settings)))
+    if differences := other_settings(metadata, wanted):
+        raise InputError(
+            f"another study has just packed {folder} with other settings ({differences}); give "
+            "this one a 'data_folder' of its own"
+        )
+    _LOG.info("%s was packed by another process with the same settings", folder)
+    return True

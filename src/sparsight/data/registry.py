@@ -5,13 +5,13 @@ from sparsight.registration import Registry
 SOURCES = Registry(
     "data source",
     {
-        "cub200": "sparsight.data.cub200:Cub200",
-        "derm7pt": "sparsight.data.derm7pt:Derm7pt",
-        "digits": "sparsight.data.digits:Digits",
-        "ham10000": "sparsight.data.ham10000:Ham10000",
-        "imagenette": "sparsight.data.imagenette:Imagenette",
-        "mnist": "sparsight.data.mnist:Mnist",
-        "shapes": "sparsight.data.shapes:Shapes",
-        "trojaned": "sparsight.data.trojaned:Trojaned",
+        "cub200": "sparsight.data.sources.cub200:Cub200",
+        "derm7pt": "sparsight.data.sources.derm7pt:Derm7pt",
+        "digits": "sparsight.data.sources.digits:Digits",
+        "ham10000": "sparsight.data.sources.ham10000:Ham10000",
+        "imagenette": "sparsight.data.sources.imagenette:Imagenette",
+        "mnist": "sparsight.data.sources.mnist:Mnist",
+        "shapes": "sparsight.data.sources.shapes:Shapes",
+        "trojaned": "sparsight.data.sources.trojaned:Trojaned",
     },
 )

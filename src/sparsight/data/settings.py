@@ -1,13 +1,21 @@
-"""Reading a part of the settings strictly: an unknown key or a wrong type is one clear sentence.
+"""Settings of data sources, read strictly, and the facts that follow from them.
 
 The workflow's schema catches the same mistakes earlier; these checks are for those who use the
-library without the workflow.
+library without the workflow. The workflow imports this module before any job starts: it imports
+neither numpy nor torch.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparsight.io.errors import InputError
+
+#: One file each. A split that a data set does not have is a file without images, so that every job
+#: finds the same files whatever the source: the outputs of a rule cannot depend on its wildcards.
+SPLITS = ("train", "validation", "test")
+#: those that every source has
+REQUIRED = ("train", "test")
+
 
 # Philox, from which all draws come, takes keys of 64 bits.
 SEED_LIMIT = 2**64
@@ -114,3 +122,43 @@ def mirror_list(settings: Mapping[str, Any], default: Sequence[str]) -> Sequence
     if isinstance(mirrors, str) or not all(isinstance(mirror, str) for mirror in mirrors):
         raise InputError(f"'mirrors' must be a list of addresses, not {mirrors!r}")
     return list(mirrors)
+
+
+LARGEST_SIDE = 4096
+
+
+def image_shape(facts: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(C, H, W) of the images that a source gives under these options.
+
+    Parameters
+    ----------
+    facts : the literal facts of a source (see `sparsight.data.base.Source`): `image_shape`; and,
+        when its images are square with a side that is an option, `side_parameter`, the name of
+        that option, with its default in `parameters`.
+    options : the data set's own options; others are ignored.
+
+    Raises
+    ------
+    InputError
+        When the side is not a whole number from 1 to 4096.
+    """
+    channels, height, width = facts["image_shape"]
+    name = facts.get("side_parameter", "")
+    if not name:
+        return int(channels), int(height), int(width)
+    side = whole_number(options.get(name, facts["parameters"][name]), name, 1, LARGEST_SIDE)
+    return int(channels), side, side
+
+
+def stated_test_images(facts: Mapping[str, Any], options: Mapping[str, Any]) -> int:
+    """Images of the test split of a source whose `varying` does not hold `test_images`.
+
+    Parameters
+    ----------
+    facts : the literal facts of the source; `test_images` is used.
+    options : a source whose test split has no fixed size takes it as `split: test` or as
+        `test_images`.
+    """
+    given = options.get("split", {}).get("test") or options.get("test_images")
+    # A word, `all`, and what is no number at all: the source itself refuses that.
+    return given if isinstance(given, int) else int(facts["test_images"])

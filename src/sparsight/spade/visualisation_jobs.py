@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsight.data.packed import PackedSplit
-from sparsight.data.planted import NONE, Planted, read_planted
+from sparsight.data.packed import NONE, PackedSplit, Planted, read_planted
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import read_arrays, write_arrays
 from sparsight.io.device import choose_device, set_determinism

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparsight.data.originals import changed_since
+from sparsight.data.location import changed_since
 from sparsight.data.packed_settings import other_settings, packed_metadata
 from sparsight.io.remedies import remedy
 

@@ -1,8 +1,7 @@
 """How many images and bytes a study will take, from its configuration alone."""
 
-from sparsight.data.counts import stated_test_images
 from sparsight.data.registry import SOURCES
-from sparsight.data.shape import image_shape
+from sparsight.data.settings import image_shape, stated_test_images
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 from sparsight.models.layer_sizes import layer_names, layer_size

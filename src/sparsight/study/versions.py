@@ -24,7 +24,7 @@ from sparsight.registration import Item
 CODE = "code"
 #: stage to the module that states its VERSION, or `module:NAME` where a module has several
 STAGES = {
-    "fetching": "sparsight.data.preparing",
+    "fetching": "sparsight.data.packing:FETCHING_VERSION",
     "packing": "sparsight.data.packing",
     "weights": "sparsight.models.imagenet_weights",
     "training": "sparsight.training.loop",

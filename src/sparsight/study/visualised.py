@@ -24,7 +24,7 @@ def stickers_of(study: Study, dataset: str) -> dict[str, tuple[int, str]]:
     entry = study.catalogue["datasets"][dataset]
     if entry["source"] != TROJANED:
         return {}
-    from sparsight.data.trojan_options import trojan_of  # late: the start of a study is light
+    from sparsight.data.sources.trojaned import trojan_of  # late: the start of a study is light
 
     options = entry.get("options", {})
     classes = SOURCES.load(TROJANED).classes_of(options)

@@ -2,7 +2,7 @@
 
 import torch
 
-from sparsight.data.planted import Planted
+from sparsight.data.packed import Planted
 
 
 def attack_measures(predicted: torch.Tensor, planted: Planted) -> dict[str, float | int | None]:

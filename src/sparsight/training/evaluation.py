@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparsight.data.packed import PackedSplit
-from sparsight.data.planted import read_planted
+from sparsight.data.packed import PackedSplit, read_planted
 from sparsight.training.attacks import attack_measures
 
 CONDITIONS = ("clean", "noisy")

@@ -15,7 +15,7 @@ from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import Features, extract_features
 from sparsight.data.packed import load_training_split
 from sparsight.data.packing import pack
-from sparsight.data.shapes import Shapes
+from sparsight.data.sources.shapes import Shapes
 from sparsight.io.arrays import ArrayWriter
 from sparsight.models.base import Architecture, build_network
 

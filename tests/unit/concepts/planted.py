@@ -14,7 +14,7 @@ from sparsight.concepts.features import Features, extract_features
 from sparsight.concepts.labelled.activation_vectors import Labelled
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
-from sparsight.data.shapes import Shapes
+from sparsight.data.sources.shapes import Shapes
 from sparsight.io.arrays import write_arrays
 from sparsight.models.base import Architecture
 

@@ -20,7 +20,7 @@ from sparsight.concepts.findings_files import (
 from sparsight.concepts.jobs import compare_concepts, extract_checkpoint, find_concepts
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packing import pack
-from sparsight.data.shapes import Shapes
+from sparsight.data.sources.shapes import Shapes
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import InputError
 from sparsight.models.base import build_network

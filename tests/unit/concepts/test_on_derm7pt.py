@@ -18,9 +18,9 @@ from sparsight.concepts.bottlenecks.pcbm import Pcbm
 from sparsight.concepts.labelled.cav import Cav
 from sparsight.concepts.labelled.concept_predictor import ConceptPredictor
 from sparsight.concepts.tcav.tcav import Tcav
-from sparsight.data.derm7pt import Derm7pt
+from sparsight.data.base import RawSplit
 from sparsight.data.packing import pack
-from sparsight.data.raw import RawSplit
+from sparsight.data.sources.derm7pt import Derm7pt
 from tests.unit.concepts.planted import ColourNetwork, checkpoint_of
 
 COLUMNS = (

@@ -16,8 +16,7 @@ from sparsight.concepts.labelled.cav import Cav
 from sparsight.concepts.labelled.concept_predictor import ConceptPredictor
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.concepts.tcav.tcav import Tcav
-from sparsight.data.scene import COLOURS, TEXTURES
-from sparsight.data.shapes import SUBJECTS, Shapes
+from sparsight.data.sources.shapes import COLOURS, SUBJECTS, TEXTURES, Shapes
 from sparsight.io.errors import InputError
 
 FIGURES = {"disc", "square", "triangle", "cross"}

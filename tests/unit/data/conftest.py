@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsight.data.mnist import Mnist
+from sparsight.data.sources.mnist import Mnist
 
 
 def idx_bytes(values: np.ndarray, kind: int = 8) -> bytes:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from sparsight.data.base import Description, RawSplit, Source
-from sparsight.data.digits import Digits
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
+from sparsight.data.sources.digits import Digits
 from sparsight.io.arrays import ArrayReader, read_arrays, read_metadata
 from sparsight.io.errors import CorruptFile, InputError
 

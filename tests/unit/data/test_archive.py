@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data.archive import extract_flat, extract_folder
+from sparsight.data.download import extract_flat, extract_folder
 from sparsight.io.errors import CorruptFile, InputError
 
 

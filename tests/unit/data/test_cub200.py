@@ -13,15 +13,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparsight.data.cub200 import Cub200
-from sparsight.data.cub_attributes import attribute_names, class_majority, image_majority, kept
-from sparsight.data.cub_options import SPLIT_DEFAULTS
-from sparsight.data.cub_pixels import PARTS
-from sparsight.data.cub_tables import Bird, read_birds
 from sparsight.data.location import find_folder
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
+from sparsight.data.sources.cub200 import (
+    PARTS,
+    SPLIT_DEFAULTS,
+    Bird,
+    Cub200,
+    attribute_names,
+    class_majority,
+    image_majority,
+    kept,
+    read_birds,
+)
 from sparsight.io.errors import CorruptFile, InputError
 
 CLASSES, PER_CLASS, ATTRIBUTES = 12, 4, 6
@@ -291,9 +297,9 @@ def test_tables_with_a_byte_order_mark_and_outlines_beside(folder: Path) -> None
 
 
 def test_too_many_part_masks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sparsight.data import cub_pixels
+    from sparsight.data.sources import cub200
 
-    monkeypatch.setattr(cub_pixels, "MOST_PART_BYTES", 2**16)
+    monkeypatch.setattr(cub200, "MOST_PART_BYTES", 2**16)
     with pytest.raises(InputError, match="part masks of 24 images of 16 pixels need more than"):
         SmallCub().read({**SETTINGS, "part_radius": 0.1}, folder)
 

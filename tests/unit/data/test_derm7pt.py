@@ -10,12 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from sparsight.data.derm7pt import CODING, Derm7pt, is_malignant, published_coding, read_meta
 from sparsight.data.location import find_folder
 from sparsight.data.packed import PackedSplit
-from sparsight.data.packing import pack
-from sparsight.data.preparing import fetch_dataset
+from sparsight.data.packing import fetch_dataset, pack
 from sparsight.data.registry import SOURCES
+from sparsight.data.sources.derm7pt import (
+    CODING,
+    Derm7pt,
+    is_malignant,
+    published_coding,
+    read_meta,
+)
 from sparsight.io.errors import InputError
 
 SETTINGS: dict[str, Any] = {"size": 16, "noise": {"maximum": 0}}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsight.data.digits import Digits, bring_to_28, read_original
+from sparsight.data.sources.digits import Digits, bring_to_28, read_original
 from sparsight.io.errors import InputError
 
 NOWHERE = Path("unused")
@@ -25,7 +25,7 @@ def test_originals_are_those_of_scikit_learn() -> None:
 
 def test_reading_does_not_import_scikit_learn() -> None:
     code = (
-        "import sys; from sparsight.data.digits import read_original; read_original();"
+        "import sys; from sparsight.data.sources.digits import read_original; read_original();"
         "sys.exit('sklearn' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

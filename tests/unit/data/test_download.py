@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.data.download import fetch_files, is_private, verify_files
-from sparsight.data.mnist import Mnist
+from sparsight.data.sources.mnist import Mnist
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.provenance import sha256_of
 

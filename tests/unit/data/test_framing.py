@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparsight.data.framing import Frame, checked_resize
-from sparsight.data.pictures import read_masks, read_picture
+from sparsight.data.pictures import Frame, checked_resize, read_masks, read_picture
 from sparsight.io.errors import InputError
 
 

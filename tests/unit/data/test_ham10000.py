@@ -15,14 +15,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparsight.data.ham10000 import LEAK, Ham10000
-from sparsight.data.ham_options import SPLIT_DEFAULTS
-from sparsight.data.ham_tables import DIAGNOSES, IMAGE_FOLDERS, MASK_FOLDER
-from sparsight.data.lesion_concepts import CONCEPTS
 from sparsight.data.location import find_folder
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
+from sparsight.data.sources.ham10000 import (
+    CONCEPTS,
+    DIAGNOSES,
+    IMAGE_FOLDERS,
+    LEAK,
+    MASK_FOLDER,
+    SPLIT_DEFAULTS,
+    Ham10000,
+)
 from sparsight.io.arrays import read_metadata
 from sparsight.io.errors import InputError
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsight.data.ham_splits import lesion_splits, shared_lesions
-from sparsight.data.ham_tables import DIAGNOSES, read_rows
+from sparsight.data.draws import stratified_splits
 from sparsight.data.location import find_folder
-from sparsight.data.stratified import stratified_splits
+from sparsight.data.sources.ham10000 import DIAGNOSES, lesion_splits, read_rows, shared_lesions
 from sparsight.io.errors import InputError
 
 NAMES = ("train", "validation", "test")

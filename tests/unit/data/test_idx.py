@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsight.data.idx import read_idx
+from sparsight.data.sources.mnist import read_idx
 from sparsight.io.errors import CorruptFile, InputError
 
 # Two images of 2×3 pixels, byte by byte.

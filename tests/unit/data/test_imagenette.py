@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparsight.data import preparing
-from sparsight.data.imagenette import Imagenette
+from sparsight.data import packing
 from sparsight.data.location import find_folder, raw_folder
 from sparsight.data.packed import PackedSplit
-from sparsight.data.packing import pack
-from sparsight.data.preparing import fetch_dataset, prepare_dataset
+from sparsight.data.packing import fetch_dataset, pack, prepare_dataset
 from sparsight.data.registry import SOURCES
+from sparsight.data.sources.imagenette import Imagenette
 from sparsight.io.errors import CorruptFile, InputError
 
 WNIDS = [wnid for wnid, _, _, _ in Imagenette.classes]
@@ -101,7 +100,7 @@ def test_fetched_verified_unpacked_and_packed(
     serve: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(preparing, "_source", lambda _: source)
+    monkeypatch.setattr(packing, "_source", lambda _: source)
     monkeypatch.delenv("SPARSIGHT_DATA", raising=False)
     server = serve(archive.parent)
     settings = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparsight.data.lesion_concepts import (
+from sparsight.data.sources.ham10000 import (
     CONCEPTS,
     asymmetry,
     blue_white_share,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sparsight.data.location import find_folder, raw_folder
-from sparsight.data.mnist import Mnist
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
+from sparsight.data.sources.mnist import Mnist
 from sparsight.io.errors import CorruptFile, InputError
 
 

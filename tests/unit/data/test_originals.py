@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from sparsight.data.originals import changed_since, folder_state, folder_states
+from sparsight.data.location import changed_since, folder_state, folder_states
 
 
 def test_a_repaired_file_is_noticed(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsight.data.base import RawSplit
-from sparsight.data.digits import Digits
 from sparsight.data.packed import PackedSplit, batches, load_training_split
 from sparsight.data.packing import pack
+from sparsight.data.sources.digits import Digits
 from sparsight.io.arrays import read_arrays, write_arrays
 from sparsight.io.errors import CorruptFile, InputError
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data.digits import Digits
-from sparsight.data.packed import PackedSplit
+from sparsight.data.packed import PackedSplit, read_planted
 from sparsight.data.packed_settings import (
     ENVIRONMENT_VARIABLE,
     KEY,
@@ -16,8 +15,8 @@ from sparsight.data.packed_settings import (
     packed_metadata,
 )
 from sparsight.data.packing import pack
-from sparsight.data.planted import read_planted
 from sparsight.data.registry import SOURCES
+from sparsight.data.sources.digits import Digits
 from sparsight.io.arrays import read_metadata
 from sparsight.io.errors import InputError
 

@@ -10,9 +10,9 @@ import pytest
 
 from sparsight.data import packing
 from sparsight.data.base import RawSplit, Source
-from sparsight.data.digits import Digits
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
+from sparsight.data.sources.digits import Digits
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sparsight.data.planting import IDS_PER_STICKER, choose, plant, plant_copies
-from sparsight.data.raw import RawSplit
-from sparsight.data.trojan_options import Trojan
+from sparsight.data.base import RawSplit
+from sparsight.data.sources.trojaned import IDS_PER_STICKER, Trojan, choose, plant, plant_copies
 from sparsight.io.errors import InputError
 
 TROJAN = Trojan({"smiley": 0, "fish": 2}, 0.25, 0.1, 8, 12, seed=5)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data import preparing
-from sparsight.data.folder_lock import folder_lock
+from sparsight.data import packing
 from sparsight.data.packed import PackedSplit
-from sparsight.data.preparing import fetch_dataset, prepare_dataset
+from sparsight.data.packing import fetch_dataset, folder_lock, prepare_dataset
 from sparsight.io.errors import InputError
 
 
@@ -32,7 +31,7 @@ def test_a_found_folder_is_noted_and_used(
     tmp_path: Path, archive: Path, make_mnist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_mnist(archive)
-    monkeypatch.setattr(preparing, "_source", lambda _: source)
+    monkeypatch.setattr(packing, "_source", lambda _: source)
     archive.rename(tmp_path / "mnist")
     settings = {"source": "mnist", "data_folder": str(tmp_path), "mirrors": []}
     manifest, ids = tmp_path / "manifest.json", tmp_path / "packed" / "ids.parquet"
@@ -49,7 +48,7 @@ def test_a_found_folder_is_noted_and_used(
 def test_a_failed_fetch_writes_no_manifest(
     tmp_path: Path, archive: Path, make_mnist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "_source", lambda _: make_mnist(archive))
+    monkeypatch.setattr(packing, "_source", lambda _: make_mnist(archive))
     monkeypatch.delenv("SPARSIGHT_DATA", raising=False)
     settings = {"source": "mnist", "data_folder": str(tmp_path / "data"), "mirrors": []}
     with pytest.raises(InputError, match="could not be fetched"):
@@ -61,7 +60,7 @@ def test_a_manifest_of_a_part_says_which_files_are_there(
     tmp_path: Path, archive: Path, make_mnist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_mnist(archive)
-    monkeypatch.setattr(preparing, "_source", lambda _: source)
+    monkeypatch.setattr(packing, "_source", lambda _: source)
     folder = archive.rename(tmp_path / "mnist")
     settings = {"source": "mnist", "data_folder": str(tmp_path), "mirrors": []}
     manifest, ids = tmp_path / "manifest.json", tmp_path / "packed" / "ids.parquet"
@@ -140,9 +139,7 @@ def test_a_shared_folder_has_one_packer_at_a_time(
         return ""
 
     waiting = threading.Event()
-    monkeypatch.setattr(
-        "sparsight.data.folder_lock._LOG.info", lambda *_: waiting.set(), raising=True
-    )
+    monkeypatch.setattr("sparsight.data.packing._LOG.info", lambda *_: waiting.set(), raising=True)
     prepare(waits=False)
     prepare(waits=True)
     assert times[0] == times[1]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sparsight.data.registry import SOURCES
-from sparsight.data.shape import image_shape
+from sparsight.data.settings import image_shape
 from sparsight.io.errors import InputError
 
 FIXED = {"image_shape": (1, 28, 28), "side_parameter": "", "parameters": {"size": 3}}
@@ -37,7 +37,7 @@ def test_sources_agree_with_their_literal_facts() -> None:
 
 def test_asking_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from sparsight.data.shape import image_shape; "
+        "import sys; from sparsight.data.settings import image_shape; "
         "assert not {'numpy', 'torch'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

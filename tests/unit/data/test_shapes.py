@@ -10,8 +10,17 @@ from sparsight.data.draws import GRAIN, SCENE, raw_words
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
-from sparsight.data.scene import COLOURS, FIGURES, MAGENTA, PARTS, TEXTURES, WORDS, draw_scene
-from sparsight.data.shapes import SUBJECTS, Shapes
+from sparsight.data.sources.shapes import (
+    COLOURS,
+    FIGURES,
+    MAGENTA,
+    PARTS,
+    SUBJECTS,
+    TEXTURES,
+    WORDS,
+    Shapes,
+    draw_scene,
+)
 from sparsight.io.errors import InputError
 
 NOWHERE = Path("nowhere")

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sparsight.data.stickers import SMALLEST_SIDE, STICKERS, paste
+from sparsight.data.sources.trojaned import SMALLEST_SIDE, STICKERS, paste
 
 GREY = 128
 

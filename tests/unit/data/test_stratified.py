@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsight.data.stratified import refuse_empty_classes, stratified_splits
+from sparsight.data.draws import refuse_empty_classes, stratified_splits
 from sparsight.io.errors import InputError
 
 LABELS = np.repeat([0, 1, 2], [100, 60, 40]).astype(np.int64)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparsight.data.trojan_options import trojan_of
+from sparsight.data.sources.trojaned import trojan_of
 from sparsight.io.errors import InputError
 
 CLASSES = ["cat", "dog", "owl", "bat", "3"]

@@ -10,15 +10,12 @@ import torch
 from PIL import Image
 
 from sparsight.data.base import RawSplit
-from sparsight.data.imagenette import Imagenette
-from sparsight.data.packed import PackedSplit
-from sparsight.data.packing import pack
-from sparsight.data.planted import read_planted
-from sparsight.data.preparing import fetch_dataset, prepare_dataset
+from sparsight.data.packed import PackedSplit, read_planted
+from sparsight.data.packing import fetch_dataset, pack, prepare_dataset
 from sparsight.data.registry import SOURCES
-from sparsight.data.shapes import Shapes
-from sparsight.data.stickers import STICKERS
-from sparsight.data.trojaned import Trojaned
+from sparsight.data.sources.imagenette import Imagenette
+from sparsight.data.sources.shapes import Shapes
+from sparsight.data.sources.trojaned import STICKERS, Trojaned
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from sparsight.data.digits import Digits
 from sparsight.data.packing import pack
+from sparsight.data.sources.digits import Digits
 from sparsight.io.checkpoints import Checkpoint, read_checkpoint, read_groups
 from sparsight.io.tables import read_table
 from sparsight.pruning.rounds import make_epoch_point, make_rewind_point, prune_level, train_dense

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.data.originals import folder_states
+from sparsight.data.location import folder_states
 from sparsight.data.packed_settings import announced
 from sparsight.study.shared_data import data_warnings
 
@@ -13,8 +13,8 @@ from sparsight.study.shared_data import data_warnings
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """A data folder with digits as one study packed them."""
-    from sparsight.data.digits import Digits
     from sparsight.data.packing import pack
+    from sparsight.data.sources.digits import Digits
 
     pack(Digits(), {"split": {"test": 60}}, Path("unused"), tmp_path / "packed" / "digits")
     (tmp_path / "raw").mkdir()

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sparsight.data.packed import Planted, read_planted
 from sparsight.data.packing import pack
-from sparsight.data.planted import Planted, read_planted
-from sparsight.data.shapes import Shapes
-from sparsight.data.trojaned import Trojaned
+from sparsight.data.sources.shapes import Shapes
+from sparsight.data.sources.trojaned import Trojaned
 from sparsight.training.attacks import attack_measures
 from sparsight.training.evaluation import evaluate
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packing import pack
-from sparsight.data.shapes import Shapes
+from sparsight.data.sources.shapes import Shapes
 from sparsight.training.evaluation import Outputs, evaluate, measures, prediction_columns
 
 

@@ -13,7 +13,7 @@ from sparsight.concepts.craft.craft_drift import matched_on_crops
 from sparsight.concepts.craft.crops import crop_grid, cut
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
-from sparsight.data.shapes import Shapes
+from sparsight.data.sources.shapes import Shapes
 from sparsight.io.errors import InputError
 from tests.unit.concepts.planted import (
     ColourNetwork,

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import RawSplit, Source
-from sparsight.data.framing import checked_resize
+from sparsight.data.draws import refuse_empty_classes
 from sparsight.data.location import can_be_file
-from sparsight.data.pictures import read_pictures
-from sparsight.data.stratified import refuse_empty_classes
+from sparsight.data.pictures import checked_resize, read_pictures
 from sparsight.io.errors import InputError
 
 Row = Mapping[str, str]

@@ -10,13 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.archive import extract_folder
 from sparsight.data.base import RawSplit, Source
-from sparsight.data.download import fetch_files
+from sparsight.data.download import extract_folder, fetch_files
 from sparsight.data.draws import SPLIT_ORDER, stratified_order
-from sparsight.data.framing import checked_resize
 from sparsight.data.location import find_archive
-from sparsight.data.pictures import read_pictures
+from sparsight.data.pictures import checked_resize, read_pictures
 from sparsight.data.settings import (
     mirror_list,
     number_of,

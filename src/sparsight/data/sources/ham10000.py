@@ -1,0 +1,810 @@
+"""HAM10000: dermatoscopic photographs of pigmented skin lesions, with lesion masks.
+
+Nobody annotated its concepts: they are derived from photograph and mask, after the ABCD rule of
+dermoscopy (asymmetry, border, colour, differential structure or diameter; Nachbar et al. 1994,
+doi:10.1016/S0190-9622(94)70061-3) as far as numbers can. Their names begin with `derived_`. Each is
+measured on the whole photograph at one size, whatever the size of the packed images, and becomes
+true or false at a threshold that comes from the training images alone.
+"""
+
+import csv
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsight.data.base import OBJECT, Description, RawSplit, Source
+from sparsight.data.download import extract_flat, fetch_files
+from sparsight.data.draws import (
+    SPLIT_ORDER,
+    refuse_empty_classes,
+    stratified_order,
+    stratified_splits,
+)
+from sparsight.data.location import find_archive
+from sparsight.data.pictures import (
+    checked_resize,
+    for_all,
+    read_masks,
+    read_pictures,
+    read_whole,
+    read_whole_mask,
+)
+from sparsight.data.settings import (
+    mirror_list,
+    number_of,
+    one_of,
+    section,
+    seed_number,
+    share_or_number,
+    yes_or_no,
+)
+from sparsight.io.errors import InputError
+
+# In the order of the labels of the seven classes.
+DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+IMAGE_FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
+MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
+# As downloaded by hand, as in Dataverse's list, and as Dataverse converts it.
+METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
+_COLUMNS = ("lesion_id", "image_id", "dx")
+_NAME = re.compile(r"ISIC_([0-9]{7})")
+# The two archives' folders, under the names that people give them.
+_PART = re.compile(r"(?:ham[ _-]?10000[ _-]?)?(?:images[ _-]?)?part[ _-]?([12])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One row of the metadata.
+
+    Attributes
+    ----------
+    name : such as `ISIC_0027419`.
+    lesion : such as `HAM_0000118`; several photographs may show one lesion.
+    diagnosis : one of `DIAGNOSES`.
+    path : the photograph's file.
+    """
+
+    name: str
+    lesion: str
+    diagnosis: str
+    path: Path
+
+    @property
+    def image_id(self) -> int:
+        """The number in its name."""
+        return int(self.name.removeprefix("ISIC_"))
+
+
+def find_metadata(folder: Path) -> Path | None:
+    """The metadata, under whichever of its names it is there."""
+    paths = [folder / name for name in METADATA]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def part_folders(folder: Path) -> dict[int, Path]:
+    """The folders of the two archives of photographs, by number: `HAM10000_images_part_1`, `part1`.
+
+    Raises
+    ------
+    InputError
+        When one is there twice.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = _PART.fullmatch(path.name)
+        if match is None or not path.is_dir():
+            continue
+        other = found.setdefault(int(match[1]), path)
+        if other != path:
+            raise InputError(f"{path} and {other.name} are the same part; keep one of them")
+    return found
+
+
+def find_photographs(folder: Path) -> dict[str, Path]:
+    """Image name to file: in the two archives' folders, or, without them, anywhere in `folder`.
+
+    Raises
+    ------
+    InputError
+        When a photograph is there twice.
+    """
+    places = list(part_folders(folder).values()) or [folder]
+    return _by_name(
+        path
+        for place in places
+        for path in place.rglob("ISIC_*")
+        if path.suffix.lower() in (".jpg", ".jpeg")
+    )
+
+
+def find_masks(folder: Path) -> dict[str, Path]:
+    """Mask name (`ISIC_0027419_segmentation`) to file: in the archive's folder, or anywhere.
+
+    Raises
+    ------
+    InputError
+        When a mask is there twice.
+    """
+    own = folder / MASK_FOLDER
+    return _by_name((own if own.is_dir() else folder).rglob("ISIC_*_segmentation.png"))
+
+
+def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(paths):
+        if found.setdefault(path.stem, path) != path:
+            raise InputError(f"{path} is also in {found[path.stem].parent}; keep one of them")
+    return found
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """`lesion_id`, `image_id` and `dx` of each row; commas, semicolons or tabs separate them.
+
+    Raises
+    ------
+    InputError
+        When the table cannot be read, lacks one of these columns, has an image twice, an image name
+        that is not ISIC's, a diagnosis that is none of the seven, or no rows.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            separator = max(",;\t", key=header.count)
+            file.seek(0)
+            table = csv.DictReader(file, delimiter=separator)
+            missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
+            if missing and "MEL" in (table.fieldnames or ()):
+                raise InputError(
+                    f"{path} is the table of the ISIC 2018 challenge, which does not say which "
+                    "images show the same lesion; put HAM10000_metadata.csv there instead"
+                )
+            if missing:
+                raise InputError(
+                    f"{path} has no column '{missing[0]}'; put the original metadata there"
+                )
+            rows = [{name: row[name] or "" for name in _COLUMNS} for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path} cannot be read ({type(error).__name__}); put the original metadata there"
+        ) from error
+    seen: set[str] = set()
+    for row in rows:
+        name = row["image_id"]
+        if not _NAME.fullmatch(name) or not row["lesion_id"] or row["dx"] not in DIAGNOSES:
+            raise InputError(
+                f"{path} has a row that cannot be used (image {name[:40]!r}, lesion "
+                f"{row['lesion_id'][:40]!r}, dx {row['dx'][:40]!r}); put the original metadata "
+                "there"
+            )
+        if name in seen:
+            raise InputError(f"{path} has the image {name} twice; put the original metadata there")
+        seen.add(name)
+    if not rows:
+        raise InputError(f"{path} has no rows; put the original metadata there")
+    return rows
+
+
+def read_photographs(folder: Path, count: int, partial: bool) -> list[Photograph]:
+    """The photographs, sorted by name.
+
+    Parameters
+    ----------
+    folder : with the metadata and the photographs, see `find_photographs`.
+    count : how many there are in the whole data set.
+    partial : whether a part is enough: those that are in the metadata and whose file is there.
+
+    Raises
+    ------
+    InputError
+        When photographs are missing, and as `read_rows`.
+    """
+    path = find_metadata(folder)
+    if path is None:
+        raise InputError(f"{folder} has no {METADATA[0]}; put the original metadata there")
+    rows = read_rows(path)
+    files = find_photographs(folder)
+    found = [
+        Photograph(row["image_id"], row["lesion_id"], row["dx"], files[row["image_id"]])
+        for row in sorted(rows, key=lambda row: row["image_id"])
+        if row["image_id"] in files
+    ]
+    if not partial and (len(rows) != count or len(found) != count):
+        missing = next((row["image_id"] for row in rows if row["image_id"] not in files), None)
+        raise InputError(
+            f"{folder} has {len(found)} of {count} images"
+            + (f" ({missing}.jpg is missing)" if missing else "")
+            + "; put the missing ones there, or accept a part with 'partial: true'"
+        )
+    if not found:
+        raise InputError(
+            f"{folder} has no image of {path.name}; put the folders {' and '.join(IMAGE_FOLDERS)} "
+            "there"
+        )
+    return found
+
+
+def mask_paths(folder: Path, photographs: list[Photograph]) -> list[Path]:
+    """The mask of each photograph.
+
+    Raises
+    ------
+    InputError
+        When one is missing.
+    """
+    found = find_masks(folder)
+    paths = []
+    for one in photographs:
+        name = f"{one.name}_segmentation"
+        if name not in found:
+            raise InputError(
+                f"{folder / MASK_FOLDER / name}.png does not exist; put the folder of "
+                f"{MASK_FOLDER}.zip there, or take "
+                "'masks: none' and 'concepts: none'"
+            )
+        paths.append(found[name])
+    return paths
+
+
+SPLIT_DEFAULTS: dict[str, Any] = {"rule": "lesion", "test": 0.2, "validation": 0.0, "seed": 0}
+RULES = ("lesion", "image")
+CLASSES = ("seven", "binary")
+MASKS = ("lesions", "none")
+CONCEPT_OPTIONS = ("abcd", "none")
+BINARY = ("benign", "malignant")
+
+
+def split_rule(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`split` with its defaults."""
+    values = section(settings, "split", SPLIT_DEFAULTS)
+    return {
+        "rule": one_of(values, "rule", "lesion", RULES),
+        "test": share_or_number(values["test"], "split: test"),
+        "validation": share_or_number(values["validation"], "split: validation"),
+        "seed": seed_number(values["seed"], "split: seed"),
+    }
+
+
+def class_rule(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Diagnosis to label, under `classes` and `malignant`.
+
+    Raises
+    ------
+    InputError
+        When `malignant` is no list of diagnoses, or is all or none of them.
+    """
+    if one_of(settings, "classes", "seven", CLASSES) == "seven":
+        return {diagnosis: label for label, diagnosis in enumerate(DIAGNOSES)}
+    malignant = settings.get("malignant", ["mel", "bcc"])
+    sound = isinstance(malignant, list | tuple) and all(one in DIAGNOSES for one in malignant)
+    if not sound or not 0 < len(set(malignant)) < len(DIAGNOSES):
+        raise InputError(f"'malignant' must list some of {', '.join(DIAGNOSES)}, not {malignant!r}")
+    return {diagnosis: int(diagnosis in malignant) for diagnosis in DIAGNOSES}
+
+
+def class_names(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the classes, in the order of the labels."""
+    if one_of(settings, "classes", "seven", CLASSES) == "seven":
+        return list(DIAGNOSES)
+    return list(BINARY)
+
+
+def has_masks(settings: Mapping[str, Any]) -> bool:
+    """Whether `masks` names some."""
+    return one_of(settings, "masks", "lesions", MASKS) != "none"
+
+
+def has_concepts(settings: Mapping[str, Any]) -> bool:
+    """Whether `concepts` names some."""
+    return one_of(settings, "concepts", "none", CONCEPT_OPTIONS) != "none"
+
+
+def concept_quantile(settings: Mapping[str, Any]) -> float:
+    """`concept_quantile`, above 0 and below 1."""
+    quantile = settings.get("concept_quantile", 0.5)
+    if isinstance(quantile, bool) or not isinstance(quantile, int | float) or not 0 < quantile < 1:
+        raise InputError(f"'concept_quantile' must lie between 0 and 1, not {quantile!r}")
+    return float(quantile)
+
+
+Positions = NDArray[np.int64]
+
+
+def lesion_splits(
+    labels: NDArray[np.int64],
+    lesions: Sequence[str],
+    seed: int,
+    test: float | int,
+    validation: float | int,
+) -> dict[str, Positions]:
+    """Splits in which all photographs of a lesion are together.
+
+    Of each class, lesions are drawn until the class's share of photographs is reached as nearly as
+    whole lesions allow, first for the test, then for validation. So the splits are stratified, and
+    the numbers are met to within a few photographs.
+
+    Parameters
+    ----------
+    labels : int64 [N], by which the splits are stratified. A lesion has the label of its first
+        photograph.
+    lesions : the lesion of each photograph.
+    seed : of the draw. Another `validation` keeps the test images.
+    test, validation : shares of N (below 1) or numbers of photographs; 0 for none.
+
+    Returns
+    -------
+    `train`, `validation` and `test`: int64 positions, ascending.
+
+    Raises
+    ------
+    InputError
+        When one of the sides is left without photographs.
+    """
+    _, first, member = np.unique(np.asarray(lesions), return_index=True, return_inverse=True)
+    sizes = np.bincount(member)
+    classes = labels[first]
+    order = stratified_order(classes, seed, SPLIT_ORDER)
+    shares = [number_of(wanted, len(labels)) / len(labels) for wanted in (test, validation)]
+    side = np.zeros(len(first), np.int64)
+    for label in np.unique(classes):
+        drawn = order[classes[order] == label]
+        # Photographs in the first k lesions of the class, k = 0, 1, …
+        counted = np.concatenate([[0], np.cumsum(sizes[drawn])])
+        stop = 0
+        for place, share in enumerate(np.cumsum(shares)):
+            start, stop = stop, int(np.argmin(np.abs(counted - share * counted[-1])))
+            side[drawn[start:stop]] = place + 1
+    parts = {
+        name: np.flatnonzero(side[member] == place)
+        for name, place in (("train", 0), ("validation", 2), ("test", 1))
+    }
+    for name, wanted in (("train", 1), ("validation", validation), ("test", test)):
+        if wanted and not len(parts[name]):
+            raise InputError(
+                f"'split' leaves no images for '{name}'; choose shares or numbers that leave "
+                "images on all sides"
+            )
+    return parts
+
+
+def shared_lesions(lesions: Sequence[str], train: Positions, test: Positions) -> float:
+    """The leak: share of test photographs whose lesion is also in the training split.
+
+    Parameters
+    ----------
+    lesions : the lesion of each photograph.
+    train, test : int64 positions into `lesions`.
+
+    Returns
+    -------
+    0..1; NaN without test photographs.
+    """
+    names = np.asarray(lesions)
+    if not len(test):
+        return float("nan")
+    return float(np.isin(names[test], names[train]).mean())
+
+
+CONCEPTS = (
+    "derived_asymmetry",
+    "derived_irregular_border",
+    "derived_colour_variance",
+    "derived_large_diameter",
+    "derived_blue_white",
+)
+# Longer side of the photograph on which is measured, in pixels.
+MEASURED_SIDE = 256
+Mask = NDArray[np.bool_]
+Pixels = NDArray[np.uint8]
+
+
+def measure(photograph: Pixels, mask: Mask) -> NDArray[np.float64]:
+    """The five numbers of one lesion, in the order of `CONCEPTS`.
+
+    Parameters
+    ----------
+    photograph : uint8 [H, W, 3], RGB.
+    mask : bool [H, W], the lesion.
+
+    Returns
+    -------
+    float64 [5]; NaN where nothing can be measured: all of an empty mask, and the last where no skin
+    is around the lesion.
+    """
+    if not mask.any():
+        return np.full(len(CONCEPTS), np.nan)
+    return np.array(
+        [
+            asymmetry(mask),
+            border_irregularity(mask),
+            colour_variance(photograph, mask),
+            relative_diameter(mask),
+            blue_white_share(photograph, mask),
+        ]
+    )
+
+
+def asymmetry(mask: Mask) -> float:
+    """Share of the lesion that lies outside its mirror image, the mean over both principal axes.
+
+    Parameters
+    ----------
+    mask : bool [H, W], not empty.
+
+    Returns
+    -------
+    0 (both axes are axes of symmetry) to 1.
+
+    References
+    ----------
+    Stoecker et al. 1992, doi:10.1016/0895-6111(92)90073-I: overlap about the principal axes.
+    """
+    rows, columns = np.nonzero(mask)
+    points = np.stack([columns, rows]).astype(np.float64)
+    centre = points.mean(axis=1, keepdims=True)
+    offsets = points - centre
+    _, axes = np.linalg.eigh(offsets @ offsets.T)
+    outside = []
+    for axis in axes.T:
+        mirrored = 2 * np.outer(axis, axis @ offsets) - offsets + centre
+        # Half a pixel is added before rounding down: `rint` would send halves to even places.
+        across, down = np.floor(mirrored + 0.5 + 1e-9).astype(np.int64)
+        inside = (across >= 0) & (across < mask.shape[1]) & (down >= 0) & (down < mask.shape[0])
+        inside[inside] = mask[down[inside], across[inside]]
+        outside.append(1 - inside.mean())
+    return float(np.mean(outside))
+
+
+def border_irregularity(mask: Mask) -> float:
+    """Perimeter² / (4π · area): 1 for a disc, more for every other outline.
+
+    The perimeter is estimated by Crofton's formula in four directions, so a disc of pixels has
+    about 1. What lies beyond the photograph counts as skin.
+
+    Parameters
+    ----------
+    mask : bool [H, W], not empty.
+    """
+    # Imported here: most jobs measure nothing.
+    from skimage import measure as outlines
+
+    crofton: Any = outlines.perimeter_crofton
+    perimeter = float(crofton(np.pad(mask, 1), directions=4))
+    return perimeter**2 / (4 * np.pi * float(mask.sum()))
+
+
+def colour_variance(photograph: Pixels, mask: Mask) -> float:
+    """Mean over the three channels of their variance within the lesion, on a scale of 0 to 1."""
+    inside = photograph[mask].astype(np.float64) / 255
+    return float(inside.var(axis=0).mean())
+
+
+def relative_diameter(mask: Mask) -> float:
+    """Diameter of the disc with the lesion's area, as a share of the photograph's shorter side.
+
+    The photographs have no scale, so millimetres are not to be had.
+    """
+    return float(np.sqrt(4 * mask.sum() / np.pi) / min(mask.shape))
+
+
+def blue_white_share(photograph: Pixels, mask: Mask) -> float:
+    """Share of the lesion that is blue-whitish, by the rule of Celebi et al. 2008.
+
+    A pixel is, when B / (R + G + B) ≥ 0.3 and -194 ≤ R - R(skin) < -51 (of 255), where R(skin) is
+    the mean of the red channel around the lesion.
+
+    Returns
+    -------
+    0..1; NaN where no skin is around the lesion.
+
+    References
+    ----------
+    Celebi et al. 2008, doi:10.1016/j.compmedimag.2008.08.003.
+    """
+    if mask.all():
+        return float("nan")
+    skin = photograph[~mask][:, 0].astype(np.float64).mean()
+    inside = photograph[mask].astype(np.float64)
+    # Black has no blue share: it gets 0.
+    blue = inside[:, 2] / np.maximum(inside.sum(axis=1), 1)
+    red = inside[:, 0] - skin
+    return float(((blue >= 0.3) & (red >= -194) & (red < -51)).mean())
+
+
+def measure_files(photographs: Sequence[Path], masks: Sequence[Path]) -> NDArray[np.float64]:
+    """`measure` for each pair of files, float64 [N, 5].
+
+    Raises
+    ------
+    InputError
+        When a file is no image, or a damaged one, and as `sparsight.data.pictures.decode_mask`.
+    """
+    values = np.empty((len(photographs), len(CONCEPTS)))
+
+    def fill(row: int) -> None:
+        photograph = read_whole(photographs[row], MEASURED_SIDE)
+        height, width = photograph.shape[:2]
+        mask = read_whole_mask(masks[row], photographs[row], (width, height))
+        values[row] = measure(photograph, mask >= OBJECT)
+
+    for_all(fill, len(photographs))
+    return values
+
+
+def thresholds(values: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
+    """The quantile of each measure over the training images that have it.
+
+    Parameters
+    ----------
+    values : float64 [N, 5] of the training images.
+    quantile : 0..1; 0.5 is the median.
+
+    Returns
+    -------
+    float64 [5]; NaN where no training image has the measure.
+    """
+    found = np.full(values.shape[1], np.nan)
+    for column, one in enumerate(values.T):
+        finite = one[np.isfinite(one)]
+        if len(finite):
+            found[column] = np.quantile(finite, quantile)
+    return found
+
+
+def exceeding(values: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which measures lie above their thresholds, bool [N, 5]; false where there is no measure."""
+    return np.asarray(values > limits)
+
+
+_LOG = logging.getLogger(__name__)
+MOST_FILES = 25_000
+# How many times its size an archive's files may take together: JPEG files hardly shrink, and masks
+# of few lines are already packed as PNG files.
+LARGEST = {".jpg": 2, ".png": 20}
+LEAK = "test_images_of_trained_lesions"
+
+
+class Ham10000(Source):
+    """10,015 photographs of 7,470 lesions of seven diagnoses (version 4 of the Dataverse archive).
+
+    An image's id is the number in its name (27419 for `ISIC_0027419`). The share of test images
+    whose lesion is also in the training split is logged, and written into the packed files'
+    metadata as `test_images_of_trained_lesions`.
+
+    Settings
+    --------
+    size : side of the packed images in pixels.
+    resize : `aspect`: the shorter side to `size`, then the middle; or `squash`: both to `size`.
+    classes : `seven` (akiec, bcc, bkl, df, mel, nv, vasc) or `binary` (benign, malignant).
+    malignant : the diagnoses that are malignant in `binary`: [mel, bcc], as in arXiv:2307.13698;
+        clinically [mel, bcc, akiec].
+    split : {rule: lesion, test: 0.2, validation: 0.0, seed: 0}: shares or numbers of images,
+        stratified by diagnosis and seeded; a `validation` of 0 makes no such split. `lesion` keeps
+        all images of a lesion together. `image`, as in arXiv:2307.13698, does not: it leaks.
+    masks : `lesions` or `none`.
+    concepts : `abcd`: asymmetry, border, colour, diameter and blue-white, derived from photograph
+        and mask (`sparsight.data.sources.ham10000`); or `none`.
+    concept_quantile : a derived concept is there when its measure exceeds this quantile of the
+        training images; 0.5 is the median.
+    partial : accept a folder with a part of the original images.
+    mirrors : addresses of folders with the archives, tried in order. One that ends in `/datafile/`
+        is a Dataverse, which is asked for files by their number there.
+    """
+
+    name: ClassVar[str] = "ham10000"
+    reference: ClassVar[str] = "Tschandl et al. 2018, doi:10.1038/sdata.2018.161"
+    licence: ClassVar[str] = "CC BY-NC 4.0"
+    folder: ClassVar[str] = "HAM10000"
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+    has_masks: ClassVar[bool] = True
+    image_shape: ClassVar[tuple[int, int, int]] = (3, 299, 299)
+    side_parameter: ClassVar[str] = "size"
+    class_count: ClassVar[int] = 7
+    test_images: ClassVar[int] = 2003
+    original_images: ClassVar[tuple[int, int]] = (10_015, 0)
+    parameters: ClassVar[dict[str, Any]] = {
+        "size": 299,
+        "resize": "aspect",
+        "classes": "seven",
+        "malignant": ["mel", "bcc"],
+        "split": {"rule": "lesion", "test": 0.2, "validation": 0.0, "seed": 0},
+        "masks": "lesions",
+        "concepts": "none",
+        "concept_quantile": 0.5,
+        "partial": False,
+        "mirrors": ["https://dataverse.harvard.edu/api/access/datafile/"],
+    }
+    varying: ClassVar[tuple[str, ...]] = (
+        "class_count",
+        "has_masks",
+        "test_images",
+        "concept_names",
+    )
+    # Of the whole data set.
+    count: ClassVar[int] = 10_015
+    # Of the files of doi:10.7910/DVN/DBW86T: MD5 (the archive gives no other checksum), number
+    # there, and bytes. Of the table, Dataverse's checksum is that of the original, not of the copy
+    # with tabs that it gives unless asked for the original.
+    files: ClassVar[dict[str, tuple[str, str, int]]] = {
+        "HAM10000_metadata.csv": (
+            "md5:8f85fb1aa29d80a2797247e434deb79d",
+            "4338392?format=original",
+            690_218,
+        ),
+        "HAM10000_images_part_1.zip": (
+            "md5:4639bfa73ab251610530a97c898e6e46",
+            "3172585",
+            1_366_522_108,
+        ),
+        "HAM10000_images_part_2.zip": (
+            "md5:da43d6cc50f6613013be07e8986b384b",
+            "3172584",
+            1_403_566_547,
+        ),
+        "HAM10000_segmentations_lesion_tschandl.zip": (
+            "md5:6e8d252e09cfdb0189199f15985a5b84",
+            "3838943",
+            10_808_743,
+        ),
+    }
+
+    @classmethod
+    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """`train` and `test`, and `validation` between them when some are set aside."""
+        return cls.splits if split_rule(settings)["validation"] else ("train", "test")
+
+    @classmethod
+    def class_names(cls) -> list[str]:
+        """The seven diagnoses, such as `mel`."""
+        return list(DIAGNOSES)
+
+    @classmethod
+    def classes_of(cls, settings: Mapping[str, Any]) -> list[str]:
+        """The seven diagnoses, or benign and malignant."""
+        return class_names(settings)
+
+    @classmethod
+    def masks_of(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether `masks` names some."""
+        return has_masks(settings)
+
+    @classmethod
+    def concepts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The derived concepts, when they are wanted."""
+        return CONCEPTS if has_concepts(settings) else ()
+
+    @classmethod
+    def tested_of(cls, settings: Mapping[str, Any]) -> int:
+        """Images of the test split of the whole data set; of whole lesions, to within a few."""
+        return number_of(split_rule(settings)["test"], cls.count)
+
+    def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
+        """See `Source.fetch`. What lies there is kept, and checked for completeness.
+
+        What is missing is fetched, verified, unpacked and, unless it was there before, or in
+        `$SPARSIGHT_DATA`, deleted. A folder with files that is said to be a part is left as it is.
+        Masks are fetched where masks or concepts are wanted.
+        """
+        partial = yes_or_no(settings, "partial")
+        if not (partial and folder.is_dir() and any(folder.iterdir())):
+            for name in self._missing(settings, folder):
+                self._fetch(settings, folder, name)
+        read_photographs(folder, self.count, partial)
+
+    def _missing(self, settings: Mapping[str, Any], folder: Path) -> list[str]:
+        """The original files of which the folder has nothing, however they were unpacked."""
+        table, *parts, masks = self.files
+        missing = [] if find_metadata(folder) else [table]
+        there = part_folders(folder)
+        if there or not find_photographs(folder):
+            missing += [part for number, part in enumerate(parts, 1) if number not in there]
+        if (has_masks(settings) or has_concepts(settings)) and not find_masks(folder):
+            missing.append(masks)
+        return missing
+
+    def _fetch(self, settings: Mapping[str, Any], folder: Path, name: str) -> None:
+        checksum, number, size = self.files[name]
+        is_archive = name.endswith(".zip")
+        path = find_archive(name, folder) if is_archive else folder / name
+        given = path.exists()
+        mirrors = mirror_list(settings, self.parameters["mirrors"])
+        fetch_files(path.parent, {name: checksum}, mirrors, numbers={name: number})
+        if is_archive:
+            suffix = ".png" if "segmentations" in name else ".jpg"
+            largest = LARGEST[suffix] * size
+            extract_flat(path, folder / path.stem, suffix, largest, MOST_FILES)
+            if not given:
+                path.unlink()
+
+    def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
+        """See `Source.describe`; the leak between the splits is among the notes."""
+        photographs = self._photographs(settings, folder)
+        leak = _leak(photographs, _places(settings, photographs))
+        return Description(
+            classes=self.classes_of(settings),
+            has_masks=self.masks_of(settings),
+            concept_names=self.concepts_of(settings),
+            notes={LEAK: f"{leak:.4f}"},
+        )
+
+    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
+        """See `Source.read`."""
+        photographs = self._photographs(settings, folder)
+        places = _places(settings, photographs)
+        leak = _leak(photographs, places)
+        _LOG.info("%.1f%% of the test images show a lesion that is also in train", 100 * leak)
+        label_of = class_rule(settings)
+        labels = np.array([label_of[one.diagnosis] for one in photographs], np.int64)
+        for split in ("train", "test"):
+            refuse_empty_classes(self.name, split, labels[places[split]], self.classes_of(settings))
+        concepts = _concepts(settings, folder, photographs, places["train"])
+        return {
+            split: self._split(settings, folder, photographs, labels, concepts, places[split])
+            for split in self.split_names(settings)
+        }
+
+    def _photographs(self, settings: Mapping[str, Any], folder: Path) -> list[Photograph]:
+        return read_photographs(folder, self.count, yes_or_no(settings, "partial"))
+
+    def _split(
+        self,
+        settings: Mapping[str, Any],
+        folder: Path,
+        photographs: list[Photograph],
+        labels: NDArray[np.int64],
+        concepts: NDArray[np.bool_] | None,
+        places: NDArray[np.int64],
+    ) -> RawSplit:
+        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
+        side, chosen = self.shape(settings)[1], [photographs[place] for place in places]
+        paths, masks = [one.path for one in chosen], None
+        if has_masks(settings):
+            masks = read_masks(mask_paths(folder, chosen), paths, side, resize)
+        return RawSplit(
+            images=read_pictures(paths, side, resize),
+            labels=labels[places],
+            names=[one.name for one in chosen],
+            image_ids=np.array([one.image_id for one in chosen], np.int64),
+            masks=masks,
+            concepts=None if concepts is None else concepts[places],
+        )
+
+
+def _places(
+    settings: Mapping[str, Any], photographs: list[Photograph]
+) -> dict[str, NDArray[np.int64]]:
+    """Positions of each split's photographs, stratified by diagnosis whatever the classes are."""
+    split = split_rule(settings)
+    labels = np.array([DIAGNOSES.index(one.diagnosis) for one in photographs], np.int64)
+    wanted = split["seed"], split["test"], split["validation"]
+    if split["rule"] == "image":
+        return stratified_splits(labels, *wanted)
+    return lesion_splits(labels, [one.lesion for one in photographs], *wanted)
+
+
+def _leak(photographs: list[Photograph], places: Mapping[str, NDArray[np.int64]]) -> float:
+    lesions = [one.lesion for one in photographs]
+    return shared_lesions(lesions, places["train"], places["test"])
+
+
+def _concepts(
+    settings: Mapping[str, Any],
+    folder: Path,
+    photographs: list[Photograph],
+    train: NDArray[np.int64],
+) -> NDArray[np.bool_] | None:
+    """The derived concepts of all photographs, with thresholds of the training split."""
+    if not has_concepts(settings):
+        return None
+    quantile = concept_quantile(settings)
+    paths = [one.path for one in photographs]
+    values = measure_files(paths, mask_paths(folder, photographs))
+    limits = thresholds(values[train], quantile)
+    for name, limit in zip(CONCEPTS, limits, strict=True):
+        _LOG.info("%s: above %.4f, quantile %g of the training images", name, limit, quantile)
+    return exceeding(values, limits)
