@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import signal, stats
 
-from sparsight.analysis.inference import one_sample_t
 from sparsight.analysis.statistics import (
     first_difference,
     naive_p,
+    one_sample_t,
     pearson,
     rank_partial,
     spearman,

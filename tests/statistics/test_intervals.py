@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from sparsight.analysis.association import drawn_coefficients
-from sparsight.analysis.bootstrap import (
+from sparsight.analysis.correlate import drawn_coefficients
+from sparsight.analysis.statistics import (
     correlation_interval,
     draw_counts,
+    one_sample_t,
+    pearson,
     percentile_interval,
     replicate_means,
 )
-from sparsight.analysis.inference import one_sample_t
-from sparsight.analysis.statistics import pearson
 
 # What differs between trainings (science: sd .01), and between images of one network.
 NETWORK, IMAGE = 0.01, 0.05

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from sparsight.analysis.inference import benjamini_hochberg, holm, one_sample_t
+from sparsight.analysis.statistics import benjamini_hochberg, holm, one_sample_t
 
 TRUE, FALSE, SEEDS, TRIALS = 5, 15, 5, 600
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.resampled import Curves
+from sparsight.analysis.curves import Curves
 from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.registry import CONCEPTS

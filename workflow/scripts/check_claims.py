@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.analysis.claims.check import check_claims
+    from sparsight.analysis.claims.decide import check_claims
 
     check_claims(
         statistics=[Path(path) for path in snakemake.input.statistics],

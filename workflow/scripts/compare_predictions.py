@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.analysis.correctness import compare_predictions
+    from sparsight.analysis.contrasts import compare_predictions
 
     compare_predictions(
         statistics=[Path(path) for path in snakemake.input.statistics],

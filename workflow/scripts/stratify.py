@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.analysis.strata import stratify
+    from sparsight.analysis.contrasts import stratify
 
     stratify(
         statistics=[Path(path) for path in snakemake.input.statistics],

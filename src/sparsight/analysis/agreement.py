@@ -1,32 +1,328 @@
-"""How far explanations move under pruning, beside how far they move for other reasons."""
+"""How far explanations move under pruning, next to how far they move for other reasons.
 
-from collections.abc import Iterable, Iterator, Mapping
+The other reasons are the floors: networks that were retrained, and networks of other seeds. Memory
+is bounded by the largest single file and the draw of images, never by the number of files.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sparsight.analysis.agreement_files import (
-    CURVE,
-    AgreementFile,
-    Described,
-    describe,
-    mean_of_defined,
-)
-from sparsight.analysis.agreement_floors import FLOORS, Floors, floor_spread
-from sparsight.analysis.bootstrap import draw_counts, percentile_interval
 from sparsight.analysis.curves import DENSE
-from sparsight.analysis.inference import benjamini_hochberg
-from sparsight.analysis.statistics import student_interval
+from sparsight.analysis.statistics import (
+    Counts,
+    benjamini_hochberg,
+    draw_counts,
+    one_sample_t,
+    percentile_interval,
+    replicate_means,
+    student_interval,
+)
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
+from sparsight.io.tables import read_table, write_csv
+
+IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
+CURVE = ["explainer", "condition", "metric"]
+REFERENCE = ["reference_pruner", "reference_seed", "reference_level"]
+
+
+@dataclass(frozen=True, order=True)
+class AgreementFile:
+    """One checkpoint's agreement of one family; sorted, the seeds of a level come together."""
+
+    dataset: str
+    model: str
+    pruner: str
+    level: int
+    seed: int
+    explainers: tuple[str, ...]
+    study: str
+    density: float
+    path: Path
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """The level, without the seed."""
+        return self.dataset, self.model, self.pruner, self.level
+
+    @classmethod
+    def open(cls, path: Path) -> "AgreementFile | None":
+        """Read whose agreement a file holds; None where it holds no rows.
+
+        Raises
+        ------
+        InputError
+            When the file is missing, corrupt, lacks a column or mixes checkpoints.
+        """
+        table = read_table(path, [*IDENTITY, "explainer"])
+        # Grouping leaves one row per explainer, so that the rest is done on a handful.
+        rows = table.group_by(table.column_names).aggregate([]).to_pandas()
+        if rows.empty:
+            return None
+        who = rows[IDENTITY].drop_duplicates()
+        if len(who) != 1:
+            raise InputError(
+                f"{path} holds rows of {len(who)} checkpoints instead of one; delete it and run "
+                "snakemake again"
+            )
+        one = who.iloc[0]
+        found = cls(
+            **{name: str(one[name]) for name in ("study", "dataset", "model", "pruner")},
+            seed=int(one["seed"]),
+            level=int(one["level"]),
+            density=float(one["density"]),
+            explainers=tuple(sorted(rows["explainer"].astype(str))),
+            path=Path(path),
+        )
+        if (found.pruner == DENSE) != (found.level == 0):
+            raise InputError(
+                f"{path} belongs to level {found.level} of '{found.pruner}'; level 0, and only it, "
+                f"must belong to '{DENSE}'"
+            )
+        return found
+
+    def image_ids(self) -> NDArray[np.int64]:
+        """Ids of its images, ascending, int64 [n]."""
+        column = read_table(self.path, ["image_id"])["image_id"]
+        return np.sort(pc.unique(column).to_numpy())
+
+
+class Described(NamedTuple):
+    """What a file says of one explainer, condition and metric at its checkpoint.
+
+    Attributes
+    ----------
+    facts : n, undefined, mean, sd, median, and `references`: how many networks have a defined mean.
+    replicates : float32 [B], the mean in each draw of images.
+    """
+
+    facts: dict[str, Any]
+    replicates: NDArray[np.float32]
+
+
+def describe(
+    file: AgreementFile, image_ids: NDArray[np.int64], counts: Counts
+) -> dict[tuple[str, ...], Described]:
+    """Agreement of one checkpoint, averaged over the networks that it was compared with.
+
+    Parameters
+    ----------
+    file : the file.
+    image_ids : int64 [N] of all images of the data set's files, ascending.
+    counts : float32 [B, N], `draw_counts` of them.
+
+    Returns
+    -------
+    (explainer, condition, metric) to what was found. `n` counts the finite values of all images and
+    references, `undefined` the others; `sd` (n - 1 in the denominator) and `median` are over them.
+    `mean` is the mean over the references of each one's mean over images, so that each network has
+    the same weight. NaN where there is nothing to average.
+
+    Raises
+    ------
+    InputError
+        When an image is compared twice with one network.
+    """
+    columns = [*CURVE, *REFERENCE, "image_id", "value"]
+    frame = read_table(file.path, columns).to_pandas()
+    groups = frame.groupby([*CURVE, *REFERENCE], observed=True, sort=True)
+    column = groups.ngroup().to_numpy()
+    names = groups.size().index
+    ids = np.unique(frame["image_id"].to_numpy())
+    row = np.searchsorted(ids, frame["image_id"].to_numpy())
+    rows_of = np.bincount(row * len(names) + column, minlength=len(ids) * len(names))
+    if rows_of.max() > 1:
+        twice = ids[int(rows_of.argmax()) // len(names)]
+        raise InputError(
+            f"{file.path} compares image {twice} twice with one network; delete it and run "
+            "snakemake again"
+        )
+    values = np.full((len(ids), len(names)), np.nan, dtype=np.float32)
+    values[row, column] = frame["value"].to_numpy(dtype=np.float32)
+    drawn = replicate_means(counts[:, np.searchsorted(image_ids, ids)], values)
+    members: dict[tuple[str, ...], list[int]] = {}
+    for index, name in enumerate(names):
+        members.setdefault(tuple(str(part) for part in name[: len(CURVE)]), []).append(index)
+    compared = rows_of.reshape(values.shape).sum(axis=0)
+    return {
+        key: Described(
+            _statistics(values[:, columns], int(compared[columns].sum())),
+            mean_of_defined(drawn[:, columns].T),
+        )
+        for key, columns in members.items()
+    }
+
+
+def _statistics(values: NDArray[np.float32], compared: int) -> dict[str, Any]:
+    """Statistics of one curve's values [images, references], NaN where undefined or absent."""
+    exact = values.astype(np.float64)
+    per_reference = np.array([_mean(column[np.isfinite(column)]) for column in exact.T])
+    finite = exact[np.isfinite(exact)]
+    return {
+        "n": finite.size,
+        "undefined": compared - finite.size,
+        "references": int(np.isfinite(per_reference).sum()),
+        "mean": _mean(per_reference[np.isfinite(per_reference)]),
+        "sd": float(finite.std(ddof=1)) if finite.size > 1 else np.nan,
+        "median": float(np.median(finite)) if finite.size else np.nan,
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else np.nan
+
+
+def mean_of_defined(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over the rows [K, B] that are defined in any draw, NaN where one of them is not; [B].
+
+    A network without any defined value is left out of all draws. One that is undefined in some
+    draws only makes those undefined: else the mean would jump with its members.
+    """
+    kept = rows[np.isfinite(rows).any(axis=1)]
+    if not len(kept):
+        return np.full(rows.shape[1], np.nan, dtype=np.float32)
+    return np.asarray(kept.mean(axis=0), dtype=np.float32)
+
+
+FLOORS = ("retrain_floor", "seed_floor")
+FEWEST_NETWORKS = 3
+
+
+def pseudo_values(values: Mapping[int, float], partners: Mapping[int, int]) -> dict[int, float]:
+    """The jackknife's value of each network for the mean over all pairs of networks.
+
+    A pair belongs to two networks, so the means of the n networks over their partners are not
+    independent, and they spread less than their mean errs: where networks differ, a t interval over
+    them is two to four times too short (for n = 2 it has no width). The pseudo-value
+    n θ - (n - 1) θ₋ᵢ (θ is the mean over all pairs, θ₋ᵢ over those without network i) counts
+    each network's influence in full; here it is (2 (n - 1) vᵢ - n θ) / (n - 2).
+
+    Parameters
+    ----------
+    values : network (seed) to vᵢ, its mean agreement with every other one; NaN is left out.
+    partners : network to the number of others that vᵢ is the mean of.
+
+    Returns
+    -------
+    Network to pseudo-value. Their mean is θ; all are NaN below three networks, or where a pair of
+    those with a value has none.
+
+    References
+    ----------
+    Arvesen 1969, "Jackknifing U-statistics", Annals of Mathematical Statistics 40, 2076-2100.
+    """
+    defined = {seed: value for seed, value in values.items() if np.isfinite(value)}
+    count = len(defined)
+    if count < FEWEST_NETWORKS or any(partners[seed] != count - 1 for seed in defined):
+        return dict.fromkeys(values, np.nan)
+    centre = float(np.mean(list(defined.values())))
+    found = dict.fromkeys(values, np.nan)
+    for seed, value in defined.items():
+        found[seed] = (2 * (count - 1) * value - count * centre) / (count - 2)
+    return found
+
+
+def floor_spread(dense: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+    """`pseudo_values` of the seed floor from its rows of one curve: seed, mean, references."""
+    rows = list(dense)
+    values = {row["seed"]: row["mean"] for row in rows}
+    return pseudo_values(values, {row["seed"]: row["references"] for row in rows})
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """Agreement of one curve's networks that were not pruned, by seed.
+
+    `spread` has the mean of `values` over all seeds, and the spread that a test needs.
+    """
+
+    values: dict[int, float]
+    spread: dict[int, float]
+
+
+class Floors:
+    """The retrain floor and the seed floor of every curve.
+
+    Parameters
+    ----------
+    rows : dataset, model, pruner, seed, mean and references of every network, and what names a
+        curve.
+    retrain : the pruners that only retrain.
+    curve : the columns that name a curve of a data set and model.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        retrain: set[str],
+        curve: Sequence[str] = CURVE,
+    ) -> None:
+        self._names = ("dataset", "model", *curve)
+        self._retrained: dict[tuple[Any, ...], dict[int, list[float]]] = {}
+        self._dense: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        for row in rows:
+            if row["pruner"] == DENSE:
+                self._dense.setdefault(self._curve(row), []).append(row)
+            elif row["pruner"] in retrain and np.isfinite(row["mean"]):
+                levels = self._retrained.setdefault(self._curve(row), {})
+                levels.setdefault(row["seed"], []).append(row["mean"])
+
+    def differences(
+        self, row: Mapping[str, Any], values: Mapping[int, float], confidence: float
+    ) -> dict[str, float]:
+        """What pruned networks agree less (or more) than the networks of each floor.
+
+        Parameters
+        ----------
+        row : names the curve.
+        values : seed to agreement of its pruned network; NaN is left out.
+        confidence : of the intervals, in (0, 1).
+
+        Returns
+        -------
+        For each of `FLOORS` `minus_{floor}` (mean over the seeds that have both) and its `_low`,
+        `_high`, `_seeds` and `_p`, from the t test of the differences paired by seed.
+        """
+        found: dict[str, float] = {}
+        for name, floor in self._of(row).items():
+            paired = _paired(values, floor.values)
+            test = one_sample_t(_paired(values, floor.spread), confidence)
+            # Below three networks the seed floor has no spread, but a mean.
+            estimate = test.mean if test.n else (float(np.mean(paired)) if paired else np.nan)
+            key = f"minus_{name}"
+            found |= {key: estimate, f"{key}_low": test.low, f"{key}_high": test.high}
+            found |= {f"{key}_seeds": len(paired), f"{key}_p": test.p}
+        return found
+
+    def _curve(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in self._names)
+
+    def _of(self, row: Mapping[str, Any]) -> dict[str, _Floor]:
+        levels = self._retrained.get(self._curve(row), {})
+        retrained = {seed: float(np.mean(means)) for seed, means in levels.items()}
+        dense = self._dense.get(self._curve(row), [])
+        values = {one["seed"]: one["mean"] for one in dense}
+        return {
+            "retrain_floor": _Floor(retrained, retrained),
+            "seed_floor": _Floor(values, floor_spread(dense)),
+        }
+
+
+def _paired(values: Mapping[int, float], floor: Mapping[int, float]) -> list[float]:
+    """Differences of the seeds at which both are defined."""
+    both = [values[seed] - floor[seed] for seed in sorted(values) if seed in floor]
+    return [difference for difference in both if np.isfinite(difference)]
+
 
 #: of the stage `agreement_table`: see `sparsight.study.versions`
 VERSION = 1
-
 LEVEL = ["dataset", "model", "pruner", "level"]
 MEAN = "mean"
 DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsight.analysis.concept_tables import LONG, SHORT
+from sparsight.analysis.concepts import LONG, SHORT
 from sparsight.analysis.csv_files import read_csv
 
 _NAMES = ("dataset", "model", "pruner", "concept", "method", "class", "seed")

@@ -1,7 +1,8 @@
 """What pruning does to a network's concepts, with the trained network as unit."""
 
+import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,31 +10,275 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.agreement_floors import FLOORS, Floors, floor_spread
-from sparsight.analysis.concept_files import (
-    COMPARED,
-    FOUND,
-    MEASURE,
-    PLACE,
-    read_drift,
-    read_measures,
-    read_rankings,
-)
-from sparsight.analysis.concept_notes import concept_notes
-from sparsight.analysis.concept_tables import top_concepts
-from sparsight.analysis.convergence import convergence_warnings
-from sparsight.analysis.curves import DENSE
-from sparsight.analysis.inference import benjamini_hochberg, one_sample_t
-from sparsight.analysis.multiplicity import FAMILY
-from sparsight.analysis.networks import difference
-from sparsight.analysis.statistics import student_interval
-from sparsight.concepts.findings_files import PASSES
-from sparsight.io.tables import write_csv
+from sparsight.analysis.agreement import FLOORS, Floors, floor_spread
+from sparsight.analysis.csv_files import read_csv
+from sparsight.analysis.curves import DENSE, difference
+from sparsight.analysis.statistics import FAMILY, benjamini_hochberg, one_sample_t, student_interval
+from sparsight.concepts.findings_files import PASSES, identity_of
+from sparsight.io.errors import InputError
+from sparsight.io.tables import read_table, write_csv
+
+#: whose number it is, in the tables
+PLACE = ["dataset", "model", "pruner", "level"]
+#: one number over levels and seeds, in the tables; the name of a concept is its label there
+MEASURE = ["concept", "method", "kind", "measure", "class", "concept_label"]
+#: kinds of numbers: of a network's concepts themselves, and of how they differ from another's
+FOUND, COMPARED = "found", "compared"
+DENSE_PARENT, SEED_FLOOR = "dense_parent", "seed_floor"
+
+
+def read_measures(paths: Iterable[Path]) -> pd.DataFrame:
+    """What methods measured in all checkpoints: `PLACE`, seed, density, `MEASURE`, value.
+
+    `references` is 1 throughout, and `reference` is empty.
+
+    Raises
+    ------
+    InputError
+        When files are missing, doubled, damaged, or of several studies.
+    """
+    return _read(paths, FOUND).assign(references=1, reference="")
+
+
+def read_drift(paths: Iterable[Path]) -> pd.DataFrame:
+    """How all checkpoints differ from their references, as `read_measures`.
+
+    `value` is the mean over the references with a value, `references` how many they are, and
+    `reference` is "seed_floor" for dense networks, which are compared with those of other seeds,
+    and "dense_parent" for all others.
+
+    Raises
+    ------
+    InputError
+        As `read_measures`.
+    """
+    frame = _read(paths, COMPARED)
+    keys = [*PLACE, "seed", "density", *MEASURE]
+    grouped = frame.groupby(keys, sort=False, dropna=False)["value"]
+    found = grouped.agg(value="mean", references="count").reset_index()
+    dense = found["pruner"] == DENSE
+    return found.assign(reference=dense.map({True: SEED_FLOOR, False: DENSE_PARENT}))
+
+
+def read_rankings(paths: Iterable[Path]) -> pd.DataFrame:
+    """Orders of concepts of all checkpoints: `PLACE`, seed, density, concept, method, class,
+    concept_label, rank, weight and value.
+
+    Raises
+    ------
+    InputError
+        As `read_measures`.
+    """
+    return _read(paths, "").drop(columns="kind")
+
+
+def _read(paths: Iterable[Path], kind: str) -> pd.DataFrame:
+    """Rows of all files with their identities; refused where they do not belong together."""
+    parts: list[pd.DataFrame] = []
+    owner: dict[tuple[str, ...], Path] = {}
+    studies: set[str] = set()
+    for path in map(Path, paths):
+        table = read_table(path)
+        identity = identity_of(table, path)
+        studies.add(identity["study"])
+        key = tuple(identity[name] for name in (*PLACE, "seed", "concept"))
+        if key in owner:
+            raise InputError(
+                f"{owner[key]} and {path} both hold the concepts '{identity['concept']}' of one "
+                "checkpoint; give each file once"
+            )
+        owner[key] = path
+        parts.append(
+            table.to_pandas()
+            .rename(columns={"concept": "concept_label"})
+            .assign(
+                **{name: identity[name] for name in ("dataset", "model", "pruner", "concept")},
+                level=int(identity["level"]),
+                seed=int(identity["seed"]),
+                density=float(identity["density"]),
+                kind=kind,
+            )
+        )
+    if len(studies) > 1:
+        raise InputError(
+            f"concepts of several studies ({', '.join(sorted(studies))}); summarise one study at a "
+            "time"
+        )
+    columns = [*PLACE, "seed", "density", *MEASURE, "rank", "weight", "value"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+#: whose notes they are
+OWNER = ["dataset", "model", "concept", "method"]
+NOTE_COLUMNS = [*OWNER, "note", "networks", "of"]
+
+
+def concept_notes(paths: Iterable[Path]) -> pd.DataFrame:
+    """The table `concept_notes.csv`: each sentence of a method once, with its networks.
+
+    Columns
+    -------
+    dataset, model, concept, method : the configured name, and the method behind it.
+    note : the sentence.
+    networks, of : in how many of how many checkpoints (dense, pruned and retrained, of all seeds).
+
+    Parameters
+    ----------
+    paths : tables of measures of all checkpoints; only their metadata are read. The notes of a
+        method that most networks have come first, then by their text.
+    """
+    rows: list[dict[str, str]] = []
+    looked_at: list[dict[str, str]] = []
+    for path in map(Path, paths):
+        table = read_table(path, [])
+        identity = identity_of(table, path)
+        owner = {name: identity[name] for name in OWNER}
+        looked_at.append(owner)
+        found = (table.schema.metadata or {}).get(b"notes", b"[]").decode()
+        # a method may say the same of two classes
+        rows += [{**owner, "note": str(note)} for note in dict.fromkeys(json.loads(found))]
+    notes = pd.DataFrame(rows, columns=[*OWNER, "note"])
+    counted = notes.groupby([*OWNER, "note"], as_index=False).size()
+    total = pd.DataFrame(looked_at, columns=OWNER).groupby(OWNER, as_index=False).size()
+    whole = counted.rename(columns={"size": "networks"}).merge(
+        total.rename(columns={"size": "of"}), on=OWNER
+    )
+    order = [*OWNER, "networks", "note"]
+    ascending = [name != "networks" for name in order]
+    return whole.sort_values(order, ascending=ascending)[NOTE_COLUMNS].reset_index(drop=True)
+
+
+def read_concept_notes(path: Path) -> pd.DataFrame:
+    """Read `concept_notes.csv`: numbers are int64, all else strings.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or lacks a column.
+    """
+    return read_csv(path, [*OWNER, "note"], whole=("networks", "of"))
+
+
+#: the measure by which a method reports whether its solvers reached their tolerance, 1 or 0
+CONVERGED = "converged"
+
+
+def convergence(concepts: pd.DataFrame) -> pd.DataFrame:
+    """Whether the fits of each network converged.
+
+    Parameters
+    ----------
+    concepts : rows of `concepts.csv`.
+
+    Returns
+    -------
+    The rows of single networks that report it: `dataset`, `model`, `pruner`, `level`, `seed`,
+    `concept`, and `converged` (bool). Methods without a solver report nothing.
+    """
+    said = (concepts["kind"] == FOUND) & (concepts["measure"] == CONVERGED)
+    rows = concepts[said & (concepts["seed"] != "mean") & concepts["value"].notna()]
+    columns = ["dataset", "model", "pruner", "level", "seed", "concept"]
+    return rows[columns].assign(converged=rows["value"] == 1).reset_index(drop=True)
+
+
+def convergence_warnings(concepts: pd.DataFrame) -> list[str]:
+    """One sentence for each data set, model and concept method with a fit that did not converge.
+
+    Parameters
+    ----------
+    concepts : rows of `concepts.csv`.
+    """
+    found = convergence(concepts).groupby(["dataset", "model", "concept"])["converged"]
+    return [
+        f"{concept} of {dataset} {model}: the fits of {int((~reached).sum())} of {len(reached)} "
+        "networks had not converged, and claims that rest on them are not tested; give the method "
+        "more 'iterations'"
+        for (dataset, model, concept), reached in found
+        if not reached.all()
+    ]
+
+
+def unconverged(
+    concepts: pd.DataFrame,
+    dataset: str,
+    model: str,
+    pruners: Collection[str],
+    names: Collection[str],
+) -> str:
+    """Why a claim about these networks cannot be tested: "k of n fits had not converged", or "".
+
+    Parameters
+    ----------
+    concepts : rows of `concepts.csv`.
+    pruners : of the networks, at all levels.
+    names : configured concept methods.
+    """
+    rows = convergence(concepts)
+    rows = rows[(rows["dataset"] == dataset) & (rows["model"] == model)]
+    reached = rows[rows["pruner"].isin(pruners) & rows["concept"].isin(names)]["converged"]
+    if reached.all():
+        return ""
+    return f"{int((~reached).sum())} of {len(reached)} fits had not converged"
+
+
+#: lengths of the tables of arXiv 2307.13698, and the longer one
+SHORT, LONG = 3, 5
+KEYS = ["dataset", "model", "concept", "method", "pruner", "seed", "class", "level"]
+TABLE_COLUMNS = [
+    *KEYS,
+    "density",
+    *(f"{what}_{place}" for place in range(1, LONG + 1) for what in ("top", "weight")),
+    f"shared_top_{SHORT}",
+    f"shared_top_{LONG}",
+]
+
+
+def top_concepts(rankings: pd.DataFrame) -> pd.DataFrame:
+    """The table `concept_tables.csv`: one row per network, level, method and class.
+
+    Columns
+    -------
+    class : empty where one order holds for all classes.
+    top_1 to top_5, weight_1 to weight_5 : names and weights of the concepts, the first one first;
+        empty where there are fewer.
+    shared_top_3, shared_top_5 : how many of the first 3 (5) are among the first 3 (5) of the dense
+        network of the same seed; empty where that has no order for the class.
+
+    Parameters
+    ----------
+    rankings : see `sparsight.analysis.concepts.read_rankings`.
+    """
+    ordered = rankings[rankings["rank"] <= LONG].sort_values([*KEYS, "rank"])
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    names: dict[tuple[Any, ...], list[str]] = {}
+    for key, rows in ordered.groupby(KEYS, sort=True):
+        labels = rows["concept_label"].tolist()
+        names[key] = labels
+        found[key] = {
+            **dict(zip(KEYS, key, strict=True)),
+            "density": rows["density"].iloc[0],
+            **{f"top_{place}": label for place, label in enumerate(labels, start=1)},
+            **{f"weight_{place}": w for place, w in enumerate(rows["weight"], start=1)},
+        }
+    for key, row in found.items():
+        dense = names.get(_dense(key))
+        if dense is not None:
+            for length in (SHORT, LONG):
+                shared = set(names[key][:length]) & set(dense[:length])
+                row[f"shared_top_{length}"] = len(shared)
+    table = pd.DataFrame(list(found.values()), columns=TABLE_COLUMNS)
+    return table.astype({f"shared_top_{length}": "Int64" for length in (SHORT, LONG)})
+
+
+def _dense(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The key of the dense network of a row's seed and class."""
+    whole = dict(zip(KEYS, key, strict=True))
+    return tuple({**whole, "pruner": DENSE, "level": 0}[name] for name in KEYS)
+
 
 logger = logging.getLogger(__name__)
 #: of the stage `concepts_table`: see `sparsight.study.versions`
 VERSION = 1
-
 MEAN = "mean"
 #: measures whose mean is none of its kind
 NOT_AVERAGED = ("p_value", "adjusted_p")

@@ -1,25 +1,349 @@
-"""Do accuracy and a metric of explanations move together over pruning levels?"""
+"""Do accuracy and a metric of explanations move together, and more so than a control does?"""
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from sparsight.analysis.association import COEFFICIENTS, DRAWN_COEFFICIENTS, Association
-from sparsight.analysis.control_gaps import PLACE, write_control_gaps
 from sparsight.analysis.correlated_levels import FEWEST_LEVELS
-from sparsight.analysis.drawn_correlations import DrawnCorrelations
-from sparsight.analysis.inference import one_sample_t
-from sparsight.analysis.multiplicity import adjusted_p, control_flags
-from sparsight.analysis.statistics import naive_p, pearson, student_interval
+from sparsight.analysis.curves import (
+    ACCURACY,
+    ACCURACY_ROWS,
+    KEYS,
+    Networks,
+    networks_by_subset,
+    read_curves,
+)
+from sparsight.analysis.statistics import (
+    CONSTANT,
+    Series,
+    adjusted_p,
+    control_flags,
+    correlation_interval,
+    first_difference,
+    kendall,
+    naive_p,
+    one_sample_t,
+    pearson,
+    rank_partial,
+    spearman,
+    student_interval,
+)
 from sparsight.analysis.summaries import read_levels
+from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
+
+COEFFICIENTS = ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
+#: Coefficients with an interval over draws of images. First differences have none: their noise is
+#: that of the images, which a draw doubles, so that no interval covered what it said.
+DRAWN_COEFFICIENTS = ("pearson", "spearman")
+Replicates = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Association:
+    """One network's levels at which a metric is defined: four series [n], levels ascending."""
+
+    levels: NDArray[np.int64]
+    metric: Series
+    accuracy: Series
+    density: Series
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Self:
+        """From rows of `levels.csv` of one network; those without `mean` are left out."""
+        series = rows.dropna(subset=["mean", "accuracy"]).sort_values("level")
+        metric, accuracy, density = (
+            series[name].to_numpy(dtype=np.float64) for name in ("mean", "accuracy", "density")
+        )
+        return cls(series["level"].to_numpy(dtype=np.int64), metric, accuracy, density)
+
+    @cached_property
+    def coefficients(self) -> dict[str, float]:
+        """Each of `COEFFICIENTS`, in [-1, 1] or NaN."""
+        return {
+            "pearson": pearson(self.metric, self.accuracy),
+            "spearman": spearman(self.metric, self.accuracy),
+            "kendall": kendall(self.metric, self.accuracy),
+            "first_difference": first_difference(self.metric, self.accuracy),
+            "rank_partial": rank_partial(self.metric, self.accuracy, self.density),
+        }
+
+    def at(self, levels: Iterable[int]) -> "Association":
+        """The same network at some of its levels."""
+        kept = np.isin(self.levels, list(levels))
+        if kept.all():
+            return self
+        columns = (self.metric, self.accuracy, self.density)
+        return Association(self.levels[kept], *(column[kept] for column in columns))
+
+
+def drawn_coefficients(metric: Replicates, accuracy: Replicates) -> dict[str, Doubles]:
+    """Each of `DRAWN_COEFFICIENTS` in every draw of images.
+
+    Parameters
+    ----------
+    metric, accuracy : [L, B] means of L levels, ascending, in B draws.
+
+    Returns
+    -------
+    Coefficient to float64 [B]; NaN where the function of `sparsight.analysis.statistics` of that
+    name is, or a level is undefined in the draw.
+    """
+    return {
+        "pearson": _correlated(metric, accuracy),
+        "spearman": _correlated(_ranks(metric), _ranks(accuracy)),
+    }
+
+
+def _correlated(x: Replicates, y: Replicates) -> Doubles:
+    """Pearson r over the first axis; NaN where a series is constant or too short."""
+    if x.shape[0] < FEWEST_LEVELS:
+        return np.full(x.shape[1], np.nan)
+    one, other = (_centred(values) for values in (x, y))
+    size = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
+    r = (one * other).sum(axis=0) / np.where(size > 0, size, np.nan)
+    return np.asarray(np.clip(r, -1.0, 1.0), dtype=np.float64)
+
+
+def _centred(values: Replicates) -> Doubles:
+    """Deviations from the mean over the first axis; 0 in draws in which the series is constant."""
+    wide = np.asarray(values, dtype=np.float64)
+    constant = np.ptp(wide, axis=0) <= CONSTANT * np.max(np.abs(wide), axis=0)
+    return np.where(constant, 0.0, wide - wide.mean(axis=0))
+
+
+def _ranks(values: Replicates) -> Doubles:
+    """Ranks along the first axis, ties at their mean rank; NaN where the draw has a NaN.
+
+    A constant series has equal ranks.
+    """
+    constant = np.ptp(values, axis=0) <= CONSTANT * np.max(np.abs(values), axis=0)
+    ranks = np.full(values.shape, 0.5)
+    for one in values:
+        ranks += one < values
+        ranks += 0.5 * (one == values)
+    ranks = np.where(constant, 1.0, ranks)
+    return np.where(np.isnan(values).any(axis=0), np.nan, ranks)
+
+
+class DrawnCorrelations:
+    """Intervals of correlations over draws of images, from the statistics of all chains.
+
+    Metric and accuracy meet the same draw. The replicates of one explainer are in memory at a time,
+    so ask for one explainer after the other.
+
+    Parameters
+    ----------
+    statistics : `statistics.parquet` of each chain.
+    confidence : of the intervals, in (0, 1).
+
+    Raises
+    ------
+    InputError
+        When files are missing, corrupt, or do not belong together.
+    """
+
+    def __init__(self, statistics: Iterable[Path], confidence: float) -> None:
+        self._paths = [Path(path) for path in statistics]
+        self._confidence = confidence
+        self._accuracy = self._read(ACCURACY_ROWS)
+        self._explainer, self._loaded = ACCURACY_ROWS, self._accuracy
+
+    def intervals(
+        self, names: Mapping[str, str], networks: Mapping[int, Association]
+    ) -> dict[str, float]:
+        """`{coefficient}_images_low` and `_high` of the mean over networks.
+
+        Parameters
+        ----------
+        names : dataset, model, pruner, explainer, condition, metric and subset of the curve.
+        networks : seed to the levels that enter. Networks whose coefficient is not defined are left
+            out of its mean, as they are of the estimate.
+
+        Returns
+        -------
+        Limits in [-1, 1]; NaN where no network has the coefficient, or more than 1% of the draws do
+        not have it.
+
+        Raises
+        ------
+        InputError
+            When the statistics lack the curve, or a level of it.
+        """
+        if names["explainer"] != self._explainer:
+            self._explainer, self._loaded = names["explainer"], self._read(names["explainer"])
+        rows_of_accuracy = {"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"}
+        metric = _find(self._loaded, names)
+        accuracy = _find(self._accuracy, {**names, **rows_of_accuracy})
+        drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in DRAWN_COEFFICIENTS}
+        for seed, one in networks.items():
+            if np.isnan([one.coefficients[name] for name in DRAWN_COEFFICIENTS]).all():
+                continue
+            x, y = (_levels(part, seed, one.levels, names) for part in (metric, accuracy))
+            for name, values in drawn_coefficients(x, y).items():
+                if not np.isnan(one.coefficients[name]):
+                    drawn[name].append(values)
+        found: dict[str, float] = {}
+        for name, parts in drawn.items():
+            low = high = math.nan
+            if parts:
+                estimate = np.nanmean([one.coefficients[name] for one in networks.values()])
+                low, high = correlation_interval(
+                    np.mean(parts, axis=0), float(estimate), self._confidence
+                )
+            found |= {f"{name}_images_low": low, f"{name}_images_high": high}
+        return found
+
+    def _read(self, explainer: str) -> dict[tuple[str, ...], dict[str, Networks]]:
+        curves = read_curves(self._paths, [explainer])
+        found = networks_by_subset(curves, ("all", "correct_at_both"))
+        return {tuple(names[key] for key in KEYS): subsets for names, subsets in found}
+
+
+def _find(
+    loaded: Mapping[tuple[str, ...], Mapping[str, Networks]], names: Mapping[str, str]
+) -> Networks:
+    try:
+        return loaded[tuple(names[key] for key in KEYS)][names["subset"]]
+    except KeyError:
+        raise _lacking(names) from None
+
+
+def _levels(
+    networks: Networks, seed: int, levels: NDArray[np.int64], names: Mapping[str, str]
+) -> NDArray[np.float32]:
+    """Replicates [L, B] of one network at some levels."""
+    if seed not in networks.seeds or not set(levels.tolist()) <= set(networks.levels):
+        raise _lacking({**names, "seed": str(seed), "levels": ", ".join(map(str, levels))})
+    places = np.searchsorted(networks.levels, levels)
+    return np.asarray(networks.replicates[networks.seeds.index(seed), places], dtype=np.float32)
+
+
+def _lacking(names: Mapping[str, str]) -> InputError:
+    wanted = ", ".join(f"{key} '{name}'" for key, name in names.items())
+    return InputError(
+        f"the statistics of the chains lack rows that the table of levels has ({wanted}); "
+        "delete statistics.parquet of this pruner and run snakemake again"
+    )
+
+
+GAP_COEFFICIENTS = ("pearson", "spearman", "first_difference", "rank_partial")
+PLACE = ["dataset", "model", "pruner", "condition", "metric", "subset", "levels"]
+CONTROL_GAP_COLUMNS = [
+    *("dataset", "model", "pruner", "explainer", "control"),
+    *("condition", "metric", "subset", "levels", "coefficient"),
+    *("n_seeds", "n_levels", "explainer_mean", "control_mean"),
+    *("gap", "gap_low", "gap_high", "effect_size", "seeds_up", "seeds_down", "p", "p_adjusted"),
+]
+#: values of `PLACE`, then of each explainer its networks by seed
+Curves = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Association]]]
+
+
+def write_control_gaps(
+    curves: Curves, output: Path, controls: Collection[str], confidence: float
+) -> None:
+    """Write `control_gaps.csv`: correlations with accuracy, less those of the controls.
+
+    One row per data set, model, pruner, explainer, control, condition, metric, subset, range of
+    levels and coefficient. Of both, only the levels that both have are used: an explainer that ran
+    at six levels is held against the control at these six. Controls whose coefficient is defined
+    for no network (their score is constant) have no row.
+
+    Columns
+    -------
+    n_seeds : networks in which both coefficients are defined; only these enter.
+    n_levels : the fewest levels of one of them.
+    explainer_mean, control_mean : mean coefficient over these networks.
+    gap : the difference, paired by network; `gap_low`, `gap_high` the t interval over networks,
+        `effect_size` in standard deviations between networks, `seeds_up` and `seeds_down` networks
+        above and below 0, `p` two-sided (empty below two networks).
+    p_adjusted : Benjamini-Hochberg within data set, model and pruner.
+
+    Parameters
+    ----------
+    curves : values of `PLACE`, then explainer to its networks, by seed.
+    output : the table.
+    controls : explainers that are controls; they are held against no other.
+    confidence : of the intervals, in (0, 1).
+    """
+    rows = [
+        {**dict(zip(PLACE, place, strict=True)), **row}
+        for place, found in curves.items()
+        for row in _gaps(found, controls, confidence)
+    ]
+    table = pd.DataFrame(rows, columns=CONTROL_GAP_COLUMNS)
+    table["p_adjusted"] = adjusted_p(table, ())
+    names = [*("dataset", "model", "pruner", "explainer", "control"), *PLACE[3:]]
+    # Stable: coefficients stay in their order.
+    write_csv(output, table.sort_values(names, kind="stable"))
+
+
+def _gaps(
+    found: Mapping[str, Mapping[int, Association]], controls: Collection[str], confidence: float
+) -> Iterator[dict[str, Any]]:
+    """Rows of the explainers that share data set, model, pruner, images, metric and range."""
+
+    @cache
+    def coefficients(name: str, seed: int, levels: tuple[int, ...]) -> dict[str, float]:
+        return found[name][seed].at(levels).coefficients
+
+    for explainer in sorted(set(found) - set(controls)):
+        for control in sorted(set(found) & set(controls)):
+            levels = _shared(found[explainer], found[control])
+            pairs = [
+                tuple(coefficients(name, seed, at) for name in (explainer, control))
+                for seed, at in levels.items()
+            ]
+            counts = np.array([len(at) for at in levels.values()])
+            for name in GAP_COEFFICIENTS:
+                values = np.array([[one[name], other[name]] for one, other in pairs])
+                row = _gap(values.reshape(-1, 2), counts, confidence)
+                if row:
+                    yield {"explainer": explainer, "control": control, "coefficient": name, **row}
+
+
+def _shared(
+    one: Mapping[int, Association], other: Mapping[int, Association]
+) -> dict[int, tuple[int, ...]]:
+    """The levels that both have, of each network that both have."""
+    return {
+        seed: tuple(np.intersect1d(one[seed].levels, other[seed].levels).tolist())
+        for seed in sorted(set(one) & set(other))
+    }
+
+
+def _gap(values: Any, counts: Any, confidence: float) -> dict[str, Any]:
+    """Columns of one row from coefficients [S, 2]; none where the control has no coefficient."""
+    if np.isnan(values[:, 1]).all():
+        return {}
+    both = np.isfinite(values).all(axis=1)
+    test = one_sample_t(values[both, 0] - values[both, 1], confidence)
+    means = values[both].mean(axis=0) if test.n else (np.nan, np.nan)
+    return {
+        "n_seeds": test.n,
+        "n_levels": int(counts[both].min()) if test.n else 0,
+        "explainer_mean": means[0],
+        "control_mean": means[1],
+        "gap": test.mean,
+        "gap_low": test.low,
+        "gap_high": test.high,
+        "effect_size": test.effect_size,
+        "seeds_up": test.up,
+        "seeds_down": test.down,
+        "p": test.p,
+    }
+
 
 #: of the stage `correlations`: see `sparsight.study.versions`
 VERSION = 1
-
 CURVE = ["dataset", "model", "pruner", "explainer", "condition", "metric", "subset"]
 CORRELATED_SUBSETS = ("all", "correct_at_both")
 CORRELATION_COLUMNS = [

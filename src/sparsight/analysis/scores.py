@@ -1,23 +1,155 @@
-"""Score files, one checkpoint's family at a time, in DuckDB: checked, sorted, described.
+"""Score files and predictions of one checkpoint at a time: checked, sorted, described.
 
 Memory is bounded by the largest single file and by `memory_limit`, never by their number: a file
 holds all rows of its explainers at its checkpoint, so no statistic of a level needs a second file.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from sparsight.analysis.reducers import REDUCERS
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, read_table
+
+# name -> aggregate over the rows of one curve, columns `step` (0, 1, ...) and `value`
+REDUCERS = {
+    "mean": "avg(value)",
+    "sum": "sum(value)",
+    "first": "arg_min(value, step)",
+    "last": "arg_max(value, step)",
+    # Area under a curve between its first and last step, by trapezoids (RISE, arXiv 1806.07421).
+    "area": "(sum(value) - (arg_min(value, step) + arg_max(value, step)) / 2) / (count(*) - 1)",
+    # Area over a curve that begins with the whole image: Samek et al. 2017 (arXiv 1509.06321,
+    # equation 12), the mean of f(x_0) - f(x_k) over k = 0 ... L.
+    "aopc": "arg_min(value, step) - avg(value)",
+    # As arXiv 2509.21387 has it: against the first perturbed step, and divided by one more than
+    # there are perturbed steps.
+    "aopc_published": "(max(value) FILTER (WHERE step = 1) * (count(*) - 1)"
+    " - sum(value) + arg_min(value, step)) / count(*)",
+}
+
+
+def collapse(
+    values: NDArray[np.float64], starts: NDArray[np.int64], reducer: str
+) -> NDArray[np.float64]:
+    """One number per curve.
+
+    Parameters
+    ----------
+    values : float64 [rows], the steps of all curves, curve after curve.
+    starts : int64 [curves], where each begins; it ends before the next.
+    reducer : a name in `REDUCERS`.
+    """
+    ends = np.append(starts[1:], len(values))
+    if reducer == "first":
+        return np.asarray(values[starts])
+    if reducer == "last":
+        return np.asarray(values[ends - 1])
+    sums, counts = np.add.reduceat(values, starts), ends - starts
+    if reducer == "area":
+        ends_of_curves = values[starts] + values[ends - 1]
+        single = counts == 1
+        inside = (sums - ends_of_curves / 2) / np.where(single, 1, counts - 1)
+        return np.where(single, np.nan, inside)
+    if reducer == "aopc":
+        return np.asarray(values[starts] - sums / counts)
+    if reducer == "aopc_published":
+        second = np.where(counts > 1, values[np.minimum(starts + 1, len(values) - 1)], np.nan)
+        return np.asarray((second * (counts - 1) - sums + values[starts]) / counts)
+    return np.asarray(sums if reducer == "sum" else sums / counts, dtype=np.float64)
+
+
+COLUMNS = ("image_id", "condition", "label", "predicted", "margin")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One checkpoint's predictions under one condition; arrays have N values, one per image.
+
+    Attributes
+    ----------
+    image_id : int64, ascending.
+    label : int64, the class that the image has.
+    correct : bool, whether the network predicts it.
+    margin : float64, the top logit minus the second; NaN where a logit is.
+    """
+
+    image_id: NDArray[np.int64]
+    label: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    margin: NDArray[np.float64]
+
+
+def read_predictions(path: Path) -> dict[str, Predictions]:
+    """Read a checkpoint's `predictions.parquet`: condition to predictions.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, corrupt, or does not hold every image once per condition.
+    """
+    table = read_table(path, COLUMNS)
+    conditions = np.asarray(table["condition"].to_pylist(), dtype=str)
+    columns = {name: table[name].to_numpy() for name in COLUMNS if name != "condition"}
+    found: dict[str, Predictions] = {}
+    for condition in np.unique(conditions).tolist():
+        chosen = np.flatnonzero(conditions == condition)
+        chosen = chosen[np.argsort(columns["image_id"][chosen], kind="stable")]
+        one = {name: values[chosen] for name, values in columns.items()}
+        found[condition] = Predictions(
+            image_id=one["image_id"].astype(np.int64),
+            label=one["label"].astype(np.int64),
+            correct=one["predicted"] == one["label"],
+            margin=one["margin"].astype(np.float64),
+        )
+        if np.any(np.diff(found[condition].image_id) == 0):
+            raise InputError(f"{path} predicts an image twice; delete it and run snakemake again")
+    if not found:
+        raise InputError(f"{path} holds no predictions; delete it and run snakemake again")
+    _require_equal_images([path] * len(found), list(found.values()))
+    return found
+
+
+def read_chain(paths: Sequence[Path]) -> list[dict[str, Predictions]]:
+    """Read the predictions of several checkpoints on the same test images.
+
+    Raises
+    ------
+    InputError
+        As `read_predictions`, and when they do not predict the same images and conditions.
+    """
+    chain = [read_predictions(path) for path in paths]
+    for path, found in zip(paths, chain, strict=True):
+        if found.keys() != chain[0].keys():
+            raise InputError(
+                f"{path} and {paths[0]} predict under different conditions; "
+                "delete both and run snakemake again"
+            )
+    _require_equal_images(paths, [next(iter(found.values())) for found in chain])
+    return chain
+
+
+def _require_equal_images(paths: Sequence[Path], found: Sequence[Predictions]) -> None:
+    for path, one in zip(paths, found, strict=True):
+        first = found[0]
+        if not (
+            np.array_equal(one.image_id, first.image_id) and np.array_equal(one.label, first.label)
+        ):
+            raise InputError(
+                f"{path} does not predict the same images as {paths[0]} (under each condition); "
+                "delete both and run snakemake again"
+            )
+
 
 SCHEMA = pa.schema(
     [
@@ -46,7 +178,6 @@ STATISTICS = [
     "sd",
     "median",
 ]
-
 _SCALARS = f"""
 CREATE OR REPLACE TEMP TABLE scalars AS
 SELECT explainer, condition, metric, image_id, correct, value FROM scores WHERE step < 0
@@ -56,7 +187,6 @@ SELECT explainer, condition, metric, image_id, bool_and(correct),
 FROM scores LEFT JOIN reducers USING (metric) WHERE step >= 0
 GROUP BY explainer, condition, metric, image_id
 """
-
 _DESCRIBE = """
 WITH member AS (
     SELECT s.explainer, s.condition, s.metric, s.value, true AS in_all,
@@ -297,3 +427,178 @@ def describe_scores(database: duckdb.DuckDBPyConnection, file: ScoreFile) -> pd.
         )
     frame = database.execute(_DESCRIBE).df()
     return frame[STATISTICS].astype({"n": "int64", "undefined": "int64"})
+
+
+_NAMED = ("explainer", "condition", "metric")
+_NUMBERED = ("image_id", "correct", "step", "value")
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """One number per image, explainer and metric, for one condition.
+
+    Attributes
+    ----------
+    condition : "clean" or "noisy".
+    columns : K pairs of explainer and metric, sorted.
+    image_id : int64 [N], ascending.
+    correct : bool [N], whether the network classifies the image correctly.
+    values : float64 [N, K]; NaN where undefined.
+    scored : bool [N, K], whether there is a row at all.
+    """
+
+    condition: str
+    columns: list[tuple[str, str]]
+    image_id: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    scored: NDArray[np.bool_]
+
+    def on(self, other: "Scalars") -> NDArray[np.float64]:
+        """These values for the images and columns of `other`: [N, K] of it, NaN where lacking."""
+        found = np.full(other.values.shape, np.nan)
+        if not len(self.image_id):
+            return found
+        place = np.searchsorted(self.image_id, other.image_id).clip(max=len(self.image_id) - 1)
+        known = self.image_id[place] == other.image_id
+        for column, name in enumerate(other.columns):
+            if name in self.columns:
+                values = self.values[place, self.columns.index(name)]
+                found[:, column] = np.where(known, values, np.nan)
+        return found
+
+
+@dataclass(frozen=True)
+class ScoredCheckpoint:
+    """One file: whose scores it holds (values of `IDENTITY`), and they."""
+
+    path: Path
+    identity: Mapping[str, Any]
+    scalars: list[Scalars]
+
+
+def level_of(path: Path) -> int:
+    """The level that a score file is of, from its footer alone; -1 where that does not say.
+
+    Only to read files in a good order: whose scores they really are is checked by `read_scalars`.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            column = file.metadata.row_group(0).column(file.schema_arrow.names.index("level"))
+            return int(column.statistics.min)
+    except (pa.ArrowException, OSError, ValueError, AttributeError, TypeError, IndexError):
+        return -1
+
+
+def read_scalars(path: Path, reducers: Mapping[str, str]) -> ScoredCheckpoint:
+    """Read the scores of one checkpoint and family.
+
+    Parameters
+    ----------
+    path : `scores/{family}.parquet`, columns as in `sparsight.analysis.scores.SCHEMA`.
+    reducers : metric to how its steps become one number (a name in `REDUCERS`).
+
+    Raises
+    ------
+    InputError
+        When the file is missing, corrupt, empty, mixes checkpoints or scores an image twice, or
+        when a metric with several steps has no reducer.
+    """
+    table = read_table(path, [*IDENTITY, *_NAMED, *_NUMBERED]).unify_dictionaries()
+    identity = _identity(path, table)
+    try:
+        rows = {n: table[n].cast(SCHEMA.field(n).type).to_numpy() for n in _NUMBERED}
+        named = {name: _codes(table[name]) for name in _NAMED}
+    except (pa.ArrowException, TypeError) as error:
+        raise InputError(
+            f"{path} has a column of an unexpected type ({error}); score the explanations again"
+        ) from error
+    image_id, image = np.unique(rows["image_id"], return_inverse=True)
+    names = [named[name][0] for name in _NAMED]
+    shape = (*(len(some) for some in names), len(image_id))
+    cell = np.ravel_multi_index((*(named[name][1] for name in _NAMED), image), shape)
+    scored, values = _reduced(path, cell, rows, shape, _reducer_of(names[2], reducers))
+    correct = np.ones(shape, dtype=np.bool_)
+    correct.reshape(-1)[cell[~rows["correct"]]] = False
+    # [explainer, condition, metric, image] -> per condition [image, explainer x metric]
+    columns = [(explainer, metric) for explainer in names[0] for metric in names[2]]
+    found = []
+    for place, condition in enumerate(names[1]):
+        there = scored[:, place].reshape(len(columns), -1).T
+        filled, kept = (np.asarray(there.any(axis=axis)) for axis in (0, 1))
+        found.append(
+            Scalars(
+                condition=condition,
+                columns=[column for column, full in zip(columns, filled, strict=True) if full],
+                image_id=image_id[kept],
+                correct=np.asarray(correct[:, place].all(axis=(0, 1)))[kept],
+                values=values[:, place].reshape(len(columns), -1).T[np.ix_(kept, filled)],
+                scored=there[np.ix_(kept, filled)],
+            )
+        )
+    return ScoredCheckpoint(path, identity, found)
+
+
+def _identity(path: Path, table: pa.Table) -> dict[str, Any]:
+    found = {name: table[name].unique().to_pylist() for name in IDENTITY}
+    several = [name for name, values in found.items() if len(values) > 1]
+    if several or not table.num_rows:
+        fault = f"rows of several checkpoints ({several[0]})" if several else "no rows"
+        raise InputError(f"{path} holds {fault} instead of those of one; score it again")
+    return {name: values[0] for name, values in found.items()}
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """Sorted names of a column and, for each row, the index of its name."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    whole = column.combine_chunks()
+    if whole.null_count:
+        raise TypeError("a name is missing")
+    dictionary = np.asarray(whole.dictionary.to_pylist(), dtype=str)
+    indices = whole.indices.to_numpy().astype(np.int64)
+    used = np.unique(indices)
+    names, rank = np.unique(dictionary[used], return_inverse=True)
+    translation = np.zeros(len(dictionary), dtype=np.int64)
+    translation[used] = rank
+    return names.tolist(), translation[indices]
+
+
+def _reducer_of(metrics: list[str], reducers: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    return [(metric, reducers.get(metric)) for metric in metrics]
+
+
+def _reduced(
+    path: Path,
+    cell: NDArray[np.int64],
+    rows: Mapping[str, Any],
+    shape: tuple[int, ...],
+    reducers: list[tuple[str, str | None]],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Whether each cell is scored, and its number; curves become one by their reducer."""
+    values = np.full(int(np.prod(shape)), np.nan)
+    single = rows["step"] < 0
+    copies = np.bincount(cell[single], minlength=values.size)
+    values[cell[single]] = rows["value"][single]
+    if not single.all():
+        # rows of one cell side by side, in the order of their steps
+        curve = np.flatnonzero(~single)
+        curve = curve[np.lexsort((rows["step"][curve], cell[curve]))]
+        starts = np.flatnonzero(np.diff(cell[curve], prepend=-1))
+        metric = np.unravel_index(cell[curve][starts], shape)[2]
+        for index in np.unique(metric).tolist():
+            name, reducer = reducers[index]
+            if reducer not in REDUCERS:
+                raise InputError(
+                    f"the metric '{name}' in {path} scores several steps; "
+                    f"name its reducer ({', '.join(REDUCERS)}) in settings 'reducers'"
+                )
+            mine = metric == index
+            values[cell[curve][starts[mine]]] = collapse(
+                rows["value"][curve], starts, str(reducer)
+            )[mine]
+        copies[cell[curve][starts]] += 1
+    if copies.max() > 1:
+        image = rows["image_id"][np.flatnonzero(cell == copies.argmax())[0]]
+        raise InputError(f"{path} scores image {image} twice; score the explanations again")
+    return copies.reshape(shape) > 0, values.reshape(shape)

@@ -7,9 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from sparsight.analysis.conversions import CHAIN, CONVERSION_COLUMNS, read_conversions
 from sparsight.analysis.curves import DENSE, complete_curves
-from sparsight.analysis.evaluations import CHECKPOINT, EVALUATION_SCHEMA, read_evaluations
 from sparsight.analysis.scores import (
     IDENTITY,
     SCHEMA,
@@ -21,11 +19,174 @@ from sparsight.analysis.scores import (
     open_database,
 )
 from sparsight.io.errors import InputError
+from sparsight.io.json_files import read_json
+from sparsight.io.remedies import remedy
 from sparsight.io.tables import TableWriter, write_csv, write_table
+
+CHECKPOINT = ["study", "dataset", "model", "pruner", "seed", "level"]
+EVALUATION_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in CHECKPOINT[:4]),
+        ("seed", pa.int64()),
+        ("level", pa.int64()),
+        *((name, pa.string()) for name in ("split", "condition", "metric")),
+        ("value", pa.float64()),
+    ]
+)
+EVALUATION_COLUMNS: list[str] = EVALUATION_SCHEMA.names
+
+
+def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
+    """Gather `evaluation.json` files into one tidy frame.
+
+    Parameters
+    ----------
+    paths : one file per checkpoint, in any order.
+
+    Returns
+    -------
+    DataFrame with the columns `EVALUATION_COLUMNS`, sorted by all but the value. `seed` and `level`
+    are int64, `value` is float64. Rows about weights (`density_prunable`, `density_all`,
+    `density:{layer}` as shares in [0, 1]; `surviving` and `prunable` as counts) belong to no split
+    and no condition: both are None there. A quantity that is not defined (AUROC where there are
+    more than two classes) has no row.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, is not an evaluation, when two files describe one checkpoint, or
+        when the files come from different studies.
+    """
+    rows: list[dict[str, Any]] = []
+    owner: dict[tuple[Any, ...], Path] = {}
+    for path in paths:
+        identity, measured = _read_one(Path(path))
+        key = tuple(identity.values())
+        if key in owner:
+            raise InputError(
+                f"{path} and {owner[key]} evaluate the same checkpoint; give each checkpoint once"
+            )
+        owner[key] = Path(path)
+        rows += [{**identity, **row} for row in measured]
+    if not rows:
+        raise InputError("no evaluation.json was given; evaluate at least one checkpoint first")
+    frame = pd.DataFrame(rows, columns=EVALUATION_COLUMNS)
+    if frame["study"].nunique() > 1:
+        names = ", ".join(sorted(frame["study"].unique()))
+        raise InputError(f"evaluations of several studies ({names}); summarise one study at a time")
+    frame = frame.astype({"seed": "int64", "level": "int64", "value": "float64"})
+    order = EVALUATION_COLUMNS[:-1]
+    return frame.sort_values(order, kind="stable", na_position="first", ignore_index=True)
+
+
+def _read_one(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    content = read_json(path)
+    try:
+        identity: dict[str, Any] = {name: str(content[name]) for name in CHECKPOINT[:4]}
+        identity |= {name: int(content[name]) for name in CHECKPOINT[4:]}
+        return identity, _performance(content["splits"]) + _weights(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a complete evaluation ({type(error).__name__}: {error}); {remedy(path)}"
+        ) from error
+
+
+def _performance(splits: dict[str, dict[str, dict[str, float | None]]]) -> list[dict[str, Any]]:
+    return [
+        {"split": split, "condition": condition, "metric": metric, "value": float(value)}
+        for split, conditions in splits.items()
+        for condition, measured in conditions.items()
+        for metric, value in measured.items()
+        if value is not None
+    ]
+
+
+def _weights(content: dict[str, Any]) -> list[dict[str, Any]]:
+    density = content["density"]
+    values = {
+        "density_prunable": density["prunable"],
+        "density_all": density["all_parameters"],
+        # Written since masks may be left alone in training; equal to `prunable` before.
+        "density_nonzero": density.get("nonzero", density["prunable"]),
+        "surviving": content["surviving"],
+        "prunable": content["prunable"],
+        **{f"density:{layer}": share for layer, share in density["layers"].items()},
+    }
+    return [
+        {"split": None, "condition": None, "metric": metric, "value": float(value)}
+        for metric, value in values.items()
+    ]
+
+
+CHAIN = ["study", "dataset", "model", "pruner", "seed"]
+#: column of the table of levels to what conversion.json calls it
+COUNTS = {
+    "channels": "channels",
+    "channels_left": "channels_left",
+    "multiply_adds": "multiply_adds",
+    "multiply_adds_left": "multiply_adds_converted",
+    "multiply_adds_nonzero": "multiply_adds_nonzero",
+}
+TIMES = ["milliseconds", "milliseconds_converted"]
+CONVERSION_COLUMNS = [*COUNTS, *TIMES]
+
+
+def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
+    """Gather `conversion.json` files into one frame.
+
+    Parameters
+    ----------
+    paths : one file per chain, in any order; there may be none.
+
+    Returns
+    -------
+    DataFrame with the columns study, dataset, model, pruner, seed, level and `CONVERSION_COLUMNS`:
+    units and multiply-adds per image (Int64) and milliseconds per batch (float64); undefined where
+    a network could not be converted. Level 0 is the dense network as the chain measured it.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or no conversion, or two files describe one chain.
+    """
+    rows: list[dict[str, Any]] = []
+    owner: dict[tuple[Any, ...], Path] = {}
+    for path in map(Path, paths):
+        found = _conversion(path)
+        key = tuple(found[0][name] for name in CHAIN)
+        if key in owner:
+            raise InputError(f"{path} and {owner[key]} convert the same chain; give each once")
+        owner[key] = path
+        rows += found
+    whole = dict.fromkeys(("seed", "level"), "int64")
+    types = {**whole, **dict.fromkeys(COUNTS, "Int64"), **dict.fromkeys(TIMES, "float64")}
+    return pd.DataFrame(rows, columns=[*CHAIN, "level", *CONVERSION_COLUMNS]).astype(types)
+
+
+def _conversion(path: Path) -> list[dict[str, Any]]:
+    content = read_json(path)
+    try:
+        chain = {name: content[name] for name in CHAIN}
+        found = [
+            {
+                **chain,
+                "level": int(entry["level"]),
+                **{column: entry[name] for column, name in COUNTS.items()},
+                **{column: entry[column] for column in TIMES},
+            }
+            for entry in content["levels"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a complete conversion ({type(error).__name__}: {error}); {remedy(path)}"
+        ) from error
+    if not found:
+        raise InputError(f"{path} holds no level; {remedy(path)}")
+    return found
+
 
 #: of the stage `summary`: see `sparsight.study.versions`
 VERSION = 1
-
 CURVE = ["dataset", "model", "seed", "explainer", "condition", "metric", "subset"]
 LEVEL_KEYS = [
     "dataset",

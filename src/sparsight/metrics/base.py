@@ -50,7 +50,7 @@ class Metric(ABC):
     normalisation : "none" or "min_max" (per image to [0, 1]).
     mask_rule : "soft" (float32 in [0, 1]), "binary" (bool, soft mask >= 0.5) or "none".
     reducer : how the steps of a curve become one number in tables, a name in
-        `sparsight.analysis.reducers.REDUCERS`; "" for metrics that give one number.
+        `sparsight.analysis.scores.REDUCERS`; "" for metrics that give one number.
     step_axis : what the steps of a curve are steps of, for the axis of a figure, such as
         "pixels removed, %"; "" for metrics that give one number. See `step_values`.
     shares : metrics whose `shares` is the same non-empty word, and that want the same treatment and

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from sparsight.analysis.concept_notes import read_concept_notes
 from sparsight.analysis.concept_readers import read_concept_tables
-from sparsight.analysis.concept_tables import SHORT
+from sparsight.analysis.concepts import SHORT, read_concept_notes
 from sparsight.analysis.curves import DENSE
 from sparsight.io.atomic import write_text
 from sparsight.plots.claims_page import number

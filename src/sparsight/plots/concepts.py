@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsight.analysis.concept_files import COMPARED, FOUND
 from sparsight.analysis.concept_readers import read_concepts
+from sparsight.analysis.concepts import COMPARED, FOUND
 from sparsight.analysis.curves import DENSE
 from sparsight.io.errors import InputError
 from sparsight.plots.agreement import draw_floor, floor_handles

@@ -51,7 +51,7 @@ def explain_samples(
     packed_test, checkpoint, predictions, dense_predictions, output : as of `explain_checkpoint`.
     sparsities : file of `search_checkpoint`, where they were searched for.
     fidelity : table to write: a row per image and condition, see
-        `sparsight.analysis.fidelity_files`.
+        `sparsight.analysis.sample_pruning`.
     wildcards : dataset, model, pruner, seed, level and family of the job.
     gpu : how many GPUs the job was granted.
 

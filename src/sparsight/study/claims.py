@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from sparsight.analysis.claims.keys import ACCURACY_MEASURE, COMMON_KEYS
-from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.analysis.claims.registry import ACCURACY_MEASURE, CLAIMS, COMMON_KEYS
 from sparsight.study.concept_claims import (
     CONCEPT_KINDS,
     concept_key_problems,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.resampled import write_statistics
+from sparsight.analysis.curves import write_statistics
 from sparsight.io.tables import write_table
 
 WriteEvaluation = Callable[..., Path]

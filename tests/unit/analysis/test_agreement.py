@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.agreement import AGREEMENT_COLUMNS, summarise_agreement
-from sparsight.analysis.agreement_floors import pseudo_values
-from sparsight.analysis.bootstrap import draw_counts
+from sparsight.analysis.agreement import AGREEMENT_COLUMNS, pseudo_values, summarise_agreement
+from sparsight.analysis.statistics import draw_counts
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsight.analysis.bootstrap import draw_counts, percentile_interval, replicate_means
+from sparsight.analysis.statistics import draw_counts, percentile_interval, replicate_means
 
 IDS = np.arange(50, dtype=np.int64)
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.association import Association
-from sparsight.analysis.control_gaps import (
+from sparsight.analysis.correlate import (
     CONTROL_GAP_COLUMNS,
     GAP_COEFFICIENTS,
     PLACE,
+    Association,
     write_control_gaps,
 )
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sparsight.analysis.convergence import convergence, convergence_warnings, unconverged
+from sparsight.analysis.concepts import convergence, convergence_warnings, unconverged
 
 
 def rows(concept: str, values: list[float], measure: str = "converged") -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.correctness import CORRECTNESS_COLUMNS, compare_predictions
+from sparsight.analysis.contrasts import CORRECTNESS_COLUMNS, compare_predictions
 
 # level to the means of seeds 1, 2, 3
 CORRECT = [(0.30, 0.31, 0.32), (0.25, 0.26, 0.27)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sparsight.analysis.inference import benjamini_hochberg, holm, one_sample_t
+from sparsight.analysis.statistics import benjamini_hochberg, holm, one_sample_t
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [-0.3, 0.1], [0.2, -0.4, -0.5, -0.1, -0.9]])

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparsight.analysis.reducers import REDUCERS, collapse
+from sparsight.analysis.scores import REDUCERS, collapse
 
 # f(x_0) = 1, then three perturbed steps
 CURVE = [1.0, 0.5, 0.5, 0.25]

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.bootstrap import draw_counts, replicate_means
+from sparsight.analysis.curves import read_curves, read_explainers
 from sparsight.analysis.resample import resample_chain
-from sparsight.analysis.resampled import read_curves, read_explainers
 from sparsight.analysis.scores import (
     ScoreFile,
     describe_scores,
@@ -16,6 +15,7 @@ from sparsight.analysis.scores import (
     load_scores,
     open_database,
 )
+from sparsight.analysis.statistics import draw_counts, replicate_means
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 

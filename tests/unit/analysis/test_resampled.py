@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from sparsight.analysis.resampled import (
+from sparsight.analysis.curves import (
     STATISTICS_SCHEMA,
     read_curves,
     read_explainers,

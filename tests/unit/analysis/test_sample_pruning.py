@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.fidelity_files import FIDELITY_SCHEMA, read_fidelity
 from sparsight.analysis.sample_pruning import (
+    FIDELITY_SCHEMA,
     SAMPLE_PRUNING_COLUMNS,
+    read_fidelity,
     summarise_sample_pruning,
 )
 from sparsight.io.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparsight.analysis.scalars import read_scalars
+from sparsight.analysis.scores import read_scalars
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, read_table, write_table
 

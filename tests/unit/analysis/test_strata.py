@@ -5,8 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sparsight.analysis.contrasts import CONTRAST_COLUMNS
-from sparsight.analysis.strata import stratify
+from sparsight.analysis.contrasts import CONTRAST_COLUMNS, stratify
 
 # subset to level to the mean of seeds 1, 2, 3
 MEANS = {

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sparsight.analysis.bootstrap import draw_counts
-from sparsight.analysis.subsets import SUBSETS, describe_subsets, members_of_subsets
+from sparsight.analysis.resample import SUBSETS, describe_subsets, members_of_subsets
+from sparsight.analysis.statistics import draw_counts
 
 
 def ids(count):

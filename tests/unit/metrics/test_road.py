@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsight.analysis.reducers import collapse
+from sparsight.analysis.scores import collapse
 from sparsight.io.errors import InputError
 from sparsight.metrics.faithfulness.perturbation import tie_order
 from sparsight.metrics.registry import METRICS

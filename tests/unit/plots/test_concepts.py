@@ -8,9 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from sparsight.analysis.concept_notes import NOTE_COLUMNS
-from sparsight.analysis.concept_tables import TABLE_COLUMNS
-from sparsight.analysis.concepts import CONCEPT_COLUMNS
+from sparsight.analysis.concepts import CONCEPT_COLUMNS, NOTE_COLUMNS, TABLE_COLUMNS
 from sparsight.concepts.findings_files import RANKING_SCHEMA
 from sparsight.io.arrays import write_arrays
 from sparsight.io.errors import InputError

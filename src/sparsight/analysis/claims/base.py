@@ -1,17 +1,269 @@
-"""What a test of a claim gives, and the tests with the network as unit that all kinds share."""
+"""What a claim is tested on, what its test gives, and the tests that several kinds share."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from sparsight.analysis.bootstrap import correlation_interval, percentile_interval
-from sparsight.analysis.claims.curves import ClaimCurves, Numbers
-from sparsight.analysis.claims.keys import COMMON_KEYS
-from sparsight.analysis.inference import one_sample_t
+from sparsight.analysis.claims.registry import COMMON_KEYS
+from sparsight.analysis.concepts import COMPARED
+from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, Curves, difference
+from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
+from sparsight.analysis.statistics import correlation_interval, one_sample_t, percentile_interval
+from sparsight.io.errors import InputError
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LevelCurve:
+    """One quantity over levels, of each network (seed).
+
+    Attributes
+    ----------
+    levels : int64 [L], ascending.
+    mean : float64 [S, L] over images; NaN where it is undefined or was not measured.
+    density : float64 [S, L], share of prunable weights left, in [0, 1]; NaN where unknown.
+    replicates : float64 [S, L, B], the mean in each draw of images.
+    changes : of a subset that holds other images at every level, the mean change from the dense
+        network, image by image; None where the subset is the same at all levels.
+    """
+
+    levels: NDArray[np.int64]
+    mean: Numbers
+    density: Numbers
+    replicates: Numbers
+    changes: "LevelCurve | None" = None
+
+    def at(self, level: int) -> tuple[Numbers, Numbers]:
+        """Means [S] and replicates [S, B] of a level; NaN where it was not measured."""
+        (place,) = np.nonzero(self.levels == level)
+        if place.size == 0:
+            nothing = np.full_like(self.replicates[:, :1], np.nan)[:, 0]
+            return np.full(len(self.mean), np.nan), nothing
+        return self.mean[:, place[0]], self.replicates[:, place[0]]
+
+    def change(self, start: int, end: int) -> tuple[Numbers, Numbers]:
+        """Level `end` minus level `start`, of each network: [S] and replicates [S, B].
+
+        0 where they agree up to the rounding of float32 scores, as those of controls do. In a
+        subset that changes with the level, one of the two must be level 0 for the images to be the
+        same; changes between two other levels are the difference of their changes from it.
+        """
+        if self.changes is not None:
+            (first, drawn_first), (last, drawn_last) = (
+                self._from_dense(start),
+                self._from_dense(end),
+            )
+            return last - first, drawn_last - drawn_first
+        (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
+        return difference(last, first), difference(drawn_last, drawn_first)
+
+    def _from_dense(self, level: int) -> tuple[Numbers, Numbers]:
+        assert self.changes is not None  # asked before
+        if level == 0:
+            return np.zeros(len(self.mean)), np.zeros_like(self.replicates[:, 0])
+        return self.changes.at(level)
+
+    def above(self, floor: float) -> NDArray[np.bool_]:
+        """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
+
+        Networks of one level can differ by a weight; judged one by one, seeds would have different
+        numbers of levels. A level of unknown density counts only where there is no floor.
+        """
+        if floor <= 0:
+            return np.ones(len(self.levels), dtype=np.bool_)
+        # a configured density is met up to rounding of whole weights to a share
+        enough = self.density >= floor * (1.0 - 1e-9)
+        return np.asarray(enough.all(axis=0))
+
+    def on(self, levels: NDArray[np.int64]) -> "LevelCurve":
+        """The same curve on other levels, NaN at those that were not measured."""
+        place = np.searchsorted(self.levels, levels).clip(max=len(self.levels) - 1)
+        known = self.levels[place] == levels
+        return LevelCurve(
+            levels=levels,
+            mean=np.where(known, self.mean[:, place], np.nan),
+            density=np.where(known, self.density[:, place], np.nan),
+            replicates=np.where(known[:, np.newaxis], self.replicates[:, place], np.nan),
+        )
+
+
+class ConceptMeasure(NamedTuple):
+    """Names one number about concepts: the configured method, and the columns of `concepts.csv`."""
+
+    concept: str
+    kind: str
+    measure: str
+    class_name: str = ""
+    label: str = ""
+
+
+class ClaimCurves:
+    """The networks of one claim: a data set, a model, a pruner and a condition of the images.
+
+    Parameters
+    ----------
+    curves : chains of a study, of at least this one's explainers; others are left out.
+    claim : `name`, `dataset`, `model`, `pruner`, `condition`.
+    concepts : rows of `concepts.csv`, where a claim is about concepts.
+    orders : rows of `concept_tables.csv`, where a claim is about the order of concepts.
+
+    Raises
+    ------
+    InputError
+        When the chains hold none of these networks.
+    """
+
+    def __init__(
+        self,
+        curves: Curves,
+        claim: Mapping[str, Any],
+        concepts: pd.DataFrame | None = None,
+        orders: pd.DataFrame | None = None,
+    ) -> None:
+        self._claim, self._curves, self._concepts = claim, curves, concepts
+        self._orders = orders
+        frame = curves.frame
+        kept = np.ones(len(frame), dtype=np.bool_)
+        for key in ("dataset", "model", "pruner", "condition"):
+            kept &= (frame[key] == claim[key]).to_numpy(dtype=np.bool_)
+            if not kept.any():
+                raise self._lacking(f"{key} '{claim[key]}'")
+        self._frame = frame[kept]
+        self._replicates = curves.replicates
+        self.seeds = sorted({int(seed) for seed in self._frame["seed"]})
+
+    def _lacking(self, what: str) -> InputError:
+        return InputError(
+            f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
+            "nothing; name one that runs"
+        )
+
+    def of_pruner(self, pruner: str) -> "ClaimCurves":
+        """The same networks, pruned by another pruner.
+
+        Raises
+        ------
+        InputError
+            When there are none, or not of the same seeds: they could not be paired.
+        """
+        claim = {**self._claim, "pruner": pruner}
+        found = ClaimCurves(self._curves, claim, self._concepts, self._orders)
+        if found.seeds != self.seeds:
+            raise InputError(
+                f"the claim '{self._claim['name']}' pairs {self._claim['pruner']} with {pruner}, "
+                f"whose seeds are {found.seeds}, not {self.seeds}; run both with the same seeds"
+            )
+        return found
+
+    def accuracy(self) -> LevelCurve:
+        """Accuracy over all test images, in [0, 1]."""
+        return self.curve(ACCURACY_ROWS, ACCURACY, "all")
+
+    def curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
+        """One metric of one explainer over a subset of the images.
+
+        Raises
+        ------
+        InputError
+            When there are no such rows.
+        """
+        curve = self._curve(explainer, metric, subset)
+        if subset != BOTH:
+            return curve
+        return replace(curve, changes=self._curve(explainer, metric, CHANGE_AT_BOTH))
+
+    def concept(self, wanted: ConceptMeasure) -> LevelCurve:
+        """One number about concepts, of the networks as a whole or of a class or concept.
+
+        It has no replicates: B is 0. Comparisons have no level 0, at which a network would be
+        compared with itself.
+
+        Raises
+        ------
+        InputError
+            When there are no such rows.
+        """
+        rows = self._concepts
+        if rows is None:
+            raise self._lacking("concepts")
+        own = rows["pruner"] == self._claim["pruner"]
+        rows = rows[own if wanted.kind == COMPARED else own | (rows["pruner"] == DENSE)]
+        columns = ("concept", "kind", "measure", "class", "concept_label")
+        named = {key: self._claim[key] for key in ("dataset", "model")}
+        for key, value in {**named, **dict(zip(columns, wanted, strict=True))}.items():
+            rows = rows[rows[key] == value]
+            if rows.empty:
+                raise self._lacking(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
+        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
+        return self._placed(rows, rows["value"], None)
+
+    def in_top(
+        self, concept: str, class_name: str, length: int, wanted: Callable[[str], bool]
+    ) -> LevelCurve:
+        """1 where a concept is among the first `length` of a class, 0 where it is not.
+
+        A class without any concept at a level that was looked at has 0; B is 0.
+
+        Parameters
+        ----------
+        concept : the configured method.
+        class_name : "" where one order holds for all classes.
+        wanted : whether a name is that of the concept.
+
+        Raises
+        ------
+        InputError
+            When there are no such orders.
+        """
+        if self._orders is None:
+            raise self._lacking("order of concepts")
+        rows = self._orders[self._orders["pruner"].isin([self._claim["pruner"], DENSE])]
+        named = {key: self._claim[key] for key in ("dataset", "model")}
+        for key, value in {**named, "concept": concept}.items():
+            rows = rows[rows[key] == value]
+            if rows.empty:
+                raise self._lacking(f"{key} '{value}'")
+        of_class = rows["class"] == class_name
+        if not of_class.any():
+            raise self._lacking(f"class '{class_name}'" if class_name else "order of all classes")
+        first = rows[[f"top_{place}" for place in range(1, length + 1)]]
+        found = first.map(wanted).any(axis=1) & of_class
+        rows = rows.assign(found=found.astype("float64"))
+        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
+        rows = rows.groupby(["seed", "level"], as_index=False)[["found", "density"]].max()
+        return self._placed(rows, rows["found"], None)
+
+    def _curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
+        rows = self._frame
+        wanted = {"explainer": explainer, "metric": metric, "subset": subset}
+        for key, value in wanted.items():
+            rows = rows[rows[key] == value]
+            if rows.empty:
+                raise self._lacking(f"{key} '{value}'")
+        return self._placed(rows, rows["mean"], self._replicates[rows.index.to_numpy()])
+
+    def _placed(
+        self, rows: pd.DataFrame, values: "pd.Series[float]", drawn: NDArray[np.float32] | None
+    ) -> LevelCurve:
+        """Values of rows by seed and level."""
+        levels = np.unique(rows["level"].to_numpy(dtype=np.int64))
+        size = (len(self.seeds), len(levels))
+        seed = np.searchsorted(self.seeds, rows["seed"].to_numpy(dtype=np.int64))
+        level = np.searchsorted(levels, rows["level"].to_numpy(dtype=np.int64))
+        mean, density = np.full(size, np.nan), np.full(size, np.nan)
+        replicates = np.full((*size, 0 if drawn is None else drawn.shape[1]), np.nan)
+        mean[seed, level] = values.to_numpy(dtype=np.float64)
+        density[seed, level] = rows["density"].to_numpy(dtype=np.float64)
+        if drawn is not None:
+            replicates[seed, level] = drawn
+        return LevelCurve(levels, mean, density, replicates)
 
 
 @dataclass(frozen=True)

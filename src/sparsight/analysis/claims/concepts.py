@@ -4,9 +4,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsight.analysis.claims.base import ClaimTest, Evidence, mean_in_words, sign, sign_test
-from sparsight.analysis.claims.curves import ClaimCurves, ConceptMeasure, LevelCurve, Numbers
-from sparsight.analysis.concept_files import COMPARED, FOUND
+from sparsight.analysis.claims.base import (
+    ClaimCurves,
+    ClaimTest,
+    ConceptMeasure,
+    Evidence,
+    LevelCurve,
+    Numbers,
+    mean_in_words,
+    sign,
+    sign_test,
+)
+from sparsight.analysis.concepts import COMPARED, FOUND
 from sparsight.concepts.names import SAME
 
 #: concepts are looked for in clean images, whatever the condition of explanations

@@ -2,18 +2,27 @@
 
 from sparsight.registration import Registry
 
+#: keys that every claim may have; those of its test come on top
+COMMON_KEYS = (
+    *("name", "claim", "test", "dataset", "model", "pruner"),
+    *("explainer", "metric", "condition", "subset", "published"),
+)
+#: what a claim can be about besides metrics
+ACCURACY_MEASURE = "accuracy"
+
+
 CLAIMS = Registry(
     "claim test",
     {
-        "correlation": "sparsight.analysis.claims.correlation:Correlation",
-        "no_loss": "sparsight.analysis.claims.loss:NoLoss",
-        "peak": "sparsight.analysis.claims.peak:Peak",
-        "rise": "sparsight.analysis.claims.rise:Rise",
-        "gain_explained": "sparsight.analysis.claims.gain:GainExplained",
-        "between_pruners": "sparsight.analysis.claims.between:BetweenPruners",
-        "between_explainers": "sparsight.analysis.claims.explainers:BetweenExplainers",
-        "change": "sparsight.analysis.claims.change:Change",
-        "correct_minus_incorrect": "sparsight.analysis.claims.correctness:CorrectMinusIncorrect",
+        "correlation": "sparsight.analysis.claims.kinds:Correlation",
+        "no_loss": "sparsight.analysis.claims.kinds:NoLoss",
+        "peak": "sparsight.analysis.claims.kinds:Peak",
+        "rise": "sparsight.analysis.claims.kinds:Rise",
+        "gain_explained": "sparsight.analysis.claims.kinds:GainExplained",
+        "between_pruners": "sparsight.analysis.claims.kinds:BetweenPruners",
+        "between_explainers": "sparsight.analysis.claims.kinds:BetweenExplainers",
+        "change": "sparsight.analysis.claims.kinds:Change",
+        "correct_minus_incorrect": "sparsight.analysis.claims.kinds:CorrectMinusIncorrect",
         "concept_change": "sparsight.analysis.claims.concepts:ConceptChange",
         "concept_in_top": "sparsight.analysis.claims.concepts:ConceptInTop",
         "concept_drift_beyond_retraining": "sparsight.analysis.claims.concepts:ConceptDrift",

@@ -55,7 +55,7 @@ def thirds(margins: Tensor, image_ids: Tensor) -> tuple[Tensor, ...]:
     """Places of the images with the smallest, middle and largest margins, int64 each.
 
     The first thirds take what is left over; equal margins go by image id. These are the strata of
-    `sparsight.analysis.subsets`.
+    `sparsight.analysis.resample`.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.resampled import Curves
+from sparsight.analysis.curves import Curves
 
 CHAIN = {"study": "demo", "dataset": "digits", "model": "cnn", "pruner": "magnitude"}
 CLAIM = {

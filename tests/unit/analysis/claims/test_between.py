@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.resampled import ACCURACY, ACCURACY_ROWS, Curves
+from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curves
 from sparsight.io.errors import InputError
 
 RIGHT, IOU = (ACCURACY_ROWS, ACCURACY, "all"), ("cam", "iou", "all")

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.resampled import Curves
+from sparsight.analysis.curves import Curves
 from sparsight.io.errors import InputError
 
 IOU, OTHER = ("cam", "iou", "all"), ("edges", "iou", "all")

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from sparsight.analysis.claims.check import adjusted, check_claims, claims_table, verdict
-from sparsight.analysis.claims.curves import ClaimCurves, LevelCurve
+from sparsight.analysis.claims.base import ClaimCurves, LevelCurve
+from sparsight.analysis.claims.decide import adjusted, check_claims, claims_table, verdict
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.claims.table import CLAIM_COLUMNS, joined, read_claims, split
-from sparsight.analysis.resampled import write_statistics
+from sparsight.analysis.curves import write_statistics
 from sparsight.io.errors import InputError
 
 ACCURACY = ("", "accuracy", "all")

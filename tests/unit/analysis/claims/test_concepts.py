@@ -7,14 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from sparsight.analysis.claims.base import sign_test
-from sparsight.analysis.claims.check import check_claims
-from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.base import ClaimCurves, sign_test
+from sparsight.analysis.claims.decide import check_claims
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.claims.table import read_claims
-from sparsight.analysis.concept_tables import TABLE_COLUMNS
-from sparsight.analysis.concepts import CONCEPT_COLUMNS
-from sparsight.analysis.resampled import write_statistics
+from sparsight.analysis.concepts import CONCEPT_COLUMNS, TABLE_COLUMNS
+from sparsight.analysis.curves import write_statistics
 from sparsight.io.errors import InputError
 
 ROOT3 = math.sqrt(3.0)

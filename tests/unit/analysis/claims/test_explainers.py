@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
 
 OWN, OTHER = ("fast__saliency", "auc", "all"), ("saliency", "auc", "all")

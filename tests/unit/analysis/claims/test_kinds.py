@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sparsight.analysis.claims.base import both, sign
-from sparsight.analysis.claims.curves import ClaimCurves
+from sparsight.analysis.claims.base import ClaimCurves, both, sign
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.statistics import first_difference, kendall, pearson, spearman
 from sparsight.io.errors import InputError

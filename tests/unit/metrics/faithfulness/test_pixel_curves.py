@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsight.analysis.reducers import collapse
+from sparsight.analysis.scores import collapse
 from sparsight.metrics.faithfulness.perturbation import stand_ins
 from sparsight.metrics.faithfulness.pixel_curves import Deletion, Insertion, PixelFlipping
 

@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sparsight.analysis.claims.base import ClaimTest, Evidence
-from sparsight.analysis.claims.curves import ClaimCurves
-from sparsight.analysis.claims.keys import COMMON_KEYS
-from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.analysis.claims.base import ClaimCurves, ClaimTest, Evidence
+from sparsight.analysis.claims.registry import CLAIMS, COMMON_KEYS
 from sparsight.analysis.claims.table import (
     CLAIM_COLUMNS,
     CONTRADICTED,
@@ -23,16 +21,14 @@ from sparsight.analysis.claims.table import (
     joined,
 )
 from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
-from sparsight.analysis.convergence import unconverged
-from sparsight.analysis.curves import DENSE
-from sparsight.analysis.inference import holm, one_sample_t
-from sparsight.analysis.resampled import ACCURACY_ROWS, read_curves
+from sparsight.analysis.concepts import unconverged
+from sparsight.analysis.curves import ACCURACY_ROWS, DENSE, read_curves
+from sparsight.analysis.statistics import holm, one_sample_t
 from sparsight.io.tables import write_csv
 
 logger = logging.getLogger(__name__)
 #: of the stage `claims`: see `sparsight.study.versions`
 VERSION = 1
-
 _COPIED = [key for key in COMMON_KEYS if key != "published"]
 
 
