@@ -5,6 +5,9 @@ CORES ?= $(shell nproc)
 # Options for Snakemake: make resume ARGS="--configfile studies/thesis_mnist.yaml"
 ARGS ?=
 
+# The tests are shared by as many processes as there are cores; all tests of a file go to one.
+SHARED := --numprocesses $(CORES) --dist loadfile
+
 BIN := .venv/bin
 READY := .venv/.ready
 SNAKEMAKE := $(BIN)/snakemake
@@ -35,10 +38,10 @@ demo: $(READY) ## Run a small study on embedded data (studies/demo.yaml), then t
 	@echo "Report: results/demo/report.html    Tables: results/demo/summary/"
 
 test: $(READY) ## Run the test suite
-	$(BIN)/python -m pytest -m "not cluster and not faults" $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) -m "not cluster and not faults" $(ARGS)
 
 test-all: $(READY) ## Run also the suites on a SLURM cluster of one node and on faults
-	$(BIN)/python -m pytest -rs $(ARGS)
+	$(BIN)/python -m pytest -rs $(SHARED) $(ARGS)
 
 test-avx2: $(READY) ## Train once more with the kernels of a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q tests/unit/training $(ARGS)

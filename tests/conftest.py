@@ -13,12 +13,17 @@ from collections.abc import Iterator  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from tests.tallies import Tallies  # noqa: E402
 from tests.workflow.conftest import PARTS, ROOT, copy_of  # noqa: E402
 from tests.workflow.project import Project  # noqa: E402
 
 # Timed assertions fail for the machine's reasons and not for the code's.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Tallies(config), "tallies")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -24,19 +24,19 @@ class Tried:
 
     Attributes
     ----------
-    sentences : inputs that were refused in words.
+    messages : inputs that were refused with an error message.
     tracebacks : inputs that ended in any other exception.
     harmless : mutated inputs that were still valid, and were taken.
     """
 
-    sentences: int = 0
+    messages: int = 0
     tracebacks: int = 0
     harmless: int = 0
 
     @property
     def bad(self) -> int:
         """All inputs but the harmless ones."""
-        return self.sentences + self.tracebacks
+        return self.messages + self.tracebacks
 
     def __call__(
         self, call: Callable[[], Any], named: Collection[str], watched: Path | None = None
@@ -60,7 +60,7 @@ class Tried:
         else:
             self.harmless += 1
             return None
-        self.sentences += 1
+        self.messages += 1
         check_sentence(sentence, named)
         if watched is not None:
             assert listing(watched) == before, f"something was written before: {sentence}"

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.study import JOBS, OPTIONS, SMALL, tables
+from tests.tallies import FAULT
 from tests.workflow.conftest import PARTS, ROOT, copy_of
 from tests.workflow.project import Project
-
-SENTENCES = pytest.StashKey[list[str]]()
 
 
 @dataclass
@@ -53,15 +52,5 @@ def finished(undisturbed: Undisturbed, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Have a sentence printed at the end of the run."""
-    return request.config.stash.setdefault(SENTENCES, []).append
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print what was survived, in every run."""
-    if sentences := config.stash.get(SENTENCES, []):
-        terminalreporter.section("faults")
-        for sentence in sentences:
-            terminalreporter.write_line(sentence)
+    """Have a line printed at the end of the run."""
+    return lambda line: request.node.user_properties.append((FAULT, line))

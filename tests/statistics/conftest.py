@@ -1,28 +1,28 @@
 """Simulations with known truth: their table, printed after the tests, and what may pass."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pytest
 from scipy import stats
+
+from tests.tallies import SIMULATION
 
 # A right estimator is refused with this probability when the seed of a simulation changes.
 CHANCE = 1e-4
 # A check that would accept anything within more than this is no check.
 WIDEST = 0.03
 
-_ROWS = pytest.StashKey[list[tuple[str, str, str, str]]]()
-
 
 @dataclass(frozen=True)
 class Simulated:
     """Checks rates against what theory says, up to the binomial error of the simulation itself."""
 
-    rows: list[tuple[str, str, str, str]]
+    note: Callable[[tuple[str, str, str, str]], None]
 
     def _row(self, what: str, rate: float, trials: int, verdict: str) -> None:
-        self.rows.append((what, f"{100 * rate:.1f}%", str(trials), verdict))
+        self.note((what, f"{100 * rate:.1f}%", str(trials), verdict))
 
     def nominal(self, what: str, hits: Iterable[bool], rate: float) -> None:
         """The true rate may be `rate`, and the simulation is large enough to tell."""
@@ -56,16 +56,4 @@ class Simulated:
 @pytest.fixture
 def simulated(request: pytest.FixtureRequest) -> Simulated:
     """Checks that also print."""
-    return Simulated(request.config.stash.setdefault(_ROWS, []))
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print the table, also without -s."""
-    rows = config.stash.get(_ROWS, [])
-    if not rows:
-        return
-    terminalreporter.section("simulations with known truth")
-    for row in [("simulated", "rate", "trials", "expected"), *rows]:
-        terminalreporter.write_line(f"{row[0]:<84} {row[1]:>6} {row[2]:>6}  {row[3]}")
+    return Simulated(lambda row: request.node.user_properties.append((SIMULATION, row)))

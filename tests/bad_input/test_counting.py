@@ -1,18 +1,13 @@
-"""How many bad inputs a run has tried."""
+"""How bad inputs are counted."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sparsight.io.errors import InputError
 from tests.bad_input.counting import Tried, check_sentence
-
-FEWEST = 300
-
-
-def test_enough_bad_inputs_were_tried(tried: Tried, is_whole: bool) -> None:
-    if not is_whole:
-        pytest.skip("only a part of these tests runs")
-    assert tried.sentences >= FEWEST
-    assert tried.tracebacks == 0
+from tests.tallies import BAD_INPUT, FEWEST_BAD_INPUTS, Tallies
 
 
 @pytest.mark.parametrize(
@@ -41,3 +36,20 @@ def test_another_exception_is_counted_and_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         tried(lambda: 1 / 0, [])
     assert (tried.tracebacks, tried.bad) == (1, 1)
+
+
+@pytest.mark.parametrize(("tried", "status"), [(FEWEST_BAD_INPUTS, 0), (FEWEST_BAD_INPUTS - 1, 1)])
+@pytest.mark.parametrize("files", ["all", "some"])
+def test_a_whole_run_with_too_few_bad_inputs_fails(
+    pytestconfig: pytest.Config, tried: int, status: int, files: str
+) -> None:
+    tallies = Tallies(pytestconfig)
+    tallies.whole = True
+    paths = sorted(Path(__file__).parent.glob("test_*.py"))
+    for path in paths if files == "all" else paths[1:]:
+        report = SimpleNamespace(when="teardown", fspath=str(path), user_properties=[])
+        tallies.pytest_runtest_logreport(report)  # type: ignore[arg-type]
+    tallies.rows[BAD_INPUT].append({"messages": tried})
+    session = SimpleNamespace(exitstatus=0)
+    tallies.pytest_sessionfinish(session)  # type: ignore[arg-type]
+    assert session.exitstatus == (status if files == "all" else 0)
