@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.plots.correctness import draw_correctness
+    from sparsight.plots.contrasts import draw_correctness
 
     draw_correctness(
         Path(snakemake.input.correctness),

@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.plots.correlation_table import draw_correlation_table
+    from sparsight.plots.correlations import draw_correlation_table
 
     draw_correlation_table(
         Path(snakemake.input.correlations),

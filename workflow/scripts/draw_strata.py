@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.plots.strata import draw_strata
+    from sparsight.plots.contrasts import draw_strata
 
     draw_strata(
         Path(snakemake.input.strata),

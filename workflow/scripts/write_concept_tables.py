@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.plots.concept_tables_page import write_concept_tables
+    from sparsight.plots.pages import write_concept_tables
 
     write_concept_tables(
         Path(snakemake.input.tables),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sparsight.analysis.table_readers import read_agreement
-from sparsight.plots.multiples import draw_networks, multiples_figure
-from sparsight.plots.panels import has_gaps, of_network
+from sparsight.plots.panels import draw_networks, has_gaps, multiples_figure, of_network
 from sparsight.plots.style import THIN, figure_style, legend_below, save_figure
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sparsight.analysis.claims.table import (
     split,
 )
 from sparsight.io.atomic import write_text
-from sparsight.plots.claims_page import (
+from sparsight.plots.pages import (
     SYMBOLS,
     about,
     bounds,

@@ -11,8 +11,17 @@ from sparsight.analysis.concepts import COMPARED, FOUND
 from sparsight.analysis.curves import DENSE
 from sparsight.io.errors import InputError
 from sparsight.plots.agreement import draw_floor, floor_handles
-from sparsight.plots.multiples import COLUMNS, INK, LABELS, draw_networks, share_limits
-from sparsight.plots.panels import chain_axis, densities, has_gaps, of_network
+from sparsight.plots.panels import (
+    COLUMNS,
+    INK,
+    LABELS,
+    chain_axis,
+    densities,
+    draw_networks,
+    has_gaps,
+    of_network,
+    share_limits,
+)
 from sparsight.plots.style import (
     THIN,
     figure_style,

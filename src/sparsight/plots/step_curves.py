@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsight.analysis.table_readers import read_step_curves
-from sparsight.plots.multiples import multiples_figure
-from sparsight.plots.panels import of_network, percent
+from sparsight.plots.panels import multiples_figure, of_network, percent
 from sparsight.plots.style import figure_style, legend_below, save_figure
 
 if TYPE_CHECKING:

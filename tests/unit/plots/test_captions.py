@@ -11,7 +11,7 @@ jinja2 = pytest.importorskip("jinja2")
 docutils_core = pytest.importorskip("docutils.core")
 docutils_utils = pytest.importorskip("docutils.utils")
 
-from sparsight.plots.guide_page import write_guide  # noqa: E402
+from sparsight.plots.pages import write_guide  # noqa: E402
 
 CAPTIONS = Path(__file__).parents[3] / "workflow" / "report"
 NAMES = sorted(path.stem for path in CAPTIONS.glob("*.rst"))

@@ -12,7 +12,7 @@ import pytest
 from sparsight.analysis.claims.table import CLAIM_COLUMNS
 from sparsight.io.tables import write_csv
 from sparsight.plots.claims import LEFT, TEXT_WIDTH, WIDTH, claims_figure, draw_claims, wrapped
-from sparsight.plots.claims_page import bounds, claims_page, interval, number, p_words
+from sparsight.plots.pages import bounds, claims_page, interval, number, p_words
 from sparsight.plots.style import new_figure
 
 SETTINGS = {"study": "demo", "statistics": {"confidence": 0.95}}

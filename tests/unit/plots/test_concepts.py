@@ -14,8 +14,8 @@ from sparsight.io.arrays import write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv, write_table
 from sparsight.plots.concept_sheet import draw_concept_sheet, load_concepts, sheet_figure
-from sparsight.plots.concept_tables_page import write_concept_tables
 from sparsight.plots.concepts import concepts_figure, draw_concepts
+from sparsight.plots.pages import write_concept_tables
 
 MEASURES = {
     "found": {

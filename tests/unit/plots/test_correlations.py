@@ -10,8 +10,12 @@ from matplotlib.colors import to_hex
 from sparsight.analysis.table_readers import read_correlation_table
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
-from sparsight.plots.correlation_table import correlation_table_figure, draw_correlation_table
-from sparsight.plots.correlations import correlations_figure, draw_correlations
+from sparsight.plots.correlations import (
+    correlation_table_figure,
+    correlations_figure,
+    draw_correlation_table,
+    draw_correlations,
+)
 
 EXPLAINERS = ["cam", "saliency", "mean_activation", "control_edges"]
 CONTROLS = ["mean_activation", "control_edges"]

@@ -12,9 +12,9 @@ from sparsight.io.errors import InputError
 from sparsight.plots.heatmaps import (
     draw_heatmaps,
     draw_map,
+    load_sheet,
     sheet_figure,
 )
-from sparsight.plots.sheets import load_sheet
 from sparsight.plots.style import new_figure
 
 COUNT = 12

@@ -8,9 +8,15 @@ from matplotlib.colors import to_hex
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv
 from sparsight.plots.agreement import agreement_figure, draw_agreement
-from sparsight.plots.contrasts import contrasts_figure, draw_contrasts
-from sparsight.plots.correctness import correctness_figure, draw_correctness
-from sparsight.plots.strata import STRATA, draw_strata, strata_figure
+from sparsight.plots.contrasts import (
+    STRATA,
+    contrasts_figure,
+    correctness_figure,
+    draw_contrasts,
+    draw_correctness,
+    draw_strata,
+    strata_figure,
+)
 
 SEEDS = ("1", "2", "3")
 
