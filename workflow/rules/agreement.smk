@@ -41,7 +41,7 @@ rule compare_explanations:
 
 
 rule summarise_agreement:
-    """Summarise agreement beside the retrain floor and the seed floor."""
+    """Summarise agreement next to the retrain floor and the seed floor."""
     input:
         agreement=agreement_files,
     output:

@@ -1,4 +1,4 @@
-"""The command line is held against the rules, before Snakemake ignores what is misspelt in it.
+"""The command line is checked against the rules before Snakemake ignores what is misspelt in it.
 
 Comes after all rules. In a module of another workflow the command line is that one's own.
 """

@@ -2,7 +2,7 @@
 
 
 rule draw_concepts:
-    """Draw one method's measures and drift over levels, beside the floors."""
+    """Draw one method's measures and drift over levels, next to the floors."""
     input:
         concepts=rules.summarise_concepts.output.concepts,
     output:
@@ -67,7 +67,7 @@ rule write_concept_tables:
 
 
 rule draw_concept_sheet:
-    """Draw the concepts of a dense network beside those of a pruned one, as crops."""
+    """Draw the concepts of a dense network next to those of a pruned one, as crops."""
     input:
         dense_ranking=sheet_findings("dense", ".parquet"),
         dense_arrays=sheet_findings("dense", ".safetensors"),

@@ -99,7 +99,7 @@ rule compare_concepts:
 
 
 rule summarise_concepts:
-    """Summarise concepts over networks, beside their floors, and list the most important ones."""
+    """Summarise concepts over networks, next to their floors, and list the most important ones."""
     input:
         measures=concept_files(f"{FOUND}_measures.parquet"),
         drift=drift_files(),

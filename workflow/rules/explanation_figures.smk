@@ -2,7 +2,7 @@
 
 
 rule draw_metric:
-    """Draw one metric against level and density, by family, beside the controls and the floor."""
+    """Draw one metric against level and density, by family, next to the controls and the floor."""
     input:
         levels=rules.summarise.output.levels,
         contrasts=rules.contrast.output.contrasts,
@@ -181,7 +181,7 @@ rule draw_heatmaps:
 
 
 rule draw_agreement:
-    """Draw agreement with the dense network over levels, beside its floors."""
+    """Draw agreement with the dense network over levels, next to its floors."""
     input:
         agreement=rules.summarise_agreement.output.agreement,
     output:

@@ -113,7 +113,7 @@ rule stratify:
 
 
 rule correlate:
-    """Correlate every metric with accuracy over levels, beside the controls and as published."""
+    """Correlate every metric with accuracy over levels, next to the controls and as published."""
     input:
         levels=rules.summarise.output.levels,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),

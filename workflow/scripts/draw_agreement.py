@@ -1,4 +1,4 @@
-"""Draw agreement with the dense network over levels, beside its floors."""
+"""Draw agreement with the dense network over levels, next to its floors."""
 
 from sparsight.io.job import job
 

@@ -1,4 +1,4 @@
-"""Draw the concepts of a dense network beside those of a pruned one."""
+"""Draw the concepts of a dense network next to those of a pruned one."""
 
 from sparsight.io.job import job
 

@@ -1,4 +1,4 @@
-"""Draw one method's measures and drift over levels, beside the floors."""
+"""Draw one method's measures and drift over levels, next to the floors."""
 
 from sparsight.io.job import job
 
