@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import build_explainers, explain_batch
 from sparsight.explain.network import frozen
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18

@@ -14,7 +14,7 @@ from sidebyside import Row, compare
 from torch import Tensor
 
 from sparsight.explain.base import to_image_size
-from sparsight.explain.eigen_cam import EigenCam
+from sparsight.explain.cam import EigenCam
 from sparsight.explain.network import recorded
 from sparsight.models.base import build_network
 from sparsight.models.normalise import Normalise

@@ -3,8 +3,7 @@
 import torch
 from sidebyside import Row, compare
 
-from sparsight.explain.base import to_image_size
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import build_explainers, explain_batch, to_image_size
 from sparsight.explain.network import frozen
 from sparsight.metrics.preparation import min_max
 from sparsight.models.thesis_cnn import ThesisCnn

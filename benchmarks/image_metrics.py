@@ -16,13 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.metrics.base import Metric
-from sparsight.metrics.faithfulness.correlation import random_subsets
-from sparsight.metrics.faithfulness.infidelity import Infidelity
+from sparsight.metrics.faithfulness import Infidelity, random_subsets
 from sparsight.metrics.preparation import min_max
-from sparsight.metrics.randomisation.networks import NetworkRandomiser
-from sparsight.metrics.randomisation.random_logit import other_classes
+from sparsight.metrics.randomisation import NetworkRandomiser, other_classes
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.robustness.sensitivity import perturbed_images
+from sparsight.metrics.robustness import perturbed_images
 
 BLOCK, BLOCKS = 8, (SIDE // 8) ** 2
 RUNS, SUBSET, STEPS, SAMPLES = 32, 100, 48, 8

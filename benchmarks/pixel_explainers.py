@@ -7,12 +7,9 @@ import torch
 from cases import BATCH, CLASSES, Case, Maps, Pair, close, own
 from torch import Tensor
 
-from sparsight.explain.coalitions import CoalitionExplainer
-from sparsight.explain.kernel_shap import KernelShap
-from sparsight.explain.lime import Lime
 from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
-from sparsight.explain.superpixels import superpixels
+from sparsight.explain.surrogates import CoalitionExplainer, KernelShap, Lime, superpixels
 from sparsight.models.base import build_network
 from sparsight.models.normalise import Normalise
 from sparsight.models.resnet import ResNet18

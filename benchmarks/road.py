@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from sidebyside import Row, compare
 
-from sparsight.metrics.imputation.linear import TOLERANCE, linear_imputation
+from sparsight.metrics.imputation import TOLERANCE, linear_imputation
 
 SIDE = 224
 PERCENTAGES = range(1, 92, 10)

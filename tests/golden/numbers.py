@@ -21,13 +21,13 @@ import yaml
 from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import build_explainers, explain_batch
 from sparsight.explain.network import frozen
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.arrays import read_arrays
 from sparsight.io.tables import read_table
 from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.explaining import BatchExplainer
+from sparsight.metrics.base import BatchExplainer
 from sparsight.metrics.preparation import masks_for, prepare
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS

@@ -10,8 +10,7 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, to_image_size
-from sparsight.explain.build import build_explainers
+from sparsight.explain.base import Explainer, build_explainers, to_image_size
 from sparsight.explain.captum_adapter import CaptumExplainer
 from sparsight.explain.grad_cam_adapter import GradCamLibraryExplainer
 from sparsight.explain.gradient import IntegratedGradients, Saliency

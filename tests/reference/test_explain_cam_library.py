@@ -24,21 +24,21 @@ from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from sparsight.explain import full_grad
-from sparsight.explain.ablation_cam import AblationCam
+from sparsight.explain import gradient
 from sparsight.explain.base import Explainer, to_image_size
 from sparsight.explain.cam import (
+    AblationCam,
+    EigenCam,
     GradCam,
     GradCamPlusPlus,
     HiResCam,
     LayerCam,
+    ScoreCam,
     WeightedCam,
     XGradCam,
 )
-from sparsight.explain.eigen_cam import EigenCam
-from sparsight.explain.guided_grad_cam import GuidedGradCam
+from sparsight.explain.gradient import GuidedGradCam
 from sparsight.explain.network import frozen
-from sparsight.explain.score_cam import ScoreCam
 from sparsight.models.base import build_network
 from sparsight.models.normalise import Normalise
 from sparsight.models.resnet import ResNet18
@@ -223,9 +223,9 @@ def min_max_of_all(maps: Tensor) -> np.ndarray:
 
 def test_full_grad_by_channel_is_the_librarys(thesis: Case) -> None:
     expected = library_maps(FullGrad(thesis[0], []), thesis)
-    by_channel = min_max_of_all(own_maps(full_grad.FullGrad(rescale="channel"), thesis))
+    by_channel = min_max_of_all(own_maps(gradient.FullGrad(rescale="channel"), thesis))
     np.testing.assert_allclose(by_channel, expected, atol=1e-4, rtol=0)
-    by_layer = min_max_of_all(own_maps(full_grad.FullGrad(), thesis))
+    by_layer = min_max_of_all(own_maps(gradient.FullGrad(), thesis))
     assert np.abs(by_layer - expected).max() > 0.05
 
 
@@ -240,7 +240,7 @@ def test_full_grad_and_who_normalises(resnet: Case) -> None:
     # The library does not see the normalisation inside the network; given normalised images, the
     # other bias terms, those of batch normalisation, are the same.
     model, images, targets = resnet
-    found = min_max_of_all(own_maps(full_grad.FullGrad(rescale="channel"), resnet))
+    found = min_max_of_all(own_maps(gradient.FullGrad(rescale="channel"), resnet))
     inside = library_maps(FullGrad(model, []), resnet)
     assert np.abs(found - inside).max() > 0.01
     outside = build_network(ResNet18, 5, 0, {"width": 8, "stem": "small", "normalisation": "none"})

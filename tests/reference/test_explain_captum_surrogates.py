@@ -10,12 +10,9 @@ import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from torch import Tensor, nn
 
-from sparsight.explain.coalitions import CoalitionExplainer
-from sparsight.explain.kernel_shap import KernelShap
-from sparsight.explain.lime import Lime
 from sparsight.explain.lrp import Lrp
 from sparsight.explain.randomness import image_generator
-from sparsight.explain.superpixels import superpixels
+from sparsight.explain.surrogates import CoalitionExplainer, KernelShap, Lime, superpixels
 from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
 

@@ -8,12 +8,9 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer
 from sparsight.explain.deep_lift import DeepLift
-from sparsight.explain.gradient_shap import GradientShap
-from sparsight.explain.guided_backprop import GuidedBackprop
-from sparsight.explain.input_x_gradient import InputXGradient
-from sparsight.explain.occlusion import Occlusion
+from sparsight.explain.gradient import GradientShap, GuidedBackprop, InputXGradient, SmoothGrad
+from sparsight.explain.perturbation import Occlusion
 from sparsight.explain.randomness import image_generator
-from sparsight.explain.smooth_grad import SmoothGrad
 from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
 

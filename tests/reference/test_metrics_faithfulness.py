@@ -10,11 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from sparsight.metrics.faithfulness import irof
-from sparsight.metrics.faithfulness.correlation import FaithfulnessCorrelation, random_subsets
-from sparsight.metrics.faithfulness.infidelity import Infidelity, infidelity
-from sparsight.metrics.faithfulness.irof import Irof
-from sparsight.metrics.faithfulness.pixel_curves import PixelFlipping
+from sparsight.metrics import faithfulness
+from sparsight.metrics.faithfulness import (
+    FaithfulnessCorrelation,
+    Infidelity,
+    Irof,
+    PixelFlipping,
+    infidelity,
+    random_subsets,
+)
 
 quantus = pytest.importorskip("quantus")
 captum_metrics = pytest.importorskip("captum.metrics")
@@ -173,7 +177,7 @@ def test_irof_is_that_of_quantus_on_the_same_segments(batch, network, monkeypatc
     # Images of different numbers of segments come alone: quantus fills their curves with zeros.
     row, column = torch.arange(SIDE)[:, None] // 4, torch.arange(SIDE) // 3
     segments = [row * 4 + column, row + 0 * column, (row // 2) * 4 + column]
-    monkeypatch.setattr(irof, "superpixels", lambda *_: torch.stack(segments))
+    monkeypatch.setattr(faithfulness, "superpixels", lambda *_: torch.stack(segments))
     part = tuple(tensor[:3] for tensor in batch)
     found = ours(Irof(baseline="zero"), part, network)
     if not hasattr(np, "trapz"):

@@ -8,9 +8,8 @@ from skimage.filters import threshold_otsu
 from sklearn.metrics import jaccard_score, roc_auc_score
 
 from sparsight.metrics.complexity import entropy
-from sparsight.metrics.fits import otsu_iou, otsu_threshold
+from sparsight.metrics.localisation import otsu_iou, otsu_threshold, pixel_roc_auc
 from sparsight.metrics.preparation import prepare
-from sparsight.metrics.roc import pixel_roc_auc
 
 SEEDS = range(4)
 

@@ -10,16 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from sparsight.explain.input_x_gradient import InputXGradient
+from sparsight.explain.gradient import InputXGradient
 from sparsight.explain.network import frozen
 from sparsight.io.errors import InputError
 from sparsight.metrics.complexity import effective_complexity, entropy, gini
-from sparsight.metrics.localisation import pointing_game
-from sparsight.metrics.quantus_adapter import QuantusMetric
-from sparsight.metrics.quantus_classes import needs_of
+from sparsight.metrics.localisation import (
+    pixel_roc_auc,
+    pointing_game,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+)
+from sparsight.metrics.quantus_adapter import QuantusMetric, needs_of
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.relevance import relevance_mass_accuracy, relevance_rank_accuracy
-from sparsight.metrics.roc import pixel_roc_auc
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn

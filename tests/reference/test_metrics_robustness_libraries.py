@@ -6,13 +6,16 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import nn
 
+from sparsight.metrics.base import image_generators
 from sparsight.metrics.preparation import min_max
-from sparsight.metrics.randomisation.mprt import EfficientMprt, SmoothMprt
-from sparsight.metrics.randomisation.networks import NetworkRandomiser
-from sparsight.metrics.randomisation.random_logit import RandomLogit
-from sparsight.metrics.randomness import image_generators
+from sparsight.metrics.randomisation import (
+    EfficientMprt,
+    NetworkRandomiser,
+    RandomLogit,
+    SmoothMprt,
+)
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.robustness.sensitivity import perturbed_images
+from sparsight.metrics.robustness import perturbed_images
 
 quantus = pytest.importorskip("quantus")
 captum_metrics = pytest.importorskip("captum.metrics")

@@ -6,7 +6,7 @@ import torch
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from scipy.ndimage import gaussian_filter
 
-from sparsight.metrics.imputation.linear import linear_imputation
+from sparsight.metrics.imputation import linear_imputation
 
 # of the library's own use of numpy
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")

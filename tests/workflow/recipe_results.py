@@ -23,7 +23,7 @@ from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import fetch_dataset, prepare_dataset
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import build_explainers, explain_batch
 from sparsight.explain.network import frozen, named_layer
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.registry import AGREEMENT

@@ -12,15 +12,23 @@ overwritten output, here it is the layer's own output.
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn, where
+from torch.nn import functional
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.network import activations_and_gradients, explained_layer, recorded
+from sparsight.explain.base import Explainer, detached_float32, target_logits
+from sparsight.explain.network import (
+    activations_and_gradients,
+    explained_layer,
+    named_layer,
+    recorded,
+)
 from sparsight.io.errors import InputError, InvariantError
+from sparsight.rounding import is_constant
 
 
 class ClassActivationMap(Explainer):
@@ -237,3 +245,292 @@ class LayerCam(ClassActivationMap):
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """See `ClassActivationMap.map_of`."""
         return (gradients.clamp_min(0) * activations).sum(dim=1).clamp_min(0)
+
+
+# A share of the largest possible agreement below which a sign would be that of rounding errors.
+_UNDECIDED = 1e-9
+
+
+class EigenCam(ClassActivationMap):
+    """ReLU of the activations projected on their first right singular vector.
+
+    With the activations of an image as a matrix of positions by channels, this is the paper's
+    projection on V1: without centring, so that behind a ReLU all values are 0 or more anyway.
+    `centred` subtracts each channel's mean first, as the library does.
+
+    It knows no class: every target has the same map. It is listed with the methods all the same,
+    and not with the controls, because its authors offer it as an explanation. What it scores says
+    nothing of the class; read it next to `mean_activation`, the control that knows as little.
+
+    A singular vector has no sign. Here it is that which makes the map agree with the channels' mean
+    (their inner product is positive), and where that is 0, that which makes the map's largest value
+    positive. The library (1.5.7) takes the sign that LAPACK happens to return, so that for some
+    images, or with another LAPACK, its ReLU keeps the background instead; this is its issue 315.
+
+    An image whose activations are not finite has a map of NaN.
+    """
+
+    name: ClassVar[str] = "eigen_cam"
+    reference: ClassVar[str] = "arXiv:2008.00299"
+    reduction: ClassVar[str] = "first principal component"
+    cost: ClassVar[int] = 1
+    parameters: ClassVar[dict[str, Any]] = {"layer": "", "centred": False}
+    needs_gradients: ClassVar[bool] = False
+
+    def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """See `ClassActivationMap.map_of`; `gradients` is not looked at."""
+        rows = activations.flatten(2).transpose(1, 2).double()
+        finite = rows.isfinite().flatten(1).all(dim=1)
+        rows = torch.where(finite[:, None, None], rows, 0)
+        if self.settings["centred"]:
+            constant = is_constant(rows, 1, keepdim=True)
+            rows = (rows - rows.mean(dim=1, keepdim=True)).masked_fill(constant, 0)
+        projection = _first_projection(rows)
+        projection = torch.where(finite[:, None], projection * _sign(projection, rows), torch.nan)
+        shape = (len(activations), *activations.shape[2:])
+        return detached_float32(projection.clamp_min(0).view(shape))
+
+
+def _first_projection(rows: Tensor) -> Tensor:
+    """Rows float64 [N,P,C] times their first right singular vector, [N,P], of either sign.
+
+    From the eigenvectors of the smaller of the two Gram matrices. It has the squares of the
+    singular values: for activations in single precision, double precision has room for them.
+    """
+    columns = rows.transpose(1, 2)
+    if rows.shape[1] > rows.shape[2]:
+        first: Tensor = torch.linalg.eigh(columns @ rows).eigenvectors[:, :, -1:]
+        return (rows @ first).squeeze(2)
+    found = torch.linalg.eigh(rows @ columns)
+    values: Tensor = found.eigenvalues[:, -1:]
+    vectors: Tensor = found.eigenvectors[:, :, -1]
+    return vectors * values.clamp_min(0).sqrt()
+
+
+def _sign(projection: Tensor, rows: Tensor) -> Tensor:
+    """1 or -1, [N,1], for projections [N,P] of rows [N,P,C]."""
+    total = rows.sum(dim=2)
+    agreement = (projection * total).sum(dim=1, keepdim=True)
+    most = projection.norm(dim=1, keepdim=True) * total.norm(dim=1, keepdim=True)
+    peak = projection.gather(1, projection.abs().argmax(dim=1, keepdim=True))
+    decisive = torch.where(agreement.abs() > _UNDECIDED * most, agreement, peak)
+    return torch.where(decisive < 0, -1.0, 1.0)
+
+
+# So many trials go into a pass even where a batch has fewer images: the last batch of a data set
+# may hold a single one, and a pass of one row takes nearly as long as one of thirty.
+_LEAST_ROWS = 32
+
+
+class PerturbationCam(Explainer):
+    """A ReLU of channels weighted by what the network gives when each is tried by itself.
+
+    `channels` is how many the layer may have: `cost`, which must be known before any network is
+    there, is stated for it. A layer with more is refused. Channels whose trial can be told without
+    the network are not tried, so that a pruned network costs less.
+
+    No pass has more images than the batch has, or than 32 if the batch has fewer: memory is that of
+    a batch of that size.
+    """
+
+    signed: ClassVar[bool] = False
+    reduction: ClassVar[str] = "weighted sum"
+    cost: ClassVar[int] = 513
+    native: ClassVar[str] = "layer"
+    interpolation: ClassVar[str] = "bilinear"
+    parameters: ClassVar[dict[str, Any]] = {"layer": "", "channels": 512}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if self.settings["channels"] < 1:
+            raise InputError(
+                f"explainer '{self.name}': channels is {self.settings['channels']}, but must be at "
+                "least 1"
+            )
+
+    @abstractmethod
+    def weights(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        layer: str,
+        activations: Tensor,
+        logits: Tensor,
+    ) -> Tensor:
+        """Weights [N,C] of the channels of `activations`, the layer's output [N,C,h,w].
+
+        `logits` [N,K] are those of the images. Called without gradients.
+        """
+
+    def explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
+    ) -> Tensor:
+        """See `Explainer.explain`; h and w are the layer's."""
+        layer = explained_layer(model, self.settings["layer"])
+        with torch.no_grad():
+            with recorded(model, [layer]) as outputs:
+                logits = model(images)
+            if layer not in outputs:
+                raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
+            activations = outputs[layer].detach()
+            if activations.shape[1] > self.settings["channels"]:
+                raise InputError(
+                    f"explainer '{self.name}': layer '{layer}' has {activations.shape[1]} "
+                    f"channels; set the parameter 'channels', now {self.settings['channels']}, to "
+                    "at least that, or name another layer"
+                )
+            weights = self.weights(model, images, targets, layer, activations, logits)
+        return detached_float32(weighted_map(activations, weights))
+
+    @staticmethod
+    def rows_of_a_pass(images: Tensor) -> int:
+        """How many trials go into one pass, for a batch of `images` [N,C,H,W]."""
+        return max(len(images), _LEAST_ROWS)
+
+    def facts(self) -> dict[str, Any]:
+        """Facts with the cost of as many channels as there may be."""
+        return {**super().facts(), "cost": self.settings["channels"] + 1}
+
+
+# Difference between logits, as a share of the largest, that rounding may make.
+_TOLERANCE = 1e-3
+
+
+class AblationCam(PerturbationCam):
+    """A channel's weight is the target logit less that with the channel set to 0.
+
+    The paper divides the weights by the logit. That scales a map, which its normalisation undoes,
+    and where the logit is negative it would turn evidence against the target into evidence for it,
+    which the library's maps show; so it is left out. The library sets a channel to 0 only if the
+    smallest activation is 0; otherwise, as before a ReLU, to -1e7 and lower with every channel.
+
+    Ablating the channels of one image repeats only what follows the layer: what comes before it
+    runs on that image alone, wherever the network allows it.
+    """
+
+    name: ClassVar[str] = "ablation_cam"
+    reference: ClassVar[str] = "doi:10.1109/WACV45572.2020.9093360"
+    value_range: ClassVar[str] = "0 or more; in units of the logit times the activation"
+
+    def weights(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        layer: str,
+        activations: Tensor,
+        logits: Tensor,
+    ) -> Tensor:
+        """See `PerturbationCam.weights`."""
+        whole = target_logits(logits, targets)
+        rows = self.rows_of_a_pass(images)
+        weights = torch.zeros_like(activations[:, :, 0, 0])
+        repeats = _must_repeat_image(model, images[:1], layer, activations[:1], logits[:1])
+        for place, present in enumerate(activations.ne(0).flatten(2).any(dim=2)):
+            image = images[place : place + 1]
+            # Setting a channel of zeros to 0 changes nothing: its weight stays 0.
+            for channels in present.nonzero().flatten().split(rows):
+                ablated = activations[place].repeat(len(channels), 1, 1, 1)
+                ablated[torch.arange(len(channels), device=channels.device), channels] = 0
+                shown = image.repeat(len(channels), 1, 1, 1) if repeats else image
+                with _replaced(model, layer, ablated):
+                    found = model(shown)
+                left = target_logits(found, targets[place].expand(len(channels)))
+                weights[place, channels] = whole[place] - left
+        # A network whose logit goes by no channel differs between passes in the last bits.
+        left = whole[:, None] - weights
+        unmoved = is_constant(torch.cat([whole[:, None], left], dim=1), 1)
+        return weights.masked_fill(unmoved[:, None], 0)
+
+
+@contextmanager
+def _replaced(model: nn.Module, layer: str, output: Tensor) -> Iterator[None]:
+    """Let the layer give `output`, whatever it gets."""
+    handle = named_layer(model, layer).register_forward_hook(lambda *_: output)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _must_repeat_image(
+    model: nn.Module, image: Tensor, layer: str, activations: Tensor, logits: Tensor
+) -> bool:
+    """Whether two outputs of the layer for one image [1,C,H,W] do not go through the network.
+
+    Sums with what goes around the layer do (a shortcut), concatenations with it do not.
+    """
+    with _replaced(model, layer, activations.repeat(2, 1, 1, 1)):
+        try:
+            found = model(image)
+        except torch.OutOfMemoryError:
+            # Is a RuntimeError, but says nothing of the network.
+            raise
+        except RuntimeError:
+            return True
+    if found.shape != (2, logits.shape[1]):
+        return True
+    # Also where they are NaN.
+    return not bool((found - logits).abs().max() <= _TOLERANCE * logits.abs().max())
+
+
+# As in the library.
+_EPSILON = 1e-8
+
+
+class ScoreCam(PerturbationCam):
+    """A channel's weight is the softmax, over channels, of the target logit of the masked image.
+
+    The mask is the channel, upsampled and brought to [0, 1]; what it hides is black. The paper
+    subtracts the logit of a black image first, which the softmax takes away again. As in the
+    library, the mask's corners lie on the image's corners (`align_corners=True`).
+
+    A channel that is constant up to rounding makes a black mask. The library's minimum and maximum
+    of such a channel differ by rounding after upsampling, and its mask is then noise; the authors'
+    code leaves the channel out. Here the black image is looked at once for all of them.
+
+    The authors' code has no softmax over channels: there a channel weighs as much as the
+    probability of the class for its masked image. With a softmax of logits, as in the paper and the
+    library, the scale of the logits sets how peaked the weights are: a network that is sure of
+    itself is explained by few channels, and two networks whose logits differ in scale by weights
+    that are not alike.
+
+    As in the library, 1e-8 is added to a mask's maximum before it divides. Channels that vary by
+    less than about 1e-6 make dim masks for that reason; in the paper every mask reaches 1.
+
+    Before a ReLU this mean may be below 0 everywhere and the map be empty; prefer a layer behind
+    one.
+    """
+
+    name: ClassVar[str] = "score_cam"
+    reference: ClassVar[str] = "arXiv:1910.01279"
+    value_range: ClassVar[str] = "0 or more; a weighted mean of the channels"
+
+    def weights(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        layer: str,
+        activations: Tensor,
+        logits: Tensor,
+    ) -> Tensor:
+        """See `PerturbationCam.weights`."""
+        black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
+        scores = target_logits(black, targets)[:, None].repeat(1, activations.shape[1])
+        varied = ~is_constant(activations, (2, 3))
+        for pairs in varied.nonzero().split(self.rows_of_a_pass(images)):
+            image, channel = pairs.unbind(1)
+            masked = images[image] * _masks(activations[image, channel], images.shape[2:])
+            scores[image, channel] = target_logits(model(masked), targets[image])
+        return scores.softmax(dim=1)
+
+
+def _masks(channels: Tensor, size: torch.Size) -> Tensor:
+    """Masks [M,1,H,W] in [0, 1] from channels [M,h,w]."""
+    masks = functional.interpolate(
+        channels.unsqueeze(1), size=tuple(size), mode="bilinear", align_corners=True
+    )
+    masks = masks - masks.amin(dim=(2, 3), keepdim=True)
+    return masks / (masks.amax(dim=(2, 3), keepdim=True) + _EPSILON)

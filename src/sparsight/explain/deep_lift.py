@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.explain.autograd_graph import require_operations
 from sparsight.explain.base import (
     Explainer,
     channel_reduction,
     detached_float32,
     target_logits,
 )
+from sparsight.explain.network import require_operations
 
 # Smaller differences from the baseline count as none, and the gradient is taken; as in captum.
 _EPSILON = 1e-10

@@ -1,17 +1,23 @@
-"""Layer-wise relevance propagation, by the rules of zennit."""
+"""Layer-wise relevance propagation, by the rules of zennit.
 
+zennit knows layers by their modules. What it does not see, it takes for the gradient: an addition
+outside modules would give all relevance to both sides. It also changes the network in place, and
+does not undo that when an exception passes while it does. Here the network is copied, batch
+normalisation is merged, and every operation outside modules with a rule is looked at in the forward
+pass: additions split their relevance, whatever block they stand in, and unknown ones are refused.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
-from sparsight.explain.base import (
-    Explainer,
-    channel_reduction,
-    detached_float32,
-    target_logits,
-)
-from sparsight.explain.lrp_network import WatchedOperations, merged_copy, require_equal_logits
+from sparsight.explain.base import Explainer, channel_reduction, detached_float32, target_logits
 from sparsight.io.errors import InputError
 from sparsight.models.normalise import Normalise
 
@@ -124,3 +130,158 @@ def _keeps_its_input(rule: Any) -> bool:
     from zennit.core import BasicHook
 
     return isinstance(rule, BasicHook)
+
+
+# Operations through which relevance flows as gradients do: they move values, choose one of them, or
+# let them pass. Where ReLU gives 0, there is no relevance.
+_PASSING = frozenset(
+    (
+        *("relu", "relu_", "dropout", "max_pool2d", "_max_pool2d", "adaptive_max_pool2d"),
+        *("flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose"),
+        *("contiguous", "clone", "to", "float", "requires_grad_", "cat", "stack", "chunk", "split"),
+        *("__getitem__", "pad", "alias"),
+    )
+)
+# `a += b` is `add_` here. What else holds `a` would miss the sum, which the logits then tell.
+_SUMS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
+# Difference between the logits of a network and its copy, as a share of the largest.
+_TOLERANCE = 1e-3
+
+
+def merged_copy(model: nn.Module) -> nn.Module:
+    """A copy of the network in which batch normalisation is part of the layer before it.
+
+    The layer before is that of the order in which modules are registered: compare logits
+    (`require_equal_logits`). Batch normalisation that follows no layer is left alone. The network,
+    in evaluation mode, is not changed.
+    """
+    network = copy.deepcopy(model)
+    leaves = [module for module in network.modules() if not list(module.children())]
+    for layer, norm in itertools.pairwise(leaves):
+        if _can_be_merged(layer, norm):
+            _merge(layer, norm)
+    return network.requires_grad_(False)
+
+
+def require_equal_logits(found: Tensor, expected: Tensor) -> None:
+    """Refuse a network whose changed copy gives other logits ([N,K] both) than itself."""
+    if not bool(expected.isfinite().all()):
+        raise InputError(
+            "explainer 'lrp' cannot explain logits that are not finite; look at how the network "
+            "was trained"
+        )
+    # So written that NaN does not pass.
+    if not bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max()):
+        raise InputError(
+            "explainer 'lrp' cannot bring this network into the form that it needs; register its "
+            "modules in the order in which they run, and let sums make new tensors (a + b)"
+        )
+
+
+def _can_be_merged(layer: nn.Module, norm: nn.Module) -> bool:
+    if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
+        return False
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        return len(layer.weight) == norm.num_features
+    return False
+
+
+def _merge(layer: Any, norm: Any) -> None:
+    """Let the layer do what it and the normalisation did, and the normalisation nothing."""
+    scale = (norm.running_var + norm.eps).rsqrt()
+    shift = -norm.running_mean * scale
+    if norm.affine:
+        shift = shift * norm.weight + norm.bias
+        scale = scale * norm.weight
+    bias = shift if layer.bias is None else shift + layer.bias * scale
+    shape = (-1, *[1] * (layer.weight.ndim - 1))
+    layer.weight = nn.Parameter((layer.weight * scale.view(shape)).detach())
+    layer.bias = nn.Parameter(bias.detach())
+    norm.running_mean, norm.running_var = torch.zeros_like(bias), torch.ones_like(bias)
+    norm.eps, norm.affine, norm.weight, norm.bias = 0.0, False, None, None
+
+
+class WatchedOperations(TorchFunctionMode):
+    """Splits the relevance of sums and refuses operations without a rule, inside a `with` block.
+
+    Operations inside modules that `enter_module` was told of are those modules' own.
+
+    Parameters
+    ----------
+    epsilon : stabiliser of the sums' denominators.
+    """
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self._epsilon = epsilon
+        self._inside = 0
+        self._runs: dict[nn.Module, int] = {}
+
+    def enter_module(self, module: nn.Module, runs_once: bool) -> RemovableHandle:
+        """Hook by which operations in `module` count as its own; call before its rule's hooks."""
+
+        def enter(_module: nn.Module, _inputs: Any) -> None:
+            self._inside += 1
+            self._runs[module] = self._runs.get(module, 0) + 1
+            if runs_once and self._runs[module] > 1:
+                raise InputError(
+                    "explainer 'lrp' needs each layer to run once in a forward pass, but a "
+                    f"{type(module).__name__} runs more than once; give each place its own module"
+                )
+
+        return module.register_forward_pre_hook(enter)
+
+    def leave_module(self, module: nn.Module) -> RemovableHandle:
+        """Hook that ends what `enter_module` began; call after its rule's hooks."""
+
+        def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+            self._inside -= 1
+
+        return module.register_forward_hook(leave)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run `func`, or its counterpart that splits relevance."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        if not self._inside and name in _SUMS and _are_alike(args) and not kwargs:
+            return _SplitSum.apply(args[0], args[1], self._epsilon)
+        result = func(*args, **kwargs)
+        if self._inside or name in _PASSING or not _depends_on_images(result):
+            return result
+        raise InputError(
+            f"explainer 'lrp' has no rule for the operation '{name}' of this network; it needs "
+            "convolutions, linear layers, batch normalisation, average pooling and activations "
+            "other than ReLU as modules, and knows sums of two feature maps and max pooling"
+        )
+
+
+def _are_alike(values: Any) -> bool:
+    """Whether these are two tensors of one shape."""
+    alike = len(values) == 2 and all(isinstance(value, Tensor) for value in values)
+    return alike and values[0].shape == values[1].shape
+
+
+def _depends_on_images(result: Any) -> bool:
+    if isinstance(result, tuple | list):
+        return any(_depends_on_images(part) for part in result)
+    return isinstance(result, Tensor) and result.requires_grad
+
+
+class _SplitSum(torch.autograd.Function):
+    """a + b, whose relevance is split in proportion to a and b (the epsilon rule)."""
+
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor, epsilon: float) -> Tensor:
+        total = left + right
+        ctx.save_for_backward(left, right, total)
+        ctx.epsilon = epsilon
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor, Tensor, None]:
+        left, right, total = ctx.saved_tensors
+        stable = total + torch.where(total < 0, -ctx.epsilon, ctx.epsilon)
+        share = relevance[0] / stable
+        return left * share, right * share, None

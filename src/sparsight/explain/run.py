@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit, batches
-from sparsight.explain.base import Explainer, target_logits
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import Explainer, build_explainers, explain_batch, target_logits
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayWriter
 from sparsight.io.device import set_determinism

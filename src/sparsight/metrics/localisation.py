@@ -1,11 +1,21 @@
-"""Localisation: how well an explanation coincides with the object's mask."""
+"""Localisation: how well an explanation coincides with the object's mask.
+
+The thesis (Lukkien) scores heatmaps as they are (`soft_iou`), suspects that blurrier ones fit
+better, and asks for other fits: `area_matched_iou`, `otsu_iou` and `affine_iou`.
+"""
 
 import torch
 from torch import Tensor, nn
 
-from sparsight.metrics.base import Explain, Metric, per_image, require_masks
-from sparsight.metrics.ordering import ascending, zeros_and_ones
-from sparsight.rounding import ROUNDING
+from sparsight.metrics.base import (
+    Explain,
+    Metric,
+    ascending,
+    per_image,
+    require_masks,
+    zeros_and_ones,
+)
+from sparsight.rounding import ROUNDING, is_constant
 
 
 def map_scale(values: Tensor) -> Tensor:
@@ -204,3 +214,356 @@ class PointingGame(Metric):
     ) -> Tensor:
         """float32 [N]; see `Metric.score` and `pointing_game`."""
         return pointing_game(attributions, require_masks(self, masks))
+
+
+def relevance_mass_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
+    """Share of the relevance inside the mask: Σ_{p in mask} R_p / Σ_p R_p.
+
+    Parameters
+    ----------
+    relevances : float32 [N, H, W], non-negative.
+    masks : bool [N, H, W].
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where the mask is empty, or the relevance is 0 throughout or NaN.
+    """
+    values, inside = per_image(relevances), zeros_and_ones(per_image(masks))
+    # By the maximum first: sums of very small or large relevances must not leave float32.
+    values = values / values.amax(dim=1, keepdim=True)
+    value = (values * inside).sum(dim=1) / values.sum(dim=1)
+    return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
+
+
+def relevance_rank_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
+    """Share of the mask among the k most relevant pixels, k its area: |top k in the mask| / k.
+
+    Tied pixels share the last places (see `expected_hits`); a constant map scores the mask's share
+    of the image, which is chance.
+
+    Parameters
+    ----------
+    relevances : float32 [N, H, W].
+    masks : bool [N, H, W].
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where the mask is empty or the relevance NaN.
+    """
+    hits, area = expected_hits(relevances, masks)
+    return (hits / area).masked_fill(area == 0, torch.nan)
+
+
+class RelevanceMassAccuracy(Metric):
+    """Share of the positive attribution that falls inside the binary mask.
+
+    The paper's masks are sets of pixels, and its relevances are pooled over channels to be
+    non-negative; here negative attributions count as 0 (its pooling "sum,pos"). The same number is
+    known as the energy-based pointing game. It depends on the area of the mask: a constant map
+    scores the mask's share of the image.
+    """
+
+    name = "relevance_mass_accuracy"
+    reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
+    category = "localisation"
+    direction = "higher"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "none"
+    mask_rule = "binary"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `relevance_mass_accuracy`."""
+        return relevance_mass_accuracy(attributions, require_masks(self, masks))
+
+
+class RelevanceRankAccuracy(Metric):
+    """Share of the mask among as many of the most relevant pixels as it has.
+
+    It is a rising function of `area_matched_iou` x, 2x / (1 + x), given under the name and on the
+    scale that the literature uses.
+    """
+
+    name = "relevance_rank_accuracy"
+    reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
+    category = "localisation"
+    direction = "higher"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "none"
+    mask_rule = "binary"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `relevance_rank_accuracy`."""
+        return relevance_rank_accuracy(attributions, require_masks(self, masks))
+
+
+class BackgroundShare(Metric):
+    """Share of the positive attribution that falls outside the binary mask.
+
+    One minus `relevance_mass_accuracy`, under the name of the claim that it grows as networks are
+    pruned. It depends on the area of the mask: a constant map scores the background's share of the
+    image.
+    """
+
+    name = "background_share"
+    reference = "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus arXiv:2003.07258"
+    category = "localisation"
+    direction = "lower"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "none"
+    mask_rule = "binary"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score`; NaN as `relevance_mass_accuracy` has it."""
+        return 1 - relevance_mass_accuracy(attributions, require_masks(self, masks))
+
+
+def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """Area under the ROC curve of the heatmap as a score for "pixel inside the mask".
+
+    It is the chance that a random pixel inside the mask is higher than one outside,
+    P(in > out) + P(in = out) / 2 (Mann and Whitney): tied pixels get average ranks. Pixels count as
+    tied when they differ by less than `ROUNDING` of the map's scale (`map_scale`). Libraries
+    compare exactly, and let rounding order the plateaus that interpolation leaves at the border of
+    a map; they differ there by some 1e-3 on 28x28 pixels. A constant map scores 0.5.
+
+    Parameters
+    ----------
+    heatmaps : float32 [N, H, W].
+    masks : bool [N, H, W].
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where the mask is empty or the whole image, or the heatmap holds NaN.
+    """
+    values, inside = per_image(heatmaps), per_image(masks)
+    scale = map_scale(values)
+    lowest = values.amin(dim=1, keepdim=True)
+    scaled = (values - lowest) / torch.where(scale == 0, torch.ones_like(scale), scale)
+    area = zeros_and_ones(inside).sum(dim=1).double()
+    others = values.shape[1] - area
+    # Pairs with in >= out, and those with in <= out: in both are the tied.
+    at_least, at_most = _not_below(scaled, inside, area), _not_below(scaled, ~inside, others)
+    pairs = area * others
+    value = (at_least + pairs - at_most) / (2 * pairs)
+    return value.masked_fill(scale[:, 0].isnan(), torch.nan).float()
+
+
+def _not_below(scaled: Tensor, chosen: Tensor, count: Tensor) -> Tensor:
+    """Number of pairs of a chosen pixel and another that is not higher than it, float64 [N].
+
+    `scaled` float32 [N, n] in [0, 1]; `chosen` bool [N, n], `count` of them float64 [N]. Chosen
+    pixels are raised by `ROUNDING` and marked in their lowest bit, which is worth a tenth of that;
+    then all are sorted as integers (numbers that are not negative have the order of their bits).
+    The places of the marked ones count who stands before them.
+    """
+    mark = chosen.view(torch.uint8)
+    bits = torch.add(scaled, mark, alpha=ROUNDING).view(torch.int32)
+    marked = ascending((bits & ~1) | mark) & 1
+    places = torch.arange(scaled.shape[1], dtype=torch.float64, device=scaled.device)
+    return marked.double() @ places - count * (count - 1) / 2
+
+
+class PixelRocAuc(Metric):
+    """ROC AUC of the positive attribution for "this pixel lies in the mask".
+
+    Free of the heatmap's scale and spread, and of the mask's area: 0.5 is chance whatever the area.
+    With |saliency| and a sticker as the mask it is the measure of SPADE
+    (arXiv:2310.04519).
+    """
+
+    name = "pixel_roc_auc"
+    reference = "Fawcett, Pattern Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010"
+    category = "localisation"
+    direction = "higher"
+    unit = "area, 0 to 1; chance 0.5"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "none"
+    mask_rule = "binary"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `pixel_roc_auc`."""
+        return pixel_roc_auc(attributions, require_masks(self, masks))
+
+
+OTSU_BINS = 256
+
+
+def otsu_threshold(values: Tensor) -> Tensor:
+    """Otsu's threshold of each row of values in [0, 1] that begin at 0 and end at 1.
+
+    With w₀, w₁ the numbers of values in the bins up to and above a bin, and μ₀, μ₁ their means, it
+    is the centre of the first bin at which w₀ w₁ (μ₀ - μ₁)² is greatest; 256 bins over [0, 1].
+    Equal to `skimage.filters.threshold_otsu`, whose bins span the map's range. As there, the pixels
+    of that bin itself fall to both sides, below and above its centre.
+
+    Parameters
+    ----------
+    values : float32 [N, n] in [0, 1], the lowest 0 and the highest 1 unless all are equal.
+
+    Returns
+    -------
+    float32 [N]; 0 for a row of zeros, NaN for one that holds NaN.
+    """
+    # Edges and centres of 256 bins are exact in float32, so no value falls into a wrong bin.
+    bins = (values.nan_to_num() * OTSU_BINS).long().clamp_max(OTSU_BINS - 1)
+    counts = values.new_zeros(len(values), OTSU_BINS).scatter_add_(1, bins, torch.ones_like(values))
+    centres = (torch.arange(OTSU_BINS, device=values.device) + 0.5).double() / OTSU_BINS
+    counts = counts.double()
+    weight, mass = counts.cumsum(dim=1), (counts * centres).cumsum(dim=1)
+    below, total = weight[:, :-1], weight[:, -1:]
+    # w₀ w₁ (μ₀ - μ₁)² = (m₀ w - m w₀)² / (w₀ w₁), m₀ the sum up to the bin and m the sum of all
+    between = (mass[:, :-1] * total - mass[:, -1:] * below).square() / (below * (total - below))
+    # 0/0 only where all values lie in one bin: of others the first and the last bin hold some.
+    threshold = centres[between.argmax(dim=1)]
+    highest = values.amax(dim=1)
+    return torch.where(highest > 0, threshold.float(), highest)
+
+
+def otsu_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """Intersection over union of the mask with the heatmap's pixels above Otsu's threshold.
+
+    Parameters
+    ----------
+    heatmaps : float32 [N, H, W], min-max normalised.
+    masks : bool [N, H, W].
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN. A heatmap of zeros
+    has no pixel above its threshold and scores 0.
+    """
+    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
+    threshold = otsu_threshold(values)[:, None]
+    chosen = zeros_and_ones(values > threshold)
+    intersection = (chosen * inside).sum(dim=1)
+    value = intersection / (chosen.sum(dim=1) + inside.sum(dim=1) - intersection)
+    undefined = (inside.sum(dim=1) == 0) | threshold[:, 0].isnan()
+    return value.masked_fill(undefined, torch.nan)
+
+
+def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """Equation 2.8 of the soft mask B with the heatmap A scaled to it: clip(a·A + b, 0, 1).
+
+    a = max(cov(A, B) / var(A), 0) and b = mean(B) - a·mean(A): least squares of B on A under
+    a >= 0. A heatmap that runs against the mask is thus fitted by the constant mean(B), and so is
+    a constant heatmap.
+
+    Parameters
+    ----------
+    heatmaps, masks : float32 [N, H, W] in [0, 1].
+
+    Returns
+    -------
+    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN.
+    """
+    a, b = per_image(heatmaps), per_image(masks)
+    average = b.mean(dim=1, keepdim=True)
+    centred = a - a.mean(dim=1, keepdim=True)
+    spread = centred.square().sum(dim=1, keepdim=True)
+    slope = (centred * (b - average)).sum(dim=1, keepdim=True) / spread
+    # Without spread the slope is 0/0. Rounding of the mean keeps that from being exact zeros.
+    constant = is_constant(a, 1, keepdim=True)
+    slope = slope.masked_fill(constant, 0).clamp_min(0)
+    fitted = (slope * centred + average).clamp(0, 1)
+    return soft_iou(fitted, b)
+
+
+class OtsuIou(Metric):
+    """Overlap of the mask with the heatmap binarised by its own Otsu threshold.
+
+    The threshold knows nothing of the mask. Where area-matched IoU asks for the order of pixels
+    only, this one also asks that the heatmap separate the object from the rest.
+    """
+
+    name = "otsu_iou"
+    reference = "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, equation 2.8 on binary sets"
+    category = "localisation"
+    direction = "higher"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "min_max"
+    mask_rule = "binary"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `otsu_iou`."""
+        return otsu_iou(attributions, require_masks(self, masks))
+
+
+class AffineIou(Metric):
+    """Overlap of the soft mask with the heatmap under its best linear scaling to that mask.
+
+    An oracle's fit: slope and offset are taken from the mask itself, so it is no measure of how
+    well a heatmap does on its own. It says what is left of a difference in `soft_iou` once the mean
+    and spread of the heatmap no longer matter. Least squares is not the best IoU: a fit can score
+    below the heatmap as it was. A constant map scores like an image of the mask's mean grey.
+    """
+
+    name = "affine_iou"
+    reference = "Lukkien, equation 2.8; least squares of the mask on the heatmap"
+    category = "localisation"
+    direction = "higher"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    normalisation = "min_max"
+    mask_rule = "soft"
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and `affine_iou`."""
+        return affine_iou(attributions, require_masks(self, masks))

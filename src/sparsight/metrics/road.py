@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import Explain, Metric
-from sparsight.metrics.faithfulness.perturbation import check_choice, pixel_ranks, without_order
-from sparsight.metrics.imputation.linear import linear_imputation
-from sparsight.metrics.outputs import OutputKind, chosen_output
-from sparsight.metrics.randomness import image_generators
+from sparsight.metrics.base import Explain, Metric, OutputKind, chosen_output, image_generators
+from sparsight.metrics.faithfulness import check_choice, pixel_ranks, without_order
+from sparsight.metrics.imputation import linear_imputation
 
 # what the parameter `value` names, in terms of `target_outputs`
 VALUES: dict[str, OutputKind] = {"accuracy": "correct", "probability": "probability"}

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
-from sparsight.explain.build import build_explainers
+from sparsight.explain.base import build_explainers
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
 from sparsight.io.pace import followed
 from sparsight.io.tables import read_table
-from sparsight.metrics.base import Metric
+from sparsight.metrics.base import BatchExplainer, Metric
 from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
-from sparsight.metrics.explaining import BatchExplainer
 from sparsight.metrics.preparation import masks_for, prepare
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.rows import ImageFacts, ScoreRows

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.build import explain_batch
+from sparsight.explain.base import Explainer, explain_batch
 from sparsight.io.pace import followed
 from sparsight.spade.copies import pruned_copies
 from sparsight.spade.fidelity import fidelity

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.logit_gradient import logit_gradient
-from sparsight.explain.network import frozen
+from sparsight.explain.network import frozen, logit_gradient
 from sparsight.io.errors import InputError
-from sparsight.metrics.roc import pixel_roc_auc
+from sparsight.metrics.localisation import pixel_roc_auc
 from sparsight.spade.augmentation import PUBLISHED, copy_batches
 
 #: from a network, images [N, C, H, W] and targets [N] to maps [N, H, W]

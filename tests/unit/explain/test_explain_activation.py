@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.activation import MeanActivation
+from sparsight.explain.controls import MeanActivation
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import (
     Explainer,
+    build_explainers,
     channel_reduction,
+    explain_batch,
     target_logits,
     to_image_size,
 )
-from sparsight.explain.build import build_explainers, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
 

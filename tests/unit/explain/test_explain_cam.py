@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import Explainer, build_explainers, explain_batch
 from sparsight.explain.cam import GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam
 from sparsight.io.errors import InputError
 

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, to_image_size
-from sparsight.explain.build import build_explainers
+from sparsight.explain.base import Explainer, build_explainers, to_image_size
 from sparsight.explain.cam import GradCam
-from sparsight.explain.guided_backprop import GuidedBackprop
+from sparsight.explain.gradient import GuidedBackprop
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18

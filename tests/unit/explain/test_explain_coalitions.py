@@ -7,13 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.build import build_explainers
-from sparsight.explain.kernel_shap import KernelShap, shapley_values
-from sparsight.explain.lime import Lime, weighted_ridge
+from sparsight.explain.base import Explainer, build_explainers
 from sparsight.explain.randomness import image_generator
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.explain.superpixels import superpixels
+from sparsight.explain.surrogates import (
+    KernelShap,
+    Lime,
+    shapley_values,
+    superpixels,
+    weighted_ridge,
+)
 from sparsight.io.errors import InputError
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -283,7 +286,7 @@ def test_the_cost_of_kernel_shap_is_an_upper_bound(
 ) -> None:
     """Images may have more superpixels than asked for: six have 62 proper coalitions, not 14."""
     cut = (torch.arange(28 * 28) % segments).view(1, 28, 28).expand(7, -1, -1)
-    monkeypatch.setattr("sparsight.explain.coalitions.superpixels", lambda images, count: cut)
+    monkeypatch.setattr("sparsight.explain.surrogates.superpixels", lambda images, count: cut)
     rows: list[int] = []
     network.register_forward_hook(lambda module, given, output: rows.append(len(output)))
     explainer = build("kernel_shap", n_samples=70, segments=4)

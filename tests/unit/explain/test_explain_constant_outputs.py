@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.build import build_explainers
-from sparsight.explain.eigen_cam import EigenCam
-from sparsight.explain.full_grad import FullGrad
-from sparsight.explain.lime import weighted_ridge
-from sparsight.explain.score_cam import ScoreCam
+from sparsight.explain.base import build_explainers
+from sparsight.explain.cam import EigenCam, ScoreCam
+from sparsight.explain.gradient import FullGrad
+from sparsight.explain.surrogates import weighted_ridge
 
 Batch = tuple[Tensor, Tensor, Tensor]
 EPS = torch.finfo(torch.float32).eps

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.eigen_cam import EigenCam
+from sparsight.explain.cam import EigenCam
 
 
 def eigen(activations: Tensor, **parameters: Any) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.base import to_image_size
-from sparsight.explain.full_grad import FullGrad, full_gradients
+from sparsight.explain.gradient import FullGrad, full_gradients
 from sparsight.io.errors import InputError
 from sparsight.models.base import build_network
 from sparsight.models.normalise import Normalise

@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.build import build_explainers
-from sparsight.explain.input_x_gradient import InputXGradient
-from sparsight.explain.lrp import Lrp
-from sparsight.explain.lrp_network import merged_copy, require_equal_logits
+from sparsight.explain.base import Explainer, build_explainers
+from sparsight.explain.gradient import InputXGradient
+from sparsight.explain.lrp import Lrp, merged_copy, require_equal_logits
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 from sparsight.models.normalise import Normalise

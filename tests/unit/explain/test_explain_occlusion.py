@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.occlusion import Occlusion
+from sparsight.explain.perturbation import Occlusion
 from sparsight.io.errors import InputError
 
 # One class whose logit is the sum over pixels of weight times value.

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.ablation_cam import AblationCam
-from sparsight.explain.perturbation_cam import PerturbationCam
-from sparsight.explain.score_cam import ScoreCam
+from sparsight.explain.cam import AblationCam, PerturbationCam, ScoreCam
 from sparsight.io.errors import InputError
 
 Batch = tuple[Tensor, Tensor, Tensor]

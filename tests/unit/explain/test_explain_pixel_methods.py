@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.build import build_explainers
+from sparsight.explain.base import Explainer, build_explainers
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from sparsight.explain.base import Explainer
 from sparsight.explain.deep_lift import DeepLift
-from sparsight.explain.guided_backprop import GuidedBackprop
+from sparsight.explain.gradient import GuidedBackprop
 from sparsight.io.errors import InputError
 
 Batch = tuple[Tensor, Tensor, Tensor]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.explain.build import build_explainers, explain_batch
+from sparsight.explain.base import build_explainers, explain_batch
 from sparsight.explain.run import completeness_gaps, explain_family
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError

@@ -4,11 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.gradient import Saliency
-from sparsight.explain.gradient_shap import GradientShap
-from sparsight.explain.input_x_gradient import InputXGradient
+from sparsight.explain.gradient import GradientShap, InputXGradient, Saliency, SmoothGrad
 from sparsight.explain.randomness import image_generator
-from sparsight.explain.smooth_grad import SmoothGrad
 
 Batch = tuple[Tensor, Tensor, Tensor]
 

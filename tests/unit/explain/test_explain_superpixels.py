@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsight.explain.superpixels import superpixels
+from sparsight.explain.surrogates import superpixels
 
 
 def quarters(side: int = 64) -> Tensor:

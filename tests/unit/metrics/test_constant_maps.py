@@ -6,14 +6,16 @@ import torch
 from sparsight.metrics.agreement.base import shows_nothing
 from sparsight.metrics.agreement.ranks import Spearman, TopKIou, mean_ranks, top_membership
 from sparsight.metrics.agreement.structure import Ssim
-from sparsight.metrics.faithfulness.correlation import FaithfulnessCorrelation
-from sparsight.metrics.faithfulness.perturbation import without_order
-from sparsight.metrics.fits import affine_iou
-from sparsight.metrics.localisation import area_matched_iou, pointing_game
+from sparsight.metrics.faithfulness import FaithfulnessCorrelation, without_order
+from sparsight.metrics.localisation import (
+    affine_iou,
+    area_matched_iou,
+    pixel_roc_auc,
+    pointing_game,
+)
 from sparsight.metrics.preparation import NORMALISATIONS, TREATMENTS, min_max, prepare
-from sparsight.metrics.randomisation.mprt import histogram_entropy
+from sparsight.metrics.randomisation import histogram_entropy
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.roc import pixel_roc_auc
 
 SIDE = 28
 VALUES = (0.079, 0.5, 1 / 3, 123.456, -0.7, 1e-20)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsight.metrics.descriptive import HeatmapMean, HeatmapSpread, heatmap_mean, heatmap_spread
+from sparsight.metrics.complexity import HeatmapMean, HeatmapSpread, heatmap_mean, heatmap_spread
 from sparsight.metrics.preparation import prepare
 
 CLASSES = [HeatmapMean, HeatmapSpread]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.explaining import BatchExplainer
+from sparsight.metrics.base import BatchExplainer
 
 IDS = torch.tensor([30, 10, 20])
 

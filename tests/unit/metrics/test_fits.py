@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.fits import AffineIou, OtsuIou, affine_iou, otsu_iou, otsu_threshold
-from sparsight.metrics.localisation import soft_iou
+from sparsight.metrics.localisation import (
+    AffineIou,
+    OtsuIou,
+    affine_iou,
+    otsu_iou,
+    otsu_threshold,
+    soft_iou,
+)
 from sparsight.metrics.preparation import min_max
 
 FITS = [otsu_iou, affine_iou]

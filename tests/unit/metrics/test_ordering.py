@@ -2,7 +2,7 @@
 
 import torch
 
-from sparsight.metrics.ordering import ascending, zeros_and_ones
+from sparsight.metrics.base import ascending, zeros_and_ones
 
 
 def test_rows_are_sorted_each_for_itself_with_nan_last():

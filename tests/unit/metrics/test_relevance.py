@@ -6,9 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.localisation import area_matched_iou
+from sparsight.metrics.localisation import (
+    area_matched_iou,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+)
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.relevance import relevance_mass_accuracy, relevance_rank_accuracy
 
 BOTH = [relevance_mass_accuracy, relevance_rank_accuracy]
 MAP = torch.tensor([[[9.0, 8.0, 1.0], [7.0, 2.0, 3.0], [0.0, 4.0, 6.0]]])

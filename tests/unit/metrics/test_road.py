@@ -7,7 +7,7 @@ from torch import nn
 
 from sparsight.analysis.scores import collapse
 from sparsight.io.errors import InputError
-from sparsight.metrics.faithfulness.perturbation import tie_order
+from sparsight.metrics.faithfulness import tie_order
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.road import Road, RoadLerf, RoadMorf, RoadMorfPublished
 

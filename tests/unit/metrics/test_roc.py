@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.roc import PixelRocAuc, pixel_roc_auc
+from sparsight.metrics.localisation import PixelRocAuc, pixel_roc_auc
 
 
 def auc(values, inside):

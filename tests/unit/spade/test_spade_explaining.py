@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from sparsight.explain.base import Explainer
-from sparsight.explain.build import explain_batch
+from sparsight.explain.base import Explainer, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18

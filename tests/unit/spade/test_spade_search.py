@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.roc import pixel_roc_auc
+from sparsight.metrics.localisation import pixel_roc_auc
 from sparsight.spade import sparsity_search
 from sparsight.spade.augmentation import augmented
 from sparsight.spade.copies import pruned_copies

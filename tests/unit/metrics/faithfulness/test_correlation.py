@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sparsight.metrics.faithfulness import correlation
-from sparsight.metrics.faithfulness.correlation import (
+from sparsight.metrics import faithfulness
+from sparsight.metrics.faithfulness import (
     FaithfulnessCorrelation,
     random_subsets,
     row_correlation,
@@ -37,7 +37,7 @@ def test_contributions_of_a_linear_network_correlate_fully(contributions):
 def test_the_exact_gradient_is_no_contribution(linear, monkeypatch):
     """Logit x₁ + 2 x₂ + 2 x₃ at (1, 1/2, 1/4), pixel by pixel: losses 1, 1, 1/2; slopes 1, 2, 2."""
     singles = [torch.tensor([[place]]) for place in range(3)]
-    monkeypatch.setattr(correlation, "random_subsets", lambda *_: iter(singles))
+    monkeypatch.setattr(faithfulness, "random_subsets", lambda *_: iter(singles))
     network = linear(torch.tensor([[[[1.0, 2.0, 2.0]]]]))
     images = torch.tensor([[[[1.0, 0.5, 0.25]]]])
     metric = FaithfulnessCorrelation(samples=3, subset_size=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.faithfulness.perturbation import tie_order
+from sparsight.metrics.faithfulness import tie_order
 from sparsight.metrics.registry import METRICS
 
 # Names, with parameters that suit images of 12x12 and take milliseconds.

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.faithfulness.infidelity import Infidelity, Squares, infidelity
-from sparsight.metrics.outputs import target_outputs
+from sparsight.metrics.base import target_outputs
+from sparsight.metrics.faithfulness import Infidelity, Squares, infidelity
 
 TARGETS = torch.zeros(4, dtype=torch.int64)
 KINDS = ["squares", "every_square", "noise"]

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from sparsight.metrics.faithfulness import irof
-from sparsight.metrics.faithfulness.irof import Irof, segment_ranks
-from sparsight.metrics.faithfulness.perturbation import tie_order
+from sparsight.metrics import faithfulness
+from sparsight.metrics.faithfulness import Irof, segment_ranks, tie_order
 
 ZERO = torch.tensor([0])
 
@@ -32,7 +31,9 @@ def thirds(whole=1.0):
 def halves(monkeypatch):
     """Two segments, the left and the right half of an image of 2x4; whatever SLIC would find."""
     labels = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1]]])
-    monkeypatch.setattr(irof, "superpixels", lambda images, *_: labels.expand(len(images), 2, 4))
+    monkeypatch.setattr(
+        faithfulness, "superpixels", lambda images, *_: labels.expand(len(images), 2, 4)
+    )
 
 
 def test_two_segments_by_hand(halves):
@@ -95,7 +96,7 @@ def test_images_of_fewer_segments_end_earlier(monkeypatch):
     network, images = thirds(), torch.ones(2, 1, 2, 4)
     # Of pixels that count alike it does not matter which goes first.
     maps = torch.tensor([[[0.0, 0.0, 1.0, 0.5]] * 2]).expand(2, 2, 4)
-    monkeypatch.setattr(irof, "superpixels", lambda *_: torch.cat([fine, coarse]))
+    monkeypatch.setattr(faithfulness, "superpixels", lambda *_: torch.cat([fine, coarse]))
     metric = Irof(baseline="zero")
     found = metric.score(maps, images, torch.zeros(2, dtype=torch.int64), None, network)
     assert found[1].item() == pytest.approx(1 - 1.5 / 4)
@@ -127,6 +128,6 @@ def test_the_floor_is_a_probability_of_the_unchanged_image(halves):
 
 
 def test_a_single_segment_is_undefined(monkeypatch):
-    monkeypatch.setattr(irof, "superpixels", lambda images, *_: torch.zeros(1, 2, 4).long())
+    monkeypatch.setattr(faithfulness, "superpixels", lambda images, *_: torch.zeros(1, 2, 4).long())
     images, maps = torch.ones(1, 1, 2, 4), torch.rand(1, 2, 4)
     assert Irof().score(maps, images, ZERO, None, thirds()).isnan().all()

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from sparsight.analysis.scores import collapse
-from sparsight.metrics.faithfulness.perturbation import stand_ins
-from sparsight.metrics.faithfulness.pixel_curves import Deletion, Insertion, PixelFlipping
+from sparsight.metrics.faithfulness import Deletion, Insertion, PixelFlipping, stand_ins
 
 
 def sigmoid(value):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsight.metrics.faithfulness.sufficiency import Sufficiency
+from sparsight.metrics.faithfulness import Sufficiency
 
 HOW = pytest.mark.parametrize("surroundings", ["shuffled", "uniform"])
 

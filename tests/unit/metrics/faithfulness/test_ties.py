@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsight.metrics.faithfulness.perturbation import pixel_ranks, tie_order
+from sparsight.metrics.faithfulness import pixel_ranks, tie_order
 
 COUNT, SIDE = 40, 28
 

@@ -5,11 +5,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from sparsight.metrics.imputation.grids import OFFSETS, Grid
-from sparsight.metrics.imputation.multigrid import cycle, hierarchy
-from sparsight.metrics.imputation.pixel_coarsening import coarsened_pixels
-from sparsight.metrics.imputation.stencils import PixelStencil
-from sparsight.metrics.imputation.transfers import bilinear, galerkin
+from sparsight.metrics.imputation import (
+    OFFSETS,
+    Grid,
+    PixelStencil,
+    bilinear,
+    coarsened_pixels,
+    cycle,
+    galerkin,
+    hierarchy,
+)
 
 SIZES = [(8, 8), (7, 10), (12, 5), (1, 9), (30, 31)]
 

@@ -12,8 +12,8 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import spsolve
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.imputation import linear, multigrid
-from sparsight.metrics.imputation.linear import TOLERANCE, linear_imputation
+from sparsight.metrics import imputation
+from sparsight.metrics.imputation import TOLERANCE, linear_imputation
 
 SHARES = [0.01, 0.11, 0.51, 0.91, 0.99]
 KINDS = ["scattered", "fine", "blobs", "middle", "rim", "one_side", "stripes", "lattice"]
@@ -197,7 +197,7 @@ def test_problems_do_not_depend_on_each_other(monkeypatch):
         np.stack([masks_of(kind, SHARES, 40, 40) for kind in ("one_side", "fine", "scattered")])
     )
     together = linear_imputation(images, masks)
-    monkeypatch.setitem(linear._GROUP, "cpu", 4 * images[0].numel())
+    monkeypatch.setitem(imputation._GROUP, "cpu", 4 * images[0].numel())
     torch.testing.assert_close(linear_imputation(images, masks), together, atol=2e-6, rtol=0)
     for image in range(3):
         for share in range(len(SHARES)):
@@ -215,13 +215,13 @@ def test_the_same_bits_again():
 def test_few_iterations_are_enough(monkeypatch):
     """Three cycles on the pixels; without a good start or coarse grids it would be dozens."""
     calls = []
-    cycle = multigrid.cycle
+    cycle = imputation.cycle
 
     def counted(levels, right):
         calls.append(right.shape[-1])
         return cycle(levels, right)
 
-    monkeypatch.setattr(multigrid, "cycle", counted)
+    monkeypatch.setattr(imputation, "cycle", counted)
     image = image_of(1, 128, 128, smooth=2)
     for kind in KINDS:
         calls.clear()
@@ -275,7 +275,7 @@ def test_many_scattered_masks():
 
 
 def test_what_does_not_converge_is_an_error():
-    levels = multigrid.hierarchy(torch.from_numpy(masks_of("middle", [0.9], 64, 64)).float())
+    levels = imputation.hierarchy(torch.from_numpy(masks_of("middle", [0.9], 64, 64)).float())
     right = levels[0].stencil.unknown.clone()
     with pytest.raises(ArithmeticError, match="did not converge in 2 iterations"):
-        multigrid.solve(levels, right, torch.zeros_like(right), torch.zeros(1, 1, 1), limit=2)
+        imputation.solve(levels, right, torch.zeros_like(right), torch.zeros(1, 1, 1), limit=2)

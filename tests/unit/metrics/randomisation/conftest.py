@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparsight.explain.build import build_explainers
-from sparsight.metrics.explaining import BatchExplainer
+from sparsight.explain.base import build_explainers
+from sparsight.metrics.base import BatchExplainer
 from sparsight.metrics.preparation import prepare
 
 SIDE = 8

@@ -9,9 +9,13 @@ from scipy import stats
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.randomisation.mprt import EfficientMprt, SmoothMprt, histogram_entropy
-from sparsight.metrics.randomisation.networks import drawn_weights
-from sparsight.metrics.randomness import image_generators
+from sparsight.metrics.base import image_generators
+from sparsight.metrics.randomisation import (
+    EfficientMprt,
+    SmoothMprt,
+    drawn_weights,
+    histogram_entropy,
+)
 from sparsight.metrics.registry import METRICS
 
 NAMES = ("efficient_mprt", "smooth_mprt")

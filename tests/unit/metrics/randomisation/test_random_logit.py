@@ -7,7 +7,7 @@ from torch import nn
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.structure import ssim
 from sparsight.metrics.preparation import min_max
-from sparsight.metrics.randomisation.random_logit import RandomLogit, other_classes
+from sparsight.metrics.randomisation import RandomLogit, other_classes
 
 CLASSES = 4
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.randomisation import networks
-from sparsight.metrics.randomisation.networks import NetworkRandomiser, drawable_layers
+from sparsight.metrics import randomisation
+from sparsight.metrics.randomisation import NetworkRandomiser, drawable_layers
 from sparsight.models.registry import MODELS
 
 LAYERS = ["0", "1", "3", "4", "8"]
@@ -138,8 +138,8 @@ def test_weights_are_drawn_once_and_go_with_the_network(network, monkeypatch):
         calls.append(name)
         return drawn_weights(layer, name, seed)
 
-    drawn_weights = networks.drawn_weights
-    monkeypatch.setattr(networks, "drawn_weights", counted)
+    drawn_weights = randomisation.drawn_weights
+    monkeypatch.setattr(randomisation, "drawn_weights", counted)
     randomiser, mine = NetworkRandomiser(0, True), copy.deepcopy(network)
     for _ in range(3):
         randomiser.randomised(mine)

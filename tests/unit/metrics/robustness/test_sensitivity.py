@@ -6,11 +6,11 @@ import torch
 
 from sparsight.explain.controls import InputImage
 from sparsight.io.errors import InputError
-from sparsight.metrics.explaining import BatchExplainer
+from sparsight.metrics import robustness
+from sparsight.metrics.base import BatchExplainer
 from sparsight.metrics.preparation import prepare
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.robustness import sensitivity
-from sparsight.metrics.robustness.sensitivity import (
+from sparsight.metrics.robustness import (
     AverageSensitivity,
     LocalLipschitz,
     MaxSensitivity,
@@ -57,7 +57,7 @@ def test_a_linear_explainer_has_its_factor_as_lipschitz_constant(noise):
 
 def test_lipschitz_goes_by_all_channels_of_the_image(monkeypatch):
     """Each channel moves by 1 in one pixel and the map, their sum, by 3: 3 / sqrt(3)."""
-    monkeypatch.setattr(sensitivity, "perturbed_images", moved((0, 0, 1.0)))
+    monkeypatch.setattr(robustness, "perturbed_images", moved((0, 0, 1.0)))
     values = score(
         LocalLipschitz(samples=1, scaling="none"),
         images_of(2, channels=3),
@@ -81,7 +81,7 @@ def moved(*steps):
 
 def test_values_on_paper(monkeypatch):
     """The map is the image, of norm 5; a pixel moves by 2, then by 1."""
-    monkeypatch.setattr(sensitivity, "perturbed_images", moved((0, 0, 2.0), (1, 1, 1.0)))
+    monkeypatch.setattr(robustness, "perturbed_images", moved((0, 0, 2.0), (1, 1, 1.0)))
     image = torch.zeros(1, 1, 2, 2)
     image[0, 0, 0] = torch.tensor([3.0, 4.0])
     explain = first_channel(1.0)

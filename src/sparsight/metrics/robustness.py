@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import Explain, Metric, per_image
-from sparsight.metrics.explaining import require_explainer
-from sparsight.metrics.randomness import image_generators
+from sparsight.metrics.base import Explain, Metric, image_generators, per_image, require_explainer
 
 NOISES = ("uniform", "normal")
 SCALINGS = ("maximum", "none")

@@ -1,0 +1,927 @@
+"""Faithfulness: what a network's output loses as the pixels that an explanation ranks change."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparsight.explain.surrogates import superpixels
+from sparsight.io.errors import InputError
+from sparsight.metrics.base import (
+    Explain,
+    Metric,
+    OutputKind,
+    chosen_output,
+    image_generators,
+    per_image,
+    target_outputs,
+)
+from sparsight.rounding import is_constant
+
+BASELINES = ("zero", "mean", "blur", "inverted")
+VALUES = ("logit", "probability")
+# The authors' blur of the canvas for insertion (github.com/eclique/RISE, Evaluation.ipynb).
+BLUR_SIDE = 11
+BLUR_SIGMA = 5.0
+
+
+def check_choice(
+    metric: str, settings: Mapping[str, Any], key: str, known: tuple[str, ...]
+) -> None:
+    """Raise an `InputError` where `settings[key]` is none of `known`."""
+    if settings[key] not in known:
+        raise InputError(
+            f"metric {metric}: parameter '{key}' is '{settings[key]}', it must be one of "
+            f"{', '.join(known)}"
+        )
+
+
+def check_positive(metric: str, settings: Mapping[str, Any], key: str) -> None:
+    """Raise an `InputError` where `settings[key]` is not 1 or more."""
+    if settings[key] < 1:
+        raise InputError(
+            f"metric {metric}: parameter '{key}' is {settings[key]}, it must be 1 or more"
+        )
+
+
+def without_order(attributions: Tensor) -> Tensor:
+    """Which maps [N, H, W] rank no pixel above another, bool [N]: constant ones and NaN.
+
+    Constant up to rounding, see `is_constant`.
+    """
+    flat = per_image(attributions)
+    return is_constant(flat, 1) | flat.amax(dim=1).isnan()
+
+
+def tie_order(images: Tensor) -> Tensor:
+    """The order in which an image's pixels go where its map does not tell them apart.
+
+    A class activation map is zero on most of its pixels. In reading order these would go from the
+    top of the image to its bottom; here they go as those of a random map do. One order belongs to
+    an image: for every network, explainer and metric the same, and from either end of the map.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W] in [0, 1], the images as they were explained.
+
+    Returns
+    -------
+    int64 [N, H * W] on the images' device: places in the flattened image, each of them once.
+    """
+    pixels = images.shape[2] * images.shape[3]
+    drawn = [torch.randperm(pixels, generator=one) for one in image_generators(images, "ties")]
+    order = torch.stack(drawn) if drawn else torch.zeros((0, pixels), dtype=torch.int64)
+    return order.to(images.device)
+
+
+def descending_ranks(values: Tensor, order: Tensor) -> Tensor:
+    """Place of each value in the descending order of its row, int64 [N, n] from 0.
+
+    Of values that are alike the one comes first that comes first in `order`, int64 [N, n], which
+    holds each place of the row once.
+    """
+    sorting = values.gather(1, order).argsort(dim=1, descending=True, stable=True)
+    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order.gather(1, sorting), places)
+
+
+def pixel_ranks(attributions: Tensor, images: Tensor) -> Tensor:
+    """Place of each pixel in the descending order of its map, int64 [N, H, W] from 0.
+
+    Pixels that are alike go in the `tie_order` of the image.
+
+    Parameters
+    ----------
+    attributions : float32 [N, H, W].
+    images : float32 [N, C, H, W] in [0, 1], to which the order of ties belongs.
+    """
+    return descending_ranks(per_image(attributions), tie_order(images)).view_as(attributions)
+
+
+def stand_ins(images: Tensor, baseline: str) -> Tensor:
+    """What stands in for each pixel once it is removed.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W] in [0, 1].
+    baseline : "zero" (black); "mean" (the mean colour of the image itself); "blur" (the image under
+        a Gaussian of standard deviation 5, cut off at 11x11 pixels); "inverted" (1 - x).
+
+    Returns
+    -------
+    float32 [N, C, H, W] in [0, 1].
+    """
+    if baseline == "zero":
+        return torch.zeros_like(images)
+    if baseline == "mean":
+        return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    if baseline == "inverted":
+        return 1 - images
+    return _blurred(images)
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """Edge pixels are repeated; the authors pad with zeros, which darkens the border."""
+    channels = images.shape[1]
+    offsets = torch.arange(BLUR_SIDE, device=images.device) - BLUR_SIDE // 2
+    weights = torch.exp(-(offsets / BLUR_SIGMA).square() / 2)
+    weights = (weights / weights.sum()).expand(channels, 1, 1, -1)
+    padded = functional.pad(images, [BLUR_SIDE // 2] * 4, mode="replicate")
+    rows = functional.conv2d(padded, weights, groups=channels)
+    return functional.conv2d(rows, weights.transpose(2, 3), groups=channels)
+
+
+def replaced(images: Tensor, others: Tensor, where: Tensor) -> Tensor:
+    """`images` with the pixels `where` (bool [N, H, W]) taken from `others`; [N, C, H, W]."""
+    return torch.where(where.unsqueeze(1), others, images)
+
+
+class PixelCurve(Metric):
+    """Base of curves over pixels that are removed, or inserted, from the highest attribution on.
+
+    Step k of `steps` has changed the round(k·n / steps) highest of n pixels, all channels at once;
+    step 0 none, the last all. Pixels that are alike go in a random order, the image's own
+    (`perturbation.tie_order`). A constant map ranks no pixel above another: NaN, as for a map of
+    NaN.
+
+    One step of the whole batch is one pass. The unperturbed and the fully perturbed batch, and the
+    passes of curves that differ only in `value`, are shared with the other curves of the group.
+
+    Parameters
+    ----------
+    steps : number of steps, so that each changes 1 / steps of the pixels.
+    baseline : what a pixel becomes when it is removed; see `perturbation.stand_ins`.
+    value : "probability" (softmax) or "logit" of the target.
+    """
+
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    shares = "pixel_curves"
+    inserts: ClassVar[bool] = False
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_positive(self.name, self.settings, "steps")
+        check_choice(self.name, self.settings, "baseline", BASELINES)
+        check_choice(self.name, self.settings, "value", VALUES)
+
+    def step_values(self) -> list[float]:
+        """Share of the pixels that have changed, 0 to 100 %; rounding to pixels is left out."""
+        steps = self.settings["steps"]
+        return [100 * step / steps for step in range(steps + 1)]
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N, steps + 1]; see `Metric.score` and the class."""
+        curves = self.score_together({"": self}, attributions, images, targets, masks, model)
+        return curves[""]
+
+    @classmethod
+    def score_together(
+        cls,
+        metrics: Mapping[str, Metric],
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> dict[str, Tensor]:
+        """Curves float32 [N, steps + 1] of several metrics; see `Metric.score_together`."""
+        assert model is not None  # `needs` names it
+        groups: dict[tuple[str, bool, int], dict[str, OutputKind]] = {}
+        for name, metric in metrics.items():
+            assert isinstance(metric, PixelCurve)  # no other metric shares these passes
+            _check_steps(metric, images)
+            key = (metric.settings["baseline"], metric.inserts, metric.settings["steps"])
+            groups.setdefault(key, {})[name] = metric.settings["value"]
+        undefined = without_order(attributions)[:, None]
+        passes = _Passes(model, images, pixel_ranks(attributions, images))
+        found = {}
+        for key, kinds in groups.items():
+            curves: dict[OutputKind, list[Tensor]] = {kind: [] for kind in kinds.values()}
+            for logits in passes.curve(*key):
+                for kind, values in curves.items():
+                    values.append(chosen_output(logits, targets, kind))
+            for name, kind in kinds.items():
+                curve = torch.stack(curves[kind], dim=1)
+                found[name] = curve.masked_fill(undefined, torch.nan)
+        return {name: found[name] for name in metrics}
+
+
+def _check_steps(metric: Metric, images: Tensor) -> None:
+    height, width = images.shape[2:]
+    if metric.settings["steps"] > height * width:
+        raise InputError(
+            f"metric {metric.name}: parameter 'steps' is {metric.settings['steps']}, but the "
+            f"images have only {height}x{width} pixels"
+        )
+
+
+class _Passes:
+    """Logits of a batch as its pixels change; those of unchanged and of blank images are kept."""
+
+    def __init__(self, model: nn.Module, images: Tensor, ranks: Tensor) -> None:
+        self._model, self._images, self._ranks = model, images, ranks
+        self._ends: dict[str, Tensor] = {}
+
+    def curve(self, baseline: str, inserts: bool, steps: int) -> Iterator[Tensor]:
+        """Logits [N, K] at each of the `steps` + 1 steps."""
+        blank = stand_ins(self._images, baseline)
+        first, last = ("", baseline) if not inserts else (baseline, "")
+        start, finish = (self._images, blank) if not inserts else (blank, self._images)
+        pixels = self._ranks[0].numel()
+        yield self._end(first, start)
+        for step in range(1, steps):
+            changed = self._ranks < round(step * pixels / steps)
+            yield self._logits(replaced(start, finish, changed))
+        yield self._end(last, finish)
+
+    def _end(self, name: str, images: Tensor) -> Tensor:
+        if name not in self._ends:
+            self._ends[name] = self._logits(images)
+        return self._ends[name]
+
+    @torch.no_grad()
+    def _logits(self, images: Tensor) -> Tensor:
+        logits: Tensor = self._model(images)
+        return logits
+
+
+class Insertion(PixelCurve):
+    """Output as the pixels appear, in the map's order, on a blurred canvas.
+
+    The paper's number is the area under the curve by trapezoids, for an axis from 0 to 1 (the
+    reducer "area"). The paper inserts 224 of 224x224 pixels a step,
+    which would be 224 steps; the default of 20 is some ten times cheaper. The canvas is the blurred
+    image, so that the inserted pixels bring in no edges of their own.
+    """
+
+    name = "insertion"
+    reference = "Petsiuk et al., BMVC 2018, arXiv:1806.07421"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "output for the target at each step: probability 0 to 1, or logit"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "area"
+    step_axis = "pixels inserted, %"
+    shares = "pixel_curves"
+    parameters: ClassVar[dict[str, Any]] = {
+        "steps": 20,
+        "baseline": "blur",
+        "value": "probability",
+    }
+    inserts: ClassVar[bool] = True
+
+
+class Deletion(PixelCurve):
+    """Output as the pixels vanish, in the map's order, into black.
+
+    See `Insertion`. The paper replaces pixels by 0 in the network's normalised input, the data
+    set's mean colour; here 0 is black. `baseline: mean` is the image's own mean colour.
+
+    The area also falls for a network that is merely less confident, before a pixel is removed:
+    between networks it says nothing unless the random control on the same network stands beside it.
+    """
+
+    name = "deletion"
+    reference = "Petsiuk et al., BMVC 2018, arXiv:1806.07421"
+    category = "faithfulness"
+    direction = "lower"
+    unit = "output for the target at each step: probability 0 to 1, or logit"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "area"
+    step_axis = "pixels removed, %"
+    shares = "pixel_curves"
+    parameters: ClassVar[dict[str, Any]] = {
+        "steps": 20,
+        "baseline": "zero",
+        "value": "probability",
+    }
+
+
+class PixelFlipping(PixelCurve):
+    """The target's logit as pixels are flipped in the map's order.
+
+    The table's number is the mean loss of the logit, from the unperturbed image on (`aopc`): a
+    constant added to all logits, which changes no prediction, does not change it. The scale of the
+    logits still does, and differs between networks: compare explainers within a network, or choose
+    `value: probability`.
+
+    The paper follows the output that it decomposes, which is no probability, and inverts the pixels
+    of MNIST (`baseline: inverted`). The default replaces them by black, as `quantus.PixelFlipping`
+    does on images that hold 0; it then differs from `deletion` by the logit only, and the two share
+    all passes. quantus takes the probability, begins with the first flipped pixels and flips one
+    pixel a step; on colour images it ranks the values of single channels, where here a pixel goes
+    with all its channels.
+    """
+
+    name = "pixel_flipping"
+    reference = "Bach et al., PLoS ONE 10 (2015), doi:10.1371/journal.pone.0130140"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "logit (or probability) of the target at each step; the number is their mean loss"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "aopc"
+    step_axis = "pixels flipped, %"
+    shares = "pixel_curves"
+    parameters: ClassVar[dict[str, Any]] = {
+        "steps": 20,
+        "baseline": "zero",
+        "value": "logit",
+    }
+
+
+def random_subsets(images: Tensor, size: int, samples: int, name: str) -> Iterator[Tensor]:
+    """Random subsets of each image's pixels, without replacement.
+
+    Yields
+    ------
+    `samples` tensors int64 [N, size] of places in the flattened image, on the images' device. They
+    belong to the image and `name`, whatever the batch.
+    """
+    pixels = images.shape[2] * images.shape[3]
+    generators = list(image_generators(images, name))
+    for _ in range(samples):
+        drawn = [torch.randperm(pixels, generator=one)[:size] for one in generators]
+        yield torch.stack(drawn).to(images.device)
+
+
+def row_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's r of each row of `first` with that of `second`, both [N, n].
+
+    Returns
+    -------
+    float64 [N] in [-1, 1]; NaN where a row is constant up to rounding or holds NaN.
+    """
+    a, b = first.double(), second.double()
+    # By the range: rounding of the mean keeps the spread of equal values from being exactly 0.
+    varies = ~(is_constant(a, 1) | is_constant(b, 1))
+    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
+    scale = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
+    return torch.where(varies, (a * b).sum(dim=1) / scale, torch.nan).clamp(-1, 1)
+
+
+class FaithfulnessCorrelation(Metric):
+    """Correlation of subsets' summed attribution with the loss of output when they are removed.
+
+    Pearson's r over random subsets S of |S| pixels: Σ_{i in S} a_i with f(x) - f(x without S), f
+    the target's logit. The subsets of an image are the same at every
+    level and for every explainer. The value is NaN where the map is constant, or where no removal
+    changes the output.
+
+    Which maps: sums of attribution are compared with losses of output, so the metric is made for
+    contributions (`input_x_gradient`, `integrated_gradients`, `lrp`, `deep_lift`, `gradient_shap`,
+    `occlusion`, `lime`, `kernel_shap`), with the baseline that the explainer had; exact ones of a
+    linear network score 1. Slopes (gradients, `guided_backprop`) lack the change of the pixel, and
+    no setting supplies it: multiply them by the input first. For the logit x₁ + 2 x₂ + 2 x₃ at
+    x = (1, 1/2, 1/4), pixel by pixel, the contributions (1, 1, 1/2) score 1 and the exact gradient
+    (1, 2, 2) scores -1/2. Unsigned maps (`saliency` and `smooth_grad` here, class activation maps)
+    cannot say which pixels speak against the target, and reach 1 only where none does.
+
+    Defaults are those of `quantus.FaithfulnessCorrelation`, made for images of 224x224; there the
+    subset is a two-hundredth of the pixels, so choose `subset_size` for the images at hand. On
+    colour images quantus removes the values of single channels; here a pixel goes with all of its
+    channels. "Black" is there the image's lowest value, here 0.
+
+    Parameters
+    ----------
+    samples : number of subsets, each of which is a forward pass.
+    subset_size : pixels of a subset; fewer than the image has.
+    baseline : what removed pixels become; see `perturbation.stand_ins`.
+    value : "logit" or "probability" of the target.
+    """
+
+    name = "faithfulness_correlation"
+    reference = "Bhatt et al., IJCAI 2020, arXiv:2005.00631"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "Pearson's r, -1 to 1"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {
+        "samples": 100,
+        "subset_size": 224,
+        "baseline": "zero",
+        "value": "logit",
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_positive(self.name, self.settings, "samples")
+        check_positive(self.name, self.settings, "subset_size")
+        check_choice(self.name, self.settings, "baseline", BASELINES)
+        check_choice(self.name, self.settings, "value", VALUES)
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and the class."""
+        assert model is not None  # `needs` names it
+        size, samples = self.settings["subset_size"], self.settings["samples"]
+        height, width = images.shape[2:]
+        if size >= height * width:
+            raise InputError(
+                f"metric {self.name}: parameter 'subset_size' is {size}, it must be below the "
+                f"{height}x{width} pixels of the images"
+            )
+        kind, chunk = self.settings["value"], max(len(images), 1)
+        others, flat = stand_ins(images, self.settings["baseline"]), per_image(attributions)
+        whole = target_outputs(model, images, targets, kind, chunk)
+        sums, outputs = [], []
+        for subset in random_subsets(images, size, samples, self.name):
+            removed = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, subset, True)
+            perturbed = replaced(images, others, removed.view_as(attributions))
+            outputs.append(target_outputs(model, perturbed, targets, kind, chunk))
+            sums.append(flat.gather(1, subset).sum(dim=1, dtype=torch.float64))
+        losses = whole[:, None] - torch.stack(outputs, dim=1)
+        value = row_correlation(torch.stack(sums, dim=1), losses)
+        # Losses that are rounding are so at the scale of the outputs, not at their own.
+        unmoved = is_constant(torch.stack([whole, *outputs], dim=1), 1)
+        return value.masked_fill(unmoved, torch.nan).to(torch.float32)
+
+
+PERTURBATIONS = ("squares", "every_square", "noise")
+
+
+def infidelity(
+    predicted: Tensor, lost: Tensor, scaled: bool, non_negative_scale: bool = False
+) -> Tensor:
+    """Mean over perturbations of (β·predicted - lost)², equation 1 of Yeh et al.
+
+    Parameters
+    ----------
+    predicted : float [N, n], IᵀΦ of each perturbation.
+    lost : float [N, n], f(x) - f(x - I).
+    scaled : whether β is the scale that makes the mean least, Σ predicted·lost / Σ predicted²,
+        instead of 1. It does not matter where `predicted` is 0 throughout.
+    non_negative_scale : whether β must be 0 or more. Where the best β is below 0, it is then 0.
+
+    Returns
+    -------
+    float64 [N], 0 or more; NaN where a value is NaN.
+    """
+    guess, truth = predicted.double(), lost.double()
+    if scaled:
+        power = guess.square().sum(dim=1, keepdim=True)
+        scale = (guess * truth).sum(dim=1, keepdim=True) / power
+        scale = scale.clamp_min(0) if non_negative_scale else scale
+        guess = torch.where(power == 0, guess, scale * guess)
+    return (guess - truth).square().mean(dim=1)
+
+
+class Squares:
+    """All squares of sides 1 to `largest` within an image, numbered."""
+
+    def __init__(self, height: int, width: int, largest: int, device: torch.device) -> None:
+        self._height, self._width = height, width
+        sides = torch.arange(1, largest + 1)
+        counts = (height - sides + 1) * (width - sides + 1)
+        self._ends = counts.cumsum(0).to(device)
+        self._starts = self._ends - counts.to(device)
+        self.count = int(counts.sum())
+
+    def masks(self, numbers: Tensor) -> Tensor:
+        """Pixels of squares: numbers int64 [N] from 0 to `count` - 1 -> bool [N, H, W]."""
+        place = torch.searchsorted(self._ends, numbers, right=True)
+        side, rest = place + 1, numbers - self._starts[place]
+        columns = self._width - side + 1
+        top, left = rest // columns, rest % columns
+        return (
+            self._along(self._height, top, side)[:, :, None]
+            & (self._along(self._width, left, side)[:, None, :])
+        )
+
+    @staticmethod
+    def _along(length: int, start: Tensor, side: Tensor) -> Tensor:
+        """Bool [N, length]: from `start`, `side` pixels."""
+        places = torch.arange(length, device=start.device)
+        return (places >= start[:, None]) & (places < (start + side)[:, None])
+
+
+class Infidelity(Metric):
+    """Mean squared error of the attribution as a linear prediction of what perturbations cost.
+
+    Over perturbations I of the image x it is the mean of (IᵀΦ - (f(x) - f(x - I)))², Φ the map and
+    f the target's logit. A map has one value a pixel: its colour channels share it.
+
+    Scale: with `scaled` (the default) each map is first multiplied by the factor that suits it
+    best, as the authors' code does; only so can maps be compared that are no gradients, such as
+    class activation maps. quantus and captum (`normalize=False`) do not. The value is in squared
+    units of the output, so networks with smaller logits have smaller infidelity: compare explainers
+    within a network, or choose `value: probability`. An all-zero or constant map is defined.
+
+    Two consequences, as the authors write it. β may be below 0, so that a map and its negative
+    score alike: the value does not say whether a map names evidence for the class or against it.
+    With `non_negative_scale` β is 0 or more, and a map that is best turned round scores as a map of
+    zeros does, the mean of (f(x) - f(x - I))². And lower is better, while a network whose output
+    does not depend on the image loses nothing: every map of it scores 0, the best value. Do not
+    take the low values of a network that has collapsed for good explanations.
+
+    Which maps: Φ is compared in the units of IᵀΦ, so a setting suits one kind of map only.
+
+    * Slopes, output per change of a pixel (the signed gradient, `guided_backprop`): the default,
+      and `perturbation: noise`. Exact where channels share a slope, as in grey images.
+    * Contributions, output that a pixel accounts for (`input_x_gradient`, `integrated_gradients`,
+      `lrp`, `deep_lift`, `gradient_shap`, `occlusion`; `lime` and `kernel_shap`, whose superpixels
+      repeat one value on all of their pixels, as far as these are equally large):
+      `multiplied_by_input: true`, with the baseline that the explainer had.
+    * Unsigned maps (`saliency` and `smooth_grad` here, which are absolute values; class activation
+      maps): neither. The value is defined and says how far such a map is from being signed.
+
+    Under the wrong setting a perfect map is not perfect. Logit x₁ + 2 x₂ at x = (1, 1/2), squares
+    of one pixel: contributions (1, 1) score 0 with `multiplied_by_input: true` and 0.1 without, the
+    gradient (1, 2) scores 0 without and 0.1 with, where a map of zeros scores 1.
+
+    Cost: one forward pass a sample. quantus removes the blocks of a grid one after another without
+    putting any back, and goes through this ten times with the same result (490 passes of 28x28
+    images); its value is another one. captum gives ours for our perturbations.
+
+    Parameters
+    ----------
+    perturbation : "squares", of sides 1 to `largest_side`, drawn from all that lie within the image
+        (the paper's square removal, by sampling); "every_square", each of them once, as in the
+        paper: thousands of passes; "noise", the paper's noisy baseline, I = x - clip(ε, 0, 1) with
+        ε normal. What is drawn belongs to the image: the same at every level and for every
+        explainer.
+    samples : number of perturbations, for those that are drawn.
+    largest_side : of a square, in pixels; 10 in the paper.
+    noise : standard deviation of ε; 0.2 in the paper.
+    baseline : what the pixels of a square become; see `perturbation.stand_ins`.
+    multiplied_by_input : whether the map holds contributions, so that IᵀΦ is its sum over the
+        square, instead of slopes, so that IᵀΦ is the sum of slope times change. Squares only.
+    scaled : see above.
+    non_negative_scale : whether β must be 0 or more; only with `scaled`. The authors' code lets it
+        be below 0.
+    value : "logit" or "probability" of the target.
+    """
+
+    name = "infidelity"
+    reference = "Yeh et al., NeurIPS 2019, arXiv:1901.09392"
+    category = "faithfulness"
+    direction = "lower"
+    unit = "squared output for the target, 0 or more"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {
+        "perturbation": "squares",
+        "samples": 100,
+        "largest_side": 10,
+        "noise": 0.2,
+        "baseline": "zero",
+        "multiplied_by_input": False,
+        "scaled": True,
+        "non_negative_scale": False,
+        "value": "logit",
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_choice(self.name, self.settings, "perturbation", PERTURBATIONS)
+        check_choice(self.name, self.settings, "baseline", BASELINES)
+        check_choice(self.name, self.settings, "value", VALUES)
+        check_positive(self.name, self.settings, "samples")
+        check_positive(self.name, self.settings, "largest_side")
+        if self.settings["noise"] <= 0:
+            raise InputError(
+                f"metric {self.name}: parameter 'noise' is {self.settings['noise']}, it must be "
+                "above 0"
+            )
+        if self.settings["non_negative_scale"] and not self.settings["scaled"]:
+            raise InputError(
+                f"metric {self.name}: 'non_negative_scale' is about the scale that is fitted and "
+                "needs 'scaled'"
+            )
+        if self.settings["perturbation"] == "noise" and self.settings["multiplied_by_input"]:
+            raise InputError(
+                f"metric {self.name}: with 'multiplied_by_input' the perturbation must be squares, "
+                "not noise, since such a map says nothing of partly changed pixels"
+            )
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and the class."""
+        assert model is not None  # `needs` names it
+        kind, chunk = self.settings["value"], max(len(images), 1)
+        whole = target_outputs(model, images, targets, kind, chunk)
+        predicted, lost = [], []
+        for perturbed, weights in self.perturbations(images):
+            lost.append(whole - target_outputs(model, perturbed, targets, kind, chunk))
+            predicted.append((attributions * weights).sum(dim=(1, 2), dtype=torch.float64))
+        found = infidelity(
+            torch.stack(predicted, dim=1),
+            torch.stack(lost, dim=1),
+            self.settings["scaled"],
+            self.settings["non_negative_scale"],
+        )
+        return found.to(torch.float32)
+
+    def perturbations(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The perturbations of a batch, one of each image at a time.
+
+        Parameters
+        ----------
+        images : float32 [N, C, H, W] in [0, 1].
+
+        Yields
+        ------
+        The perturbed images x - I, float32 [N, C, H, W], and what their maps are weighted with to
+        give IᵀΦ, float32 [N, H, W]: I summed over channels, or 1 where a pixel is removed.
+        """
+        if self.settings["perturbation"] == "noise":
+            yield from self._noise(images)
+            return
+        others = stand_ins(images, self.settings["baseline"])
+        for square in self._squares(images):
+            perturbed = replaced(images, others, square)
+            if self.settings["multiplied_by_input"]:
+                yield perturbed, square.to(images.dtype)
+            else:
+                yield perturbed, (images - perturbed).sum(dim=1)
+
+    def _squares(self, images: Tensor) -> Iterator[Tensor]:
+        height, width = images.shape[2:]
+        largest = self.settings["largest_side"]
+        if largest > min(height, width):
+            raise InputError(
+                f"metric {self.name}: parameter 'largest_side' is {largest}, but the images have "
+                f"only {height}x{width} pixels"
+            )
+        squares = Squares(height, width, largest, images.device)
+        if self.settings["perturbation"] == "every_square":
+            for number in range(squares.count):
+                yield squares.masks(torch.full((len(images),), number, device=images.device))
+            return
+        shape = (self.settings["samples"],)
+        drawn = [
+            torch.randint(squares.count, shape, generator=generator)
+            for generator in image_generators(images, f"{self.name} squares")
+        ]
+        for numbers in torch.stack(drawn, dim=1).to(images.device):
+            yield squares.masks(numbers)
+
+    def _noise(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        generators = list(image_generators(images, f"{self.name} noise"))
+        for _ in range(self.settings["samples"]):
+            drawn = [torch.randn(images.shape[1:], generator=one) for one in generators]
+            perturbed = (torch.stack(drawn).to(images) * self.settings["noise"]).clamp(0, 1)
+            yield perturbed, (images - perturbed).sum(dim=1)
+
+
+def segment_ranks(attributions: Tensor, segments: Tensor, ties: Tensor) -> tuple[Tensor, Tensor]:
+    """Place of each pixel's segment in the descending order of the segments' mean attribution.
+
+    Parameters
+    ----------
+    attributions : float32 [N, H, W].
+    segments : int64 [N, H, W], numbered from 0 in each image.
+    ties : int64 [N, H * W], the image's `perturbation.tie_order`.
+
+    Returns
+    -------
+    int64 [N, H, W] from 0, segments of equal mean in a random order that `ties` gives; and int64
+    [N], the numbers of segments.
+    """
+    labels, values = segments.flatten(1), attributions.flatten(1).double()
+    counts = labels.amax(dim=1) + 1
+    size = int(counts.max())
+    areas = values.new_zeros(len(labels), size).scatter_add_(1, labels, torch.ones_like(values))
+    sums = torch.zeros_like(areas).scatter_add_(1, labels, values)
+    # Numbers that an image does not use come last.
+    means = torch.where(areas > 0, sums / areas, -torch.inf)
+    ranks = descending_ranks(means, _segment_order(labels, size, ties))
+    return ranks.gather(1, labels).view_as(segments), counts
+
+
+def _segment_order(labels: Tensor, size: int, ties: Tensor) -> Tensor:
+    """Segments int64 [N, size] in the order in which `ties` meets the first pixel of each."""
+    pixels = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
+    places = torch.empty_like(ties).scatter_(1, ties, pixels)
+    first = torch.full((len(labels), size), labels.shape[1], device=labels.device)
+    first = first.scatter_reduce(1, labels, pixels, "amin")
+    # One pixel a segment, so that a large one does not come early; unused numbers stay last.
+    used = first < labels.shape[1]
+    found = places.gather(1, first.clamp_max(labels.shape[1] - 1))
+    return torch.where(used, found, labels.shape[1]).argsort(dim=1, stable=True)
+
+
+class Irof(Metric):
+    """Area over the curve of the output as segments are removed, relative to the whole image.
+
+    Segments (`explain.superpixels`: SLIC for each image; a grid for grey and for small ones) are
+    removed in the order of their mean attribution and replaced by the image's mean colour. With f₀
+    the target's probability for the image and f_k that without the first k of its L segments, the
+    value is 1 - (1/L) Σ (f_{k-1} + f_k) / (2 f₀): the area over the curve f_k / f₀, k = 0 ... L,
+    by trapezoids, on an axis from 0 to 1.
+
+    `quantus.IROF` begins with the first removed segment and does not divide by L, so that images
+    of many segments count more; it replaces by the mean over the batch of what is left of the
+    images, fails on colour images, and needs `numpy.trapz`. With equal segments and replacement
+    it is L times ours plus (1 + f₁/f₀) / 2.
+
+    NaN where the map is constant, where an image has less than two segments, and where f₀ is below
+    `floor`: relative to an output that is not there, removal raises anything without bounds (from
+    f₀ = 6e-6, a misclassified image, to a value of -758), and one such image decides a mean over
+    many. With the floor no value is below 1 - 1 / `floor`. As f₀ belongs to the network, networks
+    differ in the images that are left out, mostly ones that they get wrong. Logits are no choice:
+    they have no zero to be relative to, and where they are negative the value changes its sign.
+
+    Segments of equal mean, such as those where a class activation map is zero, go in a random order
+    that belongs to the image (`perturbation.tie_order`).
+
+    Parameters
+    ----------
+    segments : how many are asked for; 100 in quantus.
+    baseline : what removed pixels become; see `perturbation.stand_ins`.
+    floor : least probability of the target, for the unchanged image, above 0 and below 1.
+    """
+
+    name = "irof"
+    reference = "Rieger and Hansen 2020, arXiv:2003.08747"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "area over the relative probability, at most 1"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {
+        "segments": 100,
+        "baseline": "mean",
+        "floor": 0.01,
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_positive(self.name, self.settings, "segments")
+        check_choice(self.name, self.settings, "baseline", BASELINES)
+        if not 0 < self.settings["floor"] < 1:
+            raise InputError(
+                f"metric {self.name}: parameter 'floor' is {self.settings['floor']}, it must be "
+                "above 0 and below 1"
+            )
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and the class."""
+        assert model is not None  # `needs` names it
+        segments = superpixels(images, self.settings["segments"])
+        ranks, counts = segment_ranks(attributions, segments, tie_order(images))
+        others = stand_ins(images, self.settings["baseline"])
+        whole = target_outputs(model, images, targets, "probability", len(images)).double()
+        before, area = torch.ones_like(whole), torch.zeros_like(whole)
+        for step in range(1, int(counts.max()) + 1):
+            # Images that have no segments left need no pass.
+            rows = (counts >= step).nonzero()[:, 0]
+            changed = replaced(images[rows], others[rows], ranks[rows] < step)
+            after = target_outputs(model, changed, targets[rows], "probability", len(images))
+            ratio = after.double() / whole[rows]
+            area[rows] += (before[rows] + ratio) / 2
+            before[rows] = ratio
+        undefined = without_order(attributions) | (counts < 2)
+        undefined |= ~(whole >= self.settings["floor"])
+        return (1 - area / counts).masked_fill(undefined, torch.nan).to(torch.float32)
+
+
+SURROUNDINGS = ("shuffled", "uniform")
+
+
+class Sufficiency(Metric):
+    """Share of images holding the same highlighted pixels for which the prediction is the same.
+
+    The paper's local sufficiency of an explanation e(x) is the probability, over images x', that
+    f(x') = f(x) given that e(x) applies to x'. Both terms are left to be filled in:
+
+    * An explanation *applies* here to the images that hold the highlighted pixels, the `share` of
+      the image with the highest attribution, as they stand in x. An anchor applies in that way
+      to the inputs that satisfy it, and its sufficiency is its precision.
+    * The *images* x' come from x itself, not from the data set: outside the highlighted pixels
+      they are drawn at random, from the image's own pixels or uniformly. They belong to the image:
+      the same at every level and for every explainer.
+
+    `quantus.Sufficiency` takes x' from the scored batch, and an explanation for applicable where
+    the distance of two maps is below a share of the greatest distance in that batch. That depends
+    on which images happen to be scored together, so it is refused here, and its values cannot be
+    compared with these.
+
+    f(x) is the predicted class, whichever class is explained. A constant map highlights nothing:
+    NaN. Of pixels that are alike, some are taken at random, the same for every map of the image
+    (`perturbation.tie_order`). A random map does not score 0: compare with the random control.
+
+    Parameters
+    ----------
+    share : of the pixels that are highlighted, above 0 and below 1.
+    samples : number of images x', each of which is a forward pass.
+    surroundings : "shuffled", the image's own pixels in random order (all channels together);
+        "uniform", values uniform in [0, 1].
+    """
+
+    name = "sufficiency"
+    reference = "Dasgupta et al., ICML 2022, arXiv:2202.00734"
+    category = "faithfulness"
+    direction = "higher"
+    unit = "share of images, 0 to 1"
+    needs = ("model",)
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {
+        "share": 0.1,
+        "samples": 50,
+        "surroundings": "shuffled",
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_choice(self.name, self.settings, "surroundings", SURROUNDINGS)
+        check_positive(self.name, self.settings, "samples")
+        if not 0 < self.settings["share"] < 1:
+            raise InputError(
+                f"metric {self.name}: parameter 'share' is {self.settings['share']}, it must be "
+                "above 0 and below 1"
+            )
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N] in [0, 1]; see `Metric.score` and the class."""
+        assert model is not None  # `needs` names it
+        with torch.no_grad():
+            predicted = model(images).argmax(dim=1)
+        pixels = images.shape[2] * images.shape[3]
+        count = max(round(self.settings["share"] * pixels), 1)
+        outside = pixel_ranks(attributions, images) >= count
+        kept = torch.zeros(len(images), device=images.device)
+        for others in self.neighbours(images):
+            mixed = replaced(images, others, outside)
+            kept += target_outputs(model, mixed, predicted, "correct", max(len(images), 1))
+        found: Tensor = kept / self.settings["samples"]
+        return found.masked_fill(without_order(attributions), torch.nan)
+
+    def neighbours(self, images: Tensor) -> Iterator[Tensor]:
+        """`samples` times what surrounds the highlighted pixels, float32 [N, C, H, W] in [0, 1].
+
+        Each image's own pixels in another order, or uniform noise, drawn with a generator of the
+        image's own.
+        """
+        how, shape = self.settings["surroundings"], images.shape[1:]
+        generators = list(image_generators(images, f"{self.name} {how}"))
+        flat = images.flatten(start_dim=2)
+        for _ in range(self.settings["samples"]):
+            if how == "uniform":
+                drawn = [torch.rand(shape, generator=one) for one in generators]
+                yield torch.stack(drawn).to(images)
+            else:
+                places = [torch.randperm(flat.shape[2], generator=one) for one in generators]
+                order = torch.stack(places).to(images.device).unsqueeze(1)
+                yield flat.gather(2, order.expand_as(flat)).view(images.shape)

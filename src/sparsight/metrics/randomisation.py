@@ -1,0 +1,452 @@
+"""Randomisation: does an explanation change when the network, or the class, is another one?"""
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from sparsight.io.errors import InputError
+from sparsight.metrics.agreement.base import shows_nothing
+from sparsight.metrics.agreement.ranks import spearman
+from sparsight.metrics.agreement.structure import WINDOW, ssim
+from sparsight.metrics.base import Explain, Metric, image_generators, per_image, require_explainer
+from sparsight.models.weighted import predicts
+from sparsight.pruning.masks import prunable_parameters
+
+ORDERS = ("bottom_up", "top_down")
+
+
+def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Modules with weights of their own that know how to draw them, in the order of the network.
+
+    Those are the modules with `reset_parameters`, batch norms among them, in the order in which
+    they are registered, which is that of the forward pass in all architectures here. What only
+    trains (fact `training_only`) takes no part in a prediction, so that drawing it would be a stage
+    in which nothing changes: it is left out.
+
+    Raises
+    ------
+    InputError
+        For a module that has weights and cannot draw them: what it knows would outlast the test.
+    """
+    layers = {}
+    for name, module in model.named_modules():
+        if not predicts(model, name):
+            continue
+        weights = next(module.parameters(recurse=False), None)
+        statistics = next(module.buffers(recurse=False), None)
+        if hasattr(module, "reset_parameters"):
+            if weights is not None or statistics is not None:
+                layers[name] = module
+        elif weights is not None:
+            raise InputError(
+                f"layer '{name}' ({type(module).__name__}) has weights but no reset_parameters, so "
+                "it cannot be randomised; give it one, or leave out the metrics of randomisation"
+            )
+    if not layers:
+        raise InputError("the network has no layer that can be randomised")
+    return layers
+
+
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(recurse=False)
+    yield from module.named_buffers(recurse=False)
+
+
+def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
+    """What `reset_parameters` makes of a layer, drawn for its name.
+
+    Convolutions and linear layers get new weights and biases; a batch norm becomes one that has
+    seen nothing (scale 1, shift 0, mean 0, variance 1). The layer itself stays as it is.
+
+    Parameters
+    ----------
+    layer : the module.
+    name : of the layer; with `seed` it seeds the draw, so that no two layers share numbers.
+    seed : of the whole network.
+
+    Returns
+    -------
+    own parameters and buffers by name, on the layer's device; drawn on the CPU, so that the numbers
+    are the same on every device.
+    """
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    fresh = copy.deepcopy(layer).cpu()
+    # `reset_parameters` knows no other generator than torch's own.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        fresh.reset_parameters()  # type: ignore[operator]
+    devices = {own: tensor.device for own, tensor in _own_tensors(layer)}
+    return {own: tensor.detach().to(devices[own]) for own, tensor in _own_tensors(fresh)}
+
+
+class NetworkRandomiser:
+    """Makes copies of networks with random layers; weights are drawn once for each network.
+
+    What is drawn depends on the layers' kinds, sizes and names alone, and so is the same for all
+    images, explainers and levels.
+
+    Parameters
+    ----------
+    seed : of the weights.
+    keep_sparsity : whether pruned weights stay 0: those of convolutions and linear layers that are
+        exactly 0. A pruned network is then compared with a random one of the same connections. By
+        contrast, dense random weights would undo the pruning and randomise at once.
+    """
+
+    def __init__(self, seed: int, keep_sparsity: bool) -> None:
+        self._seed, self._keep_sparsity = seed, keep_sparsity
+        # Scores are asked for batch by batch; a network that is gone takes its weights with it.
+        self._drawn: WeakKeyDictionary[nn.Module, dict[str, dict[str, Tensor]]] = (
+            WeakKeyDictionary()
+        )
+
+    def stages(self, model: nn.Module, count: int, order: str) -> Iterator[nn.Module]:
+        """Copies of `model` in which more and more layers are random, in the end all of them.
+
+        Parameters
+        ----------
+        model : the network; it is not changed.
+        count : of stages, evenly spread over the layers; fewer where there are fewer layers.
+        order : "bottom_up" begins at the image, "top_down" at the logits.
+
+        Yields
+        ------
+        One and the same copy, in evaluation mode and without parameter gradients, further
+        randomised each time.
+        """
+        drawn = self._weights(model)
+        names = list(drawn) if order == "bottom_up" else list(drawn)[::-1]
+        count = min(count, len(names))
+        network = copy.deepcopy(model).eval().requires_grad_(False)
+        prunable = set(prunable_parameters(network)) if self._keep_sparsity else set()
+        layers = dict(network.named_modules())
+        done = 0
+        for stage in range(1, count + 1):
+            until = stage * len(names) // count
+            for name in names[done:until]:
+                for own, tensor in _own_tensors(layers[name]):
+                    new = drawn[name][own].to(tensor.device)
+                    if f"{name}.{own}" in prunable:
+                        new = torch.where(tensor == 0, torch.zeros_like(new), new)
+                    tensor.copy_(new)
+            done = until
+            yield network
+
+    def randomised(self, model: nn.Module) -> nn.Module:
+        """A copy of `model` with all layers random."""
+        return next(self.stages(model, 1, "bottom_up"))
+
+    def _weights(self, model: nn.Module) -> dict[str, dict[str, Tensor]]:
+        if model not in self._drawn:
+            self._drawn[model] = {
+                name: drawn_weights(layer, name, self._seed)
+                for name, layer in drawable_layers(model).items()
+            }
+        return self._drawn[model]
+
+
+def histogram_entropy(maps: Tensor, bins: int) -> Tensor:
+    """Entropy of how a map's values spread over equal bins between its least and its greatest.
+
+    -Σ pⱼ ln pⱼ, pⱼ the share of the pixels in bin j; the last bin holds the greatest value too, as
+    in numpy.histogram. Scale and offset of a map do not matter.
+
+    Parameters
+    ----------
+    maps : float32 [N, H, W].
+    bins : 2 or more.
+
+    Returns
+    -------
+    float64 [N] in (0, ln bins], in nats; NaN for a map that `shows_nothing`.
+    """
+    values = per_image(maps).to(torch.float64)
+    lowest, highest = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
+    undefined = shows_nothing(maps)
+    places = ((values - lowest) / (highest - lowest) * bins).masked_fill(undefined[:, None], 0)
+    places = places.long().clamp_max(bins - 1)
+    rows = torch.arange(len(maps), device=maps.device).unsqueeze(1) * bins
+    counts = torch.bincount((places + rows).flatten(), minlength=len(maps) * bins)
+    shares = counts.view(len(maps), bins).to(torch.float64) / values.shape[1]
+    # `entr` is -p ln p, and 0 at 0.
+    entropy: Tensor = torch.special.entr(shares).sum(dim=1)
+    return entropy.masked_fill(undefined, torch.nan)
+
+
+class EfficientMprt(Metric):
+    """Rise of the explanation's complexity when all layers of the network are random.
+
+    (H(ê) - H(e)) / H(e), with e the map of the network, ê that of a copy whose layers are all drawn
+    anew, and H the `histogram_entropy`: the paper's eMPRT and quantus.EfficientMPRT with their
+    defaults (100 bins, signed values as they are). What a random network looks for is less ordered,
+    so the complexity of a faithful explanation rises; 0 for one that does not look at the network.
+
+    The value is the mean over `draws` copies. An empty map is undefined: for a copy whose map of an
+    image is constant that copy is left out of the image's mean, and the value is NaN where all are,
+    or where the network's own map is constant (quantus refuses such maps). With class activation
+    maps, whose negative values are cut off, the weights of one draw decide for a class whether its
+    maps are empty, for all of its images at once: with one draw, or few, whole classes can be
+    missing, so look at the count of images beside the number.
+
+    Copies are drawn as `NetworkRandomiser` says, once for all images; see there for batch norms and
+    pruned weights. quantus makes one, and seeds all layers alike, so that layers of one size become
+    equal.
+
+    Parameters
+    ----------
+    bins : of the histogram.
+    draws : number of random copies, each of which takes one explanation.
+    seed : of the random weights of the first copy; the others have the next whole numbers.
+    keep_sparsity : whether pruned weights stay 0.
+    """
+
+    name = "efficient_mprt"
+    reference = (
+        "Hedström et al. 2024, arXiv:2401.06465; the test: Adebayo et al., NeurIPS 2018, "
+        "arXiv:1810.03292"
+    )
+    category = "randomisation"
+    direction = "higher"
+    unit = "relative rise of entropy, -1 or more"
+    needs = ("model", "explainer")
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {
+        "bins": 100,
+        "draws": 3,
+        "seed": 0,
+        "keep_sparsity": True,
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        for key, least in (("bins", 2), ("draws", 1)):
+            if self.settings[key] < least:
+                raise InputError(
+                    f"metric {self.name}: parameter '{key}' is {self.settings[key]}, it must be "
+                    f"{least} or more"
+                )
+        seed, keep_sparsity = self.settings["seed"], self.settings["keep_sparsity"]
+        self._randomisers = [
+            NetworkRandomiser(seed + draw, keep_sparsity) for draw in range(self.settings["draws"])
+        ]
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and the class."""
+        network, again = require_explainer(self, model, explain)
+        bins = self.settings["bins"]
+        before = histogram_entropy(attributions, bins)
+        maps = (again(one.randomised(network), images, targets) for one in self._randomisers)
+        # The mean of differences: exactly 0 where all draws explain alike.
+        rises = torch.stack([histogram_entropy(some, bins) - before for some in maps])
+        return (rises.nanmean(dim=0) / before).to(torch.float32)
+
+
+class SmoothMprt(Metric):
+    """Rank correlation of smoothed explanations while the network's layers are drawn anew.
+
+    One step for each stage of `layers`, at which more of the network is random, at the last all of
+    it: Spearman's correlation of the map with that of the network as given. Both are means over
+    `samples` noisy copies of the image, one of which is the image itself, so that
+    `samples: 1` is the test of Adebayo et al. The noise is normal, with a standard deviation of
+    `noise` times the image's range; copies are not cut to [0, 1], and all stages see the same. A
+    table shows the mean over the steps. The network as given is no step: it would be 1.
+
+    As quantus.SmoothMPRT with its defaults, of which three differ: quantus randomises layer by
+    layer, which takes one explanation of all samples a layer (here evenly spread stages), draws
+    other noise at each stage, and leaves 1 for the network as given in the mean. Its normalisation
+    does not matter to ranks. NaN where a smoothed map is constant or holds NaN.
+
+    The copies are drawn as `NetworkRandomiser` says; see there for batch norms and pruned weights.
+    A score takes samples · (layers + 1) explanations.
+
+    Parameters
+    ----------
+    samples : copies of each image that a map is the mean of.
+    noise : standard deviation as a share of the image's range.
+    layers : number of stages, evenly spread over the layers (batch norms count); each layer is a
+        stage where there are fewer. The last stage is always the whole network.
+    order : "bottom_up", as the paper advises, or "top_down", as in Adebayo et al., which keeps what
+        the lower layers know for long.
+    absolute : whether the absolute values of the smoothed maps are ranked.
+    seed, keep_sparsity : see `EfficientMprt`.
+    """
+
+    name = "smooth_mprt"
+    reference = (
+        "Hedström et al. 2024, arXiv:2401.06465; the test: Adebayo et al., NeurIPS 2018, "
+        "arXiv:1810.03292"
+    )
+    category = "randomisation"
+    direction = "lower"
+    unit = "rank correlation, -1 to 1"
+    needs = ("model", "explainer")
+    # Signs must cancel in the mean: absolute values are taken after it.
+    treatment = "signed"
+    normalisation = "none"
+    mask_rule = "none"
+    reducer = "mean"
+    step_axis = "stages of layers drawn anew"
+    parameters: ClassVar[dict[str, Any]] = {
+        "samples": 50,
+        "noise": 0.1,
+        "layers": 5,
+        "order": "bottom_up",
+        "absolute": True,
+        "seed": 0,
+        "keep_sparsity": True,
+    }
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        for key, least in (("samples", 1), ("layers", 1), ("noise", 0)):
+            if not self.settings[key] >= least:
+                raise InputError(
+                    f"metric {self.name}: parameter '{key}' is {self.settings[key]}, it must be "
+                    f"{least} or more"
+                )
+        if self.settings["order"] not in ORDERS:
+            raise InputError(
+                f"metric {self.name}: parameter 'order' is '{self.settings['order']}', it must be "
+                f"one of {', '.join(ORDERS)}"
+            )
+        self._randomiser = NetworkRandomiser(self.settings["seed"], self.settings["keep_sparsity"])
+
+    def step_values(self) -> list[float]:
+        """1, 2, ...: the network as given, stage 0, is no step."""
+        return [float(stage) for stage in range(1, self.settings["layers"] + 1)]
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N, stages]; see `Metric.score` and the class."""
+        network, again = require_explainer(self, model, explain)
+        before = self._smoothed(network, images, targets, again)
+        stages = self._randomiser.stages(network, self.settings["layers"], self.settings["order"])
+        steps = [spearman(before, self._smoothed(one, images, targets, again)) for one in stages]
+        return torch.stack(steps, dim=1)
+
+    def _smoothed(
+        self, model: nn.Module, images: Tensor, targets: Tensor, explain: Explain
+    ) -> Tensor:
+        """Mean map [N, H, W] over the noisy copies, one of each image at a time."""
+        # The same numbers at every stage, without keeping them.
+        generators = list(image_generators(images, self.name))
+        spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
+        total = explain(model, images, targets)
+        for _ in range(self.settings["samples"] - 1):
+            rows = [torch.randn(images.shape[1:], generator=one) for one in generators]
+            noise = self.settings["noise"] * spread * torch.stack(rows).to(images)
+            total = total + explain(model, images + noise, targets)
+        mean: Tensor = total / self.settings["samples"]
+        return mean.abs() if self.settings["absolute"] else mean
+
+
+def other_classes(
+    images: Tensor, targets: Tensor, class_count: int, wanted: int, name: str
+) -> Tensor:
+    """Classes other than the target, drawn for each image without replacement.
+
+    Parameters
+    ----------
+    images : float32 [N, C, H, W], to which with `name` the draw belongs.
+    targets : int64 [N] in [0, class_count).
+    class_count, wanted : 2 or more; 1 or more, of which there are at most class_count - 1.
+
+    Returns
+    -------
+    int64 [N, min(wanted, class_count - 1)], on the targets' device.
+    """
+    orders = [
+        torch.randperm(class_count - 1, generator=one)[:wanted]
+        for one in image_generators(images, name)
+    ]
+    drawn = torch.stack(orders).to(targets.device)
+    # Without the target there is one class fewer: those from the target on move up.
+    return drawn + (drawn >= targets.unsqueeze(1))
+
+
+class RandomLogit(Metric):
+    """Structural similarity of the map with that of another class of the same image.
+
+    1 for an explanation that looks the same for every class, and so says nothing of the target.
+    The other class is drawn for each image, and is the same at every level and for every explainer;
+    `others` above 1 gives the mean over several classes, all others where there are not so many.
+
+    A comparison is undefined where either map is constant: an empty map is not unlike, it says
+    nothing. The mean is over the classes whose comparison is defined, and NaN where none is. Class
+    activation maps, whose negative values are cut off, are often empty for a class that the image
+    does not show: with one class, every image whose draw falls on such a class is missing. Give
+    more `others`, and look at the count of images next to the number.
+
+    As `quantus.RandomLogit` with two differences: that takes the similarity of maps written as one
+    row (windows of 7 pixels of a row), this of maps (windows of 7 × 7, `ssim`); and that divides
+    maps by the greatest magnitude in the batch, this scales each to its own range.
+
+    Parameters
+    ----------
+    others : number of other classes.
+    """
+
+    name = "random_logit"
+    reference = "Sixt et al., ICML 2020, arXiv:1912.09818; as in quantus.RandomLogit"
+    category = "randomisation"
+    direction = "lower"
+    unit = "structural similarity, -1 to 1"
+    needs = ("model", "explainer")
+    treatment = "signed"
+    normalisation = "min_max"
+    mask_rule = "none"
+    parameters: ClassVar[dict[str, Any]] = {"others": 1}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if self.settings["others"] < 1:
+            raise InputError(
+                f"metric {self.name}: parameter 'others' is {self.settings['others']}, it must be "
+                "1 or more"
+            )
+
+    def score(
+        self,
+        attributions: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        masks: Tensor | None,
+        model: nn.Module | None = None,
+        explain: Explain | None = None,
+    ) -> Tensor:
+        """float32 [N]; see `Metric.score` and the class."""
+        network, again = require_explainer(self, model, explain)
+        if min(images.shape[2:]) < WINDOW:
+            raise InputError(
+                f"metric {self.name} needs images of at least {WINDOW} x {WINDOW} pixels, not "
+                f"{images.shape[2]} x {images.shape[3]}; take it out of `metrics` for this data set"
+            )
+        with torch.no_grad():
+            class_count = network(images[:1]).shape[1]
+        if class_count < 2:
+            raise InputError(f"metric {self.name} needs a network of two or more classes")
+        others = other_classes(images, targets, class_count, self.settings["others"], self.name)
+        values = [ssim(attributions, again(network, images, some)) for some in others.unbind(dim=1)]
+        return torch.stack(values).nanmean(dim=0)
