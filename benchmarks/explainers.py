@@ -16,8 +16,7 @@ from torch import Tensor
 from sparsight.explain.base import to_image_size
 from sparsight.explain.cam import EigenCam
 from sparsight.explain.network import recorded
-from sparsight.models.base import build_network
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise, build_network
 from sparsight.models.resnet import ResNet18
 
 LAYER = "layer4"

@@ -10,8 +10,7 @@ from torch import Tensor
 from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
 from sparsight.explain.surrogates import CoalitionExplainer, KernelShap, Lime, superpixels
-from sparsight.models.base import build_network
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise, build_network
 from sparsight.models.resnet import ResNet18
 
 WINDOW, STRIDE = 16, 12

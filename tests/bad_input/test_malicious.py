@@ -13,13 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from sparsight.io.checkpoints import read_checkpoint
-from sparsight.io.state import read_state
+from sparsight.io.checkpoints import read_checkpoint, read_state
 from sparsight.models.base import build_network
-from sparsight.models.imagenet_weights import fetch_weights
-from sparsight.models.starts import read_weights, weights_file
+from sparsight.models.networks import load_network
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.models.trained import load_network
+from sparsight.models.weights import fetch_weights, read_weights, weights_file
 from sparsight.pruning.rounds import make_rewind_point
 from sparsight.pruning.training_job import Job
 from tests.bad_input.counting import Tried

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import BLANK_DIGEST, DIGEST_BYTES, ArrayReader, read_arrays, read_metadata
-from sparsight.io.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from sparsight.io.state import read_state
+from sparsight.io.checkpoints import Checkpoint, read_checkpoint, read_state, write_checkpoint
 from sparsight.io.tables import read_table, write_table
-from sparsight.models.trained import load_network
+from sparsight.models.networks import load_network
 from tests.bad_input.counting import Tried
 from tests.bad_input.damage import damaged_bytes
 

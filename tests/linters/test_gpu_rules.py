@@ -34,7 +34,7 @@ def wrong_frames(text, asks):
     frame = frame_of(text)
     if frame != ([FRAME, SLOT] if asks else [FRAME]):
         yield f"the script enters {', '.join(frame)}"
-    allowed = {"sparsight.io.job", *(["sparsight.io.gpu_slots"] if asks else [])}
+    allowed = {"sparsight.io.job", *(["sparsight.io.gpu"] if asks else [])}
     if imported_before(text) != allowed:
         yield f"the script first imports {', '.join(sorted(imported_before(text)))}"
 

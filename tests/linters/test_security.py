@@ -13,8 +13,8 @@ import pytest
 
 from sparsight.data.download import is_private
 from sparsight.data.registry import SOURCES
-from sparsight.models.imagenet_weights import MIRRORS, checksum_in
 from sparsight.models.registry import MODELS
+from sparsight.models.weights import MIRRORS, checksum_in
 from tests.linters.source_files import (
     MODULES,
     ROOT,
@@ -47,7 +47,7 @@ LISTENING = {"bind", "listen", "serve_forever", "create_server", "start_server",
 DOWNLOADS = {"src/sparsight/data/download.py"}
 PROGRAMS = {  # git, nvidia-smi, snakemake, and the library's own forecast
     "src/sparsight/io/provenance.py",
-    "src/sparsight/io/gpu_list.py",
+    "src/sparsight/io/gpu.py",
     "src/sparsight/study/costs/dry_run.py",
     "src/sparsight/study/costs/forecast.py",
 }

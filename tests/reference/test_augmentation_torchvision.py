@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as theirs
 
-from sparsight.training import augmentation, colour
+from sparsight.training import augmentation
 from sparsight.training.randomness import generator
 
 CPU = torch.device("cpu")
@@ -40,10 +40,10 @@ def test_crops_are_enlarged_and_mirrored_alike(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("ours", "reference", "least", "most"),
     [
-        (colour.adjust_brightness, theirs.adjust_brightness, 0.0, 2.0),
-        (colour.adjust_contrast, theirs.adjust_contrast, 0.0, 2.0),
-        (colour.adjust_saturation, theirs.adjust_saturation, 0.0, 2.0),
-        (colour.adjust_hue, theirs.adjust_hue, -0.5, 0.5),
+        (augmentation.adjust_brightness, theirs.adjust_brightness, 0.0, 2.0),
+        (augmentation.adjust_contrast, theirs.adjust_contrast, 0.0, 2.0),
+        (augmentation.adjust_saturation, theirs.adjust_saturation, 0.0, 2.0),
+        (augmentation.adjust_hue, theirs.adjust_hue, -0.5, 0.5),
     ],
 )
 def test_colours_change_alike(

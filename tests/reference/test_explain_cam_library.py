@@ -39,8 +39,7 @@ from sparsight.explain.cam import (
 )
 from sparsight.explain.gradient import GuidedGradCam
 from sparsight.explain.network import frozen
-from sparsight.models.base import build_network
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise, build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
 

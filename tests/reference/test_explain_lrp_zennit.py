@@ -11,7 +11,7 @@ from zennit.torchvision import ResNetCanonizer
 from zennit.types import Linear
 
 from sparsight.explain.lrp import Lrp
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise
 from sparsight.models.resnet import ResNet18
 
 TARGETS = torch.tensor([3, 0])

@@ -7,9 +7,8 @@ import torch
 from torchvision.models import inception_v3
 from torchvision.transforms.functional import normalize
 
-from sparsight.models.base import build_network
+from sparsight.models.base import IMAGENET_MEAN, IMAGENET_STD, build_network
 from sparsight.models.inception import InceptionV3
-from sparsight.models.normalise import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.fixture(scope="module")

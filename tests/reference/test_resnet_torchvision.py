@@ -7,10 +7,8 @@ import torch
 from torchvision.models import resnet18, resnet50
 from torchvision.transforms.functional import normalize
 
-from sparsight.models.base import Architecture, build_network
-from sparsight.models.normalise import IMAGENET_MEAN, IMAGENET_STD
-from sparsight.models.resnet import ResNet18
-from sparsight.models.resnet50 import ResNet50
+from sparsight.models.base import IMAGENET_MEAN, IMAGENET_STD, Architecture, build_network
+from sparsight.models.resnet import ResNet18, ResNet50
 
 Pair = tuple[type[Architecture], Any]
 

@@ -13,7 +13,7 @@ from sparsight.data.packed_settings import ENVIRONMENT_VARIABLE as PACKED_VARIAB
 from sparsight.data.packed_settings import announced
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
-from sparsight.io.remedies import ENVIRONMENT_VARIABLE, kept_command
+from sparsight.io.files import ENVIRONMENT_VARIABLE, kept_command
 from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings

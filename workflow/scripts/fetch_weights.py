@@ -3,7 +3,7 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.models.imagenet_weights import fetch_weights
+    from sparsight.models.weights import fetch_weights
 
     fetch_weights(
         snakemake.wildcards.weights,

@@ -1,6 +1,6 @@
 """Score a checkpoint's explanations of one family."""
 
-from sparsight.io.gpu_slots import gpu_slot
+from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):

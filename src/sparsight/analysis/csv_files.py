@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from sparsight.io.errors import CorruptFile, InputError
-from sparsight.io.remedies import remedy
+from sparsight.io.files import remedy
 
 
 def read_csv(

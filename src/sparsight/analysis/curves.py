@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis.statistics import CONSTANT, percentile_interval
 from sparsight.io.errors import CorruptFile, InputError
-from sparsight.io.remedies import remedy
+from sparsight.io.files import remedy
 from sparsight.io.tables import TableWriter, read_table
 
 DENSE = "dense"

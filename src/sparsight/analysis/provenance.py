@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sparsight.io.atomic import write_json
 from sparsight.io.errors import InputError
-from sparsight.io.json_files import read_json
+from sparsight.io.files import read_json, remedy, write_json
 from sparsight.io.provenance import provenance, sha256_of
-from sparsight.io.remedies import remedy
 
 #: of the stage `provenance`: see `sparsight.study.versions`
 VERSION = 1

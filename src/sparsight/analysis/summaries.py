@@ -7,7 +7,7 @@ import pandas as pd
 
 from sparsight.analysis.csv_files import parsed_csv
 from sparsight.io.errors import InputError
-from sparsight.io.remedies import remedy
+from sparsight.io.files import remedy
 
 _NAMES = ("dataset", "model", "pruner", "explainer", "condition", "metric", "subset")
 

@@ -19,8 +19,7 @@ from sparsight.analysis.scores import (
     open_database,
 )
 from sparsight.io.errors import InputError
-from sparsight.io.json_files import read_json
-from sparsight.io.remedies import remedy
+from sparsight.io.files import read_json, remedy
 from sparsight.io.tables import TableWriter, write_csv, write_table
 
 CHECKPOINT = ["study", "dataset", "model", "pruner", "seed", "level"]

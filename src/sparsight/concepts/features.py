@@ -12,7 +12,7 @@ from torch import Tensor
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayReader, ArrayWriter, Layout
 from sparsight.io.errors import InputError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 from sparsight.models.base import Architecture
 
 #: of the stage `features`: see `sparsight.study.versions`

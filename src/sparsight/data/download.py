@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from sparsight.data.location import is_below
-from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.files import atomic_path
 
 if TYPE_CHECKING:
     from requests import Response

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sparsight.io.errors import InputError
-from sparsight.io.expansion import expanded
+from sparsight.io.files import expanded
 
 ENVIRONMENT_VARIABLE = "SPARSIGHT_DATA"
 # What file systems take, and several times what the names of any data set here have.

@@ -15,7 +15,7 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
-from sparsight.io.remedies import remedy
+from sparsight.io.files import remedy
 
 Settings = Mapping[str, Any]
 #: The workflow keeps the settings of its study's data sets here, for the jobs that it starts.

@@ -32,10 +32,8 @@ from sparsight.data.packed_settings import (
 from sparsight.data.registry import SOURCES
 from sparsight.data.settings import SPLITS, section, seed_number, whole_number
 from sparsight.io.arrays import ArrayWriter
-from sparsight.io.atomic import write_json
 from sparsight.io.errors import CorruptFile, InputError
-from sparsight.io.json_files import read_json
-from sparsight.io.remedies import remedy
+from sparsight.io.files import read_json, remedy, write_json
 from sparsight.io.tables import write_table
 
 _LOG = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 from sparsight.parameters import checked_parameters
 from sparsight.registration import UnknownName
 

@@ -17,7 +17,7 @@ from sparsight.explain.cam import GradCam
 from sparsight.explain.network import graph_nodes, logit_gradient, operation, require_operations
 from sparsight.explain.randomness import ImageSamples
 from sparsight.io.errors import InputError
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise
 from sparsight.rounding import is_constant
 
 

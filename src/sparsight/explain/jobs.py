@@ -8,7 +8,7 @@ import torch
 
 from sparsight.explain.run import explain_family
 from sparsight.io.device import choose_device
-from sparsight.models.trained import load_network
+from sparsight.models.networks import load_network
 
 Settings = Mapping[str, Any]
 

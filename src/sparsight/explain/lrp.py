@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from sparsight.explain.base import Explainer, channel_reduction, detached_float32, target_logits
 from sparsight.io.errors import InputError
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise
 
 # Composite to its cost: a forward pass, and per part of its rule for convolutions one more and a
 # backward pass.

@@ -15,7 +15,7 @@ from torch.autograd.graph import Node
 
 from sparsight.explain.base import target_logits
 from sparsight.io.errors import InputError
-from sparsight.models.maps import check_maps
+from sparsight.models.base import check_maps
 from sparsight.parameters import hint
 
 

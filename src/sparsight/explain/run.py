@@ -18,7 +18,7 @@ from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayWriter
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 from sparsight.io.tables import read_table
 
 logger = logging.getLogger(__name__)

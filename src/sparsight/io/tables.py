@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError
-from sparsight.io.remedies import remedy
+from sparsight.io.files import atomic_path, remedy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.io.arrays import ArrayReader, read_metadata
-from sparsight.io.atomic import is_temporary
 from sparsight.io.errors import InputError
-from sparsight.io.json_files import read_json
+from sparsight.io.files import RESULTS, is_temporary, read_json
 from sparsight.io.provenance import content_hash, sha256_of
-from sparsight.io.remedies import RESULTS
 from sparsight.io.tables import verify_table
 
 PROVENANCE = "provenance.json"

@@ -7,7 +7,7 @@ from typing import Any
 from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import choose_device
 from sparsight.metrics.run import score_family
-from sparsight.models.trained import load_network
+from sparsight.models.networks import load_network
 
 
 def score_checkpoint(

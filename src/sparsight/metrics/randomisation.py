@@ -14,7 +14,7 @@ from sparsight.metrics.agreement.base import shows_nothing
 from sparsight.metrics.agreement.ranks import spearman
 from sparsight.metrics.agreement.structure import WINDOW, ssim
 from sparsight.metrics.base import Explain, Metric, image_generators, per_image, require_explainer
-from sparsight.models.weighted import predicts
+from sparsight.models.base import predicts
 from sparsight.pruning.masks import prunable_parameters
 
 ORDERS = ("bottom_up", "top_down")

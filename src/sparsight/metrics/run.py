@@ -19,7 +19,7 @@ from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 from sparsight.io.tables import read_table
 from sparsight.metrics.base import BatchExplainer, Metric
 from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget

@@ -1,15 +1,124 @@
-"""What every architecture says of itself."""
+"""What every architecture says of itself, and what is asked of any network."""
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsight.io.errors import InputError
-from sparsight.models.maps import check_maps
 from sparsight.models.options import checked_options
+
+
+def check_maps(layer: str, output: Sequence[int], images: Sequence[int]) -> None:
+    """Refuse outputs that are no maps, or whose channels are innermost.
+
+    Four dimensions alone say little: windowed transformers give [N, h, w, C], and a mean over the
+    places of such an array is one over channels.
+
+    Parameters
+    ----------
+    layer : name of the module, for the error message.
+    output : shape of its output.
+    images : shape [N, C, H, W] of the images; maps have their aspect ratio, to within a pixel.
+
+    Raises
+    ------
+    InputError
+        Naming the layer and what it gives.
+    """
+    if len(output) != 4:
+        kind = "tokens" if len(output) == 3 else "an array"
+        raise InputError(
+            f"layer '{layer}' gives {kind} of shape {list(output)}, not feature maps [N, C, h, w]; "
+            "name a convolution, an activation or a pooling layer"
+        )
+    _, first, second, third = output
+    if _fits(first, second, images) and not _fits(second, third, images):
+        raise InputError(
+            f"layer '{layer}' gives maps with the channels innermost, {list(output)} [N, h, w, C], "
+            "not [N, C, h, w]; name a layer behind a permutation of the axes"
+        )
+
+
+def _fits(height: int, width: int, images: Sequence[int]) -> bool:
+    # A side of n pixels becomes one of n / stride, rounded up or down.
+    return abs(height * images[3] - width * images[2]) < max(images[2:]) + 1
+
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def predicts(network: nn.Module, name: str) -> bool:
+    """Whether the module or parameter `name` is none of what the network has for training only.
+
+    Those are named by the fact `training_only`; a network without it has none.
+    """
+    only = getattr(network, "training_only", ())
+    return not any(name == module or name.startswith(f"{module}.") for module in only)
+
+
+def weighted_modules(
+    network: nn.Module, kinds: tuple[type[nn.Module], ...] = WEIGHTED
+) -> dict[str, nn.Module]:
+    """Convolutions and linear layers by name, without those that no prediction uses.
+
+    Parameters
+    ----------
+    network : any module; its fact `training_only` is respected.
+    kinds : of module, where others than convolutions and linear layers are wanted.
+    """
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, kinds) and predicts(network, name)
+    }
+
+
+def batch_norms(network: nn.Module) -> dict[str, _BatchNorm]:
+    """Batch normalisations with running statistics by name, without those only for training."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and predicts(network, name)
+    }
+
+
+#: mean and standard deviation of ImageNet's channels, with which its networks were trained
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+#: what Inception networks were trained with: images in [-1, 1]
+INCEPTION_MEAN = (0.5, 0.5, 0.5)
+INCEPTION_STD = (0.5, 0.5, 0.5)
+
+
+class Normalise(nn.Module):
+    """(image - mean) / std per channel.
+
+    Explainers, metrics and noise work on images in [0, 1]; what a network does to them first is its
+    own matter. Mean and deviation are constants and not in the state_dict, whose keys stay those of
+    other libraries' networks.
+
+    Parameters
+    ----------
+    mean, std : one number per channel, std positive.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images [N, C, H, W], normalised."""
+        return (images - self.mean) / self.std
 
 
 class Architecture(nn.Module, ABC):

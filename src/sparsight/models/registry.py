@@ -7,7 +7,7 @@ MODELS = Registry(
     {
         "inception_v3": "sparsight.models.inception:InceptionV3",
         "resnet18": "sparsight.models.resnet:ResNet18",
-        "resnet50": "sparsight.models.resnet50:ResNet50",
+        "resnet50": "sparsight.models.resnet:ResNet50",
         "thesis_cnn": "sparsight.models.thesis_cnn:ThesisCnn",
     },
 )

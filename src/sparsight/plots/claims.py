@@ -14,7 +14,7 @@ from sparsight.analysis.claims.table import (
     read_claims,
     split,
 )
-from sparsight.io.atomic import write_text
+from sparsight.io.files import write_text
 from sparsight.plots.pages import (
     SYMBOLS,
     about,

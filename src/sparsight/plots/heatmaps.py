@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayReader, read_arrays
 from sparsight.io.errors import InputError
-from sparsight.io.json_files import read_json
-from sparsight.io.remedies import remedy
+from sparsight.io.files import read_json, remedy
 from sparsight.plots.panels import percent
 from sparsight.plots.style import figure_style, new_figure, ordered, save_figure
 from sparsight.rounding import ROUNDING

@@ -12,7 +12,7 @@ from sparsight.analysis.claims.table import CONTRADICTED, SUPPORTED, UNDECIDED, 
 from sparsight.analysis.concept_readers import read_concept_tables
 from sparsight.analysis.concepts import SHORT, read_concept_notes
 from sparsight.analysis.curves import DENSE
-from sparsight.io.atomic import write_text
+from sparsight.io.files import write_text
 from sparsight.plots.panels import percent
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import InputError
+from sparsight.io.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.io.atomic import write_json
 from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError, InvariantError
-from sparsight.models.trained import load_network
+from sparsight.io.files import write_json
+from sparsight.models.networks import load_network
 from sparsight.pruning.conversion import convert
 
 #: of the stage `conversion`: see `sparsight.study.versions`

@@ -5,16 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sparsight.io.atomic import write_json
 from sparsight.io.checkpoints import Checkpoint, Tensors, write_checkpoint
 from sparsight.io.device import device_name
+from sparsight.io.files import write_json
 from sparsight.io.provenance import provenance, sha256_of
 from sparsight.io.tables import write_table
 from sparsight.models.base import Architecture
 from sparsight.pruning.masks import densities
 from sparsight.pruning.training_job import Job, state_of
 from sparsight.training.evaluation import evaluate
-from sparsight.training.selection import Outcome
+from sparsight.training.loop import Outcome
 
 
 def write_level(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sparsight.io.checkpoints import Tensors
-from sparsight.models.weighted import WEIGHTED, predicts, weighted_modules
+from sparsight.models.base import WEIGHTED, predicts, weighted_modules
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sparsight.models.base import Architecture
-from sparsight.models.starts import read_weights, take_body, take_weights
+from sparsight.models.weights import read_weights, take_body, take_weights
 from sparsight.pruning.training_job import Job, new_network, training_data
 from sparsight.training.loop import Stream, train
 from sparsight.training.recipe import Recipe

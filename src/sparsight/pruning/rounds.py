@@ -16,7 +16,7 @@ from sparsight.io.checkpoints import (
     write_groups,
 )
 from sparsight.models.base import Architecture
-from sparsight.models.starts import weights_file
+from sparsight.models.weights import weights_file
 from sparsight.pruning.invariants import (
     check_masks,
     check_recalibrated,

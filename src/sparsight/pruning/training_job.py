@@ -13,9 +13,8 @@ from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.provenance import content_hash, sha256_of
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.registry import MODELS
-from sparsight.training.loop import TrainingData
+from sparsight.training.loop import Judge, TrainingData, cpu_state
 from sparsight.training.randomness import derived_seed
-from sparsight.training.selection import Judge, cpu_state
 
 Settings = Mapping[str, Any]
 Identity = Mapping[str, Any]

@@ -9,8 +9,15 @@ from torch import Tensor
 
 from sparsight.explain.randomness import image_generator
 from sparsight.io.errors import InputError
-from sparsight.training import colour
-from sparsight.training.augmentation import Boxes, crop_and_flip, draw_boxes
+from sparsight.training.augmentation import (
+    Boxes,
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    crop_and_flip,
+    draw_boxes,
+)
 from sparsight.training.options import checked_augmentation
 
 #: augmentation of the paper (arXiv 2310.04519), in the words of a recipe's `augment`
@@ -23,10 +30,10 @@ PUBLISHED: dict[str, Any] = {
 CHUNK = 256
 #: parts of `colour_jitter` in the order in which they are applied
 _COLOURS = {
-    "brightness": colour.adjust_brightness,
-    "contrast": colour.adjust_contrast,
-    "saturation": colour.adjust_saturation,
-    "hue": colour.adjust_hue,
+    "brightness": adjust_brightness,
+    "contrast": adjust_contrast,
+    "saturation": adjust_saturation,
+    "hue": adjust_hue,
 }
 #: parts of `colour_jitter` that a grey image has no use for
 _NEEDS_COLOUR = ("saturation", "hue")

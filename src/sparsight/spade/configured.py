@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.io.json_files import read_json
-from sparsight.io.remedies import remedy
+from sparsight.io.files import read_json, remedy
 from sparsight.spade.layers import pruned_layers
 from sparsight.spade.registry import SOLVERS
 from sparsight.spade.solvers.base import SampleSolver

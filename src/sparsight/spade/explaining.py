@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer, explain_batch
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 from sparsight.spade.copies import pruned_copies
 from sparsight.spade.fidelity import fidelity
 from sparsight.spade.solvers.base import SampleSolver

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
 from sparsight.explain.run import explain_family
-from sparsight.io.atomic import write_json
 from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.errors import InputError
+from sparsight.io.files import write_json
 from sparsight.io.tables import write_table
-from sparsight.models.trained import load_network
+from sparsight.models.networks import load_network
 from sparsight.spade.configured import (
     configured_solver,
     configured_sparsities,

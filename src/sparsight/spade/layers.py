@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sparsight.explain.network import frozen, named_layer
 from sparsight.io.errors import InputError
-from sparsight.models.weighted import weighted_modules
+from sparsight.models.base import weighted_modules
 
 Receive = Callable[[str, nn.Module, Tensor], None]
 

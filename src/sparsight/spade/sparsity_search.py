@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 from sparsight.parameters import checked_parameters, hint
 from sparsight.spade.copies import DEFAULTS, hessians_of, restore, working_copy
 from sparsight.spade.hessians import MEGABYTE, bytes_of_image, bytes_of_weights

@@ -15,7 +15,7 @@ from sparsight.explain.network import frozen
 from sparsight.io.arrays import read_arrays, write_arrays
 from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.errors import InputError
-from sparsight.models.trained import load_network
+from sparsight.models.networks import load_network
 from sparsight.spade.configured import (
     configured_solver,
     configured_sparsities,

@@ -7,8 +7,7 @@ from typing import Any
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
-from sparsight.models.layer_sizes import layer_names
-from sparsight.models.options import checked_options
+from sparsight.models.options import checked_options, layer_names
 from sparsight.models.registry import MODELS
 from sparsight.study.plan import Network, Study, metric_facts
 from sparsight.study.problems import unknown_name

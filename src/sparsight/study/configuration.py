@@ -249,7 +249,7 @@ def _pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
     # Imports torch, which other configurations do not need.
-    from sparsight.models.network_size import has_batch_norm
+    from sparsight.models.networks import has_batch_norm
 
     return has_batch_norm(architecture, options)
 

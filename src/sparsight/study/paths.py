@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.io.errors import InputError
-from sparsight.io.expansion import expanded
+from sparsight.io.files import expanded
 from sparsight.study.starts import WORDS
 
 Config = Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.io.atomic import write_text
+from sparsight.io.files import write_text
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.pruning.published_bugs import PUBLISHED_BUGS

@@ -6,7 +6,7 @@ from typing import Any
 
 from sparsight.data.location import changed_since
 from sparsight.data.packed_settings import other_settings, packed_metadata
-from sparsight.io.remedies import remedy
+from sparsight.io.files import remedy
 
 
 def data_warnings(data_folder: str, announced: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from sparsight.data.registry import SOURCES
 from sparsight.data.settings import image_shape, stated_test_images
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
-from sparsight.models.layer_sizes import layer_names, layer_size
+from sparsight.models.options import layer_names, layer_size
 from sparsight.models.registry import MODELS
 from sparsight.study.plan import Network, Study
 

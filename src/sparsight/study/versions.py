@@ -26,7 +26,7 @@ CODE = "code"
 STAGES = {
     "fetching": "sparsight.data.packing:FETCHING_VERSION",
     "packing": "sparsight.data.packing",
-    "weights": "sparsight.models.imagenet_weights",
+    "weights": "sparsight.models.weights",
     "training": "sparsight.training.loop",
     "pruning": "sparsight.pruning.rounds",
     "explaining": "sparsight.explain.run",

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.models.normalisation import batch_norms
+from sparsight.models.base import batch_norms
 from sparsight.training.randomness import generator
 
 

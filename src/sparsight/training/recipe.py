@@ -1,14 +1,91 @@
 """How a network is trained: epochs, batch, optimiser, schedule, noise, augmentation, selection."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 
-from sparsight.training.optimisers import build_optimiser
-from sparsight.training.schedules import build_schedule
+from sparsight.training.options import OPTIMISERS, SCHEDULES, checked_choice
+
+
+def build_optimiser(
+    given: Mapping[str, Any], parameters: Iterable[torch.nn.Parameter]
+) -> torch.optim.Optimizer:
+    """A fresh optimiser without state.
+
+    Parameters
+    ----------
+    given : `{name, learning_rate, ...}`, see `sparsight.training.options.OPTIMISERS`. `sgd` adds
+        the weight decay to the gradient, `adamw` and `ranger` shrink the weights (decoupled).
+
+    Raises
+    ------
+    InputError
+        For an unknown name or an unknown, missing or unusable hyper-parameter.
+
+    Reference
+    ---------
+    AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101. Ranger: rectified Adam (Liu et al. 2020,
+    arXiv 1908.03265) with lookahead (Zhang et al. 2019, arXiv 1907.08610; six steps, half way) and
+    gradient centralisation (Yong et al. 2020, arXiv 2004.01461).
+    """
+    name, facts = checked_choice("optimiser", OPTIMISERS, given)
+    rate, decay = facts["learning_rate"], facts["weight_decay"]
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=facts["momentum"], weight_decay=decay)
+    adaptive = {"betas": tuple(facts["betas"]), "eps": facts["epsilon"], "weight_decay": decay}
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, **adaptive)
+    # late: two thirds of a second that other optimisers need not pay
+    from pytorch_optimizer import Ranger
+
+    # Before the variance can be rectified, Ranger takes plain momentum steps, as its author's code
+    # does. The library's default takes them with the wrong sign: the first five go uphill.
+    return Ranger(parameters, lr=rate, degenerated_to_sgd=True, **adaptive)
+
+
+def build_schedule(
+    given: Mapping[str, Any], optimiser: torch.optim.Optimizer, epochs: int, first_epoch: int
+) -> LRScheduler:
+    """A fresh schedule bound to `optimiser`, advanced to `first_epoch`.
+
+    It is advanced step by step, so that the rates are bit for bit those of an unbroken training.
+
+    Parameters
+    ----------
+    given : `{name, ...}`, see `sparsight.training.options.SCHEDULES`.
+    epochs : of the whole recipe: `cosine` falls from the learning rate in epoch 0 towards
+        `minimum_rate`, which it would reach in epoch `epochs`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or an unknown, missing or unusable parameter.
+
+    Reference
+    ---------
+    Cosine: Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5.
+    """
+    name, facts = checked_choice("schedule", SCHEDULES, given)
+    schedule: LRScheduler
+    if name == "cosine":
+        schedule = CosineAnnealingLR(optimiser, T_max=epochs, eta_min=facts["minimum_rate"])
+    elif name == "step":
+        schedule = StepLR(optimiser, step_size=facts["every"], gamma=facts["factor"])
+    else:
+        milestones = list(facts.get("milestones", []))
+        schedule = MultiStepLR(optimiser, milestones=milestones, gamma=facts.get("factor", 1.0))
+    with warnings.catch_warnings():
+        # torch warns of a schedule that steps before its optimiser; when resuming, it must
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for _ in range(first_epoch):
+            schedule.step()
+    return schedule
+
 
 Schedule = Mapping[str, Any]
 
@@ -57,3 +134,27 @@ class Recipe:
     def build_schedule(self, optimiser: torch.optim.Optimizer, first_epoch: int) -> LRScheduler:
         """A fresh schedule bound to `optimiser`, advanced to `first_epoch`."""
         return build_schedule(self.schedule, optimiser, self.epochs, first_epoch)
+
+
+#: channels that oneDNN's AVX2 kernels take at a time
+_BLOCK = 8
+
+
+def memory_format(network: nn.Module, recipe: Recipe) -> torch.memory_format:
+    """`torch.channels_last` where the recipe asks for it and the network bears it.
+
+    oneDNN's backward pass of a strided 1x1 convolution with fewer input channels than a block
+    writes past its workspace, on processors with AVX2 and without AVX-512, when the channels are
+    innermost (github.com/uxlfoundation/oneDNN/issues/6035, seen with torch 2.15): the heap is
+    corrupted, silently at first. Networks with such a layer stay contiguous, on every machine.
+    """
+    corrupting = any(
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+        and module.in_channels // module.groups < _BLOCK
+        for module in network.modules()
+    )
+    if recipe.channels_last and not corrupting:
+        return torch.channels_last
+    return torch.contiguous_format

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from sparsight.explain.base import to_image_size
 from sparsight.explain.gradient import FullGrad, full_gradients
 from sparsight.io.errors import InputError
-from sparsight.models.base import build_network
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise, build_network
 from sparsight.models.resnet import ResNet18
 
 Batch = tuple[Tensor, Tensor, Tensor]

@@ -11,7 +11,7 @@ from sparsight.explain.gradient import InputXGradient
 from sparsight.explain.lrp import Lrp, merged_copy, require_equal_logits
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise
 from sparsight.models.resnet import ResNet18
 
 Batch = tuple[Tensor, Tensor, Tensor]

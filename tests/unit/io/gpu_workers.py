@@ -7,7 +7,7 @@ from pathlib import Path
 
 HOLDER = """
 import logging, os, subprocess, sys
-from sparsight.io.gpu_slots import gpu_slot
+from sparsight.io.gpu import gpu_slot
 
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 with gpu_slot(1, int(sys.argv[1])):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.io import atomic
-from sparsight.io.atomic import atomic_path, write_json, write_text
+from sparsight.io import files
+from sparsight.io.files import atomic_path, write_json, write_text
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_content_is_on_the_disk_before_the_name(
         steps.append("rename")
         return replace(self, target)
 
-    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", rename)
     folder = tmp_path / "folder"
     write_text(folder / "x.txt", "whole")

@@ -1,7 +1,7 @@
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.io.expansion import expanded
+from sparsight.io.files import expanded
 
 ENVIRON = {"HOME": "/home/ada", "SCRATCH": "/scratch", "ODD": "$HOME", "EMPTY": ""}
 

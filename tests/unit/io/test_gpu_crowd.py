@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from sparsight.io.gpu_slots import gpu_slot
+from sparsight.io.gpu import gpu_slot
 from tests.unit.io.gpu_workers import environment
 
 MEMORY = {"GPU-a": 8000, "GPU-b": 8000, "GPU-c": 12000}
@@ -19,7 +19,7 @@ PROCESSES, KILLED = 50, 10
 LARGEST = 6000
 WORKER = """
 import fcntl, os, sys, time
-from sparsight.io.gpu_slots import gpu_slot
+from sparsight.io.gpu import gpu_slot
 
 megabytes, seconds = int(sys.argv[1]), float(sys.argv[2])
 journal = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.io.gpu_list import Gpu, visible_gpus, visible_names
+from sparsight.io.gpu import Gpu, visible_gpus, visible_names
 from tests.unit.io.gpu_workers import environment, install_nvidia_smi
 
 A, B, C = (f"GPU-{letter * 8}-0000-1111-2222-333333333333" for letter in "abc")

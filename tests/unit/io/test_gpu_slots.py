@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.io.gpu_slots import gpu_slot, lock_folder
+from sparsight.io.gpu import gpu_slot, lock_folder
 from sparsight.io.job import job
 from tests.unit.io.gpu_workers import Holder, environment, install_nvidia_smi
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.io.atomic import atomic_path
 from sparsight.io.errors import CorruptFile, InputError, InvariantError
+from sparsight.io.files import atomic_path
 from sparsight.io.job import job
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.io.atomic import write_json
 from sparsight.io.errors import CorruptFile, InputError
-from sparsight.io.json_files import read_json
+from sparsight.io.files import read_json, write_json
 
 
 def test_an_object_comes_back(tmp_path: Path) -> None:

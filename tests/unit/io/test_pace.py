@@ -2,7 +2,7 @@
 
 import logging
 
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 
 
 def lines(caplog, seconds, total=None, every=30.0):

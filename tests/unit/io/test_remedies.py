@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.io.remedies import ENVIRONMENT_VARIABLE, kept_command, remedy
+from sparsight.io.files import ENVIRONMENT_VARIABLE, kept_command, remedy
 
 LEVEL = "results/tiny/digits/cnn/seed1/dense/level00"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparsight.io.arrays import write_arrays
-from sparsight.io.state import read_state, write_state
+from sparsight.io.checkpoints import read_state, write_state
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 KEYS = st.text() | st.integers()

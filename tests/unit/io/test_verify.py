@@ -11,7 +11,7 @@ import torch
 
 from sparsight.analysis.provenance import write_study_provenance
 from sparsight.io.arrays import write_arrays
-from sparsight.io.atomic import write_json, write_text
+from sparsight.io.files import write_json, write_text
 from sparsight.io.provenance import provenance, sha256_of
 from sparsight.io.tables import verify_table, write_table
 from sparsight.io.verify import Findings, main, verify_tree

@@ -8,7 +8,7 @@ from torch import nn
 
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture, build_network
-from sparsight.models.layer_sizes import layer_names, layer_size
+from sparsight.models.options import layer_names, layer_size
 from sparsight.models.registry import MODELS
 
 #: small enough for a test

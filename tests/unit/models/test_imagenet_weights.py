@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.errors import CorruptFile, InputError
-from sparsight.models.imagenet_weights import checksum_in, fetch_weights
 from sparsight.models.registry import MODELS
-from sparsight.models.starts import weights_file
+from sparsight.models.weights import checksum_in, fetch_weights, weights_file
 
 CONTENT = b"weights, in whatever format"
 NAME = f"tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from sparsight.models.base import build_network
-from sparsight.models.inception import InceptionV3
-from sparsight.models.inception_blocks import ConvNormRelu, Mixed, scaled
+from sparsight.models.inception import ConvNormRelu, InceptionV3, Mixed, scaled
 
 
 def test_parameter_count() -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.models.layer_sizes import layer_names, layer_size
-from sparsight.models.options import checked_options, input_problem
+from sparsight.models.options import checked_options, input_problem, layer_names, layer_size
 from sparsight.models.registry import MODELS
 
 FACTS: dict[str, Any] = {

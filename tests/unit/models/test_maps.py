@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.network import recorded
 from sparsight.io.errors import InputError
-from sparsight.models.base import Architecture
-from sparsight.models.maps import check_maps
+from sparsight.models.base import Architecture, check_maps
 
 SQUARE, WIDE = (2, 3, 64, 64), (2, 3, 30, 60)
 

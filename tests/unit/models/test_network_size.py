@@ -1,6 +1,6 @@
 """Sizes of a network that can be counted by hand, and one that is published."""
 
-from sparsight.models.network_size import network_size
+from sparsight.models.networks import network_size
 
 
 def test_the_thesis_network_by_hand():

@@ -2,7 +2,7 @@
 
 import torch
 
-from sparsight.models.normalise import Normalise
+from sparsight.models.base import Normalise
 
 
 def test_numbers_by_hand_and_no_key_in_the_state() -> None:

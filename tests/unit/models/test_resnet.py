@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparsight.models.base import build_network
-from sparsight.models.normalise import Normalise
-from sparsight.models.resnet import ResNet18
-from sparsight.models.resnet50 import ResNet50
+from sparsight.models.base import Normalise, build_network
+from sparsight.models.resnet import ResNet18, ResNet50
 
 
 def parameter_count(**options: Any) -> int:

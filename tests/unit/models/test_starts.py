@@ -15,7 +15,7 @@ from sparsight.io.errors import CorruptFile, InputError
 from sparsight.models.base import build_network
 from sparsight.models.inception import InceptionV3
 from sparsight.models.resnet import ResNet18
-from sparsight.models.starts import (
+from sparsight.models.weights import (
     body_of,
     read_weights,
     take_body,

@@ -9,9 +9,9 @@ import torch
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import InputError
 from sparsight.models.base import build_network
+from sparsight.models.networks import load_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.models.trained import load_network
 
 FACTS = {"architecture": "thesis_cnn", "class_count": "7"}
 

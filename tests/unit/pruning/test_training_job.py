@@ -13,9 +13,8 @@ import torch
 from sparsight.pruning.level_files import write_level
 from sparsight.pruning.masks import dense_masks
 from sparsight.pruning.training_job import Job, judges_of, new_network, state_of, training_data
-from sparsight.training.loop import Stream, train
+from sparsight.training.loop import Outcome, Stream, train
 from sparsight.training.recipe import Recipe
-from sparsight.training.selection import Outcome
 
 Make = Callable[..., Job]
 

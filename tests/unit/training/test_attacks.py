@@ -9,8 +9,7 @@ from sparsight.data.packed import Planted, read_planted
 from sparsight.data.packing import pack
 from sparsight.data.sources.shapes import Shapes
 from sparsight.data.sources.trojaned import Trojaned
-from sparsight.training.attacks import attack_measures
-from sparsight.training.evaluation import evaluate
+from sparsight.training.evaluation import attack_measures, evaluate
 
 
 def test_shares_of_a_hand_made_case() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
-from sparsight.training import colour
+from sparsight.training import augmentation
 from sparsight.training.augmentation import Boxes, augmented, crop_and_flip, draw_boxes, jitter
 from sparsight.training.randomness import generator
 
@@ -64,20 +64,20 @@ def test_colours_by_hand() -> None:
     def after(change: Any, factor: float) -> list[float]:
         return change(pixel, torch.tensor([factor])).flatten().tolist()
 
-    assert after(colour.adjust_brightness, 0.5) == pytest.approx([0.5, 0.25, 0.0])
-    assert after(colour.adjust_brightness, 3.0) == pytest.approx([1.0, 1.0, 0.0])
-    assert after(colour.adjust_saturation, 0.0) == pytest.approx([luma] * 3)
-    assert after(colour.adjust_contrast, 0.0) == pytest.approx([luma] * 3)
+    assert after(augmentation.adjust_brightness, 0.5) == pytest.approx([0.5, 0.25, 0.0])
+    assert after(augmentation.adjust_brightness, 3.0) == pytest.approx([1.0, 1.0, 0.0])
+    assert after(augmentation.adjust_saturation, 0.0) == pytest.approx([luma] * 3)
+    assert after(augmentation.adjust_contrast, 0.0) == pytest.approx([luma] * 3)
     # orange, 30 degrees; a third of a turn further it is spring green, 150 degrees
-    assert after(colour.adjust_hue, 1 / 3) == pytest.approx([0.0, 1.0, 0.5], abs=1e-6)
+    assert after(augmentation.adjust_hue, 1 / 3) == pytest.approx([0.0, 1.0, 0.5], abs=1e-6)
     # and from there on violet, 270 degrees, and orange again: every channel has been the largest
     green = torch.tensor([0.0, 1.0, 0.5]).view(1, 3, 1, 1).expand(2, -1, -1, -1)
-    turned = colour.adjust_hue(green, torch.tensor([1 / 3, -1 / 3])).flatten()
+    turned = augmentation.adjust_hue(green, torch.tensor([1 / 3, -1 / 3])).flatten()
     assert turned.tolist() == pytest.approx([0.5, 0.0, 1.0, 1.0, 0.5, 0.0], abs=1e-6)
     violet = turned[:3].view(1, 3, 1, 1)
-    back = colour.adjust_hue(violet, torch.tensor([-1 / 3])).flatten()
+    back = augmentation.adjust_hue(violet, torch.tensor([-1 / 3])).flatten()
     assert back.tolist() == pytest.approx([0.0, 1.0, 0.5], abs=1e-6)
-    assert after(colour.adjust_hue, 0.0) == pytest.approx([1.0, 0.5, 0.0], abs=1e-6)
+    assert after(augmentation.adjust_hue, 0.0) == pytest.approx([1.0, 0.5, 0.0], abs=1e-6)
 
 
 def test_every_image_has_parameters_of_its_own_and_of_its_draw() -> None:

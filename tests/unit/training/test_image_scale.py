@@ -11,8 +11,7 @@ from torch import nn
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.training import loop
-from sparsight.training.loop import Stream, TrainingData, train
-from sparsight.training.progress import Stopwatch
+from sparsight.training.loop import Stopwatch, Stream, TrainingData, train
 from sparsight.training.recipe import Recipe
 
 STREAM = Stream(1, "magnitude/level01")
@@ -173,7 +172,7 @@ def test_the_log_tells_how_an_epoch_went(
 
 def test_a_stopwatch_tells_its_phases_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.0, 4.0, 6.0, 7.0])
-    monkeypatch.setattr("sparsight.training.progress.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("sparsight.training.loop.time.perf_counter", lambda: next(times))
     watch = Stopwatch(torch.device("cpu"))
     for _ in range(4):
         watch.mark()

@@ -10,8 +10,7 @@ from torch import nn
 
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
-from sparsight.training.memory_format import memory_format
-from sparsight.training.recipe import Recipe
+from sparsight.training.recipe import Recipe, memory_format
 
 ASKED, NOT_ASKED = (
     Recipe(epochs=1, batch_size=8, optimiser={"name": "sgd"}, channels_last=on)

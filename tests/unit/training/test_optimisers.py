@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparsight.training import optimisers
-from sparsight.training.optimisers import build_optimiser
-from sparsight.training.schedules import build_schedule
+from sparsight.training import recipe
+from sparsight.training.recipe import build_optimiser, build_schedule
 
 
 def steps(given: dict[str, Any], weight: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
@@ -118,7 +117,7 @@ def test_rates_are_those_of_the_formula(schedule: dict[str, Any], expected: list
 
 
 def test_only_ranger_pays_for_its_library() -> None:
-    tree = ast.parse(Path(optimisers.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(recipe.__file__).read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     heavy = [node for node in imports if "pytorch_optimizer" in ast.unparse(node)]
     assert heavy

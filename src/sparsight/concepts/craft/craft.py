@@ -13,7 +13,7 @@ from sparsight.concepts.craft.pictures import concept_pictures
 from sparsight.concepts.labelled.standardise import varies
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 
 
 class Craft(ConceptMethod):

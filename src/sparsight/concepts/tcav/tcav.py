@@ -17,7 +17,7 @@ from sparsight.concepts.tcav.score_tests import against_random
 from sparsight.concepts.tcav.tcav_rows import score_drift, score_rows
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
-from sparsight.io.pace import followed
+from sparsight.io.job import followed
 
 
 # captum.concept.TCAV is the reference in tests, and not used here: it writes every vector and

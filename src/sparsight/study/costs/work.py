@@ -7,7 +7,7 @@ from typing import Any
 from sparsight.analysis.cost_model import CostJob
 from sparsight.data.registry import SOURCES
 from sparsight.explain.base import build_explainers
-from sparsight.models.network_size import NetworkSize, network_size
+from sparsight.models.networks import NetworkSize, network_size
 from sparsight.study.costs.dry_run import PlannedJob
 from sparsight.study.costs.image_counts import ImageCounts
 from sparsight.study.costs.metric_passes import metric_passes

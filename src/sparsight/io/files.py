@@ -1,0 +1,207 @@
+"""Files: where paths lead, writing them whole or not at all, and what remakes a damaged one.
+
+The workflow imports this module before any job starts: it imports neither numpy nor torch.
+"""
+
+import errno
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sparsight.io.errors import CorruptFile, InputError
+
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+def expanded(given: str, key: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A path with `~`, `~user`, `$VARIABLE` and `${VARIABLE}` replaced, as a shell does.
+
+    Parameters
+    ----------
+    given : path as somebody wrote it.
+    key : where it was written, for messages.
+    environ : environment; `HOME` of it is `~`. What a variable holds is not expanded again.
+
+    Raises
+    ------
+    InputError
+        When a variable is not set or empty, or a user is unknown.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] if match[1] is not None else match[2]
+        if not (found := environ.get(name)):
+            raise InputError(
+                f"{key} is {given}, but the environment variable {name or match[0]} is not set; "
+                "set it, or write the path out"
+            )
+        return found
+
+    home = environ.get("HOME")
+    if home and (given == "~" or given.startswith("~/")):
+        return home + _VARIABLE.sub(value, given[1:])
+    if given.startswith("~"):
+        user, slash, rest = given.partition("/")
+        try:
+            folder = str(Path(user).expanduser())
+        except RuntimeError as error:
+            raise InputError(
+                f"{key} is {given}, but there is no user {user[1:] or 'of this process'} with a "
+                "home; write the path out"
+            ) from error
+        return folder + slash + _VARIABLE.sub(value, rest)
+    return _VARIABLE.sub(value, given)
+
+
+#: Names of temporary files: what goes before, the process, the suffix. It stays last: libraries
+#: such as matplotlib choose the format by it.
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.\d+\.partial(?P<suffix>(?:\.[^.]+)?)")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is being written, or was left by a job that was killed."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextmanager
+def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    Parameters
+    ----------
+    path : where the finished file shall be; parent folders are made.
+    durable : flush to the disk before the rename. Without it the file still never appears half
+        written to another process, but may be lost with the power.
+
+    Raises
+    ------
+    Whatever the block raises; the temporary file is then removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    # What a killed job left behind; a path has one writer at a time (Snakemake's lock).
+    # No glob: for `a.csv` it would also find what another job is writing as `a.b.csv`.
+    for other in path.parent.iterdir():
+        found = _TEMPORARY.fullmatch(other.name)
+        if found and (found["stem"], found["suffix"]) == (path.stem, path.suffix):
+            other.unlink(missing_ok=True)
+    try:
+        yield temporary
+        if durable:
+            _flush(temporary)
+        temporary.replace(path)
+        if durable:
+            _flush(path.parent)
+    except OSError as error:
+        # a full disk does not say which file it was that did not fit
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, content: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Write JSON atomically: sorted keys, two spaces, a final newline; NaN is refused."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+#: The workflow keeps its own command line here, for the jobs that it starts.
+ENVIRONMENT_VARIABLE = "SPARSIGHT_COMMAND"
+DEFAULT_COMMAND = "snakemake --cores 1"
+RESULTS = "results"
+#: what the workflow makes in its data folder, wherever that is
+MADE_OF_DATA = ("packed", "fetched")
+#: options that make a run do everything again, or nothing
+_LEFT_OUT = frozenset({"-F", "--forceall", "-f", "--force", "-n", "--dry-run", "--dryrun"})
+
+
+def kept_command(arguments: Iterable[str]) -> str:
+    """A run's command line as jobs shall repeat it.
+
+    What makes a run do everything again, or nothing, is left out.
+
+    Parameters
+    ----------
+    arguments : of Snakemake.
+    """
+    return shlex.join(["snakemake", *(word for word in arguments if word not in _LEFT_OUT)])
+
+
+def remedy(path: Path | str, environ: Mapping[str, str] = os.environ) -> str:
+    """The end of a sentence about a damaged file: what remakes it.
+
+    `--forcerun` makes the file again and then all that was made from it, in one run. Within a job
+    the options are those of the run, known from the environment; elsewhere the user adds them.
+
+    Parameters
+    ----------
+    path : the file. What lies in a result tree, or was packed or fetched by the workflow, can be
+        remade; all else (a checkpoint of the user's own) can only be copied or fetched again.
+    environ : environment of the job.
+    """
+    folder, target = _made_by_workflow(Path(path))
+    if target is None:
+        return "the workflow did not make it: copy or fetch it again"
+    command = environ.get(ENVIRONMENT_VARIABLE, DEFAULT_COMMAND)
+    place = f"cd {shlex.quote(str(folder))} && " if folder else ""
+    return f"remake it with: {place}{command} --forcerun {shlex.quote(str(target))}"
+
+
+def _made_by_workflow(path: Path) -> tuple[Path | None, Path | None]:
+    """Where Snakemake has to be called (None: here), and its name of the file (None: no name)."""
+    parts = path.parts
+    if RESULTS in parts[:-1]:
+        start = len(parts) - 1 - parts[::-1].index(RESULTS)
+        if parts[start + 1] == "reference":
+            return None, None
+        if not path.is_absolute():
+            return None, path
+        folder = Path(*parts[:start])
+        return None if folder == Path.cwd() else folder, Path(*parts[start:])
+    # The data folder is named in the configuration, so Snakemake calls its files as the job does.
+    if any(kind in parts[-4:-1] for kind in MADE_OF_DATA):
+        return None, path
+    return None, None
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing.
+    CorruptFile
+        When it is empty, truncated, or holds something else; one sentence that names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; run snakemake again to make it")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptFile(f"{path} is corrupt (it is no JSON); {remedy(path)}") from error
+    if not isinstance(content, dict):
+        raise CorruptFile(f"{path} is corrupt (it holds no JSON object); {remedy(path)}")
+    return content
