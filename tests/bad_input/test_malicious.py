@@ -18,8 +18,7 @@ from sparsight.models.base import build_network
 from sparsight.models.networks import load_network
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.models.weights import fetch_weights, read_weights, weights_file
-from sparsight.pruning.rounds import make_rewind_point
-from sparsight.pruning.training_job import Job
+from sparsight.pruning.rounds import Job, make_rewind_point
 from tests.bad_input.counting import Tried
 from tests.unit.pruning.conftest import SETTINGS, write_split
 

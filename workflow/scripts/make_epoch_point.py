@@ -6,8 +6,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
     from pathlib import Path
 
-    from sparsight.pruning.rounds import make_epoch_point
-    from sparsight.pruning.training_job import start_job
+    from sparsight.pruning.rounds import make_epoch_point, start_job
 
     make_epoch_point(
         start_job(

@@ -3,7 +3,7 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.pruning.conversion_job import measure_conversion
+    from sparsight.pruning.conversion import measure_conversion
 
     measure_conversion(
         {**dict(snakemake.wildcards.items()), **snakemake.params.settings},

@@ -4,21 +4,144 @@ Unstructured pruning leaves layers in their dense shape, so ordinary hardware sa
 can save are units (channels of a convolution, neurons of a linear layer) that have become dead.
 Only units that the weights prove dead are removed, none that merely stay silent on some images.
 
-Own code, because torch has nothing for it: torch.nn.utils.prune only masks, and the sparsifier in
-torch.ao.pruning that removes channels is experimental and chooses them itself. torch-simplify does
-it, but stopped at torchvision 0.11 and needs more than the few lines below.
+Own code: torch.nn.utils.prune only masks, the sparsifier in torch.ao.pruning chooses channels
+itself, and torch-simplify stopped at torchvision 0.11.
 """
 
 import copy
+import logging
 import math
+import statistics
+import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
-from sparsight.pruning.chain import Link, read_chain
+from sparsight.data.packed import PackedSplit
+from sparsight.io.checkpoints import read_checkpoint
+from sparsight.io.device import set_determinism
+from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.files import write_json
+from sparsight.models.networks import load_network
+
+#: of the stage `conversion`: see `sparsight.study.versions`
+VERSION = 1
+
+IDENTITY = ("study", "dataset", "model", "seed")
+DEFAULT_BATCH_SIZE, DEFAULT_REPEATS, WARM_UP = 100, 30, 3
+# Largest difference between logits, relative to the largest logit, that float32 sums explain.
+TOLERANCE = 1e-4
+CONVERTIBLE = "only plain chains of Conv2d, ReLU, MaxPool2d, Flatten and Linear are converted"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A module of a chain.
+
+    Attributes
+    ----------
+    name : its name in the network.
+    module : a Conv2d, ReLU, MaxPool2d, Flatten or Linear.
+    shape : of its output for one image: (C, H, W) or (features,).
+    """
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether this is a convolution or a linear layer."""
+        return isinstance(self.module, nn.Conv2d | nn.Linear)
+
+
+def read_chain(network: nn.Module, example: torch.Tensor) -> list[Link]:
+    """The modules of a network in the order in which data pass them.
+
+    Parameters
+    ----------
+    network : in evaluation mode.
+    example : float32 [N, C, H, W], images that it takes; only their shape counts.
+
+    Raises
+    ------
+    InputError
+        When the network is no plain chain; the message names what does not fit.
+    """
+    chain = []
+    hidden = example[:1]
+    with torch.no_grad():
+        for name in _module_names(network):
+            module = network.get_submodule(name)
+            _check(name, module, hidden)
+            hidden = module(hidden)
+            chain.append(Link(name, module, tuple(hidden.shape[1:])))
+    if not any(link.has_weights for link in chain):
+        raise InputError(
+            f"{type(network).__name__} has no weights to convert; choose a network with layers"
+        )
+    return chain
+
+
+def _module_names(network: nn.Module) -> list[str]:
+    """Names of the modules that are called, each on the output of the one before."""
+    whole = type(network).__name__
+    try:
+        graph = fx.Tracer().trace(network)
+    # Tracing runs the network's own code, which may fail in any way.
+    except Exception as error:
+        raise InputError(f"{whole} cannot be traced ({error}); {CONVERTIBLE}") from error
+    names: list[str] = []
+    before: fx.Node | None = None
+    for node in graph.nodes:
+        target = str(node.target)
+        if node.op == "output":
+            if node.args != (before,):
+                raise InputError(f"{whole} does not give its last module's output; {CONVERTIBLE}")
+        elif node.op == "call_module":
+            if node.args != (before,) or node.kwargs or target in names:
+                raise InputError(f"the module '{target}' is part of a branch; {CONVERTIBLE}")
+            names.append(target)
+        elif node.op != "placeholder" or before is not None:
+            raise InputError(f"'{node.name}' in {whole} is no module; {CONVERTIBLE}")
+        before = node
+    return names
+
+
+def _fits(module: nn.Module, hidden: torch.Tensor) -> bool:
+    """Whether units map to units, and a constant input gives a constant output."""
+    if type(module) is nn.Conv2d:
+        return module.groups == 1
+    if type(module) is nn.MaxPool2d:
+        # Without dilation every window holds a value of the image, never padding alone.
+        return not module.return_indices and bool(torch.tensor(module.dilation).eq(1).all())
+    if type(module) is nn.Flatten:
+        return (module.start_dim, module.end_dim) == (1, -1)
+    return type(module) is nn.ReLU or hidden.ndim == 2
+
+
+def _check(name: str, module: nn.Module, hidden: torch.Tensor) -> None:
+    kind = type(module)
+    if kind not in (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear):
+        raise InputError(f"the module '{name}' is a {kind.__name__}; {CONVERTIBLE}")
+    if not _fits(module, hidden):
+        raise InputError(
+            f"the module '{name}' is a {kind.__name__} of a special kind; {CONVERTIBLE}, without "
+            "groups, dilated pooling or a Linear on what is not flattened"
+        )
+    for parameter in module.parameters():
+        if not parameter.isfinite().all():
+            raise InputError(
+                f"the module '{name}' has weights that are not finite; train the network again"
+            )
 
 
 @dataclass(frozen=True)
@@ -52,6 +175,10 @@ class Report:
         reports = list(self.layers.values())
         counted = reports[:-1] if quantity.startswith("channels") else reports
         return sum(int(getattr(report, quantity)) for report in counted)
+
+
+#: sums over layers, in conversion.json and its `per_layer`
+COUNTS = tuple(field.name for field in fields(LayerReport))
 
 
 class Constant(nn.Module):
@@ -90,7 +217,7 @@ def convert(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Report]
     Raises
     ------
     InputError
-        When the model cannot be converted; the sentence names the module.
+        When the model cannot be converted; the message names the module.
     """
     chain = read_chain(model, example)
     layers = _layers(chain, example.shape[1])
@@ -217,3 +344,134 @@ def _remove_dead_units(layers: list[_Layer]) -> bool:
         following.bias = following.bias + moved
         layer.alive &= following.flowing_out() & ~constant
     return sum(int(layer.alive.sum()) for layer in layers) < before
+
+
+def measure_conversion(
+    settings: Mapping[str, Any],
+    *,
+    checkpoints: Sequence[Path | str],
+    packed_test: Path | str,
+    output: Path | str,
+) -> None:
+    """Write `conversion.json` of a chain: what removing dead units saves at every level.
+
+    The file holds study, dataset, model, seed, pruner and `levels`, a list with, per level:
+    `channels`, `multiply_adds` and others per image (see `LayerReport` and `Report.total`), also
+    `per_layer`; `milliseconds` and `milliseconds_converted` of a batch (CPU time, medians, measured
+    in turn in this process); `largest_difference` between the logits of the two networks on that
+    batch; and `reason`, null, or why the network cannot be converted: then all numbers are null.
+
+    Parameters
+    ----------
+    settings : study, dataset, model, seed, pruner (the chain), threads, batch_size (images,
+        default 100) and repeats (default 30).
+    checkpoints : of the chain in the order of levels; the first is the dense network's.
+    packed_test : packed split that the batch is taken from, with noise, its images repeated when
+        there are too few.
+    output : the file.
+
+    Raises
+    ------
+    InputError
+        When the checkpoints are not those of this chain in order.
+    InvariantError
+        When a converted network does not compute the same.
+    """
+    set_determinism(settings["threads"])
+    levels = [_checked_level(Path(path), index, settings) for index, path in enumerate(checkpoints)]
+    images = _batch(packed_test, settings.get("batch_size", DEFAULT_BATCH_SIZE))
+    repeats = settings.get("repeats", DEFAULT_REPEATS)
+    measured = []
+    for level, path in zip(levels, checkpoints, strict=True):
+        network = load_network(path, torch.device("cpu"))
+        measured.append({"level": level, **measure_network(network, images, repeats)})
+        logger.info("level %d: %s", level, {k: v for k, v in measured[-1].items() if k in COUNTS})
+    identity = {key: settings[key] for key in (*IDENTITY, "pruner")}
+    write_json(output, {**identity, "seed": int(settings["seed"]), "levels": measured})
+
+
+def measure_network(network: nn.Module, images: torch.Tensor, repeats: int) -> dict[str, Any]:
+    """Convert one network and measure both forms on a batch.
+
+    Parameters
+    ----------
+    network : in evaluation mode, on the CPU.
+    images : float32 [N, C, H, W].
+    repeats : how often the time of a batch is taken.
+
+    Returns
+    -------
+    One entry of `levels`, without the level; see `measure_conversion`.
+
+    Raises
+    ------
+    InvariantError
+        When the converted network does not compute the same.
+    """
+    try:
+        converted, report = convert(network, images)
+    except InputError as error:
+        logger.warning("not converted: %s", error)
+        times = ("milliseconds", "milliseconds_converted")
+        numbers = (*COUNTS, "per_layer", *times, "largest_difference")
+        return {**dict.fromkeys(numbers), "reason": str(error)}
+    with torch.inference_mode():
+        logits = network(images)
+        difference = (logits - converted(images)).abs().max().item()
+        if not difference <= TOLERANCE * max(1.0, logits.abs().max().item()):
+            raise InvariantError(f"the logits of a converted network differ by {difference:g}")
+        masked, smaller = alternating_medians(
+            lambda: network(images), lambda: converted(images), repeats
+        )
+    return {
+        **{name: report.total(name) for name in COUNTS},
+        "per_layer": {name: asdict(layer) for name, layer in report.layers.items()},
+        "milliseconds": masked,
+        "milliseconds_converted": smaller,
+        "largest_difference": difference,
+        "reason": None,
+    }
+
+
+def _checked_level(path: Path, index: int, settings: Mapping[str, Any]) -> int:
+    """The level of a checkpoint that must be the chain's `index`th."""
+    facts = read_checkpoint(path).metadata
+    for key in IDENTITY:
+        if facts.get(key) != str(settings[key]):
+            raise InputError(
+                f"{path} belongs to {key} '{facts.get(key)}', not '{settings[key]}'; "
+                "give the checkpoints of one chain"
+            )
+    level = int(facts["level"])
+    if level != index or (index and facts["pruner"] != settings["pruner"]):
+        raise InputError(
+            f"{path} is level {level} of '{facts['pruner']}', not {index} of "
+            f"'{settings['pruner']}'; give a chain's checkpoints in order, the dense one first"
+        )
+    return level
+
+
+def _batch(path: Path | str, size: int) -> torch.Tensor:
+    with PackedSplit.open(path) as split:
+        if len(split) == 0 or size < 1:
+            raise InputError(f"{path} has {len(split)} images, of which no batch of {size} is made")
+        return split.select(torch.arange(size) % len(split)).images("noisy")
+
+
+def alternating_medians(
+    first: Callable[[], object], second: Callable[[], object], repeats: int
+) -> tuple[float, float]:
+    """Median milliseconds of CPU time of two ways, run in turn: both meet the same disturbances.
+
+    CPU time, because a workflow runs other jobs beside this one, whose turns on a core would count
+    several times over. With one thread it is what an idle machine takes.
+    """
+    taken: tuple[list[float], list[float]] = ([], [])
+    for index in range(WARM_UP + repeats):
+        # Who goes first alternates: the second finds warmer caches.
+        for which in (0, 1) if index % 2 else (1, 0):
+            started = time.process_time()
+            (first, second)[which]()
+            if index >= WARM_UP:
+                taken[which].append(1000 * (time.process_time() - started))
+    return statistics.median(taken[0]), statistics.median(taken[1])

@@ -1,55 +1,171 @@
-"""The jobs of the pruning chain: rewind point, dense network, one level."""
+"""The rounds of pruning: rewind point, dense network, and prune, rewind, retrain, check, write.
 
+Mistakes of published code are behind switches (`PUBLISHED_BUGS` of `sparsight.pruning.registry`),
+all off by default.
+"""
+
+import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.io.checkpoints import (
     Checkpoint,
     Tensors,
     read_checkpoint,
     read_groups,
+    write_checkpoint,
     write_groups,
 )
-from sparsight.models.base import Architecture
-from sparsight.models.weights import weights_file
-from sparsight.pruning.invariants import (
-    check_masks,
-    check_recalibrated,
-    check_start,
-    check_trained,
-)
-from sparsight.pruning.level_files import write_level
-from sparsight.pruning.masks import Step, dense_masks, next_masks
-from sparsight.pruning.mistakes import (
-    continued,
-    freeze_negative_weights,
-    masks_of_regrown,
-    stale,
-    with_aliased_biases,
-)
-from sparsight.pruning.pretraining import pretrain_elsewhere, take_initial_weights
+from sparsight.io.device import choose_device, device_name, set_determinism
+from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.files import write_json
+from sparsight.io.provenance import content_hash, provenance, sha256_of
+from sparsight.io.tables import write_table
+from sparsight.models.base import Architecture, build_network
+from sparsight.models.registry import MODELS
+from sparsight.models.weights import read_weights, take_body, take_weights, weights_file
+from sparsight.pruning.masks import Step, dense_masks, densities, next_masks
 from sparsight.pruning.registry import CRITERIA
-from sparsight.pruning.rewinding import rewind_point, rewound_epoch
-from sparsight.pruning.training_job import (
-    Job,
-    new_network,
-    splits_by_name,
-    state_of,
-    training_data,
-)
-from sparsight.training.loop import Stream, TrainingData, train
+from sparsight.training.evaluation import evaluate
+from sparsight.training.loop import Judge, Outcome, Stream, TrainingData, cpu_state, train
+from sparsight.training.randomness import derived_seed
 from sparsight.training.recalibration import Recalibration, recalibrate
 from sparsight.training.recipe import Recipe
 
 #: of the stage `pruning`: see `sparsight.study.versions`
 VERSION = 1
 
+#: owner of level 00, shared by all pruners
+DENSE = "dense"
+#: images per forward pass where a job does not say
+DEFAULT_BATCH_SIZE = 500
+#: value of `initial_weights` for torchvision's weights; other values are paths, or `random`
+IMAGENET = "imagenet"
+#: below it, the code of arXiv 2307.13698 takes a weight for pruned; the code that it follows: 1e-6
+FROZEN_BELOW = 6e-7
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every training job gets.
+
+    Attributes
+    ----------
+    settings : configuration values of the job.
+    identity : study, dataset, model, pruner, seed, level.
+    version : versions of the stages and items that the job runs.
+    splits : packed splits by name ("train", "test", ...).
+    device : where it runs.
+    """
+
+    settings: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    version: Mapping[str, Any]
+    splits: Mapping[str, Path]
+    device: torch.device
+
+    @property
+    def seed(self) -> int:
+        """Seed of the network."""
+        return int(self.identity["seed"])
+
+    @property
+    def level(self) -> int:
+        """Level of the network; 0 is dense."""
+        return int(self.identity["level"])
+
+    @property
+    def published_bugs(self) -> Collection[str]:
+        """Mistakes of published code that this job repeats."""
+        bugs: Collection[str] = self.settings.get("published_bugs", ())
+        return bugs
+
+    def fingerprint(self, *inputs: Path) -> str:
+        """Identity of a training in progress: settings, versions, data and input files."""
+        digests = [_file_digest(path) for path in (*self.splits.values(), *inputs)]
+        return content_hash([dict(self.settings), dict(self.identity), dict(self.version), digests])
+
+
+def _file_digest(path: Path) -> str:
+    """Digest of a file; of ours, that of the header, which holds the digests of all its tensors."""
+    if path.suffix != ".safetensors":
+        return sha256_of(path)
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return content_hash(file.read(size).decode())
+
+
+def start_job(
+    settings: Mapping[str, Any],
+    wildcards: Mapping[str, str],
+    version: Mapping[str, Any],
+    splits: Sequence[str | Path],
+    gpu: int,
+) -> Job:
+    """Fix threads and determinism, choose the device, and name the packed splits.
+
+    Parameters
+    ----------
+    settings : configuration values; `study` and `threads` among them.
+    wildcards : dataset, model and seed; pruner and level of a level other than dense.
+    version : versions of the stages and items that the job runs.
+    splits : files `<split>.safetensors`.
+    gpu : how many GPUs the job was granted.
+    """
+    set_determinism(settings["threads"])
+    whole = {"study": settings["study"], "pruner": DENSE, "level": "0", **dict(wildcards.items())}
+    identity = {key: int(v) if key in ("seed", "level") else v for key, v in whole.items()}
+    return Job(settings, identity, version, splits_by_name(splits), choose_device(gpu))
+
+
+def splits_by_name(paths: Sequence[str | Path]) -> dict[str, Path]:
+    """Files `<split>.safetensors` by the name of the split."""
+    return {Path(path).stem: Path(path) for path in paths}
+
+
+def new_network(job: Job, class_count: int) -> Architecture:
+    """The freshly initialised network of the job's seed."""
+    architecture = MODELS.load(job.settings["architecture"])
+    seed, options = derived_seed(job.seed, "initialisation"), job.settings.get("options")
+    return build_network(architecture, class_count, seed, options).to(job.device)
+
+
+def training_data(job: Job) -> tuple[TrainingData, str, int]:
+    """The training split on the device, the hash of its data set and the number of classes."""
+    path = job.splits["train"]
+    with PackedSplit.open(path) as split:
+        data_hash, class_count = split.data_hash, len(split.classes)
+    whole = load_training_split(path, job.device)
+    data = TrainingData(whole.pixels, whole.labels, job.settings["noise_maximum"], judges_of(job))
+    return data, data_hash, class_count
+
+
+def judges_of(job: Job) -> dict[str, Judge]:
+    """The splits on which networks are judged after every epoch of their training.
+
+    Those are the validation split, where it holds images, and the test split where a recipe selects
+    by it.
+    """
+    recipes = [job.settings.get(key) or {} for key in ("training", "retraining")]
+    by_test = any(recipe.get("select") == "best_test" for recipe in recipes)
+    batch_size, found = job.settings.get("evaluation_batch_size", DEFAULT_BATCH_SIZE), {}
+    for name in ("validation", "test") if by_test else ("validation",):
+        if (path := job.splits.get(name)) is not None:
+            with PackedSplit.open(path) as split:
+                holds_images = len(split) > 0
+            if holds_images:
+                found[name] = Judge(path, batch_size, job.device)
+    return found
 
 
 def make_rewind_point(
@@ -62,37 +178,76 @@ def make_rewind_point(
 
     Parameters
     ----------
-    weights : file of the initial weights, or its manifest; None where they are random.
+    weights : file of the initial weights, or its manifest; None where they are random. The
+        classifiers stay as drawn where the file's are for another number of classes, and with
+        torchvision's ImageNet weights always.
     pretraining : packed splits of another data set, on which the network is trained first.
     """
     started = time.perf_counter()
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
-    init = state_of(network)
-    state_file = output.with_name(".start.epoch_state.safetensors")
+    init = cpu_state(network)
     elsewhere = splits_by_name(pretraining)
     inputs = list(elsewhere.values())
     if weights is not None:
-        inputs.append(weights_file(weights))
-        take_initial_weights(job, network, inputs[-1])
+        path = weights_file(weights)
+        inputs.append(path)
+        keep = job.settings["initial_weights"] != IMAGENET
+        kept = take_weights(network, read_weights(path), path, keep)
+        logger.info("weights of %s, classifier %s", path, "too" if kept else "as drawn")
     if elsewhere:
-        earlier = output.with_name(".pretraining.epoch_state.safetensors")
-        pretrain_elsewhere(job, network, elsewhere, earlier, job.fingerprint(*inputs))
-    if job.settings["training"] is not None:
-        recipe = Recipe(**job.settings["training"])
-        train(
-            network,
-            data,
-            recipe,
-            Stream(job.seed, "pretraining"),
-            masks={},
-            state_file=state_file,
-            fingerprint=job.fingerprint(*inputs),
-        )
+        _pretrain_elsewhere(job, network, elsewhere, output, inputs)
+    state_file = output.with_name(".start.epoch_state.safetensors")
+    if (recipe := job.settings["training"]) is not None:
+        _train(job, network, data, recipe, "pretraining", state_file, inputs)
     facts = {"class_count": str(class_count), "data_hash": data_hash}
-    write_groups(output, {"init": init, "pretrained": state_of(network)}, facts)
+    write_groups(output, {"init": init, "pretrained": cpu_state(network)}, facts)
     state_file.unlink(missing_ok=True)
     logger.info("rewind point made in %.1f s", time.perf_counter() - started)
+
+
+def _train(
+    job: Job,
+    network: Architecture,
+    data: TrainingData,
+    recipe: Mapping[str, Any],
+    stage: str,
+    state_file: Path,
+    inputs: Sequence[Path],
+    **options: Any,
+) -> Outcome:
+    """Train by a recipe; an interrupted training of the same job and inputs is continued."""
+    return train(
+        network,
+        data,
+        Recipe(**recipe),
+        Stream(job.seed, stage),
+        state_file=state_file,
+        fingerprint=job.fingerprint(*inputs),
+        **{"masks": {}, **options},
+    )
+
+
+def _pretrain_elsewhere(
+    job: Job, network: Architecture, splits: dict[str, Path], output: Path, inputs: Sequence[Path]
+) -> None:
+    """Train on another data set, and take all that was learnt there but the classifiers.
+
+    The job's setting `pretraining` holds dataset, recipe and noise_maximum; `network`, of the
+    study's classes, is changed in place.
+    """
+    facts = job.settings["pretraining"]
+    changed = {"noise_maximum": facts["noise_maximum"], "training": facts["recipe"]}
+    settings = {**job.settings, **changed, "retraining": None}
+    elsewhere = replace(job, settings=settings, splits=splits)
+    data, _, class_count = training_data(elsewhere)
+    other = new_network(elsewhere, class_count)
+    take_body(other, network)
+    state_file = output.with_name(".pretraining.epoch_state.safetensors")
+    stage = f"pretraining/{facts['dataset']}"
+    _train(job, other, data, facts["recipe"], stage, state_file, inputs)
+    take_body(network, other)
+    state_file.unlink(missing_ok=True)
 
 
 def make_epoch_point(job: Job, start: Path, epoch: int, output: Path) -> None:
@@ -103,31 +258,17 @@ def make_epoch_point(job: Job, start: Path, epoch: int, output: Path) -> None:
     data, _, class_count = training_data(job)
     network = new_network(job, class_count)
     network.load_state_dict(read_groups(start)["pretrained"])
-    recipe = Recipe(**job.settings["retraining"])
-    stream = Stream(job.seed, "dense/level00")
     state_file = output.with_name(f".{output.stem}.epoch_state.safetensors")
-    train(
-        network,
-        data,
-        recipe,
-        stream,
-        masks={},
-        last_epoch=epoch,
-        state_file=state_file,
-        fingerprint=job.fingerprint(start),
-    )
-    write_groups(output, {f"epoch:{epoch}": state_of(network)}, {"class_count": str(class_count)})
+    recipe, stage = job.settings["retraining"], "dense/level00"
+    _train(job, network, data, recipe, stage, state_file, [start], last_epoch=epoch)
+    write_groups(output, {f"epoch:{epoch}": cpu_state(network)}, {"class_count": str(class_count)})
     state_file.unlink(missing_ok=True)
 
 
 def train_dense(job: Job, start: Path, folder: Path) -> None:
     """Level 00, shared by all pruners: the retraining recipe from the start, nothing pruned."""
-    points = read_groups(start)
-    data, data_hash, class_count = training_data(job)
-    network = new_network(job, class_count)
-    masks = dense_masks(network)
-    point = points["pretrained"]
-    _run_round(job, network, point, masks, data, folder, 0, data_hash, job.fingerprint(start))
+    point = read_groups(start)["pretrained"]
+    _run_round(job, folder, [start], lambda network: (point, dense_masks(network)))
 
 
 def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
@@ -147,98 +288,360 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     InvariantError
         When the masks, the start or the trained weights break an invariant of the design.
     """
-    settings, bugs = job.settings, job.settings["published_bugs"]
     predecessor = read_checkpoint(previous)
     points = read_groups(start)
-    data, data_hash, class_count = training_data(job)
-    network = new_network(job, class_count)
-    # Dense networks, which all pruners share, have no masks of normalisation layers.
-    before = {**dense_masks(network, "norm_layers_pruned" in bugs), **predecessor.masks}
-    prunable = {name: predecessor.weights[name] for name in before}
-    masks = _pruned(job, prunable, before)
-    point = rewind_point(settings["rewind"], points, predecessor.weights)
-    if "aliased_biases" in bugs:
-        point = with_aliased_biases(point, predecessor.weights, int(job.identity["level"]))
-    first_epoch = rewound_epoch(settings["rewind"])
-    fingerprint = job.fingerprint(start, previous)
-    _run_round(job, network, point, masks, data, folder, first_epoch, data_hash, fingerprint)
+    rewind = job.settings["rewind"]
+
+    def prune(network: Architecture) -> tuple[Tensors, Tensors]:
+        # Dense networks, which all pruners share, have no masks of normalisation layers.
+        norm_layers = "norm_layers_pruned" in job.published_bugs
+        before = {**dense_masks(network, norm_layers), **predecessor.masks}
+        masks = _pruned_masks(job, {name: predecessor.weights[name] for name in before}, before)
+        point = rewind_point(rewind, points, predecessor.weights)
+        if "aliased_biases" in job.published_bugs:
+            point = with_aliased_biases(point, predecessor.weights, job.level)
+        return point, masks
+
+    _run_round(job, folder, [start, previous], prune, rewound_epoch(rewind))
 
 
-def _pruned(job: Job, weights: Tensors, before: Tensors) -> Tensors:
+def rewound_epoch(rewind: str) -> int:
+    """The epoch at which retraining starts: k for `epoch:k`, else 0."""
+    kind, _, epoch = rewind.partition(":")
+    return int(epoch) if kind == "epoch" else 0
+
+
+def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) -> Tensors:
+    """State (parameters and buffers) to which a round goes back before its mask is applied.
+
+    Parameters
+    ----------
+    rewind : `init` (the random initialisation), `pretrained` (the shared start: after pretraining,
+        where there is any), `epoch:k` (the start trained for k epochs by the retraining recipe) or
+        `none` (the predecessor's trained weights: fine-tuning).
+    points : rewind points by name.
+    predecessor : the state of the level before.
+
+    Raises
+    ------
+    InputError
+        When the point is not among `points`.
+    """
+    if rewind == "none":
+        return predecessor
+    if rewind not in points:
+        raise InputError(
+            f"the rewind point '{rewind}' is not in the start files (they hold {', '.join(points)})"
+        )
+    return points[rewind]
+
+
+def _pruned_masks(job: Job, weights: Tensors, before: Tensors) -> Tensors:
     """Masks after this round's pruning, checked against the invariants."""
-    settings, bugs = job.settings, job.settings["published_bugs"]
-    if "no_mask_in_training" in bugs:
-        masks = masks_of_regrown(weights, before, settings["rate"], settings["scope"])
+    settings, scope = job.settings, job.settings["scope"]
+    if "no_mask_in_training" in job.published_bugs:
+        masks = masks_of_regrown(weights, before, settings["rate"], scope)
         check_masks(before, masks)
         return masks
-    step = Step(settings["rate"], settings["density"], "openlth_threshold" in bugs)
+    threshold = "openlth_threshold" in job.published_bugs
+    step = Step(settings["rate"], settings["density"], threshold)
     scores = CRITERIA.load(settings["criterion"])().scores(weights, job.seed)
-    masks = next_masks(scores, before, step, settings["scope"])
-    check_masks(before, masks, _expected(before, step, settings["scope"]))
-    return masks
-
-
-def _expected(masks: Tensors, step: Step, scope: str) -> dict[str, int] | int:
-    counts = {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items()}
+    masks = next_masks(scores, before, step, scope)
+    counts = {name: (int(mask.sum()), mask.numel()) for name, mask in before.items()}
+    expected: dict[str, int] | int
     if scope == "layer":
-        return {name: step.falling(*count) for name, count in counts.items()}
-    return step.falling(sum(c[0] for c in counts.values()), sum(c[1] for c in counts.values()))
+        expected = {name: step.falling(*count) for name, count in counts.items()}
+    else:
+        expected = step.falling(*map(sum, zip(*counts.values(), strict=True)))
+    check_masks(before, masks, expected)
+    return masks
 
 
 def _run_round(
     job: Job,
-    network: Architecture,
-    point: Tensors,
-    masks: Tensors,
-    data: TrainingData,
     folder: Path,
-    first_epoch: int,
-    data_hash: str,
-    fingerprint: str,
+    inputs: Sequence[Path],
+    prune: Callable[[Architecture], tuple[Tensors, Tensors]],
+    first_epoch: int = 0,
 ) -> None:
-    """Retrain from `point` under `masks` and write everything that belongs to the level."""
+    """Prune, retrain from the rewind point and write everything that belongs to the level.
+
+    Parameters
+    ----------
+    inputs : files that the round depends on.
+    prune : gives the state at the rewind point and the masks, for the job's initialised network.
+    first_epoch : at which retraining starts.
+    """
+    data, data_hash, class_count = training_data(job)
+    network = new_network(job, class_count)
+    point, masks = prune(network)
     started = time.perf_counter()
-    bugs = job.settings.get("published_bugs", ())
     network.load_state_dict(point)
     parameters = dict(network.named_parameters())
     with torch.no_grad():
         for name, mask in masks.items():
             parameters[name].mul_(mask.to(parameters[name].device))
     check_start(network, point, masks)
-    start = state_of(network)
-    recipe = Recipe(**_recipe(job))
-    held = {} if "no_mask_in_training" in bugs else masks
-    frozen = "negative_weights_frozen" in bugs
-    stage = f"{job.identity['pruner']}/level{int(job.identity['level']):02d}"
+    start = cpu_state(network)
+    held = {} if "no_mask_in_training" in job.published_bugs else masks
+    frozen = "negative_weights_frozen" in job.published_bugs
     state_file = folder / ".epoch_state.safetensors"
     logger.info("density %.5f", Checkpoint(start, masks).density)
-    outcome = train(
+    outcome = _train(
+        job,
         network,
         data,
-        recipe,
-        Stream(job.seed, stage),
+        _recipe(job),
+        f"{job.identity['pruner']}/level{job.level:02d}",
+        state_file,
+        inputs,
         masks=held,
         first_epoch=first_epoch,
-        state_file=state_file,
-        fingerprint=fingerprint,
         after_backward=freeze_negative_weights if frozen else None,
     )
     check_trained(network, start, held, negatives_train=not frozen)
     if facts := job.settings.get("recalibrate_batch_norm"):
-        _recalibrate(job, network, data, Recalibration(**facts))
+        before = cpu_state(network)
+        measured = recalibrate(network, data.images, Recalibration(**facts), job.seed)
+        check_recalibrated(network, before, measured)
+        logger.info("%d statistics of batch normalisation measured anew", len(measured))
     write_level(job, network, masks, folder, data_hash, started, outcome)
     state_file.unlink(missing_ok=True)
 
 
-def _recalibrate(job: Job, network: Architecture, data: TrainingData, facts: Recalibration) -> None:
-    before = state_of(network)
-    measured = recalibrate(network, data.images, facts, job.seed)
-    check_recalibrated(network, before, measured)
-    logger.info("%d statistics of batch normalisation measured anew", len(measured))
+def _recipe(job: Job) -> Mapping[str, Any]:
+    recipe: Mapping[str, Any] = job.settings["retraining"]
+    if "schedule_never_restarted" in job.published_bugs:
+        return continued(recipe, job.level)
+    if "stale_schedule" in job.published_bugs:
+        return {**recipe, "schedule": {"name": "constant"}}  # the initial rate throughout
+    return recipe
 
 
-def _recipe(job: Job) -> dict[str, Any]:
-    recipe, bugs = dict(job.settings["retraining"]), job.settings.get("published_bugs", ())
-    if "schedule_never_restarted" in bugs:
-        return continued(recipe, int(job.identity["level"]))
-    return stale(recipe) if "stale_schedule" in bugs else recipe
+def check_masks(
+    before: Tensors, after: Tensors, expected_falling: dict[str, int] | int | None = None
+) -> None:
+    """Masks are nested, and exactly the expected number of weights fell.
+
+    Parameters
+    ----------
+    expected_falling : over all layers, or per layer; None where published code, whose mistake is
+        repeated, lets an unforeseeable number fall.
+    """
+    fallen = {}
+    for name, mask in after.items():
+        if (mask & ~before[name]).any():
+            raise InvariantError(f"masks are not nested: a pruned weight of {name} came back")
+        fallen[name] = int(before[name].sum()) - int(mask.sum())
+    total = sum(fallen.values())
+    if expected_falling is None:
+        return
+    if isinstance(expected_falling, int):
+        if total != expected_falling:
+            raise InvariantError(f"{total} weights fell, not {expected_falling}")
+    elif fallen != expected_falling:
+        raise InvariantError(f"weights fell as {fallen}, not {expected_falling}")
+
+
+def check_start(network: nn.Module, point: Tensors, masks: Tensors) -> None:
+    """A round starts at its rewind point: what is not prunable is equal, the rest is masked."""
+    for name, value in network.state_dict().items():
+        expected = point[name].to(value.device)
+        if name in masks:
+            expected = expected * masks[name].to(value.device)
+        if not torch.equal(value, expected):
+            raise InvariantError(f"{name} does not start the round at its rewind point")
+
+
+def check_recalibrated(network: nn.Module, before: Tensors, measured: Collection[str]) -> None:
+    """Recalibration changes statistics of batch normalisation, and nothing else."""
+    for name, value in network.state_dict().items():
+        if name not in measured and not torch.equal(value.cpu(), before[name].cpu()):
+            raise InvariantError(f"recalibration has changed {name}, which is no statistic")
+        if not torch.isfinite(value).all():
+            raise InvariantError(f"{name} is not finite after recalibration")
+
+
+def check_trained(
+    network: nn.Module, start: Tensors, masks: Tensors, negatives_train: bool = True
+) -> None:
+    """Pruned weights are zero, survivors are not, and negative weights have trained.
+
+    A survivor that was zero at the start may have stayed so: files of dense networks hold a few
+    zeros, and those of dead channels get no gradient.
+
+    Parameters
+    ----------
+    start : state at the start of the round, masked.
+    negatives_train : False where published code, whose mistake is repeated, freezes them.
+    """
+    moved_negative = moved_positive = negatives = 0
+    state = network.state_dict()
+    for name, mask in masks.items():
+        trained = state[name].cpu()
+        first = start[name].cpu()
+        stayed = mask & (first == 0) & (trained == 0)
+        if not torch.equal((trained != 0) | stayed, mask):
+            raise InvariantError(f"the non-zero weights of {name} are not those of its mask")
+        moved = trained != first
+        negatives += int((first < 0).sum())
+        moved_negative += int((moved & (first < 0)).sum())
+        moved_positive += int((moved & (first > 0)).sum())
+    # With few survivors all negative ones may belong to dead units; chance cannot do that to many.
+    if negatives_train and negatives >= 20 and moved_positive and not moved_negative:
+        raise InvariantError("no negative weight has trained")
+
+
+def write_level(
+    job: Job,
+    network: Architecture,
+    masks: Tensors,
+    folder: Path,
+    data_hash: str,
+    started: float,
+    outcome: Outcome | None = None,
+) -> None:
+    """Evaluate a trained network and write checkpoint, predictions, evaluation and provenance.
+
+    Parameters
+    ----------
+    started : `time.perf_counter()` at the start of the round.
+    outcome : of the training, which selected the network; goes into the evaluation.
+    """
+    splits, columns = _evaluate(job, network)
+    metadata = {
+        **{key: str(value) for key, value in job.identity.items()},
+        "architecture": job.settings["architecture"],
+        "class_count": str(network.class_count),
+        "options": json.dumps(dict(network.options), sort_keys=True),
+        "rewind": str(job.settings.get("rewind", "pretrained")),
+        "epochs": str(job.settings["retraining"]["epochs"]),
+    }
+    checkpoint = Checkpoint(cpu_state(network), masks, metadata)
+    content = {
+        **{key: job.identity[key] for key in sorted(job.identity)},
+        "splits": splits,
+        "density": densities(network, masks),
+        "surviving": checkpoint.surviving,
+        "prunable": sum(mask.numel() for mask in masks.values()),
+    }
+    if outcome is not None:
+        facts = {"rule": outcome.rule, "epoch": outcome.epoch, "history": outcome.history}
+        if outcome.last is not None:  # what taking the last epoch's network would have given
+            network.load_state_dict(outcome.last)
+            last = {"epoch": outcome.history[-1]["epoch"], "splits": _evaluate(job, network)[0]}
+            network.load_state_dict(checkpoint.weights)
+            facts["last"] = last
+        content["selection"] = facts
+    seconds = time.perf_counter() - started
+    write_checkpoint(folder / "checkpoint.safetensors", checkpoint)
+    write_table(folder / "predictions.parquet", columns)
+    write_json(folder / "evaluation.json", content)
+    written = ("checkpoint.safetensors", "evaluation.json", "predictions.parquet")
+    digests = {name: sha256_of(folder / name) for name in written}
+    device = device_name(job.device)
+    write_json(
+        folder / "provenance.json",
+        provenance(job.settings, job.version, seconds, device, job.seed, data_hash, digests),
+    )
+
+
+def _evaluate(job: Job, network: Architecture) -> tuple[dict[str, Any], dict[str, Any]]:
+    splits = [path for _, path in sorted(job.splits.items())]
+    return evaluate(network, splits, job.settings["evaluation_batch_size"], job.device)
+
+
+def masks_of_regrown(weights: Tensors, masks: Tensors, rate: float, scope: str) -> Tensors:
+    """Masks after a round of `no_mask_in_training`.
+
+    The threshold is the percentile 100 * `rate` (linear interpolation) of the magnitudes of all
+    weights that are not exactly zero, whether their mask is set or not; weights below it lose
+    their mask. Weights whose mask was cleared before do not get it back.
+
+    Parameters
+    ----------
+    weights : prunable parameter to trained weight, regrown ones included.
+    masks : prunable parameter to bool, before the round.
+    rate : share of the non-zero weights below the threshold, 0 to 1.
+    scope : `global` (one threshold) or `layer` (one for each).
+    """
+    groups = [[name] for name in masks] if scope == "layer" else [list(masks)]
+    found: Tensors = {}
+    for names in groups:
+        magnitudes = torch.cat([weights[name].detach().flatten().abs().double() for name in names])
+        threshold = _percentile(magnitudes[magnitudes != 0], rate)
+        for name in names:
+            found[name] = masks[name] & (weights[name].detach().abs().double() >= threshold)
+    return found
+
+
+def _percentile(values: torch.Tensor, share: float) -> float:
+    """`torch.quantile`, which refuses more than 16 million values."""
+    if not len(values):
+        return 0.0
+    place = share * (len(values) - 1)
+    lower = int(place)
+    ordered = values.sort().values
+    upper = min(lower + 1, len(values) - 1)
+    return float(ordered[lower] + (place - lower) * (ordered[upper] - ordered[lower]))
+
+
+def with_aliased_biases(point: Tensors, predecessor: Tensors, level: int) -> Tensors:
+    """The rewind point of a round under `aliased_biases`.
+
+    Biases of all layers, those of normalisation layers too, come from the trained predecessor from
+    the second round on; in the first they are still those that were saved.
+    """
+    if level < 2:
+        return point
+    return {
+        name: predecessor[name] if name.rpartition(".")[2] == "bias" else value
+        for name, value in point.items()
+    }
+
+
+def continued(recipe: Mapping[str, Any], level: int) -> dict[str, Any]:
+    """The recipe of a round under `schedule_never_restarted`.
+
+    The rate falls as if all rounds so far, the dense network's too, were one training: round k's
+    schedule begins after k times the recipe's epochs.
+
+    Raises
+    ------
+    InputError
+        For a schedule that does not fall in steps.
+    """
+    schedule = recipe.get("schedule", {"name": "constant"})
+    name, done, epochs = schedule["name"], level * recipe["epochs"], recipe["epochs"]
+    if name == "constant":
+        return dict(recipe)
+    if name not in ("step", "multi_step"):
+        raise InputError(
+            f"schedule_never_restarted knows no continuation of the schedule '{name}'; take step "
+            "or multi_step"
+        )
+    milestones = schedule.get("milestones", ())
+    if name == "step":
+        milestones = range(schedule["every"], done + epochs, schedule["every"])
+    rate = recipe["optimiser"]["learning_rate"]
+    for _ in (milestone for milestone in milestones if milestone <= done):
+        rate *= schedule["factor"]
+    ahead = [milestone - done for milestone in milestones if milestone > done]
+    return {
+        **recipe,
+        "optimiser": {**recipe["optimiser"], "learning_rate": rate},
+        "schedule": {"name": "multi_step", "milestones": ahead, "factor": schedule["factor"]},
+    }
+
+
+def freeze_negative_weights(network: nn.Module) -> None:
+    """Take the gradient from every weight below `FROZEN_BELOW`, between backward pass and step.
+
+    The public code means the pruned weights, and forgets the absolute value. Weights of all layers
+    are concerned, those of normalisation layers too, biases are not. What the optimiser adds of its
+    own stays: weight decay shrinks the frozen weights, and momentum carries on a weight that has
+    just become negative.
+    """
+    for name, parameter in network.named_parameters():
+        if name.rpartition(".")[2] == "weight" and parameter.grad is not None:
+            parameter.grad.masked_fill_(parameter.detach() < FROZEN_BELOW, 0)

@@ -10,8 +10,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
-from sparsight.pruning.published_bugs import BUGS_OF_TRAINING, PUBLISHED_BUGS
-from sparsight.pruning.registry import CRITERIA
+from sparsight.pruning.registry import BUGS_OF_TRAINING, CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.study.bases import base_problems, with_bases
 from sparsight.study.claims import claim_problems

@@ -14,7 +14,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
-from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.concept_pages import concept_page

@@ -32,7 +32,7 @@ STAGES = {
     "explaining": "sparsight.explain.run",
     "scoring": "sparsight.metrics.run",
     "agreement": "sparsight.metrics.agreement.compare",
-    "conversion": "sparsight.pruning.conversion_job",
+    "conversion": "sparsight.pruning.conversion",
     "features": "sparsight.concepts.features",
     "concepts": "sparsight.concepts.jobs",
     "sample_pruning": "sparsight.spade.copies",

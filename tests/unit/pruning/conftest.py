@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sparsight.io.arrays import write_arrays
-from sparsight.pruning.training_job import Job
+from sparsight.pruning.rounds import Job
 
 RECIPE = {
     "epochs": 3,

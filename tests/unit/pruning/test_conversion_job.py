@@ -11,8 +11,8 @@ from torch import nn
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.pruning import conversion_job
-from sparsight.pruning.conversion_job import measure_conversion, measure_network
+from sparsight.pruning import conversion
+from sparsight.pruning.conversion import measure_conversion, measure_network
 
 IDENTITY = {
     "study": "test",
@@ -87,30 +87,30 @@ def test_what_cannot_be_converted_has_a_reason_and_no_numbers():
 
 
 def test_a_conversion_that_computes_something_else_is_a_defect(monkeypatch):
-    right = conversion_job.convert
+    right = conversion.convert
 
     def wrong(network, images):
         converted, report = right(network, images)
         converted.classifier.bias.data += 0.01
         return converted, report
 
-    monkeypatch.setattr(conversion_job, "convert", wrong)
+    monkeypatch.setattr(conversion, "convert", wrong)
     with pytest.raises(InvariantError, match=r"differ by 0\.0"):
         measure_network(ThesisCnn(4).eval(), torch.rand(2, 1, 28, 28), 1)
 
 
 def test_each_way_runs_equally_often_in_turn():
     calls: list[str] = []
-    medians = conversion_job.alternating_medians(
+    medians = conversion.alternating_medians(
         lambda: calls.append("a"), lambda: calls.append("b"), 5
     )
-    assert calls.count("a") == calls.count("b") == 5 + conversion_job.WARM_UP
+    assert calls.count("a") == calls.count("b") == 5 + conversion.WARM_UP
     assert calls[:4] == ["b", "a", "a", "b"]
     assert all(0 <= value < 100 for value in medians)
 
 
 def test_waiting_for_a_core_does_not_count():
-    waiting, working = conversion_job.alternating_medians(
+    waiting, working = conversion.alternating_medians(
         lambda: time.sleep(0.02), lambda: sum(range(300_000)), 3
     )
     assert waiting < 5

@@ -9,8 +9,13 @@ import torch
 
 from sparsight.io.arrays import read_arrays
 from sparsight.io.checkpoints import read_checkpoint
-from sparsight.pruning.rounds import make_epoch_point, make_rewind_point, prune_level, train_dense
-from sparsight.pruning.training_job import Job
+from sparsight.pruning.rounds import (
+    Job,
+    make_epoch_point,
+    make_rewind_point,
+    prune_level,
+    train_dense,
+)
 from sparsight.training import loop
 
 Make = Callable[..., Job]

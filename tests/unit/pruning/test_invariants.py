@@ -6,9 +6,14 @@ import torch
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.pruning.invariants import check_masks, check_start, check_trained
 from sparsight.pruning.masks import dense_masks
-from sparsight.pruning.rewinding import rewind_point, rewound_epoch
+from sparsight.pruning.rounds import (
+    check_masks,
+    check_start,
+    check_trained,
+    rewind_point,
+    rewound_epoch,
+)
 
 
 def halved() -> tuple[ThesisCnn, dict[str, torch.Tensor]]:

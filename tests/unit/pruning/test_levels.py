@@ -16,8 +16,13 @@ from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning import rounds
 from sparsight.pruning.criteria import RandomOrder
 from sparsight.pruning.masks import Step
-from sparsight.pruning.rounds import make_epoch_point, make_rewind_point, prune_level, train_dense
-from sparsight.pruning.training_job import Job
+from sparsight.pruning.rounds import (
+    Job,
+    make_epoch_point,
+    make_rewind_point,
+    prune_level,
+    train_dense,
+)
 
 Make = Callable[..., Job]
 #: prunable weights of the network for four classes: 36 + 288 + 800

@@ -10,9 +10,8 @@ import torch
 from sparsight.io.checkpoints import Checkpoint, Tensors, read_groups, write_checkpoint
 from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.pruning import pretraining
-from sparsight.pruning.rounds import make_rewind_point
-from sparsight.pruning.training_job import Job
+from sparsight.pruning import rounds
+from sparsight.pruning.rounds import Job, make_rewind_point
 from sparsight.training import loop
 from tests.unit.pruning.conftest import RECIPE, write_split
 
@@ -116,7 +115,7 @@ def test_an_interrupted_training_elsewhere_goes_on(
 ) -> None:
     job = make_job(training=None, pretraining=elsewhere())
     expected = points(job, tmp_path, pretraining=halves)["pretrained"]
-    whole, write, kept = pretraining.train, loop.write_state, []
+    whole, write, kept = rounds.train, loop.write_state, []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         whole(*arguments, **options, last_epoch=2)
@@ -129,12 +128,12 @@ def test_an_interrupted_training_elsewhere_goes_on(
         write(path, *arguments)
 
     monkeypatch.setattr(loop, "write_state", remembered)
-    monkeypatch.setattr(pretraining, "train", interrupted)
+    monkeypatch.setattr(rounds, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         points(job, tmp_path, pretraining=halves)
     assert {path.name for path in kept} == {".pretraining.epoch_state.safetensors"}
     count = len(kept)
-    monkeypatch.setattr(pretraining, "train", whole)
+    monkeypatch.setattr(rounds, "train", whole)
     found = points(job, tmp_path, pretraining=halves)["pretrained"]
     assert not any(differ(found, expected, (*BODY, *CLASSIFIER)))
     # epoch 1 was not trained again: only the state after epoch 2 is written once more

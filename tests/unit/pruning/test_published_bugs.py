@@ -17,13 +17,13 @@ from sparsight.models.base import Architecture
 from sparsight.models.registry import MODELS
 from sparsight.pruning import rounds
 from sparsight.pruning.masks import dense_masks
-from sparsight.pruning.mistakes import (
+from sparsight.pruning.registry import PUBLISHED_BUGS
+from sparsight.pruning.rounds import (
     continued,
     freeze_negative_weights,
     masks_of_regrown,
     with_aliased_biases,
 )
-from sparsight.pruning.published_bugs import PUBLISHED_BUGS
 from tests.unit.pruning.test_levels import Chain, Make
 
 

@@ -10,8 +10,14 @@ from sparsight.data.packing import pack
 from sparsight.data.sources.digits import Digits
 from sparsight.io.checkpoints import Checkpoint, read_checkpoint, read_groups
 from sparsight.io.tables import read_table
-from sparsight.pruning.rounds import make_epoch_point, make_rewind_point, prune_level, train_dense
-from sparsight.pruning.training_job import Job, start_job
+from sparsight.pruning.rounds import (
+    Job,
+    make_epoch_point,
+    make_rewind_point,
+    prune_level,
+    start_job,
+    train_dense,
+)
 
 EPOCHS = 3
 RECIPE = {

@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from sparsight.pruning.level_files import write_level
 from sparsight.pruning.masks import dense_masks
-from sparsight.pruning.training_job import Job, judges_of, new_network, state_of, training_data
-from sparsight.training.loop import Outcome, Stream, train
+from sparsight.pruning.rounds import (
+    Job,
+    judges_of,
+    new_network,
+    training_data,
+    write_level,
+)
+from sparsight.training.loop import Outcome, Stream, cpu_state, train
 from sparsight.training.recipe import Recipe
 
 Make = Callable[..., Job]
@@ -73,15 +78,15 @@ def test_a_level_tells_what_was_selected_and_what_the_last_epoch_was(
 def test_the_last_network_is_evaluated_and_the_selected_one_is_kept(
     selecting: Job, tmp_path: Path
 ) -> None:
-    network, last = new_network(selecting, 4), state_of(new_network(selecting, 4))
+    network, last = new_network(selecting, 4), cpu_state(new_network(selecting, 4))
     last["classifier.bias"] = torch.tensor([0.0, 1e6, 0.0, 0.0])  # always the second class
-    before = state_of(network)
+    before = cpu_state(network)
     history = [{"epoch": 1}, {"epoch": 2}]
     outcome = Outcome("best_test", 1, history, last)
     written = evaluation(selecting, network, tmp_path / "a", outcome)
     assert written["selection"]["last"]["epoch"] == 2
     assert written["selection"]["last"]["splits"]["test"]["clean"]["accuracy"] == 0.25
-    assert all(torch.equal(before[key], value) for key, value in state_of(network).items())
+    assert all(torch.equal(before[key], value) for key, value in cpu_state(network).items())
     plain = evaluation(selecting, network, tmp_path / "b", None)
     assert "selection" not in plain
     assert plain["splits"] == written["splits"]

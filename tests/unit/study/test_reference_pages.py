@@ -9,7 +9,7 @@ from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
-from sparsight.pruning.published_bugs import PUBLISHED_BUGS
+from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.reference_pages import GUIDES, pages, write_pages
 
