@@ -10,9 +10,15 @@ from sidebyside import Row, compare
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sparsight.concepts.craft.crops import crop_grid
-from sparsight.concepts.craft.foreign import craft_class, quiet, seeded
-from sparsight.concepts.craft.importance import concept_importances, pools_first, replicated_design
+from sparsight.concepts.craft_crops import crop_grid
+from sparsight.concepts.craft_factors import (
+    concept_importances,
+    craft_class,
+    pools_first,
+    quiet,
+    replicated_design,
+    seeded,
+)
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.resnet import ResNet18
 

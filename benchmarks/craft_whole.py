@@ -12,10 +12,9 @@ from sidebyside import Row, compare
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sparsight.concepts.craft.class_concepts import find_class
-from sparsight.concepts.craft.craft import Craft
-from sparsight.concepts.craft.crops import CropReader
-from sparsight.concepts.craft.foreign import craft_class, quiet, seeded
+from sparsight.concepts.craft import Craft, find_class
+from sparsight.concepts.craft_crops import CropReader
+from sparsight.concepts.craft_factors import craft_class, quiet, seeded
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import write_arrays
 from sparsight.models.base import Architecture, build_network

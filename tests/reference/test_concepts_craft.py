@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from sparsight.concepts.craft.class_concepts import place_coefficients
-from sparsight.concepts.craft.crops import CropReader
-from sparsight.concepts.craft.factorisation import coefficients_of, factorise
-from sparsight.concepts.craft.foreign import craft_class, quiet, seeded
-from sparsight.concepts.craft.importance import (
+from sparsight.concepts.craft import place_coefficients
+from sparsight.concepts.craft_crops import CropReader
+from sparsight.concepts.craft_factors import (
+    coefficients_of,
     concept_importances,
+    craft_class,
+    factorise,
     pools_first,
+    quiet,
     replicated_design,
+    seeded,
     total_indices,
 )
 from sparsight.data.packed import PackedSplit

@@ -3,8 +3,8 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.concepts.findings_files import FindingsFiles
-    from sparsight.concepts.jobs import compare_concepts
+    from sparsight.concepts.base import FindingsFiles
+    from sparsight.concepts.run import compare_concepts
 
     found = snakemake.input
     references = zip(

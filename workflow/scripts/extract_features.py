@@ -4,7 +4,7 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.concepts.jobs import extract_checkpoint
+    from sparsight.concepts.run import extract_checkpoint
 
     extract_checkpoint(
         snakemake.params.settings,

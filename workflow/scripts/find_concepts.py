@@ -4,8 +4,8 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.concepts.findings_files import FindingsFiles
-    from sparsight.concepts.jobs import find_concepts
+    from sparsight.concepts.base import FindingsFiles
+    from sparsight.concepts.run import find_concepts
 
     find_concepts(
         snakemake.params.settings,

@@ -14,7 +14,7 @@ from sparsight.analysis.agreement import FLOORS, Floors, floor_spread
 from sparsight.analysis.csv_files import read_csv
 from sparsight.analysis.curves import DENSE, difference
 from sparsight.analysis.statistics import FAMILY, benjamini_hochberg, one_sample_t, student_interval
-from sparsight.concepts.findings_files import PASSES, identity_of
+from sparsight.concepts.base import PASSES, identity_of
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_csv
 

@@ -1,15 +1,19 @@
-"""The concept methods by name."""
+"""The concept methods by name; read before any job starts."""
 
 from sparsight.registration import Registry
+
+#: between the names of concepts that no training image of the bank tells apart
+SAME = " = "
+
 
 CONCEPTS = Registry(
     "concept method",
     {
-        "cav": "sparsight.concepts.labelled.cav:Cav",
-        "concept_predictor": "sparsight.concepts.labelled.concept_predictor:ConceptPredictor",
-        "craft": "sparsight.concepts.craft.craft:Craft",
-        "dissection": "sparsight.concepts.dissection.dissection:Dissection",
-        "pcbm": "sparsight.concepts.bottlenecks.pcbm:Pcbm",
-        "tcav": "sparsight.concepts.tcav.tcav:Tcav",
+        "cav": "sparsight.concepts.cav:Cav",
+        "concept_predictor": "sparsight.concepts.cav:ConceptPredictor",
+        "craft": "sparsight.concepts.craft:Craft",
+        "dissection": "sparsight.concepts.dissection:Dissection",
+        "pcbm": "sparsight.concepts.pcbm:Pcbm",
+        "tcav": "sparsight.concepts.tcav:Tcav",
     },
 )

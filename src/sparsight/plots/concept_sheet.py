@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.concepts.findings_files import read_identity
+from sparsight.concepts.base import read_identity
 from sparsight.io.arrays import read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.concepts.names import SAME
+from sparsight.concepts.registry import SAME
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.phrases import given, shown
 from sparsight.study.plan import Network, Study

@@ -34,7 +34,7 @@ STAGES = {
     "agreement": "sparsight.metrics.agreement.compare",
     "conversion": "sparsight.pruning.conversion",
     "features": "sparsight.concepts.features",
-    "concepts": "sparsight.concepts.jobs",
+    "concepts": "sparsight.concepts.run",
     "sample_pruning": "sparsight.spade.copies",
     "sparsity_search": "sparsight.spade.sparsity_search",
     "visualisation": "sparsight.spade.visualisation",

@@ -10,7 +10,7 @@ import pytest
 
 from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
 from sparsight.analysis.concepts import read_concept_notes, summarise_concepts
-from sparsight.concepts.findings_files import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
+from sparsight.concepts.base import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 

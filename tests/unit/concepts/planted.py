@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import Features, extract_features
-from sparsight.concepts.labelled.activation_vectors import Labelled
+from sparsight.concepts.linear import Labelled
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
 from sparsight.data.sources.shapes import Shapes

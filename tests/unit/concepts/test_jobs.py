@@ -10,15 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sparsight.concepts.base import ConceptMethod, Findings, Measured, Ranked
-from sparsight.concepts.findings_files import (
+from sparsight.concepts.base import (
+    ConceptMethod,
+    Findings,
     FindingsFiles,
+    Measured,
+    Ranked,
     read_findings,
     read_identity,
     write_findings,
 )
-from sparsight.concepts.jobs import compare_concepts, extract_checkpoint, find_concepts
 from sparsight.concepts.registry import CONCEPTS
+from sparsight.concepts.run import compare_concepts, extract_checkpoint, find_concepts
 from sparsight.data.packing import pack
 from sparsight.data.sources.shapes import Shapes
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint

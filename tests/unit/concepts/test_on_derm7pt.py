@@ -14,10 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from sparsight.concepts.base import ConceptMethod, Findings, StudiedNetwork
-from sparsight.concepts.bottlenecks.pcbm import Pcbm
-from sparsight.concepts.labelled.cav import Cav
-from sparsight.concepts.labelled.concept_predictor import ConceptPredictor
-from sparsight.concepts.tcav.tcav import Tcav
+from sparsight.concepts.cav import Cav, ConceptPredictor
+from sparsight.concepts.pcbm import Pcbm
+from sparsight.concepts.tcav import Tcav
 from sparsight.data.base import RawSplit
 from sparsight.data.packing import pack
 from sparsight.data.sources.derm7pt import Derm7pt

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from sparsight.concepts.base import ConceptMethod, Findings
-from sparsight.concepts.bottlenecks.pcbm import Pcbm
+from sparsight.concepts.cav import Cav, ConceptPredictor
 from sparsight.concepts.features import Features, extract_features
-from sparsight.concepts.labelled.cav import Cav
-from sparsight.concepts.labelled.concept_predictor import ConceptPredictor
+from sparsight.concepts.pcbm import Pcbm
 from sparsight.concepts.registry import CONCEPTS
-from sparsight.concepts.tcav.tcav import Tcav
+from sparsight.concepts.tcav import Tcav
 from sparsight.data.sources.shapes import COLOURS, SUBJECTS, TEXTURES, Shapes
 from sparsight.io.errors import InputError
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sparsight.analysis.concepts import CONCEPT_COLUMNS, NOTE_COLUMNS, TABLE_COLUMNS
-from sparsight.concepts.findings_files import RANKING_SCHEMA
+from sparsight.concepts.base import RANKING_SCHEMA
 from sparsight.io.arrays import write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_csv, write_table

@@ -16,7 +16,7 @@ from sparsight.analysis.claims.base import (
     sign_test,
 )
 from sparsight.analysis.concepts import COMPARED, FOUND
-from sparsight.concepts.names import SAME
+from sparsight.concepts.registry import SAME
 
 #: concepts are looked for in clean images, whatever the condition of explanations
 _CONDITION = "clean"

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sparsight.concepts.bottlenecks.bottleneck import ElasticNet, fit_softmax
-from sparsight.concepts.bottlenecks.pcbm import Pcbm
+from sparsight.concepts.pcbm import ElasticNet, Pcbm, fit_softmax
 from sparsight.io.errors import InputError
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.bottlenecks.image_drift import drift_by_difficulty, thirds
+from sparsight.concepts.pcbm import drift_by_difficulty, thirds
 from sparsight.io.errors import InputError
 
 CONCEPTS = ["a", "b", "c", "d"]

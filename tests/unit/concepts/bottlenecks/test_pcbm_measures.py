@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sparsight.concepts.bottlenecks.pcbm_measures import (
+from sparsight.concepts.features import SplitFeatures
+from sparsight.concepts.pcbm import (
     bottleneck_measures,
     chance,
     class_means,
     completeness,
 )
-from sparsight.concepts.features import SplitFeatures
 
 
 def test_completeness_is_a_share_of_what_lies_above_chance() -> None:

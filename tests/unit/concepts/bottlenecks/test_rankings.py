@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsight.concepts.bottlenecks.rankings import rank_biased_overlap, top_jaccard
+from sparsight.concepts.pcbm import rank_biased_overlap, top_jaccard
 
 
 def test_jaccard_of_the_top() -> None:

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.craft.coherence import class_purity_chance, top_crops
-from sparsight.concepts.craft.craft import Craft
-from sparsight.concepts.craft.craft_drift import matched_on_crops
-from sparsight.concepts.craft.crops import crop_grid, cut
+from sparsight.concepts.craft import Craft, matched_on_crops
+from sparsight.concepts.craft_crops import class_purity_chance, crop_grid, cut, top_crops
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.data.sources.shapes import Shapes

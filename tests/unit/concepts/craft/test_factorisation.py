@@ -8,9 +8,15 @@ import pytest
 import torch
 from scipy.optimize import nnls
 
-from sparsight.concepts.craft.coherence import reconstruction_error
-from sparsight.concepts.craft.factorisation import BACKENDS, coefficients_of, factorise
-from sparsight.concepts.craft.foreign import craft_class, overcomplete_class, seeded
+from sparsight.concepts.craft_crops import reconstruction_error
+from sparsight.concepts.craft_factors import (
+    BACKENDS,
+    coefficients_of,
+    craft_class,
+    factorise,
+    overcomplete_class,
+    seeded,
+)
 from sparsight.io.errors import InputError
 
 each_backend = pytest.mark.parametrize("backend", sorted(BACKENDS))

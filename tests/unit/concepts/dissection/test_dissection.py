@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.dissection.dissection import Dissection
-from sparsight.concepts.dissection.unit_regions import Overlaps, TopValues, overlap_bounds
+from sparsight.concepts.dissection import Dissection, Overlaps, TopValues, overlap_bounds
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
 from sparsight.models.base import build_network
@@ -79,7 +78,7 @@ def test_overlaps_do_not_depend_on_batches_and_chunks(monkeypatch):
     masks = torch.rand((9, 2, 10, 10), generator=draw) > 0.7
     found = []
     for batch_size, chunk in ((9, 2**24), (2, 2**24), (9, 1), (4, 1000)):
-        monkeypatch.setattr("sparsight.concepts.dissection.unit_regions.CHUNK_VALUES", chunk)
+        monkeypatch.setattr("sparsight.concepts.dissection.CHUNK_VALUES", chunk)
         overlaps = Overlaps(torch.linspace(0.3, 0.8, 6), 2)
         for parts in zip(maps.split(batch_size), masks.split(batch_size), strict=True):
             overlaps.add(*parts)

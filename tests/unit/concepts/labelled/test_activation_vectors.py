@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from sparsight.concepts.labelled.activation_vectors import (
+from sparsight.concepts.cav import (
     Fitting,
-    Labelled,
     activation_vectors,
+    drawn_order,
     fit_direction,
+    two_sides,
 )
-from sparsight.concepts.labelled.drawing import drawn_order, two_sides
-from sparsight.concepts.labelled.standardise import Standardiser
+from sparsight.concepts.linear import Labelled, Standardiser
 from sparsight.io.errors import InputError
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 

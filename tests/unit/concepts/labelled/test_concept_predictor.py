@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.concepts.labelled.activation_vectors import Labelled
-from sparsight.concepts.labelled.concept_predictor import PredictorRecipe, train_predictor
+from sparsight.concepts.cav import PredictorRecipe, train_predictor
+from sparsight.concepts.linear import Labelled
 from sparsight.io.errors import InputError
 from sparsight.training.randomness import derived_seed, generator
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds

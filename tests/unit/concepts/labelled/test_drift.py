@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.bottlenecks.pcbm_drift import drift_of_weights
-from sparsight.concepts.labelled.drift import (
+from sparsight.concepts.linear import (
     drift_of_features,
     drift_of_margins,
     linear_cka,
     margin_correlation,
 )
+from sparsight.concepts.pcbm import drift_of_weights
 from sparsight.io.errors import InputError
 
 

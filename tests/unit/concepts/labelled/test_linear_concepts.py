@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsight.concepts.labelled.linear_concepts import (
+from sparsight.concepts.linear import (
     LinearConcepts,
+    Standardiser,
     accuracy,
     balanced_accuracy,
     quality,
+    varies,
 )
-from sparsight.concepts.labelled.standardise import Standardiser, varies
 
 CONCEPTS = LinearConcepts(
     ("a", "b"), torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([5.0, -1.0])

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sparsight.concepts.tcav.directional import class_slopes, pooled_outputs, positive_shares
+from sparsight.concepts.tcav import class_slopes, pooled_outputs, positive_shares
 from sparsight.io.arrays import ArrayWriter
 from sparsight.models.base import Architecture
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sparsight.concepts.tcav.score_tests import against_random
+from sparsight.concepts.tcav import against_random
 
 
 def test_each_concept_is_tested_and_adjusted_within_its_class() -> None:

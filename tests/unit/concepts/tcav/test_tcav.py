@@ -2,9 +2,8 @@
 
 import torch
 
-from sparsight.concepts.labelled.activation_vectors import Labelled
-from sparsight.concepts.tcav.directional import positive_shares
-from sparsight.concepts.tcav.tcav import Tcav
+from sparsight.concepts.linear import Labelled
+from sparsight.concepts.tcav import Tcav, positive_shares
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.tcav.tcav_rows import score_drift
+from sparsight.concepts.tcav import score_drift
 
 
 def tcav_findings(scores: Tensor, random: Tensor, adjusted: Tensor) -> Findings:

@@ -1,41 +1,65 @@
-"""Concept activation vectors: one linear classifier of pooled features for each concept."""
+"""Concept activation vectors of a bank, and the lottery ticket study's multi-label predictor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from sparsight.concepts.labelled.drawing import drawn_order, two_sides
-from sparsight.concepts.labelled.linear_concepts import (
+from sparsight.concepts.base import StudiedNetwork
+from sparsight.concepts.linear import (
+    ConceptLabels,
+    Labelled,
     LinearConcepts,
+    LinearMethod,
+    Standardiser,
     accuracy,
     balanced_accuracy,
+    labelled_features,
 )
-from sparsight.concepts.labelled.standardise import Standardiser
+from sparsight.explain.randomness import image_seed
 from sparsight.io.errors import InputError
+from sparsight.training.randomness import derived_seed, generator
+
+
+def drawn_order(image_ids: Tensor, name: str) -> Tensor:
+    """A random order of images that depends on their ids and `name` alone.
+
+    Parameters
+    ----------
+    image_ids : int64 [N].
+    name : of the use, with its seed.
+
+    Returns
+    -------
+    int64 [N], positions. Another image more or less leaves the order of the others as it is.
+    """
+    seeds = torch.tensor([image_seed(image_id, name) for image_id in image_ids.tolist()])
+    return torch.argsort(seeds, stable=True)
+
+
+def two_sides(order: Tensor, shown: Tensor, count: int) -> Tensor:
+    """The first `count` images that show a concept, and the first `count` that do not.
+
+    Parameters
+    ----------
+    order : int64 [n], positions in the order in which they are taken.
+    shown : bool [N], whether an image shows the concept.
+    count : images of each side, or as many as there are; 0 for all.
+
+    Returns
+    -------
+    int64, positions; those that show it first.
+    """
+    sides = [order[shown[order]], order[~shown[order]]]
+    return torch.cat([side[: count or None] for side in sides])
+
 
 CLASSIFIERS = ("svm", "logistic")
-
-
-class Labelled(NamedTuple):
-    """Pooled features of some images of a bank, and which concepts they show.
-
-    `pooled` float32 [N, D], `shown` bool [N, K], `image_ids` int64 [N], and `known` bool [N, K]:
-    where it is false, the image is neither a positive nor a negative example of the concept.
-    """
-
-    pooled: Tensor
-    shown: Tensor
-    image_ids: Tensor
-    known: Tensor
-
-    def select(self, rows: Tensor) -> "Labelled":
-        """The images at `rows`, int64 [n]."""
-        return Labelled(*(values[rows] for values in self))
 
 
 @dataclass(frozen=True)
@@ -220,3 +244,131 @@ def _held_out(order: Tensor, shown: Tensor, share: float) -> tuple[Tensor, Tenso
         count = min(max(1, round(share * len(side))), len(side) - 1)
         held[side[len(side) - count :]] = True
     return order[held[order]], order[~held[order]]
+
+
+class Cav(LinearMethod):
+    """One linear classifier of pooled features for each concept that varies in the bank.
+
+    Order, measures and arrays are those of `LinearMethod`; `value` is the chosen C, also in the
+    array `strengths` [K].
+
+    Parameters
+    ----------
+    classifier : "svm" or "logistic".
+    images_per_side : images that show a concept, and as many that do not; 0 for all.
+    fewest : concepts with fewer training images on a side are dropped.
+    strengths : values of C to choose from, on the bank's validation images.
+    held_out : share of the training images that serve where there are no validation images.
+    """
+
+    name: ClassVar[str] = "cav"
+    reference: ClassVar[str] = "Kim et al. 2018, arXiv:1711.11279"
+    parameters: ClassVar[dict[str, Any]] = {
+        "classifier": "svm",
+        "images_per_side": 50,
+        "fewest": 10,
+        "strengths": [0.001, 0.01, 0.1, 1.0, 10.0],
+        "held_out": 0.25,
+    }
+
+    def fit(
+        self, checkpoint: StudiedNetwork, labels: ConceptLabels
+    ) -> tuple[LinearConcepts, Mapping[str, Tensor]]:
+        """See `LinearMethod.fit`."""
+        fitting = Fitting.of(self.settings, self.settings["classifier"], checkpoint.seed)
+        concepts, strengths = fitted_vectors(checkpoint, labels, fitting)
+        return concepts, {"strengths": strengths}
+
+
+def fitted_vectors(
+    checkpoint: StudiedNetwork, labels: ConceptLabels, fitting: Fitting
+) -> tuple[LinearConcepts, Tensor]:
+    """`activation_vectors` of a checkpoint, C chosen on the bank's validation images if any."""
+    train = labelled_features(checkpoint, labels, "train")
+    validation = None
+    if "validation" in labels.splits:
+        validation = labelled_features(checkpoint, labels, "validation")
+    return activation_vectors(labels.names, train, validation, fitting)
+
+
+@dataclass(frozen=True)
+class PredictorRecipe:
+    """How the predictor is trained: stochastic gradient descent without momentum."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """From the parameters of a method with these names."""
+        return cls(settings["epochs"], settings["learning_rate"], settings["batch_size"])
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise InputError(
+                "a concept predictor needs at least one epoch, one image in a batch and a "
+                "positive learning rate"
+            )
+
+
+def train_predictor(
+    names: Sequence[str], train: Labelled, recipe: PredictorRecipe, seed: int
+) -> LinearConcepts:
+    """One linear layer with a sigmoid for all concepts at once, on binary cross-entropy.
+
+    Ghosh & Batmanghelich 2023 (arXiv:2307.13698). Features are not standardised, as there. A label
+    that is not known adds nothing to the loss; known ones weigh the same however many these are.
+
+    Parameters
+    ----------
+    names : of the K concepts.
+    train : the bank's training images.
+    seed : of the first weights and of the order of the images.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "concept predictor"))
+        layer = nn.Linear(train.pooled.shape[1], len(names))
+    optimiser = torch.optim.SGD(layer.parameters(), recipe.learning_rate)
+    order = generator(torch.device("cpu"), seed, "concept predictor", "order")
+    truth, counted = train.shown.float(), train.known.float()
+    for _ in range(recipe.epochs):
+        for rows in torch.randperm(len(truth), generator=order).split(recipe.batch_size):
+            optimiser.zero_grad()
+            # The mean is over all labels of the batch: over the known ones alone, a label would
+            # weigh more the fewer others are known.
+            loss = functional.binary_cross_entropy_with_logits(
+                layer(train.pooled[rows]), truth[rows], weight=counted[rows]
+            )
+            loss.backward()
+            optimiser.step()
+    return LinearConcepts(tuple(names), layer.weight.detach(), layer.bias.detach())
+
+
+class ConceptPredictor(LinearMethod):
+    """The study's concepts: one multi-label linear layer of pooled features.
+
+    Order, measures and arrays are those of `LinearMethod`; `value` is NaN.
+
+    Parameters
+    ----------
+    fewest : concepts with fewer training images on a side are dropped.
+    epochs, learning_rate, batch_size : of its training.
+    """
+
+    name: ClassVar[str] = "concept_predictor"
+    reference: ClassVar[str] = "Ghosh & Batmanghelich 2023, arXiv:2307.13698"
+    parameters: ClassVar[dict[str, Any]] = {
+        "fewest": 10,
+        "epochs": 15,
+        "learning_rate": 0.01,
+        "batch_size": 32,
+    }
+
+    def fit(
+        self, checkpoint: StudiedNetwork, labels: ConceptLabels
+    ) -> tuple[LinearConcepts, Mapping[str, Tensor]]:
+        """See `LinearMethod.fit`."""
+        train = labelled_features(checkpoint, labels, "train")
+        recipe = PredictorRecipe.of(self.settings)
+        return train_predictor(labels.names, train, recipe, checkpoint.seed), {}

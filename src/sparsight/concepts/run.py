@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sparsight.concepts.base import ConceptMethod, StudiedNetwork
-from sparsight.concepts.features import Features, extract_features
-from sparsight.concepts.findings_files import (
+from sparsight.concepts.base import (
+    ConceptMethod,
     FindingsFiles,
+    StudiedNetwork,
     read_findings,
     read_identity,
     write_drift,
     write_findings,
 )
+from sparsight.concepts.features import Features, extract_features
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.io.checkpoints import read_checkpoint
@@ -22,9 +23,7 @@ from sparsight.models.networks import load_network
 
 #: of the stage `concepts`: see `sparsight.study.versions`
 VERSION = 1
-
 logger = logging.getLogger(__name__)
-
 Settings = Mapping[str, Any]
 
 
