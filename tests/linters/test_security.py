@@ -156,9 +156,11 @@ def unguarded(facts: dict[str, Any]) -> list[str]:
     there = addresses(facts)
     checksums = [
         *facts.get("checksums", {}).values(),
-        *(one[0] for key in ("archives", "files") for one in facts.get(key, {}).values()),
+        *facts.get("archives", {}).values(),
+        *facts.get("files", {}).values(),
     ]
     found = [address for address in there if not address.startswith("https://")]
+    checksums = [one if isinstance(one, str) else one[0] for one in checksums]
     found += [c for c in checksums if not re.fullmatch(r"[0-9a-f]{64}|md5:[0-9a-f]{32}", c)]
     if bool(there) != bool(checksums):
         found.append(f"{len(there)} addresses and {len(checksums)} checksums")

@@ -1,5 +1,6 @@
 """What every data source looks like, and what it gives."""
 
+import csv
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -113,6 +114,29 @@ class Description:
     concept_names: tuple[str, ...] = ()
     sticker_names: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """These columns of a text table; commas, semicolons or tabs separate them.
+
+    Raises
+    ------
+    InputError
+        When the table cannot be read, or has no such column.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            table = csv.DictReader(file, delimiter=separator)
+            for name in columns:
+                if name not in (table.fieldnames or ()):
+                    raise InputError(f"{path} has no column '{name}'; put the original file there")
+            return [{name: row[name] or "" for name in columns} for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path} cannot be read ({type(error).__name__}); put the original file there"
+        ) from error
 
 
 class Source(ABC):

@@ -99,7 +99,11 @@ Positions = NDArray[np.int64]
 
 
 def stratified_splits(
-    labels: NDArray[np.int64], seed: int, test: float | int, validation: float | int
+    labels: NDArray[np.int64],
+    seed: int,
+    test: float | int,
+    validation: float | int,
+    prefix: str = "split: ",
 ) -> dict[str, Positions]:
     """Draw test images, then validation images from what is left; the rest is for training.
 
@@ -108,6 +112,7 @@ def stratified_splits(
     labels : int64 [N], by which the splits are stratified.
     seed : of the draw. Another `validation` keeps the test images.
     test, validation : shares of N (below 1) or numbers of images; 0 for none.
+    prefix : of these two keys in the settings, for the error message.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def stratified_splits(
     for key, wanted, count in (("test", test, tested), ("validation", validation, chosen)):
         if (wanted and not count) or count >= len(labels) - (tested if key != "test" else 0):
             raise InputError(
-                f"'split: {key}: {wanted}' sets aside {count} of {len(labels)} images; choose a "
+                f"'{prefix}{key}: {wanted}' sets aside {count} of {len(labels)} images; choose a "
                 "share or number that leaves images on both sides"
             )
     parts = {

@@ -70,6 +70,22 @@ def share_or_number(value: Any, key: str) -> float | int:
     return value
 
 
+def number_between(value: Any, key: str, low: float, high: float, ends: str = "[]") -> float:
+    """`value`, when it is a number in the interval; `ends` `(` and `)` leave out its ends.
+
+    Raises
+    ------
+    InputError
+        When it is anything else.
+    """
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    if not sound or (ends[0] == "(" and value == low) or (ends[1] == ")" and value == high):
+        least = "above" if ends[0] == "(" else "at least"
+        most = "below" if ends[1] == ")" else "at most"
+        raise InputError(f"'{key}' must be {least} {low:g} and {most} {high:g}, not {value!r}")
+    return float(value)
+
+
 def number_of(wanted: float | int, total: int) -> int:
     """How many of `total` images are meant by what `share_or_number` gave."""
     return round(wanted * total) if isinstance(wanted, float) else wanted

@@ -30,10 +30,6 @@ def write(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
 FILES = (member("set/a/1.txt", b"one"), member("set/b/2.txt", b"two"))
 
 
-def extract(archive: Path, folder: Path, largest: int = 1000, most_files: int = 10) -> None:
-    extract_folder(archive, folder, largest, most_files)
-
-
 def test_files_come_out(tmp_path: Path) -> None:
     archive = write(tmp_path / "set.tgz", member("set", b"", type=tarfile.DIRTYPE), *FILES)
     folder = tmp_path / "data" / "set"
@@ -41,7 +37,7 @@ def test_files_come_out(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder.parent / ".set.partial" / "set").mkdir(parents=True)
     (folder.parent / ".set.partial" / "set" / "old").touch()
-    extract(archive, folder)
+    extract_folder(archive, folder)
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.txt")}
     assert sorted(found) == ["a/1.txt", "b/2.txt"]
     assert found["b/2.txt"].read_bytes() == b"two"
@@ -50,42 +46,24 @@ def test_files_come_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    "bad",
     [
-        (member("../evil.txt"), "'../evil.txt' lies outside set"),
-        (member("set/../../evil.txt"), "'set/../../evil.txt' lies outside set"),
-        (member("/tmp/evil.txt"), "'/tmp/evil.txt' lies outside set"),
-        (member("other/evil.txt"), "'other/evil.txt' lies outside set"),
-        (
-            member("set/link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-            "'set/link' is no plain file",
-        ),
-        (
-            member("set/link", b"", type=tarfile.LNKTYPE, linkname="set/a/1.txt"),
-            "'set/link' is no plain file",
-        ),
-        (member("set/pipe", b"", type=tarfile.FIFOTYPE), "'set/pipe' is no plain file"),
-        (member("set/bomb", bytes(2000)), "holds more than 10 files or 0 MiB"),
+        member("../evil.txt"),
+        member("set/../../evil.txt"),
+        member("set/link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        member("set/link", b"", type=tarfile.SYMTYPE, linkname="../../evil.txt"),
+        member("set/pipe", b"", type=tarfile.FIFOTYPE),
     ],
 )
-def test_refused_members_leave_nothing(
-    tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes], reason: str
-) -> None:
+def test_refused_members_leave_nothing(tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes]) -> None:
     archive = write(tmp_path / "set.tgz", *FILES, bad)
     folder = tmp_path / "data" / "set"
-    with pytest.raises(CorruptFile, match=reason) as caught:
-        extract(archive, folder)
+    with pytest.raises(CorruptFile, match="it cannot be unpacked") as caught:
+        extract_folder(archive, folder)
     assert str(archive) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(folder.parent.iterdir()) == []
     assert not (tmp_path / "evil.txt").exists()
-
-
-def test_too_many_files(tmp_path: Path) -> None:
-    archive = write(tmp_path / "set.tgz", *(member(f"set/{index}", b"") for index in range(4)))
-    extract(archive, tmp_path / "data" / "set", most_files=4)
-    with pytest.raises(CorruptFile, match="more than 3 files"):
-        extract(archive, tmp_path / "more" / "set", most_files=3)
 
 
 def test_damaged_archives(tmp_path: Path) -> None:
@@ -95,17 +73,15 @@ def test_damaged_archives(tmp_path: Path) -> None:
         b"",
         b"no archive",
         whole[: len(whole) // 2],
-        whole[:-30] + b"0" * 30,
         # Tar files may lack their end; here one ends within a file.
         gzip.compress(plain[:514]),
-        gzip.compress(plain + bytes(2**21)),
         gzip.compress(b"no archive" * 100),
     ]
     for content in wrong:
         archive = tmp_path / "wrong.tgz"
         archive.write_bytes(content)
         with pytest.raises(CorruptFile, match=r"wrong\.tgz is not the archive that it should be"):
-            extract(archive, tmp_path / "data" / "set")
+            extract_folder(archive, tmp_path / "data" / "set")
         assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -113,7 +89,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     archive = write(tmp_path / "set.tgz", *FILES)
     (tmp_path / "data").touch()
     with pytest.raises(InputError, match="set cannot be written"):
-        extract(archive, tmp_path / "data" / "set")
+        extract_folder(archive, tmp_path / "data" / "set")
 
 
 def test_files_beside_the_folder_are_moved_into_it(tmp_path: Path) -> None:
@@ -122,9 +98,7 @@ def test_files_beside_the_folder_are_moved_into_it(tmp_path: Path) -> None:
     beside = member("./names.txt", b"1 a")
     archive = write(tmp_path / "set.tgz", root, stub, beside, *FILES)
     folder = tmp_path / "data" / "set"
-    with pytest.raises(CorruptFile, match=r"'\./names\.txt' lies outside set"):
-        extract(archive, folder)
-    extract_folder(archive, folder, 1000, 10, beside=("names.txt", "absent.txt"))
+    extract_folder(archive, folder, beside=("names.txt", "absent.txt"))
     assert (folder / "names.txt").read_bytes() == b"1 a"
     assert {path.name for path in folder.iterdir()} == {"a", "b", "names.txt"}
     assert [path.name for path in folder.parent.iterdir()] == ["set"]
@@ -152,7 +126,7 @@ def test_files_of_a_zip_come_out_flat(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder.parent / ".masks.partial").mkdir()
     (folder.parent / ".masks.partial" / "old.png").touch()
-    extract_flat(archive, folder, ".png", 100, 10)
+    extract_flat(archive, folder, ".png")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "a.png": b"one",
         "b.png": b"two",
@@ -165,21 +139,19 @@ def test_files_of_a_zip_come_out_flat(tmp_path: Path) -> None:
     [
         ({"a/x.png": b"1", "b/x.png": b"2"}, r"it holds 'x\.png' twice"),
         ({"x.txt": b"1"}, r"it holds no \.png files"),
-        ({"x.png": bytes(200)}, "more than 10 files or 0 MiB"),
-        ({f"{index}.png": b"" for index in range(11)}, "more than 10 files"),
     ],
 )
 def test_zips_that_are_refused_leave_nothing(tmp_path: Path, files: dict, reason: str) -> None:
     archive = write_zip(tmp_path / "set.zip", files)
     with pytest.raises(CorruptFile, match=reason):
-        extract_flat(archive, tmp_path / "data" / "set", ".png", 100, 10)
+        extract_flat(archive, tmp_path / "data" / "set", ".png")
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_zip_cannot_reach_outside(tmp_path: Path) -> None:
     files = {"../evil.png": b"x", f"{tmp_path}/evil.png2.png": b"y"}
     archive, folder = write_zip(tmp_path / "set.zip", files), tmp_path / "data" / "set"
-    extract_flat(archive, folder, ".png", 100, 10)
+    extract_flat(archive, folder, ".png")
     assert sorted(path.name for path in folder.iterdir()) == ["evil.png", "evil.png2.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "set.zip"]
 
@@ -190,5 +162,5 @@ def test_damaged_zips(tmp_path: Path) -> None:
         archive = tmp_path / "wrong.zip"
         archive.write_bytes(content)
         with pytest.raises(CorruptFile, match=r"wrong\.zip is not the archive"):
-            extract_flat(archive, tmp_path / "data" / "set", ".png", 10_000, 10)
+            extract_flat(archive, tmp_path / "data" / "set", ".png")
         assert list((tmp_path / "data").iterdir()) == []

@@ -19,13 +19,12 @@ from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
 from sparsight.data.sources.cub200 import (
     PARTS,
-    SPLIT_DEFAULTS,
     Bird,
     Cub200,
     attribute_names,
     class_majority,
+    common_attributes,
     image_majority,
-    kept,
     read_birds,
 )
 from sparsight.io.errors import CorruptFile, InputError
@@ -161,7 +160,7 @@ def test_fetched_verified_and_unpacked(tmp_path: Path, serve: Callable) -> None:
 
     class Fetched(SmallCub):
         archives: ClassVar[dict] = {
-            path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), 1_000_000, "unused")
+            path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), "unused")
             for path in (whole, masks)
         }
 
@@ -190,10 +189,10 @@ def test_hostile_and_wrong_archives_leave_nothing(tmp_path: Path, serve: Callabl
 
     class Fetched(SmallCub):
         archives: ClassVar[dict] = {
-            path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), 1_000_000, "unused")
+            path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), "unused")
         }
 
-    with pytest.raises(CorruptFile, match="lies outside CUB_200_2011"):
+    with pytest.raises(CorruptFile, match="is not the archive that it should be"):
         Fetched().fetch(settings, place)
     assert not place.exists()
     assert not (tmp_path / "evil").exists()
@@ -308,7 +307,7 @@ def test_class_majority_by_hand(folder: Path) -> None:
     present = class_majority(folder, CLASSES, ATTRIBUTES)
     # More than half: 50% is not enough.
     assert present.tolist() == [[label >= a for a in range(ATTRIBUTES)] for label in range(CLASSES)]
-    assert kept(present).tolist() == [0, 1, 2]
+    assert common_attributes(present).tolist() == [0, 1, 2]
     assert attribute_names(folder, ATTRIBUTES)[2] == "has_size::3"
     description = SmallCub().describe(SETTINGS, folder)
     assert description.concept_names == ("has_size::1", "has_size::2", "has_size::3")
@@ -499,7 +498,7 @@ def test_a_class_without_training_images(folder: Path) -> None:
         ({"split": {"folds": 5}}, "unknown key 'folds'"),
         ({"split": {"validation": 24}}, "'split: validation: 24' sets aside 24 of 24 images"),
         ({"split": {"validation": 1.5}}, "a share below 1 or a number of images, not 1.5"),
-        ({"part_radius": 2}, "'part_radius' must be a share of the side from 0 to 0.5"),
+        ({"part_radius": 2}, "'part_radius' must be at least 0 and at most 0.5"),
         ({"partial": 1}, "'partial' must be true or false"),
     ],
 )
@@ -510,7 +509,6 @@ def test_unusable_settings(folder: Path, settings: dict, reason: str) -> None:
 
 def test_facts() -> None:
     facts = SOURCES.facts("cub200")
-    assert facts["parameters"]["split"] == SPLIT_DEFAULTS
     assert facts["class_count"] == facts["counts"]["classes"] == 200
     assert facts["has_masks"] == Cub200.masks_of({})
     assert set(facts["varying"]) <= set(facts) | {"part_names", "concept_names"}
@@ -546,7 +544,7 @@ def test_class_ids_outside_the_archive_are_refused(folder: Path, partial: bool, 
 @pytest.mark.realdata
 def test_of_the_real_312_attributes_108_are_kept(real: Path) -> None:
     present = class_majority(real, 200, 312)
-    columns = kept(present)
+    columns = common_attributes(present)
     assert len(columns) == 108
     names = attribute_names(real, 312)
     assert names[columns[0]] == "has_bill_shape::dagger"

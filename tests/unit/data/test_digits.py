@@ -103,7 +103,7 @@ def test_default_has_no_validation_and_follows_its_seed() -> None:
 @pytest.mark.parametrize(
     ("split", "reason"),
     [
-        ({"test": 1000, "validation": 797}, "leave some for training"),
+        ({"test": 1000, "validation": 797}, "sets aside 797 of 1797"),
         ({"test": 0}, "'split: test' must be a whole number from 1"),
         ({"validation": 1.5}, "'split: validation' must be a whole number"),
         ({"seed": True}, "'split: seed' must be a whole number"),

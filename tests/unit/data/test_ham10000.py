@@ -25,7 +25,6 @@ from sparsight.data.sources.ham10000 import (
     IMAGE_FOLDERS,
     LEAK,
     MASK_FOLDER,
-    SPLIT_DEFAULTS,
     Ham10000,
 )
 from sparsight.io.arrays import read_metadata
@@ -96,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_fetched_from_a_dataverse(tmp_path: Path, serve: Callable) -> None:
-    numbers = {name: number.split("?")[0] for name, (_, number, _) in Ham10000.files.items()}
+    numbers = {name: number.split("?")[0] for name, (_, number) in Ham10000.files.items()}
     place = tmp_path / "server" / "api" / "access" / "datafile"
     place.mkdir(parents=True)
     small = files()
@@ -117,9 +116,8 @@ def test_fetched_from_a_dataverse(tmp_path: Path, serve: Callable) -> None:
             name: (
                 f"md5:{hashlib.md5((place / numbers[name]).read_bytes()).hexdigest()}",
                 number,
-                100_000,
             )
-            for name, (_, number, _) in Ham10000.files.items()
+            for name, (_, number) in Ham10000.files.items()
         }
 
     server = serve(tmp_path / "server")
@@ -127,7 +125,7 @@ def test_fetched_from_a_dataverse(tmp_path: Path, serve: Callable) -> None:
     target = tmp_path / "data" / NAME
     Fetched().fetch(settings, target)
     Fetched().fetch(settings, target)
-    asked = [f"/api/access/datafile/{number}" for _, number, _ in Ham10000.files.values()]
+    asked = [f"/api/access/datafile/{number}" for _, number in Ham10000.files.values()]
     assert server.requests == asked
     assert asked[0].endswith("4338392?format=original")
     assert {path.name for path in target.iterdir()} == {
@@ -209,7 +207,7 @@ def test_a_photograph_in_two_places(folder: Path) -> None:
 def test_the_table_of_the_challenge_is_refused(folder: Path) -> None:
     path = folder / "HAM10000_metadata.csv"
     path.write_text("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nISIC_0024306,0,1,0,0,0,0,0\n")
-    with pytest.raises(InputError, match=r"HAM10000_metadata\.csv.*ISIC 2018"):
+    with pytest.raises(InputError, match=r"HAM10000_metadata\.csv has no column 'lesion_id'"):
         SmallHam().read(SETTINGS, folder)
 
 
@@ -239,8 +237,8 @@ def test_archives_in_the_shared_folder(
 
     class Shared(SmallHam):
         files: ClassVar[dict] = {
-            name: (f"md5:{found.get(name, '')}", number, 100_000)
-            for name, (_, number, _) in Ham10000.files.items()
+            name: (f"md5:{found.get(name, '')}", number)
+            for name, (_, number) in Ham10000.files.items()
         }
 
     monkeypatch.setenv("SPARSIGHT_DATA", str(shared))
@@ -451,7 +449,7 @@ def test_an_empty_class(folder: Path) -> None:
         ({"concepts": "derm7pt"}, "'concepts' must be one of abcd, none"),
         (
             {"concepts": "abcd", "concept_quantile": 1},
-            "'concept_quantile' must lie between 0 and 1",
+            "'concept_quantile' must be above 0 and below 1",
         ),
         ({"resize": "crop"}, "'resize' must be one of aspect, squash"),
     ],
@@ -463,7 +461,6 @@ def test_unusable_settings(folder: Path, settings: dict, reason: str) -> None:
 
 def test_facts() -> None:
     facts = SOURCES.facts("ham10000")
-    assert facts["parameters"]["split"] == SPLIT_DEFAULTS
     assert facts["class_count"] == len(DIAGNOSES)
     assert Ham10000.tested_of({}) == facts["test_images"] == 2003
     assert Ham10000.tested_of({"split": {"test": 500}}) == 500

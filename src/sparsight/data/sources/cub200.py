@@ -4,9 +4,10 @@ The annotations of attributes are noisy, so both rules of the literature for con
 every image of a class has the same concepts, and only attributes of at least ten classes are kept.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import Description, RawSplit, Source
-from sparsight.data.download import extract_folder, fetch_files
+from sparsight.data.download import extract_folder, fetch_archive
 from sparsight.data.draws import refuse_empty_classes, stratified_splits
-from sparsight.data.location import can_be_file, find_archive
+from sparsight.data.location import can_be_file
 from sparsight.data.pictures import (
     Frame,
     checked_resize,
@@ -27,6 +28,7 @@ from sparsight.data.pictures import (
 )
 from sparsight.data.settings import (
     mirror_list,
+    number_between,
     number_of,
     one_of,
     section,
@@ -35,44 +37,6 @@ from sparsight.data.settings import (
     yes_or_no,
 )
 from sparsight.io.errors import InputError
-
-SPLIT_DEFAULTS: dict[str, Any] = {"rule": "official", "validation": 0.0, "test": 0.1, "seed": 0}
-RULES = ("official", "random")
-MASKS = ("segmentations", "boxes", "none")
-CONCEPTS = ("class_majority", "image_majority", "none")
-
-
-def split_rule(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`split` with its defaults; its `test` is 0 where the official test set is meant."""
-    values = section(settings, "split", SPLIT_DEFAULTS)
-    rule = one_of(values, "rule", "official", RULES)
-    if rule == "official" and "test" in settings.get("split", {}):
-        raise InputError("'split: test' has no meaning for 'rule: official'; leave it out")
-    return {
-        "rule": rule,
-        "validation": share_or_number(values["validation"], "split: validation"),
-        "test": share_or_number(values["test"], "split: test") if rule == "random" else 0,
-        "seed": seed_number(values["seed"], "split: seed"),
-    }
-
-
-def mask_rule(settings: Mapping[str, Any]) -> str:
-    """`masks`: one of `MASKS`."""
-    return one_of(settings, "masks", "segmentations", MASKS)
-
-
-def concept_rule(settings: Mapping[str, Any]) -> str:
-    """`concepts`: one of `CONCEPTS`."""
-    return one_of(settings, "concepts", "class_majority", CONCEPTS)
-
-
-def part_radius(settings: Mapping[str, Any]) -> float:
-    """`part_radius`, a share of the side; 0 for no parts."""
-    radius = settings.get("part_radius", 0.0)
-    if isinstance(radius, bool) or not isinstance(radius, int | float) or not 0 <= radius <= 0.5:
-        raise InputError(f"'part_radius' must be a share of the side from 0 to 0.5, not {radius!r}")
-    return float(radius)
-
 
 Kinds = Sequence[Callable[[str], Any]]
 _LARGEST_ID = 2**63 - 1
@@ -97,13 +61,7 @@ class Bird:
 
 
 def id_number(text: str) -> int:
-    """A number that can be an id.
-
-    Raises
-    ------
-    ValueError
-        When it is none, or does not fit into 64 bits.
-    """
+    """A number that can be an id; `ValueError` where it is none, or does not fit into 64 bits."""
     number = int(text)
     if not 0 <= number <= _LARGEST_ID:
         raise ValueError
@@ -111,26 +69,14 @@ def id_number(text: str) -> int:
 
 
 def flag(text: str) -> bool:
-    """1 or 0.
-
-    Raises
-    ------
-    ValueError
-        When it is something else.
-    """
+    """1 or 0; `ValueError` where it is something else."""
     if text not in ("0", "1"):
         raise ValueError
     return text == "1"
 
 
 def coordinate(text: str) -> float:
-    """A finite number of pixels.
-
-    Raises
-    ------
-    ValueError
-        When it is none.
-    """
+    """A finite number of pixels; `ValueError` where it is none."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError
@@ -138,13 +84,7 @@ def coordinate(text: str) -> float:
 
 
 def relative_name(text: str) -> str:
-    """A name of a file below the archive's own folder.
-
-    Raises
-    ------
-    ValueError
-        When it leads elsewhere.
-    """
+    """A name of a file below the archive's own folder; `ValueError` where it leads elsewhere."""
     if not can_be_file(text):
         raise ValueError
     return text
@@ -180,16 +120,16 @@ def table_rows(path: Path, kinds: Kinds, more: bool = False) -> Iterator[tuple[A
                         f"({len(kinds)} columns); put the original file there"
                     ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise _missing(path, error) from error
+        reason = getattr(error, "strerror", None) or "no text"
+        raise InputError(
+            f"{path} cannot be read ({reason}); put the archive's own file there"
+        ) from error
 
 
 def keyed_rows(path: Path, kinds: Kinds) -> dict[int, Any]:
     """A table by its first column, an id: a value, or a tuple where there are several columns.
 
-    Raises
-    ------
-    InputError
-        As `table_rows`, and when an id occurs twice.
+    An id that occurs twice is an `InputError`.
     """
     found: dict[int, Any] = {}
     for key, *values in table_rows(path, kinds):
@@ -200,13 +140,7 @@ def keyed_rows(path: Path, kinds: Kinds) -> dict[int, Any]:
 
 
 def lookup(table: Mapping[int, Any], key: int, path: Path) -> Any:
-    """`table[key]`.
-
-    Raises
-    ------
-    InputError
-        When it lacks; the sentence names the file at `path`.
-    """
+    """`table[key]`; an error that names `path` where there is none."""
     if key not in table:
         raise InputError(f"{path} lacks the id {key}; put the original file there")
     return table[key]
@@ -215,10 +149,7 @@ def lookup(table: Mapping[int, Any], key: int, path: Path) -> Any:
 def read_classes(folder: Path, count: int, partial: bool) -> dict[int, str]:
     """Class id to name without its number (`Black footed Albatross`), in the order of the ids.
 
-    Raises
-    ------
-    InputError
-        When there are not `count` classes, unless `partial`, or an id is not in 1..`count`.
+    Ids lie in 1..`count`, and unless `partial` there are as many.
     """
     path = folder / "classes.txt"
     names = keyed_rows(path, (int, str))
@@ -269,12 +200,7 @@ def read_birds(folder: Path, count: int, partial: bool) -> list[Bird]:
     if not there:
         raise InputError(f"{folder / 'images'} has none of the images that {listed} lists")
     return [
-        Bird(
-            key,
-            names[key],
-            lookup(classes, key, labels),
-            lookup(trained, key, training),
-        )
+        Bird(key, names[key], lookup(classes, key, labels), lookup(trained, key, training))
         for key in there
     ]
 
@@ -288,13 +214,7 @@ def read_boxes(folder: Path) -> dict[int, tuple[float, float, float, float]]:
 
 
 def read_parts(folder: Path, count: int) -> dict[int, dict[int, tuple[float, float]]]:
-    """Where the visible parts of each image id are: part number from 0 to (x, y) in pixels.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or names a part outside 1..`count`.
-    """
+    """Where the visible parts of each image id are: part number from 0 to (x, y) in pixels."""
     path = folder / "parts" / "part_locs.txt"
     found: dict[int, dict[int, tuple[float, float]]] = {}
     kinds = (id_number, int, coordinate, coordinate, flag)
@@ -307,11 +227,6 @@ def read_parts(folder: Path, count: int) -> dict[int, dict[int, tuple[float, flo
     return found
 
 
-def _missing(path: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or "no text"
-    return InputError(f"{path} cannot be read ({reason}); put the archive's own file there")
-
-
 MAJORITY = 50.0
 FEWEST_CLASSES = 10
 NOT_VISIBLE = 1
@@ -321,13 +236,8 @@ Present = NDArray[np.bool_]
 def attribute_names(folder: Path, count: int) -> list[str]:
     """Names such as `has_bill_shape::dagger`, in the order of their ids.
 
-    The archive has `attributes.txt` beside its folder; it is looked for in the folder,
-    in `attributes/` and beside.
-
-    Raises
-    ------
-    InputError
-        When it is nowhere, or has not `count` names.
+    The archive has `attributes.txt` next to its folder; it is looked for in the folder, in
+    `attributes/` and next to it, and has `count` names.
     """
     places = (folder, folder / "attributes", folder.parent)
     path = next((p / "attributes.txt" for p in places if (p / "attributes.txt").is_file()), None)
@@ -352,16 +262,7 @@ def class_majority(folder: Path, classes: int, attributes: int) -> Present:
 
     Returns
     -------
-    bool [classes, attributes].
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read or has another shape.
-
-    References
-    ----------
-    Ghosh and Batmanghelich 2023, arXiv:2307.13698.
+    bool [classes, attributes]. (Ghosh and Batmanghelich 2023, arXiv:2307.13698.)
     """
     path = folder / "attributes" / "class_attribute_labels_continuous.txt"
     rows = list(table_rows(path, (float,) * attributes))
@@ -424,7 +325,7 @@ def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attribute
     return np.asarray(has)
 
 
-def kept(present: Present) -> NDArray[np.int64]:
+def common_attributes(present: Present) -> NDArray[np.int64]:
     """Attributes that at least ten classes have: int64 positions, ascending."""
     return np.flatnonzero(present.sum(axis=0) >= FEWEST_CLASSES)
 
@@ -464,13 +365,7 @@ def segmentation_folder(folder: Path) -> Path:
 
 
 def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
-    """Outlines of the birds, uint8 [N, side, side]: grey where the annotators disagree.
-
-    Raises
-    ------
-    InputError
-        When a file of `segmentations/` is missing, and as `sparsight.data.pictures.decode_mask`.
-    """
+    """Outlines of the birds, uint8 [N, side, side]: grey where the annotators disagree."""
     place = segmentation_folder(folder)
     paths = [(place / bird.name).with_suffix(".png") for bird in birds]
     for path in paths:
@@ -483,13 +378,7 @@ def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: s
 
 
 def box_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
-    """Bounding boxes of the birds as masks, uint8 [N, side, side].
-
-    Raises
-    ------
-    InputError
-        When `bounding_boxes.txt` cannot be read, or a box is empty or leaves its photograph.
-    """
+    """Bounding boxes of the birds as masks, uint8 [N, side, side]; none leaves its photograph."""
     boxes, path = read_boxes(folder), folder / "bounding_boxes.txt"
     masks = room_for((len(birds), side, side))
     frames = _frames(folder, birds, side, resize)
@@ -509,11 +398,7 @@ def disc_masks(
 ) -> Pixels:
     """Discs of `radius` pixels about the visible parts' points, uint8 [N, 15, side, side].
 
-    Raises
-    ------
-    InputError
-        When `parts/part_locs.txt` cannot be read, or places a part outside of its photograph, or
-        the masks would need too much memory.
+    Masks that would need too much memory are an `InputError`.
     """
     shape = (len(birds), len(PARTS), side, side)
     if np.prod(shape, dtype=np.int64) > MOST_PART_BYTES:
@@ -544,9 +429,6 @@ def _refuse_outside(bird: Bird, frame: Frame, table: Path, *points: tuple[float,
 
 def _frames(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> list[Frame]:
     return [Frame.of(*picture_size(path), side, resize) for path in picture_paths(folder, birds)]
-
-
-MOST_FILES = 40_000
 
 
 class Cub200(Source):
@@ -607,17 +489,15 @@ class Cub200(Source):
     )
     # Of the whole archive.
     counts: ClassVar[dict[str, int]] = {"images": 11_788, "classes": 200, "attributes": 312}
-    # SHA-256, bytes, and the folder that holds it. Their MD5, as Caltech gives them, are
+    # SHA-256, and the folder that holds it. Their MD5, as Caltech gives them, are
     # 97eceeb196236b17998738112f37df78 and 4d47ba1228eae64f2fa547c47bc65255.
-    archives: ClassVar[dict[str, tuple[str, int, str]]] = {
+    archives: ClassVar[dict[str, tuple[str, str]]] = {
         "CUB_200_2011.tgz": (
             "0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
-            1_150_585_339,
             "https://data.caltech.edu/records/65de6-vp158/files/",
         ),
         "segmentations.tgz": (
             "dc77f6cffea0cbe2e41d4201115c8f29a6320ecb04fffd2444f51b8066e4b84f",
-            39_272_883,
             "https://data.caltech.edu/records/w9d68-gec53/files/",
         ),
     }
@@ -625,40 +505,70 @@ class Cub200(Source):
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """`train` and `test`, and `validation` between them when some are set aside."""
-        return cls.splits if split_rule(settings)["validation"] else ("train", "test")
+        return cls.splits if cls._split_rule(settings)["validation"] else ("train", "test")
+
+    @classmethod
+    def _split_rule(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`split` with its defaults; its `test` is 0 where the official test set is meant."""
+        values = section(settings, "split", cls.parameters["split"])
+        rule = one_of(values, "rule", "official", ("official", "random"))
+        if rule == "official" and "test" in settings.get("split", {}):
+            raise InputError("'split: test' has no meaning for 'rule: official'; leave it out")
+        return {
+            "rule": rule,
+            "validation": share_or_number(values["validation"], "split: validation"),
+            "test": share_or_number(values["test"], "split: test") if rule == "random" else 0,
+            "seed": seed_number(values["seed"], "split: seed"),
+        }
+
+    @classmethod
+    def _mask_rule(cls, settings: Mapping[str, Any]) -> str:
+        return one_of(settings, "masks", "segmentations", ("segmentations", "boxes", "none"))
+
+    @classmethod
+    def _concept_rule(cls, settings: Mapping[str, Any]) -> str:
+        known = ("class_majority", "image_majority", "none")
+        return one_of(settings, "concepts", "class_majority", known)
+
+    @classmethod
+    def _part_radius(cls, settings: Mapping[str, Any]) -> float:
+        """A share of the side; 0 for no parts."""
+        return number_between(settings.get("part_radius", 0.0), "part_radius", 0, 0.5)
 
     @classmethod
     def masks_of(cls, settings: Mapping[str, Any]) -> bool:
         """Whether `masks` names some."""
-        return mask_rule(settings) != "none"
+        return cls._mask_rule(settings) != "none"
 
     @classmethod
     def parts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The 15 parts, when they have a radius."""
-        return PARTS if part_radius(settings) else ()
+        return PARTS if cls._part_radius(settings) else ()
 
     @classmethod
     def has_concepts(cls, settings: Mapping[str, Any]) -> bool:
         """Whether `concepts` names a rule; the attribute files tell which concepts it keeps."""
-        return concept_rule(settings) != "none"
+        return cls._concept_rule(settings) != "none"
 
     @classmethod
     def tested_of(cls, settings: Mapping[str, Any]) -> int:
         """Images of the test split in the whole archive."""
-        split = split_rule(settings)
+        split = cls._split_rule(settings)
         return number_of(split["test"], cls.counts["images"]) or cls.test_images
 
     def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
         """The archive's folder, and that of the segmentations where it lies beside it."""
         outlines = segmentation_folder(folder)
-        beside = mask_rule(settings) == "segmentations" and not outlines.is_relative_to(folder)
+        beside = self._mask_rule(settings) == "segmentations" and not outlines.is_relative_to(
+            folder
+        )
         return [folder, outlines] if beside else [folder]
 
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 
         Otherwise the archive, and that of the segmentations where they are wanted, is fetched into
-        the folder beside, verified, unpacked and, unless it was there before, or in
+        the folder next to it, verified, unpacked and, unless it was there before, or in
         `$SPARSIGHT_DATA`, deleted.
         """
         partial, names = yes_or_no(settings, "partial"), {}
@@ -668,41 +578,32 @@ class Cub200(Source):
             self._birds(settings, folder)
             return
         outlines = segmentation_folder(folder)
-        if mask_rule(settings) == "segmentations" and not outlines.is_dir():
+        if self._mask_rule(settings) == "segmentations" and not outlines.is_dir():
             names["segmentations.tgz"] = outlines
         for name, target in names.items():
-            self._fetch(settings, find_archive(name, folder.parent), target)
+            checksum, address = self.archives[name]
+            own = settings.get("mirrors") is None
+            mirrors = [address] if own else mirror_list(settings, [address])
+            unpack = functools.partial(extract_folder, folder=target, beside=("attributes.txt",))
+            fetch_archive(name, folder.parent, checksum, mirrors, unpack)
         self._birds(settings, folder)
-
-    def _fetch(self, settings: Mapping[str, Any], archive: Path, target: Path) -> None:
-        checksum, size, address = self.archives[archive.name]
-        given = archive.exists()
-        own = settings.get("mirrors") is None
-        mirrors = [address] if own else mirror_list(settings, [address])
-        fetch_files(archive.parent, {archive.name: checksum}, mirrors)
-        extract_folder(archive, target, 4 * size, MOST_FILES, beside=("attributes.txt",))
-        if not given:
-            archive.unlink()
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
         """See `Source.describe`; classes and concepts are known from the files."""
         birds = self._birds(settings, folder)
         classes = self._classes(settings, folder, birds)
-        places = _places(split_rule(settings), birds, _labels(folder, birds, classes))
+        places = _places(self._split_rule(settings), birds, _labels(folder, birds, classes))
         voters = [birds[place] for place in places["train"]]
-        return Description(
-            classes=list(classes.values()),
-            has_masks=self.masks_of(settings),
-            part_names=self.parts_of(settings),
-            concept_names=self._concepts(settings, folder, voters)[0],
-        )
+        names, _ = self._concepts(settings, folder, voters)
+        stated = super().describe(settings, folder)
+        return replace(stated, classes=list(classes.values()), concept_names=names)
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`."""
         birds = self._birds(settings, folder)
         classes = self._classes(settings, folder, birds)
         labels = _labels(folder, birds, classes)
-        places = _places(split_rule(settings), birds, labels)
+        places = _places(self._split_rule(settings), birds, labels)
         voters = [birds[place] for place in places["train"]]
         names, present = self._concepts(settings, folder, voters)
         for split in ("train", "test"):
@@ -716,9 +617,27 @@ class Cub200(Source):
                 names=[bird.name for bird in chosen],
                 image_ids=np.array([bird.image_id for bird in chosen], np.int64),
                 concepts=present[rows] if names else None,
-                **_pixels(settings, folder, chosen),
+                **self._pixels(settings, folder, chosen),
             )
         return raw
+
+    def _pixels(
+        self, settings: Mapping[str, Any], folder: Path, birds: Sequence[Bird]
+    ) -> dict[str, Any]:
+        """`images`, and `masks` and `part_masks` where they are wanted."""
+        side = self.shape(settings)[1]
+        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
+        masks, radius = self._mask_rule(settings), self._part_radius(settings)
+        found: dict[str, Any] = {
+            "images": read_pictures(picture_paths(folder, birds), side, resize)
+        }
+        if masks == "segmentations":
+            found["masks"] = segmentation_masks(folder, birds, side, resize)
+        elif masks == "boxes":
+            found["masks"] = box_masks(folder, birds, side, resize)
+        if radius:
+            found["part_masks"] = disc_masks(folder, birds, side, resize, radius * side)
+        return found
 
     def _birds(self, settings: Mapping[str, Any], folder: Path) -> list[Bird]:
         return read_birds(folder, self.counts["images"], yes_or_no(settings, "partial"))
@@ -739,7 +658,7 @@ class Cub200(Source):
 
         `voters` are the images of the training split.
         """
-        rule, classes = concept_rule(settings), self.counts["classes"]
+        rule, classes = self._concept_rule(settings), self.counts["classes"]
         if rule == "none":
             return (), np.zeros((classes, 0), np.bool_)
         names = attribute_names(folder, self.counts["attributes"])
@@ -747,28 +666,13 @@ class Cub200(Source):
             present = class_majority(folder, classes, len(names))
         else:
             present = image_majority(folder, voters, classes, len(names))
-        columns = kept(present)
+        columns = common_attributes(present)
         if not len(columns):
             raise InputError(
                 f"{folder}: no attribute belongs to enough classes under 'concepts: {rule}'; take "
                 "another rule, or none"
             )
         return tuple(names[column] for column in columns), present[:, columns]
-
-
-def _pixels(settings: Mapping[str, Any], folder: Path, birds: Sequence[Bird]) -> dict[str, Any]:
-    """`images`, and `masks` and `part_masks` where they are wanted."""
-    side = Cub200.shape(settings)[1]
-    resize = checked_resize(settings.get("resize", Cub200.parameters["resize"]))
-    masks, radius = mask_rule(settings), part_radius(settings)
-    found: dict[str, Any] = {"images": read_pictures(picture_paths(folder, birds), side, resize)}
-    if masks == "segmentations":
-        found["masks"] = segmentation_masks(folder, birds, side, resize)
-    elif masks == "boxes":
-        found["masks"] = box_masks(folder, birds, side, resize)
-    if radius:
-        found["part_masks"] = disc_masks(folder, birds, side, resize, radius * side)
-    return found
 
 
 def _labels(folder: Path, birds: Sequence[Bird], classes: Mapping[int, str]) -> NDArray[np.int64]:

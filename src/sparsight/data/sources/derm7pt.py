@@ -1,6 +1,5 @@
 """Derm7pt: dermatoscopic photographs with the seven-point checklist; never downloaded."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.base import RawSplit, Source
+from sparsight.data.base import RawSplit, Source, read_columns
 from sparsight.data.draws import refuse_empty_classes
 from sparsight.data.location import can_be_file
 from sparsight.data.pictures import checked_resize, read_pictures
 from sparsight.io.errors import InputError
 
-Row = Mapping[str, str]
+Row = dict[str, str]
 # Column, and what its words say of the concepts: 1 there, 0 not there, -1 the other kind is there.
 CODING: dict[str, tuple[str, dict[str, int]]] = {
     "BWV": ("blue_whitish_veil", {"absent": 0, "present": 1}),
@@ -158,7 +157,7 @@ def read_meta(path: Path) -> list[Row]:
         When the table cannot be read, lacks a column, names an image twice, or holds a word that
         the coding does not know.
     """
-    rows = _read_table(path, _COLUMNS)
+    rows = read_columns(path, _COLUMNS)
     seen: set[str] = set()
     for number, row in enumerate(rows, 2):
         image = row["derm"]
@@ -185,7 +184,7 @@ def _positions(folder: Path, count: int) -> dict[str, NDArray[np.int64]]:
     seen: set[int] = set()
     for split, word in _INDEXES.items():
         path = folder / "meta" / f"{word}_indexes.csv"
-        texts = [row["indexes"] for row in _read_table(path, ("indexes",))]
+        texts = [row["indexes"] for row in read_columns(path, ("indexes",))]
         if not texts or not all(_is_row(text, count) for text in texts):
             raise InputError(
                 f"{path} does not list rows 0 to {count - 1} of meta.csv; put the original file "
@@ -205,19 +204,3 @@ def _positions(folder: Path, count: int) -> dict[str, NDArray[np.int64]]:
 def _is_row(text: str, count: int) -> bool:
     # Python refuses to read numbers of thousands of digits.
     return len(text) <= _LONGEST_INDEX and text.isdecimal() and int(text) < count
-
-
-def _read_table(path: Path, columns: Sequence[str]) -> list[Row]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            missing = [name for name in columns if name not in (table.fieldnames or ())]
-            if missing:
-                raise InputError(
-                    f"{path} has no column '{missing[0]}'; put the original file there"
-                )
-            return [{name: row[name] or "" for name in columns} for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read ({type(error).__name__}); put the original file there"
-        ) from error

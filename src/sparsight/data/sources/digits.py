@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import RawSplit, Source
-from sparsight.data.draws import SPLIT_ORDER, stratified_order
+from sparsight.data.draws import stratified_splits
 from sparsight.data.settings import section, seed_number, whole_number
 from sparsight.io.errors import InputError
 
@@ -70,13 +70,8 @@ class Digits(Source):
             image_ids=np.arange(len(labels), dtype=np.int64),
             masks=images[:, 0],
         )
-        order = stratified_order(labels, seed, SPLIT_ORDER)
-        parts = {
-            "train": order[test + validation :],
-            "validation": order[test : test + validation],
-            "test": order[:test],
-        }
-        return {name: whole.select(np.sort(parts[name])) for name in self.split_names(settings)}
+        parts = stratified_splits(labels, seed, test, validation)
+        return {name: whole.select(parts[name]) for name in self.split_names(settings)}
 
 
 def read_original() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -159,9 +154,4 @@ def _split(settings: Mapping[str, Any]) -> tuple[int, int, int]:
     values = section(settings, "split", Digits.parameters["split"])
     test = whole_number(values["test"], "split: test", 1, IMAGE_COUNT - 1)
     validation = whole_number(values["validation"], "split: validation", 0, IMAGE_COUNT - 1)
-    if test + validation >= IMAGE_COUNT:
-        raise InputError(
-            f"'split' takes {test} test and {validation} validation images of {IMAGE_COUNT}; leave "
-            "some for training"
-        )
     return test, validation, seed_number(values["seed"], "split: seed")

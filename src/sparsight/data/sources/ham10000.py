@@ -7,26 +7,25 @@ measured on the whole photograph at one size, whatever the size of the packed im
 true or false at a threshold that comes from the training images alone.
 """
 
-import csv
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.base import OBJECT, Description, RawSplit, Source
-from sparsight.data.download import extract_flat, fetch_files
+from sparsight.data.base import OBJECT, Description, RawSplit, Source, read_columns
+from sparsight.data.download import extract_flat, fetch_archive, fetch_files
 from sparsight.data.draws import (
     SPLIT_ORDER,
     refuse_empty_classes,
     stratified_order,
     stratified_splits,
 )
-from sparsight.data.location import find_archive
 from sparsight.data.pictures import (
     checked_resize,
     for_all,
@@ -37,6 +36,7 @@ from sparsight.data.pictures import (
 )
 from sparsight.data.settings import (
     mirror_list,
+    number_between,
     number_of,
     one_of,
     section,
@@ -90,10 +90,7 @@ def find_metadata(folder: Path) -> Path | None:
 def part_folders(folder: Path) -> dict[int, Path]:
     """The folders of the two archives of photographs, by number: `HAM10000_images_part_1`, `part1`.
 
-    Raises
-    ------
-    InputError
-        When one is there twice.
+    One that is there twice is an `InputError`.
     """
     found: dict[int, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -107,13 +104,7 @@ def part_folders(folder: Path) -> dict[int, Path]:
 
 
 def find_photographs(folder: Path) -> dict[str, Path]:
-    """Image name to file: in the two archives' folders, or, without them, anywhere in `folder`.
-
-    Raises
-    ------
-    InputError
-        When a photograph is there twice.
-    """
+    """Image name to file: in the two archives' folders, or, without them, anywhere in `folder`."""
     places = list(part_folders(folder).values()) or [folder]
     return _by_name(
         path
@@ -124,18 +115,13 @@ def find_photographs(folder: Path) -> dict[str, Path]:
 
 
 def find_masks(folder: Path) -> dict[str, Path]:
-    """Mask name (`ISIC_0027419_segmentation`) to file: in the archive's folder, or anywhere.
-
-    Raises
-    ------
-    InputError
-        When a mask is there twice.
-    """
+    """Mask name (`ISIC_0027419_segmentation`) to file: in the archive's folder, or anywhere."""
     own = folder / MASK_FOLDER
     return _by_name((own if own.is_dir() else folder).rglob("ISIC_*_segmentation.png"))
 
 
 def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Name without its ending to file; one that is there twice is an `InputError`."""
     found: dict[str, Path] = {}
     for path in sorted(paths):
         if found.setdefault(path.stem, path) != path:
@@ -144,35 +130,15 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """`lesion_id`, `image_id` and `dx` of each row; commas, semicolons or tabs separate them.
+    """`lesion_id`, `image_id` and `dx` of each row of the metadata.
 
     Raises
     ------
     InputError
-        When the table cannot be read, lacks one of these columns, has an image twice, an image name
-        that is not ISIC's, a diagnosis that is none of the seven, or no rows.
+        When the table cannot be read, has an image twice, an image name that is not ISIC's, a
+        diagnosis that is none of the seven, or no rows.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            separator = max(",;\t", key=header.count)
-            file.seek(0)
-            table = csv.DictReader(file, delimiter=separator)
-            missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
-            if missing and "MEL" in (table.fieldnames or ()):
-                raise InputError(
-                    f"{path} is the table of the ISIC 2018 challenge, which does not say which "
-                    "images show the same lesion; put HAM10000_metadata.csv there instead"
-                )
-            if missing:
-                raise InputError(
-                    f"{path} has no column '{missing[0]}'; put the original metadata there"
-                )
-            rows = [{name: row[name] or "" for name in _COLUMNS} for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read ({type(error).__name__}); put the original metadata there"
-        ) from error
+    rows = read_columns(path, _COLUMNS)
     seen: set[str] = set()
     for row in rows:
         name = row["image_id"]
@@ -230,88 +196,19 @@ def read_photographs(folder: Path, count: int, partial: bool) -> list[Photograph
 
 
 def mask_paths(folder: Path, photographs: list[Photograph]) -> list[Path]:
-    """The mask of each photograph.
-
-    Raises
-    ------
-    InputError
-        When one is missing.
-    """
+    """The mask of each photograph; one that is missing is an `InputError`."""
     found = find_masks(folder)
-    paths = []
-    for one in photographs:
-        name = f"{one.name}_segmentation"
-        if name not in found:
-            raise InputError(
-                f"{folder / MASK_FOLDER / name}.png does not exist; put the folder of "
-                f"{MASK_FOLDER}.zip there, or take "
-                "'masks: none' and 'concepts: none'"
-            )
-        paths.append(found[name])
-    return paths
+    names = [f"{one.name}_segmentation" for one in photographs]
+    missing = next((name for name in names if name not in found), None)
+    if missing is not None:
+        raise InputError(
+            f"{folder / MASK_FOLDER / missing}.png does not exist; put the folder of "
+            f"{MASK_FOLDER}.zip there, or take 'masks: none' and 'concepts: none'"
+        )
+    return [found[name] for name in names]
 
 
-SPLIT_DEFAULTS: dict[str, Any] = {"rule": "lesion", "test": 0.2, "validation": 0.0, "seed": 0}
-RULES = ("lesion", "image")
-CLASSES = ("seven", "binary")
-MASKS = ("lesions", "none")
-CONCEPT_OPTIONS = ("abcd", "none")
 BINARY = ("benign", "malignant")
-
-
-def split_rule(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`split` with its defaults."""
-    values = section(settings, "split", SPLIT_DEFAULTS)
-    return {
-        "rule": one_of(values, "rule", "lesion", RULES),
-        "test": share_or_number(values["test"], "split: test"),
-        "validation": share_or_number(values["validation"], "split: validation"),
-        "seed": seed_number(values["seed"], "split: seed"),
-    }
-
-
-def class_rule(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Diagnosis to label, under `classes` and `malignant`.
-
-    Raises
-    ------
-    InputError
-        When `malignant` is no list of diagnoses, or is all or none of them.
-    """
-    if one_of(settings, "classes", "seven", CLASSES) == "seven":
-        return {diagnosis: label for label, diagnosis in enumerate(DIAGNOSES)}
-    malignant = settings.get("malignant", ["mel", "bcc"])
-    sound = isinstance(malignant, list | tuple) and all(one in DIAGNOSES for one in malignant)
-    if not sound or not 0 < len(set(malignant)) < len(DIAGNOSES):
-        raise InputError(f"'malignant' must list some of {', '.join(DIAGNOSES)}, not {malignant!r}")
-    return {diagnosis: int(diagnosis in malignant) for diagnosis in DIAGNOSES}
-
-
-def class_names(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the classes, in the order of the labels."""
-    if one_of(settings, "classes", "seven", CLASSES) == "seven":
-        return list(DIAGNOSES)
-    return list(BINARY)
-
-
-def has_masks(settings: Mapping[str, Any]) -> bool:
-    """Whether `masks` names some."""
-    return one_of(settings, "masks", "lesions", MASKS) != "none"
-
-
-def has_concepts(settings: Mapping[str, Any]) -> bool:
-    """Whether `concepts` names some."""
-    return one_of(settings, "concepts", "none", CONCEPT_OPTIONS) != "none"
-
-
-def concept_quantile(settings: Mapping[str, Any]) -> float:
-    """`concept_quantile`, above 0 and below 1."""
-    quantile = settings.get("concept_quantile", 0.5)
-    if isinstance(quantile, bool) or not isinstance(quantile, int | float) or not 0 < quantile < 1:
-        raise InputError(f"'concept_quantile' must lie between 0 and 1, not {quantile!r}")
-    return float(quantile)
-
-
 Positions = NDArray[np.int64]
 
 
@@ -373,16 +270,9 @@ def lesion_splits(
 
 
 def shared_lesions(lesions: Sequence[str], train: Positions, test: Positions) -> float:
-    """The leak: share of test photographs whose lesion is also in the training split.
+    """The leak: share of test photographs whose lesion is also in the training split, 0..1.
 
-    Parameters
-    ----------
-    lesions : the lesion of each photograph.
-    train, test : int64 positions into `lesions`.
-
-    Returns
-    -------
-    0..1; NaN without test photographs.
+    `train` and `test` are positions into `lesions`; without test photographs it is NaN.
     """
     names = np.asarray(lesions)
     if not len(test):
@@ -432,17 +322,8 @@ def measure(photograph: Pixels, mask: Mask) -> NDArray[np.float64]:
 def asymmetry(mask: Mask) -> float:
     """Share of the lesion that lies outside its mirror image, the mean over both principal axes.
 
-    Parameters
-    ----------
-    mask : bool [H, W], not empty.
-
-    Returns
-    -------
-    0 (both axes are axes of symmetry) to 1.
-
-    References
-    ----------
-    Stoecker et al. 1992, doi:10.1016/0895-6111(92)90073-I: overlap about the principal axes.
+    `mask` (bool [H, W]) is not empty; 0 means that both axes are axes of symmetry. (Stoecker et al.
+    1992, doi:10.1016/0895-6111(92)90073-I.)
     """
     rows, columns = np.nonzero(mask)
     points = np.stack([columns, rows]).astype(np.float64)
@@ -464,11 +345,7 @@ def border_irregularity(mask: Mask) -> float:
     """Perimeter² / (4π · area): 1 for a disc, more for every other outline.
 
     The perimeter is estimated by Crofton's formula in four directions, so a disc of pixels has
-    about 1. What lies beyond the photograph counts as skin.
-
-    Parameters
-    ----------
-    mask : bool [H, W], not empty.
+    about 1. What lies beyond the photograph counts as skin. `mask` is not empty.
     """
     # Imported here: most jobs measure nothing.
     from skimage import measure as outlines
@@ -496,15 +373,8 @@ def blue_white_share(photograph: Pixels, mask: Mask) -> float:
     """Share of the lesion that is blue-whitish, by the rule of Celebi et al. 2008.
 
     A pixel is, when B / (R + G + B) ≥ 0.3 and -194 ≤ R - R(skin) < -51 (of 255), where R(skin) is
-    the mean of the red channel around the lesion.
-
-    Returns
-    -------
-    0..1; NaN where no skin is around the lesion.
-
-    References
-    ----------
-    Celebi et al. 2008, doi:10.1016/j.compmedimag.2008.08.003.
+    the mean of the red channel around the lesion; NaN where no skin is around it. (Celebi et al.
+    2008, doi:10.1016/j.compmedimag.2008.08.003.)
     """
     if mask.all():
         return float("nan")
@@ -517,13 +387,7 @@ def blue_white_share(photograph: Pixels, mask: Mask) -> float:
 
 
 def measure_files(photographs: Sequence[Path], masks: Sequence[Path]) -> NDArray[np.float64]:
-    """`measure` for each pair of files, float64 [N, 5].
-
-    Raises
-    ------
-    InputError
-        When a file is no image, or a damaged one, and as `sparsight.data.pictures.decode_mask`.
-    """
+    """`measure` for each pair of files, float64 [N, 5]; errors as of `decode_mask`."""
     values = np.empty((len(photographs), len(CONCEPTS)))
 
     def fill(row: int) -> None:
@@ -537,23 +401,12 @@ def measure_files(photographs: Sequence[Path], masks: Sequence[Path]) -> NDArray
 
 
 def thresholds(values: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
-    """The quantile of each measure over the training images that have it.
+    """The quantile (0..1) of each measure over the training images that have it, float64 [5].
 
-    Parameters
-    ----------
-    values : float64 [N, 5] of the training images.
-    quantile : 0..1; 0.5 is the median.
-
-    Returns
-    -------
-    float64 [5]; NaN where no training image has the measure.
+    `values` is float64 [N, 5] of the training images; NaN where none of them has the measure.
     """
-    found = np.full(values.shape[1], np.nan)
-    for column, one in enumerate(values.T):
-        finite = one[np.isfinite(one)]
-        if len(finite):
-            found[column] = np.quantile(finite, quantile)
-    return found
+    finite = [column[np.isfinite(column)] for column in values.T]
+    return np.array([np.quantile(one, quantile) if len(one) else np.nan for one in finite])
 
 
 def exceeding(values: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -562,10 +415,6 @@ def exceeding(values: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArr
 
 
 _LOG = logging.getLogger(__name__)
-MOST_FILES = 25_000
-# How many times its size an archive's files may take together: JPEG files hardly shrink, and masks
-# of few lines are already packed as PNG files.
-LARGEST = {".jpg": 2, ".png": 20}
 LEAK = "test_images_of_trained_lesions"
 
 
@@ -627,36 +476,37 @@ class Ham10000(Source):
     )
     # Of the whole data set.
     count: ClassVar[int] = 10_015
-    # Of the files of doi:10.7910/DVN/DBW86T: MD5 (the archive gives no other checksum), number
-    # there, and bytes. Of the table, Dataverse's checksum is that of the original, not of the copy
-    # with tabs that it gives unless asked for the original.
-    files: ClassVar[dict[str, tuple[str, str, int]]] = {
+    # Of the files of doi:10.7910/DVN/DBW86T: MD5 (the archive gives no other checksum), and number
+    # there. Of the table, Dataverse's checksum is that of the original, not of the copy with tabs
+    # that it gives unless asked for the original.
+    files: ClassVar[dict[str, tuple[str, str]]] = {
         "HAM10000_metadata.csv": (
             "md5:8f85fb1aa29d80a2797247e434deb79d",
             "4338392?format=original",
-            690_218,
         ),
-        "HAM10000_images_part_1.zip": (
-            "md5:4639bfa73ab251610530a97c898e6e46",
-            "3172585",
-            1_366_522_108,
-        ),
-        "HAM10000_images_part_2.zip": (
-            "md5:da43d6cc50f6613013be07e8986b384b",
-            "3172584",
-            1_403_566_547,
-        ),
+        "HAM10000_images_part_1.zip": ("md5:4639bfa73ab251610530a97c898e6e46", "3172585"),
+        "HAM10000_images_part_2.zip": ("md5:da43d6cc50f6613013be07e8986b384b", "3172584"),
         "HAM10000_segmentations_lesion_tschandl.zip": (
             "md5:6e8d252e09cfdb0189199f15985a5b84",
             "3838943",
-            10_808_743,
         ),
     }
 
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """`train` and `test`, and `validation` between them when some are set aside."""
-        return cls.splits if split_rule(settings)["validation"] else ("train", "test")
+        return cls.splits if cls._split_rule(settings)["validation"] else ("train", "test")
+
+    @classmethod
+    def _split_rule(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`split` with its defaults."""
+        values = section(settings, "split", cls.parameters["split"])
+        return {
+            "rule": one_of(values, "rule", "lesion", ("lesion", "image")),
+            "test": share_or_number(values["test"], "split: test"),
+            "validation": share_or_number(values["validation"], "split: validation"),
+            "seed": seed_number(values["seed"], "split: seed"),
+        }
 
     @classmethod
     def class_names(cls) -> list[str]:
@@ -666,22 +516,38 @@ class Ham10000(Source):
     @classmethod
     def classes_of(cls, settings: Mapping[str, Any]) -> list[str]:
         """The seven diagnoses, or benign and malignant."""
-        return class_names(settings)
+        return list(BINARY if cls._is_binary(settings) else DIAGNOSES)
+
+    @classmethod
+    def _is_binary(cls, settings: Mapping[str, Any]) -> bool:
+        return one_of(settings, "classes", "seven", ("seven", "binary")) == "binary"
+
+    @classmethod
+    def _label_of(cls, settings: Mapping[str, Any]) -> dict[str, int]:
+        """Diagnosis to label, under `classes` and `malignant`."""
+        if not cls._is_binary(settings):
+            return {diagnosis: label for label, diagnosis in enumerate(DIAGNOSES)}
+        chosen = settings.get("malignant", cls.parameters["malignant"])
+        sound = isinstance(chosen, list | tuple) and all(one in DIAGNOSES for one in chosen)
+        if not sound or not 0 < len(set(chosen)) < len(DIAGNOSES):
+            known = ", ".join(DIAGNOSES)
+            raise InputError(f"'malignant' must list some of {known}, not {chosen!r}")
+        return {diagnosis: int(diagnosis in chosen) for diagnosis in DIAGNOSES}
 
     @classmethod
     def masks_of(cls, settings: Mapping[str, Any]) -> bool:
         """Whether `masks` names some."""
-        return has_masks(settings)
+        return one_of(settings, "masks", "lesions", ("lesions", "none")) != "none"
 
     @classmethod
     def concepts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The derived concepts, when they are wanted."""
-        return CONCEPTS if has_concepts(settings) else ()
+        return CONCEPTS if one_of(settings, "concepts", "none", ("abcd", "none")) == "abcd" else ()
 
     @classmethod
     def tested_of(cls, settings: Mapping[str, Any]) -> int:
         """Images of the test split of the whole data set; of whole lesions, to within a few."""
-        return number_of(split_rule(settings)["test"], cls.count)
+        return number_of(cls._split_rule(settings)["test"], cls.count)
 
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. What lies there is kept, and checked for completeness.
@@ -690,11 +556,11 @@ class Ham10000(Source):
         `$SPARSIGHT_DATA`, deleted. A folder with files that is said to be a part is left as it is.
         Masks are fetched where masks or concepts are wanted.
         """
-        partial = yes_or_no(settings, "partial")
-        if not (partial and folder.is_dir() and any(folder.iterdir())):
+        is_part = yes_or_no(settings, "partial")
+        if not (is_part and folder.is_dir() and any(folder.iterdir())):
             for name in self._missing(settings, folder):
                 self._fetch(settings, folder, name)
-        read_photographs(folder, self.count, partial)
+        read_photographs(folder, self.count, is_part)
 
     def _missing(self, settings: Mapping[str, Any], folder: Path) -> list[str]:
         """The original files of which the folder has nothing, however they were unpacked."""
@@ -703,108 +569,94 @@ class Ham10000(Source):
         there = part_folders(folder)
         if there or not find_photographs(folder):
             missing += [part for number, part in enumerate(parts, 1) if number not in there]
-        if (has_masks(settings) or has_concepts(settings)) and not find_masks(folder):
-            missing.append(masks)
-        return missing
+        wanted = self.masks_of(settings) or self.has_concepts(settings)
+        return [*missing, masks] if wanted and not find_masks(folder) else missing
 
     def _fetch(self, settings: Mapping[str, Any], folder: Path, name: str) -> None:
-        checksum, number, size = self.files[name]
-        is_archive = name.endswith(".zip")
-        path = find_archive(name, folder) if is_archive else folder / name
-        given = path.exists()
+        checksum, number = self.files[name]
         mirrors = mirror_list(settings, self.parameters["mirrors"])
-        fetch_files(path.parent, {name: checksum}, mirrors, numbers={name: number})
-        if is_archive:
-            suffix = ".png" if "segmentations" in name else ".jpg"
-            largest = LARGEST[suffix] * size
-            extract_flat(path, folder / path.stem, suffix, largest, MOST_FILES)
-            if not given:
-                path.unlink()
+        if not name.endswith(".zip"):
+            fetch_files(folder, {name: checksum}, mirrors, numbers={name: number})
+            return
+        suffix = ".png" if "segmentations" in name else ".jpg"
+        target = folder / name.removesuffix(".zip")
+        unpack = partial(extract_flat, folder=target, suffix=suffix)
+        fetch_archive(name, folder, checksum, mirrors, unpack, number)
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
         """See `Source.describe`; the leak between the splits is among the notes."""
         photographs = self._photographs(settings, folder)
-        leak = _leak(photographs, _places(settings, photographs))
-        return Description(
-            classes=self.classes_of(settings),
-            has_masks=self.masks_of(settings),
-            concept_names=self.concepts_of(settings),
-            notes={LEAK: f"{leak:.4f}"},
-        )
+        leak = _leak(photographs, self._places(settings, photographs))
+        stated = super().describe(settings, folder)
+        return replace(stated, notes={LEAK: f"{leak:.4f}"})
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`."""
         photographs = self._photographs(settings, folder)
-        places = _places(settings, photographs)
+        places = self._places(settings, photographs)
         leak = _leak(photographs, places)
         _LOG.info("%.1f%% of the test images show a lesion that is also in train", 100 * leak)
-        label_of = class_rule(settings)
+        label_of = self._label_of(settings)
         labels = np.array([label_of[one.diagnosis] for one in photographs], np.int64)
         for split in ("train", "test"):
             refuse_empty_classes(self.name, split, labels[places[split]], self.classes_of(settings))
-        concepts = _concepts(settings, folder, photographs, places["train"])
-        return {
-            split: self._split(settings, folder, photographs, labels, concepts, places[split])
-            for split in self.split_names(settings)
-        }
+        concepts = self._concepts(settings, folder, photographs, places["train"])
+        raw = {}
+        for split in self.split_names(settings):
+            chosen = [photographs[place] for place in places[split]]
+            raw[split] = RawSplit(
+                labels=labels[places[split]],
+                names=[one.name for one in chosen],
+                image_ids=np.array([one.image_id for one in chosen], np.int64),
+                concepts=None if concepts is None else concepts[places[split]],
+                **self._pixels(settings, folder, chosen),
+            )
+        return raw
 
     def _photographs(self, settings: Mapping[str, Any], folder: Path) -> list[Photograph]:
         return read_photographs(folder, self.count, yes_or_no(settings, "partial"))
 
-    def _split(
+    def _pixels(
+        self, settings: Mapping[str, Any], folder: Path, chosen: list[Photograph]
+    ) -> dict[str, Any]:
+        """`images`, and `masks` where they are wanted."""
+        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
+        side, paths, masks = self.shape(settings)[1], [one.path for one in chosen], None
+        if self.masks_of(settings):
+            masks = read_masks(mask_paths(folder, chosen), paths, side, resize)
+        return {"images": read_pictures(paths, side, resize), "masks": masks}
+
+    def _places(
+        self, settings: Mapping[str, Any], photographs: list[Photograph]
+    ) -> dict[str, Positions]:
+        """Positions of each split's photographs, stratified by diagnosis whatever the classes."""
+        split = self._split_rule(settings)
+        labels = np.array([DIAGNOSES.index(one.diagnosis) for one in photographs], np.int64)
+        wanted = split["seed"], split["test"], split["validation"]
+        if split["rule"] == "image":
+            return stratified_splits(labels, *wanted)
+        return lesion_splits(labels, [one.lesion for one in photographs], *wanted)
+
+    def _concepts(
         self,
         settings: Mapping[str, Any],
         folder: Path,
         photographs: list[Photograph],
-        labels: NDArray[np.int64],
-        concepts: NDArray[np.bool_] | None,
-        places: NDArray[np.int64],
-    ) -> RawSplit:
-        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
-        side, chosen = self.shape(settings)[1], [photographs[place] for place in places]
-        paths, masks = [one.path for one in chosen], None
-        if has_masks(settings):
-            masks = read_masks(mask_paths(folder, chosen), paths, side, resize)
-        return RawSplit(
-            images=read_pictures(paths, side, resize),
-            labels=labels[places],
-            names=[one.name for one in chosen],
-            image_ids=np.array([one.image_id for one in chosen], np.int64),
-            masks=masks,
-            concepts=None if concepts is None else concepts[places],
-        )
+        train: Positions,
+    ) -> NDArray[np.bool_] | None:
+        """The derived concepts of all photographs, with thresholds of the training split."""
+        if not self.has_concepts(settings):
+            return None
+        given = settings.get("concept_quantile", self.parameters["concept_quantile"])
+        quantile = number_between(given, "concept_quantile", 0, 1, "()")
+        paths = [one.path for one in photographs]
+        values = measure_files(paths, mask_paths(folder, photographs))
+        limits = thresholds(values[train], quantile)
+        for name, limit in zip(CONCEPTS, limits, strict=True):
+            _LOG.info("%s: above %.4f, quantile %g of the training images", name, limit, quantile)
+        return exceeding(values, limits)
 
 
-def _places(
-    settings: Mapping[str, Any], photographs: list[Photograph]
-) -> dict[str, NDArray[np.int64]]:
-    """Positions of each split's photographs, stratified by diagnosis whatever the classes are."""
-    split = split_rule(settings)
-    labels = np.array([DIAGNOSES.index(one.diagnosis) for one in photographs], np.int64)
-    wanted = split["seed"], split["test"], split["validation"]
-    if split["rule"] == "image":
-        return stratified_splits(labels, *wanted)
-    return lesion_splits(labels, [one.lesion for one in photographs], *wanted)
-
-
-def _leak(photographs: list[Photograph], places: Mapping[str, NDArray[np.int64]]) -> float:
+def _leak(photographs: list[Photograph], places: Mapping[str, Positions]) -> float:
     lesions = [one.lesion for one in photographs]
     return shared_lesions(lesions, places["train"], places["test"])
-
-
-def _concepts(
-    settings: Mapping[str, Any],
-    folder: Path,
-    photographs: list[Photograph],
-    train: NDArray[np.int64],
-) -> NDArray[np.bool_] | None:
-    """The derived concepts of all photographs, with thresholds of the training split."""
-    if not has_concepts(settings):
-        return None
-    quantile = concept_quantile(settings)
-    paths = [one.path for one in photographs]
-    values = measure_files(paths, mask_paths(folder, photographs))
-    limits = thresholds(values[train], quantile)
-    for name, limit in zip(CONCEPTS, limits, strict=True):
-        _LOG.info("%s: above %.4f, quantile %g of the training images", name, limit, quantile)
-    return exceeding(values, limits)

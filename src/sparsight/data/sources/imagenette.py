@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import RawSplit, Source
-from sparsight.data.download import extract_folder, fetch_files
+from sparsight.data.download import extract_folder, fetch_archive
 from sparsight.data.draws import SPLIT_ORDER, stratified_order
-from sparsight.data.location import find_archive
 from sparsight.data.pictures import checked_resize, read_pictures
 from sparsight.data.settings import (
     mirror_list,
@@ -99,20 +99,11 @@ class Imagenette(Source):
         "320": "imagenette2-320",
         "160": "imagenette2-160",
     }
-    # SHA-256 of the archives, and their bytes. They hold JPEG files, which hardly shrink.
-    archives: ClassVar[dict[str, tuple[str, int]]] = {
-        "imagenette2.tgz": (
-            "6cbfac238434d89fe99e651496f0812ebc7a10fa62bd42d6874042bf01de4efd",
-            1_557_161_267,
-        ),
-        "imagenette2-320.tgz": (
-            "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
-            341_663_724,
-        ),
-        "imagenette2-160.tgz": (
-            "64d0c4859f35a461889e0147755a999a48b49bf38a7e0f9bd27003f10db02fe5",
-            99_003_388,
-        ),
+    # SHA-256 of the archives.
+    archives: ClassVar[dict[str, str]] = {
+        "imagenette2.tgz": "6cbfac238434d89fe99e651496f0812ebc7a10fa62bd42d6874042bf01de4efd",
+        "imagenette2-320.tgz": "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
+        "imagenette2-160.tgz": "64d0c4859f35a461889e0147755a999a48b49bf38a7e0f9bd27003f10db02fe5",
     }
     # In the order of the labels: WordNet id, name, images in `train` and in `val`.
     classes: ClassVar[tuple[tuple[str, str, int, int], ...]] = (
@@ -155,14 +146,10 @@ class Imagenette(Source):
         was there before, or in `$SPARSIGHT_DATA`, deleted.
         """
         if not folder.is_dir() or not any(folder.iterdir()):
-            archive = find_archive(f"{self.folder_of(settings)}.tgz", folder.parent)
-            checksum, size = self.archives[archive.name]
-            given = archive.exists()
+            name = f"{self.folder_of(settings)}.tgz"
             mirrors = mirror_list(settings, self.parameters["mirrors"])
-            fetch_files(archive.parent, {archive.name: checksum}, mirrors)
-            extract_folder(archive, folder, 2 * size, MOST_FILES)
-            if not given:
-                archive.unlink()
+            unpack = partial(extract_folder, folder=folder)
+            fetch_archive(name, folder.parent, self.archives[name], mirrors, unpack)
         for part in ("train", "val"):
             self._list(settings, folder, part)
 

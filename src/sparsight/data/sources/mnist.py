@@ -11,30 +11,27 @@ import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import RawSplit, Source
 from sparsight.data.download import fetch_files, verify_files
-from sparsight.data.draws import SPLIT_ORDER, stratified_order
-from sparsight.data.settings import mirror_list, section, seed_number
+from sparsight.data.draws import stratified_splits
+from sparsight.data.settings import mirror_list, number_between, section, seed_number
 from sparsight.io.errors import CorruptFile, InputError
 
 UNSIGNED_BYTE = 8
-BLOCK_BYTES = 1 << 20
 
 
-def read_idx(path: Path, dimensions: int, most: int) -> NDArray[np.uint8]:
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an idx file of unsigned bytes, compressed by gzip where its name ends in `.gz`.
 
     Parameters
     ----------
     path : the file.
     dimensions : how many it must have: 3 for images [N, H, W], 1 for labels [N].
-    most : values that it can hold by what is said of the data set. A few KiB of gzip can announce
-        and unpack to any number.
 
     Returns
     -------
@@ -45,63 +42,28 @@ def read_idx(path: Path, dimensions: int, most: int) -> NDArray[np.uint8]:
     InputError
         When the file is missing or cannot be opened.
     CorruptFile
-        When it is truncated, longer than its header says or than it can be, not gzip, or of another
-        type or number of dimensions.
+        When it is no such file, or not as long as its header says.
     """
     try:
-        with open(path, "rb") as raw:
-            if path.suffix != ".gz":
-                return _parse(path, raw, dimensions, most)
-            with gzip.GzipFile(fileobj=raw) as stream:
-                return _parse(path, stream, dimensions, most)
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = bytearray(file.read())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         # Before OSError, of which BadGzipFile is a kind.
-        raise _corrupt(path, f"as gzip: {_lower(error)}") from error
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; fetch the data set again") from error
+        raise _corrupt(path, f"as gzip: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-
-
-def _parse(
-    path: Path, stream: IO[bytes] | gzip.GzipFile, dimensions: int, most: int
-) -> NDArray[np.uint8]:
-    header_size = 4 + 4 * dimensions
-    magic = stream.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise _corrupt(path, "it does not begin as an idx file")
-    if magic[2] != UNSIGNED_BYTE:
-        raise _corrupt(path, f"its values have type {magic[2]}, not 8 (unsigned byte)")
-    if magic[3] != dimensions:
-        raise _corrupt(path, f"it has {magic[3]} dimensions, not {dimensions}")
-    header = stream.read(header_size - 4)
-    if len(header) < header_size - 4:
-        raise _corrupt(path, "it ends within its header")
-    shape = struct.unpack(f">{dimensions}I", header)
+    start = 4 + 4 * dimensions
+    if len(content) < start or content[:4] != bytes([0, 0, UNSIGNED_BYTE, dimensions]):
+        raise _corrupt(path, f"it is no idx file of bytes with {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
     expected = math.prod(shape)
-    if expected > most:
-        raise _corrupt(
-            path, f"its header announces {expected} values, more than the {most} it can have"
-        )
-    values = bytearray()
-    # Block by block: a damaged header may announce any length, and a file may unpack to any.
-    # Reading on to the end makes gzip compare its checksum.
-    while block := stream.read(BLOCK_BYTES):
-        values += block
-        if len(values) > expected:
-            raise _corrupt(path, f"it holds more than the {expected} values of its header")
-    if len(values) < expected:
-        raise _corrupt(path, f"it holds {len(values)} of the {expected} values of its header")
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+    if len(content) - start != expected:
+        raise _corrupt(path, f"it holds {len(content) - start} of the {expected} values it names")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _corrupt(path: Path, why: str) -> CorruptFile:
     return CorruptFile(f"{path} is corrupt ({why}); delete it and fetch the data set again")
-
-
-def _lower(error: Exception) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]
 
 
 class Mnist(Source):
@@ -131,8 +93,6 @@ class Mnist(Source):
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 10000
     original_images: ClassVar[tuple[int, int]] = (70_000, 10_000)
-    # Images of the larger of both parts; a file that announces more is none of this data set.
-    most_images: ClassVar[int] = 60_000
     parameters: ClassVar[dict[str, Any]] = {
         "mirrors": [
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -174,9 +134,7 @@ class Mnist(Source):
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """`train` and `test`, and `validation` between them when a share is set aside."""
-        if _validation(settings) is None:
-            return ("train", "test")
-        return cls.splits
+        return cls.splits if _validation(settings) else ("train", "test")
 
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`."""
@@ -196,18 +154,9 @@ class Mnist(Source):
         if validation is None:
             return {"train": train, "test": test}
         share, seed = validation
-        order = stratified_order(train.labels, seed, SPLIT_ORDER)
-        count = round(share * len(train))
-        if not 0 < count < len(train):
-            raise InputError(
-                f"'validation: share: {share}' sets aside {count} of {len(train)} training images; "
-                "choose a share that leaves images on both sides, or 'none'"
-            )
-        return {
-            "train": train.select(np.sort(order[count:])),
-            "validation": train.select(np.sort(order[:count])),
-            "test": test,
-        }
+        places = stratified_splits(train.labels, seed, 0, share, prefix="")
+        drawn = {name: train.select(places[name]) for name in ("train", "validation")}
+        return {**drawn, "test": test}
 
     def _verified(self, folder: Path) -> dict[str, Path]:
         """Official name to file, for the files that are there, under whichever of their names."""
@@ -225,28 +174,10 @@ class Mnist(Source):
     def _read_part(self, files: Mapping[str, Path], part: str, first_id: int) -> RawSplit:
         images_path = files[f"{part}-images-idx3-ubyte.gz"]
         labels_path = files[f"{part}-labels-idx1-ubyte.gz"]
-        channels, rows, columns = self.image_shape
-        most = self.most_images
-        images = read_idx(images_path, dimensions=3, most=most * rows * columns)[:, np.newaxis]
-        labels = read_idx(labels_path, dimensions=1, most=most).astype(np.int64)
-        again = "delete both and fetch the data set again"
-        if images.shape[1:] != (channels, rows, columns):
-            raise CorruptFile(
-                f"{images_path} holds images of {images.shape[2]}×{images.shape[3]} pixels, not "
-                f"{rows}×{columns}; delete it and fetch the data set again"
-            )
-        if len(images) != len(labels):
-            raise CorruptFile(
-                f"{labels_path} holds {len(labels)} labels for the {len(images)} images of "
-                f"{images_path.name}; {again}"
-            )
-        if len(labels) == 0:
-            raise CorruptFile(f"{images_path} and {labels_path.name} are empty; {again}")
-        if labels.max() >= self.class_count:
-            raise CorruptFile(
-                f"{labels_path} holds the label {labels.max()}, outside 0..{self.class_count - 1}; "
-                "delete it and fetch the data set again"
-            )
+        images = read_idx(images_path, dimensions=3)[:, np.newaxis]
+        labels = read_idx(labels_path, dimensions=1).astype(np.int64)
+        if len(images) != len(labels) or not len(labels):
+            raise _corrupt(labels_path, f"{len(labels)} labels for {len(images)} images")
         return RawSplit(
             images=images,
             labels=labels,
@@ -260,7 +191,5 @@ def _validation(settings: Mapping[str, Any]) -> tuple[float, int] | None:
     if settings.get("validation", "none") in ("none", None):
         return None
     values = section(settings, "validation", {"share": 0.1, "seed": 0})
-    share = values["share"]
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise InputError(f"'validation: share' must lie between 0 and 1, not {share!r}")
-    return float(share), seed_number(values["seed"], "validation: seed")
+    share = number_between(values["share"], "validation: share", 0, 1, "()")
+    return share, seed_number(values["seed"], "validation: seed")
