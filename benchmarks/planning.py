@@ -97,9 +97,16 @@ def study(seeds: int, levels: int) -> dict[str, Any]:
     }
     return {
         "study": "planning",
+        "datasets": ["digits"],
+        "models": ["thesis_cnn_digits"],
         "seeds": list(range(seeds)),
         "pruners": [*pruners, "retrain"],
         "explainers": [*explainers, "control_random"],
+        "metrics": [
+            *("soft_iou", "affine_iou", "area_matched_iou", "pointing_game", "pixel_roc_auc"),
+            *("gini_sparseness", "entropy"),
+        ],
+        "explaining": {"conditions": ["noisy"], "images": "all"},
         "disk_budget_gb": 1_000_000,
         "catalogue": {"pruners": pruners, "explainers": explainers},
     }

@@ -7,10 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from sparsight.study.configuration import catalogue_and_study
 from sparsight.study.problems import load_yaml
 
 ROOT = Path(__file__).parents[2]
-CONFIG = load_yaml(ROOT / "config.yaml")
+CONFIG = catalogue_and_study(ROOT, own=False)
 SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 STUDIES = {path.stem: load_yaml(path) for path in sorted((ROOT / "studies").glob("*.yaml"))}
 Step = str | int
@@ -81,7 +82,8 @@ def _used(config: Mapping[str, Any]) -> list[Place]:
     ]
 
 
-WHOLE = {"config": CONFIG, **{name: merged(CONFIG, study) for name, study in STUDIES.items()}}
+BELOW = catalogue_and_study(ROOT, own=True)
+WHOLE = {"config": CONFIG, **{name: merged(BELOW, study) for name, study in STUDIES.items()}}
 _PLACES = {name: _used(config) for name, config in WHOLE.items()}
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-import yaml
 from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
@@ -33,6 +32,7 @@ from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
+from sparsight.study.configuration import catalogue_and_study
 from sparsight.study.versions import STAGES, Versions
 
 IMAGES = 8
@@ -140,7 +140,7 @@ def _entries(catalogue: dict[str, Any], registry: Registry) -> dict[str, dict[st
 def item_numbers(root: Path, packed_test: Path) -> dict[str, dict[str, Any]]:
     """Item to its version and the fingerprint of what it computes on a fixed network."""
     fixed = Fixed(packed_test)
-    catalogue = yaml.safe_load((root / "config.yaml").read_text())["catalogue"]
+    catalogue = catalogue_and_study(root, own=True)["catalogue"]
     with frozen(fixed.network):
         computed: list[tuple[Registry, str, Callable[[], Tensor]]] = [
             *_explained(fixed, _entries(catalogue["explainers"], EXPLAINERS)),

@@ -17,7 +17,7 @@ ENVIRONMENT = ROOT / "envs" / "sparsight.yaml"
 PYTHONS = [f"3.{minor}" for minor in range(8, 20)]
 LAYOUT = """
     .ci/run CHANGELOG.md CITATION.cff CONTRIBUTING.md LICENSE Makefile README.md Snakefile
-    benchmarks config.yaml envs/sparsight.yaml profiles/default/profile.v9+.yaml
+    benchmarks catalogue config.yaml envs/sparsight.yaml profiles/default/profile.v9+.yaml
     profiles/gpu/profile.v9+.yaml profiles/slurm/profile.v9+.yaml
     profiles/slurm_cpu/profile.v9+.yaml pyproject.toml requirements.lock
     results/README.md src/sparsight studies/thesis_mnist.yaml tests/cluster tests/reference

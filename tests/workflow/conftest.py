@@ -8,7 +8,17 @@ import pytest
 from tests.workflow.project import Project
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "Makefile", "config.yaml", "workflow", "profiles", "envs", "src", "studies")
+PARTS = (
+    "Snakefile",
+    "Makefile",
+    "config.yaml",
+    "catalogue",
+    "workflow",
+    "profiles",
+    "envs",
+    "src",
+    "studies",
+)
 
 
 @pytest.fixture

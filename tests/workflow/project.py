@@ -49,7 +49,7 @@ TINY: dict[str, Any] = {
     "metrics": ["soft_iou"],
     "agreement": ["ssim"],
     "claims": CLAIMS,
-    "explaining": {"images": 40},
+    "explaining": {"conditions": ["noisy"], "images": 40},
     "statistics": {"replicates": 100},
     "conversion": {"batch_size": 10, "repeats": 3},
     "figures": {"sheet_levels": 3, "sheet_images": 2},

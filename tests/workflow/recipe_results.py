@@ -34,7 +34,11 @@ from sparsight.models.registry import MODELS
 from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
 from sparsight.pruning.registry import CRITERIA
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.configuration import configuration_problems, normalised
+from sparsight.study.configuration import (
+    catalogue_and_study,
+    configuration_problems,
+    normalised,
+)
 from sparsight.study.problems import load_yaml
 
 
@@ -48,7 +52,7 @@ def merged(below, above):
 def problems():
     """Problems of the configuration with each recipe's overlay."""
     schema = load_yaml(Path("workflow/schemas/config.schema.yaml"))
-    base = load_yaml(Path("config.yaml"))
+    base = catalogue_and_study(Path(), own=True)
     return {
         path.stem: configuration_problems(normalised(merged(base, load_yaml(path))), schema)
         for path in sorted(Path("studies").glob("example_*.yaml"))
@@ -226,7 +230,7 @@ def claim():
     claim = {**place, **claim}
     found = CLAIMS.load(claim["test"])(claim).evidence(ClaimCurves(curves, claim))
     schema = load_yaml(Path("workflow/schemas/config.schema.yaml"))
-    base = merged(load_yaml(Path("config.yaml")), overlay)
+    base = merged(catalogue_and_study(Path(), own=True), overlay)
     wrong = {}
     for key, value in (("end", 6), ("expected", "falling")):
         config = {**base, "claims": [{**base["claims"][0], key: value}]}

@@ -105,6 +105,17 @@ def test_another_data_set_and_weights_come_first_where_a_model_starts_with_them(
     assert "data/fetched/weights/resnet18-f37072fd.pth.json" in fresh.planned_outputs()
 
 
+@pytest.mark.parametrize(
+    ("dataset", "model"), [("imagenette_64", "resnet18_w32"), ("cub200", "resnet50_cub")]
+)
+def test_three_lines_are_a_study(fresh: Project, dataset: str, model: str) -> None:
+    fresh.write("tiny.yaml", f"study: mine\ndatasets: [{dataset}]\nmodels: [{model}]\n")
+    planned = fresh.planned()
+    # three networks; dense, five levels and the control, in the families gradient and cam
+    assert planned["explain_images"] == 3 * 7 * 2
+    assert planned["make_controls"] == 1
+
+
 def test_what_is_not_chosen_is_not_made(fresh: Project) -> None:
     fresh.configure(agreement=[], claims=[], pruners=["tiny"])
     planned = fresh.planned()

@@ -18,7 +18,16 @@ from tests.workflow.project import BIN, Project
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "CONTRIBUTING.md"
-PARTS = ("Snakefile", "config.yaml", "pyproject.toml", "workflow", "profiles", "envs", "src")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "catalogue",
+    "pyproject.toml",
+    "workflow",
+    "profiles",
+    "envs",
+    "src",
+)
 RECIPES = {
     "A data set": ["data/sources/example_shapes.py", "data/registry.py", "example_shapes.yaml"],
     "A model": ["models/example_strided.py", "models/registry.py", "example_strided.yaml"],
@@ -89,6 +98,8 @@ def all_choices(folder):
         for group in ("families", "sample_pruning"):
             whole.setdefault(group, {}).update(overlay.pop(group, {}))
         del overlay["study"]
+        for group in ("datasets", "models"):
+            overlay[group] = [name for name in overlay[group] if name.startswith("example_")]
         for group, names in overlay.items():
             known = whole.setdefault(group, [])
             known.extend(name for name in names if name not in known)
@@ -160,19 +171,18 @@ def test_workflow_plans_everything_new(followed):
     assert [n for n in overlay["pruners"] if not n.startswith(new)] == []
     (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     planned = followed.planned()
-    # three seeds; dense and five levels of each of two pruners; families cam, cam_library and the
-    # controls at all of them, gradient at the levels 0, 3 and 5; three metrics, two of agreement;
-    # one claim
+    # three seeds; dense and five levels of each of two pruners; families cam, cam_library, gradient
+    # and the controls at all of them; three metrics, two of agreement; one claim
     assert planned["train_dense"] == 3
     assert planned["prune_level"] == 3 * 2 * 5
-    assert planned["explain_images"] == 3 * (11 + 11 + 5)
+    assert planned["explain_images"] == 3 * (11 + 11 + 11)
     assert planned["make_controls"] == 1
     # saliency on the copies of two sample pruners, of the dense networks
     assert planned["explain_pruned_samples"] == 3 * 2
-    assert planned["score_explanations"] == 3 * (11 + 11 + 11 + 5 + 2)
+    assert planned["score_explanations"] == 3 * (11 + 11 + 11 + 11 + 2)
     assert planned["summarise_sample_pruning"] == planned["draw_sample_pruning"] == 1
     assert planned["draw_metric"] == 3
-    assert planned["compare_explanations"] == 3 * (11 + 11 + 5)
+    assert planned["compare_explanations"] == 3 * (11 + 11 + 11)
     assert planned["draw_agreement"] == 2
     assert planned["resample_images"] == 3 * 2
     assert planned["check_claims"] == 1

@@ -18,6 +18,7 @@ from sparsight.study.code_version import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.configuration import (
+    catalogue_and_study,
     completed,
     configuration_problems,
     normalised,
@@ -54,9 +55,11 @@ def read_again(given):
 
 
 def load_configuration(given):
-    """The catalogue and defaults of config.yaml, overlaid with what was given; or leave."""
+    """The catalogue, overlaid with the study: that of config.yaml if none was given; or leave."""
+    is_main = workflow.modifier.is_main_snakefile()
+    own = bool(workflow.config_settings.configfiles) if is_main else True
     try:
-        whole = load_yaml(WORKFLOW.parent / "config.yaml")
+        whole = catalogue_and_study(WORKFLOW.parent, own=own)
         schema = load_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
         # What Snakemake has read from --configfile; nothing of it is copied before this.
         refuse_unfolding(given, "The configuration")

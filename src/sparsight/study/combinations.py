@@ -1,5 +1,6 @@
 """What does not go together in a configuration: data sets, models, explainers, metrics, images."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,60 @@ from sparsight.study.storage import available_images, has_masks, shape_of_images
 from sparsight.training.options import recipe_problems
 
 Config = Mapping[str, Any]
+
+
+#: explainers of a study that names none; each network has those that work on it
+DEFAULT_EXPLAINERS = (
+    *("saliency", "input_x_gradient", "integrated_gradients", "grad_cam_pp", "mean_activation"),
+    *("control_random", "control_edges", "control_centre", "control_input"),
+)
+#: metrics of a study that names none; each network has those that its data set has masks for
+DEFAULT_METRICS = (
+    *("soft_iou", "area_matched_iou", "pointing_game", "pixel_roc_auc"),
+    *("gini_sparseness", "entropy"),
+)
+#: images of a study that says no number, where all its data sets have as many
+DEFAULT_IMAGES = 200
+
+
+def with_choices(config: Config) -> dict[str, Any]:
+    """A copy with explainers, metrics and a number of images where the study leaves them out.
+
+    Parameters
+    ----------
+    config : with defaults, and with sound data sets.
+    """
+    study = Study(config)
+    networks = [dict(network) for network in config["networks"]] or [
+        {"dataset": dataset, "model": model}
+        for dataset in config["datasets"]
+        for model in config["models"]
+    ]
+    chosen: dict[str, Any] = {}
+    for group, names, problems in (
+        ("explainers", DEFAULT_EXPLAINERS, _explainer_problems),
+        ("metrics", DEFAULT_METRICS, _metric_problems),
+    ):
+        if group in config:
+            continue
+        for network in networks:
+            pair = network["dataset"], network["model"]
+            if pair[0] in config["datasets"] and pair[1] in config["models"]:
+                network[group] = network.get(group) or [
+                    name for name in names if not any(problems(study, *pair, name))
+                ]
+        given = [network.get(group, []) for network in networks]
+        chosen[group] = list(dict.fromkeys(itertools.chain(*given)))
+        if all(names == chosen[group] for names in given):
+            for network in networks:
+                del network[group]
+    if any(network.keys() - {"dataset", "model"} for network in networks):
+        chosen["networks"] = networks
+    if "images" not in config["explaining"]:
+        least = min(available_images(study, dataset) for dataset in config["datasets"])
+        images = DEFAULT_IMAGES if least >= DEFAULT_IMAGES else "all"
+        chosen["explaining"] = {**config["explaining"], "images": images}
+    return {**config, **chosen}
 
 
 def network_problems(config: Config) -> Iterator[str]:
@@ -49,13 +104,15 @@ def combination_problems(config: Config) -> Iterator[str]:
     looking = {name for name in config["explainers"] if study.needs_network(name)}
     for network in study.networks():
         wrong = [*_model_problems(study, network)]
-        yield from () if wrong else start_problems(study, network)
-        yield from wrong or _explainer_problems(study, network)
+        yield from wrong or start_problems(study, network)
+        pair = network.dataset, network.model
+        for name in () if wrong else network.explainers:
+            yield from _explainer_problems(study, *pair, name)
         if looking and not looking.intersection(network.explainers):
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
-        yield from wrong or _metric_problems(study, network)
-        yield from _mask_problems(study, network)
+        for name in network.metrics:
+            yield from _metric_problems(study, *pair, name)
     for dataset in config["datasets"]:
         # Several families can have the same from one key.
         yield from dict.fromkeys(_image_problems(study, dataset))
@@ -110,54 +167,44 @@ def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
             yield f"{key} on {network.dataset}: {problem}."
 
 
-def _explainer_problems(study: Study, network: Network) -> Iterator[str]:
-    architecture = study.catalogue["models"][network.model]["architecture"]
+def _explainer_problems(study: Study, _: str, model: str, name: str) -> Iterator[str]:
+    """Whether a network has the layers that an explainer names, and can be explained by it."""
+    architecture = study.catalogue["models"][model]["architecture"]
     layers = layer_names(MODELS.facts(architecture))
-    for name in network.explainers:
-        entry = study.catalogue["explainers"][name]
-        given = entry.get("parameters", {})
-        several = given.get("layers")
-        named = {"layer": [given.get("layer")]}
-        if EXPLAINERS.is_foreign(entry["method"]):
-            named["layers"] = several if isinstance(several, list) else [several]
-        for parameter, chosen in named.items():
-            key = f"catalogue.explainers.{name}.parameters.{parameter}"
-            for layer in chosen:
-                # An empty layer is the architecture's own.
-                if layer not in (None, "") and not (isinstance(layer, str) and layer in layers):
-                    yield unknown_name(f"layer of {architecture}", key, layer, layers)
-        if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
-            yield (
-                f"explainers: {name} does not work on {architecture}; drop one of them, or give "
-                f"{network.model} explainers of its own under networks."
-            )
+    entry = study.catalogue["explainers"][name]
+    given = entry.get("parameters", {})
+    several = given.get("layers")
+    named = {"layer": [given.get("layer")]}
+    if EXPLAINERS.is_foreign(entry["method"]):
+        named["layers"] = several if isinstance(several, list) else [several]
+    for parameter, chosen in named.items():
+        key = f"catalogue.explainers.{name}.parameters.{parameter}"
+        for layer in chosen:
+            # An empty layer is the architecture's own.
+            if layer not in (None, "") and not (isinstance(layer, str) and layer in layers):
+                yield unknown_name(f"layer of {architecture}", key, layer, layers)
+    if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
+        yield (
+            f"explainers: {name} does not work on {architecture}; drop one of them, or give "
+            f"{model} explainers of its own under networks."
+        )
 
 
-def _metric_problems(study: Study, network: Network) -> Iterator[str]:
-    """Metrics of other libraries that work on grey images only."""
-    if shape_of_images(study, network.dataset)[0] == 1:
-        return
-    for name in network.metrics:
-        method = study.catalogue["metrics"][name]["method"]
-        why = metric_facts(method).get("foreign_grey_only", {}).get(method.partition(".")[2])
-        if why is not None:
-            yield (
-                f"metrics: {name} ({method}) takes images of one channel, and those of "
-                f"{network.dataset} have several: {why}, or give {network.model} metrics of its "
-                "own under networks."
-            )
-
-
-def _mask_problems(study: Study, network: Network) -> Iterator[str]:
-    if has_masks(study, network.dataset):
-        return
-    for name in network.metrics:
-        method = study.catalogue["metrics"][name]["method"]
-        if "mask" in metric_facts(method)["needs"]:
-            yield (
-                f"metrics: {name} needs masks, which {network.dataset} does not have; drop one, or "
-                f"give {network.model} on {network.dataset} metrics of its own under networks."
-            )
+def _metric_problems(study: Study, dataset: str, model: str, name: str) -> Iterator[str]:
+    """Whether a data set has the masks that a metric needs, and the channels."""
+    method = study.catalogue["metrics"][name]["method"]
+    facts = metric_facts(method)
+    why = facts.get("foreign_grey_only", {}).get(method.partition(".")[2])
+    if why is not None and shape_of_images(study, dataset)[0] > 1:
+        yield (
+            f"metrics: {name} ({method}) takes images of one channel, and those of {dataset} have "
+            f"several: {why}, or give {model} metrics of its own under networks."
+        )
+    if "mask" in facts["needs"] and not has_masks(study, dataset):
+        yield (
+            f"metrics: {name} needs masks, which {dataset} does not have; drop one, or give "
+            f"{model} on {dataset} metrics of its own under networks."
+        )
 
 
 def _image_problems(study: Study, dataset: str) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
@@ -18,6 +20,7 @@ from sparsight.study.combinations import (
     combination_problems,
     explaining_parts,
     network_problems,
+    with_choices,
 )
 from sparsight.study.concept_problems import concept_problems
 from sparsight.study.dataset_problems import dataset_problems
@@ -25,7 +28,7 @@ from sparsight.study.parameters import parameter_problems
 from sparsight.study.paths import path_problems, with_paths
 from sparsight.study.phrases import shown
 from sparsight.study.plan import RESERVED, Study
-from sparsight.study.problems import schema_problems, unknown_name
+from sparsight.study.problems import load_yaml, schema_problems, unknown_name
 from sparsight.study.sample_problems import sample_combination_problems
 from sparsight.study.sample_pruning import sample_pruning_problems, with_pruned_samples
 from sparsight.study.visualised import visualisation_problems
@@ -100,6 +103,37 @@ def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
     }
 
 
+def overlaid(below: Any, above: Any) -> Any:
+    """A value with another one over it: mappings are merged, all else is replaced."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{key: overlaid(below.get(key), above[key]) for key in above}}
+
+
+def catalogue_and_study(root: Path, *, own: bool) -> dict[str, Any]:
+    """What a study is laid over: the catalogue, and `config.yaml` where there is no other study.
+
+    Parameters
+    ----------
+    root : folder of the project, with `catalogue/*.yaml` and `config.yaml`.
+    own : whether a study of one's own follows.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or two files have the same part of the catalogue.
+    """
+    catalogue: dict[str, Any] = {}
+    for path in sorted((root / "catalogue").glob("*.yaml")):
+        for kind, entries in load_yaml(path).items():
+            if kind in catalogue:
+                raise InputError(f"{path} has {kind}, which another file has already; leave one.")
+            catalogue[kind] = entries
+    study = {} if own else load_yaml(root / "config.yaml")
+    found: dict[str, Any] = overlaid({"catalogue": catalogue}, study)
+    return found
+
+
 def completed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without problems as the workflow uses it: defaults, and what follows from it.
 
@@ -111,7 +145,7 @@ def completed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str,
     schema : of the whole configuration.
     """
     whole = with_paths(with_defaults(with_bases(config), schema, schema))
-    found: dict[str, Any] = normalised(with_pruned_samples(whole))
+    found: dict[str, Any] = normalised(with_pruned_samples(with_choices(whole)))
     return found
 
 
@@ -124,15 +158,19 @@ def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) ->
     if found:
         return found
     found = [*base_problems(config), *path_problems(config)]
-    config = with_paths(with_bases(config))
     if found:
         return found
+    config = with_paths(with_defaults(with_bases(config), schema, schema))
     found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]
-    found = found or [*sample_pruning_problems(config)]
+    found = found or [*dataset_problems(config)]
+    if found:
+        return found
+    config = with_choices(config)
+    found = [*sample_pruning_problems(config)]
     if found:
         return found
     config = with_pruned_samples(config)
-    found = [*network_problems(config)] or [*dataset_problems(config)]
+    found = [*network_problems(config)]
     if found:
         return found
     found = [

@@ -121,8 +121,7 @@ class Study:
         """Versions of a data set's images that are explained: without noise, all are `clean`."""
         asked: list[str] = self.config["explaining"].get("conditions", ["clean"])
         noise = self.catalogue["datasets"][dataset].get("noise", {})
-        # 51 is the schema's default
-        return asked if noise.get("maximum", 51) else ["clean"]
+        return asked if noise.get("maximum") else ["clean"]
 
     def conditions_sentence(self) -> str:
         """Which data sets have no noise though noisy images are asked for; empty without any."""

@@ -190,12 +190,12 @@ def _required_keys(schema: Any) -> list[str]:
 
 
 def _merged_entry(error: ValidationError) -> str:
-    """Remedy where a key may come from config.yaml, with whose entries an overlay is merged."""
+    """Remedy where a key may come from the catalogue, whose entries a study is merged with."""
     group, *_ = [*error.absolute_path, ""]
     if group != "catalogue":
         return ""
     kind = str([*error.absolute_path, "", "entry"][1]).removesuffix("s").replace("_", " ")
-    return f", or, where config.yaml has the entry, name a new {kind or 'entry'}"
+    return f", or, where the catalogue has the entry, name a new {kind or 'entry'}"
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[tuple[_Place, str]]:

@@ -74,7 +74,7 @@ def _index() -> str:
         "Reference",
         "What a configuration can name. These pages are made from the code (`make docs`).",
         "\n".join(f"* {item}" for item in items),
-        "`config.yaml` documents every key; "
+        "`workflow/schemas/config.schema.yaml` describes every key, `catalogue/` every entry; "
         "[CONTRIBUTING.md](../CONTRIBUTING.md) shows how to add one's own.",
         "## Guides",
         "\n".join(f"* [{line}]({name})" for name, line in GUIDES.items()),

@@ -1,17 +1,31 @@
 """The project's own configuration, overlaid as an overlay file would."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from sparsight.concepts.registry import CONCEPTS
-from sparsight.study.configuration import completed, configuration_problems, normalised
+from sparsight.study.configuration import (
+    catalogue_and_study,
+    completed,
+    configuration_problems,
+    normalised,
+)
+from sparsight.study.configuration import overlaid as overlaid_by
 from sparsight.study.plan import Study
 from sparsight.study.problems import load_yaml
 
 ROOT = Path(__file__).parents[3]
-CONFIG = load_yaml(ROOT / "config.yaml")
+#: the study of config.yaml, with some defaults for tests that look at a part of a configuration
+CONFIG = overlaid_by(
+    catalogue_and_study(ROOT, own=False),
+    {
+        "pruners": ["magnitude", "retrain"],
+        "agreement": ["spearman"],
+        "explaining": {"target": "dense_predicted"},
+        "families": {"perturbation": {"images": 100, "levels": 3}},
+    },
+)
 SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 
 #: concept methods that other tests cannot change
@@ -48,13 +62,6 @@ class Parted(ConceptMethod):
 '''
 
 
-def merged(below, above):
-    """What Snakemake makes of an overlay: mappings merge, all else is replaced."""
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
-    return {**below, **{key: merged(below.get(key), above[key]) for key in above}}
-
-
 @pytest.fixture(scope="session")
 def schema():
     return SCHEMA
@@ -63,7 +70,7 @@ def schema():
 @pytest.fixture(scope="session")
 def overlaid():
     """Function from an overlay to the configuration before any check."""
-    return lambda overlay=(): normalised(merged(CONFIG, dict(overlay)))
+    return lambda overlay=(): normalised(overlaid_by(CONFIG, dict(overlay)))
 
 
 @pytest.fixture(scope="session")

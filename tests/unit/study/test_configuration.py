@@ -13,8 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from sparsight.io.errors import InputError
 from sparsight.study.bases import with_bases
-from sparsight.study.configuration import configuration_problems, normalised, with_defaults
+from sparsight.study.configuration import (
+    catalogue_and_study,
+    configuration_problems,
+    normalised,
+    with_defaults,
+)
+from sparsight.study.configuration import overlaid as overlaid_by
 from sparsight.study.plan import RESERVED
 from sparsight.study.problems import load_yaml
 
@@ -29,11 +36,13 @@ def test_the_default_is_sound(problems_of):
     assert problems_of() == []
 
 
-def test_every_study_is_sound(problems_of):
+def test_every_study_is_sound(schema):
     found = [
         f"studies/{path.name}: {problem}"
         for path in STUDIES
-        for problem in problems_of(load_yaml(path))
+        for problem in configuration_problems(
+            normalised(overlaid_by(catalogue_and_study(ROOT, own=True), load_yaml(path))), schema
+        )
     ]
     assert found == []
 
@@ -91,44 +100,28 @@ def test_defaults_of_the_schema_fit_it(schema):
     assert wrong == []
 
 
-def test_the_default_file_shows_every_key(schema):
-    config = load_yaml(ROOT / "config.yaml")
-    keys = schema["properties"]
-    assert list(config) == list(keys)
-    for part in (
-        "explaining",
-        "concept_analysis",
-        "statistics",
-        "conversion",
-        "figures",
-        "catalogue",
-    ):
-        assert list(config[part]) == list(keys[part]["properties"]), part
-
-
-def paragraph_above(lines, index):
-    """The lines over a line up to a blank one; where that is next, the paragraph before it."""
-    while not lines[index - 1].strip():
-        index -= 1
-    first = index
-    while first and lines[first - 1].strip():
-        first -= 1
-    return lines[first:index]
-
-
-def test_the_default_file_documents_every_key():
-    lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
-    keys = {i: line for i, line in enumerate(lines) if re.match(r"\w+:", line)}
-    assert len(keys) > 10
-    silent = [k for i, k in keys.items() if not any("#" in x for x in paragraph_above(lines, i))]
-    assert silent == []
-    entries = ("  datasets", "  models", "  pruners")
-    undocumented, group = [], ""
-    for above, line in itertools.pairwise(lines):
-        group = line.partition(":")[0] if re.match(r" {0,2}\w", line) else group
-        if group in entries and re.match(r" {4}\w", line) and not above.strip().startswith("#"):
-            undocumented.append(line.strip())
+def test_entries_of_the_catalogue_are_documented():
+    undocumented = []
+    for kind in ("datasets", "models", "pruners"):
+        lines = (ROOT / "catalogue" / f"{kind}.yaml").read_text(encoding="utf-8").splitlines()
+        undocumented += [
+            line.strip()
+            for above, line in itertools.pairwise(lines)
+            if re.match(r" {2}\w", line) and not above.strip().startswith("#")
+        ]
     assert undocumented == [], "a comment above every entry says what it is"
+
+
+def test_two_files_of_the_catalogue_have_no_part_in_common(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "catalogue").mkdir(exist_ok=True)
+        (tmp_path / "catalogue" / f"{name}.yaml").write_text("metrics: {}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"b\.yaml has metrics"):
+        catalogue_and_study(tmp_path, own=True)
+
+
+def test_the_study_that_runs_by_itself_is_short():
+    assert len((ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()) <= 60
 
 
 def test_planning_imports_nothing_heavy():
@@ -241,7 +234,7 @@ def test_defaults_are_filled_at_every_depth(schema):
     assert found == {
         "explaining": {
             "conditions": ["clean"],
-            "target": "predicted",
+            "target": "dense_predicted",
             "images": 5,
             "batch_size": 250,
             "levels": "all",
@@ -250,7 +243,9 @@ def test_defaults_are_filled_at_every_depth(schema):
         # exceptions have no defaults: they would hide what `explaining` says
         "families": {"cam": {"batch_size": 1}},
         "networks": [],
-        "agreement": [],
+        "pruners": ["magnitude", "retrain"],
+        "seeds": [0, 1, 2],
+        "agreement": ["spearman"],
         "concepts": [],
         "concept_bank": {},
         "concept_analysis": {"images": "all", "batch_size": 100, "levels": "all"},
@@ -262,6 +257,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             "levels": [0],
             "visualised": {
                 "classes": [],
+                "sample_pruner": "spade_fast",
                 "method": "fourier",
                 "steps": 512,
                 "crops": 6,
@@ -293,7 +289,7 @@ def test_defaults_are_filled_at_every_depth(schema):
                 "d": {
                     "source": "digits",
                     "options": {},
-                    "noise": {"maximum": 51, "seed": 3},
+                    "noise": {"maximum": 0, "seed": 3},
                     "subset_seed": 0,
                 }
             },
@@ -722,7 +718,7 @@ def test_optional_parts_may_be_missing(overlaid, schema):
         }
         | {"explainer": "saliency", "metric": "soft_iou"}
     ]
-    del config["agreement"], config["catalogue"]["agreement"], config["figures"], config["families"]
+    del config["agreement"], config["families"]
     assert configuration_problems(config, schema) == []
 
 
@@ -945,7 +941,7 @@ def test_options_that_decide_what_a_data_set_has(problems_of, options, found):
 def test_every_data_set_of_the_catalogue_is_understood():
     from sparsight.data.registry import SOURCES
 
-    catalogue = with_bases(load_yaml(ROOT / "config.yaml"))["catalogue"]
+    catalogue = with_bases(catalogue_and_study(ROOT, own=True))["catalogue"]
     for name, entry in catalogue["datasets"].items():
         source, options = SOURCES.load(entry["source"]), entry["options"]
         assert set(options) <= set(source.parameters), name

@@ -11,7 +11,13 @@ import pandas as pd
 from sparsight.analysis.cost_model import MeasuredJob
 from sparsight.analysis.costs import COST_COLUMNS
 from sparsight.io.errors import InputError
-from sparsight.study.configuration import completed, configuration_problems, normalised
+from sparsight.study.configuration import (
+    catalogue_and_study,
+    completed,
+    configuration_problems,
+    normalised,
+    overlaid,
+)
 from sparsight.study.costs.dry_run import PlannedJob
 from sparsight.study.costs.image_counts import ImageCounts
 from sparsight.study.costs.work import StudyWork, cost_job
@@ -20,29 +26,22 @@ from sparsight.study.problems import load_yaml
 
 
 def load_study(configfile: Path | None, root: Path = Path()) -> Study:
-    """The study of an overlay of `config.yaml`; of that file alone without an overlay.
+    """The study of a file; that of `config.yaml` without one.
 
     Raises
     ------
     InputError
         When a file cannot be read, or the configuration is not sound.
     """
-    whole = load_yaml(root / "config.yaml")
+    whole = catalogue_and_study(root, own=configfile is not None)
     schema = load_yaml(root / "workflow" / "schemas" / "config.schema.yaml")
     if configfile is not None:
-        whole = _overlaid(whole, load_yaml(configfile))
+        whole = overlaid(whole, load_yaml(configfile))
     whole = normalised(whole)
     problems = configuration_problems(whole, schema)
     if problems:
         raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
     return Study(completed(whole, schema))
-
-
-def _overlaid(below: Any, above: Any) -> Any:
-    """What Snakemake makes of an overlay: mappings merge, all else is replaced."""
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
-    return {**below, **{key: _overlaid(below.get(key), above[key]) for key in above}}
 
 
 @dataclass(frozen=True)

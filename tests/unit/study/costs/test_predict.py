@@ -131,7 +131,9 @@ def test_measured_tables_are_read_with_their_study(tmp_path, monkeypatch):
         f"{HEADER}contrast,,,,,,,,5,1,300\nprune_level,,{place},magnitude,1,,60,50,900\n"
         f"explain_images,,{place},magnitude,1,cam,7,,\n"
     )
-    (tmp_path / "study.yaml").write_text("study: mine\n")
+    (tmp_path / "study.yaml").write_text(
+        "study: mine\ndatasets: [digits]\nmodels: [thesis_cnn_digits]\n"
+    )
     listed = tmp_path / "measured.yaml"
     listed.write_text(f"measured: [{{study: {tmp_path}/study.yaml, costs: {table}}}]\n")
     (found,) = read_measurements(listed)
@@ -184,7 +186,7 @@ def test_what_is_not_predicted_is_said(model, work, plan):
 def test_a_later_rewind_point_is_read_with_its_epoch(tmp_path):
     table, study = tmp_path / "costs.csv", tmp_path / "study.yaml"
     table.write_text(f"{HEADER}make_epoch_point,,digits,thesis_cnn_digits,333,,,5,60,50,900\n")
-    study.write_text("study: mine\n")
+    study.write_text("study: mine\ndatasets: [digits]\nmodels: [thesis_cnn_digits]\n")
     listed = tmp_path / "measured.yaml"
     listed.write_text(f"measured: [{{study: {study}, costs: {table}}}]\n")
     (found,) = read_measurements(listed)

@@ -1,0 +1,132 @@
+"""The project's own studies: they resolve, and state only what differs from the defaults."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsight.explain.registry import EXPLAINERS
+from sparsight.study.configuration import (
+    catalogue_and_study,
+    completed,
+    configuration_problems,
+    normalised,
+    overlaid,
+    with_defaults,
+)
+from sparsight.study.plan import Study
+from sparsight.study.problems import load_yaml
+from sparsight.study.storage import check_disk_budget, has_masks
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+CATALOGUE = catalogue_and_study(ROOT, own=True)["catalogue"]
+
+
+def leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Places of all values that are no mappings, and of empty mappings."""
+    if not isinstance(value, Mapping) or not value:
+        yield place
+        return
+    for key, inner in value.items():
+        yield from leaves(inner, (*place, key))
+
+
+def without(value: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
+    """A copy without the value at a place, and without mappings that are empty then."""
+    found = copy.deepcopy(value)
+    path = [found]
+    for step in place[:-1]:
+        path.append(path[-1][step])
+    del path[-1][place[-1]]
+    for step, outer, inner in zip(
+        reversed(place[:-1]), reversed(path[:-1]), reversed(path[1:]), strict=True
+    ):
+        if not inner:
+            del outer[step]
+    return found
+
+
+def resolved(study: dict[str, Any], place: tuple[str, ...]) -> Any:
+    """The part of a study around a place, over the catalogue and with its defaults."""
+    if place[0] != "catalogue":
+        properties = SCHEMA["properties"]
+        part = {key: value for key, value in study.items() if key in (place[0], "explaining")}
+        whole = with_defaults(part, {"properties": properties}, SCHEMA)
+        families = {
+            name: {**whole["explaining"], **family} for name, family in whole["families"].items()
+        }
+        return {
+            **whole,
+            "families": {n: f for n, f in families.items() if f != whole["explaining"]},
+        }
+    _, kind, name, *_ = place
+    entry = overlaid(
+        CATALOGUE.get(kind, {}).get(name, {}),
+        study.get("catalogue", {}).get(kind, {}).get(name, {}),
+    )
+    schema = SCHEMA["properties"]["catalogue"]["properties"][kind]["additionalProperties"]
+    return with_defaults(entry, schema, SCHEMA)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_states_only_what_differs_from_the_defaults(path):
+    study = load_yaml(path)
+    repeated = [
+        ".".join(place)
+        for place in leaves(study)
+        if resolved(study, place) == resolved(without(study, place), place)
+    ]
+    assert repeated == []
+
+
+#: why a model of the catalogue cannot take a data set: images, splits, pretraining
+UNFIT = ("takes images of", "has images of", "in the split 'validation'", "the study's own")
+
+
+@pytest.mark.parametrize("dataset", CATALOGUE["datasets"])
+def test_a_study_of_three_lines_can_be_planned(dataset):
+    planned = 0
+    for model in CATALOGUE["models"]:
+        lines = {"study": "mine", "datasets": [dataset], "models": [model]}
+        config = normalised({**lines, "catalogue": CATALOGUE})
+        problems = configuration_problems(config, SCHEMA)
+        if problems and all(any(reason in text for reason in UNFIT) for text in problems):
+            continue
+        assert problems == []
+        study = Study(completed(config, SCHEMA))
+        check_disk_budget(study)
+        (network,) = study.networks()
+        assert {"saliency", "grad_cam_pp", "control_edges"} <= set(network.explainers)
+        assert ("soft_iou" in network.metrics) == has_masks(study, dataset)
+        assert study.conditions(dataset) == ["clean"]
+        assert all(
+            study.explains(family, place.pruner, place.level)
+            for family in study.network_families()
+            for place in study.places()
+        )
+        planned += 1
+    assert planned > 1
+
+
+def test_explainers_and_metrics_are_chosen_network_by_network(facts_with):
+    facts_with(EXPLAINERS, "grad_cam_pp", excluded_models=("thesis_cnn",))
+    lines = {
+        "study": "mine",
+        "datasets": ["digits", "imagenette_64"],
+        "models": ["thesis_cnn", "resnet18_w32"],
+        "networks": [
+            {"dataset": "digits", "model": "thesis_cnn"},
+            {"dataset": "imagenette_64", "model": "resnet18_w32", "explainers": ["saliency"]},
+        ],
+    }
+    config = normalised({**lines, "catalogue": CATALOGUE})
+    assert configuration_problems(config, SCHEMA) == []
+    digits, objects = Study(completed(config, SCHEMA)).networks()
+    assert "grad_cam_pp" not in digits.explainers
+    assert "pixel_roc_auc" in digits.metrics
+    assert objects.explainers == ("saliency",)
+    assert objects.metrics == ("gini_sparseness", "entropy")
