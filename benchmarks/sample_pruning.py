@@ -17,12 +17,10 @@ from torchvision.transforms import v2
 from sparsight.explain.network import frozen
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
-from sparsight.spade.augmentation import PUBLISHED, augmented
-from sparsight.spade.hessians import sample_hessians
-from sparsight.spade.layers import PrunedLayer, observed_inputs, pruned_layers
+from sparsight.spade.copies import solved_weights
+from sparsight.spade.layers import PrunedLayer, observed_inputs, pruned_layers, zeros_asked
 from sparsight.spade.registry import SOLVERS
-from sparsight.spade.solving import solved_weights
-from sparsight.spade.sparsities import zeros_asked
+from sparsight.spade.sample import PUBLISHED, augmented, sample_hessians
 
 #: of a ResNet-18, pixels a side, copies of the image, and the sparsity of all layers
 WIDTH, SIDE, COPIES, SPARSITY, DAMPING = 32, 64, 64, 0.9, 0.01

@@ -51,7 +51,7 @@ RECIPES = {
         "example_channels.yaml",
     ],
     "A solver of sample-targeted pruning": [
-        "spade/solvers/example_wanda.py",
+        "spade/example_wanda.py",
         "spade/registry.py",
         "example_wanda.yaml",
     ],

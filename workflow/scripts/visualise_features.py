@@ -4,7 +4,7 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.spade.visualisation_jobs import visualise_checkpoint
+    from sparsight.spade.visualisation import visualise_checkpoint
 
     visualise_checkpoint(
         snakemake.params.settings,

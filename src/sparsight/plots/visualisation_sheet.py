@@ -46,7 +46,7 @@ def draw_visualisations(
 
     Parameters
     ----------
-    pictures : file of `sparsight.spade.visualisation_jobs`.
+    pictures : file of `sparsight.spade.visualisation`.
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`.
 

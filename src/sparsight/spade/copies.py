@@ -1,24 +1,134 @@
-"""A pruned copy of a network for each image."""
+"""A pruned copy of a network for each image, how faithful it is, and explanations on it."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sparsight.io.errors import InputError
+from sparsight.explain.base import Explainer, explain_batch, target_logits
+from sparsight.explain.network import frozen
+from sparsight.explain.randomness import image_generator
+from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.files import read_json, remedy
+from sparsight.io.job import followed
 from sparsight.parameters import checked_parameters, hint
-from sparsight.spade.augmentation import PUBLISHED
-from sparsight.spade.hessians import MEGABYTE, images_at_once, sample_hessians
-from sparsight.spade.layers import PrunedLayer, named, pruned_layers
-from sparsight.spade.solvers.base import SampleSolver
-from sparsight.spade.solving import check_columns, set_weights, solved_weights
-from sparsight.spade.sparsities import check_sparsity
+from sparsight.spade.layers import (
+    PrunedLayer,
+    check_sparsity,
+    group_counts,
+    layer_sparsities,
+    matrices,
+    named,
+    pruned_layers,
+)
+from sparsight.spade.registry import SOLVERS
+from sparsight.spade.sample import MEGABYTE, PUBLISHED, images_at_once, sample_hessians
+from sparsight.spade.solvers import SampleSolver
+
+
+def solved_weights(
+    weight: Tensor,
+    layer: PrunedLayer,
+    sparsity: float,
+    solver: SampleSolver,
+    hessians: Tensor | None,
+    image_ids: Sequence[int],
+    seed_name: str,
+) -> Tensor:
+    """A layer's weights as a solver makes them sparse for each of B images.
+
+    What an earlier pruning has set to zero stays zero and is part of the sparsity.
+
+    Parameters
+    ----------
+    weight : float32, of the layer's own shape; it is only read.
+    sparsity : share of all weights of the layer that is to be zero, from 0 to below 1.
+    hessians : [B, groups, K, K] as `sample_hessians` gives them; None where the solver needs none.
+    image_ids : B ids; with `seed_name` and the layer's name they seed what the solver draws.
+
+    Returns
+    -------
+    float32 [B, *weight.shape], to be read only: where nothing falls it is a view of `weight`.
+
+    Raises
+    ------
+    InputError
+        When the solver fails on the layer.
+    InvariantError
+        When it leaves fewer zeros than it was asked for.
+    """
+    dense = matrices(weight.detach(), layer)
+    gone = dense == 0
+    zeros = gone.sum((1, 2)).tolist()
+    counts = group_counts(sparsity, layer, zeros)
+    images = len(image_ids)
+    if counts == zeros:
+        return weight.detach().expand(images, *weight.shape)
+    generators = [
+        image_generator(image_id, f"{seed_name}:{layer.name}:{group}")
+        for image_id in image_ids
+        for group in range(layer.groups)
+    ]
+    asked = torch.tensor(counts, device=weight.device).repeat(images)
+    try:
+        found = solver.solve(
+            dense.repeat(images, 1, 1),
+            None if hessians is None else hessians.flatten(0, 1),
+            asked,
+            layer.block,
+            generators,
+        )
+    except (torch.OutOfMemoryError, InvariantError):
+        raise
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        raise _failed(solver, layer, str(error).rstrip(".")) from error
+    if found.shape != (images * layer.groups, *dense.shape[1:]):
+        raise _failed(solver, layer, f"its result has the shape {tuple(found.shape)}")
+    if not bool(found.isfinite().all()):
+        raise _failed(solver, layer, "its result is not finite")
+    found = found.to(weight.dtype).masked_fill(gone.repeat(images, 1, 1), 0)
+    if bool(((found == 0).sum((1, 2)) < asked).any()):
+        raise InvariantError(
+            f"solver '{solver.name}' leaves fewer zeros in layer '{layer.name}' than asked for"
+        )
+    return found.reshape(images, *weight.shape)
+
+
+def _failed(solver: SampleSolver, layer: PrunedLayer, why: str) -> InputError:
+    return InputError(
+        f"solver '{solver.name}' fails on layer '{layer.name}': {why}; take another solver, or "
+        "give the layer sparsity 0"
+    )
+
+
+def check_columns(solver: SampleSolver, layers: Sequence[PrunedLayer]) -> None:
+    """InputError where a layer has more columns than the solver accepts (0: any number).
+
+    A solver's parameter of that name goes before its fact.
+    """
+    most = int(solver.settings.get("largest_columns", solver.largest_columns))
+    for layer in layers:
+        if 0 < most < layer.columns:
+            raise InputError(
+                f"solver '{solver.name}' accepts {most} columns, but layer "
+                f"'{layer.name}' has {layer.columns}; take another solver, or give the layer "
+                "sparsity 0"
+            )
+
+
+def set_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Overwrite the weights of layers, by the name of the layer."""
+    with torch.no_grad():
+        for name, weight in weights.items():
+            network.get_parameter(f"{name}.weight").copy_(weight)
+
 
 #: of the stage `sample_pruning`: see `sparsight.study.versions`
 VERSION = 1
-
 #: how a sample is made, and what it may cost: augmented copies of an image, in the words of a
 #: recipe's `augment`; copies in a forward pass; memory for Hessians and sparse weights. The schema
 #: of the configuration says the same
@@ -174,3 +284,189 @@ def restore(copied: nn.Module, network: nn.Module) -> None:
     with torch.no_grad():
         copied.load_state_dict(network.state_dict())
     copied.eval().requires_grad_(False)
+
+
+def logit_fidelity(network: Tensor, copy: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Compare the logits of a network and of a copy on the same images.
+
+    Parameters
+    ----------
+    network, copy : float32 [N, classes].
+    targets : int64 [N].
+
+    Returns
+    -------
+    Measures of each image [N]:
+    `same_prediction`, bool, whether the largest logits are of the same class;
+    `divergence`, float32, KL(network ‖ copy) of the softmax outputs in nats, 0 or more;
+    `network_probability` and `copy_probability`, float32 in [0, 1], of the target.
+
+    Raises
+    ------
+    InputError
+        When a target is not one of the classes.
+    """
+    # in float64: logits far apart leave differences below the rounding of float32
+    of_network, of_copy = network.double().log_softmax(1), copy.double().log_softmax(1)
+    divergence = (of_network.exp() * (of_network - of_copy)).sum(1)
+    return {
+        "same_prediction": network.argmax(1) == copy.argmax(1),
+        # rounding can leave -1e-17
+        "divergence": divergence.clamp(min=0).float(),
+        "network_probability": target_logits(of_network, targets).exp().float(),
+        "copy_probability": target_logits(of_copy, targets).exp().float(),
+    }
+
+
+def measured_density(network: nn.Module, layers: Iterable[str]) -> float:
+    """Share of the weights of named layers that are not zero, counted from the weights.
+
+    It is 1 where no layer is named: nothing was to be pruned.
+    """
+    weights = [network.get_parameter(f"{name}.weight") for name in layers]
+    total = sum(weight.numel() for weight in weights)
+    return sum(int((weight != 0).sum()) for weight in weights) / total if total else 1.0
+
+
+def fidelity(
+    network: nn.Module,
+    copy: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    layers: Iterable[str],
+) -> dict[str, Tensor]:
+    """Compare a copy with its network on images, usually the one that it was pruned for.
+
+    Parameters
+    ----------
+    network, copy : give logits; both are left as they were.
+    images, targets : float32 [N, C, H, W] in [0, 1] and int64 [N], on their device.
+    layers : names of the layers that were pruned.
+
+    Returns
+    -------
+    The measures of `logit_fidelity`, and `density`, float32 [N], the share of non-zero weights that
+    the copy has in `layers`, the same for all images.
+
+    Raises
+    ------
+    InputError
+        When a target is not one of the classes.
+    """
+    with frozen(network), frozen(copy), torch.no_grad():
+        found = logit_fidelity(network(images), copy(images), targets)
+    density = measured_density(copy, layers)
+    return {**found, "density": torch.full((len(images),), density, device=images.device)}
+
+
+@dataclass
+class OnPrunedCopies:
+    """Explains batches on pruned copies, and remembers how faithful these are.
+
+    Every image is pruned for once, whatever the number of explainers, which are named
+    `{sample pruner}__{explainer}`. An explainer that draws at random draws what it draws for the
+    network itself: scores of the two are compared image by image.
+
+    Attributes
+    ----------
+    name : configured name of the sample pruner.
+    solver, sparsities, settings : see `pruned_copies`.
+    rows : fidelity of the copies so far, one row per image and condition: `condition`, `image_id`,
+        `same_prediction`, `divergence` (nats), `probability_kept` and `sparsity`.
+
+    Reference
+    ---------
+    Soltani Moakhar et al. 2024, arXiv 2310.04519.
+    """
+
+    name: str
+    solver: SampleSolver
+    sparsities: Mapping[str, float]
+    settings: Mapping[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(
+        self,
+        explainers: Mapping[str, Explainer],
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        image_ids: Tensor,
+        condition: str,
+    ) -> dict[str, Tensor]:
+        """Maps of a batch by name, float32 [N, h, w], as `explain_batch` gives them."""
+        own = {name.removeprefix(f"{self.name}__"): each for name, each in explainers.items()}
+        parts: list[dict[str, Tensor]] = []
+        copies = pruned_copies(
+            model, images, image_ids, self.solver, self.sparsities, self.settings, self.name
+        )
+        for place, copied in followed(copies, "images of a batch pruned for", len(images)):
+            one = slice(place, place + 1)
+            here = images[one], targets[one]
+            parts.append(explain_batch(own, copied, *here, image_ids[one]))
+            self._remember(model, copied, *here, int(image_ids[place]), condition)
+        return {
+            name: torch.cat([part[base] for part in parts])
+            for name, base in zip(explainers, own, strict=True)
+        }
+
+    def _remember(
+        self,
+        model: nn.Module,
+        copied: nn.Module,
+        image: Tensor,
+        target: Tensor,
+        image_id: int,
+        condition: str,
+    ) -> None:
+        pruned = [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
+        found = {k: v[0].item() for k, v in fidelity(model, copied, image, target, pruned).items()}
+        whole = found["network_probability"]
+        self.rows.append(
+            {
+                "condition": condition,
+                "image_id": image_id,
+                "same_prediction": bool(found["same_prediction"]),
+                "divergence": found["divergence"],
+                # A class that the network itself gives no probability can keep none.
+                "probability_kept": found["copy_probability"] / whole if whole > 0 else None,
+                "sparsity": 1.0 - found["density"],
+            }
+        )
+
+
+Settings = Mapping[str, Any]
+#: settings of a sample pruner that say how a sample is made, and what it may cost
+_SAMPLE = ("augmentations", "augment", "batch_size", "memory_mb")
+
+
+def configured_solver(chosen: Settings) -> SampleSolver:
+    """The solver of a sample pruner with `solver` and `parameters`."""
+    solver: SampleSolver = SOLVERS.load(chosen["solver"])(**chosen["parameters"])
+    return solver
+
+
+def sample_settings(chosen: Settings) -> dict[str, Any]:
+    """What `pruned_copies` and `search_sparsities` take as `settings`, of a sample pruner."""
+    return {key: chosen[key] for key in _SAMPLE}
+
+
+def configured_sparsities(
+    network: nn.Module, image: Tensor, given: Settings, searched: Path | str | None
+) -> dict[str, float]:
+    """The sparsity of every layer, from where the configuration has it.
+
+    Parameters
+    ----------
+    network : gives logits.
+    image : float32 [1, C, H, W] in [0, 1], any one, on its device.
+    given : see `layer_sparsities`; not looked at where a file has them.
+    searched : file of `search_checkpoint`, where they were searched for.
+    """
+    if searched:
+        try:
+            shares: dict[str, Any] = read_json(searched)["sparsities"]
+            return {layer: float(share) for layer, share in shares.items()}
+        except (KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{searched} holds no sparsities; {remedy(searched)}") from error
+    return layer_sparsities(pruned_layers(network, image), given)

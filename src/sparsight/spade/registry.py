@@ -5,9 +5,9 @@ from sparsight.registration import Registry
 SOLVERS = Registry(
     "sample solver",
     {
-        "magnitude": "sparsight.spade.solvers.magnitude:SampleMagnitude",
-        "obs_exact": "sparsight.spade.solvers.obs_exact:ObsExact",
-        "obs_fast": "sparsight.spade.solvers.obs_fast:ObsFast",
-        "random": "sparsight.spade.solvers.random:SampleRandom",
+        "magnitude": "sparsight.spade.solvers:SampleMagnitude",
+        "obs_exact": "sparsight.spade.obs:ObsExact",
+        "obs_fast": "sparsight.spade.obs:ObsFast",
+        "random": "sparsight.spade.solvers:SampleRandom",
     },
 )

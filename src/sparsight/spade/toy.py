@@ -13,12 +13,10 @@ from torch.nn import functional
 from sparsight.io.arrays import write_arrays
 from sparsight.io.device import set_determinism
 from sparsight.io.tables import write_csv
-from sparsight.spade.copies import working_copy
+from sparsight.spade.copies import set_weights, solved_weights, working_copy
 from sparsight.spade.layers import PrunedLayer, described, observed_inputs, unfolded
-from sparsight.spade.solvers.base import SampleSolver
-from sparsight.spade.solvers.magnitude import SampleMagnitude
-from sparsight.spade.solvers.obs_fast import ObsFast
-from sparsight.spade.solving import set_weights, solved_weights
+from sparsight.spade.obs import ObsFast
+from sparsight.spade.solvers import SampleMagnitude, SampleSolver
 
 #: of the stage `toy`: see `sparsight.study.versions`
 VERSION = 1

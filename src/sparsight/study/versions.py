@@ -36,7 +36,7 @@ STAGES = {
     "features": "sparsight.concepts.features",
     "concepts": "sparsight.concepts.run",
     "sample_pruning": "sparsight.spade.copies",
-    "sparsity_search": "sparsight.spade.sparsity_search",
+    "sparsity_search": "sparsight.spade.search",
     "visualisation": "sparsight.spade.visualisation",
     "toy": "sparsight.spade.toy",
     "summary": "sparsight.analysis.summarise",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.spade.solvers.base import SampleSolver
+from sparsight.spade.solvers import SampleSolver
 
 Problem = Callable[..., tuple[Tensor, Tensor]]
 

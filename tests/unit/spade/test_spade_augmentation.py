@@ -8,8 +8,8 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from sparsight.io.errors import InputError
-from sparsight.spade import augmentation
-from sparsight.spade.augmentation import (
+from sparsight.spade import sample
+from sparsight.spade.sample import (
     PUBLISHED,
     apply_draws,
     augmented,
@@ -103,9 +103,9 @@ def test_memory_is_that_of_a_chunk(pictures: Any, monkeypatch: pytest.MonkeyPatc
         sizes.append(len(some))
         return apply_draws(some, draws)
 
-    monkeypatch.setattr(augmentation, "apply_draws", noted)
-    augmented(images, augmentation.CHUNK + 3, ids, "name")
-    assert sizes == [augmentation.CHUNK, 3] * 2
+    monkeypatch.setattr(sample, "apply_draws", noted)
+    augmented(images, sample.CHUNK + 3, ids, "name")
+    assert sizes == [sample.CHUNK, 3] * 2
 
 
 def test_grey_images_keep_their_hue(pictures: Any) -> None:

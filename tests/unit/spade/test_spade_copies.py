@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError, InvariantError
-from sparsight.spade.copies import pruned_copies
-from sparsight.spade.hessians import MEGABYTE, bytes_of_image
-from sparsight.spade.layers import PrunedLayer, pruned_layers
-from sparsight.spade.solving import solved_weights
-from sparsight.spade.sparsities import layer_sparsities, zeros_asked
+from sparsight.spade.copies import pruned_copies, solved_weights
+from sparsight.spade.layers import PrunedLayer, layer_sparsities, pruned_layers, zeros_asked
+from sparsight.spade.sample import MEGABYTE, bytes_of_image
 
 SETTINGS: dict[str, Any] = {"augmentations": 5, "batch_size": 4}
 

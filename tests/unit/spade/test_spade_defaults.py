@@ -7,10 +7,9 @@ from typing import Any
 import yaml
 
 from sparsight.spade.copies import DEFAULTS
-from sparsight.spade.hessians import MEGABYTE, images_at_once
 from sparsight.spade.layers import PrunedLayer
-from sparsight.spade.search_criteria import WithoutTruth
-from sparsight.spade.sparsity_search import GRID
+from sparsight.spade.sample import MEGABYTE, images_at_once
+from sparsight.spade.search import GRID, WithoutTruth
 
 SCHEMA = yaml.safe_load(
     (Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")

@@ -9,11 +9,9 @@ from sparsight.explain.base import Explainer, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
-from sparsight.spade.copies import pruned_copies
-from sparsight.spade.explaining import OnPrunedCopies
-from sparsight.spade.layers import pruned_layers
-from sparsight.spade.solvers.obs_fast import ObsFast
-from sparsight.spade.sparsities import layer_sparsities
+from sparsight.spade.copies import OnPrunedCopies, pruned_copies
+from sparsight.spade.layers import layer_sparsities, pruned_layers
+from sparsight.spade.obs import ObsFast
 
 SETTINGS: dict[str, Any] = {"augmentations": 4, "batch_size": 4}
 #: what an explainer cannot do without; few draws, since only that they run counts

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sparsight.io.errors import InputError
-from sparsight.spade.fidelity import fidelity, logit_fidelity, measured_density
+from sparsight.spade.copies import fidelity, logit_fidelity, measured_density
 
 
 def test_by_hand() -> None:

@@ -7,20 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.spade import hessians
-from sparsight.spade.augmentation import augmented
-from sparsight.spade.hessians import (
-    bytes_of_image,
-    bytes_of_weights,
-    images_at_once,
-    sample_hessians,
-)
+from sparsight.spade import sample
 from sparsight.spade.layers import (
     PrunedLayer,
     matrices,
     observed_inputs,
     pruned_layers,
     unfolded,
+)
+from sparsight.spade.sample import (
+    augmented,
+    bytes_of_image,
+    bytes_of_weights,
+    images_at_once,
+    sample_hessians,
 )
 
 COUNT = 6
@@ -110,7 +110,7 @@ def test_images_do_not_mix_and_batches_do_not_matter(
     together = run(slice(0, 3), 13)
     alone = run(slice(1, 2), 13)
     pieces = run(slice(0, 3), 4)
-    monkeypatch.setattr(hessians, "_UNFOLDED", 1)
+    monkeypatch.setattr(sample, "_UNFOLDED", 1)
     unfolded_singly = run(slice(0, 3), 64)
     for name, wanted in together.items():
         assert torch.allclose(alone[name][0], wanted[1], rtol=1e-5, atol=1e-7)

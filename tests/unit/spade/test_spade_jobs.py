@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
-from sparsight.spade import jobs
+from sparsight.spade import run
 
 PRUNER: dict[str, Any] = {
     "name": "fast",
@@ -41,9 +41,9 @@ def test_nothing_is_computed_before_kernels_are_deterministic(
         assert torch.get_deterministic_debug_mode() == 2
         raise InputError("the first to touch the device")
 
-    monkeypatch.setattr(jobs, "load_network", first)
+    monkeypatch.setattr(run, "load_network", first)
     with pytest.raises(InputError, match="the first to touch"):
-        jobs.explain_samples(
+        run.explain_samples(
             {"threads": 1, "sample_pruner": PRUNER},
             packed_test=tmp_path / "test.safetensors",
             checkpoint=tmp_path / "checkpoint.safetensors",

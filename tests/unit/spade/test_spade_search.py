@@ -10,18 +10,24 @@ from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.localisation import pixel_roc_auc
-from sparsight.spade import sparsity_search
-from sparsight.spade.augmentation import augmented
+from sparsight.spade import search
 from sparsight.spade.copies import pruned_copies
-from sparsight.spade.hessians import (
+from sparsight.spade.layers import pruned_layers
+from sparsight.spade.sample import (
     MEGABYTE,
+    augmented,
     bytes_of_image,
     bytes_of_weights,
     sample_hessians,
 )
-from sparsight.spade.layers import pruned_layers
-from sparsight.spade.search_criteria import Criterion, GroundTruth, WithoutTruth, saliency
-from sparsight.spade.sparsity_search import GRID, search_sparsities
+from sparsight.spade.search import (
+    GRID,
+    Criterion,
+    GroundTruth,
+    WithoutTruth,
+    saliency,
+    search_sparsities,
+)
 
 SETTINGS: dict[str, Any] = {"augmentations": 4, "batch_size": 8}
 
@@ -135,9 +141,9 @@ def test_hessians_are_made_once_or_where_memory_is_short_for_a_unit_and_some_ima
         assert torch.equal(network.classifier.weight, thesis.classifier.weight)
         return sample_hessians(network, images, image_ids, layers, 4, "name")
 
-    monkeypatch.setattr(sparsity_search, "hessians_of", noted)
+    monkeypatch.setattr(search, "hessians_of", noted)
     # units of a byte, since the network is small
-    monkeypatch.setattr(sparsity_search, "MEGABYTE", 1)
+    monkeypatch.setattr(search, "MEGABYTE", 1)
     criterion = Noting({"conv2": 0.5, "classifier": 0.9})
 
     def run(memory: int) -> Any:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
-from sparsight.spade.layers import PrunedLayer
-from sparsight.spade.sparsities import (
+from sparsight.spade.layers import (
+    PrunedLayer,
     by_stage,
     group_counts,
     layer_sparsities,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sparsight.spade import toy
-from sparsight.spade.solvers.magnitude import SampleMagnitude
-from sparsight.spade.solvers.obs_fast import ObsFast
+from sparsight.spade.obs import ObsFast
+from sparsight.spade.solvers import SampleMagnitude
 
 LARGER, SMALLER = toy.REGIONS
 

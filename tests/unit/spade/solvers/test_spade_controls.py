@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
-from sparsight.spade.solvers.magnitude import SampleMagnitude
-from sparsight.spade.solvers.random import SampleRandom
+from sparsight.spade.solvers import SampleMagnitude, SampleRandom
 
 
 def generators(*seeds: int) -> list[torch.Generator]:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsight.spade.solvers.counting import block_shares, kept_nonzero, lowest, without_loss
+from sparsight.spade.solvers import block_shares, kept_nonzero, lowest, without_loss
 
 
 def test_lowest_takes_ties_in_order_and_each_image_its_own_number() -> None:

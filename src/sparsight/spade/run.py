@@ -14,17 +14,15 @@ from sparsight.io.errors import InputError
 from sparsight.io.files import write_json
 from sparsight.io.tables import write_table
 from sparsight.models.networks import load_network
-from sparsight.spade.configured import (
+from sparsight.spade.copies import (
+    OnPrunedCopies,
     configured_solver,
     configured_sparsities,
     sample_settings,
 )
-from sparsight.spade.explaining import OnPrunedCopies
-from sparsight.spade.search_criteria import Criterion, GroundTruth, WithoutTruth
-from sparsight.spade.sparsity_search import search_sparsities
+from sparsight.spade.search import Criterion, GroundTruth, WithoutTruth, search_sparsities
 
 Settings = Mapping[str, Any]
-
 _CHUNK = 64
 
 
