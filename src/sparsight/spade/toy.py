@@ -1,9 +1,8 @@
 """A unit that answers to two regions of a plane, and what is left of it after pruning for one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -14,7 +13,7 @@ from sparsight.io.arrays import write_arrays
 from sparsight.io.device import set_determinism
 from sparsight.io.tables import write_csv
 from sparsight.spade.copies import set_weights, solved_weights, working_copy
-from sparsight.spade.layers import PrunedLayer, described, observed_inputs, unfolded
+from sparsight.spade.layers import described, observed_inputs, unfolded
 from sparsight.spade.obs import ObsFast
 from sparsight.spade.solvers import SampleMagnitude, SampleSolver
 
@@ -22,8 +21,7 @@ from sparsight.spade.solvers import SampleMagnitude, SampleSolver
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """A disc in the plane in which the unit is to be positive."""
 
     name: str
@@ -91,38 +89,26 @@ def sample_of(region: Region, seed: int) -> Tensor:
 def pruned_for(
     network: nn.Sequential, sample: Tensor, solver: SampleSolver, sparsity: float
 ) -> nn.Module:
-    """A copy that is pruned for a sample float32 [N, 2], all layers but the first."""
+    """A copy that is pruned for a sample float32 [N, 2], all layers but the first.
+
+    The points take the part of an image's augmented copies: Hessians are (2 / N) X Xᵀ over them.
+    """
     modules = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear)]
-    layers = [described(name, module) for name, module in modules[1:]]
-    hessians = _hessians(network, layers, sample)
-    copied = working_copy(network)
-    weights = {
-        layer.name: solved_weights(
-            network.get_parameter(f"{layer.name}.weight"),
-            layer,
-            sparsity,
-            solver,
-            hessians[layer.name],
-            [0],
-            "toy",
-        )[0]
-        for layer in layers
-    }
-    set_weights(copied, weights)
-    return copied
-
-
-def _hessians(network: nn.Module, layers: list[PrunedLayer], sample: Tensor) -> dict[str, Tensor]:
-    """(2 / N) X Xᵀ of every layer, float64 [1, 1, K, K]; the sample's points are its copies."""
-    found: dict[str, Tensor] = {}
+    layers = {name: described(name, module) for name, module in modules[1:]}
+    hessians: dict[str, Tensor] = {}
 
     def receive(name: str, module: nn.Module, inputs: Tensor) -> None:
         columns = unfolded(module, inputs)[:, 0, :, 0].double()
-        found[name] = (2 / len(columns) * columns.T @ columns)[None, None]
+        hessians[name] = (2 / len(columns) * columns.T @ columns)[None, None]
 
-    with observed_inputs(network, [layer.name for layer in layers], receive), torch.no_grad():
+    with observed_inputs(network, list(layers), receive), torch.no_grad():
         network(sample)
-    return found
+    copied = working_copy(network)
+    for name, layer in layers.items():
+        weight = network.get_parameter(f"{name}.weight")
+        solved = solved_weights(weight, layer, sparsity, solver, hessians[name], [0], "toy")
+        set_weights(copied, {name: solved[0]})
+    return copied
 
 
 def plane() -> Tensor:
@@ -139,11 +125,7 @@ def activation(network: nn.Module) -> Tensor:
 
 
 def shares(values: Tensor, own: Region, other: Region) -> dict[str, float]:
-    """Where the activation lies.
-
-    Parameters
-    ----------
-    values : of `activation`.
+    """Where the activation (of `activation`) lies.
 
     Returns
     -------
@@ -175,50 +157,37 @@ def prune_toy(settings: Mapping[str, Any], *, table: Path | str, planes: Path | 
     """
     set_determinism(settings["threads"])
     solvers: tuple[SampleSolver, ...] = (ObsFast(), SampleMagnitude())
+    samples = [sample_of(region, place) for place, region in enumerate(REGIONS)]
     rows: list[dict[str, Any]] = []
-    kept: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {"samples": torch.stack(samples)}
     for seed in range(NETWORKS):
         network, points, inside = train_unit(seed)
-        dense = activation(network)
         shown: dict[str, list[Tensor]] = {solver.name: [] for solver in solvers}
-        samples = [sample_of(region, place) for place, region in enumerate(REGIONS)]
         for place, sample in enumerate(samples):
-            where = (REGIONS[place], REGIONS[1 - place])
-            identity = {"seed": seed, "scenario": place + 1}
-            rows.append(_row(identity, "dense", 0.0, network, dense, sample, where))
+            pruned: list[tuple[str, float, nn.Module]] = [("dense", 0.0, network)]
             for solver in solvers:
                 for sparsity in SPARSITIES:
                     copied = pruned_for(network, sample, solver, sparsity)
-                    values = activation(copied)
-                    rows.append(
-                        _row(identity, solver.name, sparsity, copied, values, sample, where)
-                    )
-                    if sparsity == SHOWN:
-                        shown[solver.name].append(values)
+                    pruned.append((solver.name, sparsity, copied))
+            for name, sparsity, copied in pruned:
+                values = activation(copied)
+                with torch.no_grad():
+                    answers = copied(sample)[:, 0]
+                rows.append(
+                    {
+                        "seed": seed,
+                        "scenario": place + 1,
+                        "solver": name,
+                        "sparsity": sparsity,
+                        **shares(values, REGIONS[place], REGIONS[1 - place]),
+                        "activation_on_sample": float(answers.relu().mean()),
+                        "sample_positive": float((answers > 0).double().mean()),
+                    }
+                )
+                if sparsity == SHOWN:
+                    shown[name].append(values)
         if seed == 0:
-            kept = {"points": points, "inside": inside, "dense": dense}
-            kept |= {"samples": torch.stack(samples)}
+            kept |= {"points": points, "inside": inside, "dense": activation(network)}
             kept |= {name: torch.stack(values) for name, values in shown.items()}
     write_csv(table, pd.DataFrame(rows))
     write_arrays(planes, kept, {"sparsity": str(SHOWN), "reach": str(REACH)})
-
-
-def _row(
-    identity: Mapping[str, int],
-    solver: str,
-    sparsity: float,
-    network: nn.Module,
-    values: Tensor,
-    sample: Tensor,
-    where: tuple[Region, Region],
-) -> dict[str, Any]:
-    with torch.no_grad():
-        answers = network(sample)[:, 0]
-    return {
-        **identity,
-        "solver": solver,
-        "sparsity": sparsity,
-        **shares(values, *where),
-        "activation_on_sample": float(answers.relu().mean()),
-        "sample_positive": float((answers > 0).double().mean()),
-    }

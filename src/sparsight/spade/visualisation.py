@@ -5,8 +5,7 @@ Of a network, and of its copies that are pruned for an image with and one withou
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,25 @@ from sparsight.spade.copies import (
 
 #: of the stage `visualisation`: see `sparsight.study.versions`
 VERSION = 1
+
 #: how a picture is made: `fourier` or `maco`; steps of the optimiser; crops in each; the seed
 DEFAULTS: dict[str, Any] = {"method": "fourier", "steps": 512, "crops": 6, "seed": 0}
 METHODS = ("fourier", "maco")
 #: shortest and longest side of a crop, as shares of the picture's
 CROP_SIDES = (0.7, 1.0)
-#: standard deviation of the noise on each crop, and full width of the uniform noise beside it
+#: standard deviation of the noise on each crop, and full width of the uniform noise added to it
 NOISE = 0.05
 # horama's
 _LEARNING_RATE = 1.0
 _DECAY_POWER = 1.5
 _RANGE = (0.0, 1.0)
+
+#: the networks whose pictures are made, in their order
+NETWORKS = ("dense", "stickered", "clean")
+#: images that are looked at for one that is taken for its class
+_CANDIDATES = 64
+#: images whose spectra make the template of `maco`
+_SPECTRA = 256
 
 
 def visualisation(
@@ -75,12 +82,21 @@ def visualisation(
         For settings or a shape that cannot be used.
     """
     chosen = checked_parameters("feature visualisation", DEFAULTS, settings)
-    check_settings(chosen)
-    channels, side, _ = shape
-    check_shape(shape)
+    if chosen["method"] not in METHODS:
+        raise InputError(
+            f"'method' of a feature visualisation is {chosen['method']!r}; it must be one of "
+            f"{' and '.join(METHODS)}"
+        )
+    for key in ("steps", "crops"):
+        if int(chosen[key]) < 1:
+            raise InputError(
+                f"'{key}' of a feature visualisation is {chosen[key]}; it must be at least 1"
+            )
+    _check_shape(shape)
     # Late: it imports pyplot.
     from horama.common import optimization_step
 
+    channels, side, _ = shape
     device = next(network.parameters()).device
 
     def score(crops: Tensor) -> Tensor:
@@ -96,49 +112,34 @@ def visualisation(
     low, high = CROP_SIDES
     with torch.random.fork_rng(devices=[]), frozen(network):
         torch.default_generator.manual_seed(int(chosen["seed"]))
-        picture = _Picture(str(chosen["method"]), _even(side), magnitude)
-        optimiser = torch.optim.NAdam([picture.values], lr=_LEARNING_RATE)
+        values, pixels = _parametrisation(str(chosen["method"]), _even(side), magnitude)
+        optimiser = torch.optim.NAdam([values.requires_grad_()], lr=_LEARNING_RATE)
         for _ in range(int(chosen["steps"])):
             optimiser.zero_grad()
             loss, _ = optimization_step(
-                score, picture(), (2 * low - high, low), NOISE, int(chosen["crops"]), side
+                score, pixels(values), (2 * low - high, low), NOISE, int(chosen["crops"]), side
             )
             loss.backward()
             optimiser.step()
         with torch.no_grad():
-            found = picture()
+            found = pixels(values)
     return found.mean(0, keepdim=True) if channels == 1 else found
 
 
-class _Picture:
-    """A picture by horama's parametrisation: `values` are optimised, calling it gives pixels."""
+def _parametrisation(
+    method: str, side: int, magnitude: Tensor | None
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """horama's start values, and from values to pixels float32 [3, side, side] in [0, 1]."""
+    from horama import fourier_fv, maco_fv
 
-    def __init__(self, method: str, side: int, magnitude: Tensor | None) -> None:
-        from horama import fourier_fv
-
-        self.magnitude = magnitude
-        if method == "maco":
-            if magnitude is None or magnitude.shape != (3, side, side // 2 + 1):
-                raise InputError(
-                    f"the method maco needs a magnitude of the shape {(3, side, side // 2 + 1)}"
-                )
-            self.values = torch.randn(3, side, side // 2 + 1)
-        else:
-            self.values = fourier_fv.init_lucid_buffer(side, side)
-            self.scale = fourier_fv.get_fft_scale(side, side, _DECAY_POWER)
-        self.maco = method == "maco"
-        self.values.requires_grad_(True)
-
-    def __call__(self) -> Tensor:
-        """float32 [3, side, side] in [0, 1]."""
-        from horama import fourier_fv, maco_fv
-
-        if self.maco:
-            found = maco_fv.maco_preconditioner(self.magnitude, self.values, _RANGE, "cpu")
-        else:
-            found = fourier_fv.fourier_preconditionner(self.values, self.scale, _RANGE, "cpu")
-        pixels: Tensor = found
-        return pixels
+    if method == "fourier":
+        values: Tensor = fourier_fv.init_lucid_buffer(side, side)
+        scale = fourier_fv.get_fft_scale(side, side, _DECAY_POWER)
+        return values, lambda v: fourier_fv.fourier_preconditionner(v, scale, _RANGE, "cpu")
+    shape = (3, side, side // 2 + 1)
+    if magnitude is None or magnitude.shape != shape:
+        raise InputError(f"the method maco needs a magnitude of the shape {shape}")
+    return torch.randn(shape), lambda v: maco_fv.maco_preconditioner(magnitude, v, _RANGE, "cpu")
 
 
 def mean_magnitude(images: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ def mean_magnitude(images: Tensor) -> Tensor:
     """
     from horama.common import get_color_correlation_svd_sqrt
 
-    check_shape((images.shape[1], images.shape[2], images.shape[3]))
+    _check_shape((images.shape[1], images.shape[2], images.shape[3]))
     images = images.cpu().expand(-1, 3, -1, -1)
     side = _even(images.shape[2])
     if side != images.shape[2]:
@@ -173,8 +174,7 @@ def _even(side: int) -> int:
     return side + side % 2
 
 
-def check_shape(shape: tuple[int, int, int]) -> None:
-    """InputError unless pictures of a shape (C, H, W) can be made."""
+def _check_shape(shape: tuple[int, int, int]) -> None:
     channels, height, width = shape
     if channels not in (1, 3) or height != width:
         raise InputError(
@@ -183,46 +183,8 @@ def check_shape(shape: tuple[int, int, int]) -> None:
         )
 
 
-def check_settings(chosen: Mapping[str, Any]) -> None:
-    """InputError unless the settings name a method and have at least one step and crop."""
-    if chosen["method"] not in METHODS:
-        raise InputError(
-            f"'method' of a feature visualisation is {chosen['method']!r}; it must be one of "
-            f"{' and '.join(METHODS)}"
-        )
-    for key in ("steps", "crops"):
-        if int(chosen[key]) < 1:
-            raise InputError(
-                f"'{key}' of a feature visualisation is {chosen[key]}; it must be at least 1"
-            )
-
-
-Settings = Mapping[str, Any]
-#: the networks whose pictures are made, in their order
-NETWORKS = ("dense", "stickered", "clean")
-#: images that are looked at for one that is taken for its class
-_CANDIDATES = 64
-#: images whose spectra make the template of `maco`
-_SPECTRA = 256
-
-
-@dataclass
-class _Found:
-    """What was made for one sticker; names and shapes are those of the file, without [k]."""
-
-    labels: Tensor
-    image_ids: Tensor
-    images: Tensor
-    predicted: Tensor
-    copy_predicted: Tensor
-    sparsity: Tensor
-    pictures: Tensor
-    probability: Tensor
-    network_probability: Tensor
-
-
 def visualise_checkpoint(
-    settings: Settings,
+    settings: Mapping[str, Any],
     *,
     packed_test: Path | str,
     checkpoint: Path | str,
@@ -264,15 +226,15 @@ def visualise_checkpoint(
     with PackedSplit.open(packed_test) as split:
         if planted is None or not set(settings["stickers"]) <= set(planted.names):
             raise InputError(
-                f"{packed_test} lacks a sticker among {', '.join(settings['stickers'])}; prepare "
-                "the data set again"
+                f"{packed_test} does not have all stickers of {', '.join(settings['stickers'])}; "
+                "prepare the data set again"
             )
         making = _Making(settings, network, split, planted, sparsities)
-        found = [making.found(sticker) for sticker in settings["stickers"]]
+        found = [making.arrays_of(sticker) for sticker in settings["stickers"]]
         classes = split.classes
     write_arrays(
         output,
-        {name: torch.stack([vars(each)[name] for each in found]) for name in vars(found[0])},
+        {name: torch.stack([each[name] for each in found]) for name in found[0]},
         {
             "stickers": json.dumps(settings["stickers"]),
             "classes": json.dumps(classes),
@@ -288,7 +250,7 @@ class _Making:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Mapping[str, Any],
         network: nn.Module,
         split: PackedSplit,
         planted: Planted,
@@ -307,9 +269,9 @@ class _Making:
             some = self.rank[planted.stickers[self.rank] == NONE][:_SPECTRA]
             self.magnitude = mean_magnitude(split.select(some).images("clean"))
 
-    def found(self, sticker: str) -> _Found:
-        number = self.planted.names.index(sticker)
-        carrying = self.planted.stickers == number
+    def arrays_of(self, sticker: str) -> dict[str, Tensor]:
+        """What the file holds of one sticker, without [k]; see `visualise_checkpoint`."""
+        carrying = self.planted.stickers == self.planted.names.index(sticker)
         if not bool(carrying.any()):
             raise InputError(f"{self.split.path} has no image with the sticker '{sticker}'")
         label = int(self.planted.labels[carrying][0])
@@ -319,12 +281,12 @@ class _Making:
                 f"{self.split.path} has no image of the class '{self.split.classes[label]}' "
                 "without a sticker"
             )
-        places = [self._first(which, label) for which in (carrying, own)]
-        batch = self.split.select(places).to(self.device)
+        batch = self.split.select([self._first(which, label) for which in (carrying, own)])
+        batch = batch.to(self.device)
         images = batch.images("clean")
         pictures = [self._picture(self.network, label)]
-        probability = [self._probability(self.network, pictures[0], label)]
-        said, sparsity = [], []
+        probability = [self._logits(self.network, pictures[0]).softmax(0)[label]]
+        predicted, sparsity = [], []
         copies = pruned_copies(
             self.network,
             images,
@@ -337,23 +299,22 @@ class _Making:
         pruned = [layer for layer, share in self.sparsities.items() if share > 0]
         for place, copied in copies:
             pictures.append(self._picture(copied, label))
-            probability.append(self._probability(copied, pictures[-1], label))
-            said.append(self._logits(copied, images[place]).argmax())
+            probability.append(self._logits(copied, pictures[-1]).softmax(0)[label])
+            predicted.append(self._logits(copied, images[place]).argmax())
             sparsity.append(1.0 - measured_density(copied, pruned))
             logging.info("%s: picture of %s", sticker, NETWORKS[place + 1])
-        return _Found(
-            labels=torch.tensor(label),
-            image_ids=batch.image_ids.cpu(),
-            images=images.cpu(),
-            predicted=torch.stack([self._logits(self.network, i).argmax() for i in images]).cpu(),
-            copy_predicted=torch.stack(said).cpu(),
-            sparsity=torch.tensor(sparsity),
-            pictures=torch.stack(pictures),
-            probability=torch.tensor(probability),
-            network_probability=torch.tensor(
-                [self._probability(self.network, picture, label) for picture in pictures]
-            ),
-        )
+        by_network = [self._logits(self.network, picture).softmax(0)[label] for picture in pictures]
+        return {
+            "labels": torch.tensor(label),
+            "image_ids": batch.image_ids.cpu(),
+            "images": images.cpu(),
+            "predicted": torch.stack([self._logits(self.network, i).argmax() for i in images]),
+            "copy_predicted": torch.stack(predicted),
+            "sparsity": torch.tensor(sparsity),
+            "pictures": torch.stack(pictures),
+            "probability": torch.stack(probability),
+            "network_probability": torch.stack(by_network),
+        }
 
     def _first(self, which: Tensor, label: int) -> int:
         """Position of the first image that the network takes for the class, else of the first."""
@@ -364,13 +325,9 @@ class _Making:
         return int(candidates[int(taken.int().argmax())])
 
     def _picture(self, network: nn.Module, label: int) -> Tensor:
-        shape = self.split.image_shape
-        return visualisation(network, label, shape, self.how, self.magnitude)
+        return visualisation(network, label, self.split.image_shape, self.how, self.magnitude)
 
     def _logits(self, network: nn.Module, image: Tensor) -> Tensor:
         with frozen(network), torch.no_grad():
             logits: Tensor = network(image.unsqueeze(0).to(self.device))[0]
-        return logits
-
-    def _probability(self, network: nn.Module, picture: Tensor, label: int) -> float:
-        return float(self._logits(network, picture).softmax(0)[label])
+        return logits.cpu()
