@@ -69,7 +69,7 @@ format: $(READY) ## Format everything
 bench: $(READY) ## Print the table of ratios
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-house: $(READY) ## Count lines, files, tests and modules with one importer
+house: $(READY) ## Count lines, files, tests, modules with one importer, and files that a question runs through
 	$(BIN)/python benchmarks/house.py
 
 docs: $(READY) ## Write the reference pages in docs/ from the code
