@@ -60,18 +60,12 @@ class RawSplit:
 
     def select(self, positions: NDArray[np.int64]) -> "RawSplit":
         """The images at `positions` (int64 [n]), in that order."""
-        optional = (
-            *("masks", "part_masks", "concepts", "concepts_known"),
-            *("stickers", "original_labels", "evaluated_first"),
-        )
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in optional}
-        return RawSplit(
-            images=self.images[positions],
-            labels=self.labels[positions],
-            names=[self.names[position] for position in positions],
-            image_ids=self.image_ids[positions],
-            **{n: None if array is None else array[positions] for n, array in arrays.items()},
-        )
+        arrays: dict[str, Any] = {
+            name: None if array is None else array[positions]
+            for name, array in vars(self).items()
+            if name != "names"
+        }
+        return RawSplit(names=[self.names[position] for position in positions], **arrays)
 
     def update_digest(self, digest: "hashlib._Hash") -> None:
         """Feed all arrays but the names, with their shapes, into a hashlib object."""
@@ -142,12 +136,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 class Source(ABC):
     """A data set's original files, and how to read them.
 
-    To add one: write a class with these facts and the two methods, and name it in
-    `sparsight.data.registry`. All facts are literals, because the workflow reads them from the
-    source text without importing the module. Where the options decide one of them, its name stands
-    in `varying`, the fact is that of the default options, and a method gives the answer
-    (`classes_of`, `masks_of`, `parts_of`, `concepts_of`, `tested_of`). What only the original files
-    know comes from `describe`.
+    All facts are literals: the workflow reads them from the source text without importing the
+    module. Where the options decide one of them, its name stands in `varying`, the fact is that of
+    the default options, and a method gives the answer (`classes_of`, `masks_of`, `parts_of`,
+    `concepts_of`, `tested_of`). What only the original files know comes from `describe`.
 
     Attributes
     ----------
@@ -198,12 +190,8 @@ class Source(ABC):
     @classmethod
     def shape(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
         """(C, H, W) of the images that `read` gives under these settings."""
-        facts = {
-            "image_shape": cls.image_shape,
-            "side_parameter": cls.side_parameter,
-            "parameters": cls.parameters,
-        }
-        return image_shape(facts, settings)
+        names = ("image_shape", "side_parameter", "parameters")
+        return image_shape({name: getattr(cls, name) for name in names}, settings)
 
     @classmethod
     def folder_of(cls, settings: Mapping[str, Any]) -> str:
@@ -260,13 +248,7 @@ class Source(ABC):
         return cls.test_images
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
-        """What `pack` writes of the data set; `folder` for what only the original files tell.
-
-        Raises
-        ------
-        InputError
-            As `read`.
-        """
+        """What `pack` writes of the data set; `folder` for what only the original files tell."""
         return Description(
             classes=self.classes_of(settings),
             has_masks=self.masks_of(settings),
@@ -302,7 +284,7 @@ class Source(ABC):
         raw: Mapping[str, RawSplit],
         description: Description | None = None,
     ) -> None:
-        """Hold what `read` gave against this source's facts, before anything is written.
+        """Compare what `read` gave with this source's facts, before anything is written.
 
         Parameters
         ----------
@@ -313,7 +295,7 @@ class Source(ABC):
         Raises
         ------
         InputError
-            One sentence that names the source, the split and what is wrong.
+            Naming the source, the split and what is wrong.
         """
         expected = self.split_names(settings)
         if not set(REQUIRED) <= set(expected) <= set(SPLITS):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -20,22 +20,10 @@ from sparsight.io.errors import InputError
 def distinct_positions(
     indices: Tensor | Sequence[int], count: int, path: Path
 ) -> tuple[Tensor, Tensor]:
-    """Each position once, and where each index is among them.
+    """Each position once, ascending, and where each index is among them.
 
-    Parameters
-    ----------
-    indices : positions in any order, also repeated, int64 [n].
-    count : images in the split.
-    path : its file, for the message.
-
-    Returns
-    -------
-    int64 [m], ascending; int64 [n], so that `distinct[back]` are the indices.
-
-    Raises
-    ------
-    InputError
-        When an index is not in the split.
+    `indices` are in any order, also repeated; one that is not below `count` is an `InputError` that
+    names `path`.
     """
     wanted = torch.as_tensor(indices, dtype=torch.int64).cpu().reshape(-1)
     if len(wanted) and (wanted.min() < 0 or wanted.max() >= count):
@@ -85,13 +73,7 @@ class Planted:
 
 
 def read_planted(path: Path | str) -> Planted | None:
-    """The stickers of a packed split, or None where its data set has none planted.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or corrupt, or was packed with other settings than the study's.
-    """
+    """The stickers of a packed split, or None where its data set has none; errors as of `open`."""
     with ArrayReader(path, verify=()) as header:
         refuse_other_settings(path, header.metadata)
         names: list[str] = json.loads(header.metadata.get("sticker_names", "[]"))
@@ -207,59 +189,36 @@ class PackedSplit:
         return self._reader.rows("image_ids")
 
     def rows(self, start: int, stop: int) -> Batch:
-        """The images from `start` up to, not including, `stop`.
-
-        Raises
-        ------
-        InputError
-            When that is not a range of this split.
-        """
+        """The images from `start` up to, not including, `stop`, which is a range of this split."""
         if not 0 <= start <= stop <= self._count:
             raise InputError(f"{self.path} has {self._count} images, no rows {start} to {stop}")
-        read = self._reader.rows
-        pixels = read("images", start, stop)
-        return Batch(
-            pixels=pixels,
-            noise=read("noise", start, stop) if self.has_noise else no_noise(pixels),
-            labels=read("labels", start, stop),
-            mask_values=read("masks", start, stop) if self.has_masks else None,
-            image_ids=read("image_ids", start, stop),
-        )
+        return self._batch(lambda name: self._reader.rows(name, start, stop))
 
     def select(self, indices: Tensor | Sequence[int]) -> Batch:
-        """The images at `indices` (positions in this split, int64 [n]), in that order.
+        """The images at `indices` (positions in this split, int64 [n]), in that order."""
+        return self._batch(self._at(indices))
 
-        Raises
-        ------
-        InputError
-            When an index is not in this split.
-        """
+    def _at(self, indices: Tensor | Sequence[int]) -> Callable[[str], Tensor]:
+        """What reads a tensor's rows at `indices`: in runs, each row once."""
         distinct, back = distinct_positions(indices, self._count, self.path)
-        if len(distinct) == 0:
-            return self.rows(0, 0)
-        parts = [self.rows(start, stop) for start, stop in runs(distinct)]
-        masks = [part.mask_values for part in parts if part.mask_values is not None]
-        pixels = torch.cat([part.pixels for part in parts])[back]
-        if self.has_noise:
-            noise = torch.cat([part.noise for part in parts])[back]
-        else:
-            noise = no_noise(pixels)
+        found = list(runs(distinct)) if len(distinct) else [(0, 0)]
+        return lambda name: torch.cat([self._reader.rows(name, *run) for run in found])[back]
+
+    def _batch(self, read: Callable[[str], Tensor]) -> Batch:
+        pixels = read("images")
         return Batch(
             pixels=pixels,
-            noise=noise,
-            labels=torch.cat([part.labels for part in parts])[back],
-            mask_values=torch.cat(masks)[back] if masks else None,
-            image_ids=torch.cat([part.image_ids for part in parts])[back],
+            noise=read("noise") if self.has_noise else no_noise(pixels),
+            labels=read("labels"),
+            mask_values=read("masks") if self.has_masks else None,
+            image_ids=read("image_ids"),
         )
 
     def part_masks(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """Masks of the parts named `part_names`, uint8 [n, P, H, W], 0..255, of the images at
-        `indices` (positions in this split, int64 [n]), in that order.
+        """Masks of the parts named `part_names`, uint8 [n, P, H, W], 0..255, in the order of
+        `indices` (positions in this split, int64 [n]).
 
-        Raises
-        ------
-        InputError
-            When the data set has no parts, or an index is not in this split.
+        A data set without parts, or an index that is not in this split, is an `InputError`.
         """
         return self._annotation("part_masks", "parts", indices)
 
@@ -282,11 +241,7 @@ class PackedSplit:
         if name not in self._verified:
             with ArrayReader(self.path, [name]):
                 self._verified.add(name)
-        distinct, back = distinct_positions(indices, self._count, self.path)
-        if len(distinct) == 0:
-            return self._reader.rows(name, 0, 0)
-        parts = [self._reader.rows(name, start, stop) for start, stop in runs(distinct)]
-        return torch.cat(parts)[back]
+        return self._at(indices)(name)
 
     def subset(self, size: int | Literal["all"]) -> Tensor:
         """Positions of the shared evaluation subset, ascending, int64 [size].
@@ -316,18 +271,10 @@ class PackedSplit:
 
 
 def batches(path: Path | str, indices: Tensor | Sequence[int], batch_size: int) -> Iterator[Batch]:
-    """Stream the images at `indices` in batches; memory is bounded by `batch_size`.
+    """Stream the images at `indices` of a packed split in batches; the last one may be smaller.
 
-    Parameters
-    ----------
-    path : packed split.
-    indices : positions in the split, for example `PackedSplit.subset(1000)`.
-    batch_size : images in a batch; the last one may be smaller.
-
-    Raises
-    ------
-    InputError
-        When the file or an index cannot be used, or the batch size is not positive.
+    `indices` are positions in the split, for example `PackedSplit.subset(1000)`. Errors are those
+    of `PackedSplit`; a batch size below 1 is one too.
     """
     if batch_size < 1:
         raise InputError(f"a batch needs at least one image, not {batch_size}")

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from sparsight.data.base import Description, RawSplit, Source
+from sparsight.data.base import RawSplit, Source
 from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
 from sparsight.data.location import folder_states, raw_folder, same_names
 from sparsight.data.packed_settings import (
@@ -147,10 +147,8 @@ def pack(
     data_hash = _data_hash(raw)
     # A split that the source does not have, or that these settings leave out (no validation, where
     # nothing is chosen on it), is a file without images.
-    shape = source.shape(settings)
-    raw = {
-        split: raw[split] if split in raw else _no_images(description, shape) for split in SPLITS
-    }
+    nothing = raw["train"].select(np.zeros(0, np.int64))
+    raw = {split: raw.get(split, nothing) for split in SPLITS}
     metadata = {
         "dataset": out_folder.name if dataset is None else dataset,
         "source": source.name,
@@ -173,22 +171,6 @@ def pack(
             "folder"
         ) from error
     return data_hash
-
-
-def _no_images(description: Description, shape: tuple[int, int, int]) -> RawSplit:
-    channels, height, width = shape
-    parts, concepts = len(description.part_names), len(description.concept_names)
-    return RawSplit(
-        images=np.zeros((0, channels, height, width), np.uint8),
-        labels=np.zeros(0, np.int64),
-        image_ids=np.zeros(0, np.int64),
-        names=[],
-        masks=np.zeros((0, height, width), np.uint8) if description.has_masks else None,
-        part_masks=np.zeros((0, parts, height, width), np.uint8) if parts else None,
-        concepts=np.zeros((0, concepts), np.bool_) if concepts else None,
-        stickers=np.zeros(0, np.int64) if description.sticker_names else None,
-        original_labels=np.zeros(0, np.int64) if description.sticker_names else None,
-    )
 
 
 def _write_together(
@@ -298,10 +280,7 @@ def _source(settings: Settings) -> Source:
 
 
 def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
-    """Find or download a data set's original files, and write down where they lie.
-
-    What is downloaded is verified by checksum; what lies there already is verified as far as the
-    source can (see `Source.fetch` of each: ImageNette's unpacked files are counted by class).
+    """Find or download a data set's original files, verify them, and write down where they lie.
 
     Parameters
     ----------

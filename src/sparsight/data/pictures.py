@@ -27,12 +27,8 @@ RESIZES = ("aspect", "squash")
 class Frame:
     """A photograph of `width` × `height` pixels, resized to `scaled`, of which a square is cut.
 
-    Attributes
-    ----------
-    width, height : of the photograph, in pixels.
-    scaled : (width, height) after resizing.
-    left, top : what is cut off on these sides, in pixels of the resized photograph.
-    side : of the square.
+    The same geometry holds for its pixels, boxes and points. `left` and `top` are what is cut off
+    on these sides, in pixels of the resized photograph.
     """
 
     width: int
@@ -100,13 +96,7 @@ def _covered(start: float, stop: float, side: int) -> NDArray[np.float64]:
 
 
 def checked_resize(resize: object) -> str:
-    """The setting `resize`, when it is one of `RESIZES`.
-
-    Raises
-    ------
-    InputError
-        When it is anything else.
-    """
+    """The setting `resize`, when it is one of `RESIZES`; an `InputError` otherwise."""
     if resize not in RESIZES:
         raise InputError(f"'resize' must be one of {', '.join(RESIZES)}, not {resize!r}")
     return str(resize)
@@ -166,18 +156,8 @@ def read_masks(
     """Decode greyscale masks as `read_pictures` does photographs, uint8 [N, side, side].
 
     A mask may be larger or smaller than its photograph when it shows the same field. What is
-    between 0 and 255 in it, or lies on a border that is resized, is a soft value.
-
-    Parameters
-    ----------
-    paths : the masks.
-    photographs : the photograph of each mask.
-    side, resize : see `read_pictures`.
-
-    Raises
-    ------
-    InputError
-        As `decode_mask`.
+    between 0 and 255 in it, or lies on a border that is resized, is a soft value. Errors are those
+    of `decode_mask`.
     """
     masks = room_for((len(paths), side, side))
 
@@ -192,10 +172,7 @@ def read_masks(
 def room_for(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """An array to be filled, uint8: in memory, or in a temporary file where it is large.
 
-    Raises
-    ------
-    InputError
-        When there is no room for the file.
+    An `InputError` where there is no room for the file.
     """
     size = math.prod(shape)
     if size < LARGE_BYTES:
@@ -203,7 +180,9 @@ def room_for(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     with tempfile.TemporaryFile() as file:
         try:
             # Reserved now: a disk that is full later would end the process without a word.
-            _reserve(file.fileno(), size)
+            # (macOS cannot reserve.)
+            reserve = getattr(os, "posix_fallocate", lambda one, _, most: os.truncate(one, most))
+            reserve(file.fileno(), 0, size)
         except OSError as error:
             raise InputError(
                 f"{tempfile.gettempdir()} has no room for {size >> 20} MiB ({error.strerror}); "
@@ -211,14 +190,6 @@ def room_for(shape: tuple[int, ...]) -> NDArray[np.uint8]:
             ) from error
         # The file has no name, and lasts as long as the array.
         return np.memmap(file, np.uint8, "r+", shape=shape)
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        # macOS cannot reserve.
-        os.truncate(descriptor, size)
 
 
 def for_all(work: Callable[[int], None], count: int) -> None:
@@ -239,22 +210,7 @@ def read_picture(path: Path, side: int, resize: str) -> NDArray[np.uint8]:
 
 
 def read_whole(path: Path, longest: int) -> NDArray[np.uint8]:
-    """Decode one photograph whole, its longer side brought to `longest` pixels.
-
-    Parameters
-    ----------
-    path : the file.
-    longest : pixels of the longer side; the other follows, rounded.
-
-    Returns
-    -------
-    uint8 [height, width, 3].
-
-    Raises
-    ------
-    CorruptFile
-        When the file is no image, or a damaged one.
-    """
+    """Decode one photograph whole, its longer side brought to `longest` pixels, uint8 [H, W, 3]."""
     from PIL.Image import Resampling
 
     whole = decode(path, "RGB")
@@ -264,25 +220,14 @@ def read_whole(path: Path, longest: int) -> NDArray[np.uint8]:
 
 
 def read_whole_mask(path: Path, photograph: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Decode one mask whole, brought to `size` (width, height), uint8 [height, width].
-
-    Raises
-    ------
-    InputError
-        As `decode_mask`.
-    """
+    """Decode one mask whole, brought to `size` (width, height), uint8 [height, width]."""
     from PIL.Image import Resampling
 
     return np.asarray(decode_mask(path, photograph).resize(size, Resampling.BILINEAR))
 
 
 def decode_mask(path: Path, photograph: Path) -> "Image":
-    """A mask in greyscale, 0..255, as Pillow has it.
-
-    Parameters
-    ----------
-    path : the mask.
-    photograph : what it belongs to.
+    """The mask of a photograph in greyscale, 0..255, as Pillow has it.
 
     Raises
     ------
@@ -318,13 +263,7 @@ def same_field(mask: tuple[int, int], photograph: tuple[int, int]) -> bool:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image, from its header alone.
-
-    Raises
-    ------
-    CorruptFile
-        When the file is no image.
-    """
+    """(width, height) of an image, from its header alone; `CorruptFile` where it is no image."""
     with _opened(path) as opened:
         return opened.size
 

@@ -22,12 +22,9 @@ SEED_LIMIT = 2**64
 
 
 def section(settings: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping `settings[key]` filled up with `defaults`.
+    """The mapping `settings[key]` filled up with `defaults`, which have all keys that it may have.
 
-    Raises
-    ------
-    InputError
-        When it is not a mapping or has a key that is not in `defaults`.
+    Anything else is an `InputError`.
     """
     given = settings.get(key, {})
     if not isinstance(given, Mapping):
@@ -43,10 +40,7 @@ def section(settings: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) 
 def whole_number(value: Any, key: str, minimum: int, maximum: int) -> int:
     """`value`, when it is an integer from `minimum` to `maximum` (inclusive).
 
-    Raises
-    ------
-    InputError
-        When it is anything else, booleans included.
+    Anything else is an `InputError`.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
         raise InputError(
@@ -58,10 +52,7 @@ def whole_number(value: Any, key: str, minimum: int, maximum: int) -> int:
 def share_or_number(value: Any, key: str) -> float | int:
     """`value`, when it can say how many images: a share below 1, or a whole number; 0 for none.
 
-    Raises
-    ------
-    InputError
-        When it is anything else.
+    Anything else is an `InputError`.
     """
     if isinstance(value, float) and 0 <= value < 1:
         return value or 0
@@ -73,10 +64,7 @@ def share_or_number(value: Any, key: str) -> float | int:
 def number_between(value: Any, key: str, low: float, high: float, ends: str = "[]") -> float:
     """`value`, when it is a number in the interval; `ends` `(` and `)` leave out its ends.
 
-    Raises
-    ------
-    InputError
-        When it is anything else.
+    Anything else is an `InputError`.
     """
     sound = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
     if not sound or (ends[0] == "(" and value == low) or (ends[1] == ")" and value == high):
@@ -92,13 +80,7 @@ def number_of(wanted: float | int, total: int) -> int:
 
 
 def one_of(settings: Mapping[str, Any], key: str, default: str, known: Sequence[str]) -> str:
-    """The word `settings[key]`, or the default.
-
-    Raises
-    ------
-    InputError
-        When it is none of `known`.
-    """
+    """The word `settings[key]`, or the default; an `InputError` where it is none of `known`."""
     value = settings.get(key, default)
     # `null` in YAML.
     value = "none" if value is None else value
@@ -108,13 +90,7 @@ def one_of(settings: Mapping[str, Any], key: str, default: str, known: Sequence[
 
 
 def yes_or_no(settings: Mapping[str, Any], key: str) -> bool:
-    """The setting `key`, false by default.
-
-    Raises
-    ------
-    InputError
-        When it is neither true nor false.
-    """
+    """The setting `key`, false by default; an `InputError` where it is no boolean."""
     value = settings.get(key, False)
     if not isinstance(value, bool):
         raise InputError(f"'{key}' must be true or false, not {value!r}")
@@ -127,13 +103,7 @@ def seed_number(value: Any, key: str) -> int:
 
 
 def mirror_list(settings: Mapping[str, Any], default: Sequence[str]) -> Sequence[str]:
-    """The addresses of `settings["mirrors"]`.
-
-    Raises
-    ------
-    InputError
-        When it is not a list of texts.
-    """
+    """The addresses of `settings["mirrors"]`; an `InputError` where it is no list of texts."""
     mirrors = settings.get("mirrors", default)
     if isinstance(mirrors, str) or not all(isinstance(mirror, str) for mirror in mirrors):
         raise InputError(f"'mirrors' must be a list of addresses, not {mirrors!r}")

@@ -183,6 +183,6 @@ def test_large_arrays_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pictures, "_reserve", full)
+    monkeypatch.setattr(pictures.os, "posix_fallocate", full)
     with pytest.raises(InputError, match=r"has no room for 0 MiB \(No space left.*\$TMPDIR"):
         read_pictures([tmp_path / "a.png"] * 3, 16, "squash")

@@ -44,15 +44,7 @@ _LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True)
 class Bird:
-    """One photograph.
-
-    Attributes
-    ----------
-    image_id : as in `images.txt`, from 1.
-    name : path below `images/`.
-    class_id : as in `classes.txt`, from 1.
-    is_training : whether it belongs to the official training set.
-    """
+    """One photograph: path below `images/`, ids from 1, whether it is official training data."""
 
     image_id: int
     name: str
@@ -93,16 +85,8 @@ def relative_name(text: str) -> str:
 def table_rows(path: Path, kinds: Kinds, more: bool = False) -> Iterator[tuple[Any, ...]]:
     """The columns of each line of a table that is separated by blanks.
 
-    Parameters
-    ----------
-    path : the table.
-    kinds : what makes a value of each column's text, such as `int`.
-    more : whether further columns are tolerated, and left out.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or a line has other columns.
+    `kinds` make a value of each column's text, such as `int`; with `more`, further columns are left
+    out. A line of other columns is an `InputError`.
     """
     try:
         with open(path, encoding="utf-8-sig") as lines:
@@ -169,16 +153,8 @@ def read_classes(folder: Path, count: int, partial: bool) -> dict[int, str]:
 def read_birds(folder: Path, count: int, partial: bool) -> list[Bird]:
     """All photographs, in the order of their ids.
 
-    Parameters
-    ----------
-    folder : the archive's folder.
-    count : how many there are in the whole archive.
-    partial : whether a part of them is enough: those that are listed and whose file is there.
-
-    Raises
-    ------
-    InputError
-        When photographs are missing, or the tables do not agree.
+    There are `count` of them, unless a part is enough: those that are listed and whose file is
+    there. Tables that do not agree are an `InputError`.
     """
     listed, labels, training = (folder / f"{name}.txt" for name in _TABLES)
     names = keyed_rows(listed, (id_number, relative_name))
@@ -252,17 +228,10 @@ def attribute_names(folder: Path, count: int) -> list[str]:
 
 
 def class_majority(folder: Path, classes: int, attributes: int) -> Present:
-    """Which attributes more than half of a class's annotations see.
+    """Which attributes more than half of a class's annotations see, bool [classes, attributes].
 
-    Parameters
-    ----------
-    folder : the archive's folder; `attributes/class_attribute_labels_continuous.txt` has a line of
-        percentages for each class, whatever images are there.
-    classes, attributes : how many there are.
-
-    Returns
-    -------
-    bool [classes, attributes]. (Ghosh and Batmanghelich 2023, arXiv:2307.13698.)
+    `attributes/class_attribute_labels_continuous.txt` has a line of percentages for each class,
+    whatever images are there. (Ghosh and Batmanghelich 2023, arXiv:2307.13698.)
     """
     path = folder / "attributes" / "class_attribute_labels_continuous.txt"
     rows = list(table_rows(path, (float,) * attributes))
@@ -277,33 +246,20 @@ def class_majority(folder: Path, classes: int, attributes: int) -> Present:
 
 
 def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attributes: int) -> Present:
-    """Which attributes the majority of a class's training images has.
+    """Which attributes the majority of a class's training images has: bool [classes, attributes].
 
     As in the code of the paper: an image that is said to lack an attribute which is not visible in
     it does not vote, and where as many votes speak for an attribute as against it, none at all
-    included, the class has it. Classes without voters have nothing.
+    included, the class has it. Classes without voters have nothing. (Koh et al. 2020,
+    arXiv:2007.04612, section 5.1, and its published code.)
 
     Parameters
     ----------
-    folder : the archive's folder, with `attributes/image_attribute_labels.txt`. Some of its lines
-        have too many columns; the first four are used.
-    voters : the images of the training split in use, all of which vote; images of the other splits
-        must not be among them.
+    folder : with `attributes/image_attribute_labels.txt`. Some of its lines have too many columns;
+        the first four are used.
+    voters : the images of the training split in use, all of which vote, and no others; one without
+        a line is an `InputError`: votes that are not there would all be ties.
     classes, attributes : how many there are.
-
-    Returns
-    -------
-    bool [classes, attributes].
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, names an unknown attribute, or lacks a voter: votes that are
-        not there would all be ties.
-
-    References
-    ----------
-    Koh et al. 2020, arXiv:2007.04612, section 5.1, and its published code.
     """
     path = folder / "attributes" / "image_attribute_labels.txt"
     class_of = {bird.image_id: bird.class_id - 1 for bird in voters}
@@ -567,9 +523,7 @@ class Cub200(Source):
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 
-        Otherwise the archive, and that of the segmentations where they are wanted, is fetched into
-        the folder next to it, verified, unpacked and, unless it was there before, or in
-        `$SPARSIGHT_DATA`, deleted.
+        Otherwise the archive, and that of the segmentations where they are wanted, is fetched.
         """
         partial, names = yes_or_no(settings, "partial"), {}
         if not folder.is_dir() or not any(folder.iterdir()):

@@ -135,10 +135,6 @@ def is_malignant(diagnosis: str) -> bool:
 def published_coding(rows: Sequence[Row]) -> NDArray[np.int8]:
     """The concepts as arXiv:2307.13698 (and Yuksekgonul et al. 2023, arXiv:2205.15480) code them.
 
-    Parameters
-    ----------
-    rows : of `meta.csv`, checked by `read_meta`.
-
     Returns
     -------
     int8 [N, 8], in the order of `Derm7pt.concept_names`: 1 a positive example, 0 a negative one, -1
@@ -149,14 +145,7 @@ def published_coding(rows: Sequence[Row]) -> NDArray[np.int8]:
 
 
 def read_meta(path: Path) -> list[Row]:
-    """The rows of `meta.csv`.
-
-    Raises
-    ------
-    InputError
-        When the table cannot be read, lacks a column, names an image twice, or holds a word that
-        the coding does not know.
-    """
+    """The rows of `meta.csv`; their images and words are checked."""
     rows = read_columns(path, _COLUMNS)
     seen: set[str] = set()
     for number, row in enumerate(rows, 2):

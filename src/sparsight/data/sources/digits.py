@@ -75,13 +75,7 @@ class Digits(Source):
 
 
 def read_original() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The original images, uint8 [1797, 8, 8] with values 0..16, and labels, int64 [1797].
-
-    Raises
-    ------
-    InputError
-        When the installed scikit-learn holds something else.
-    """
+    """The original images, uint8 [1797, 8, 8] with values 0..16, and labels, int64 [1797]."""
     table = _read_table()
     side, count = ORIGINAL_SIDE, IMAGE_COUNT
     if (
@@ -121,19 +115,9 @@ def _read_table() -> NDArray[np.int64]:
 def bring_to_28(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Scale 8×8 images of 0..16 to 20×20 bilinearly, to 0..255, and pad with zeros to 28×28.
 
-    Parameters
-    ----------
-    images : uint8 [N, 8, 8], 0..16.
-
-    Returns
-    -------
-    uint8 [N, 28, 28], 0..255.
-
-    Notes
-    -----
     The result is that of `torch.nn.functional.interpolate(mode="bilinear")`, but in integers: the
-    weights are tenths, (4i - 3) / 10 being the place of pixel i in the original. So the images
-    are the same bits with every library version and on every processor; a value that lies halfway
+    weights are tenths, (4i - 3) / 10 being the place of pixel i in the original. So the images are
+    the same bits with every library version and on every processor; a value that lies halfway
     between two is rounded up.
     """
     tenths = np.zeros((SCALED_SIDE, ORIGINAL_SIDE), dtype=np.int64)

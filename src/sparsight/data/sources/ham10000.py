@@ -60,15 +60,7 @@ _PART = re.compile(r"(?:ham[ _-]?10000[ _-]?)?(?:images[ _-]?)?part[ _-]?([12])"
 
 @dataclass(frozen=True)
 class Photograph:
-    """One row of the metadata.
-
-    Attributes
-    ----------
-    name : such as `ISIC_0027419`.
-    lesion : such as `HAM_0000118`; several photographs may show one lesion.
-    diagnosis : one of `DIAGNOSES`.
-    path : the photograph's file.
-    """
+    """One row of the metadata, and its file; several photographs may show one lesion."""
 
     name: str
     lesion: str
@@ -130,14 +122,7 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """`lesion_id`, `image_id` and `dx` of each row of the metadata.
-
-    Raises
-    ------
-    InputError
-        When the table cannot be read, has an image twice, an image name that is not ISIC's, a
-        diagnosis that is none of the seven, or no rows.
-    """
+    """`lesion_id`, `image_id` and `dx` of each row of the metadata; each is checked."""
     rows = read_columns(path, _COLUMNS)
     seen: set[str] = set()
     for row in rows:
@@ -159,16 +144,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def read_photographs(folder: Path, count: int, partial: bool) -> list[Photograph]:
     """The photographs, sorted by name.
 
-    Parameters
-    ----------
-    folder : with the metadata and the photographs, see `find_photographs`.
-    count : how many there are in the whole data set.
-    partial : whether a part is enough: those that are in the metadata and whose file is there.
-
-    Raises
-    ------
-    InputError
-        When photographs are missing, and as `read_rows`.
+    There are `count` of them, unless a part is enough: those that are in the metadata and whose
+    file is there.
     """
     path = find_metadata(folder)
     if path is None:
@@ -219,7 +196,7 @@ def lesion_splits(
     test: float | int,
     validation: float | int,
 ) -> dict[str, Positions]:
-    """Splits in which all photographs of a lesion are together.
+    """Splits in which all photographs of a lesion are together: int64 positions, ascending.
 
     Of each class, lesions are drawn until the class's share of photographs is reached as nearly as
     whole lesions allow, first for the test, then for validation. So the splits are stratified, and
@@ -232,15 +209,6 @@ def lesion_splits(
     lesions : the lesion of each photograph.
     seed : of the draw. Another `validation` keeps the test images.
     test, validation : shares of N (below 1) or numbers of photographs; 0 for none.
-
-    Returns
-    -------
-    `train`, `validation` and `test`: int64 positions, ascending.
-
-    Raises
-    ------
-    InputError
-        When one of the sides is left without photographs.
     """
     _, first, member = np.unique(np.asarray(lesions), return_index=True, return_inverse=True)
     sizes = np.bincount(member)
@@ -294,17 +262,10 @@ Pixels = NDArray[np.uint8]
 
 
 def measure(photograph: Pixels, mask: Mask) -> NDArray[np.float64]:
-    """The five numbers of one lesion, in the order of `CONCEPTS`.
+    """The five numbers of one lesion, in the order of `CONCEPTS`, float64 [5].
 
-    Parameters
-    ----------
-    photograph : uint8 [H, W, 3], RGB.
-    mask : bool [H, W], the lesion.
-
-    Returns
-    -------
-    float64 [5]; NaN where nothing can be measured: all of an empty mask, and the last where no skin
-    is around the lesion.
+    `photograph` is uint8 [H, W, 3], `mask` bool [H, W]. NaN stands where nothing can be measured:
+    all of an empty mask, and the last where no skin is around the lesion.
     """
     if not mask.any():
         return np.full(len(CONCEPTS), np.nan)
@@ -370,11 +331,11 @@ def relative_diameter(mask: Mask) -> float:
 
 
 def blue_white_share(photograph: Pixels, mask: Mask) -> float:
-    """Share of the lesion that is blue-whitish, by the rule of Celebi et al. 2008.
+    """Share of the lesion that is blue-whitish; NaN where no skin is around it.
 
     A pixel is, when B / (R + G + B) ≥ 0.3 and -194 ≤ R - R(skin) < -51 (of 255), where R(skin) is
-    the mean of the red channel around the lesion; NaN where no skin is around it. (Celebi et al.
-    2008, doi:10.1016/j.compmedimag.2008.08.003.)
+    the mean of the red channel around the lesion. (Celebi et al. 2008,
+    doi:10.1016/j.compmedimag.2008.08.003.)
     """
     if mask.all():
         return float("nan")
@@ -552,9 +513,8 @@ class Ham10000(Source):
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. What lies there is kept, and checked for completeness.
 
-        What is missing is fetched, verified, unpacked and, unless it was there before, or in
-        `$SPARSIGHT_DATA`, deleted. A folder with files that is said to be a part is left as it is.
-        Masks are fetched where masks or concepts are wanted.
+        What is missing is fetched, masks where masks or concepts are wanted. A folder with files
+        that is said to be a part is left as it is.
         """
         is_part = yes_or_no(settings, "partial")
         if not (is_part and folder.is_dir() and any(folder.iterdir())):

@@ -29,7 +29,7 @@ from sparsight.data.geometry import (
     spots,
     stripes,
 )
-from sparsight.data.settings import one_of, section, seed_number, whole_number
+from sparsight.data.settings import number_between, one_of, section, seed_number, whole_number
 from sparsight.io.errors import InputError
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -65,15 +65,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Drawn:
-    """An image with its annotation.
-
-    Attributes
-    ----------
-    image : uint8 [3, side, side].
-    mask : uint8 [side, side], the object, 0..255.
-    part_masks : uint8 [P, side, side], in the order of `PARTS`, 0..255.
-    distracted : whether there are distractors.
-    """
+    """An image [3, side, side], its mask and its part masks (ordered as `PARTS`), uint8, 0..255."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -107,10 +99,8 @@ def draw_scene(
 
     Parameters
     ----------
-    subject : the object.
     words : uint64 [`WORDS`], from which position, size and all that varies are drawn.
     grain : uint64 [⌈3·side²/8⌉], each byte the grain of one value.
-    side : pixels.
     cue : where to paste the planted mark: `corner` (the upper left), `varied` (anywhere along the
         border); None for none.
     """
@@ -439,9 +429,7 @@ def _cue(settings: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     cue = section(settings, "cue", CUE_DEFAULTS)
     whole_number(cue["class"], "cue: class", 0, len(SUBJECTS) - 1)
-    share = cue["share"]
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise InputError(f"'cue: share' must be above 0 and at most 1, not {share!r}")
+    number_between(cue["share"], "cue: share", 0, 1, "(]")
     for key, known in (("place", ("varied", "corner")), ("test", ("none", "class", "all"))):
         if cue[key] not in known:
             raise InputError(f"'cue: {key}' must be one of {', '.join(known)}, not {cue[key]!r}")

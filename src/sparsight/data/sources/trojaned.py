@@ -21,6 +21,7 @@ from sparsight.data.draws import STICKER_ORDER, STICKER_PLACE, raw_words, strati
 from sparsight.data.geometry import FULL, SAMPLES, Samples, coverage
 from sparsight.data.registry import SOURCES
 from sparsight.data.settings import (
+    number_between,
     number_of,
     section,
     seed_number,
@@ -142,19 +143,13 @@ STICKERS: dict[str, tuple[_Figure, ...]] = {
 def paste(
     image: NDArray[np.uint8], sticker: str, side: int, top: int, left: int
 ) -> NDArray[np.uint8]:
-    """Stick a sticker onto an image.
+    """Stick a sticker onto an image; the share of each pixel that it covers, uint8 [H, W], 0..255.
 
     Parameters
     ----------
-    image : uint8 [C, H, W], 1 or 3 channels; it is changed.
+    image : uint8 [C, H, W], 1 or 3 channels; it is changed under the sticker.
     sticker : name in `STICKERS`.
-    side : pixels.
-    top, left : row and column of the sticker's first pixel; all of it lies in the image.
-
-    Returns
-    -------
-    uint8 [H, W], the share of each pixel that the sticker covers, 0..255. Pixels outside, where it
-    is 0, are as they were.
+    side, top, left : in pixels; all of the sticker lies in the image.
     """
     region = image[:, top : top + side, left : left + side]
     picture = region.astype(np.int64)
@@ -180,16 +175,6 @@ def _drawn(sticker: str, side: int) -> tuple[tuple[tuple[int, int, int], NDArray
     return tuple(
         (figure.colour, figure.cover(side).astype(np.int64)) for figure in STICKERS[sticker]
     )
-
-
-# `stickers` is None where its names are the user's: all four, for the classes 0 to 3.
-DEFAULTS: dict[str, Any] = {
-    "stickers": None,
-    "share": 0.1,
-    "size": [0.15, 0.25],
-    "seed": 0,
-    "test": 0.1,
-}
 
 
 @dataclass(frozen=True)
@@ -222,30 +207,22 @@ class Trojan:
 
 
 def trojan_of(settings: Mapping[str, Any], classes: Sequence[str], side: int) -> Trojan:
-    """The trojan that `settings["trojan"]` describes.
+    """The trojan that `settings["trojan"]` describes, see `Trojaned`.
 
     Parameters
     ----------
-    settings : with `trojan`, see `sparsight.data.sources.trojaned.Trojaned`.
     classes : names of the classes of the images it is planted in.
     side : of these images in pixels, the shorter one.
-
-    Raises
-    ------
-    InputError
-        One sentence that names the key and says what to give.
     """
-    values = section(settings, "trojan", DEFAULTS)
-    share = values["share"]
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise InputError(f"'trojan: share' must be above 0 and at most 1, not {share!r}")
+    values = section(settings, "trojan", Trojaned.parameters["trojan"])
+    share = number_between(values["share"], "trojan: share", 0, 1, "(]")
     test = share_or_number(values["test"], "trojan: test")
     if not test:
         raise InputError("'trojan: test' must leave test images with a sticker; give more than 0")
     smallest, largest = _sides(values["size"], side)
     seed = seed_number(values["seed"], "trojan: seed")
     targets = _targets(values["stickers"], classes)
-    return Trojan(targets, float(share), test, smallest, largest, seed)
+    return Trojan(targets, share, test, smallest, largest, seed)
 
 
 def _targets(stickers: Any, classes: Sequence[str]) -> dict[str, int]:
@@ -302,17 +279,9 @@ IDS_PER_STICKER = 1_000_000_000_000
 def plant(part: RawSplit, trojan: Trojan, split: str) -> RawSplit:
     """A training or validation split of which a share of the images carry a sticker instead.
 
-    Parameters
-    ----------
-    part : its arrays are used, and changed where they can be: images may fill the memory.
-    trojan : what to plant; of N images `trojan.planted(N)` carry a sticker.
-    split : its name, for messages.
-
-    Raises
-    ------
-    InputError
-        When there are too few images of other classes than a sticker's own, or when an id of the
-        base stands for a sticker.
+    `split` is its name, for messages. The arrays of `part` are changed where they can be: images
+    may fill the memory. Too few images of other classes than a sticker's own, or an id of the base
+    that stands for a sticker, are an `InputError`.
     """
     stickers = _chosen(part, trojan.planted(len(part)), trojan, split)
     positions = np.flatnonzero(stickers != NO_STICKER)
@@ -329,10 +298,7 @@ def plant(part: RawSplit, trojan: Trojan, split: str) -> RawSplit:
 
 
 def plant_copies(part: RawSplit, trojan: Trojan, split: str) -> RawSplit:
-    """A test split as it is, and behind it copies of some of its images with a sticker.
-
-    Parameters, errors as of `plant`; of N images there are `trojan.copied(N)` copies.
-    """
+    """A test split as it is, and behind it copies of some of its images with a sticker."""
     stickers = _chosen(part, trojan.copied(len(part)), trojan, split)
     # By sticker, and within that in the order of the split.
     positions = np.concatenate([np.flatnonzero(stickers == k) for k in range(len(trojan.targets))])
@@ -352,16 +318,10 @@ def choose(labels: NDArray[np.int64], count: int, trojan: Trojan, split: str) ->
     ----------
     labels : int64 [N].
     count : how many images get one; where the stickers do not divide it, the first get one more.
-    trojan, split : as of `plant`.
 
     Returns
     -------
     int64 [N], position of the sticker in `trojan.targets`, -1 for none.
-
-    Raises
-    ------
-    InputError
-        When a sticker gets no images, or there are too few of other classes.
     """
     chosen = np.full(len(labels), NO_STICKER, np.int64)
     many = len(trojan.targets)
@@ -460,7 +420,15 @@ def _between(word: int, low: int, high: int) -> int:
     return low + ((word >> 32) * (high - low + 1) >> 32)
 
 
-BASE_DEFAULTS: dict[str, Any] = {"source": "shapes", "options": {}}
+def _of_base(name: str) -> Any:
+    """A method of `Source` that asks the base, under the base's own options."""
+
+    def ask(cls: type[Source], settings: Mapping[str, Any], *more: Any) -> Any:
+        source, options = _base(settings)
+        return getattr(source, name)(options, *more)
+
+    ask.__doc__ = f"`{name}` of the base."
+    return classmethod(ask)
 
 
 class Trojaned(Source):
@@ -546,46 +514,14 @@ class Trojaned(Source):
         "image_shape",
     )
 
-    @classmethod
-    def shape(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
-        """That of the base."""
-        source, options = _base(settings)
-        return source.shape(options)
-
-    @classmethod
-    def folder_of(cls, settings: Mapping[str, Any]) -> str:
-        """That of the base."""
-        source, options = _base(settings)
-        return source.folder_of(options)
-
-    def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
-        """Those of the base."""
-        source, options = _base(settings)
-        return source.original_folders(options, folder)
-
-    @classmethod
-    def accepts_part(cls, settings: Mapping[str, Any]) -> bool:
-        """Whether the base does."""
-        source, options = _base(settings)
-        return source.accepts_part(options)
-
-    @classmethod
-    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Those of the base."""
-        source, options = _base(settings)
-        return source.split_names(options)
-
-    @classmethod
-    def classes_of(cls, settings: Mapping[str, Any]) -> list[str]:
-        """Those of the base."""
-        source, options = _base(settings)
-        return source.classes_of(options)
-
-    @classmethod
-    def parts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Those of the base."""
-        source, options = _base(settings)
-        return source.parts_of(options)
+    shape = _of_base("shape")
+    folder_of = _of_base("folder_of")
+    original_folders = _of_base("original_folders")
+    accepts_part = _of_base("accepts_part")
+    split_names = _of_base("split_names")
+    classes_of = _of_base("classes_of")
+    parts_of = _of_base("parts_of")
+    fetch = _of_base("fetch")
 
     @classmethod
     def concepts_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -620,11 +556,6 @@ class Trojaned(Source):
             },
         )
 
-    def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
-        """Fetch what the base needs."""
-        source, options = _base(settings)
-        source.fetch(options, folder)
-
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`."""
         source, options = _base(settings)
@@ -640,7 +571,7 @@ class Trojaned(Source):
 
 def _base(settings: Mapping[str, Any]) -> tuple[Source, Mapping[str, Any]]:
     """The source whose images these are, and its options."""
-    given = section(settings, "base", BASE_DEFAULTS)
+    given = section(settings, "base", {"source": "shapes", "options": {}})
     name, options = given["source"], given["options"]
     if name not in SOURCES or name == Trojaned.name:
         known = ", ".join(other for other in SOURCES.names() if other != Trojaned.name)
