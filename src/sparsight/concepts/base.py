@@ -154,23 +154,18 @@ class ConceptMethod(ABC):
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """Find the concepts of one checkpoint.
 
-        Raises
-        ------
-        InputError
-            When data or settings cannot be used; one sentence.
+        Raises InputError when data or settings cannot be used.
         """
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """Numbers on how a checkpoint's concepts differ from those of another network.
 
+        Returns one row or more of each of `comparisons`; by default none.
+
         Parameters
         ----------
         own : of the checkpoint, read back from its files (`passes` is then 0, `notes` empty).
         reference : of its dense parent, of a retrained network, or of another seed.
-
-        Returns
-        -------
-        One row or more of each of `comparisons`; by default none.
         """
         return []
 
@@ -225,6 +220,8 @@ def write_findings(
 ) -> None:
     """Check what a method found and write it; each file appears whole or not at all.
 
+    Raises InputError when the findings are not what the method's facts say.
+
     Parameters
     ----------
     files : where to.
@@ -234,11 +231,6 @@ def write_findings(
         `feature_passes`, `own_passes` and `notes` (a JSON list). The file of arrays has `texts`
         too (a JSON object).
     feature_passes : images that went forward for the shared features.
-
-    Raises
-    ------
-    InputError
-        When the findings are not what the method's facts say.
     """
     _check_ranking(method.name, findings.ranked)
     check_measured(method.name, "find", method.measures, findings.measured)
@@ -318,10 +310,8 @@ def check_measured(
 ) -> None:
     """Hold measured numbers against a method's facts.
 
-    Raises
-    ------
-    InputError
-        When a measure is not among `known`, one of them lacks, or a number is given twice.
+    Raises InputError when a measure is not among `known`, one of them lacks, or a number is given
+    twice.
     """
     names = {row.measure for row in measured}
     for name in sorted(names - set(known)):
@@ -363,10 +353,7 @@ def _check_ranking(method: str, ranked: Sequence[Ranked]) -> None:
 def read_identity(path: Path | str) -> dict[str, str]:
     """Whose concepts a table of findings or drift holds, from its metadata.
 
-    Raises
-    ------
-    InputError
-        When the file is missing, corrupt, or of another kind.
+    Raises InputError when the file is missing, corrupt, or of another kind.
     """
     return identity_of(read_table(path, []), path)
 
@@ -387,10 +374,7 @@ def identity_of(table: pa.Table, path: Path | str) -> dict[str, str]:
 def read_findings(files: FindingsFiles) -> Findings:
     """Read findings back, for comparisons: without notes, and with no passes.
 
-    Raises
-    ------
-    InputError
-        When a file is missing or corrupt.
+    Raises InputError when a file is missing or corrupt.
     """
     ranking = read_table(files.ranking, RANKING_SCHEMA.names).to_pylist()
     measures = read_table(files.measures, MEASURES_SCHEMA.names).to_pylist()

@@ -29,14 +29,13 @@ from sparsight.training.randomness import derived_seed, generator
 def drawn_order(image_ids: Tensor, name: str) -> Tensor:
     """A random order of images that depends on their ids and `name` alone.
 
+    Returns int64 [N], positions. Another image more or less leaves the order of the others as it
+    is.
+
     Parameters
     ----------
     image_ids : int64 [N].
     name : of the use, with its seed.
-
-    Returns
-    -------
-    int64 [N], positions. Another image more or less leaves the order of the others as it is.
     """
     seeds = torch.tensor([image_seed(image_id, name) for image_id in image_ids.tolist()])
     return torch.argsort(seeds, stable=True)
@@ -45,15 +44,13 @@ def drawn_order(image_ids: Tensor, name: str) -> Tensor:
 def two_sides(order: Tensor, shown: Tensor, count: int) -> Tensor:
     """The first `count` images that show a concept, and the first `count` that do not.
 
+    Returns int64, positions; those that show it first.
+
     Parameters
     ----------
     order : int64 [n], positions in the order in which they are taken.
     shown : bool [N], whether an image shows the concept.
     count : images of each side, or as many as there are; 0 for all.
-
-    Returns
-    -------
-    int64, positions; those that show it first.
     """
     sides = [order[shown[order]], order[~shown[order]]]
     return torch.cat([side[: count or None] for side in sides])
@@ -117,16 +114,14 @@ def fit_direction(
 
     Both solvers (libsvm and L-BFGS) draw no random numbers that matter.
 
+    Returns w float64 [D] and b, positive where the concept is.
+
     Parameters
     ----------
     classifier : "svm" or "logistic".
     strength : C, the weight of the loss against ‖w‖² / 2.
     features : [n, D].
     shown : bool [n], with both values.
-
-    Returns
-    -------
-    w float64 [D] and b, positive where the concept is.
     """
     # late: scikit-learn takes seconds that other methods need not pay
     if classifier == "svm":
@@ -155,20 +150,15 @@ def activation_vectors(
     the training images is held out to choose it, and the vectors are then fitted again, on images
     drawn from all.
 
+    Returns the concepts, and the chosen C of each, float32 [K].
+    Reference: Kim et al. 2018 (arXiv:1711.11279) section 3.2; SVMs as in Yuksekgonul et al. 2023
+    (arXiv:2205.15480).
+
     Parameters
     ----------
     names : of the K concepts.
     train, validation : images of the bank; each concept varies in `train` where it is
         known.
-
-    Returns
-    -------
-    The concepts, and the chosen C of each, float32 [K].
-
-    Reference
-    ---------
-    Kim et al. 2018 (arXiv:1711.11279) section 3.2; SVMs as in Yuksekgonul et al. 2023
-    (arXiv:2205.15480).
     """
     scale = Standardiser.of(train.pooled)
     order = drawn_order(train.image_ids, fitting.name)

@@ -64,10 +64,7 @@ LEAST = {
 def check_craft(settings: Mapping[str, Any]) -> None:
     """Refuse what cannot be, before any image is read.
 
-    Raises
-    ------
-    InputError
-        For the first parameter that is not one of its choices, or out of its range.
+    Raises InputError for the first parameter that is not one of its choices, or out of its range.
     """
     for key, known in CHOICES.items():
         if settings[key] not in known:
@@ -435,17 +432,15 @@ def concept_pictures(
 ) -> dict[str, Tensor]:
     """Pictures of the first concepts of the first classes.
 
+    Returns `top_crops` uint8 [classes, concepts, crops, C, p, p]; `picture_concepts` int64
+    [classes, concepts], which concepts of the basis they are; `pictures` uint8 [classes, images, C,
+    s, s]; `heat_maps` float32 [classes, concepts, images, h, w]. 0 where a class has fewer of them.
+
     Parameters
     ----------
     reader : of the split that the images are in.
     classes : at least one.
     settings : of `Craft`: how many classes, concepts, crops and images, and of which size.
-
-    Returns
-    -------
-    `top_crops` uint8 [classes, concepts, crops, C, p, p]; `picture_concepts` int64 [classes,
-    concepts], which concepts of the basis they are; `pictures` uint8 [classes, images, C, s, s];
-    `heat_maps` float32 [classes, concepts, images, h, w]. 0 where a class has fewer of them.
     """
     shown = classes[: settings["picture_classes"]]
     if not shown:
@@ -634,10 +629,7 @@ class Craft(ConceptMethod):
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.
 
-        Raises
-        ------
-        InputError
-            For a split or a class that there is none of, and for negative features.
+        Raises InputError for a split or a class that there is none of, and for negative features.
         """
         name = self.settings["split"]
         if name not in checkpoint.splits:

@@ -54,15 +54,12 @@ class Grid:
 def crop_grid(height: int, width: int, patch: float) -> Grid:
     """The grid of an image; what is left at the lower and right border is in no crop.
 
+    Raises InputError when a crop would be empty, or larger than the image.
+
     Parameters
     ----------
     height, width : of the image, in pixels.
     patch : side of a crop as a share of the image's shorter side; 2/7 is 64 of 224 pixels.
-
-    Raises
-    ------
-    InputError
-        When a crop would be empty, or larger than the image.
     """
     side = round(patch * min(height, width))
     if not 1 <= side <= min(height, width):
@@ -101,15 +98,13 @@ def images_of_class(
 
     Every network, level and seed gets the same images, and fewer are part of more.
 
+    Returns int64 [n], n at most `wanted`.
+
     Parameters
     ----------
     labels, image_ids : int64 [N], of the split.
     label : the class.
     correct : bool [N]; when given, only these images are taken.
-
-    Returns
-    -------
-    int64 [n], n at most `wanted`.
     """
     chosen = labels == label if correct is None else (labels == label) & correct
     positions: list[int] = torch.nonzero(chosen).reshape(-1).tolist()
@@ -155,10 +150,7 @@ class CropReader:
         """Maps [n, D, h, w] of a batch of images, or of crops, which are first brought to the
         images' size (bilinear); on the device.
 
-        Raises
-        ------
-        InputError
-            When an activation is negative: concepts are parts that add up.
+        Raises InputError when an activation is negative: concepts are parts that add up.
         """
         size = self.split.image_shape[1:]
         inputs = images.to(self.device)
@@ -267,15 +259,13 @@ def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
 def of_most_important(values: Tensor, importances: Tensor, wanted: int) -> Tensor:
     """Values of the most important concepts; those tied for the last places share these out.
 
+    Returns float32 [min(wanted, K)]. Each place for which concepts are tied has the mean of their
+    defined values, which is what drawing among them gives on average.
+
     Parameters
     ----------
     values, importances : float32 [K].
     wanted : how many, at most.
-
-    Returns
-    -------
-    float32 [min(wanted, K)]. Each place for which concepts are tied has the mean of their defined
-    values, which is what drawing among them gives on average.
     """
     order = importances.argsort(descending=True, stable=True)
     if wanted >= len(order) or importances[order[wanted - 1]] > importances[order[wanted]]:
@@ -289,15 +279,13 @@ def of_most_important(values: Tensor, importances: Tensor, wanted: int) -> Tenso
 def mask_purity(heat_maps: Tensor, masks: Tensor) -> float:
     """Share of a concept's heat over its top crops that lies inside the object's mask.
 
+    Returns Σ heat x mask / Σ heat over all crops, in [0, 1]; NaN where there is no heat.
+
     Parameters
     ----------
     heat_maps : float32 [m, h, w], coefficients of the concept at each place of each top crop; they
         are brought to the masks' size (bilinear).
     masks : float32 [m, H, W] of 0 and 1.
-
-    Returns
-    -------
-    Σ heat x mask / Σ heat over all crops, in [0, 1]; NaN where there is no heat.
     """
     if not len(heat_maps):
         return NAN
@@ -326,14 +314,12 @@ def class_purity_chance(sizes: Sequence[int], crops: int) -> float:
     binomial numbers given that they add up to `crops`, so that the chance of none being above t is
     a coefficient of the product of their generating functions, each cut off behind t.
 
+    Returns a value in (0, 1]; NaN without crops.
+
     Parameters
     ----------
     sizes : of each class, its crops among all.
     crops : drawn; at most the sum of `sizes`.
-
-    Returns
-    -------
-    In (0, 1]; NaN without crops.
     """
     total = sum(sizes)
     if not 0 < crops <= total:
@@ -431,13 +417,11 @@ def matched_by_chance(own: Tensor, reference: Tensor) -> Tensor:
     The best of many pairings is above 0 by chance alone. The mean over `PERMUTATIONS` orders, the
     same for every pair of networks that looked at the same number of crops.
 
+    Returns float32 [K]; NaN for concepts that were left over in all of them.
+
     Parameters
     ----------
     own, reference : see `matched_concepts`.
-
-    Returns
-    -------
-    float32 [K]; NaN for concepts that were left over in all of them.
     """
     generator, found = torch.Generator().manual_seed(0), []
     for _ in range(PERMUTATIONS):
@@ -461,14 +445,12 @@ def reconstruction_error(activations: Tensor, coefficients: Tensor, basis: Tenso
 def importance_entropy(importances: Tensor) -> float:
     """Shannon entropy of the importances as shares, divided by that of equal ones.
 
+    Returns a value in [0, 1]: 0 where one concept has all, 1 where all have the same; NaN where
+    none has any, or there is only one concept.
+
     Parameters
     ----------
     importances : float32 [K], not negative.
-
-    Returns
-    -------
-    In [0, 1]: 0 where one concept has all, 1 where all have the same; NaN where none has any, or
-    there is only one concept.
     """
     shares = importances.double() / importances.double().sum()
     if len(shares) < 2 or shares.isnan().any():

@@ -112,6 +112,8 @@ class Factors:
 def factorise(activations: Tensor, concepts: int, backend: str, seed: int) -> Factors:
     """Non-negative matrix factorisation: min ||A - U W|| with U, W >= 0.
 
+    Raises InputError for another backend, or negative activations.
+
     Parameters
     ----------
     activations : float32 [n, D], not negative, on the CPU.
@@ -119,11 +121,6 @@ def factorise(activations: Tensor, concepts: int, backend: str, seed: int) -> Fa
     backend : `craft_xai` (scikit-learn's coordinate descent, at most 200 rounds) or `overcomplete`
         (hierarchical alternating least squares in torch, at most 500).
     seed : of the start; equal seeds give equal factors.
-
-    Raises
-    ------
-    InputError
-        For another backend, or negative activations.
 
     Notes
     -----
@@ -196,14 +193,12 @@ def coefficients_of(activations: Tensor, basis: Tensor) -> Tensor:
     Cyclic coordinate descent on all rows at once, to the solution: it depends neither on a start
     nor on the other rows, unlike the libraries' own, which end when all rows together move little.
 
+    Returns float32 [N, K].
+
     Parameters
     ----------
     activations : float32 [N, D].
     basis : float32 [K, D], on the same device.
-
-    Returns
-    -------
-    float32 [N, K].
     """
     gram = (basis @ basis.T).double()
     aims = (activations @ basis.T).T.double()
@@ -230,21 +225,16 @@ CHUNK_NUMBERS = 2**18
 def replicated_design(concepts: int, designs: int, sampler: str, seed: int) -> Tensor:
     """Masks A, B and, for each concept i, A with its column i from B.
 
+    Returns float32 [designs * (K + 2), K] in [0, 1].
+    Raises InputError for another sampler; for a number of designs that is no power of 2 with
+    `sobol`, or below 2.
+
     Parameters
     ----------
     concepts, designs : K, and rows of A.
     sampler : `sobol`, scrambled by `seed`; or `halton`, craft-xai's, without scrambling: the same
         masks whatever the seed, and with few designs the masks of the last of many concepts move
         together (their primes are larger than the number of designs).
-
-    Returns
-    -------
-    float32 [designs * (K + 2), K] in [0, 1].
-
-    Raises
-    ------
-    InputError
-        For another sampler; for a number of designs that is no power of 2 with `sobol`, or below 2.
     """
     if sampler not in SAMPLERS:
         raise InputError(f"unknown sampler '{sampler}' (known: {', '.join(SAMPLERS)})")
@@ -264,13 +254,11 @@ def replicated_design(concepts: int, designs: int, sampler: str, seed: int) -> T
 def total_indices(outputs: Tensor, designs: int) -> Tensor:
     """Total-order indices by Jansen's estimator: Σ (f(A) - f(C_i))² / (2 n Var f(A)).
 
+    Returns float32 [N, K]; 0 where the outputs do not vary: then nothing depends on any concept.
+
     Parameters
     ----------
     outputs : float [N, designs * (K + 2)], in the order of `replicated_design`.
-
-    Returns
-    -------
-    float32 [N, K]; 0 where the outputs do not vary: then nothing depends on any concept.
 
     Notes
     -----
@@ -316,6 +304,8 @@ def concept_importances(
     what is left, and the head gives their logit. Where the head begins with a mean over places,
     the mean of the coefficients says it all, and the masks of all images go through it together.
 
+    Returns float32 [N, K], on the CPU.
+
     Parameters
     ----------
     coefficients : float32 [N, h, w, K], of whole images, on the network's device.
@@ -323,10 +313,6 @@ def concept_importances(
     masks : float32 [designs * (K + 2), K], of `replicated_design`, there too.
     pools : of `pools_first`.
     batch_size : feature maps at a time where the head does not pool.
-
-    Returns
-    -------
-    float32 [N, K], on the CPU.
 
     Notes
     -----

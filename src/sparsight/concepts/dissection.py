@@ -194,10 +194,7 @@ class Dissection(ConceptMethod):
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.
 
-        Raises
-        ------
-        InputError
-            When the network has no such layer, or one without maps.
+        Raises InputError when the network has no such layer, or one without maps.
         """
         with PackedSplit.open(checkpoint.splits["test"]) as split:
             positions = split.subset(min(checkpoint.images, len(split)))

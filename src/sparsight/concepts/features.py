@@ -79,10 +79,7 @@ class Features:
     def split(self, name: str, source: str = OWN) -> SplitFeatures:
         """Features of the split `name` of `source`, verified.
 
-        Raises
-        ------
-        InputError
-            When there is no such split; when the file is corrupt.
+        Raises InputError when there is no such split; when the file is corrupt.
         """
         source = OWN if self._bank_is_own else source
         if name not in self.split_names(source):

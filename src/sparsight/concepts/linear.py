@@ -48,13 +48,11 @@ class Standardiser:
     def fold(self, vectors: Tensor, intercepts: Tensor) -> tuple[Tensor, Tensor]:
         """The function of raw features that equals v · standardised + b.
 
+        Returns vectors and intercepts for raw features, float64.
+
         Parameters
         ----------
         vectors, intercepts : float64 [K, D] and [K], of standardised features.
-
-        Returns
-        -------
-        vectors and intercepts for raw features, float64.
         """
         raw = vectors.double() / self.deviation
         return raw, intercepts.double() - raw @ self.mean
@@ -104,16 +102,14 @@ def quality(
 ) -> list[Measured]:
     """`concept_accuracy` and `concept_balanced_accuracy` of each concept, and their means.
 
+    Returns Rows; the balanced accuracy is NaN where all these images or none show the concept, and
+    the accuracy where there are none, which leaves it out of the mean.
+
     Parameters
     ----------
     features : float32 [N, D] of the bank's test images.
     labels : bool [N, K].
     known : bool [N, K]; a concept is measured on the images of which it is known.
-
-    Returns
-    -------
-    Rows; the balanced accuracy is NaN where all these images or none show the concept, and the
-    accuracy where there are none, which leaves it out of the mean.
     """
     right = (concepts.scores(features) > 0) == labels
     rows: list[Measured] = []
@@ -184,15 +180,12 @@ def concept_labels(bank: Mapping[str, Path], fewest: int = 1) -> ConceptLabels:
     that is the complement of another is kept, since both names say something, and their vectors
     point opposite ways. Of merged concepts, the labels of the first are used on all splits.
 
+    Raises InputError when the bank has no concepts or no training images, or no concept is left.
+
     Parameters
     ----------
     bank : packed files by split, with "train" among them.
     fewest : training images, at least 1, that must show a concept, and as many that must not.
-
-    Raises
-    ------
-    InputError
-        When the bank has no concepts or no training images, or no concept is left.
     """
     whole, known, all_names = _read(bank)
     if "train" not in whole:
@@ -294,10 +287,7 @@ def drift_of_margins(own: Findings, reference: Findings) -> list[Measured]:
 
     Both findings have the arrays `margins` [N, K] and `image_ids` [N] and the text `concepts`.
 
-    Raises
-    ------
-    InputError
-        When the margins are those of other images, or no concept is in both.
+    Raises InputError when the margins are those of other images, or no concept is in both.
     """
     _same_images(own, reference, "image_ids")
     names, mine, theirs = shared_names(own, reference, "concepts")
@@ -322,10 +312,7 @@ def shared_names(
 ) -> tuple[list[str], list[int], list[int]]:
     """Names that both findings list under `text`, and where each of them has these.
 
-    Raises
-    ------
-    InputError
-        When there are none.
+    Raises InputError when there are none.
     """
     mine, theirs = list(own.texts[text]), list(reference.texts[text])
     names = [name for name in mine if name in theirs]
@@ -348,13 +335,11 @@ def _same_images(own: Findings, reference: Findings, array: str) -> None:
 def margin_correlation(own: Tensor, reference: Tensor) -> Tensor:
     """Pearson correlation over images of each concept's margins.
 
+    Returns float64 [K]; NaN where either does not vary, and below three images.
+
     Parameters
     ----------
     own, reference : float32 [N, K], of the same images and concepts.
-
-    Returns
-    -------
-    float64 [K]; NaN where either does not vary, and below three images.
     """
     if len(own) < 3:
         return torch.full((own.shape[1],), torch.nan, dtype=torch.float64)
@@ -375,13 +360,11 @@ def linear_cka(own: Tensor, reference: Tensor, debiased: bool = False) -> float:
     unbiased estimate of HSIC (Song et al. 2012, equation 5; Nguyen et al. 2021, arXiv:2010.15327,
     equation 3): about 0 for unrelated features, and it can be negative.
 
+    Returns NaN where either does not vary, and below four images (two without the correction).
+
     Parameters
     ----------
     own, reference : float32 [n, D] and [n, D'], of the same images.
-
-    Returns
-    -------
-    NaN where either does not vary, and below four images (two without the correction).
     """
     if len(own) < (4 if debiased else 2) or not varies(own).any() or not varies(reference).any():
         return float("nan")
@@ -508,10 +491,7 @@ class LinearMethod(ConceptMethod):
 def labelled_features(checkpoint: StudiedNetwork, labels: ConceptLabels, split: str) -> Labelled:
     """Pooled features of a split of the bank, and the concepts that its images show or lack.
 
-    Raises
-    ------
-    InputError
-        When the features are those of other images.
+    Raises InputError when the features are those of other images.
     """
     found = checkpoint.features.split(split, BANK)
     with PackedSplit.open(checkpoint.bank[split]) as packed:

@@ -91,17 +91,15 @@ def fit_softmax(
     this penalty for each class against the rest; `LogisticRegression(C=1 / (N λ), l1_ratio=ρ)` is
     this problem for three classes or more.
 
+    Reference: Zou & Hastie 2005 (doi:10.1111/j.1467-9868.2005.00503.x); Byrd et al. 1995
+    (doi:10.1137/0916069); the split of W as in Andrew & Gao 2007, section 2.
+
     Parameters
     ----------
     inputs : [N, K], on comparable scales.
     labels : int64 [N], 0..C - 1.
     class_count : C.
     offsets : logits [N, C] to which those of the layer are added.
-
-    Reference
-    ---------
-    Zou & Hastie 2005 (doi:10.1111/j.1467-9868.2005.00503.x); Byrd et al. 1995
-    (doi:10.1137/0916069); the split of W as in Andrew & Gao 2007, section 2.
     """
     from scipy.optimize import minimize  # late: half a second that other methods need not pay
 
@@ -163,14 +161,12 @@ def top_jaccard(own: Tensor, reference: Tensor, count: int) -> Tensor:
     class can have fewer than `count`. Weights that are tied for the last places have no order: in
     the order of the concepts, which is the same in both, any two networks would share them.
 
+    Returns float64 [C] in [0, 1]; NaN where neither network has any, or where either has a tie for
+    the last places.
+
     Parameters
     ----------
     own, reference : [C, K], weights of the same classes and concepts.
-
-    Returns
-    -------
-    float64 [C] in [0, 1]; NaN where neither network has any, or where either has a tie for the last
-    places.
     """
     first, second = _top(own, count), _top(reference, count)
     shares = (first & second).sum(dim=1) / (first | second).sum(dim=1).double()
@@ -206,14 +202,13 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
     many zeros of a sparse bottleneck have no order of their own. Two orders of the same concepts
     are alike at depth K, so that even opposite ones have a positive overlap.
 
+    Returns a value in (0, 1], 1 for equal orders; NaN where all weights of either are equal, which
+    is no order.
+
     Parameters
     ----------
     own, reference : [K], weights; the largest comes first.
     persistence : p in (0, 1). The first 1 / (1 - p) ranks carry most of the value.
-
-    Returns
-    -------
-    In (0, 1], 1 for equal orders; NaN where all weights of either are equal, which is no order.
     """
     first, second = _ranks(own), _ranks(reference)
     if bool((first == 1).all()) or bool((second == 1).all()):
@@ -246,20 +241,15 @@ def drift_by_difficulty(own: Findings, reference: Findings) -> list[Measured]:
     images of a stratum; strata are thirds by the *reference* network's margin (its top logit minus
     the second, equal ones by image id), so that they hold the same images at every level.
 
+    Returns rows of `image_jaccard_hard`, `..._medium`, `..._easy`, and
+    `image_jaccard_hard_minus_easy`; NaN where a stratum is empty or no image has a concept that
+    adds to its logit.
+    Raises InputError when they have other classes, or share no concept.
+
     Parameters
     ----------
     own, reference : with the arrays `weights` [C, K], `scores` [N, K], `labels`, `image_ids` [N]
         and `network_margins` [N], of the same test images, and the texts `concepts` and `classes`.
-
-    Returns
-    -------
-    Rows of `image_jaccard_hard`, `..._medium`, `..._easy`, and `image_jaccard_hard_minus_easy`;
-    NaN where a stratum is empty or no image has a concept that adds to its logit.
-
-    Raises
-    ------
-    InputError
-        When they have other classes, or share no concept.
     """
     if list(own.texts["classes"]) != list(reference.texts["classes"]):
         raise InputError(
@@ -301,20 +291,14 @@ def _contributions(findings: Findings) -> Tensor:
 def drift_of_weights(own: Findings, reference: Findings, persistence: float) -> list[Measured]:
     """Overlaps of the orders of concepts of each class, and their means over classes.
 
+    Returns rows of `top3_jaccard`, `top5_jaccard` and `rank_biased_overlap`.
+    Raises InputError when they share no concept or no class.
+
     Parameters
     ----------
     own, reference : with the array `weights` [C, K] and the texts `concepts` and `classes`;
         classes and concepts that only one of them has are left out.
     persistence : p of the rank-biased overlap.
-
-    Returns
-    -------
-    Rows of `top3_jaccard`, `top5_jaccard` and `rank_biased_overlap`.
-
-    Raises
-    ------
-    InputError
-        When they share no concept or no class.
     """
     _, mine, theirs = shared_names(own, reference, "concepts")
     classes, my_rows, their_rows = shared_names(own, reference, "classes")

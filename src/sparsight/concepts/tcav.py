@@ -44,20 +44,14 @@ def pooled_outputs(
 ) -> Tensor:
     """Outputs of `layer`, averaged over positions; one forward pass an image.
 
+    Returns float32 [n, D], on the CPU.
+    Raises InputError when the network has no such layer, or it has no feature maps.
+
     Parameters
     ----------
     network : in evaluation mode, on `device`.
     path, rows : packed split, and positions in it, int64 [n].
     layer : name of a module with feature maps.
-
-    Returns
-    -------
-    float32 [n, D], on the CPU.
-
-    Raises
-    ------
-    InputError
-        When the network has no such layer, or it has no feature maps.
     """
     found = []
     for batch in batches(path, rows, batch_size):
@@ -96,18 +90,13 @@ def class_slopes(
 def positive_shares(slopes: Tensor, labels: Tensor, vectors: Tensor, class_count: int) -> Tensor:
     """TCAV scores: the share of each class's images whose logit rises along a vector.
 
+    Returns float64 [class_count, ...]; NaN for a class without images.
+    Reference: Kim et al. 2018 (arXiv:1711.11279) equation 2.
+
     Parameters
     ----------
     slopes, labels : float32 [n, D] and int64 [n].
     vectors : [..., D], any number of concept activation vectors.
-
-    Returns
-    -------
-    float64 [class_count, ...]; NaN for a class without images.
-
-    Reference
-    ---------
-    Kim et al. 2018 (arXiv:1711.11279) equation 2.
     """
     flat = vectors.reshape(-1, vectors.shape[-1]).to(slopes.dtype)
     rises = (slopes @ flat.T > 0).double()
@@ -144,15 +133,14 @@ def against_random(scores: Array, random: Array) -> ScoreTest:
     test of the means: twice the share of assignments of the R + R' scores to groups that part them
     as these do, 2 R! R'! / (R + R')!, at most 1; 1 where all scores are the same.
 
+    Reference: Kim et al. 2018 (arXiv:1711.11279) section 3.5; Welch 1947
+    (doi:10.1093/biomet/34.1-2.28); Benjamini & Hochberg 1995
+    (doi:10.1111/j.2517-6161.1995.tb02031.x).
+
     Parameters
     ----------
     scores : [R, C, K], TCAV scores of R draws.
     random : [R', C], those of random concepts.
-
-    Reference
-    ---------
-    Kim et al. 2018 (arXiv:1711.11279) section 3.5; Welch 1947 (doi:10.1093/biomet/34.1-2.28);
-    Benjamini & Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
     """
     from scipy import stats  # late: it takes a second to import
 
@@ -233,10 +221,7 @@ def score_drift(own: Findings, reference: Findings) -> list[Measured]:
     score is 0. The agreement is NaN where no pair has a side, a class has no images, or nothing is
     significant in the reference.
 
-    Raises
-    ------
-    InputError
-        When the findings share no concept or no class.
+    Raises InputError when the findings share no concept or no class.
     """
     _, mine, theirs = shared_names(own, reference, "concepts")
     classes, my_rows, their_rows = shared_names(own, reference, "classes")

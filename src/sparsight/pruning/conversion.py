@@ -66,15 +66,12 @@ class Link:
 def read_chain(network: nn.Module, example: torch.Tensor) -> list[Link]:
     """The modules of a network in the order in which data pass them.
 
+    Raises InputError when the network is no plain chain; the message names what does not fit.
+
     Parameters
     ----------
     network : in evaluation mode.
     example : float32 [N, C, H, W], images that it takes; only their shape counts.
-
-    Raises
-    ------
-    InputError
-        When the network is no plain chain; the message names what does not fit.
     """
     chain = []
     hidden = example[:1]
@@ -203,21 +200,15 @@ def convert(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Report]
     outgoing weights are zero); again, until no unit is. A constant unit stays where the next layer
     pads its input with zeros, unless its output is zero too: the borders would change.
 
+    Returns the smaller network, equal to the model up to the rounding of float32, and the report.
+    When a layer loses all its units the network is a `Constant`.
+    Raises InputError when the model cannot be converted; the message names the module.
+
     Parameters
     ----------
     model : a plain chain of Conv2d, ReLU, MaxPool2d, Flatten and Linear in evaluation mode, its
         masked weights exactly zero. It is not changed.
     example : float32 [N, C, H, W], images that it takes; only their shape counts.
-
-    Returns
-    -------
-    The smaller network, equal to the model up to the rounding of float32, and the report. When a
-    layer loses all its units the network is a `Constant`.
-
-    Raises
-    ------
-    InputError
-        When the model cannot be converted; the message names the module.
     """
     chain = read_chain(model, example)
     layers = _layers(chain, example.shape[1])
@@ -393,20 +384,14 @@ def measure_conversion(
 def measure_network(network: nn.Module, images: torch.Tensor, repeats: int) -> dict[str, Any]:
     """Convert one network and measure both forms on a batch.
 
+    Returns one entry of `levels`, without the level; see `measure_conversion`.
+    Raises InvariantError when the converted network does not compute the same.
+
     Parameters
     ----------
     network : in evaluation mode, on the CPU.
     images : float32 [N, C, H, W].
     repeats : how often the time of a batch is taken.
-
-    Returns
-    -------
-    One entry of `levels`, without the level; see `measure_conversion`.
-
-    Raises
-    ------
-    InvariantError
-        When the converted network does not compute the same.
     """
     try:
         converted, report = convert(network, images)

@@ -277,16 +277,14 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     A recipe of 0 epochs does not retrain. Where the pruner says so, statistics of batch
     normalisation are measured anew on the network as it is then.
 
+    Raises InvariantError when the masks, the start or the trained weights break an invariant of the
+    design.
+
     Parameters
     ----------
     start : file with the rewind points that the pruner needs.
     previous : checkpoint of the predecessor.
     folder : the level's folder.
-
-    Raises
-    ------
-    InvariantError
-        When the masks, the start or the trained weights break an invariant of the design.
     """
     predecessor = read_checkpoint(previous)
     points = read_groups(start)
@@ -314,6 +312,8 @@ def rewound_epoch(rewind: str) -> int:
 def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) -> Tensors:
     """State (parameters and buffers) to which a round goes back before its mask is applied.
 
+    Raises InputError when the point is not among `points`.
+
     Parameters
     ----------
     rewind : `init` (the random initialisation), `pretrained` (the shared start: after pretraining,
@@ -321,11 +321,6 @@ def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) 
         `none` (the predecessor's trained weights: fine-tuning).
     points : rewind points by name.
     predecessor : the state of the level before.
-
-    Raises
-    ------
-    InputError
-        When the point is not among `points`.
     """
     if rewind == "none":
         return predecessor
@@ -606,10 +601,7 @@ def continued(recipe: Mapping[str, Any], level: int) -> dict[str, Any]:
     The rate falls as if all rounds so far, the dense network's too, were one training: round k's
     schedule begins after k times the recipe's epochs.
 
-    Raises
-    ------
-    InputError
-        For a schedule that does not fall in steps.
+    Raises InputError for a schedule that does not fall in steps.
     """
     schedule = recipe.get("schedule", {"name": "constant"})
     name, done, epochs = schedule["name"], level * recipe["epochs"], recipe["epochs"]

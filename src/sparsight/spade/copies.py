@@ -43,16 +43,15 @@ def solved_weights(
 
     What an earlier pruning has set to zero stays zero and is part of the sparsity.
 
+    Returns float32 [B, *weight.shape], to be read only: where nothing falls it is a view of
+    `weight`.
+
     Parameters
     ----------
     weight : float32, of the layer's own shape; it is only read.
     sparsity : share of all weights of the layer that is to be zero, from 0 to below 1.
     hessians : [B, groups, K, K] as `sample_hessians` gives them; None where the solver needs none.
     image_ids : B ids; with `seed_name` and the layer's name they seed what the solver draws.
-
-    Returns
-    -------
-    float32 [B, *weight.shape], to be read only: where nothing falls it is a view of `weight`.
 
     Raises
     ------
@@ -158,6 +157,13 @@ def pruned_copies(
     A network may be pruned already. Its zeros stay, and count: sparsity is the share of all weights
     of a layer that is zero in the copy, so a layer that is sparser already keeps its weights.
 
+    Returns an iterator of places in the batch, 0 to B - 1 in order, each with its pruned copy, in
+    evaluation mode and with frozen parameters. Of floor(sparsity * weights) zeros a layer has at
+    least as many, and more only where a solver makes them.
+    Raises InputError for settings or sparsities that cannot be used, and while iterating, when the
+    solver fails on a layer, which is then named.
+    Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
+
     Parameters
     ----------
     network : gives logits [N, classes] for float32 images in [0, 1].
@@ -170,22 +176,6 @@ def pruned_copies(
     settings : `augmentations`, `augment`, `batch_size`, `memory_mb`; see `DEFAULTS` for those left
         out. `memory_mb` decides for how many images Hessians are held at once.
     seed_name : names the use, such as the configured sample pruner.
-
-    Returns
-    -------
-    An iterator of places in the batch, 0 to B - 1 in order, each with its pruned copy, in
-    evaluation mode and with frozen parameters. Of floor(sparsity * weights) zeros a layer has at
-    least as many, and more only where a solver makes them.
-
-    Raises
-    ------
-    InputError
-        For settings or sparsities that cannot be used, and while iterating, when the solver fails
-        on a layer, which is then named.
-
-    Reference
-    ---------
-    Soltani Moakhar et al. 2024, arXiv 2310.04519.
     """
     chosen = checked_parameters("sample pruning", DEFAULTS, settings)
     if len(images) != len(image_ids):
@@ -289,6 +279,8 @@ def restore(copied: nn.Module, network: nn.Module) -> None:
 def logit_fidelity(network: Tensor, copy: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """Compare the logits of a network and of a copy on the same images.
 
+    Raises InputError when a target is not one of the classes.
+
     Parameters
     ----------
     network, copy : float32 [N, classes].
@@ -300,11 +292,6 @@ def logit_fidelity(network: Tensor, copy: Tensor, targets: Tensor) -> dict[str, 
     `same_prediction`, bool, whether the largest logits are of the same class;
     `divergence`, float32, KL(network ‖ copy) of the softmax outputs in nats, 0 or more;
     `network_probability` and `copy_probability`, float32 in [0, 1], of the target.
-
-    Raises
-    ------
-    InputError
-        When a target is not one of the classes.
     """
     # in float64: logits far apart leave differences below the rounding of float32
     of_network, of_copy = network.double().log_softmax(1), copy.double().log_softmax(1)
@@ -337,21 +324,15 @@ def fidelity(
 ) -> dict[str, Tensor]:
     """Compare a copy with its network on images, usually the one that it was pruned for.
 
+    Returns the measures of `logit_fidelity`, and `density`, float32 [N], the share of non-zero
+    weights that the copy has in `layers`, the same for all images.
+    Raises InputError when a target is not one of the classes.
+
     Parameters
     ----------
     network, copy : give logits; both are left as they were.
     images, targets : float32 [N, C, H, W] in [0, 1] and int64 [N], on their device.
     layers : names of the layers that were pruned.
-
-    Returns
-    -------
-    The measures of `logit_fidelity`, and `density`, float32 [N], the share of non-zero weights that
-    the copy has in `layers`, the same for all images.
-
-    Raises
-    ------
-    InputError
-        When a target is not one of the classes.
     """
     with frozen(network), frozen(copy), torch.no_grad():
         found = logit_fidelity(network(images), copy(images), targets)
@@ -367,16 +348,14 @@ class OnPrunedCopies:
     `{sample pruner}__{explainer}`. An explainer that draws at random draws what it draws for the
     network itself: scores of the two are compared image by image.
 
+    Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
+
     Attributes
     ----------
     name : configured name of the sample pruner.
     solver, sparsities, settings : see `pruned_copies`.
     rows : fidelity of the copies so far, one row per image and condition: `condition`, `image_id`,
         `same_prediction`, `divergence` (nats), `probability_kept` and `sparsity`.
-
-    Reference
-    ---------
-    Soltani Moakhar et al. 2024, arXiv 2310.04519.
     """
 
     name: str

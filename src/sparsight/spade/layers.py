@@ -66,15 +66,12 @@ def pruned_layers(network: nn.Module, images: Tensor) -> list[PrunedLayer]:
     that it finds. A layer that does not run is none of them, nor one that only trains (fact
     `training_only`).
 
+    Raises InputError when no layer is left.
+
     Parameters
     ----------
     network : gives logits; it is left as it was.
     images : float32 [N, C, H, W] in [0, 1], on its device; one is enough.
-
-    Raises
-    ------
-    InputError
-        When no layer is left.
     """
     modules = weighted_modules(network, (nn.Conv2d, nn.Linear))
     order: dict[str, nn.Module] = {}
@@ -99,10 +96,7 @@ def observed_inputs(network: nn.Module, names: Sequence[str], receive: Receive) 
 
     The hooks are removed at the end of the block, however it ends.
 
-    Raises
-    ------
-    InputError
-        For a name that the network does not have.
+    Raises InputError for a name that the network does not have.
     """
 
     def hook_of(name: str) -> Any:
@@ -131,14 +125,12 @@ def unfolded(module: nn.Module, inputs: Tensor) -> Tensor:
 
     `matrices(weight) @ unfolded(inputs)` are the outputs without bias, [N, groups, rows, L].
 
+    Returns float32 [N, groups, columns, L], L being the positions of the output.
+
     Parameters
     ----------
     module : a Conv2d with any kernel, stride, padding, dilation and groups, or a Linear.
     inputs : float32 [N, C, H, W] for a convolution, [N, ..., columns] for a linear layer.
-
-    Returns
-    -------
-    float32 [N, groups, columns, L], L being the positions of the output.
     """
     if not isinstance(module, nn.Conv2d):
         # every position between the first and the last axis (tokens) is one input of the layer
@@ -224,6 +216,10 @@ def layer_sparsities(
 ) -> dict[str, float]:
     """The sparsity of every layer.
 
+    Returns layer to sparsity from 0 to below 1, for all layers, in their order.
+    Raises InputError for another form, a sparsity outside its range, a pattern that names no layer,
+    or two equally long ones that disagree.
+
     Parameters
     ----------
     layers : of `pruned_layers`.
@@ -234,16 +230,6 @@ def layer_sparsities(
         `layers`, a mapping of patterns to sparsities. A pattern is the name of a layer or of a
         module around it (`layer4`), or has `*` and `?`. Of several that name a layer the longest
         holds; a layer that none names keeps its weights.
-
-    Returns
-    -------
-    layer to sparsity from 0 to below 1, for all layers, in their order.
-
-    Raises
-    ------
-    InputError
-        For another form, a sparsity outside its range, a pattern that names no layer, or two
-        equally long ones that disagree.
     """
     given = [form for form in FORMS if form in settings]
     if len(given) != 1 or len(settings) != 1:
@@ -306,10 +292,8 @@ def by_stage(layers: Sequence[PrunedLayer]) -> dict[str, float]:
     in a block, of which they know nothing; but they were tuned for one network and one explainer.
     `sparsity_search` finds others.
 
-    Raises
-    ------
-    InputError
-        When the network has no stages `layer1` to `layer4` of numbered blocks and no `fc`.
+    Raises InputError when the network has no stages `layer1` to `layer4` of numbered blocks and no
+    `fc`.
     """
     found: dict[str, float] = {}
     for stage, published in _PUBLISHED_BLOCKS.items():

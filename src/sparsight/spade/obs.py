@@ -154,10 +154,7 @@ class ObsExact(SampleSolver):
     ) -> Tensor:
         """See `SampleSolver.solve`.
 
-        Raises
-        ------
-        InputError
-            Also for more columns than `largest_columns`.
+        Raises InputError also for more columns than `largest_columns`.
         """
         self.check(weights, hessians, counts, block)
         assert hessians is not None
@@ -211,14 +208,12 @@ def rows_give(losses: Tensor, remaining: Tensor) -> Tensor:
     A later loss in a row can be smaller than an earlier one, but cannot come before it: a weight's
     place in the order is the largest loss of its row so far.
 
+    Returns int64 [B, O].
+
     Parameters
     ----------
     losses : float64 [B, O, steps], of each row's removals in their order; infinite after the last.
     remaining : int64 [B], how many fall in all.
-
-    Returns
-    -------
-    int64 [B, O].
     """
     return lowest(losses.cummax(dim=2).values, remaining).sum(dim=2)
 
@@ -231,6 +226,9 @@ def least_squares(
     With F fallen and S kept, the change d of the kept weights solves H_SS d = H_SF w_F: the least
     ½ (w' - w) H (w' - w)ᵀ.
 
+    Returns float64 [R, K], zero where fallen; bit for bit `weights` elsewhere in rows that lose
+    nothing.
+
     Parameters
     ----------
     weights : float64 [R, K].
@@ -238,10 +236,6 @@ def least_squares(
     image_of : int64 [R], which matrix is a row's.
     fallen : bool [R, K].
     owner, damping : for the message where a matrix is not positive definite.
-
-    Returns
-    -------
-    float64 [R, K], zero where fallen; bit for bit `weights` elsewhere in rows that lose nothing.
     """
     own = matrices[image_of]
     lost = (own @ weights.masked_fill(~fallen, 0)[:, :, None]).masked_fill(fallen[:, :, None], 0)
@@ -350,6 +344,8 @@ def sweep(weights: Tensor, factors: Tensor, free: Tensor, shares: Tensor, block:
     Inside a block, a column updates the rest of its block; a block updates the rest of its group of
     about `LAZY_COLUMNS` columns; a group updates all columns to its right in one product.
 
+    Returns float32 [B, O, K].
+
     Parameters
     ----------
     weights : float32 [B, O, K].
@@ -357,10 +353,6 @@ def sweep(weights: Tensor, factors: Tensor, free: Tensor, shares: Tensor, block:
     free : bool [B, O, K], weights that fall in any case.
     shares : int64 [B, blocks], how many others fall in each block.
     block : columns of a block.
-
-    Returns
-    -------
-    float32 [B, O, K].
     """
     # [B, K, O]: what belongs to one column lies together in memory
     columns = factors.new_empty((len(weights), weights.shape[2], weights.shape[1]))

@@ -41,6 +41,8 @@ def explain_samples(
 ) -> None:
     """Explain the shared images of a checkpoint with one family, each on a copy pruned for it.
 
+    Raises InputError for unusable settings or files, and when the solver fails on a layer.
+
     Parameters
     ----------
     settings : as of `explain_family`, and `sample_pruner`: `name`, `solver`, `parameters`,
@@ -52,11 +54,6 @@ def explain_samples(
         `sparsight.analysis.sample_pruning`.
     wildcards : dataset, model, pruner, seed, level and family of the job.
     gpu : how many GPUs the job was granted.
-
-    Raises
-    ------
-    InputError
-        For unusable settings or files, and when the solver fails on a layer.
     """
     # before anything is computed: cuBLAS looks but once whether it is to be deterministic
     set_determinism(settings["threads"])
@@ -104,6 +101,9 @@ def search_checkpoint(
 ) -> None:
     """Search the sparsities of a checkpoint's layers on calibration images.
 
+    Raises InputError when the split is that of the test, has too few images (with masks, where they
+    are asked for), or for unusable settings.
+
     Parameters
     ----------
     settings : `threads`, and `sample_pruner` as of `explain_samples`, with `sparsities: {search:
@@ -114,12 +114,6 @@ def search_checkpoint(
     output : JSON file: `sparsities` (layer to share), `tried` (a row per layer, share and measure),
         `image_ids` of the calibration images, and their `split`.
     gpu : how many GPUs the job was granted.
-
-    Raises
-    ------
-    InputError
-        When the split is that of the test, has too few images (with masks, where they are asked
-        for), or for unusable settings.
     """
     set_determinism(settings["threads"])
     device = choose_device(gpu)

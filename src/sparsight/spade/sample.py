@@ -79,6 +79,8 @@ def draw_copies(
     They depend on the arguments alone: not on the batch that the image is in, nor on the device.
     The copies of a smaller count are not the first ones of a larger.
 
+    Raises InputError when the settings cannot be used.
+
     Parameters
     ----------
     shape : (C, H, W) of the image. Where C is not 3, hue and saturation stay as they are.
@@ -86,11 +88,6 @@ def draw_copies(
     image_id : of the image in its data set.
     seed_name : names the use, such as the configured sample pruner.
     settings : in the words of a recipe's `augment`; what is left out is not done.
-
-    Raises
-    ------
-    InputError
-        When the settings cannot be used.
     """
     parts = checked_augmentation(settings)
     draw = image_generator(image_id, seed_name)
@@ -112,14 +109,12 @@ def draw_copies(
 def apply_draws(images: Tensor, draws: Draws) -> Tensor:
     """Crop, mirror and recolour each image as drawn for it.
 
+    Returns float32 [M, C, H, W] in [0, 1].
+
     Parameters
     ----------
     images : float32 [M, C, H, W] in [0, 1].
     draws : of M copies, on the same device.
-
-    Returns
-    -------
-    float32 [M, C, H, W] in [0, 1].
     """
     images = crop_and_flip(images, draws.boxes, draws.flipped)
     for name, factors in draws.factors.items():
@@ -140,19 +135,13 @@ def copy_batches(
     A batch holds all copies of some images, or some copies of one: how an image's copies are
     divided depends on `count` and `batch_size`, not on the images beside it.
 
+    Yields the places of the images in the batch, of the copies in each image, and these copies,
+    float32 [images, copies, C, H, W] in [0, 1].
+    Raises InputError when the settings, the count or the size of a batch cannot be used.
+
     Parameters
     ----------
     batch_size : most copies at once, at least 1. For the others see `augmented`.
-
-    Yields
-    ------
-    The places of the images in the batch, of the copies in each image, and these copies, float32
-    [images, copies, C, H, W] in [0, 1].
-
-    Raises
-    ------
-    InputError
-        When the settings, the count or the size of a batch cannot be used.
     """
     for key, value in (("augmentations", count), ("batch_size", batch_size)):
         if value < 1:
@@ -192,25 +181,16 @@ def augmented(
     torchvision draws also the order of the changes of colour; here it is fixed, so that a batch can
     be treated as a whole.
 
+    Returns float32 [B, count, C, H, W] in [0, 1], on the device of `images`.
+    Raises InputError when the settings or the count cannot be used.
+    Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
+
     Parameters
     ----------
     images : float32 [B, C, H, W] in [0, 1].
     count : copies of each image.
     image_ids : int64 [B]; with `seed_name` they seed the draws.
     seed_name, settings : see `draw_copies`.
-
-    Returns
-    -------
-    float32 [B, count, C, H, W] in [0, 1], on the device of `images`.
-
-    Raises
-    ------
-    InputError
-        When the settings or the count cannot be used.
-
-    Reference
-    ---------
-    Soltani Moakhar et al. 2024, arXiv 2310.04519.
     """
     result = images.new_empty(len(images), max(count, 0), *images.shape[1:])
     for rows, places, copies in copy_batches(images, count, image_ids, seed_name, settings):
@@ -258,16 +238,13 @@ def images_at_once(layers: Sequence[PrunedLayer], budget: int, hessians: bool = 
 
     The network's own activations, which `batch_size` bounds, come on top.
 
+    Raises InputError when not even one image fits.
+
     Parameters
     ----------
     layers : those that are pruned.
     budget : bytes.
     hessians : whether the solver needs them.
-
-    Raises
-    ------
-    InputError
-        When not even one image fits.
     """
     needed = max(bytes_of_image(layers, hessians), 1)
     if needed > budget:
@@ -343,6 +320,13 @@ def sample_hessians(
     (1/N) ‖W' X - W X‖² = ½ Σ d H dᵀ over the rows d of W' - W, with H = (2/N) X Xᵀ. All inputs are
     those of the network as it is given, recorded in one pass.
 
+    Returns layer to float64 [B, groups, K, K], symmetric and undamped. Memory does not depend on
+    `count`: `bytes_of_image` tells it.
+    Raises InputError for settings that cannot be used, or a layer that the network does not have or
+    never runs.
+    Reference: Hassibi and Stork 1992 (optimal brain surgeon); Frantar and Alistarh 2022, arXiv
+    2208.11580, with one image's copies as the sample: arXiv 2310.04519.
+
     Parameters
     ----------
     network : gives logits; it runs in evaluation mode and is left as it was.
@@ -352,21 +336,6 @@ def sample_hessians(
     count : augmented copies of each image.
     augment : in the words of a recipe's `augment`.
     batch_size : copies in a forward pass.
-
-    Returns
-    -------
-    layer to float64 [B, groups, K, K], symmetric and undamped. Memory does not depend on `count`:
-    `bytes_of_image` tells it.
-
-    Raises
-    ------
-    InputError
-        For settings that cannot be used, or a layer that the network does not have or never runs.
-
-    Reference
-    ---------
-    Hassibi and Stork 1992 (optimal brain surgeon); Frantar and Alistarh 2022, arXiv 2208.11580,
-    with one image's copies as the sample: arXiv 2310.04519.
     """
     moments = _Moments(layers, len(images), images.device)
     names = [layer.name for layer in layers]

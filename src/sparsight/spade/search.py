@@ -66,21 +66,15 @@ class GroundTruth(Criterion):
     Of equal sparsities the lowest is taken. Masks are needed, and sparsities found so must not be
     judged on the same images.
 
+    Raises InputError when a mask is empty or the whole image.
+    Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
+
     Parameters
     ----------
     images, targets : float32 [B, C, H, W] in [0, 1] and int64 [B], the calibration images and the
         classes that are explained.
     masks : bool [B, H, W], where the evidence lies.
     explain : what is held against the masks, without a sign.
-
-    Raises
-    ------
-    InputError
-        When a mask is empty or the whole image.
-
-    Reference
-    ---------
-    Soltani Moakhar et al. 2024, arXiv 2310.04519.
     """
 
     name: ClassVar[str] = "ground_truth"
@@ -203,6 +197,12 @@ def search_sparsities(
     all layers and images fit into `memory_mb`, else once for each unit, of as many images at a time
     as fit.
 
+    Returns layer to sparsity, for all layers; and what was tried, a dict per unit, sparsity and
+    measure with `layer` (the unit), `sparsity`, `measure`, `value` (mean over images) and `chosen`.
+    Raises InputError for settings, a grid or units that cannot be used, without images, when the
+    Hessians of a unit for one image do not fit into `memory_mb`, or when the solver fails on a
+    layer.
+
     Parameters
     ----------
     network, images, image_ids, solver, settings, seed_name : as of `pruned_copies`; the images are
@@ -212,17 +212,6 @@ def search_sparsities(
     units : names of layers or of modules around them, whose layers get one sparsity together, such
         as the blocks of a residual network; layers in none of them stay dense. None: every layer
         alone.
-
-    Returns
-    -------
-    layer to sparsity, for all layers; and what was tried, a dict per unit, sparsity and measure
-    with `layer` (the unit), `sparsity`, `measure`, `value` (mean over images) and `chosen`.
-
-    Raises
-    ------
-    InputError
-        For settings, a grid or units that cannot be used, without images, when the Hessians of a
-        unit for one image do not fit into `memory_mb`, or when the solver fails on a layer.
     """
     chosen = checked_parameters("sparsity search", DEFAULTS, settings)
     if not len(images) or len(images) != len(image_ids):

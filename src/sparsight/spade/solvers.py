@@ -58,6 +58,10 @@ class SampleSolver(ABC):
     ) -> Tensor:
         """Prune the weights of a layer, separately for each of B pairs of image and group.
 
+        Returns float32 [B, O, K], new memory.
+        Raises InputError for shapes, types, counts or values that do not fit; the caller adds the
+        layer's name.
+
         Parameters
         ----------
         weights : float32 [B, O, K], dense, one row an output and one column an unfolded input. It
@@ -68,15 +72,6 @@ class SampleSolver(ABC):
         block : columns whose masks are chosen together, kh·kw; the last block may be shorter. Only
             `obs_fast` looks at it.
         generators : one for each of the B, for solvers that draw.
-
-        Returns
-        -------
-        float32 [B, O, K], new memory.
-
-        Raises
-        ------
-        InputError
-            For shapes, types, counts or values that do not fit; the caller adds the layer's name.
         """
 
     def check(
@@ -88,10 +83,7 @@ class SampleSolver(ABC):
     ) -> None:
         """Refuse what `solve` cannot use.
 
-        Raises
-        ------
-        InputError
-            As `solve` says.
+        Raises InputError as `solve` says.
         """
         owner = f"solver {self.name}"
         if weights.ndim != 3 or weights.dtype != torch.float32:
@@ -135,10 +127,7 @@ def _check_hessians(owner: str, hessians: Tensor | None, shape: tuple[int, int, 
 def check_damping(owner: str, damping: float) -> None:
     """Refuse a damping that is not a share of 0 or more.
 
-    Raises
-    ------
-    InputError
-        For a negative number or NaN.
+    Raises InputError for a negative number or NaN.
     """
     if not damping >= 0:
         raise InputError(
@@ -149,14 +138,12 @@ def check_damping(owner: str, damping: float) -> None:
 def lowest(scores: Tensor, counts: Tensor) -> Tensor:
     """Where the lowest scores are; ties go in the order of the elements, so the number is exact.
 
+    Returns bool of the shape of `scores`, with `counts` elements True in each.
+
     Parameters
     ----------
     scores : float [B, ...].
     counts : int64 [B], from 0 to the number of elements of each.
-
-    Returns
-    -------
-    bool of the shape of `scores`, with `counts` elements True in each.
     """
     order = scores.flatten(1).argsort(dim=1, stable=True)
     first = torch.arange(order.shape[1], device=order.device) < counts[:, None]
@@ -208,15 +195,13 @@ def block_shares(contested: Tensor, remaining: Tensor, block: int) -> Tensor:
     blocks: after each block, the sum so far is the exact number to the nearest integer. So the
     total is exact, and no block loses more than it has.
 
+    Returns int64 [B, blocks].
+
     Parameters
     ----------
     contested : bool [B, O, K].
     remaining : int64 [B], at most the number of contested weights.
     block : columns of a block; the last may be shorter.
-
-    Returns
-    -------
-    int64 [B, blocks].
     """
     so_far = contested.sum(dim=1).cumsum(dim=1)
     columns = so_far.shape[1]
@@ -268,10 +253,7 @@ def damped(hessians: Tensor, damping: float, dtype: torch.dtype) -> Tensor:
 def cholesky(matrices: Tensor, owner: str, damping: float) -> Tensor:
     """Lower Cholesky factors [..., K, K].
 
-    Raises
-    ------
-    InputError
-        Where a matrix is not positive definite in this precision.
+    Raises InputError where a matrix is not positive definite in this precision.
     """
     factors: Tensor
     factors, status = torch.linalg.cholesky_ex(matrices)
@@ -328,10 +310,7 @@ class SampleRandom(SampleSolver):
     ) -> Tensor:
         """See `SampleSolver.solve`; each generator moves on by O·K numbers.
 
-        Raises
-        ------
-        InputError
-            Without one generator for each of the B.
+        Raises InputError without one generator for each of the B.
         """
         self.check(weights, hessians, counts, block)
         if generators is None or len(generators) != len(weights):

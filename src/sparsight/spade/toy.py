@@ -55,10 +55,8 @@ SHOWN = 0.5
 def train_unit(seed: int) -> tuple[nn.Sequential, Tensor, Tensor]:
     """Train a small network with one output unit on points of the plane.
 
-    Returns
-    -------
-    The network, giving a logit [N, 1] for float32 [N, 2]; its training points float32 [POINTS, 2],
-    uniform in the plane; and whether each lies in a region, bool [POINTS].
+    Returns the network, giving a logit [N, 1] for float32 [N, 2]; its training points float32
+    [POINTS, 2], uniform in the plane; and whether each lies in a region, bool [POINTS].
     """
     draw = torch.Generator().manual_seed(seed)
     points = REACH * (2 * torch.rand(POINTS, 2, generator=draw) - 1)
@@ -127,10 +125,8 @@ def activation(network: nn.Module) -> Tensor:
 def shares(values: Tensor, own: Region, other: Region) -> dict[str, float]:
     """Where the activation (of `activation`) lies.
 
-    Returns
-    -------
-    `own_region`, `other_region` and `elsewhere`, shares of the activation's sum that add up to 1;
-    NaN where the unit is silent in the whole plane.
+    Returns `own_region`, `other_region` and `elsewhere`, shares of the activation's sum that add up
+    to 1; NaN where the unit is silent in the whole plane.
     """
     points, flat = plane(), values.flatten().double()
     total = float(flat.sum())

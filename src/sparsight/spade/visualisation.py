@@ -63,6 +63,9 @@ def visualisation(
     It starts from noise that depends on the seed alone, so that pictures of several networks differ
     by the networks. Where images are grey, so is the picture.
 
+    Returns float32 [C, S, S] in [0, 1] on the CPU, S being H, or one more where H is odd.
+    Raises InputError for settings or a shape that cannot be used.
+
     Parameters
     ----------
     network : gives logits for float32 [N, C, H, W] in [0, 1]; it is left as it was.
@@ -71,15 +74,6 @@ def visualisation(
     settings : see `DEFAULTS`. `fourier` (Olah et al. 2017) looks for a spectrum, `maco` (arXiv
         2306.06805) for the phase alone.
     magnitude : of `mean_magnitude`, for `maco`.
-
-    Returns
-    -------
-    float32 [C, S, S] in [0, 1] on the CPU, S being H, or one more where H is odd.
-
-    Raises
-    ------
-    InputError
-        For settings or a shape that cannot be used.
     """
     chosen = checked_parameters("feature visualisation", DEFAULTS, settings)
     if chosen["method"] not in METHODS:
@@ -148,13 +142,11 @@ def mean_magnitude(images: Tensor) -> Tensor:
     horama fetches one of ImageNet, unverified; that of the data set's own images is nearer to what
     the network has seen.
 
+    Returns float32 [3, S, S // 2 + 1] on the CPU, of decorrelated colours, S as of `visualisation`.
+
     Parameters
     ----------
     images : float32 [N, C, H, W] in [0, 1], C being 1 or 3 and H equal to W, at least one.
-
-    Returns
-    -------
-    float32 [3, S, S // 2 + 1] on the CPU, of decorrelated colours, S as of `visualisation`.
     """
     from horama.common import get_color_correlation_svd_sqrt
 
@@ -198,6 +190,9 @@ def visualise_checkpoint(
     another for the first image of the class without one; images that the network takes for the
     class go before all others, of the first 64.
 
+    Raises InputError when the split has none of the stickers or no clean image of a class, for
+    images that are not square, or when the solver fails on a layer.
+
     Parameters
     ----------
     settings : `threads`; `stickers`, those whose classes are visualised; `visualised`, see
@@ -213,12 +208,6 @@ def visualise_checkpoint(
         float32 [k, 3], that of the class in a picture as its own and as the unpruned network say.
         Metadata: `stickers` and `classes` (all names) as JSON, `sample_pruner`, `method`, `steps`.
     gpu : how many GPUs the job was granted.
-
-    Raises
-    ------
-    InputError
-        When the split has none of the stickers or no clean image of a class, for images that are
-        not square, or when the solver fails on a layer.
     """
     set_determinism(settings["threads"])
     network = load_network(checkpoint, choose_device(gpu))
