@@ -8,7 +8,7 @@ from pathlib import Path
 import sparsight
 from snakemake.logging import logger
 from snakemake.utils import update_config
-from sparsight.analysis.correlated_levels import FEWEST_LEVELS
+from sparsight.analysis.tables import FEWEST_LEVELS
 from sparsight.data.packed_settings import ENVIRONMENT_VARIABLE as PACKED_VARIABLE
 from sparsight.data.packed_settings import announced
 from sparsight.data.settings import SPLITS

@@ -15,18 +15,21 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.statistics import (
     Counts,
     benjamini_hochberg,
+    control_flags,
     draw_counts,
     one_sample_t,
     percentile_interval,
     replicate_means,
     student_interval,
 )
+from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
-from sparsight.io.tables import read_table, write_csv
+from sparsight.io.tables import read_table
 
 IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
 CURVE = ["explainer", "condition", "metric"]
@@ -324,24 +327,6 @@ def _paired(values: Mapping[int, float], floor: Mapping[int, float]) -> list[flo
 #: of the stage `agreement_table`: see `sparsight.study.versions`
 VERSION = 1
 LEVEL = ["dataset", "model", "pruner", "level"]
-MEAN = "mean"
-DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")
-AGREEMENT_COLUMNS = [
-    *LEVEL,
-    "explainer",
-    "control",
-    *CURVE[1:],
-    "subset",
-    "seed",
-    "reference",
-    "density",
-    "n_seeds",
-    "n",
-    "undefined",
-    *("mean", "low", "high", "images_low", "images_high", "sd", "median"),
-    *(f"minus_{floor}{part}" for floor in FLOORS for part in DIFFERENCE),
-]
-_WHOLE = ("n_seeds", "n", "undefined", *(f"minus_{floor}_seeds" for floor in FLOORS))
 
 
 def summarise_agreement(
@@ -355,23 +340,11 @@ def summarise_agreement(
     the rows of a retraining pruner are the *retrain floor*: networks that differ in nothing but the
     order of their batches. Agreement below that floor is what pruning does.
 
-    Columns
-    -------
-    n, undefined : values (images, for the seed floor images × other seeds) with and without a
-        defined value: maps that are constant have none.
-    mean, sd, median : over the n; for the seed floor, `mean` is the mean over the other seeds.
-    low, high : in rows "mean", Student t interval over seeds. A dense network takes part in several
-        pairs, so the interval of the seed floor is over the jackknife's pseudo-values
-        (`pseudo_values`); below three networks it has none.
-    images_low, images_high : in rows "mean", percentile interval over draws of images *for these
-        networks*.
-    minus_retrain_floor : mean over seeds of the agreement of a pruned network minus that of the
-        retrained networks of its seed (the mean over their levels); with _low, _high and _p of the
-        paired t over _seeds networks, and _p_adjusted (Benjamini-Hochberg within data set, model
-        and pruner, controls not counted).
-    minus_seed_floor : likewise, minus the seed floor, with its pseudo-values.
-
-    A cell is empty where the quantity is not defined.
+    The columns are those of `sparsight.analysis.tables`. `mean` of the seed floor is the mean over
+    the other seeds; a dense network takes part in several pairs, so its interval is over the
+    jackknife's pseudo-values (`pseudo_values`), and below three networks there is none. The
+    agreement of retrained networks is the mean over their levels. Adjusted ps are by
+    Benjamini-Hochberg within data set, model and pruner, controls not counted.
 
     Parameters
     ----------
@@ -404,9 +377,9 @@ def summarise_agreement(
                 images[place + curve] = (float(low), float(high))
     retrain, controls = set(settings["retrain"]), set(settings["controls"])
     rows = list(_with_means(by_seed, images, retrain, confidence))
-    table = pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
-    table["control"] = table["explainer"].isin(controls).map({True: "true", False: "false"})
-    write_csv(output, _adjusted(table).astype(dict.fromkeys(_WHOLE, "Int64")))
+    table = pd.DataFrame(rows, columns=tables.TABLES["agreement"].names)
+    table["control"] = control_flags(table, controls)
+    tables.write("agreement", output, _adjusted(table))
 
 
 def _files(paths: Iterable[Path]) -> list[AgreementFile]:
@@ -482,7 +455,7 @@ def _with_means(
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
     """Adjust the ps of each pruner's rows; each floor is a family of its own."""
-    tested = table[(table["seed"] == MEAN) & (table["control"] == "false")]
+    tested = table[(table["seed"] == MEAN) & ~table["control"]]
     for _, rows in tested.groupby(["dataset", "model", "pruner"]):
         for floor in FLOORS:
             p = rows[f"minus_{floor}_p"].to_numpy(dtype=np.float64)

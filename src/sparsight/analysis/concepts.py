@@ -11,19 +11,17 @@ import numpy as np
 import pandas as pd
 
 from sparsight.analysis.agreement import FLOORS, Floors, floor_spread
-from sparsight.analysis.csv_files import read_csv
 from sparsight.analysis.curves import DENSE, difference
 from sparsight.analysis.statistics import FAMILY, benjamini_hochberg, one_sample_t, student_interval
+from sparsight.analysis.tables import COMPARED, FOUND, LONG, MEAN, SHORT, TABLES, write
 from sparsight.concepts.base import PASSES, identity_of
 from sparsight.io.errors import InputError
-from sparsight.io.tables import read_table, write_csv
+from sparsight.io.tables import read_table
 
 #: whose number it is, in the tables
 PLACE = ["dataset", "model", "pruner", "level"]
 #: one number over levels and seeds, in the tables; the name of a concept is its label there
 MEASURE = ["concept", "method", "kind", "measure", "class", "concept_label"]
-#: kinds of numbers: of a network's concepts themselves, and of how they differ from another's
-FOUND, COMPARED = "found", "compared"
 DENSE_PARENT, SEED_FLOOR = "dense_parent", "seed_floor"
 
 
@@ -110,17 +108,10 @@ def _read(paths: Iterable[Path], kind: str) -> pd.DataFrame:
 
 #: whose notes they are
 OWNER = ["dataset", "model", "concept", "method"]
-NOTE_COLUMNS = [*OWNER, "note", "networks", "of"]
 
 
 def concept_notes(paths: Iterable[Path]) -> pd.DataFrame:
     """The table `concept_notes.csv`: each sentence of a method once, with its networks.
-
-    Columns
-    -------
-    dataset, model, concept, method : the configured name, and the method behind it.
-    note : the sentence.
-    networks, of : in how many of how many checkpoints (dense, pruned and retrained, of all seeds).
 
     Parameters
     ----------
@@ -145,18 +136,7 @@ def concept_notes(paths: Iterable[Path]) -> pd.DataFrame:
     )
     order = [*OWNER, "networks", "note"]
     ascending = [name != "networks" for name in order]
-    return whole.sort_values(order, ascending=ascending)[NOTE_COLUMNS].reset_index(drop=True)
-
-
-def read_concept_notes(path: Path) -> pd.DataFrame:
-    """Read `concept_notes.csv`: numbers are int64, all else strings.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or lacks a column.
-    """
-    return read_csv(path, [*OWNER, "note"], whole=("networks", "of"))
+    return whole.sort_values(order, ascending=ascending).reset_index(drop=True)
 
 
 #: the measure by which a method reports whether its solvers reached their tolerance, 1 or 0
@@ -221,28 +201,11 @@ def unconverged(
     return f"{int((~reached).sum())} of {len(reached)} fits had not converged"
 
 
-#: lengths of the tables of arXiv 2307.13698, and the longer one
-SHORT, LONG = 3, 5
 KEYS = ["dataset", "model", "concept", "method", "pruner", "seed", "class", "level"]
-TABLE_COLUMNS = [
-    *KEYS,
-    "density",
-    *(f"{what}_{place}" for place in range(1, LONG + 1) for what in ("top", "weight")),
-    f"shared_top_{SHORT}",
-    f"shared_top_{LONG}",
-]
 
 
 def top_concepts(rankings: pd.DataFrame) -> pd.DataFrame:
     """The table `concept_tables.csv`: one row per network, level, method and class.
-
-    Columns
-    -------
-    class : empty where one order holds for all classes.
-    top_1 to top_5, weight_1 to weight_5 : names and weights of the concepts, the first one first;
-        empty where there are fewer.
-    shared_top_3, shared_top_5 : how many of the first 3 (5) are among the first 3 (5) of the dense
-        network of the same seed; empty where that has no order for the class.
 
     Parameters
     ----------
@@ -266,8 +229,7 @@ def top_concepts(rankings: pd.DataFrame) -> pd.DataFrame:
             for length in (SHORT, LONG):
                 shared = set(names[key][:length]) & set(dense[:length])
                 row[f"shared_top_{length}"] = len(shared)
-    table = pd.DataFrame(list(found.values()), columns=TABLE_COLUMNS)
-    return table.astype({f"shared_top_{length}": "Int64" for length in (SHORT, LONG)})
+    return pd.DataFrame(list(found.values()), columns=TABLES["concept_tables"].names)
 
 
 def _dense(key: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -279,19 +241,10 @@ def _dense(key: tuple[Any, ...]) -> tuple[Any, ...]:
 logger = logging.getLogger(__name__)
 #: of the stage `concepts_table`: see `sparsight.study.versions`
 VERSION = 1
-MEAN = "mean"
 #: measures whose mean is none of its kind
 NOT_AVERAGED = ("p_value", "adjusted_p")
 _DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")
 _COMPARISONS = ["difference", *(f"minus_{floor}" for floor in FLOORS)]
-CONCEPT_COLUMNS = [
-    *PLACE,
-    *MEASURE,
-    *("direction", "unit", "reference", "seed", "density", "n_seeds", "averaged_over"),
-    *("value", "low", "high"),
-    *(f"{name}{part}" for name in _COMPARISONS for part in _DIFFERENCE),
-]
-_WHOLE = ("n_seeds", "averaged_over", *(f"{name}_seeds" for name in _COMPARISONS))
 
 
 def summarise_concepts(
@@ -308,30 +261,14 @@ def summarise_concepts(
     One row per data set, model, pruner, level, configured concept method, measure, class, concept
     label and seed, and one with the seed "mean". The dense network's rows have the pruner "dense".
 
-    Columns
-    -------
-    concept, method : the configured name, and the method behind it.
-    kind : "found", a number of the network's own concepts, or "compared", of how they differ from
-        those of another network: of the dense network of its seed (`reference` is "dense_parent"),
-        or, for dense networks, of all those of other seeds ("seed_floor").
-    class, concept_label : what the number is about; empty for the network as a whole. Where a
-        method gives a measure by class or concept alone, the row for the whole is their mean, over
-        `averaged_over` defined numbers (in rows "mean" the fewest of a seed); else that is 1. A
-        mean of p values is no p value, so these have no such row. Concepts that are only numbered
-        in each network (not among `tables`) have rows of single networks alone, without difference
-        or test: what two networks call "1" are not the same concept.
-    direction, unit : which is better, if one is; see the method.
-    value, low, high : in rows "mean" the mean over seeds and its Student t interval; for the seed
-        floor over the jackknife's pseudo-values (`pseudo_values`).
-    difference : (kind "found") value minus that of the dense network of the same seed; in rows
-        "mean" with _low, _high and _p of the paired t over _seeds networks.
-    minus_retrain_floor : value minus that of the networks of its seed that were only trained once
-        more, paired likewise.
-    minus_seed_floor : (kind "compared") value minus the seed floor.
-    _p_adjusted : Benjamini-Hochberg within data set, model and pruner, one family per comparison.
-
-    A cell is empty where the quantity is not defined. Rows are the same whatever the order of the
-    files.
+    The columns are those of `sparsight.analysis.tables`. Where a method gives a measure by class or
+    concept alone, the row for the whole is their mean, over `averaged_over` defined numbers (in
+    rows "mean" the fewest of a seed). A mean of p values is no p value, so these have no such row.
+    Concepts that are only numbered in each network (not among `tables`) have rows of single
+    networks alone, without difference or test: what two networks call "1" is not the same concept.
+    The interval of the seed floor is over the jackknife's pseudo-values (`pseudo_values`); adjusted
+    ps are by Benjamini-Hochberg, one family per comparison. The order of the files
+    does not matter.
 
     Parameters
     ----------
@@ -355,11 +292,13 @@ def summarise_concepts(
     for row in rows:
         known = {**facts.get(row["concept"], {}).get(row["kind"], {}), **passes}
         row["direction"], row["unit"] = known.get(row["measure"], ("", ""))
-    table = _adjusted(pd.DataFrame(rows, columns=CONCEPT_COLUMNS))
-    write_csv(concepts, table.astype(dict.fromkeys(_WHOLE, "Int64")))
+    table = _adjusted(pd.DataFrame(rows, columns=TABLES["concepts"].names))
+    write("concepts", concepts, table)
     orders = read_rankings(rankings)
-    write_csv(tables, top_concepts(orders[orders["concept"].isin(settings["tables"])]))
-    write_csv(notes, concept_notes(measures))
+    write(
+        "concept_tables", tables, top_concepts(orders[orders["concept"].isin(settings["tables"])])
+    )
+    write("concept_notes", notes, concept_notes(measures))
     for warning in convergence_warnings(table):
         logger.warning(warning)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import (
     ACCURACY_ROWS,
     KEYS,
@@ -25,22 +26,13 @@ from sparsight.analysis.statistics import (
     percentile_interval,
     student_interval,
 )
-from sparsight.io.tables import write_csv
+from sparsight.analysis.tables import ALL_LEVELS, MEAN
 
 #: of the stage `contrasts`: see `sparsight.study.versions`
 VERSION = 1
 CONTRASTED_SUBSETS = ("all", BOTH)
 _READ = (*CONTRASTED_SUBSETS, CHANGE_AT_BOTH)
 PLACE = ["dataset", "model", "pruner", "level", "explainer", "condition", "metric", "subset"]
-CONTRAST_COLUMNS = [
-    *("dataset", "model", "pruner", "level", "explainer", "control"),
-    *("condition", "metric", "subset", "density", "n_seeds"),
-    *("mean", "mean_low", "mean_high", "mean_images_low", "mean_images_high"),
-    *("difference", "difference_low", "difference_high"),
-    *("difference_images_low", "difference_images_high"),
-    *("effect_size", "seeds_up", "seeds_down", "p", "p_adjusted"),
-]
-_WHOLE = dict.fromkeys(("level", "n_seeds", "seeds_up", "seeds_down"), "Int64")
 
 
 def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
@@ -50,25 +42,11 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
     `correct_at_both`), and the same for the accuracy over all test images (explainer "", metric
     "accuracy"). One explainer at a time is in memory.
 
-    Columns
-    -------
-    density : mean over networks of the share of prunable weights left.
-    n_seeds : networks with a defined mean at this level.
-    mean : over these networks, with its Student t interval over networks (`mean_low`, `mean_high`)
-        and its percentile interval over draws of images *for these networks* (`mean_images_low`,
-        `mean_images_high`).
-    difference : mean over networks of this level minus level 0 of the same network, in
-        `correct_at_both` image by image over what both get right; intervals
-        likewise, the first from the paired t. Only networks that are defined at both enter.
-        Differences below 1e-6 of the values, the rounding of scores, are 0.
-    effect_size : difference in standard deviations between networks (Cohen's d_z).
-    seeds_up, seeds_down : networks whose difference is above, below 0.
-    p : two-sided, of the paired t; empty with fewer than two networks and where all networks
-        differ by the same amount, which no test covers.
-    p_adjusted : Benjamini-Hochberg within data set, model and pruner, over all rows but those of
-        controls.
-
-    A cell is empty where the quantity is not defined; the difference of level 0 to itself is none.
+    The columns are those of `sparsight.analysis.tables`. `difference` is the mean over networks of
+    this level minus level 0 of the same network, in `correct_at_both` image by image over what both
+    get right; only networks that are defined at both enter. Differences below 1e-6 of the values,
+    the rounding of scores, are 0. `p` is that of the paired t; it is empty with fewer than two
+    networks and where all networks differ by the same amount, which no test covers.
 
     Parameters
     ----------
@@ -91,7 +69,7 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
         if subset in CONTRASTED_SUBSETS
         for row in contrast_rows(networks, _changes(subset, found), confidence)
     ]
-    write_contrasts(rows, output, settings["controls"])
+    write_contrasts("contrasts", rows, output, settings["controls"])
 
 
 def _changes(subset: str, found: Mapping[str, Networks]) -> Networks:
@@ -142,16 +120,18 @@ def _estimate(name: str, value: float | None, low: float, high: float) -> dict[s
 
 
 def write_contrasts(
+    name: str,
     rows: Sequence[Mapping[str, Any]],
     output: Path,
     controls: Sequence[str],
     family: Sequence[str] = FAMILY,
 ) -> None:
-    """Write rows of contrasts, sorted, with their adjusted p; see `adjusted_p` for `family`."""
-    table = pd.DataFrame(rows, columns=[*CONTRAST_COLUMNS, *(set(family) - set(CONTRAST_COLUMNS))])
+    """Write the table `name` from rows of contrasts; see `adjusted_p` for `family`."""
+    names = tables.TABLES[name].names
+    table = pd.DataFrame(rows, columns=[*names, *(set(family) - set(names))])
     table["control"] = control_flags(table, controls)
     table["p_adjusted"] = adjusted_p(table, controls, family)
-    write_csv(output, table.sort_values(PLACE)[CONTRAST_COLUMNS].astype(_WHOLE))
+    tables.write(name, output, table.sort_values(PLACE)[names])
 
 
 #: of the stage `strata`: see `sparsight.study.versions`
@@ -191,7 +171,7 @@ def stratify(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
         for subset, values, changes in _strata(found)
         for row in contrast_rows(values, changes, confidence)
     ]
-    write_contrasts(rows, output, settings["controls"], (*FAMILY, "is_gap"))
+    write_contrasts("strata", rows, output, settings["controls"], (*FAMILY, "is_gap"))
 
 
 def _strata(found: Mapping[str, Networks]) -> Iterator[tuple[str, Networks, Networks]]:
@@ -206,19 +186,8 @@ def _strata(found: Mapping[str, Networks]) -> Iterator[tuple[str, Networks, Netw
 
 #: of the stage `correctness`: see `sparsight.study.versions`
 CORRECTNESS_VERSION = 1
-MEAN = "mean"
-ALL_LEVELS = "all"
-CORRECTNESS_COLUMNS = [
-    *("dataset", "model", "pruner", "level", "explainer", "control", "condition", "metric"),
-    *("seed", "n_seeds", "n_levels", "density", "n_correct", "n_incorrect"),
-    *("mean_correct", "mean_incorrect"),
-    *("difference", "difference_low", "difference_high"),
-    *("difference_images_low", "difference_images_high"),
-    *("effect_size", "seeds_up", "seeds_down", "p", "p_adjusted"),
-]
 Doubles = NDArray[np.float64]
 Entering = NDArray[np.bool_]
-_WHOLE_COUNTS = ("n_seeds", "n_levels", "n_correct", "n_incorrect", "seeds_up", "seeds_down")
 
 
 def compare_predictions(
@@ -230,24 +199,8 @@ def compare_predictions(
     one with the seed "mean"; the same once more with the level "all", the mean over the levels of a
     network that have correct and incorrect images. One explainer at a time is in memory.
 
-    Columns
-    -------
-    n_seeds, n_levels : networks, and levels of a network, that enter (rows "mean": the fewest).
-    density : mean over networks of the share of prunable weights left; empty for all levels.
-    n_correct, n_incorrect : images of labels that have both, summed over what enters.
-    mean_correct, mean_incorrect : matched on the label, see `sparsight.analysis.resample`.
-    difference : of correct minus incorrect predictions. `difference_low`, `difference_high`: in
-        rows "mean", Student t interval over networks. `difference_images_low`,
-        `difference_images_high`: percentile interval over draws of images *for these networks* (in
-        the row of a seed, for that network). A draw without incorrect images of a level has no
-        difference there; over all levels it is then the mean over the others.
-    effect_size : difference in standard deviations between networks; rows "mean".
-    seeds_up, seeds_down : networks whose difference is above, below 0; rows "mean".
-    p : two-sided, of the t test over networks; empty with fewer than two and without spread.
-    p_adjusted : Benjamini-Hochberg within data set, model and pruner, over all rows "mean" but
-        those of controls.
-
-    A cell is empty where the quantity is not defined.
+    The columns are those of `sparsight.analysis.tables`. A draw without incorrect images of a level
+    has no difference there; over all levels it is then the mean over the others.
 
     Parameters
     ----------
@@ -271,12 +224,12 @@ def compare_predictions(
         if CORRECT in found and INCORRECT in found
         for row in _curve(found[CORRECT], found[INCORRECT], confidence)
     ]
-    table = pd.DataFrame(rows, columns=CORRECTNESS_COLUMNS)
+    table = pd.DataFrame(rows, columns=tables.TABLES["correctness"].names)
     table["control"] = control_flags(table, settings["controls"])
     table["p_adjusted"] = adjusted_p(table, settings["controls"])
     # Stable: levels and seeds of a curve stay in their order.
     table = table.sort_values(KEYS, kind="stable")
-    write_csv(output, table.astype(dict.fromkeys(_WHOLE_COUNTS, "Int64")))
+    tables.write("correctness", output, table)
 
 
 def _curve(correct: Networks, incorrect: Networks, confidence: float) -> Iterator[dict[str, Any]]:

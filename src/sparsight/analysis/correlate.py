@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sparsight.analysis.correlated_levels import FEWEST_LEVELS
+from sparsight.analysis import tables
 from sparsight.analysis.curves import (
     ACCURACY,
     ACCURACY_ROWS,
@@ -35,9 +35,8 @@ from sparsight.analysis.statistics import (
     spearman,
     student_interval,
 )
-from sparsight.analysis.summaries import read_levels
+from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
 
 COEFFICIENTS = ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
 #: Coefficients with an interval over draws of images. First differences have none: their noise is
@@ -237,12 +236,6 @@ def _lacking(names: Mapping[str, str]) -> InputError:
 
 GAP_COEFFICIENTS = ("pearson", "spearman", "first_difference", "rank_partial")
 PLACE = ["dataset", "model", "pruner", "condition", "metric", "subset", "levels"]
-CONTROL_GAP_COLUMNS = [
-    *("dataset", "model", "pruner", "explainer", "control"),
-    *("condition", "metric", "subset", "levels", "coefficient"),
-    *("n_seeds", "n_levels", "explainer_mean", "control_mean"),
-    *("gap", "gap_low", "gap_high", "effect_size", "seeds_up", "seeds_down", "p", "p_adjusted"),
-]
 #: values of `PLACE`, then of each explainer its networks by seed
 Curves = Mapping[tuple[str, ...], Mapping[str, Mapping[int, Association]]]
 
@@ -257,15 +250,7 @@ def write_control_gaps(
     at six levels is held against the control at these six. Controls whose coefficient is defined
     for no network (their score is constant) have no row.
 
-    Columns
-    -------
-    n_seeds : networks in which both coefficients are defined; only these enter.
-    n_levels : the fewest levels of one of them.
-    explainer_mean, control_mean : mean coefficient over these networks.
-    gap : the difference, paired by network; `gap_low`, `gap_high` the t interval over networks,
-        `effect_size` in standard deviations between networks, `seeds_up` and `seeds_down` networks
-        above and below 0, `p` two-sided (empty below two networks).
-    p_adjusted : Benjamini-Hochberg within data set, model and pruner.
+    The columns are those of `sparsight.analysis.tables`.
 
     Parameters
     ----------
@@ -279,11 +264,11 @@ def write_control_gaps(
         for place, found in curves.items()
         for row in _gaps(found, controls, confidence)
     ]
-    table = pd.DataFrame(rows, columns=CONTROL_GAP_COLUMNS)
+    table = pd.DataFrame(rows, columns=tables.TABLES["control_gaps"].names)
     table["p_adjusted"] = adjusted_p(table, ())
     names = [*("dataset", "model", "pruner", "explainer", "control"), *PLACE[3:]]
     # Stable: coefficients stay in their order.
-    write_csv(output, table.sort_values(names, kind="stable"))
+    tables.write("control_gaps", output, table.sort_values(names, kind="stable"))
 
 
 def _gaps(
@@ -346,22 +331,6 @@ def _gap(values: Any, counts: Any, confidence: float) -> dict[str, Any]:
 VERSION = 1
 CURVE = ["dataset", "model", "pruner", "explainer", "condition", "metric", "subset"]
 CORRELATED_SUBSETS = ("all", "correct_at_both")
-CORRELATION_COLUMNS = [
-    *CURVE,
-    "levels",
-    "control",
-    "seed",
-    "n_seeds",
-    "n_levels",
-    *COEFFICIENTS,
-    *(f"{name}_{part}" for name in COEFFICIENTS for part in ("low", "high", "seeds")),
-    "published_form",
-    "published_p",
-    *(f"{name}_images_{part}" for name in DRAWN_COEFFICIENTS for part in ("low", "high")),
-    "p",
-    "p_adjusted",
-]
-MEAN = "mean"
 
 
 def correlate(
@@ -378,28 +347,13 @@ def correlate(
     correlation usually comes from the collapse at the sparse end, which the second range leaves
     out. Pruners with fewer than three levels have no rows.
 
-    Columns
-    -------
-    control : whether the explainer is a control. Where a control correlates as well as an
-        explainer, the correlation says nothing about that explainer; see `control_gaps`.
-    n_seeds, n_levels : networks and levels that enter. Levels without a defined mean are left out.
-    pearson, spearman, kendall : of the metric's mean over images with the accuracy, over levels.
-    first_difference : Pearson r of the steps between successive levels.
-    rank_partial : Spearman correlation with the rank of the density held fixed.
-    {coefficient}_low, _high, _seeds : in rows "mean", Student t interval over seeds, and how many
-        seeds had a defined value; empty limits where that is one. The limits are not cut at 1.
-    published_form : in rows "mean", Pearson r of the two series averaged over seeds first, as the
-        published study computes it.
-    published_p : its p under independent levels. It is wrong: levels are ordered and autocorrelated
-        (independent AR(.7) series of 26 levels fall below .05 in 24% of cases), so it must not be
-        read as a test. It is here for comparison with published numbers.
-    pearson_images_low, _high, spearman_images_low, _high : in rows "mean", interval over draws of
-        images *for these networks*: in each draw the coefficient of every network, then their mean;
-        see `correlation_interval`. Empty where more than 1% of the draws lack the mean of a level.
-    p : in rows "mean", two-sided, of the t test of `pearson` over seeds against 0. No transform
-        is applied: r is taken as one number per network.
-    p_adjusted : Benjamini-Hochberg within data set, model and pruner, over all rows "mean" but
-        those of controls.
+    The columns are those of `sparsight.analysis.tables`. Where a control correlates as well as an
+    explainer, the correlation says nothing about that explainer; see `write_control_gaps`.
+    `published_p` is wrong as a test: levels are ordered and autocorrelated (independent AR(.7)
+    series of 26 levels fall below .05 in 24% of cases). The intervals over images take in each draw
+    the coefficient of every network, then their mean (`correlation_interval`); they are empty where
+    more than 1% of the draws lack the mean of a level. `p` takes r as one number per network,
+    without a transform.
 
     A cell is empty where the quantity is not defined (a series that is constant, as that of a
     model-independent control; too few levels). It is never 0 in its place.
@@ -420,7 +374,7 @@ def correlate(
     floor = float(settings["statistics"]["density_floor"])
     confidence = float(settings["statistics"]["confidence"])
     controls = set(settings["controls"])
-    frame = _with_enough_levels(read_levels(levels))
+    frame = _with_enough_levels(tables.read("levels", levels))
     frame = frame[frame["subset"].isin(CORRELATED_SUBSETS)]
     kept = {"all": frame, f"density_at_least_{floor:g}": _above(frame, floor)}
     drawn = DrawnCorrelations(statistics, confidence)
@@ -437,11 +391,11 @@ def correlate(
                 rows.append({**names, "levels": label, **row, **images})
             place = tuple({**names, "levels": label}[name] for name in PLACE)
             curves.setdefault(place, {})[explainer] = networks
-    table = pd.DataFrame(rows, columns=CORRELATION_COLUMNS)
+    table = pd.DataFrame(rows, columns=tables.TABLES["correlations"].names)
     table["control"] = control_flags(table, controls)
     table["p_adjusted"] = adjusted_p(table, controls)
     # Stable: the seeds of a curve stay in their order, their mean last.
-    write_csv(output, table.sort_values([*CURVE, "levels"], kind="stable"))
+    tables.write("correlations", output, table.sort_values([*CURVE, "levels"], kind="stable"))
     write_control_gaps(curves, gaps, controls, confidence)
 
 

@@ -9,22 +9,20 @@ from typing import Any
 
 import pandas as pd
 
+from sparsight.analysis import tables
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
 
 #: of the stage `costs`: see `sparsight.study.versions`
 VERSION = 1
 
 COST_KEYS = ["rule", "study", "dataset", "model", "seed", "pruner", "level", "family"]
-COST_COLUMNS = [*COST_KEYS, "seconds", "cpu_seconds", "max_rss_mb"]
 
 
 def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
     """Write `costs.csv`: one row per benchmark record, sorted.
 
-    Columns are `COST_COLUMNS`: wall-clock seconds, CPU seconds of the job and its children, and the
-    largest resident memory in MiB. What a job has no wildcard for is empty. CPU and memory are
-    empty for a job that ended before Snakemake could sample it (about half a second).
+    The columns are those of `sparsight.analysis.tables`. CPU and memory are empty for a job that
+    ended before Snakemake could sample it (about half a second).
 
     Parameters
     ----------
@@ -46,10 +44,10 @@ def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str
     rows = [row for path in benchmarks for row in _read_one(Path(path), patterns)]
     for row in rows:
         row["study"] = row["study"] or settings.get("study")
-    frame = pd.DataFrame(rows, columns=COST_COLUMNS)
+    frame = pd.DataFrame(rows, columns=tables.TABLES["costs"].names)
     # Numbers sort as numbers: seed 9 before seed 10.
     frame[["seed", "level"]] = frame[["seed", "level"]].apply(pd.to_numeric).astype("Int64")
-    write_csv(output, frame.sort_values(COST_COLUMNS, ignore_index=True))
+    tables.write("costs", output, frame.sort_values(list(frame.columns), ignore_index=True))
 
 
 def _compile(

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sparsight.analysis.statistics import CONSTANT, percentile_interval
+from sparsight.analysis.tables import read
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import remedy
-from sparsight.io.tables import TableWriter, read_table
+from sparsight.io.tables import TableWriter
 
 DENSE = "dense"
 
@@ -70,7 +71,7 @@ def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFra
     InputError
         When the table has no such rows.
     """
-    frame = read_table(evaluations).to_pandas()
+    frame = read("evaluations", evaluations)
     checkpoint = ["dataset", "model", "pruner", "seed", "level"]
     wanted = frame[(frame["split"] == split) & (frame["metric"] == metric)]
     if wanted.empty:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import difference
 from sparsight.analysis.scores import Scalars, read_scalars
 from sparsight.analysis.statistics import (
@@ -21,7 +22,7 @@ from sparsight.analysis.statistics import (
     replicate_means,
 )
 from sparsight.io.errors import InputError
-from sparsight.io.tables import read_table, write_csv
+from sparsight.io.tables import read_table
 
 #: columns of `spade/{family}.parquet`: one row per image and condition
 FIDELITY_SCHEMA = pa.schema(
@@ -80,14 +81,6 @@ UNPRUNED = "unpruned"
 #: the mean over all explainers, as the published table ends
 ALL_EXPLAINERS = "all"
 PLACE = ["dataset", "model", "pruner", "level"]
-SAMPLE_PRUNING_COLUMNS = [
-    *PLACE,
-    *("density", "explainer", "sample_pruner", "against", "condition", "metric"),
-    *("n_seeds", "n_images", "mean", "against_mean", "difference"),
-    *("difference_low", "difference_high", "images_low", "images_high"),
-    *("effect_size", "seeds_up", "seeds_down", "images_up", "images_down", "p", "p_adjusted"),
-    *FIDELITY_MEASURES,
-]
 #: seed, sample pruner (or UNPRUNED), explainer -> scores by condition and metric
 _Scores = dict[tuple[int, str, str], dict[tuple[str, str], "_PerImage"]]
 
@@ -118,23 +111,9 @@ def summarise_sample_pruning(
     a defined score in both, enter. Rows of the explainer `all` are the mean over the explainers, of
     the images that are defined for all of them.
 
-    Columns
-    -------
-    density : share of prunable weights left in the network itself, mean over networks.
-    n_seeds : networks; n_images : the fewest images of one of them.
-    mean, against_mean : mean score over images, then networks.
-    difference : the first minus the second. Whether more is better, the metric says.
-    difference_low, difference_high : Student t interval over networks; empty below two.
-    images_low, images_high : percentile interval over images, *for these networks*, with one draw
-        of images for all of them.
-    effect_size : mean difference in standard deviations between networks.
-    seeds_up, seeds_down : networks whose difference is above and below 0.
-    images_up, images_down : mean share of a network's images whose difference is above and below 0.
-    p : two-sided, Student t over networks; empty below two of them.
-    p_adjusted : Benjamini-Hochberg within data set, model and pruner.
-    same_prediction, divergence, probability_kept, sparsity : fidelity of the copies to the network,
-        mean over all images that were pruned for, then networks: see
-        `sparsight.analysis.sample_pruning`.
+    The columns are those of `sparsight.analysis.tables`. The intervals over images use one draw of
+    images for all networks. The fidelity of the copies is the mean over all images that were pruned
+    for, then over networks.
 
     Parameters
     ----------
@@ -163,10 +142,10 @@ def summarise_sample_pruning(
             density = float(np.mean(densities[place]))
             identity = dict(zip(PLACE, place, strict=True))
             rows.append({**identity, "density": density, **row, **means.to_dict()})
-    table = pd.DataFrame(rows, columns=SAMPLE_PRUNING_COLUMNS)
+    table = pd.DataFrame(rows, columns=tables.TABLES["sample_pruning"].names)
     table["p_adjusted"] = adjusted_p(table, ())
     names = [*PLACE, "explainer", "sample_pruner", "against", "condition", "metric"]
-    write_csv(output, table.sort_values(names, kind="stable"))
+    tables.write("sample_pruning", output, table.sort_values(names, kind="stable"))
 
 
 def _of_place(fidelity: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, read_table
 
@@ -151,20 +152,7 @@ def _require_equal_images(paths: Sequence[Path], found: Sequence[Predictions]) -
             )
 
 
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("study", "dataset", "model", "pruner")),
-        ("seed", pa.int64()),
-        ("level", pa.int32()),
-        ("density", pa.float64()),
-        *((name, pa.string()) for name in ("explainer", "condition")),
-        *((name, pa.int64()) for name in ("target", "image_id", "label", "predicted")),
-        ("correct", pa.bool_()),
-        ("metric", pa.string()),
-        ("step", pa.int32()),
-        ("value", pa.float64()),
-    ]
-)
+SCHEMA = TABLES["scores"].arrow_schema()
 IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
 ORDER = "explainer, condition, metric, image_id, step"
 STATISTICS = [

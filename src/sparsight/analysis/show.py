@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsight.analysis.correlate import MEAN
-from sparsight.analysis.summaries import read_correlations
+from sparsight.analysis import tables
 from sparsight.io.errors import InputError
 
 # The metric of the published study comes first where there is one.
@@ -31,8 +30,8 @@ def correlation_lines(path: Path, metric: str | None = None) -> str:
     InputError
         When the file cannot be used or has no such metric.
     """
-    frame = read_correlations(path)
-    rows = frame[(frame["seed"].astype(str) == MEAN) & (frame["levels"] == "all")]
+    frame = tables.read("correlations", path)
+    rows = frame[(frame["seed"].astype(str) == tables.MEAN) & (frame["levels"] == "all")]
     rows = rows[rows["subset"] == "all"]
     metrics = sorted(rows["metric"].unique())
     if metric is not None and metric not in metrics:

@@ -40,7 +40,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sparsight.analysis.correlated_levels import FEWEST_LEVELS
+from sparsight.analysis.tables import FEWEST_LEVELS
 from sparsight.rounding import ROUNDING
 
 Series = NDArray[np.float64]
@@ -311,8 +311,8 @@ def adjusted_p(
 
 
 def control_flags(table: pd.DataFrame, controls: Collection[str]) -> pd.Series:
-    """Whether each row's explainer is a control, as it stands in all tables: "true" or "false"."""
-    return table["explainer"].isin(list(controls)).map({True: "true", False: "false"})
+    """Whether each row's explainer is a control; bool, parallel to the table."""
+    return table["explainer"].isin(list(controls))
 
 
 Counts = NDArray[np.float32]

@@ -9,24 +9,20 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import complete_curves
 from sparsight.analysis.scores import ScoreFile
-from sparsight.analysis.statistics import student_interval
+from sparsight.analysis.statistics import control_flags, student_interval
+from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
-from sparsight.io.tables import read_table, write_csv
+from sparsight.io.tables import read_table
 
 #: of the stage `curves_table`: see `sparsight.study.versions`
 VERSION = 1
 
-MEAN = "mean"
 SCORED = ["explainer", "condition", "metric"]
 SERIES = ["dataset", "model", "seed", *SCORED]
 CURVE = ["dataset", "model", "pruner", "level", *SCORED]
-STEP_COLUMNS = [
-    *("dataset", "model", "pruner", "seed", "level", "density", "explainer", "control"),
-    *("condition", "metric", "step", "axis_value"),
-    *("n_seeds", "n", "undefined", "mean", "low", "high"),
-]
 
 
 def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
@@ -38,17 +34,8 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     explained) has no rows. Rows of a level stand curve by curve, those of the mean last, each in
     the order of its steps; the bytes do not depend on the order of the files.
 
-    Columns
-    -------
-    step : 0, 1, 2, ...
-    axis_value : where the step stands on the metric's `step_axis` (20 of "pixels removed, %"); the
-        step itself where the metric does not say.
-    n_seeds : networks with a defined mean.
-    n, undefined : images with and without a finite value; in rows "mean", of all networks.
-    mean : over the n; in rows "mean", the mean over the networks that have one.
-    low, high : in rows "mean", Student t interval over seeds.
-
-    A cell is empty where the quantity is not defined.
+    The columns are those of `sparsight.analysis.tables`. `axis_value` is where the step lies on the
+    metric's `step_axis` (20 of "pixels removed, %"); the step itself where the metric does not say.
 
     Parameters
     ----------
@@ -70,9 +57,8 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     means = _over_seeds(by_seed, float(settings["confidence"]))
     rows = pd.concat([by_seed.assign(order=by_seed["seed"]), means])
     rows = rows.sort_values([*CURVE, "order", "step"], ignore_index=True)
-    control = rows["explainer"].isin(set(settings["controls"]))
-    table = rows.assign(control=control.map({True: "true", False: "false"}))
-    write_csv(output, table.reindex(columns=STEP_COLUMNS))
+    table = rows.assign(control=control_flags(rows, settings["controls"]))
+    tables.write("curves", output, table[tables.TABLES["curves"].names])
 
 
 #: what is known of each step of one network, without rows

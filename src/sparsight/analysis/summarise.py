@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE, complete_curves
 from sparsight.analysis.scores import (
     IDENTITY,
@@ -20,19 +20,10 @@ from sparsight.analysis.scores import (
 )
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
-from sparsight.io.tables import TableWriter, write_csv, write_table
+from sparsight.io.tables import TableWriter
 
 CHECKPOINT = ["study", "dataset", "model", "pruner", "seed", "level"]
-EVALUATION_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in CHECKPOINT[:4]),
-        ("seed", pa.int64()),
-        ("level", pa.int64()),
-        *((name, pa.string()) for name in ("split", "condition", "metric")),
-        ("value", pa.float64()),
-    ]
-)
-EVALUATION_COLUMNS: list[str] = EVALUATION_SCHEMA.names
+EVALUATION_COLUMNS = tables.TABLES["evaluations"].names
 
 
 def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
@@ -187,29 +178,8 @@ def _conversion(path: Path) -> list[dict[str, Any]]:
 #: of the stage `summary`: see `sparsight.study.versions`
 VERSION = 1
 CURVE = ["dataset", "model", "seed", "explainer", "condition", "metric", "subset"]
-LEVEL_KEYS = [
-    "dataset",
-    "model",
-    "pruner",
-    "seed",
-    "level",
-    "explainer",
-    "condition",
-    "metric",
-    "subset",
-]
-LEVEL_COLUMNS = [
-    *LEVEL_KEYS,
-    "checkpoint_pruner",
-    "density",
-    "accuracy",
-    "n",
-    "undefined",
-    "mean",
-    "sd",
-    "median",
-    *CONVERSION_COLUMNS,
-]
+LEVEL_KEYS = list(tables.TABLES["levels"].keys)
+LEVEL_COLUMNS = tables.TABLES["levels"].names
 DEFAULT_MEMORY = "1500MB"
 
 
@@ -252,10 +222,7 @@ def summarise(
     evaluated = read_evaluations(evaluations)
     converted = _conversions(conversions, evaluated)
     files = _score_files(scores, evaluated)
-    write_table(
-        evaluations_table,
-        pa.Table.from_pandas(evaluated, EVALUATION_SCHEMA, preserve_index=False),
-    )
+    tables.write("evaluations", evaluations_table, evaluated)
     described: list[pd.DataFrame] = []
     limit = str(settings.get("memory_limit", DEFAULT_MEMORY))
     with (
@@ -273,7 +240,7 @@ def summarise(
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
     split = str(settings.get("split", "test"))
-    write_csv(levels_table, _levels(described, evaluated, converted, split))
+    tables.write("levels", levels_table, _levels(described, evaluated, converted, split))
 
 
 def _conversions(paths: Iterable[Path], evaluated: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsight.analysis.table_readers import read_agreement
+from sparsight.analysis import tables
+from sparsight.analysis.tables import MEAN
 from sparsight.plots.panels import draw_networks, has_gaps, multiples_figure, of_network
 from sparsight.plots.style import THIN, figure_style, legend_below, save_figure
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 #: of the stage `figure_agreement`: see `sparsight.study.versions`
 VERSION = 1
 
-MEAN, SEED_FLOOR = "mean", "seed_floor"
+SEED_FLOOR = "seed_floor"
 # Kind of floor to the line, the band, and on which side of the line its name stands.
 FLOORS: dict[str, dict[str, Any]] = {
     "retrained": {"linestyle": (0, (5, 2)), "alpha": 0.28, "name": (1.5, "bottom")},
@@ -46,7 +47,8 @@ def draw_agreement(agreement: Path, outputs: Iterable[Path], settings: Mapping[s
     InputError
         When there is nothing to draw.
     """
-    frame = of_network(read_agreement(agreement), agreement, settings, metric=settings["metric"])
+    frame = tables.read("agreement", agreement)
+    frame = of_network(frame, agreement, settings, metric=settings["metric"])
     with figure_style():
         save_figure(agreement_figure(frame, settings), outputs)
 

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsight.analysis.claims.table import (
-    CONTRADICTED,
-    SUPPORTED,
-    UNDECIDED,
-    read_claims,
-    split,
-)
-from sparsight.io.files import write_text
+from sparsight.analysis import tables
+from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, split
+from sparsight.io.errors import InputError
+from sparsight.io.files import remedy, write_text
 from sparsight.plots.pages import (
     SYMBOLS,
     about,
@@ -83,8 +79,11 @@ def draw_claims(
     """
     rows: list[dict[str, Any]] = [
         {str(key): value for key, value in row.items()}
-        for row in read_claims(claims).to_dict("records")
+        for row in tables.read("claims", claims).to_dict("records")
     ]
+    unknown = sorted({row["verdict"] for row in rows} - set(SYMBOLS))
+    if unknown:
+        raise InputError(f"{claims} has the verdict '{unknown[0]}'; {remedy(claims)}")
     confidence = float(settings["statistics"]["confidence"])
     title = f"Claims of the study {settings.get('study', '')}".strip()
     with figure_style():

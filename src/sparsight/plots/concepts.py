@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsight.analysis.concept_readers import read_concepts
-from sparsight.analysis.concepts import COMPARED, FOUND
+from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE
+from sparsight.analysis.tables import COMPARED, FOUND, MEAN
 from sparsight.io.errors import InputError
 from sparsight.plots.agreement import draw_floor, floor_handles
 from sparsight.plots.panels import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 #: of the stage `figure_concepts`: see `sparsight.study.versions`
 VERSION = 1
 
-MEAN = "mean"
 PANEL_WIDTH, PANEL_HEIGHT = 2.1, 1.5
 # Letters of a title in its usual size.
 LONGEST_TITLE = 30
@@ -73,7 +72,7 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
         When there is nothing to draw.
     """
     frame = of_network(
-        read_concepts(concepts), concepts, settings, concept=str(settings["concept"])
+        tables.read("concepts", concepts), concepts, settings, concept=str(settings["concept"])
     )
     whole = frame[(frame["class"] == "") & (frame["concept_label"] == "")]
     with figure_style():

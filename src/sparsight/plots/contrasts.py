@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsight.analysis.table_readers import read_contrasts, read_correctness
+from sparsight.analysis import tables
+from sparsight.analysis.tables import ALL_LEVELS, MEAN
 from sparsight.io.errors import InputError
 from sparsight.plots.panels import (
     beside,
@@ -52,7 +53,7 @@ def draw_contrasts(contrasts: Path, outputs: Iterable[Path], settings: Mapping[s
         When there is nothing to draw.
     """
     wanted = {"metric": settings["metric"], "subset": settings.get("subset", "all")}
-    frame = of_network(read_contrasts(contrasts), contrasts, settings, **wanted)
+    frame = of_network(tables.read("contrasts", contrasts), contrasts, settings, **wanted)
     with figure_style():
         save_figure(contrasts_figure(frame, settings), outputs)
 
@@ -131,7 +132,7 @@ def draw_strata(strata: Path, outputs: Iterable[Path], settings: Mapping[str, An
     InputError
         When there is nothing to draw.
     """
-    frame = of_network(read_contrasts(strata), strata, settings, metric=settings["metric"])
+    frame = of_network(tables.read("strata", strata), strata, settings, metric=settings["metric"])
     frame = frame[frame["subset"].isin(STRATA)]
     if frame.empty:
         raise InputError(f"{strata} has no rows of the subsets {', '.join(STRATA)} to draw")
@@ -177,7 +178,6 @@ def _panel(axes: "Axes", rows: pd.DataFrame, _: str) -> None:
 
 #: of the stage `figure_correctness`: see `sparsight.study.versions`
 CORRECTNESS_VERSION = 1
-MEAN = "mean"
 
 
 def draw_correctness(
@@ -203,19 +203,20 @@ def draw_correctness(
     InputError
         When there is nothing to draw.
     """
-    frame = read_correctness(correctness)
+    frame = tables.read("correctness", correctness)
     frame = of_network(frame, correctness, settings, metric=settings["metric"])
     with figure_style():
         save_figure(correctness_figure(frame, settings), outputs)
 
 
 def correctness_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
-    """The figure of `draw_correctness`, from its rows; `level` is NaN for all levels."""
+    """The figure of `draw_correctness`, from its rows."""
     from matplotlib.lines import Line2D
 
     metric, alpha = settings["metric"], round(1 - float(settings.get("confidence", 0.95)), 10)
-    whole = frame[frame["level"].isna() & (frame["seed"] == MEAN)]
-    levels = frame.dropna(subset=["level"]).astype({"level": "int64"})
+    every = frame["level"] == ALL_LEVELS
+    whole = frame[every & (frame["seed"] == MEAN)]
+    levels = frame[~every].astype({"level": "int64"})
 
     def draw(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
         draw_zero(axes)

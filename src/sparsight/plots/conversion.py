@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import mean_over_seeds
-from sparsight.analysis.table_readers import read_conversion
 from sparsight.io.errors import InputError
 from sparsight.plots.panels import of_network
 from sparsight.plots.style import (
@@ -61,7 +61,9 @@ def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str
     InputError
         When there is nothing to draw.
     """
-    frame = of_network(read_conversion(levels), levels, settings)
+    frame = of_network(tables.read("levels", levels), levels, settings)
+    columns = {column for pair in QUANTITIES.values() for column in pair}
+    frame = frame.astype(dict.fromkeys(columns, "float64"))
     with figure_style():
         save_figure(conversion_figure(frame, settings), outputs)
 

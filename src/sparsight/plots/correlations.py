@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.correlated_levels import FEWEST_LEVELS
-from sparsight.analysis.table_readers import read_correlation_table
+from sparsight.analysis import tables
+from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
 from sparsight.io.errors import InputError
 from sparsight.plots.panels import of_network, places
 from sparsight.plots.style import (
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 #: of the stage `figure_correlations`: see `sparsight.study.versions`
 VERSION = 1
-MEAN = "mean"
 COLOUR, CONTROL = "#1f2a6b", "0.45"
 # Panels a row; one more where that leaves fewer empty places.
 COLUMNS = (5, 4)
@@ -75,7 +74,7 @@ def correlation_rows(correlations: Path, settings: Mapping[str, Any]) -> pd.Data
         When there are none.
     """
     wanted = {name: settings.get(name, "all") for name in ("levels", "subset")}
-    frame = of_network(read_correlation_table(correlations), correlations, settings, **wanted)
+    frame = of_network(tables.read("correlations", correlations), correlations, settings, **wanted)
     if not places(frame, settings):
         raise InputError(f"{correlations} has no pruner to draw; choose one that removes weights")
     return frame

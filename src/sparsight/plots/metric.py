@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsight.analysis import tables
 from sparsight.analysis.curves import mean_over_seeds
-from sparsight.analysis.summaries import read_levels
-from sparsight.analysis.table_readers import read_contrasts
 from sparsight.io.errors import InputError
 from sparsight.plots.panels import (
     Group,
@@ -79,8 +78,8 @@ def draw_metric(
         When there is nothing to draw.
     """
     wanted = {"metric": settings["metric"], "subset": settings.get("subset", "all")}
-    frame = of_network(read_levels(levels), levels, settings, **wanted)
-    intervals = of_network(read_contrasts(contrasts), contrasts, settings, **wanted)
+    frame = of_network(tables.read("levels", levels), levels, settings, **wanted)
+    intervals = of_network(tables.read("contrasts", contrasts), contrasts, settings, **wanted)
     with figure_style():
         save_figure(metric_figure(frame, intervals, settings), outputs)
 

@@ -8,10 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from sparsight.analysis.claims.table import CONTRADICTED, SUPPORTED, UNDECIDED, split
-from sparsight.analysis.concept_readers import read_concept_tables
-from sparsight.analysis.concepts import SHORT, read_concept_notes
 from sparsight.analysis.curves import DENSE
+from sparsight.analysis.tables import CONTRADICTED, SHORT, SUPPORTED, UNDECIDED, read, split
 from sparsight.io.files import write_text
 from sparsight.plots.panels import percent
 
@@ -206,7 +204,7 @@ def write_concept_tables(
     """
     title = f"Most important concepts of the study {settings.get('study', '')}".strip()
     retrain = set(settings.get("retrain", ()))
-    found = read_concept_tables(tables), read_concept_notes(notes)
+    found = read("concept_tables", tables), read("concept_notes", notes)
     write_text(page, concept_tables_page(*found, title, retrain))
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsight.analysis import tables
 from sparsight.analysis.sample_pruning import ALL_EXPLAINERS, UNPRUNED
-from sparsight.analysis.table_readers import read_sample_pruning
 from sparsight.io.errors import InputError
 from sparsight.plots.panels import of_network
 from sparsight.plots.style import (
@@ -53,7 +53,7 @@ def draw_sample_pruning(table: Path, outputs: Iterable[Path], settings: Mapping[
         When there is nothing to draw.
     """
     wanted = {**settings, "explainers": [*settings["explainers"], ALL_EXPLAINERS]}
-    frame = of_network(read_sample_pruning(table), table, wanted, against=UNPRUNED)
+    frame = of_network(tables.read("sample_pruning", table), table, wanted, against=UNPRUNED)
     with figure_style():
         save_figure(sample_pruning_figure(frame, wanted), outputs)
 

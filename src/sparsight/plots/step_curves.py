@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.table_readers import read_step_curves
+from sparsight.analysis import tables
+from sparsight.analysis.tables import MEAN
 from sparsight.plots.panels import multiples_figure, of_network, percent
 from sparsight.plots.style import figure_style, legend_below, save_figure
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 #: of the stage `figure_curves`: see `sparsight.study.versions`
 VERSION = 1
 
-MEAN = "mean"
 # The dense network lies broad and dark under the others, so that both can be seen where they meet.
 DENSE: dict[str, Any] = {"linewidth": 2.6, "zorder": 2.5, "marker": "o", "markersize": 2.6,
                          "markeredgewidth": 0}  # fmt: skip
@@ -58,7 +58,7 @@ def draw_step_curves(curves: Path, outputs: Iterable[Path], settings: Mapping[st
         When there is nothing to draw.
     """
     wanted = {"metric": settings["metric"], "seed": MEAN}
-    frame = of_network(read_step_curves(curves), curves, settings, **wanted)
+    frame = of_network(tables.read("curves", curves), curves, settings, **wanted)
     with figure_style():
         save_figure(step_curves_figure(frame, settings), outputs)
 

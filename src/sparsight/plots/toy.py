@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsight.analysis import tables
 from sparsight.io.arrays import read_arrays, read_metadata
-from sparsight.io.errors import InputError
 from sparsight.plots.panels import percent
 from sparsight.plots.style import figure_style, looks, new_figure, save_figure
 
@@ -25,7 +25,6 @@ SOLVERS = {"obs_fast": "SPADE (obs_fast)", "magnitude": "control: smallest weigh
 SCENARIOS = {1: "sample from the larger region", 2: "sample from the smaller region"}
 #: points of a sample and of the training that are drawn
 _SAMPLE, _TRAINING = 60, 400
-_COLUMNS = ["seed", "scenario", "solver", "sparsity", "own_region"]
 Planes = Mapping[str, NDArray[Any]]
 
 
@@ -42,10 +41,7 @@ def draw_toy(table: Path, planes: Path, outputs: Iterable[Path]) -> None:
     InputError
         When a file is missing, damaged or something else.
     """
-    try:
-        frame = pd.read_csv(table)[_COLUMNS]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{table} is no table of the toy; delete it and run again") from error
+    frame = tables.read("sample_pruning_toy", table)
     arrays = {name: array.numpy() for name, array in read_arrays(planes).items()}
     facts = read_metadata(planes)
     with figure_style():

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.agreement import AGREEMENT_COLUMNS, pseudo_values, summarise_agreement
+from sparsight.analysis.agreement import pseudo_values, summarise_agreement
 from sparsight.analysis.statistics import draw_counts
+from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 
@@ -95,7 +96,7 @@ def study(write):
 
 def test_rows_of_networks(write, tmp_path):
     table = summarise(study(write), tmp_path)
-    assert list(table.columns) == AGREEMENT_COLUMNS
+    assert list(table.columns) == TABLES["agreement"].names
     assert len(table) == 4 * (3 + 1)
     row = one(table, pruner="magnitude", seed="2")
     assert (row["level"], row["density"], row["reference"]) == (1, 0.5, "dense_parent")
@@ -296,7 +297,7 @@ def test_files_without_rows_and_no_files(write, tmp_path):
     write_table(empty, frame.to_dict("list"))
     assert len(summarise([path, empty], tmp_path)) == 2
     table = summarise([], tmp_path)
-    assert list(table.columns) == AGREEMENT_COLUMNS
+    assert list(table.columns) == TABLES["agreement"].names
     assert table.empty
 
 

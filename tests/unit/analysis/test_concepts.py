@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
-from sparsight.analysis.concepts import read_concept_notes, summarise_concepts
+from sparsight.analysis.concepts import summarise_concepts
+from sparsight.analysis.tables import read
 from sparsight.concepts.base import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
@@ -92,7 +92,7 @@ class Files:
             notes=self.folder / "concept_notes.csv",
             settings={**SETTINGS, **settings},
         )
-        return read_concepts(concepts), read_concept_tables(tables)
+        return read("concepts", concepts), read("concept_tables", tables)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_notes_are_there_once_with_the_networks_that_have_them(files):
         place = ("random", level + 1)
         files.write("measures", MEASURES_SCHEMA, place, 1, columns, "other", notes=notes)
     files.summarise(tables=["bottleneck"])
-    found = read_concept_notes(files.folder / "concept_notes.csv")
+    found = read("concept_notes", files.folder / "concept_notes.csv")
     # the nine checkpoints of the bottleneck have nothing to note
     assert set(found["concept"]) == {"other"}
     assert list(found[["note", "networks", "of"]].itertuples(index=False, name=None)) == [
@@ -146,7 +146,7 @@ def test_notes_are_there_once_with_the_networks_that_have_them(files):
         ("<few>, all", 1, 4),
     ]
     with pytest.raises(InputError, match=r"none\.csv does not exist"):
-        read_concept_notes(files.folder / "none.csv")
+        read("concept_notes", files.folder / "none.csv")
 
 
 def row_of(table, **wanted):
@@ -331,6 +331,6 @@ def test_tables_that_lack_a_column_are_refused(files):
     path = files.folder / "concepts.csv"
     pd.read_csv(path).drop(columns="measure").to_csv(path, index=False)
     with pytest.raises(InputError, match="has no column 'measure'"):
-        read_concepts(path)
+        read("concepts", path)
     with pytest.raises(InputError, match="does not exist"):
-        read_concept_tables(files.folder / "none.csv")
+        read("concept_tables", files.folder / "none.csv")

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.contrasts import CONTRAST_COLUMNS, contrast
+from sparsight.analysis.contrasts import contrast
+from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 
 SETTINGS = {"controls": ["edges"], "statistics": {"confidence": 0.5}}
@@ -40,7 +41,7 @@ def pick(frame, **wanted):
 
 def test_one_level_worked_out_on_paper(tmp_path, write_chains):
     table = run(tmp_path, write_chains(rows_of(DENSE, PRUNED)))
-    assert list(table.columns) == CONTRAST_COLUMNS
+    assert list(table.columns) == TABLES["contrasts"].names
     row = pick(table, level=1)
     assert row["difference"] == pytest.approx(0.02)
     assert row["mean"] == pytest.approx(0.23)
@@ -59,7 +60,7 @@ def test_one_level_worked_out_on_paper(tmp_path, write_chains):
 def test_level_zero_is_not_held_against_itself(tmp_path, write_chains):
     row = pick(run(tmp_path, write_chains(rows_of(DENSE, PRUNED))), level=0)
     assert row["mean"] == pytest.approx(0.21)
-    empty = [n for n in CONTRAST_COLUMNS if n.startswith("difference")]
+    empty = [n for n in TABLES["contrasts"].names if n.startswith("difference")]
     assert row[[*empty, "effect_size", "seeds_up", "seeds_down", "p", "p_adjusted"]].isna().all()
 
 

@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 from sparsight.analysis.correlate import (
-    CONTROL_GAP_COLUMNS,
     GAP_COEFFICIENTS,
     PLACE,
     Association,
     write_control_gaps,
 )
+from sparsight.analysis.tables import TABLES
 
 HERE = ("digits", "cnn", "magnitude", "clean", "iou", "all", "all")
 ACCURACY = np.array([0.9, 0.91, 0.8, 0.85, 0.6, 0.2])
@@ -48,7 +48,7 @@ def pick(frame, **wanted):
 def test_the_gap_is_paired_by_network(tmp_path):
     cam, edges = noisy(1.0), noisy(0.1)
     table = run(tmp_path, {"cam": cam, "edges": edges})
-    assert list(table.columns) == CONTROL_GAP_COLUMNS
+    assert list(table.columns) == TABLES["control_gaps"].names
     assert tuple(table["coefficient"]) == GAP_COEFFICIENTS
     for name in GAP_COEFFICIENTS:
         one, other = ([part[s].coefficients[name] for s in (1, 2, 3)] for part in (cam, edges))

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.contrasts import CORRECTNESS_COLUMNS, compare_predictions
+from sparsight.analysis.contrasts import compare_predictions
+from sparsight.analysis.tables import TABLES
 
 # level to the means of seeds 1, 2, 3
 CORRECT = [(0.30, 0.31, 0.32), (0.25, 0.26, 0.27)]
@@ -41,7 +42,7 @@ def pick(frame, **wanted):
 
 def test_a_level_worked_out_on_paper(tmp_path, write_chains):
     table = run(tmp_path, write_chains(rows_of()))
-    assert list(table.columns) == CORRECTNESS_COLUMNS
+    assert list(table.columns) == TABLES["correctness"].names
     row = pick(table, level="0", seed="mean")
     assert row["difference"] == pytest.approx(0.02)
     assert row["effect_size"] == pytest.approx(2.0)

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.correlate import CORRELATION_COLUMNS, correlate
-from sparsight.analysis.summaries import read_correlations
+from sparsight.analysis.correlate import correlate
+from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
+from tests.tables import write_rows
 
 DENSITY = 0.4 ** np.arange(6)  # 1 .4 .16 .064 .0256 .01024: one level below 2%
 ACCURACY = {1: [0.9, 0.91, 0.9, 0.85, 0.6, 0.2], 2: [0.92, 0.9, 0.91, 0.8, 0.5, 0.1]}
@@ -54,7 +54,7 @@ def run(tmp_path, write_chains):
 
     def correlated(*frames, controls=(), confidence=0.95, density_floor=0.02, drawn=None):
         frame = pd.concat(frames)
-        write_csv(tmp_path / "levels.csv", frame)
+        write_rows("levels", tmp_path / "levels.csv", frame)
         rows = [] if frame.empty else statistics_of(frame, drawn or {})
         output = tmp_path / "correlations.csv"
         statistics = {"confidence": confidence, "density_floor": density_floor}
@@ -97,7 +97,7 @@ def row_of(table, seed, levels="all", explainer="cam"):
 
 def test_each_seed_equals_scipy(run):
     table = run(frame_of(IOU))
-    assert list(table.columns) == CORRELATION_COLUMNS
+    assert list(table.columns) == TABLES["correlations"].names
     for seed in (1, 2):
         row, x, y = row_of(table, str(seed)), IOU[seed], ACCURACY[seed]
         assert row["pearson"] == pytest.approx(stats.pearsonr(x, y).statistic)
@@ -155,7 +155,7 @@ def test_constant_control_is_empty_not_zero(tmp_path, run):
     assert cells["published_p"] == ""
     assert cells["control"] == "true"
     assert not row_of(table, "mean", explainer="cam")["control"]
-    assert read_correlations(tmp_path / "correlations.csv")["control"].sum() == len(table) / 2
+    assert read("correlations", tmp_path / "correlations.csv")["control"].sum() == len(table) / 2
 
 
 def test_levels_without_a_defined_mean_are_left_out(run):
@@ -192,7 +192,7 @@ def test_an_explainer_called_none_survives(tmp_path, run):
         "all",
         "density_at_least_0.02",
     }
-    assert set(read_correlations(tmp_path / "correlations.csv")["explainer"]) == {"nan"}
+    assert set(read("correlations", tmp_path / "correlations.csv")["explainer"]) == {"nan"}
 
 
 def test_no_levels_give_an_empty_table(run):
@@ -200,7 +200,9 @@ def test_no_levels_give_an_empty_table(run):
 
 
 def test_missing_column_is_named(tmp_path):
-    write_csv(tmp_path / "levels.csv", frame_of(IOU).drop(columns="accuracy"))
+    write_rows("levels", tmp_path / "levels.csv", frame_of(IOU))
+    frame = pd.read_csv(tmp_path / "levels.csv").drop(columns="accuracy")
+    frame.to_csv(tmp_path / "levels.csv", index=False)
     with pytest.raises(InputError, match="no column 'accuracy'"):
         correlate(tmp_path / "levels.csv", [], tmp_path / "a.csv", tmp_path / "b.csv", SETTINGS)
 
@@ -297,7 +299,7 @@ def test_draws_that_lack_a_level_leave_no_interval(run):
 
 
 def test_statistics_that_lack_a_curve_or_level_are_refused(tmp_path, write_chains):
-    write_csv(tmp_path / "levels.csv", frame_of(IOU))
+    write_rows("levels", tmp_path / "levels.csv", frame_of(IOU))
     outputs = (tmp_path / "a.csv", tmp_path / "b.csv", SETTINGS)
     rows = statistics_of(frame_of(IOU), {})
     for kept, what in (

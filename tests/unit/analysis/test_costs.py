@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from sparsight.analysis.cost_paths import PATTERNS
-from sparsight.analysis.costs import COST_COLUMNS, gather_costs
+from sparsight.analysis.costs import gather_costs
+from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 
 PATTERN = (
@@ -47,7 +48,7 @@ def test_plain_records_are_named_by_their_path(tmp_path, write):
     )
     gather_costs([path], tmp_path / "costs.csv", {"patterns": [PATTERN]})
     frame = pd.read_csv(tmp_path / "costs.csv")
-    assert list(frame.columns) == COST_COLUMNS
+    assert list(frame.columns) == TABLES["costs"].names
     row = frame.iloc[0].to_dict()
     assert pd.isna(row.pop("family"))
     assert row == {

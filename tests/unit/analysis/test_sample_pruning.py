@@ -10,10 +10,10 @@ import pytest
 
 from sparsight.analysis.sample_pruning import (
     FIDELITY_SCHEMA,
-    SAMPLE_PRUNING_COLUMNS,
     read_fidelity,
     summarise_sample_pruning,
 )
+from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 
@@ -80,7 +80,7 @@ def test_differences_are_taken_image_by_image_over_the_images_that_both_have(
         write_scores(copies, family="fast__gradient"),
     ]
     found = table(paths, [], tmp_path)
-    assert list(found.columns) == SAMPLE_PRUNING_COLUMNS
+    assert list(found.columns) == TABLES["sample_pruning"].names
     row = found[found["against"] == "unpruned"].iloc[0]
     # 0.4-0.2, 0.5-0.3, 0.7-0.9, 0, 0.1, 0.1
     assert row["n_images"] == 6

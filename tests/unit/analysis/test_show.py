@@ -4,16 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.correlate import CORRELATION_COLUMNS
 from sparsight.analysis.show import MOST_LINES, correlation_lines, main
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
+from tests.tables import write_rows
 
 
 def row(explainer="cam", metric="soft_iou", r=0.5, **more):
     names = {"dataset": "digits", "model": "cnn", "pruner": "magnitude", "condition": "clean"}
     return {
-        **dict.fromkeys(CORRELATION_COLUMNS),
         **names,
         **{"explainer": explainer, "metric": metric, "subset": "all", "levels": "all"},
         **{"control": "false", "seed": "mean", "n_seeds": 3, "n_levels": 6, "pearson": r},
@@ -25,7 +23,7 @@ def row(explainer="cam", metric="soft_iou", r=0.5, **more):
 @pytest.fixture
 def show(tmp_path):
     def shown(*rows, **more):
-        write_csv(tmp_path / "c.csv", pd.DataFrame(rows, columns=CORRELATION_COLUMNS))
+        write_rows("correlations", tmp_path / "c.csv", pd.DataFrame(rows))
         return correlation_lines(tmp_path / "c.csv", **more)
 
     return shown

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.step_curves import STEP_COLUMNS, summarise_steps
+from sparsight.analysis.step_curves import summarise_steps
+from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 
 SETTINGS = {"metrics": ["deletion"], "controls": ["edges"], "confidence": 0.9}
@@ -63,7 +64,7 @@ def paths(write):
 
 def test_means_over_the_images_that_have_a_value(paths, tmp_path):
     table = summarise(paths, tmp_path)
-    assert list(table.columns) == STEP_COLUMNS
+    assert list(table.columns) == TABLES["curves"].names
     np.testing.assert_allclose(curve(table, seed="1", level=0), [0.9, 0.5, 0.1], atol=1e-7)
     np.testing.assert_allclose(curve(table, seed="1", level=1), [0.7, 0.3, 0.1], atol=1e-7)
     np.testing.assert_allclose(curve(table, seed="2", level=0), [0.6, 0.2, 0.0], atol=1e-7)
@@ -153,7 +154,7 @@ def test_only_steps_of_the_wanted_metrics_are_read(write_scores, tmp_path):
 
 def test_no_curves_leave_a_table_with_a_heading(write_scores, tmp_path):
     table = summarise([write_scores([("cam", "iou", 100, True, 7.0)])], tmp_path)
-    assert list(table.columns) == STEP_COLUMNS
+    assert list(table.columns) == TABLES["curves"].names
     assert table.empty
     assert summarise([], tmp_path).empty
 

@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from sparsight.analysis.contrasts import CONTRAST_COLUMNS, stratify
+from sparsight.analysis.contrasts import stratify
+from sparsight.analysis.tables import TABLES
 
 # subset to level to the mean of seeds 1, 2, 3
 MEANS = {
@@ -39,7 +40,7 @@ def pick(frame, **wanted):
 
 def test_hard_minus_easy_worked_out_on_paper(tmp_path, write_chains):
     table = run(tmp_path, write_chains(rows_of()))
-    assert list(table.columns) == CONTRAST_COLUMNS
+    assert list(table.columns) == TABLES["contrasts"].names
     assert set(table["subset"]) == {"hard", "medium", "easy", "hard_minus_easy"}
     row = pick(table, subset="hard_minus_easy", level=1)
     # .02 .03 .04: the hard images changed by so much more

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from sparsight.analysis.scores import IDENTITY, SCHEMA
-from sparsight.analysis.summaries import read_levels
-from sparsight.analysis.summarise import LEVEL_COLUMNS, summarise
+from sparsight.analysis.summarise import summarise
+from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 
@@ -42,7 +42,7 @@ def run(
 
 
 def levels_of(folder: Path, *arguments: Any, **settings: Any) -> pd.DataFrame:
-    return read_levels(run(folder, *arguments, **settings)[2])
+    return read("levels", run(folder, *arguments, **settings)[2])
 
 
 def pick(frame: pd.DataFrame, **wanted: Any) -> pd.Series:
@@ -337,7 +337,7 @@ def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
         write_conversion(tmp_path, "magnitude", counts(1, 1.0), counts(1, 1.0), seed=2),
     ]
     path = run(tmp_path, *study, conversions)[2]
-    frame = read_levels(path)
+    frame = read("levels", path)
     found = {
         (row.pruner, row.level): [getattr(row, name) for name in CONVERTED]
         for row in frame.itertuples()
@@ -348,8 +348,8 @@ def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
         ("random", 0): [12, 12, 123456789012, 60000, 4800, 5.0, 2.5],
         ("random", 1): [12, 7, 123456789012, 35000, 2800, 6.0, 3.0],
     }
-    assert list(frame.columns) == LEVEL_COLUMNS
-    assert LEVEL_COLUMNS[-8:] == ["median", *CONVERTED]
+    assert list(frame.columns) == TABLES["levels"].names
+    assert TABLES["levels"].names[-8:] == ["median", *CONVERTED]
     # Whole numbers keep all their digits.
     assert path.read_text().splitlines()[1].endswith(",12,12,123456789012,60000,4800,3,1.5")
 
@@ -357,7 +357,7 @@ def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
 def test_what_was_not_converted_is_empty(tmp_path, study):
     half = [write_conversion(tmp_path, "magnitude", counts(12, 3.0), {"reason": "a branch"})]
     path = run(tmp_path, *study, half)[2]
-    frame = read_levels(path)
+    frame = read("levels", path)
     unknown = frame[CONVERTED].isna().all(axis=1)
     rows = zip(frame["pruner"], frame["level"], unknown, strict=True)
     assert set(rows) == {

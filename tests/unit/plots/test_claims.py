@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from sparsight.analysis.claims.table import CLAIM_COLUMNS
-from sparsight.io.tables import write_csv
+from sparsight.io.errors import InputError
 from sparsight.plots.claims import LEFT, TEXT_WIDTH, WIDTH, claims_figure, draw_claims, wrapped
 from sparsight.plots.pages import bounds, claims_page, interval, number, p_words
 from sparsight.plots.style import new_figure
+from tests.tables import write_rows
 
 SETTINGS = {"study": "demo", "statistics": {"confidence": 0.95}}
 NAN = math.nan
@@ -197,7 +197,7 @@ def test_text_of_a_claim_is_no_markup():
 
 def test_files(tmp_path, check_file):
     path = tmp_path / "claims.csv"
-    write_csv(path, pd.DataFrame(ROWS, columns=CLAIM_COLUMNS))
+    write_rows("claims", path, pd.DataFrame(ROWS))
     figures, page = [tmp_path / "c.svg", tmp_path / "c.png"], tmp_path / "c.html"
     draw_claims(path, figures, page, SETTINGS)
     before = [output.read_bytes() for output in (*figures, page)]
@@ -206,10 +206,13 @@ def test_files(tmp_path, check_file):
     for output in figures:
         check_file(output)
     assert "Claims of the study demo" in page.read_text(encoding="utf-8")
+    write_rows("claims", path, pd.DataFrame(ROWS).assign(verdict="proved"))
+    with pytest.raises(InputError, match="verdict 'proved'"):
+        draw_claims(path, figures, page, SETTINGS)
 
 
 def test_a_study_without_claims(tmp_path):
-    write_csv(tmp_path / "claims.csv", pd.DataFrame(columns=CLAIM_COLUMNS))
+    write_rows("claims", tmp_path / "claims.csv", pd.DataFrame())
     draw_claims(tmp_path / "claims.csv", [tmp_path / "c.svg"], tmp_path / "c.html", SETTINGS)
     assert (tmp_path / "c.svg").is_file()
     assert (tmp_path / "c.html").is_file()

@@ -8,14 +8,15 @@ import pyarrow as pa
 import pytest
 import torch
 
-from sparsight.analysis.concepts import CONCEPT_COLUMNS, NOTE_COLUMNS, TABLE_COLUMNS
+from sparsight.analysis.tables import TABLES
 from sparsight.concepts.base import RANKING_SCHEMA
 from sparsight.io.arrays import write_arrays
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv, write_table
+from sparsight.io.tables import write_table
 from sparsight.plots.concept_sheet import draw_concept_sheet, load_concepts, sheet_figure
 from sparsight.plots.concepts import concepts_figure, draw_concepts
 from sparsight.plots.pages import write_concept_tables
+from tests.tables import write_rows
 
 MEASURES = {
     "found": {
@@ -61,7 +62,7 @@ def table():
                             "minus_retrain_floor_p_adjusted": 0.01 if level > 3 else 0.5,
                         }
                     )
-    return pd.DataFrame(rows).reindex(columns=CONCEPT_COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=TABLES["concepts"].names)
 
 
 def test_every_measure_with_values_has_a_panel(table, settings):
@@ -138,7 +139,7 @@ def test_titles_and_labels_do_not_overlap(table, settings, overlaps):
 
 def test_the_figure_is_written_twice_alike(table, settings, tmp_path, check_draw):
     path = tmp_path / "concepts.csv"
-    write_csv(path, table)
+    write_rows("concepts", path, table)
     check_draw(lambda outputs: draw_concepts(path, outputs, settings))
     with pytest.raises(InputError, match="no rows left with concept 'cav'"):
         draw_concepts(path, [], {**settings, "concept": "cav"})
@@ -176,9 +177,11 @@ def page(tmp_path):
                     row |= {f"top_{place}": name, f"weight_{place}": 1 / place}
                 rows.append(row)
         path, html = tmp_path / "tables.csv", tmp_path / "tables.html"
-        write_csv(path, pd.DataFrame(rows, columns=TABLE_COLUMNS))
+        write_rows("concept_tables", path, pd.DataFrame(rows))
         said = tmp_path / "notes.csv"
-        write_csv(said, pd.DataFrame(list(notes), columns=NOTE_COLUMNS))
+        write_rows(
+            "concept_notes", said, pd.DataFrame(list(notes), columns=TABLES["concept_notes"].names)
+        )
         write_concept_tables(path, said, html, {"study": "demo", "retrain": ["retrain"]})
         return html.read_text(encoding="utf-8")
 

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from sparsight.analysis.table_readers import read_correlation_table
+from sparsight.analysis.tables import read
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
 from sparsight.plots.correlations import (
     correlation_table_figure,
     correlations_figure,
     draw_correlation_table,
     draw_correlations,
 )
+from tests.tables import write_rows
 
 EXPLAINERS = ["cam", "saliency", "mean_activation", "control_edges"]
 CONTROLS = ["mean_activation", "control_edges"]
@@ -50,8 +50,8 @@ def make(tmp_path):
                              "condition": "noisy", "metric": metric, "subset": "all",
                              "explainer": explainer, "control": control}  # fmt: skip
                     rows += rows_of(place, values, n_levels)
-        write_csv(tmp_path / "correlations.csv", pd.DataFrame(rows))
-        return read_correlation_table(tmp_path / "correlations.csv")
+        write_rows("correlations", tmp_path / "correlations.csv", pd.DataFrame(rows))
+        return read("correlations", tmp_path / "correlations.csv")
 
     return build
 

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.text import Text
 
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
 from sparsight.plots.metric import draw_metric, metric_figure, metric_label
+from tests.tables import write_rows
 
 
 @pytest.fixture
@@ -186,8 +186,8 @@ def test_files(tmp_path, make_levels, contrasts_of, settings, check_draw):
     frame = make_levels(levels=3)
     frame = frame[frame["explainer"].isin(["cam", "control_edges"])]
     levels, contrasts = tmp_path / "levels.csv", tmp_path / "contrasts.csv"
-    write_csv(levels, frame)
-    write_csv(contrasts, contrasts_of(frame))
+    write_rows("levels", levels, frame)
+    write_rows("contrasts", contrasts, contrasts_of(frame))
     check_draw(lambda outputs: draw_metric(levels, contrasts, outputs, settings))
     for change, message in (
         ({"metric": "other"}, "no rows left with metric 'other'"),

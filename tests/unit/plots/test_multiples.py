@@ -6,7 +6,6 @@ import pytest
 from matplotlib.colors import to_hex
 
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
 from sparsight.plots.agreement import agreement_figure, draw_agreement
 from sparsight.plots.contrasts import (
     STRATA,
@@ -17,6 +16,7 @@ from sparsight.plots.contrasts import (
     draw_strata,
     strata_figure,
 )
+from tests.tables import write_rows
 
 SEEDS = ("1", "2", "3")
 
@@ -118,7 +118,7 @@ def test_wide_intervals_do_not_squeeze_the_points(contrasts, settings):
 def test_contrast_files(tmp_path, make_levels, contrasts_of, settings, check_draw):
     path = tmp_path / "contrasts.csv"
     frame = contrasts_of(make_levels())
-    write_csv(path, frame[frame["explainer"].isin(["cam", "control_edges"])])
+    write_rows("contrasts", path, frame[frame["explainer"].isin(["cam", "control_edges"])])
     check_draw(lambda outputs: draw_contrasts(path, outputs, settings))
     for change in ({"pruners": ["retrain"]}, {"families": {"controls": ["cam", "control_edges"]},
                                               "controls": ["cam", "control_edges"]}):  # fmt: skip
@@ -156,10 +156,10 @@ def test_three_lines_hold_the_strata(strata, settings, lines_of, marks_of):
 
 def test_strata_files(tmp_path, strata, settings, check_file):
     path = tmp_path / "strata.csv"
-    write_csv(path, strata[strata["explainer"] == "cam"])
+    write_rows("strata", path, strata[strata["explainer"] == "cam"])
     draw_strata(path, [tmp_path / "figure.svg"], settings)
     check_file(tmp_path / "figure.svg")
-    write_csv(path, strata[strata["subset"] == "hard_minus_easy"])
+    write_rows("strata", path, strata[strata["subset"] == "hard_minus_easy"])
     with pytest.raises(InputError, match="no rows of the subsets hard, medium, easy"):
         draw_strata(path, [tmp_path / "x.svg"], settings)
 
@@ -178,13 +178,8 @@ def correctness(make_levels, contrasts_of):
     return pd.concat([means, *seeds]).astype({"level": "str"})
 
 
-@pytest.fixture
-def read_back(correctness):
-    return correctness.assign(level=pd.to_numeric(correctness["level"], errors="coerce"))
-
-
-def test_correctness_draws_seeds_levels_and_all_levels(read_back, settings, lines_of, marks_of):
-    axes = correctness_figure(read_back, settings).axes[0]
+def test_correctness_draws_seeds_levels_and_all_levels(correctness, settings, lines_of, marks_of):
+    axes = correctness_figure(correctness, settings).axes[0]
     points = [*lines_of(axes, "significant")[0].get_xdata(), *lines_of(axes, "open")[0].get_xdata()]
     assert sorted(points) == [0, 1, 2, 3, 4, 5]
     assert len(lines_of(axes, "seed")) == 3
@@ -199,7 +194,7 @@ def test_correctness_draws_seeds_levels_and_all_levels(read_back, settings, line
 
 def test_correctness_files(tmp_path, correctness, settings, check_file):
     path = tmp_path / "correctness.csv"
-    write_csv(path, correctness[correctness["explainer"] == "cam"])
+    write_rows("correctness", path, correctness[correctness["explainer"] == "cam"])
     draw_correctness(path, [tmp_path / "figure.svg"], settings)
     check_file(tmp_path / "figure.svg")
 
@@ -258,7 +253,7 @@ def test_agreement_without_floors_or_several_seeds(agreement, settings):
 
 def test_agreement_files(tmp_path, agreement, settings, check_file):
     path = tmp_path / "agreement.csv"
-    write_csv(path, agreement[agreement["explainer"] == "cam"])
+    write_rows("agreement", path, agreement[agreement["explainer"] == "cam"])
     draw_agreement(path, [tmp_path / "figure.svg"], {**settings, "metric": "ssim"})
     check_file(tmp_path / "figure.svg")
     with pytest.raises(InputError, match="no rows left with metric 'soft_iou'"):

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from sparsight.io.errors import InputError
-from sparsight.io.tables import write_csv
 from sparsight.plots.step_curves import draw_step_curves, step_curves_figure
+from tests.tables import write_rows
 
 AXIS = [0.0, 20.0, 100.0]
 DENSITY = {0: 1.0, 1: 0.5, 2: 0.25, 3: 0.02}
@@ -183,7 +183,7 @@ def test_files(tmp_path, make_curves, settings, check_draw):
     rows = make_curves()
     rows = rows[rows["explainer"].isin(["cam", "control_edges"])]
     single = rows.assign(seed="1", mean=7.0)
-    write_csv(path, pd.concat([rows, single]))
+    write_rows("curves", path, pd.concat([rows, single]))
     check_draw(lambda outputs: draw_step_curves(path, outputs, settings))
     for change, message in (
         ({"metric": "deletion"}, "no rows left with metric 'deletion'"),
@@ -191,6 +191,6 @@ def test_files(tmp_path, make_curves, settings, check_draw):
     ):
         with pytest.raises(InputError, match=message):
             draw_step_curves(path, [tmp_path / "x.svg"], {**settings, **change})
-    write_csv(path, single)
+    write_rows("curves", path, single)
     with pytest.raises(InputError, match="no rows left with seed 'mean'"):
         draw_step_curves(path, [tmp_path / "x.svg"], settings)

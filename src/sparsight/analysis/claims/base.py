@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsight.analysis.claims.registry import COMMON_KEYS
-from sparsight.analysis.concepts import COMPARED
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, Curves, difference
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
 from sparsight.analysis.statistics import correlation_interval, one_sample_t, percentile_interval
+from sparsight.analysis.tables import COMPARED
 from sparsight.io.errors import InputError
 
 Numbers = NDArray[np.float64]

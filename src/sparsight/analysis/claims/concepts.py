@@ -15,7 +15,7 @@ from sparsight.analysis.claims.base import (
     sign,
     sign_test,
 )
-from sparsight.analysis.concepts import COMPARED, FOUND
+from sparsight.analysis.tables import COMPARED, FOUND
 from sparsight.concepts.registry import SAME
 
 #: concepts are looked for in clean images, whatever the condition of explanations

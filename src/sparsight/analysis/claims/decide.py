@@ -11,20 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from sparsight.analysis import tables
 from sparsight.analysis.claims.base import ClaimCurves, ClaimTest, Evidence
 from sparsight.analysis.claims.registry import CLAIMS, COMMON_KEYS
-from sparsight.analysis.claims.table import (
-    CLAIM_COLUMNS,
-    CONTRADICTED,
-    SUPPORTED,
-    UNDECIDED,
-    joined,
-)
-from sparsight.analysis.concept_readers import read_concept_tables, read_concepts
 from sparsight.analysis.concepts import unconverged
 from sparsight.analysis.curves import ACCURACY_ROWS, DENSE, read_curves
 from sparsight.analysis.statistics import holm, one_sample_t
-from sparsight.io.tables import write_csv
+from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, joined
 
 logger = logging.getLogger(__name__)
 #: of the stage `claims`: see `sparsight.study.versions`
@@ -41,25 +34,13 @@ def check_claims(
 ) -> None:
     """Write `claims.csv`: one row a claim, in the order of the configuration.
 
-    Columns
-    -------
-    name, claim, test, dataset, model, pruner, explainer, metric, condition, subset : whose claim.
-    statistic : the quantity in words. published : the study's own number for it.
-    holds_from, holds_to : the claim is true where the quantity lies between them; empty is no
-        bound.
-    estimate, low, high : mean over networks with its Student t interval, not corrected; empty
-        limits where the quantity only counts networks.
-    images_low, images_high : interval over draws of images, *for these networks*; empty for
-        quantities that have no sound one (steps from level to level, gaps to a control).
-    n_seeds, per_seed : networks with a value; the values of all, by ascending seed.
-    p_for, p_against : one-sided, against all values for which the claim is false (true).
-    p, p_adjusted : min(1, 2 min(p_for, p_against)); Holm over all rows. A claim without a test
-        (one network, no spread between networks, moot, fits that had not converged) has none, but
-        counts in the correction with p = 1: whether it can be tested depends on the data, and the
-        family must not.
-    verdict : "supported" where p_for < p_against and p_adjusted < 1 - confidence, "contradicted"
-        where p_against < p_for and p_adjusted < 1 - confidence, else "undecided".
-    remark : what a reader has to know.
+    The columns are those of `sparsight.analysis.tables`. Claims whose quantity only counts networks
+    have no interval, and those without a sound interval over images (steps from level to level,
+    gaps to a control) none over these. A claim without a test (one network, no spread between
+    networks, moot, fits that had not converged) counts in the correction with p = 1: whether it can
+    be tested depends on the data, and the family must not. The verdict is "supported" where
+    p_for < p_against and p_adjusted < 1 - confidence, "contradicted" where p_against < p_for and
+    p_adjusted < 1 - confidence, else "undecided".
 
     A verdict is wrong in any row of a study with probability at most 1 - confidence: under every
     dependence of the rows where the quantities lie on their bounds (Holm 1979); for wrong signs
@@ -82,9 +63,9 @@ def check_claims(
     tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
     wanted = {name for test in tests for name in test.explainers()}
     curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
-    tables = [read_concepts(Path(path)) for path in concepts]
-    found = pd.concat(tables) if tables else None
-    tops = [read_concept_tables(Path(path)) for path in orders]
+    measured = [tables.read("concepts", Path(path)) for path in concepts]
+    found = pd.concat(measured) if measured else None
+    tops = [tables.read("concept_tables", Path(path)) for path in orders]
     ordered = pd.concat(tops) if tops else None
     networks = [ClaimCurves(curves, test.claim, found, ordered) for test in tests]
     refused = [_refusal(test, found) for test in tests]
@@ -92,7 +73,7 @@ def check_claims(
         if reason:
             logger.warning("claim %s is not testable here: %s", test.claim["name"], reason)
     confidence = float(settings["statistics"]["confidence"])
-    write_csv(output, claims_table(tests, networks, confidence, refused))
+    tables.write("claims", output, claims_table(tests, networks, confidence, refused))
 
 
 def claims_table(
@@ -110,7 +91,7 @@ def claims_table(
         _row(test, curves, confidence, reason)
         for test, curves, reason in zip(tests, networks, reasons, strict=True)
     ]
-    frame = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+    frame = pd.DataFrame(rows, columns=tables.TABLES["claims"].names)
     frame["p_adjusted"] = adjusted(frame["p"].to_numpy(dtype=np.float64))
     ps = frame[["p_for", "p_against", "p_adjusted"]].to_numpy(dtype=np.float64)
     frame["verdict"] = [

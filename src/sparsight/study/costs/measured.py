@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from sparsight.analysis import tables
 from sparsight.analysis.cost_model import MeasuredJob
-from sparsight.analysis.costs import COST_COLUMNS
 from sparsight.io.errors import InputError
 from sparsight.study.configuration import (
     catalogue_and_study,
@@ -89,17 +89,11 @@ def _read(entry: Mapping[str, Any], file: Path) -> Measurement:
 
 
 def _jobs(table: Path, work: StudyWork) -> Iterator[tuple[int | None, MeasuredJob]]:
-    try:
-        frame = pd.read_csv(table, dtype={"level": "Int64", "seed": "Int64"})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{table} cannot be read ({error}); run gather_costs again") from error
-    if list(frame.columns) != COST_COLUMNS:
-        raise InputError(f"{table} is no table of costs; run gather_costs again")
-    for row in frame.itertuples(index=False):
+    for row in tables.read("costs", table).itertuples(index=False):
         wildcards = {
             name: str(getattr(row, name))
             for name in ("dataset", "model", "seed", "pruner", "level", "family")
-            if not pd.isna(getattr(row, name))
+            if not pd.isna(getattr(row, name)) and getattr(row, name) != ""
         }
         if row.rule == "make_epoch_point":
             wildcards["epoch"] = wildcards.pop("family", "0")

@@ -8,8 +8,8 @@ import pytest
 from sparsight.analysis.claims.base import ClaimCurves, LevelCurve
 from sparsight.analysis.claims.decide import adjusted, check_claims, claims_table, verdict
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.claims.table import CLAIM_COLUMNS, joined, read_claims, split
 from sparsight.analysis.curves import write_statistics
+from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
 
 ACCURACY = ("", "accuracy", "all")
@@ -34,7 +34,7 @@ def accuracies(curves):
 
 def test_a_row_on_paper(claim, accuracies, p_above):
     frame = table_of([loss(claim, "kept", 0.12, published=0.0)], accuracies)
-    assert frame.columns.tolist() == CLAIM_COLUMNS
+    assert frame.columns.tolist() == TABLES["claims"].names
     (row,) = frame.to_dict("records")
     t = 10 * ROOT3  # (.12 - .02) / (.01 / sqrt(3))
     assert row["p_for"] == pytest.approx(p_above(t), rel=1e-6)
@@ -107,12 +107,6 @@ def test_remarks_say_why_there_is_no_test(claim, curves):
     assert math.isnan(row["estimate"])
 
 
-def test_cells_of_seeds():
-    assert joined([0.123456, math.nan, 2.0]) == "0.1235;;2"
-    assert split("0.1235;;2") == [0.1235, 2.0]
-    assert split("") == []
-
-
 def test_files(claim, curves, tmp_path):
     whole = curves(
         {ACCURACY: [[0.9, 0.89], [0.9, 0.88], [0.9, 0.87]], IOU: [[0.2, 0.1]] * 3}, spread=0.001
@@ -127,7 +121,7 @@ def test_files(claim, curves, tmp_path):
     check_claims(paths, outputs[0], settings)
     check_claims(paths[::-1], outputs[1], settings)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
-    frame = read_claims(outputs[0])
+    frame = read("claims", outputs[0])
     assert frame["name"].tolist() == ["kept", "same"]
     assert frame.loc[0, "explainer"] == ""
     assert frame.loc[0, "p"] == pytest.approx(table_of(claims, whole).loc[0, "p"], rel=1e-4)
@@ -138,21 +132,18 @@ def test_files(claim, curves, tmp_path):
 def test_a_damaged_table_is_refused(claim, accuracies, tmp_path):
     path = tmp_path / "claims.csv"
     with pytest.raises(InputError, match="does not exist"):
-        read_claims(path)
+        read("claims", path)
     frame = table_of([loss(claim, "kept", 0.12)], accuracies)
-    frame.assign(verdict="proved").to_csv(path, index=False)
-    with pytest.raises(InputError, match="verdict 'proved'"):
-        read_claims(path)
     frame.drop(columns="images_low").to_csv(path, index=False)
     with pytest.raises(InputError, match="no column 'images_low'"):
-        read_claims(path)
+        read("claims", path)
 
 
 def test_without_claims_there_is_an_empty_table(tmp_path, curves):
     path = tmp_path / "claims.csv"
     settings = {"claims": [], "statistics": {"confidence": 0.95}}
     check_claims([], path, settings)
-    assert read_claims(path).empty
+    assert read("claims", path).empty
 
 
 # ------------------------------------------------------------------------------- error rates

@@ -10,10 +10,10 @@ from scipy.stats import binomtest
 from sparsight.analysis.claims.base import ClaimCurves, sign_test
 from sparsight.analysis.claims.decide import check_claims
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.claims.table import read_claims
-from sparsight.analysis.concepts import CONCEPT_COLUMNS, TABLE_COLUMNS
 from sparsight.analysis.curves import write_statistics
+from sparsight.analysis.tables import read
 from sparsight.io.errors import InputError
+from tests.tables import write_rows
 
 ROOT3 = math.sqrt(3.0)
 LEVELS = {"levels": [1, 2], "concept": "pcbm", "measure": "accuracy"}
@@ -244,13 +244,13 @@ def test_a_count_of_networks_has_no_interval_of_student(curves, claim, tmp_path)
     orders = tmp_path / "concept_tables.csv"
     dense = [["beak,tail"]] * 3
     table = orders_of(dense=dense, magnitude=[["web"]] * 3)
-    table.reindex(columns=TABLE_COLUMNS).to_csv(orders, index=False)
+    write_rows("concept_tables", orders, table)
     settings = {
         "claims": [{**claim("concept_in_top"), **IN_TOP}],
         "statistics": {"confidence": 0.95},
     }
     check_claims([tmp_path / "s.parquet"], tmp_path / "claims.csv", settings, orders=[orders])
-    (row,) = read_claims(tmp_path / "claims.csv").to_dict("records")
+    (row,) = read("claims", tmp_path / "claims.csv").to_dict("records")
     assert (row["estimate"], row["n_seeds"], row["per_seed"]) == (1, 3, "1;1;1")
     assert np.isnan([row["low"], row["high"]]).all()
     # three networks that agree: 1/8 on one side, which decides nothing
@@ -277,10 +277,10 @@ def test_a_claim_that_rests_on_fits_that_had_not_converged_has_no_test(
     ):
         table = table_of(accuracy=ACCURACY, converged=pruners)
         concepts = tmp_path / "concepts.csv"
-        table.reindex(columns=CONCEPT_COLUMNS).to_csv(concepts, index=False)
+        write_rows("concepts", concepts, table)
         caplog.clear()
         check_claims([tmp_path / "all.parquet"], tmp_path / "claims.csv", settings, [concepts])
-        other, found = read_claims(tmp_path / "claims.csv").itertuples()
+        other, found = read("claims", tmp_path / "claims.csv").itertuples()
         # the claim stays in the family of the correction
         assert other.p_adjusted == pytest.approx(2 * other.p)
         assert found.per_seed == "-0.1;-0.2;-0.3"
@@ -297,7 +297,7 @@ def test_all_claims_share_one_correction(curves, claim, tmp_path):
         path = tmp_path / f"{seed}.parquet"
         write_statistics(path, rows, chain.replicates[rows.index.to_numpy()], 0)
     concepts = tmp_path / "concepts.csv"
-    table_of(accuracy=ACCURACY).reindex(columns=CONCEPT_COLUMNS).to_csv(concepts, index=False)
+    write_rows("concepts", concepts, table_of(accuracy=ACCURACY))
     claims = [
         claim("change", name="of_a_metric", levels=[1, 2]),
         {**claim("concept_change", name="of_concepts"), **LEVELS, "expected": "negative"},
@@ -305,7 +305,7 @@ def test_all_claims_share_one_correction(curves, claim, tmp_path):
     settings = {"claims": claims, "statistics": {"confidence": 0.95}}
     paths = sorted(tmp_path.glob("*.parquet"))
     check_claims(paths, tmp_path / "claims.csv", settings, [concepts])
-    found = read_claims(tmp_path / "claims.csv")
+    found = read("claims", tmp_path / "claims.csv")
     assert found["name"].tolist() == ["of_a_metric", "of_concepts"]
     # both have t = 2 sqrt(3) of three networks; Holm doubles the smaller p, and the other follows
     assert found["p"].iloc[0] == pytest.approx(found["p"].iloc[1])
@@ -316,4 +316,4 @@ def test_all_claims_share_one_correction(curves, claim, tmp_path):
     assert row["per_seed"] == "-0.1;-0.2;-0.3"
     # a whole number of claims about metrics needs no table of concepts
     check_claims(paths, tmp_path / "one.csv", {**settings, "claims": claims[:1]})
-    assert len(read_claims(tmp_path / "one.csv")) == 1
+    assert len(read("claims", tmp_path / "one.csv")) == 1

@@ -1,0 +1,29 @@
+"""Tables of the summary from the few columns that a test is about."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sparsight.analysis.tables import TABLES, write
+
+_NEUTRAL = {"str": "", "bool": False, "int64": 0, "int32": 0}
+
+
+def completed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows with all columns of a table; what lacks is empty, false, 0 or undefined."""
+    found = frame.reset_index(drop=True)
+    whole = pd.DataFrame(index=found.index)
+    for column, dtype in TABLES[name].dtypes.items():
+        empty = _NEUTRAL.get(dtype, float("nan"))
+        values = found[column] if column in found else pd.Series(empty, index=found.index)
+        if dtype == "bool":
+            values = values.isin([True, "true"])
+        if dtype == "str":
+            values = values.astype("object")
+        whole[column] = values.fillna(empty).astype("object" if dtype == "str" else dtype)
+    return whole
+
+
+def write_rows(name: str, path: Path, frame: pd.DataFrame) -> None:
+    """Write the completed rows; see `completed`."""
+    write(name, path, completed(name, frame))
