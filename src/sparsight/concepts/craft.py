@@ -536,32 +536,16 @@ class Craft(ConceptMethod):
     shared_names: ClassVar[bool] = False
     sheet: ClassVar[bool] = True
     measures: ClassVar[dict[str, tuple[str, str, str]]] = {
-        "mask_purity": (
-            "higher",
-            "share, 0 to 1",
-            "coefficients inside the object's mask over a concept's top crops",
-        ),
+        "mask_purity": ("higher", "share, 0 to 1", "top crops' coefficients inside the object"),
         "mask_share": ("", "share, 0 to 1", "area of the mask in all crops: purity by chance"),
         "class_purity": (
             "higher",
             "share, 0 to 1",
             "most frequent class among the top crops of a concept of all classes together",
         ),
-        "class_purity_chance": (
-            "",
-            "share, 0 to 1",
-            "the same of as many crops drawn at random: class_purity by chance",
-        ),
-        "cosine_within": (
-            "higher",
-            "cosine, 0 to 1",
-            "similarity of a concept's top crops in the network's own feature space",
-        ),
-        "cosine_between": (
-            "lower",
-            "cosine, 0 to 1",
-            "similarity of a concept's top crops to those of the others, in the own space",
-        ),
+        "class_purity_chance": ("", "share, 0 to 1", "the same of as many crops drawn at random"),
+        "cosine_within": ("higher", "cosine, 0 to 1", "similarity of a concept's top crops"),
+        "cosine_between": ("lower", "cosine, 0 to 1", "similarity to the others' top crops"),
         "cosine_gap": ("higher", "cosine, -1 to 1", "cosine_within minus cosine_between"),
         "reconstruction_error": ("lower", "share, 0 to 1", "|A - UW| / |A|, Frobenius"),
         "importance_entropy": (

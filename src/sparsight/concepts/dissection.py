@@ -174,11 +174,7 @@ class Dissection(ConceptMethod):
             "share, 0 to 1",
             "detectors of the reference that detect the same concept here; of one start",
         ),
-        "shared_concepts": (
-            "higher",
-            "share, 0 to 1",
-            "concepts that both detect among those that either does",
-        ),
+        "shared_concepts": ("higher", "share, 0 to 1", "detected by both among those by either"),
     }
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "quantile": 0.005, "minimum_iou": 0.04}
 

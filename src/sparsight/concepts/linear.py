@@ -437,14 +437,10 @@ class LinearMethod(ConceptMethod):
         "margin_correlation": (
             "",
             "-1 to 1",
-            "Pearson correlation of a concept's signed margins on the same test images",
+            "Pearson's r of a concept's margins on the same images",
         ),
         "feature_cka": ("", "0 to 1", "linear CKA of the pooled features of the same test images"),
-        "feature_cka_debiased": (
-            "",
-            "at most 1",
-            "the same without the bias of few images and many features",
-        ),
+        "feature_cka_debiased": ("", "at most 1", "the same without the bias of few images"),
     }
 
     @abstractmethod

@@ -434,21 +434,9 @@ class Pcbm(ConceptMethod):
         "network_accuracy": ("higher", "share, 0 to 1", "of the network f on its test images"),
         "network_balanced_accuracy": ("higher", "share, 0 to 1", "mean recall of f over classes"),
         "bottleneck_accuracy": ("higher", "share, 0 to 1", "of the bottleneck g on test images"),
-        "bottleneck_balanced_accuracy": (
-            "higher",
-            "share, 0 to 1",
-            "mean recall of g over classes",
-        ),
-        "hybrid_accuracy": (
-            "higher",
-            "share, 0 to 1",
-            "of the bottleneck with residual; NaN where it was not asked for",
-        ),
-        "hybrid_balanced_accuracy": (
-            "higher",
-            "share, 0 to 1",
-            "mean recall of the bottleneck with residual",
-        ),
+        "bottleneck_balanced_accuracy": ("higher", "share, 0 to 1", "mean recall of g"),
+        "hybrid_accuracy": ("higher", "share, 0 to 1", "of g with residual; NaN where it has none"),
+        "hybrid_balanced_accuracy": ("higher", "share, 0 to 1", "mean recall of g with residual"),
         "accuracy_gap": ("", "-1 to 1", "accuracy of g minus accuracy of f"),
         "agreement": ("higher", "share, 0 to 1", "test images on which g and f say the same class"),
         "completeness": (
@@ -468,28 +456,16 @@ class Pcbm(ConceptMethod):
             "share, 0 to 1",
             "mean over concepts of the mean recall of both sides",
         ),
-        "converged": (
-            "higher",
-            "0 or 1",
-            "whether the solvers of bottleneck and residual reached their tolerance",
-        ),
+        "converged": ("higher", "0 or 1", "whether both solvers reached their tolerance"),
     }
     comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {
-        "top3_jaccard": (
-            "",
-            "0 to 1",
-            "Jaccard index of the three concepts with the largest positive weights of a class",
-        ),
+        "top3_jaccard": ("", "0 to 1", "Jaccard index of a class's three largest positive weights"),
         "top5_jaccard": ("", "0 to 1", "the same of five concepts"),
-        "rank_biased_overlap": (
-            "",
-            "0 to 1",
-            "rank-biased overlap of a class's whole order of concepts",
-        ),
+        "rank_biased_overlap": ("", "0 to 1", "rank-biased overlap of a class's order of concepts"),
         "margin_correlation": (
             "",
             "-1 to 1",
-            "Pearson correlation of a concept's signed margins on the same test images",
+            "Pearson's r of a concept's margins on the same images",
         ),
         "image_jaccard_hard": (
             "",

@@ -300,11 +300,7 @@ class Tcav(ConceptMethod):
         "random_score": ("", "share, 0 to 1", "the same for random concepts, mean over draws"),
         "p_value": ("", "0 to 1", "of the scores against those of random concepts"),
         "adjusted_p": ("", "0 to 1", "the same, adjusted for all concepts of the class"),
-        "effect_size": (
-            "",
-            "standard deviations",
-            "score minus that of random concepts, in deviations between draws",
-        ),
+        "effect_size": ("", "standard deviations", "score minus that of random concepts"),
         "significant_share": (
             "",
             "share, 0 to 1",
@@ -312,11 +308,7 @@ class Tcav(ConceptMethod):
         ),
     }
     comparisons: ClassVar[dict[str, tuple[str, str, str]]] = {
-        "tcav_change": (
-            "",
-            "0 to 1",
-            "mean absolute difference of TCAV scores over the concepts of a class",
-        ),
+        "tcav_change": ("", "0 to 1", "mean absolute difference of a class's TCAV scores"),
         "tcav_side_agreement": (
             "",
             "share, 0 to 1",
