@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,19 +171,13 @@ class ConceptMethod(ABC):
         return []
 
 
+_TEXT, _NUMBER = pa.string(), pa.float64()
 RANKING_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("method", "class", "concept")),
-        ("rank", pa.int32()),
-        ("weight", pa.float64()),
-        ("value", pa.float64()),
-    ]
+    {"method": _TEXT, "class": _TEXT, "concept": _TEXT}
+    | {"rank": pa.int32(), "weight": _NUMBER, "value": _NUMBER}
 )
 MEASURES_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("method", "measure", "class", "concept")),
-        ("value", pa.float64()),
-    ]
+    {"method": _TEXT, "measure": _TEXT, "class": _TEXT, "concept": _TEXT, "value": _NUMBER}
 )
 DRIFT_SCHEMA = pa.schema(
     [
@@ -243,18 +238,10 @@ def write_findings(
     texts = json.dumps({name: list(words) for name, words in findings.texts.items()})
     passes = {"forward_passes": feature_passes + findings.passes, "shared_passes": feature_passes}
     counted = [Measured(measure, float(count)) for measure, count in passes.items()]
-    ranking = {
-        "class": [row.class_name for row in findings.ranked],
-        **{
-            name: [getattr(row, name) for row in findings.ranked]
-            for name in ("concept", "rank", "weight", "value")
-        },
-    }
     arrays = {name: tensor.detach().cpu() for name, tensor in findings.arrays.items()}
     write_arrays(files.arrays, arrays, {**metadata, "texts": texts})
-    _write(files.ranking, RANKING_SCHEMA, method.name, ranking, metadata)
-    measures = measured_columns([*findings.measured, *counted])
-    _write(files.measures, MEASURES_SCHEMA, method.name, measures, metadata)
+    _write(files.ranking, RANKING_SCHEMA, method, findings.ranked, metadata)
+    _write(files.measures, MEASURES_SCHEMA, method, [*findings.measured, *counted], metadata)
 
 
 def write_drift(
@@ -271,38 +258,30 @@ def write_drift(
     found : (`pruner`, `seed` and `level` of the reference, what was measured) of each.
     metadata : of the checkpoint's own findings, see `read_identity`.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in DRIFT_SCHEMA.names if name != "method"}
+    rows: list[dict[str, Any]] = []
     for reference, measured in found:
         check_measured(method.name, "compare", method.comparisons, measured)
-        for name, values in measured_columns(measured).items():
-            columns[name].extend(values)
-        for name in ("pruner", "seed", "level"):
-            columns[f"reference_{name}"].extend([reference[name]] * len(measured))
-    kept = {name: metadata[name] for name in IDENTITY}
-    _write(path, DRIFT_SCHEMA, method.name, columns, kept)
+        known = {f"reference_{name}": reference[name] for name in ("pruner", "seed", "level")}
+        rows += [{**_row(each), **known} for each in measured]
+    _write(path, DRIFT_SCHEMA, method, rows, {name: metadata[name] for name in IDENTITY})
 
 
-def measured_columns(measured: Iterable[Measured]) -> dict[str, list[Any]]:
-    """Columns `measure`, `class`, `concept` and `value` of measured numbers."""
-    rows = list(measured)
-    return {
-        "measure": [row.measure for row in rows],
-        "class": [row.class_name for row in rows],
-        "concept": [row.concept for row in rows],
-        "value": [float(row.value) for row in rows],
-    }
+def _row(found: Ranked | Measured) -> dict[str, Any]:
+    """Columns of a row; its own name for the class is a word of Python."""
+    row = {"class": found.class_name, **vars(found)}
+    return {**row, "value": float(found.value)}
 
 
 def _write(
     path: Path | str,
     schema: pa.Schema,
-    method: str,
-    columns: Mapping[str, list[Any]],
+    method: ConceptMethod,
+    rows: Sequence[Ranked | Measured | dict[str, Any]],
     metadata: Mapping[str, str],
 ) -> None:
-    whole = {**columns, "method": [method] * len(columns["class"])}
-    table = pa.table({name: whole[name] for name in schema.names}, schema=schema)
-    write_table(path, table, metadata)
+    dicts = [row if isinstance(row, dict) else _row(row) for row in rows]
+    whole = [{**row, "method": method.name} for row in dicts]
+    write_table(path, pa.Table.from_pylist(whole, schema=schema), metadata)
 
 
 def check_measured(
@@ -324,26 +303,25 @@ def check_measured(
             f"{where} of concept method {method} gave no row of its measure '{name}'; give one, "
             "NaN where it is not defined"
         )
-    seen: set[tuple[str, str, str]] = set()
-    for row in measured:
-        key = (row.measure, row.class_name, row.concept)
-        if key in seen:
+    seen = Counter((row.measure, row.class_name, row.concept) for row in measured)
+    for (measure, class_name, concept), count in seen.items():
+        if count > 1:
             raise InputError(
-                f"{where} of concept method {method} gave '{row.measure}' twice for class "
-                f"'{row.class_name}' and concept '{row.concept}'; give it once"
+                f"{where} of concept method {method} gave '{measure}' twice for class "
+                f"'{class_name}' and concept '{concept}'; give it once"
             )
-        seen.add(key)
 
 
 def _check_ranking(method: str, ranked: Sequence[Ranked]) -> None:
     """Every class has ranks from 1 without a gap, and each concept once."""
-    ranks: dict[str, list[int]] = {}
-    names: dict[str, list[str]] = {}
+    by_class: dict[str, list[Ranked]] = {}
     for row in ranked:
-        ranks.setdefault(row.class_name, []).append(row.rank)
-        names.setdefault(row.class_name, []).append(row.concept)
-    for name, found in ranks.items():
-        if sorted(found) != list(range(1, len(found) + 1)) or len(set(names[name])) != len(found):
+        by_class.setdefault(row.class_name, []).append(row)
+    for name, rows in by_class.items():
+        places = list(range(1, len(rows) + 1))
+        if sorted(row.rank for row in rows) != places or len({row.concept for row in rows}) != len(
+            rows
+        ):
             raise InputError(
                 f"concept method {method} gave the class '{name}' no order: ranks must go from 1 "
                 "up without a gap, and each concept must have one"
