@@ -161,12 +161,9 @@ class ConceptMethod(ABC):
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """Numbers on how a checkpoint's concepts differ from those of another network.
 
-        Returns one row or more of each of `comparisons`; by default none.
-
-        Parameters
-        ----------
-        own : of the checkpoint, read back from its files (`passes` is then 0, `notes` empty).
-        reference : of its dense parent, of a retrained network, or of another seed.
+        `own`: of the checkpoint, read back from its files (`passes` is then 0, `notes` empty);
+        `reference`: of its dense parent, of a retrained network, or of another seed. Returns one
+        row or more of each of `comparisons`; by default none.
         """
         return []
 

@@ -29,13 +29,8 @@ from sparsight.training.randomness import derived_seed, generator
 def drawn_order(image_ids: Tensor, name: str) -> Tensor:
     """A random order of images that depends on their ids and `name` alone.
 
-    Returns int64 [N], positions. Another image more or less leaves the order of the others as it
-    is.
-
-    Parameters
-    ----------
-    image_ids : int64 [N].
-    name : of the use, with its seed.
+    `image_ids`: int64 [N]; `name`: of the use, with its seed. Returns int64 [N], positions. Another
+    image more or less leaves the order of the others as it is.
     """
     seeds = torch.tensor([image_seed(image_id, name) for image_id in image_ids.tolist()])
     return torch.argsort(seeds, stable=True)

@@ -54,12 +54,9 @@ class Grid:
 def crop_grid(height: int, width: int, patch: float) -> Grid:
     """The grid of an image; what is left at the lower and right border is in no crop.
 
-    Raises InputError when a crop would be empty, or larger than the image.
-
-    Parameters
-    ----------
-    height, width : of the image, in pixels.
-    patch : side of a crop as a share of the image's shorter side; 2/7 is 64 of 224 pixels.
+    `height`, `width`: of the image, in pixels. `patch`: side of a crop as a share of the image's
+    shorter side; 2/7 is 64 of 224 pixels. Raises InputError when a crop would be empty, or larger
+    than the image.
     """
     side = round(patch * min(height, width))
     if not 1 <= side <= min(height, width):
@@ -190,10 +187,8 @@ class CropReader:
     def crops(self, positions: Tensor, rows: Tensor) -> Tensor:
         """The crops in `rows`, float32 [m, C, side, side] in [0, 1].
 
-        Parameters
-        ----------
-        positions : int64 [n], of the images that the crops are of.
-        rows : int64 [m], each below n * count.
+        `positions`: int64 [n], of the images that the crops are of; `rows`: int64 [m], each below n
+        * count.
         """
         pixels = self.split.select(self._images_of(positions, rows)).pixels
         return self._windows(pixels, rows) / 255
@@ -259,13 +254,9 @@ def top_crops(coefficients: Tensor, wanted: int) -> list[Tensor]:
 def of_most_important(values: Tensor, importances: Tensor, wanted: int) -> Tensor:
     """Values of the most important concepts; those tied for the last places share these out.
 
-    Returns float32 [min(wanted, K)]. Each place for which concepts are tied has the mean of their
-    defined values, which is what drawing among them gives on average.
-
-    Parameters
-    ----------
-    values, importances : float32 [K].
-    wanted : how many, at most.
+    `values`, `importances`: float32 [K]; `wanted`: how many, at most. Returns float32 [min(wanted,
+    K)]. Each place for which concepts are tied has the mean of their defined values, which is what
+    drawing among them gives on average.
     """
     order = importances.argsort(descending=True, stable=True)
     if wanted >= len(order) or importances[order[wanted - 1]] > importances[order[wanted]]:
@@ -299,9 +290,7 @@ def mask_purity(heat_maps: Tensor, masks: Tensor) -> float:
 def class_purity(labels: Tensor) -> float:
     """Share of the most frequent class among a concept's top crops; NaN without crops.
 
-    Parameters
-    ----------
-    labels : int64 [m], class of each crop.
+    `labels`: int64 [m], class of each crop.
     """
     return float(labels.bincount().max() / len(labels)) if len(labels) else NAN
 
@@ -314,12 +303,8 @@ def class_purity_chance(sizes: Sequence[int], crops: int) -> float:
     binomial numbers given that they add up to `crops`, so that the chance of none being above t is
     a coefficient of the product of their generating functions, each cut off behind t.
 
-    Returns a value in (0, 1]; NaN without crops.
-
-    Parameters
-    ----------
-    sizes : of each class, its crops among all.
-    crops : drawn; at most the sum of `sizes`.
+    `sizes`: of each class, its crops among all. `crops`: drawn; at most the sum of `sizes`. Returns
+    a value in (0, 1]; NaN without crops.
     """
     total = sum(sizes)
     if not 0 < crops <= total:
@@ -417,11 +402,8 @@ def matched_by_chance(own: Tensor, reference: Tensor) -> Tensor:
     The best of many pairings is above 0 by chance alone. The mean over `PERMUTATIONS` orders, the
     same for every pair of networks that looked at the same number of crops.
 
-    Returns float32 [K]; NaN for concepts that were left over in all of them.
-
-    Parameters
-    ----------
-    own, reference : see `matched_concepts`.
+    `own`, `reference`: see `matched_concepts`. Returns float32 [K]; NaN for concepts that were left
+    over in all of them.
     """
     generator, found = torch.Generator().manual_seed(0), []
     for _ in range(PERMUTATIONS):
@@ -433,9 +415,7 @@ def matched_by_chance(own: Tensor, reference: Tensor) -> Tensor:
 def reconstruction_error(activations: Tensor, coefficients: Tensor, basis: Tensor) -> float:
     """||A - U W|| / ||A||, Frobenius; NaN where the activations are 0.
 
-    Parameters
-    ----------
-    activations, coefficients, basis : float32 [n, D], [n, K], [K, D].
+    `activations`, `coefficients`, `basis`: float32 [n, D], [n, K], [K, D].
     """
     length = activations.double().norm()
     rest = (activations - coefficients @ basis).double().norm()
@@ -445,12 +425,8 @@ def reconstruction_error(activations: Tensor, coefficients: Tensor, basis: Tenso
 def importance_entropy(importances: Tensor) -> float:
     """Shannon entropy of the importances as shares, divided by that of equal ones.
 
-    Returns a value in [0, 1]: 0 where one concept has all, 1 where all have the same; NaN where
-    none has any, or there is only one concept.
-
-    Parameters
-    ----------
-    importances : float32 [K], not negative.
+    `importances`: float32 [K], not negative. Returns a value in [0, 1]: 0 where one concept has
+    all, 1 where all have the same; NaN where none has any, or there is only one concept.
     """
     shares = importances.double() / importances.double().sum()
     if len(shares) < 2 or shares.isnan().any():

@@ -193,12 +193,8 @@ def coefficients_of(activations: Tensor, basis: Tensor) -> Tensor:
     Cyclic coordinate descent on all rows at once, to the solution: it depends neither on a start
     nor on the other rows, unlike the libraries' own, which end when all rows together move little.
 
-    Returns float32 [N, K].
-
-    Parameters
-    ----------
-    activations : float32 [N, D].
-    basis : float32 [K, D], on the same device.
+    `activations`: float32 [N, D]; `basis`: float32 [K, D], on the same device. Returns float32 [N,
+    K].
     """
     gram = (basis @ basis.T).double()
     aims = (activations @ basis.T).T.double()

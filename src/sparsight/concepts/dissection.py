@@ -105,10 +105,8 @@ def overlap_bounds(mask_shares: Tensor, region_share: float) -> Tensor:
     The region lies within a mask that is larger, and covers one that is as large or smaller: a / b,
     or 1, for its share a and the mask's share b of all places.
 
-    Parameters
-    ----------
-    mask_shares : float64 [P], of all places.
-    region_share : of all places, the most that a region covers.
+    `mask_shares`: float64 [P], of all places; `region_share`: of all places, the most that a region
+    covers.
     """
     return (region_share / mask_shares).clamp_max(1)
 

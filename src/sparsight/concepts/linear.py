@@ -48,11 +48,8 @@ class Standardiser:
     def fold(self, vectors: Tensor, intercepts: Tensor) -> tuple[Tensor, Tensor]:
         """The function of raw features that equals v · standardised + b.
 
-        Returns vectors and intercepts for raw features, float64.
-
-        Parameters
-        ----------
-        vectors, intercepts : float64 [K, D] and [K], of standardised features.
+        `vectors`, `intercepts`: float64 [K, D] and [K], of standardised features. Returns vectors
+        and intercepts for raw features, float64.
         """
         raw = vectors.double() / self.deviation
         return raw, intercepts.double() - raw @ self.mean
@@ -102,7 +99,7 @@ def quality(
 ) -> list[Measured]:
     """`concept_accuracy` and `concept_balanced_accuracy` of each concept, and their means.
 
-    Returns Rows; the balanced accuracy is NaN where all these images or none show the concept, and
+    Returns rows; the balanced accuracy is NaN where all these images or none show the concept, and
     the accuracy where there are none, which leaves it out of the mean.
 
     Parameters
@@ -122,9 +119,7 @@ def quality(
 def accuracy(right: Tensor, known: Tensor) -> Tensor:
     """The share of the known images that is right, float64 [K]; NaN without any.
 
-    Parameters
-    ----------
-    right, known : bool [N, K]: whether the prediction is right, and whether the truth is known.
+    `right`, `known`: bool [N, K]: whether the prediction is right, and whether the truth is known.
     """
     return (right & known).sum(dim=0).double() / known.sum(dim=0)
 
@@ -132,10 +127,8 @@ def accuracy(right: Tensor, known: Tensor) -> Tensor:
 def balanced_accuracy(right: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     """Mean over both sides of the share that is right, float64 [K]; NaN with one side only.
 
-    Parameters
-    ----------
-    right, labels, known : bool [N, K]: whether the prediction is right, the truth, and whether it
-        is known.
+    `right`, `labels`, `known`: bool [N, K]: whether the prediction is right, the truth, and whether
+    it is known.
     """
     with_it, without = labels & known, ~labels & known
     hits, misses = (right & with_it).sum(dim=0), (right & without).sum(dim=0)
@@ -180,12 +173,9 @@ def concept_labels(bank: Mapping[str, Path], fewest: int = 1) -> ConceptLabels:
     that is the complement of another is kept, since both names say something, and their vectors
     point opposite ways. Of merged concepts, the labels of the first are used on all splits.
 
-    Raises InputError when the bank has no concepts or no training images, or no concept is left.
-
-    Parameters
-    ----------
-    bank : packed files by split, with "train" among them.
-    fewest : training images, at least 1, that must show a concept, and as many that must not.
+    `bank`: packed files by split, with "train" among them; `fewest`: training images, at least 1,
+    that must show a concept, and as many that must not. Raises InputError when the bank has no
+    concepts or no training images, or no concept is left.
     """
     whole, known, all_names = _read(bank)
     if "train" not in whole:
@@ -224,9 +214,7 @@ def concept_labels(bank: Mapping[str, Path], fewest: int = 1) -> ConceptLabels:
 def rarer_side(shown: Tensor, known: Tensor) -> Tensor:
     """Images on the rarer side of each concept, with it or without it, int64 [K].
 
-    Parameters
-    ----------
-    shown, known : bool [N, K]; an image of which a concept is not known is on neither side.
+    `shown`, `known`: bool [N, K]; an image of which a concept is not known is on neither side.
     """
     return torch.minimum((shown & known).sum(dim=0), (~shown & known).sum(dim=0))
 
@@ -335,11 +323,8 @@ def _same_images(own: Findings, reference: Findings, array: str) -> None:
 def margin_correlation(own: Tensor, reference: Tensor) -> Tensor:
     """Pearson correlation over images of each concept's margins.
 
-    Returns float64 [K]; NaN where either does not vary, and below three images.
-
-    Parameters
-    ----------
-    own, reference : float32 [N, K], of the same images and concepts.
+    `own`, `reference`: float32 [N, K], of the same images and concepts. Returns float64 [K]; NaN
+    where either does not vary, and below three images.
     """
     if len(own) < 3:
         return torch.full((own.shape[1],), torch.nan, dtype=torch.float64)
@@ -360,11 +345,8 @@ def linear_cka(own: Tensor, reference: Tensor, debiased: bool = False) -> float:
     unbiased estimate of HSIC (Song et al. 2012, equation 5; Nguyen et al. 2021, arXiv:2010.15327,
     equation 3): about 0 for unrelated features, and it can be negative.
 
-    Returns NaN where either does not vary, and below four images (two without the correction).
-
-    Parameters
-    ----------
-    own, reference : float32 [n, D] and [n, D'], of the same images.
+    `own`, `reference`: float32 [n, D] and [n, D'], of the same images. Returns NaN where either
+    does not vary, and below four images (two without the correction).
     """
     if len(own) < (4 if debiased else 2) or not varies(own).any() or not varies(reference).any():
         return float("nan")

@@ -161,12 +161,8 @@ def top_jaccard(own: Tensor, reference: Tensor, count: int) -> Tensor:
     class can have fewer than `count`. Weights that are tied for the last places have no order: in
     the order of the concepts, which is the same in both, any two networks would share them.
 
-    Returns float64 [C] in [0, 1]; NaN where neither network has any, or where either has a tie for
-    the last places.
-
-    Parameters
-    ----------
-    own, reference : [C, K], weights of the same classes and concepts.
+    `own`, `reference`: [C, K], weights of the same classes and concepts. Returns float64 [C] in [0,
+    1]; NaN where neither network has any, or where either has a tie for the last places.
     """
     first, second = _top(own, count), _top(reference, count)
     shares = (first & second).sum(dim=1) / (first | second).sum(dim=1).double()
@@ -202,13 +198,9 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
     many zeros of a sparse bottleneck have no order of their own. Two orders of the same concepts
     are alike at depth K, so that even opposite ones have a positive overlap.
 
-    Returns a value in (0, 1], 1 for equal orders; NaN where all weights of either are equal, which
-    is no order.
-
-    Parameters
-    ----------
-    own, reference : [K], weights; the largest comes first.
-    persistence : p in (0, 1). The first 1 / (1 - p) ranks carry most of the value.
+    `own`, `reference`: [K], weights; the largest comes first. `persistence`: p in (0, 1). The first
+    1 / (1 - p) ranks carry most of the value. Returns a value in (0, 1], 1 for equal orders; NaN
+    where all weights of either are equal, which is no order.
     """
     first, second = _ranks(own), _ranks(reference)
     if bool((first == 1).all()) or bool((second == 1).all()):
@@ -241,15 +233,11 @@ def drift_by_difficulty(own: Findings, reference: Findings) -> list[Measured]:
     images of a stratum; strata are thirds by the *reference* network's margin (its top logit minus
     the second, equal ones by image id), so that they hold the same images at every level.
 
+    `own`, `reference`: with the arrays `weights` [C, K], `scores` [N, K], `labels`, `image_ids` [N]
+    and `network_margins` [N], of the same test images, and the texts `concepts` and `classes`.
     Returns rows of `image_jaccard_hard`, `..._medium`, `..._easy`, and
     `image_jaccard_hard_minus_easy`; NaN where a stratum is empty or no image has a concept that
-    adds to its logit.
-    Raises InputError when they have other classes, or share no concept.
-
-    Parameters
-    ----------
-    own, reference : with the arrays `weights` [C, K], `scores` [N, K], `labels`, `image_ids` [N]
-        and `network_margins` [N], of the same test images, and the texts `concepts` and `classes`.
+    adds to its logit. Raises InputError when they have other classes, or share no concept.
     """
     if list(own.texts["classes"]) != list(reference.texts["classes"]):
         raise InputError(
@@ -272,9 +260,7 @@ def thirds(margins: Tensor, image_ids: Tensor) -> tuple[Tensor, ...]:
     The first thirds take what is left over; equal margins go by image id. These are the strata of
     `sparsight.analysis.resample`.
 
-    Parameters
-    ----------
-    margins : float32 [N]. image_ids : int64 [N].
+    `margins`: float32 [N]; `image_ids`: int64 [N].
     """
     by_id = torch.argsort(image_ids)
     order = by_id[torch.argsort(margins[by_id], stable=True)]

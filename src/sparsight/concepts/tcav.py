@@ -90,13 +90,9 @@ def class_slopes(
 def positive_shares(slopes: Tensor, labels: Tensor, vectors: Tensor, class_count: int) -> Tensor:
     """TCAV scores: the share of each class's images whose logit rises along a vector.
 
-    Returns float64 [class_count, ...]; NaN for a class without images.
+    `slopes`, `labels`: float32 [n, D] and int64 [n]; `vectors`: [..., D], any number of concept
+    activation vectors. Returns float64 [class_count, ...]; NaN for a class without images.
     Reference: Kim et al. 2018 (arXiv:1711.11279) equation 2.
-
-    Parameters
-    ----------
-    slopes, labels : float32 [n, D] and int64 [n].
-    vectors : [..., D], any number of concept activation vectors.
     """
     flat = vectors.reshape(-1, vectors.shape[-1]).to(slopes.dtype)
     rises = (slopes @ flat.T > 0).double()
@@ -133,14 +129,10 @@ def against_random(scores: Array, random: Array) -> ScoreTest:
     test of the means: twice the share of assignments of the R + R' scores to groups that part them
     as these do, 2 R! R'! / (R + R')!, at most 1; 1 where all scores are the same.
 
+    `scores`: [R, C, K], TCAV scores of R draws; `random`: [R', C], those of random concepts.
     Reference: Kim et al. 2018 (arXiv:1711.11279) section 3.5; Welch 1947
     (doi:10.1093/biomet/34.1-2.28); Benjamini & Hochberg 1995
     (doi:10.1111/j.2517-6161.1995.tb02031.x).
-
-    Parameters
-    ----------
-    scores : [R, C, K], TCAV scores of R draws.
-    random : [R', C], those of random concepts.
     """
     from scipy import stats  # late: it takes a second to import
 
@@ -174,9 +166,7 @@ def score_rows(
 ) -> tuple[list[Ranked], list[Measured]]:
     """Ranks and measures of `Tcav`; classes without images have no ranks.
 
-    Parameters
-    ----------
-    arrays : those that `Tcav` describes.
+    `arrays`: those that `Tcav` describes.
     """
     scores, random = arrays["scores"].double().mean(dim=0), arrays["random"].double().mean(dim=0)
     ranked: list[Ranked] = []

@@ -66,12 +66,8 @@ def pruned_layers(network: nn.Module, images: Tensor) -> list[PrunedLayer]:
     that it finds. A layer that does not run is none of them, nor one that only trains (fact
     `training_only`).
 
-    Raises InputError when no layer is left.
-
-    Parameters
-    ----------
-    network : gives logits; it is left as it was.
-    images : float32 [N, C, H, W] in [0, 1], on its device; one is enough.
+    `network`: gives logits; it is left as it was. `images`: float32 [N, C, H, W] in [0, 1], on its
+    device; one is enough. Raises InputError when no layer is left.
     """
     modules = weighted_modules(network, (nn.Conv2d, nn.Linear))
     order: dict[str, nn.Module] = {}
@@ -125,12 +121,9 @@ def unfolded(module: nn.Module, inputs: Tensor) -> Tensor:
 
     `matrices(weight) @ unfolded(inputs)` are the outputs without bias, [N, groups, rows, L].
 
-    Returns float32 [N, groups, columns, L], L being the positions of the output.
-
-    Parameters
-    ----------
-    module : a Conv2d with any kernel, stride, padding, dilation and groups, or a Linear.
-    inputs : float32 [N, C, H, W] for a convolution, [N, ..., columns] for a linear layer.
+    `module`: a Conv2d with any kernel, stride, padding, dilation and groups, or a Linear; `inputs`:
+    float32 [N, C, H, W] for a convolution, [N, ..., columns] for a linear layer. Returns float32
+    [N, groups, columns, L], L being the positions of the output.
     """
     if not isinstance(module, nn.Conv2d):
         # every position between the first and the last axis (tokens) is one input of the layer
@@ -344,9 +337,7 @@ def group_counts(sparsity: float, layer: PrunedLayer, zeros: Sequence[int]) -> l
     layer that has as many keeps its weights. Those still to be made are divided in proportion to
     the weights that each group has left.
 
-    Parameters
-    ----------
-    zeros : that each group has already.
+    `zeros`: that each group has already.
     """
     asked = zeros_asked(sparsity, layer.weights) - sum(zeros)
     left = [layer.rows * layer.columns - own for own in zeros]

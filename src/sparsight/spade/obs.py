@@ -208,12 +208,8 @@ def rows_give(losses: Tensor, remaining: Tensor) -> Tensor:
     A later loss in a row can be smaller than an earlier one, but cannot come before it: a weight's
     place in the order is the largest loss of its row so far.
 
-    Returns int64 [B, O].
-
-    Parameters
-    ----------
-    losses : float64 [B, O, steps], of each row's removals in their order; infinite after the last.
-    remaining : int64 [B], how many fall in all.
+    `losses`: float64 [B, O, steps], of each row's removals in their order; infinite after the last.
+    `remaining`: int64 [B], how many fall in all. Returns int64 [B, O].
     """
     return lowest(losses.cummax(dim=2).values, remaining).sum(dim=2)
 

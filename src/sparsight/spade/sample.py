@@ -109,12 +109,8 @@ def draw_copies(
 def apply_draws(images: Tensor, draws: Draws) -> Tensor:
     """Crop, mirror and recolour each image as drawn for it.
 
-    Returns float32 [M, C, H, W] in [0, 1].
-
-    Parameters
-    ----------
-    images : float32 [M, C, H, W] in [0, 1].
-    draws : of M copies, on the same device.
+    `images`: float32 [M, C, H, W] in [0, 1]; `draws`: of M copies, on the same device. Returns
+    float32 [M, C, H, W] in [0, 1].
     """
     images = crop_and_flip(images, draws.boxes, draws.flipped)
     for name, factors in draws.factors.items():
@@ -135,13 +131,10 @@ def copy_batches(
     A batch holds all copies of some images, or some copies of one: how an image's copies are
     divided depends on `count` and `batch_size`, not on the images beside it.
 
-    Yields the places of the images in the batch, of the copies in each image, and these copies,
-    float32 [images, copies, C, H, W] in [0, 1].
-    Raises InputError when the settings, the count or the size of a batch cannot be used.
-
-    Parameters
-    ----------
-    batch_size : most copies at once, at least 1. For the others see `augmented`.
+    `batch_size`: most copies at once, at least 1. For the others see `augmented`. Yields the places
+    of the images in the batch, of the copies in each image, and these copies, float32 [images,
+    copies, C, H, W] in [0, 1]. Raises InputError when the settings, the count or the size of a
+    batch cannot be used.
     """
     for key, value in (("augmentations", count), ("batch_size", batch_size)):
         if value < 1:
@@ -215,10 +208,7 @@ _UNFOLDED = 64 * MEGABYTE
 def bytes_of_image(layers: Sequence[PrunedLayer], hessians: bool = True) -> int:
     """Bytes that pruning for one image takes: sparse weights, Hessians and what solving adds.
 
-    Parameters
-    ----------
-    layers : those that are pruned.
-    hessians : whether the solver needs them.
+    `layers`: those that are pruned; `hessians`: whether the solver needs them.
     """
     found = bytes_of_weights(layers)
     found += max((layer.weights for layer in layers), default=0) * _SOLVING

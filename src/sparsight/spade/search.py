@@ -49,9 +49,7 @@ class Criterion(ABC):
     def better(self, found: Measures, best: Measures) -> bool:
         """Whether a sparsity is preferred to the best of all that are lower.
 
-        Parameters
-        ----------
-        found, best : means of the measures over the calibration images.
+        `found`, `best`: means of the measures over the calibration images.
         """
 
 

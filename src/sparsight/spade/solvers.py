@@ -138,12 +138,8 @@ def check_damping(owner: str, damping: float) -> None:
 def lowest(scores: Tensor, counts: Tensor) -> Tensor:
     """Where the lowest scores are; ties go in the order of the elements, so the number is exact.
 
-    Returns bool of the shape of `scores`, with `counts` elements True in each.
-
-    Parameters
-    ----------
-    scores : float [B, ...].
-    counts : int64 [B], from 0 to the number of elements of each.
+    `scores`: float [B, ...]; `counts`: int64 [B], from 0 to the number of elements of each. Returns
+    bool of the shape of `scores`, with `counts` elements True in each.
     """
     order = scores.flatten(1).argsort(dim=1, stable=True)
     first = torch.arange(order.shape[1], device=order.device) < counts[:, None]

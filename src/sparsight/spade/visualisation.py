@@ -142,11 +142,8 @@ def mean_magnitude(images: Tensor) -> Tensor:
     horama fetches one of ImageNet, unverified; that of the data set's own images is nearer to what
     the network has seen.
 
-    Returns float32 [3, S, S // 2 + 1] on the CPU, of decorrelated colours, S as of `visualisation`.
-
-    Parameters
-    ----------
-    images : float32 [N, C, H, W] in [0, 1], C being 1 or 3 and H equal to W, at least one.
+    `images`: float32 [N, C, H, W] in [0, 1], C being 1 or 3 and H equal to W, at least one. Returns
+    float32 [3, S, S // 2 + 1] on the CPU, of decorrelated colours, S as of `visualisation`.
     """
     from horama.common import get_color_correlation_svd_sqrt
 
