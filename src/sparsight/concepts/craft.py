@@ -363,22 +363,6 @@ def compare_craft(own: Findings, reference: Findings, wanted: int) -> list[Measu
     return rows
 
 
-def matched_on_crops(own: Findings, reference: Findings) -> dict[str, tuple[Tensor, Tensor]]:
-    """Of each class that both have, the reference's partners of its concepts and their correlation.
-
-    See `matched_concepts`; a figure shows pairs by it.
-    """
-    first, second = _classes(own), _classes(reference)
-    found = {}
-    for name in first:
-        if name in second:
-            left, right = _same(first[name].keys, second[name].keys)
-            found[name] = matched_concepts(
-                first[name].coefficients[left], second[name].coefficients[right]
-            )
-    return found
-
-
 def _classes(findings: Findings) -> dict[str, _Class]:
     """By name; the rows name the classes in the order of the arrays."""
     names = list(dict.fromkeys(row.class_name for row in findings.ranked))

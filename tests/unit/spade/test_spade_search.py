@@ -85,28 +85,6 @@ def test_layers_are_tried_one_after_the_other_from_the_classifier(
     assert trace[4]["value"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_units_share_a_sparsity_and_what_is_in_none_stays_dense(
-    residual: nn.Module, magnitude: Any, pictures: Any
-) -> None:
-    images, ids = pictures(1)
-    criterion = Noting({"layer4.1.conv1": 0.5, "layer4.1.conv2": 0.5, "fc": 0.8})
-    found, trace = search_sparsities(
-        residual,
-        images,
-        ids,
-        magnitude,
-        criterion,
-        SETTINGS,
-        "name",
-        [0.5, 0.8],
-        ["layer4.1", "fc"],
-    )
-    chosen = {name: value for name, value in found.items() if value}
-    assert chosen == {"layer4.1.conv1": 0.5, "layer4.1.conv2": 0.5, "fc": 0.8}
-    assert len(found) == 20
-    assert [row["layer"] for row in trace] == ["fc"] * 3 + ["layer4.1"] * 3
-
-
 def test_copies_are_those_of_pruned_copies(thesis: nn.Module, diagonal: Any, pictures: Any) -> None:
     """What is measured last is what the sparsities found give afterwards."""
     images, ids = pictures(2, 1, 28)
@@ -128,7 +106,7 @@ def test_copies_are_those_of_pruned_copies(thesis: nn.Module, diagonal: Any, pic
             assert torch.equal(value, state[name]), name
 
 
-def test_hessians_are_made_once_or_where_memory_is_short_for_a_unit_and_some_images(
+def test_hessians_are_made_once_or_where_memory_is_short_for_a_layer_and_some_images(
     thesis: nn.Module, diagonal: Any, pictures: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, ids = pictures(2, 1, 28)
@@ -142,7 +120,7 @@ def test_hessians_are_made_once_or_where_memory_is_short_for_a_unit_and_some_ima
         return sample_hessians(network, images, image_ids, layers, 4, "name")
 
     monkeypatch.setattr(search, "hessians_of", noted)
-    # units of a byte, since the network is small
+    # single bytes, since the network is small
     monkeypatch.setattr(search, "MEGABYTE", 1)
     criterion = Noting({"conv2": 0.5, "classifier": 0.9})
 
@@ -154,7 +132,7 @@ def test_hessians_are_made_once_or_where_memory_is_short_for_a_unit_and_some_ima
 
     layers = pruned_layers(thesis, images)
     units = {layer.name: [layer] for layer in layers}
-    # what was chosen, and a unit at three sparsities, of two images
+    # what was chosen, and a layer at three sparsities, of two images
     held = {
         name: 2 * (bytes_of_weights(layers) + 3 * bytes_of_weights(own))
         for name, own in units.items()
@@ -169,7 +147,7 @@ def test_hessians_are_made_once_or_where_memory_is_short_for_a_unit_and_some_ima
     needed = {name: held[name] + bytes_of_image(own) for name, own in units.items()}
     least = max(needed, key=needed.__getitem__)
     assert run(needed[least]) == wanted
-    # one image after the other in the larger unit
+    # one image after the other in the larger layer
     assert [found for found in made if found[1] == least] == [(1, least)] * 2
     with pytest.raises(InputError, match=f"the search in '{least}' with 2 images takes"):
         run(needed[least] - 1)
@@ -282,25 +260,10 @@ def test_the_ground_truth_chooses_the_largest_mean(
         assert sparsity == min(each for each in values if values[each] == values[sparsity])
 
 
-@pytest.mark.parametrize(
-    ("grid", "units", "message"),
-    [
-        ([0.5, 1.0], None, "grid: a sparsity is 1.0"),
-        ([0.5], ["conv1"], "'conv1' names no pruned layer"),
-        ([0.5], ["conv2", "conv*"], r"layer 'conv2' is in 'conv2' and 'conv\*'"),
-    ],
-)
-def test_what_cannot_be_used(
-    grid: list[float],
-    units: list[str] | None,
-    message: str,
-    thesis: nn.Module,
-    diagonal: Any,
-    pictures: Any,
-) -> None:
+def test_what_cannot_be_used(thesis: nn.Module, diagonal: Any, pictures: Any) -> None:
     images, ids = pictures(1, 1, 28)
     criterion = Noting({"conv2": 0.5})
-    with pytest.raises(InputError, match=message):
-        search_sparsities(thesis, images, ids, diagonal, criterion, SETTINGS, "name", grid, units)
+    with pytest.raises(InputError, match=r"grid: a sparsity is 1\.0"):
+        search_sparsities(thesis, images, ids, diagonal, criterion, SETTINGS, "name", [0.5, 1.0])
     with pytest.raises(InputError, match="as many image ids as images"):
         search_sparsities(thesis, images[:0], ids[:0], diagonal, criterion, SETTINGS, "name")

@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.craft import Craft, matched_on_crops
-from sparsight.concepts.craft_crops import class_purity_chance, crop_grid, cut, top_crops
+from sparsight.concepts.craft import Craft
+from sparsight.concepts.craft_crops import (
+    class_purity_chance,
+    crop_grid,
+    cut,
+    matched_concepts,
+    top_crops,
+)
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.data.sources.shapes import Shapes
@@ -203,8 +209,13 @@ def test_comparison_with_itself_and_with_permuted_channels(splits, network, foun
     other.colours.weight.data = other.colours.weight.data.roll(1, 0)
     second = method.find(checkpoint_of(other, splits, tmp_path, seed=4))
     assert values(method.compare(found, second), "stability")["", ""] == pytest.approx(1, abs=0.01)
-    for name, (partners, _) in matched_on_crops(found, second).items():
-        place = CLASSES.index(name)
+    for place in range(len(CLASSES)):
+        partners, _ = matched_concepts(
+            *(
+                each.arrays["coefficients"][each.arrays["crop_classes"] == place]
+                for each in (found, second)
+            )
+        )
         rolled = [(colour + 1) % 3 for colour in colours_of(found, place)]
         assert rolled == [colours_of(second, place)[partner] for partner in partners]
 
