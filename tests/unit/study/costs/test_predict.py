@@ -148,7 +148,7 @@ def test_measured_tables_are_read_with_their_study(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="a job of explain_images that mine does not have"):
         read_measurements(listed)
     table.write_text("rule,seconds\n")
-    with pytest.raises(InputError, match=r"costs\.csv is no table of costs"):
+    with pytest.raises(InputError, match=r"costs\.csv has no column 'study'"):
         read_measurements(listed)
     listed.write_text("measured: []\n")
     with pytest.raises(InputError, match="lists no measured study"):
