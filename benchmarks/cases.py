@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import build_explainers, explain_batch
+from sparsight.explain.base import ImageBatch, build_explainers, explain_batch
 from sparsight.explain.network import frozen
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
@@ -59,7 +59,7 @@ def own(case: Case, **entries: dict[str, Any]) -> Callable[[], Maps]:
     def explain() -> Maps:
         with frozen(case.network):
             return explain_batch(
-                explainers, case.network, case.images, case.targets, torch.arange(BATCH)
+                explainers, ImageBatch(case.network, case.images, case.targets, torch.arange(BATCH))
             )
 
     return explain

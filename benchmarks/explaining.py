@@ -3,7 +3,7 @@
 import torch
 from sidebyside import Row, compare
 
-from sparsight.explain.base import build_explainers, explain_batch, to_image_size
+from sparsight.explain.base import ImageBatch, build_explainers, explain_batch, to_image_size
 from sparsight.explain.network import frozen
 from sparsight.metrics.preparation import min_max
 from sparsight.models.thesis_cnn import ThesisCnn
@@ -26,7 +26,9 @@ def rows() -> list[Row]:
 
     def ours() -> dict[str, torch.Tensor]:
         with frozen(network):
-            maps = explain_batch(explainers, network, images, targets, torch.arange(COUNT))
+            maps = explain_batch(
+                explainers, ImageBatch(network, images, targets, torch.arange(COUNT))
+            )
         return {
             name: min_max(to_image_size(min_max(part), (28, 28), "bilinear"))
             for name, part in maps.items()

@@ -15,7 +15,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.metrics.base import Metric
+from sparsight.metrics.base import MapBatch, Metric
 from sparsight.metrics.faithfulness import Infidelity, random_subsets
 from sparsight.metrics.preparation import min_max
 from sparsight.metrics.randomisation import NetworkRandomiser, other_classes
@@ -106,7 +106,7 @@ class Scored:
         if first.normalisation == "min_max":
             maps, explain = min_max(maps), scaled_gradient
         given = (maps, self.case.images, self.case.targets, None, self.case.network, explain)
-        return first.score_together(metrics, *given)
+        return first.score_together(metrics, MapBatch(*given))
 
     def theirs(self, name: str, **more: Any) -> Any:
         """Values of the metric of quantus for ours, called once for the whole batch."""

@@ -7,6 +7,7 @@ import torch
 from cases import BATCH, CLASSES, Case, Maps, Pair, close, own
 from torch import Tensor
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
 from sparsight.explain.surrogates import CoalitionExplainer, KernelShap, Lime, superpixels
@@ -104,7 +105,11 @@ def surrogate_pair(case: Case, explainer: CoalitionExplainer, library: Any) -> P
 
     def ours() -> Maps:
         with frozen(network):
-            return {name: explainer.explain(network, images, targets, torch.arange(BATCH), name)}
+            return {
+                name: explainer.explain(
+                    ImageBatch(network, images, targets, torch.arange(BATCH), name)
+                )
+            }
 
     rtol = 1e-4 if isinstance(explainer, Lime) else 1e-3
     title = f"{name}, {SAMPLES} samples of about {SEGMENTS} superpixels"

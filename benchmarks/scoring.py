@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sidebyside import Row, compare
 
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.registry import METRICS
 
 COUNT, SIDE = 500, 28
@@ -45,7 +46,7 @@ def rows() -> list[Row]:
     def ours(name: str) -> Callable[[], torch.Tensor]:
         metric = METRICS.load(name)()
         given = masks if metric.mask_rule == "binary" else None
-        return lambda: metric.score(heatmaps, images, targets, given)
+        return lambda: metric.score(MapBatch(heatmaps, images, targets, given))
 
     def theirs(class_name: str) -> Callable[[], list[float]]:
         metric = getattr(quantus, class_name)(disable_warnings=True, display_progressbar=False)

@@ -1,7 +1,7 @@
 """Parameters of registered items: defaults overlaid with what a configuration gives."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sparsight.io.errors import InputError
@@ -11,15 +11,23 @@ REQUIRED = "required"
 
 
 def checked_parameters(
-    owner: str, defaults: Mapping[str, Any], given: Mapping[str, Any]
+    owner: str,
+    defaults: Mapping[str, Any],
+    given: Mapping[str, Any],
+    allowed: Mapping[str, str | Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
     """`defaults` overlaid with `given`.
+
+    Parameters
+    ----------
+    allowed : parameter to its values: a sequence of them, or the interval in which a number must
+        lie, such as "[1, inf)" or "(0, 1]".
 
     Raises
     ------
     InputError
-        For an unknown or missing parameter, or one whose type differs from its default's (an
-        integer passes for a float).
+        For an unknown or missing parameter, one whose type differs from its default's (an integer
+        passes for a float), or a value that is not allowed.
     """
     for key, value in given.items():
         if key not in defaults:
@@ -29,7 +37,28 @@ def checked_parameters(
     for key, value in settings.items():
         if key not in given and value == REQUIRED:
             raise InputError(f"{owner} needs the parameter '{key}'; give it under parameters")
+    for key, values in (allowed or {}).items():
+        if problem := _outside(settings[key], values):
+            raise InputError(
+                f"{owner}: parameter '{key}' is {settings[key]!r}, it must be {problem}"
+            )
     return settings
+
+
+def _outside(value: Any, allowed: str | Sequence[Any]) -> str:
+    """What `value` must be; empty where it is that."""
+    if not isinstance(allowed, str):
+        return "" if value in allowed else f"one of {', '.join(map(str, allowed))}"
+    low, high = (part.strip() for part in allowed[1:-1].split(","))
+    # So written that NaN lies in no interval.
+    over = value >= float(low) if allowed[0] == "[" else value > float(low)
+    under = value <= float(high) if allowed[-1] == "]" else value < float(high)
+    if over and under:
+        return ""
+    above = f"{'at least' if allowed[0] == '[' else 'above'} {low}"
+    if high == "inf":
+        return above
+    return f"{above} and {'at most' if allowed[-1] == ']' else 'below'} {high}"
 
 
 def _check_type(owner: str, key: str, value: Any, default: Any) -> None:

@@ -20,15 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.explain.base import build_explainers, explain_batch
+from sparsight.explain.base import ImageBatch, build_explainers, explain_batch
 from sparsight.explain.network import frozen
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.arrays import read_arrays
 from sparsight.io.tables import read_table
-from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.base import BatchExplainer
+from sparsight.metrics.base import BatchExplainer, MapBatch
 from sparsight.metrics.preparation import masks_for, prepare
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
@@ -167,7 +166,9 @@ def _explained(
 
         def compute(method: str = method, entry: dict[str, Any] = entry) -> Tensor:
             built = build_explainers({method: entry})
-            maps = explain_batch(built, fixed.network, fixed.images, fixed.targets, fixed.ids)
+            maps = explain_batch(
+                built, ImageBatch(fixed.network, fixed.images, fixed.targets, fixed.ids)
+            )
             return maps[method]
 
         yield EXPLAINERS, method, compute
@@ -189,12 +190,14 @@ def _scored(
             if "explainer" in metric.needs:
                 again = BatchExplainer(saliency, fixed.ids, "saliency", prepared)
             return metric.score(
-                prepared(fixed.maps[0]),
-                fixed.images,
-                fixed.targets,
-                masks_for(fixed.batch, metric.mask_rule),
-                fixed.network,
-                again,
+                MapBatch(
+                    prepared(fixed.maps[0]),
+                    fixed.images,
+                    fixed.targets,
+                    masks_for(fixed.batch, metric.mask_rule),
+                    fixed.network,
+                    again,
+                ),
             )
 
         yield METRICS, method, compute
@@ -211,7 +214,8 @@ def _compared(
                 metric.prepared(maps, (28, 28), "bilinear")
                 for maps in (fixed.maps[0], fixed.maps[0] + fixed.maps[1])
             )
-            return metric.compare(first, second)
+            batch = MapBatch(first, fixed.images, fixed.targets, reference=second)
+            return metric.score(batch)
 
         yield AGREEMENT, method, compute
 

@@ -6,8 +6,7 @@ import torch
 from scipy import stats
 from skimage.metrics import structural_similarity
 
-from sparsight.metrics.agreement.ranks import spearman, top_k_iou
-from sparsight.metrics.agreement.structure import ssim
+from sparsight.metrics.agreement.maps import spearman, ssim, top_k_iou
 from sparsight.metrics.preparation import prepare
 
 

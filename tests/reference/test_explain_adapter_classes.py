@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 from sparsight.metrics.budget import within_budget
@@ -135,7 +136,7 @@ def test_the_cost_is_the_number_of_passes(
     if times is not None:
         network = Counted().eval().requires_grad_(False)
         images = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-        explainer.explain(network, images, torch.tensor([1]), torch.tensor([5]), "x")
+        explainer.explain(ImageBatch(network, images, torch.tensor([1]), torch.tensor([5]), "x"))
         assert network.passes == cost * times
 
 
@@ -146,7 +147,7 @@ def test_the_cost_of_channels_is_that_of_512(method: str) -> None:
     network.passes = 0
     explainer = EXPLAINERS.load(f"grad_cam.{method}")(**LAYER)
     images = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    explainer.explain(network, images, torch.tensor([1]), torch.tensor([5]), "x")
+    explainer.explain(ImageBatch(network, images, torch.tensor([1]), torch.tensor([5]), "x"))
     assert explainer.facts()["cost"] - 512 == network.passes - 4
 
 

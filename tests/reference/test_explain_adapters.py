@@ -10,7 +10,7 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, build_explainers, to_image_size
+from sparsight.explain.base import Explainer, ImageBatch, build_explainers, to_image_size
 from sparsight.explain.captum_adapter import CaptumExplainer
 from sparsight.explain.grad_cam_adapter import GradCamLibraryExplainer
 from sparsight.explain.gradient import IntegratedGradients, Saliency
@@ -76,7 +76,7 @@ def images() -> Tensor:
 
 def explain(explainer: Explainer, model: nn.Module, images: Tensor) -> Tensor:
     with frozen(model):
-        return explainer.explain(model, images, TARGETS, IDS, "x")
+        return explainer.explain(ImageBatch(model, images, TARGETS, IDS, "x"))
 
 
 def as_configured(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -117,9 +117,11 @@ def test_random_captum_classes_do_not_depend_on_the_batch(
     rows = torch.tensor([2, 0])
     with frozen(model):
         part = CaptumExplainer(name, **parameters).explain(
-            model, images[rows], TARGETS[rows], IDS[rows], "x"
+            ImageBatch(model, images[rows], TARGETS[rows], IDS[rows], "x")
         )
-        other = CaptumExplainer(name, **parameters).explain(model, images, TARGETS, IDS, "y")
+        other = CaptumExplainer(name, **parameters).explain(
+            ImageBatch(model, images, TARGETS, IDS, "y")
+        )
     torch.testing.assert_close(part, whole[rows], atol=0, rtol=0)
     assert not torch.allclose(other, whole)
 
@@ -184,7 +186,7 @@ def test_random_cam_does_not_depend_on_the_batch(model: nn.Module, images: Tenso
     whole = explain(GradCamLibraryExplainer("RandomCAM", layer="conv2"), model, images)
     with frozen(model):
         part = GradCamLibraryExplainer("RandomCAM", layer="conv2").explain(
-            model, images[2:3], TARGETS[2:3], IDS[2:3], "x"
+            ImageBatch(model, images[2:3], TARGETS[2:3], IDS[2:3], "x")
         )
     assert torch.equal(part, whole[2:3])
 
@@ -199,7 +201,7 @@ def test_no_hooks_stay_behind(model: nn.Module, images: Tensor) -> None:
         GradCamLibraryExplainer("GradCAM", layer="conv2"),
     ):
         with pytest.raises((IndexError, RuntimeError)) as caught, frozen(model):
-            explainer.explain(model, images, TARGETS + 7, IDS, "x")
+            explainer.explain(ImageBatch(model, images, TARGETS + 7, IDS, "x"))
         # The traceback holds the library's object, which would only release them when deleted.
         kept.append(caught)
     left = {

@@ -25,7 +25,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from sparsight.explain import gradient
-from sparsight.explain.base import Explainer, to_image_size
+from sparsight.explain.base import Explainer, ImageBatch, to_image_size
 from sparsight.explain.cam import (
     AblationCam,
     EigenCam,
@@ -86,7 +86,7 @@ def resnet() -> Case:
 def own_maps(explainer: Explainer, case: Case) -> Tensor:
     model, images, targets = case
     with frozen(model):
-        return explainer.explain(model, images, targets, torch.arange(len(images)), "x")
+        return explainer.explain(ImageBatch(model, images, targets, torch.arange(len(images)), "x"))
 
 
 def library_maps(cam: Any, case: Case) -> np.ndarray:

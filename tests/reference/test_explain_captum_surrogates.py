@@ -10,6 +10,7 @@ import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.lrp import Lrp
 from sparsight.explain.randomness import image_generator
 from sparsight.explain.surrogates import CoalitionExplainer, KernelShap, Lime, superpixels
@@ -49,7 +50,7 @@ def replayed(rows: Tensor) -> Any:
 @pytest.mark.parametrize("baseline", [0.0, 0.4])
 def test_lime_with_equal_perturbations(model: nn.Module, images: Tensor, baseline: float) -> None:
     explainer = Lime(segments=16, n_samples=60, baseline="grey", grey=baseline, ridge=0.5)
-    found = explainer.explain(model, images, TARGETS, IDS, "x")
+    found = explainer.explain(ImageBatch(model, images, TARGETS, IDS, "x"))
     segments = superpixels(images, 16)
     for row in range(3):
         asked = coalitions(explainer, segments[row], row)
@@ -77,7 +78,7 @@ def test_kernel_shap_with_equal_perturbations(
 ) -> None:
     """Sampled, and enumerated: captum meets efficiency by weights of 1e6 for the ends."""
     explainer = KernelShap(segments=6, n_samples=n_samples, baseline="grey")
-    found = explainer.explain(model, images, TARGETS, IDS, "x")
+    found = explainer.explain(ImageBatch(model, images, TARGETS, IDS, "x"))
     segments = superpixels(images, 6)
     for row in range(3):
         asked = coalitions(explainer, segments[row], row)
@@ -104,7 +105,7 @@ def test_kernel_shap_with_equal_perturbations(
 
 def test_exact_kernel_shap_against_captums_shapley_values(model: nn.Module, images: Tensor) -> None:
     found = KernelShap(segments=4, n_samples=14, baseline="grey").explain(
-        model, images, TARGETS, IDS, "x"
+        ImageBatch(model, images, TARGETS, IDS, "x")
     )
     expected = captum.attr.ShapleyValues(model).attribute(
         images, target=TARGETS, feature_mask=superpixels(images[:1], 4).unsqueeze(1)
@@ -130,6 +131,8 @@ class FlattenedInForward(nn.Module):
 def test_epsilon_rule(model: nn.Module, images: Tensor) -> None:
     foreign = FlattenedInForward(copy.deepcopy(model))
     expected = captum.attr.LRP(foreign).attribute(images.clone(), target=TARGETS)
-    found = Lrp(composite="epsilon", epsilon=1e-9).explain(model, images, TARGETS, IDS, "x")
+    found = Lrp(composite="epsilon", epsilon=1e-9).explain(
+        ImageBatch(model, images, TARGETS, IDS, "x")
+    )
     scale = float(expected.detach().abs().max())
     torch.testing.assert_close(found, expected.detach().sum(1), atol=1e-4 * scale, rtol=1e-3)

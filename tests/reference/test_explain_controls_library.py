@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.controls import Edges
 
 
@@ -14,7 +15,7 @@ from sparsight.explain.controls import Edges
 def test_edges_equal_scipy(seed: int, height: int, width: int) -> None:
     images = torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(seed))
     ids = torch.zeros(2, dtype=torch.int64)
-    found = Edges().explain(nn.Identity(), images, ids, ids, "edges").numpy()
+    found = Edges().explain(ImageBatch(nn.Identity(), images, ids, ids, "edges")).numpy()
     grey = images[:, 0].double().numpy()
     across, down = (
         np.stack([ndimage.sobel(image, axis=axis, mode="nearest") / 4 for image in grey])

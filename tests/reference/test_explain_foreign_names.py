@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.network import frozen
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.models.base import build_network
@@ -84,7 +85,7 @@ def test_every_offered_explainer_runs(
     explainer = EXPLAINERS.load(method)(**explainer_parameters(method, network))
     images, targets, ids = batch(network)
     with frozen(networks[network]):
-        maps = explainer.explain(networks[network], images, targets, ids, "x")
+        maps = explainer.explain(ImageBatch(networks[network], images, targets, ids, "x"))
     assert maps.ndim == 3
     assert len(maps) == COUNT
     assert maps.isfinite().all()

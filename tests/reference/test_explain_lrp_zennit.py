@@ -10,6 +10,7 @@ from zennit.rules import Epsilon
 from zennit.torchvision import ResNetCanonizer
 from zennit.types import Linear
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.lrp import Lrp
 from sparsight.models.base import Normalise
 from sparsight.models.resnet import ResNet18
@@ -57,7 +58,7 @@ def test_resnet(foreign: nn.Module, images: Tensor, composite: str) -> None:
     wrapped = nn.Sequential(Normalise(), foreign)
     for model in (own.eval().requires_grad_(False), wrapped):
         found = Lrp(composite=composite, epsilon=1e-3).explain(
-            model, images, TARGETS, torch.arange(2), "x"
+            ImageBatch(model, images, TARGETS, torch.arange(2), "x")
         )
         scale = float(expected.abs().max())
         torch.testing.assert_close(found, expected, atol=1e-3 * scale, rtol=1e-3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
+from sparsight.explain.base import Explainer, ImageBatch
 from sparsight.explain.deep_lift import DeepLift
 from sparsight.explain.gradient import GradientShap, GuidedBackprop, InputXGradient, SmoothGrad
 from sparsight.explain.perturbation import Occlusion
@@ -34,7 +34,9 @@ def images() -> Tensor:
 
 
 def explain(explainer: Explainer, model: nn.Module, images: Tensor) -> Tensor:
-    return explainer.explain(model, images, TARGETS[: len(images)], IDS[: len(images)], "x")
+    return explainer.explain(
+        ImageBatch(model, images, TARGETS[: len(images)], IDS[: len(images)], "x")
+    )
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sparsight.metrics import faithfulness
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import (
     FaithfulnessCorrelation,
     Infidelity,
@@ -63,7 +64,7 @@ def theirs(class_name, batch, network, **parameters):
 
 def ours(metric, batch, network):
     images, targets, maps = batch
-    return metric.score(maps, images, targets, None, network)
+    return metric.score(MapBatch(maps, images, targets, None, network))
 
 
 @pytest.mark.parametrize("size", [1, 12])

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.gradient import InputXGradient
 from sparsight.explain.network import frozen
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.complexity import effective_complexity, entropy, gini
 from sparsight.metrics.localisation import (
     pixel_roc_auc,
@@ -84,7 +86,7 @@ def adapted(class_name, batch, network, rows=slice(None), **parameters):
     images, targets, maps, masks = (part[rows] for part in batch)
     metric = METRICS.load(f"quantus.{class_name}")(**parameters)
     given = masks if metric.mask_rule == "binary" else None
-    return metric.score(maps, images, targets, given, network, gradient)
+    return metric.score(MapBatch(maps, images, targets, given, network, gradient))
 
 
 def direct(class_name, batch, network, **parameters):
@@ -272,7 +274,7 @@ def test_explained_rows_are_named_to_the_explainer(batch, network):
     images, targets, maps, _ = (part.clone() for part in batch)
     maps[1] = 0
     metric = METRICS.load("quantus.MPRT")()
-    values = metric.score(maps, images, targets, None, network, explain)
+    values = metric.score(MapBatch(maps, images, targets, None, network, explain))
     assert values.shape == (COUNT, 3)
     assert values[1].isnan().all()
     assert {tuple(set(rows)) for rows in seen} == {(0,), (2,), (3,)}
@@ -285,7 +287,9 @@ def test_constant_new_explanation_is_undefined(batch, network):
         found = gradient(model, some, classes)
         return found * 0 if 1 in rows.tolist() else found
 
-    values = METRICS.load("quantus.MPRT")().score(maps, images, targets, None, network, explain)
+    values = METRICS.load("quantus.MPRT")().score(
+        MapBatch(maps, images, targets, None, network, explain)
+    )
     assert values.isnan().all(dim=1).tolist() == [False, True, False, False]
 
 
@@ -298,7 +302,9 @@ def test_random_logit_draws_another_class_for_each_image(network):
 
     images, targets = torch.rand(24, 1, SIDE, SIDE), torch.ones(24, dtype=torch.int64)
     maps = gradient(network, images, targets)
-    METRICS.load("quantus.RandomLogit")().score(maps, images, targets, None, network, explain)
+    METRICS.load("quantus.RandomLogit")().score(
+        MapBatch(maps, images, targets, None, network, explain)
+    )
     assert set(seen) == {0, 2, 3}
 
 
@@ -328,7 +334,7 @@ def test_the_given_explainer_is_the_one_that_explains(class_name, batch, network
 
     images, targets, maps, _ = batch
     metric = METRICS.load(f"quantus.{class_name}")(**SMALL.get(class_name, {}))
-    metric.score(maps, images, targets, None, network, explain)
+    metric.score(MapBatch(maps, images, targets, None, network, explain))
     assert sum(calls) >= COUNT
 
 
@@ -361,9 +367,9 @@ def test_unknown_class_and_parameter():
 def test_what_is_needed_and_not_given(batch):
     images, targets, maps, _ = batch
     with pytest.raises(InputError, match="needs a mask"):
-        METRICS.load("quantus.AUC")().score(maps, images, targets, None)
+        METRICS.load("quantus.AUC")().score(MapBatch(maps, images, targets, None))
     with pytest.raises(InputError, match="needs a model"):
-        METRICS.load("quantus.Selectivity")().score(maps, images, targets, None)
+        METRICS.load("quantus.Selectivity")().score(MapBatch(maps, images, targets, None))
 
 
 def test_a_wrong_setting_is_one_sentence(batch, network):
@@ -388,7 +394,7 @@ def registered():
 
 def input_x_gradient(model, images, targets, rows=None):
     with frozen(model):
-        return InputXGradient().explain(model, images, targets, torch.zeros(0), "x")
+        return InputXGradient().explain(ImageBatch(model, images, targets, torch.zeros(0), "x"))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -411,9 +417,9 @@ def test_every_offered_metric_runs_on_registered_networks(class_name, name, regi
     with frozen(model):
         if shape[0] > 1 and class_name in QuantusMetric.foreign_grey_only:
             with pytest.raises(InputError, match="one channel"):
-                metric.score(maps, images, targets, given, model, input_x_gradient)
+                metric.score(MapBatch(maps, images, targets, given, model, input_x_gradient))
             return
-        scores = metric.score(maps, images, targets, given, model, input_x_gradient)
+        scores = metric.score(MapBatch(maps, images, targets, given, model, input_x_gradient))
     assert len(scores) == 2
     assert scores.isfinite().any()
 
@@ -505,6 +511,8 @@ def test_the_better_map_scores_better_in_the_stated_direction(class_name):
     for explain in BETTER_AND_WORSE.get(class_name, BETTER_AND_WORSE[metric.category]):
         maps = explain(network, images, targets)
         given = masks if metric.mask_rule == "binary" else None
-        found.append(metric.score(maps, images, targets, given, network, explain).nanmean())
+        found.append(
+            metric.score(MapBatch(maps, images, targets, given, network, explain)).nanmean()
+        )
     better, worse = found
     assert better > worse if metric.direction == "higher" else better < worse, found

@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import nn
 
-from sparsight.metrics.base import image_generators
+from sparsight.metrics.base import MapBatch, image_generators
 from sparsight.metrics.preparation import min_max
 from sparsight.metrics.randomisation import (
     EfficientMprt,
@@ -58,7 +58,7 @@ def explain_func(model, inputs, targets, **_):
 
 def ours(metric, network, images, targets):
     maps = gradient(network, images, targets)
-    return metric.score(maps, images, targets, None, network, gradient)
+    return metric.score(MapBatch(maps, images, targets, None, network, gradient))
 
 
 def of_quantus(metric, network, images, targets, **more):
@@ -197,6 +197,6 @@ def test_random_logit_is_that_of_quantus_for_maps_instead_of_rows(batch):
         return min_max(gradient(model, some, classes))
 
     maps = scaled(network, images, targets)
-    found = RandomLogit().score(maps, images, targets, None, network, scaled)
+    found = RandomLogit().score(MapBatch(maps, images, targets, None, network, scaled))
     assert found.numpy() == pytest.approx(np.array(expected), abs=1e-5)
     assert found.max() < 0.9

@@ -23,12 +23,12 @@ from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import fetch_dataset, prepare_dataset
-from sparsight.explain.base import build_explainers, explain_batch
+from sparsight.explain.base import ImageBatch, build_explainers, explain_batch
 from sparsight.explain.network import frozen, named_layer
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.registry import AGREEMENT
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.preparation import prepare
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.base import build_network
 from sparsight.models.registry import MODELS
 from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
@@ -133,7 +133,7 @@ def explainers(network, images):
     }
     targets, image_ids = torch.tensor([3, 7]), torch.tensor([0, 1])
     with frozen(network):
-        maps = explain_batch(build_explainers(new), network, images, targets, image_ids)
+        maps = explain_batch(build_explainers(new), ImageBatch(network, images, targets, image_ids))
     difference = (maps["example_input_gradient"] - maps.pop("reference")).abs().max()
     found = {n: [list(m.shape), m.min().item(), m.max().item()] for n, m in maps.items()}
     return {"maps": found, "difference": difference.item()}
@@ -153,7 +153,9 @@ def metrics(images):
         metric = METRICS.load(entry["method"])(**entry.get("parameters", {}))
         maps = prepare(raw, (28, 28), "none", metric.treatment, metric.normalisation)
         given = None if metric.mask_rule == "none" else masks
-        scores = metric.score(maps, images.repeat(2, 1, 1, 1), torch.zeros(4).long(), given)
+        scores = metric.score(
+            MapBatch(maps, images.repeat(2, 1, 1, 1), torch.zeros(4).long(), given)
+        )
         found[name] = [None if value.isnan() else value.item() for value in scores]
     return found
 
@@ -165,8 +167,12 @@ def agreement():
     first = torch.tensor([[[1, -2], [0, 3]], [[1, -2], [0, 3]], [[1, 1], [1, 1]]]).float()
     second = torch.tensor([[[9, -1], [0, 1]], [[9, -1], [0, -1]], [[1, 2], [3, 4]]]).float()
     first, second = (metric.prepared(maps, (2, 2), "none") for maps in (first, second))
+    nothing = torch.zeros(3, 1, 2, 2), torch.zeros(3).long()
     ways = {"one_way": (first, second), "other_way": (second, first)}
-    return {name: numbers(metric.compare(*maps)) for name, maps in ways.items()}
+    return {
+        name: numbers(metric.score(MapBatch(own, *nothing, reference=other)))
+        for name, (own, other) in ways.items()
+    }
 
 
 def concepts():

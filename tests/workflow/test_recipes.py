@@ -41,8 +41,8 @@ RECIPES = {
     "A metric": ["metrics/example_mass.py", "metrics/registry.py", "example_mass.yaml"],
     "A metric of quantus": ["example_quantus.yaml"],
     "An agreement metric": [
-        "metrics/agreement/example_signs.py",
-        "metrics/agreement/registry.py",
+        "metrics/example_signs.py",
+        "metrics/registry.py",
         "example_signs.yaml",
     ],
     "A concept method": [
@@ -83,9 +83,12 @@ def follow(folder, path, content):
         file.parent.mkdir(exist_ok=True)
         file.write_text(content, encoding="utf-8")
         return
-    before, brace, after = file.read_text(encoding="utf-8").partition("{")
-    assert brace
-    file.write_text(f"{before}{{\n{content.rstrip()}\n{after}", encoding="utf-8")
+    # Of a file with several tables the line goes to the one that a comment before it names.
+    table = re.match(r"# (\w+)\n", content)
+    content = content.removeprefix(table[0]) if table else content
+    text = file.read_text(encoding="utf-8")
+    start = text.index("{", text.index(f"{table[1]} =") if table else 0) + 1
+    file.write_text(f"{text[:start]}\n{content.rstrip()}\n{text[start:]}", encoding="utf-8")
 
 
 def all_choices(folder):

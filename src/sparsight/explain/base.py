@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +28,45 @@ _FACTS = (
 )
 #: (C, H, W) of the images that the fact `cost` is stated for where it depends on them
 STATED_SHAPE = (1, 28, 28)
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images to explain, and all that an explainer may ask of them.
+
+    Attributes
+    ----------
+    model : network in evaluation mode with frozen parameters (`network.frozen`); gives logits
+        [N,K]. Explainers with `needs_network` False look neither at it nor at `targets`.
+    images : float32 [N,C,H,W] in [0, 1], on the model's device.
+    targets : int64 [N], the classes to explain, on the same device.
+    image_ids : int64 [N], on the CPU. With `seed_name` they seed what is random, so that a map does
+        not depend on its batch (`randomness.image_generator`).
+    seed_name : the explainer's configured name.
+    """
+
+    model: nn.Module
+    images: Tensor
+    targets: Tensor
+    image_ids: Tensor
+    seed_name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def inputs(self) -> Tensor:
+        """A copy of the images that asks for gradients."""
+        return self.images.detach().clone().requires_grad_()
+
+    def rows(self, rows: slice) -> "ImageBatch":
+        """The same for some of the images."""
+        return replace(
+            self,
+            images=self.images[rows],
+            targets=self.targets[rows],
+            image_ids=self.image_ids[rows],
+        )
 
 
 class Explainer(ABC):
@@ -56,6 +96,7 @@ class Explainer(ABC):
     complete : whether a map sums, by the method's axiom, to the logit minus that of a black image.
         What is missing of it is measured and kept with the maps (`run.completeness_gaps`).
     parameters : name to default; `"required"` where there is none.
+    allowed : parameter to its values, see `checked_parameters`.
     excluded_models : registered models on which the method fails or means nothing.
     shares : explainers whose `shares` is the same non-empty word are given to
         `explain_together` in one call, so that they can share passes through the network.
@@ -75,42 +116,22 @@ class Explainer(ABC):
     control: ClassVar[bool] = False
     complete: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}
+    allowed: ClassVar[dict[str, Any]] = {}
     excluded_models: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[str] = ""
 
     def __init__(self, **parameters: Any) -> None:
-        self.settings = checked_parameters(f"explainer {self.name}", self.parameters, parameters)
+        self.settings = checked_parameters(
+            f"explainer {self.name}", self.parameters, parameters, self.allowed
+        )
 
     @abstractmethod
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
-        """Explain a batch.
-
-        Parameters
-        ----------
-        model : network in evaluation mode with frozen parameters (`network.frozen`); gives logits
-            [N,K]. Explainers with `needs_network` False do not look at it, nor at
-            `targets`.
-        images : float32 [N,C,H,W] in [0, 1], on the model's device.
-        targets : int64 [N], the classes to explain, on the same device.
-        image_ids : int64 [N], on the CPU. With `seed_name` they seed what is random
-            (`randomness.image_generator`), so that a map does not depend on its batch.
-        seed_name : the explainer's configured name.
-
-        Returns
-        -------
-        float32 [N,h,w], detached, raw values: neither normalised nor resized.
-        """
+    def explain(self, batch: ImageBatch) -> Tensor:
+        """Maps float32 [N,h,w], detached, of raw values: neither normalised nor resized."""
 
     @classmethod
     def explain_together(
-        cls,
-        explainers: Mapping[str, "Explainer"],
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        image_ids: Tensor,
+        cls, explainers: Mapping[str, "Explainer"], batch: ImageBatch
     ) -> dict[str, Tensor]:
         """Explain a batch with several explainers (configured name to explainer).
 
@@ -118,7 +139,7 @@ class Explainer(ABC):
         where the explainers can share passes.
         """
         return {
-            name: explainer.explain(model, images, targets, image_ids, name)
+            name: explainer.explain(replace(batch, seed_name=name))
             for name, explainer in explainers.items()
         }
 
@@ -223,19 +244,13 @@ def build_explainers(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Expl
     return built
 
 
-def explain_batch(
-    explainers: Mapping[str, Explainer],
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    image_ids: Tensor,
-) -> dict[str, Tensor]:
+def explain_batch(explainers: Mapping[str, Explainer], batch: ImageBatch) -> dict[str, Tensor]:
     """Maps of a batch from several explainers, which share passes where they can.
 
     Parameters
     ----------
     explainers : configured name to explainer.
-    model, images, targets, image_ids : see `Explainer.explain`.
+    batch : its `seed_name` does not matter.
 
     Returns
     -------
@@ -253,11 +268,11 @@ def explain_batch(
     found: dict[str, Tensor] = {}
     for group in followed(groups.values(), "explainers of a batch", len(groups)):
         first = next(iter(group.values()))
-        found.update(first.explain_together(group, model, images, targets, image_ids))
+        found.update(first.explain_together(group, batch))
     for name, maps in found.items():
-        if maps.ndim != 3 or len(maps) != len(images) or maps.dtype != torch.float32:
+        if maps.ndim != 3 or len(maps) != len(batch) or maps.dtype != torch.float32:
             raise InvariantError(
-                f"explainer '{name}' gave {maps.dtype} {tuple(maps.shape)} for {len(images)} "
+                f"explainer '{name}' gave {maps.dtype} {tuple(maps.shape)} for {len(batch)} "
                 "images, not float32 [N,h,w]"
             )
     return {name: found[name] for name in explainers}

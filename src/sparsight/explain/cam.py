@@ -10,7 +10,6 @@ One difference, where the module after the layer works in place: on a CPU the li
 overwritten output, here it is the layer's own output.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn, where
 from torch.nn import functional
 
-from sparsight.explain.base import Explainer, detached_float32, target_logits
+from sparsight.explain.base import Explainer, ImageBatch, detached_float32, target_logits
 from sparsight.explain.network import (
     activations_and_gradients,
     explained_layer,
@@ -56,22 +55,13 @@ class ClassActivationMap(Explainer):
         Without `needs_gradients`, `gradients` may be anything.
         """
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; h and w are the layer's."""
-        return self.explain_together({seed_name: self}, model, images, targets, image_ids)[
-            seed_name
-        ]
+        return self.explain_together({"": self}, batch)[""]
 
     @classmethod
     def explain_together(
-        cls,
-        explainers: Mapping[str, Explainer],
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        image_ids: Tensor,
+        cls, explainers: Mapping[str, Explainer], batch: ImageBatch
     ) -> dict[str, Tensor]:
         """One forward and at most one backward pass for any number of methods and layers."""
         members: dict[str, ClassActivationMap] = {}
@@ -81,32 +71,28 @@ class ClassActivationMap(Explainer):
                     f"explainer '{name}' shares layer gradients but is no ClassActivationMap"
                 )
             members[name] = explainer
-        layers = {n: explained_layer(model, m.settings["layer"]) for n, m in members.items()}
+        layers = {n: explained_layer(batch.model, m.settings["layer"]) for n, m in members.items()}
         differentiated = {layers[n] for n, m in members.items() if m.needs_gradients}
         looked_at = {*layers.values()} - differentiated
-        found = _passes(model, images, targets, sorted(differentiated), sorted(looked_at))
+        found = _passes(batch, sorted(differentiated), sorted(looked_at))
         return {name: cam.map_of(*found[layers[name]]) for name, cam in members.items()}
 
 
 def _passes(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    differentiated: list[str],
-    looked_at: list[str],
+    batch: ImageBatch, differentiated: list[str], looked_at: list[str]
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Layer to activations and gradients; for layers `looked_at` the second is empty."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
-    with recorded(model, looked_at) as outputs:
+    with recorded(batch.model, looked_at) as outputs:
         if differentiated:
-            found = activations_and_gradients(model, images, targets, differentiated)
+            found = activations_and_gradients(
+                batch.model, batch.images, batch.targets, differentiated
+            )
         else:
             with torch.no_grad():
-                model(images)
+                batch.model(batch.images)
     for layer in looked_at:
-        if layer not in outputs:
-            raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
-        found[layer] = (outputs[layer].detach(), images.new_empty(0))
+        found[layer] = (outputs[layer].detach(), batch.images.new_empty(0))
     return found
 
 
@@ -120,14 +106,6 @@ class WeightedCam(ClassActivationMap):
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """See `ClassActivationMap.map_of`."""
         return weighted_map(activations, self.weights(activations, gradients))
-
-
-def _check_epsilon(cam: ClassActivationMap) -> None:
-    epsilon = cam.settings["epsilon"]
-    if not 0 <= epsilon < math.inf:
-        raise InputError(
-            f"explainer '{cam.name}': epsilon is {epsilon}, but must be a number from 0 on"
-        )
 
 
 def weighted_map(activations: Tensor, weights: Tensor) -> Tensor:
@@ -167,10 +145,7 @@ class GradCamPlusPlus(WeightedCam):
     name: ClassVar[str] = "grad_cam_pp"
     reference: ClassVar[str] = "arXiv:1710.11063"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 0.0}
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        _check_epsilon(self)
+    allowed: ClassVar[dict[str, Any]] = {"epsilon": "[0, inf)"}
 
     def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Sum over pixels of alpha (equation 19) times the positive gradient (equation 7)."""
@@ -203,10 +178,7 @@ class XGradCam(WeightedCam):
     name: ClassVar[str] = "xgrad_cam"
     reference: ClassVar[str] = "arXiv:2008.02312"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 1e-7}
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        _check_epsilon(self)
+    allowed: ClassVar[dict[str, Any]] = {"epsilon": "[0, inf)"}
 
     def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Sum over pixels of the gradient times the activation's share of its channel."""
@@ -339,40 +311,21 @@ class PerturbationCam(Explainer):
     native: ClassVar[str] = "layer"
     interpolation: ClassVar[str] = "bilinear"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "channels": 512}
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["channels"] < 1:
-            raise InputError(
-                f"explainer '{self.name}': channels is {self.settings['channels']}, but must be at "
-                "least 1"
-            )
+    allowed: ClassVar[dict[str, Any]] = {"channels": "[1, inf)"}
 
     @abstractmethod
-    def weights(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        layer: str,
-        activations: Tensor,
-        logits: Tensor,
-    ) -> Tensor:
+    def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
         """Weights [N,C] of the channels of `activations`, the layer's output [N,C,h,w].
 
         `logits` [N,K] are those of the images. Called without gradients.
         """
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; h and w are the layer's."""
-        layer = explained_layer(model, self.settings["layer"])
+        layer = explained_layer(batch.model, self.settings["layer"])
         with torch.no_grad():
-            with recorded(model, [layer]) as outputs:
-                logits = model(images)
-            if layer not in outputs:
-                raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
+            with recorded(batch.model, [layer]) as outputs:
+                logits = batch.model(batch.images)
             activations = outputs[layer].detach()
             if activations.shape[1] > self.settings["channels"]:
                 raise InputError(
@@ -380,7 +333,7 @@ class PerturbationCam(Explainer):
                     f"channels; set the parameter 'channels', now {self.settings['channels']}, to "
                     "at least that, or name another layer"
                 )
-            weights = self.weights(model, images, targets, layer, activations, logits)
+            weights = self.weights(batch, layer, activations, logits)
         return detached_float32(weighted_map(activations, weights))
 
     @staticmethod
@@ -413,16 +366,9 @@ class AblationCam(PerturbationCam):
     reference: ClassVar[str] = "doi:10.1109/WACV45572.2020.9093360"
     value_range: ClassVar[str] = "0 or more; in units of the logit times the activation"
 
-    def weights(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        layer: str,
-        activations: Tensor,
-        logits: Tensor,
-    ) -> Tensor:
+    def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
         """See `PerturbationCam.weights`."""
+        model, images, targets = batch.model, batch.images, batch.targets
         whole = target_logits(logits, targets)
         rows = self.rows_of_a_pass(images)
         weights = torch.zeros_like(activations[:, :, 0, 0])
@@ -507,16 +453,9 @@ class ScoreCam(PerturbationCam):
     reference: ClassVar[str] = "arXiv:1910.01279"
     value_range: ClassVar[str] = "0 or more; a weighted mean of the channels"
 
-    def weights(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        layer: str,
-        activations: Tensor,
-        logits: Tensor,
-    ) -> Tensor:
+    def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
         """See `PerturbationCam.weights`."""
+        model, images, targets = batch.model, batch.images, batch.targets
         black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
         scores = target_logits(black, targets)[:, None].repeat(1, activations.shape[1])
         varied = ~is_constant(activations, (2, 3))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import STATED_SHAPE, Explainer, detached_float32
+from sparsight.explain.base import STATED_SHAPE, Explainer, ImageBatch, detached_float32
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError
@@ -199,18 +199,17 @@ class CaptumExplainer(Explainer):
         for parameter in sorted(needed - set(self.settings)):
             raise InputError(f"captum.{self._class_name} needs the parameter '{parameter}'")
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; channels are summed."""
 
-        def method(images: Tensor, targets: Tensor) -> Tensor:
-            inputs = images.detach().clone().requires_grad_()
-            with hooks_restored(model):
-                maps = self._instance(model).attribute(inputs, **self._arguments(inputs, targets))
-            return self._reduced(maps, len(images))
+        def method(some: ImageBatch) -> Tensor:
+            inputs = some.inputs
+            with hooks_restored(some.model):
+                arguments = self._arguments(inputs, some.targets)
+                maps = self._instance(some.model).attribute(inputs, **arguments)
+            return self._reduced(maps, len(some))
 
-        return self._seeds(method, images, targets, image_ids, seed_name)
+        return self._seeds(method, batch)
 
     def _instance(self, model: nn.Module) -> Any:
         """The captum object for `model`."""

@@ -6,13 +6,12 @@ What a control scores is what a metric gives for free on this data set.
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from sparsight.explain.base import Explainer, channel_reduction, detached_float32
+from sparsight.explain.base import Explainer, ImageBatch, channel_reduction, detached_float32
 from sparsight.explain.network import explained_layer, recorded
-from sparsight.explain.randomness import image_generator
-from sparsight.io.errors import InputError
+from sparsight.explain.randomness import image_generators
 
 # ITU-R BT.601, as in torchvision and OpenCV.
 _LUMA = (0.299, 0.587, 0.114)
@@ -44,16 +43,11 @@ class RandomMap(Control):
     reduction: ClassVar[str] = "none"
     value_range: ClassVar[str] = "0 to 1"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`."""
-        size = images.shape[2:]
-        rows = [
-            torch.rand(size, generator=image_generator(image_id, seed_name))
-            for image_id in image_ids.tolist()
-        ]
-        return torch.stack(rows).to(images.device)
+        size = batch.images.shape[2:]
+        rows = [torch.rand(size, generator=one) for one in image_generators(batch)]
+        return torch.stack(rows).to(batch.images.device)
 
 
 class Edges(Control):
@@ -67,12 +61,10 @@ class Edges(Control):
     reduction: ClassVar[str] = "luma"
     value_range: ClassVar[str] = "0 to sqrt(2)"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`."""
-        grey = functional.pad(greyscale(images).unsqueeze(1), (1, 1, 1, 1), mode="replicate")
-        across = images.new_tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4
+        grey = functional.pad(greyscale(batch.images).unsqueeze(1), (1, 1, 1, 1), mode="replicate")
+        across = grey.new_tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4
         kernels = torch.stack([across, across.T]).unsqueeze(1)
         return functional.conv2d(grey, kernels).square().sum(dim=1).sqrt()
 
@@ -88,21 +80,13 @@ class CentrePrior(Control):
     reduction: ClassVar[str] = "none"
     value_range: ClassVar[str] = "above 0, up to 1"
     parameters: ClassVar[dict[str, Any]] = {"sigma": 0.25}
+    allowed: ClassVar[dict[str, Any]] = {"sigma": "(0, inf)"}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if not self.settings["sigma"] > 0:
-            raise InputError(
-                f"explainer 'centre': sigma is {self.settings['sigma']}, but must be above 0"
-            )
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`."""
-        sides = [self._profile(side) for side in images.shape[2:]]
-        prior = torch.outer(*sides).to(images.device, torch.float32)
-        return prior.expand(len(images), *prior.shape).contiguous()
+        sides = [self._profile(side) for side in batch.images.shape[2:]]
+        prior = torch.outer(*sides).to(batch.images.device, torch.float32)
+        return prior.expand(len(batch), *prior.shape).contiguous()
 
     def _profile(self, side: int) -> Tensor:
         distance = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / side
@@ -117,11 +101,9 @@ class InputImage(Control):
     reduction: ClassVar[str] = "luma"
     value_range: ClassVar[str] = "0 to 1"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`."""
-        return greyscale(images)
+        return greyscale(batch.images)
 
 
 class MeanActivation(Explainer):
@@ -142,13 +124,9 @@ class MeanActivation(Explainer):
     control: ClassVar[bool] = True
     parameters: ClassVar[dict[str, Any]] = {"layer": ""}
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; h and w are the layer's, and `targets` is not looked at."""
-        layer = explained_layer(model, self.settings["layer"])
-        with torch.no_grad(), recorded(model, [layer]) as outputs:
-            model(images)
-        if layer not in outputs:
-            raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
+        layer = explained_layer(batch.model, self.settings["layer"])
+        with torch.no_grad(), recorded(batch.model, [layer]) as outputs:
+            batch.model(batch.images)
         return detached_float32(channel_reduction(outputs[layer], "mean").clamp_min(0))

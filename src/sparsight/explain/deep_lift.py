@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from sparsight.explain.base import (
     Explainer,
+    ImageBatch,
     channel_reduction,
     detached_float32,
     target_logits,
@@ -53,9 +54,7 @@ class DeepLift(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size.
 
         Raises
@@ -63,11 +62,11 @@ class DeepLift(Explainer):
         InputError
             Also for a network that computes more than linear layers, ReLU and max pooling.
         """
-        inputs = images.detach().clone().requires_grad_()
-        with torch.enable_grad(), _multipliers(model):
+        inputs = batch.inputs
+        with torch.enable_grad(), _multipliers(batch.model):
             # The baseline is the batch's last row, so that every layer sees both.
-            logits = model(torch.cat([inputs, torch.zeros_like(inputs[:1])]))
-            score = target_logits(logits[:-1], targets).sum()
+            logits = batch.model(torch.cat([inputs, torch.zeros_like(inputs[:1])]))
+            score = target_logits(logits[:-1], batch.targets).sum()
             require_operations(
                 score,
                 (),
@@ -75,7 +74,7 @@ class DeepLift(Explainer):
                 "it needs ReLU and max pooling as modules, and nothing else that is not linear",
             )
             (multipliers,) = torch.autograd.grad(score, inputs)
-        return detached_float32(channel_reduction(images * multipliers, "sum"))
+        return detached_float32(channel_reduction(batch.images * multipliers, "sum"))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, detached_float32
+from sparsight.explain.base import Explainer, ImageBatch, detached_float32
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError
@@ -121,25 +121,23 @@ class GradCamLibraryExplainer(Explainer):
         self._native = len(self._layers) == 1 and _resizes_in_base_class(self._class)
         self._seeds = PerImageSeeds()
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        layers = [named_layer(model, layer) for layer in self._layers]
+        layers = [named_layer(batch.model, layer) for layer in self._layers]
         chosen = _at_native_resolution(self._class) if self._native else self._class
 
-        def method(images: Tensor, targets: Tensor) -> Tensor:
-            goals = [ClassifierOutputTarget(target) for target in targets.tolist()]
+        def method(some: ImageBatch) -> Tensor:
+            goals = [ClassifierOutputTarget(target) for target in some.targets.tolist()]
             # Not in a `with` block of the library's, which swallows IndexError.
-            with hooks_restored(model), _quiet_progress(), torch.enable_grad():
-                model.register_forward_pre_hook(_with_gradients)
-                cam = chosen(model, layers, **self._arguments)
-                maps = torch.as_tensor(cam(images.detach().clone().requires_grad_(), goals))
-            return detached_float32(maps.to(images.device))
+            with hooks_restored(some.model), _quiet_progress(), torch.enable_grad():
+                some.model.register_forward_pre_hook(_with_gradients)
+                cam = chosen(some.model, layers, **self._arguments)
+                maps = torch.as_tensor(cam(some.inputs, goals))
+            return detached_float32(maps.to(some.images.device))
 
-        return self._seeds(method, images, targets, image_ids, seed_name)
+        return self._seeds(method, batch)
 
     def facts(self) -> dict[str, Any]:
         """Facts, with the resolution that the class gives."""

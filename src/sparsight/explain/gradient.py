@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import (
     Explainer,
+    ImageBatch,
     channel_reduction,
     detached_float32,
     target_logits,
@@ -19,6 +20,9 @@ from sparsight.explain.randomness import ImageSamples
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise
 from sparsight.rounding import is_constant
+
+# Of methods that are defined for piecewise linear networks.
+_REMEDY = "it is defined for networks of ReLU and max pooling between linear layers"
 
 
 class Saliency(Explainer):
@@ -36,20 +40,11 @@ class Saliency(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"reduction": "max"}
+    allowed: ClassVar[dict[str, Any]] = {"reduction": ("max", "sum", "mean")}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["reduction"] not in ("max", "sum", "mean"):
-            raise InputError(
-                f"explainer 'saliency': reduction '{self.settings['reduction']}' is not one of "
-                "max, sum, mean"
-            )
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        sizes = logit_gradient(model, images, targets).abs()
+        sizes = logit_gradient(batch.model, batch.images, batch.targets).abs()
         return detached_float32(channel_reduction(sizes, self.settings["reduction"]))
 
     def facts(self) -> dict[str, Any]:
@@ -78,30 +73,21 @@ class IntegratedGradients(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"n_steps": 50}
+    allowed: ClassVar[dict[str, Any]] = {"n_steps": "[1, inf)"}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["n_steps"] < 1:
-            raise InputError(
-                f"explainer 'integrated_gradients': n_steps is {self.settings['n_steps']}, but "
-                "must be at least 1"
-            )
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
         # The import adds about 1 s to torch's.
         from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
-        attributions = CaptumIntegratedGradients(model).attribute(
-            images.detach().clone().requires_grad_(),
+        attributions = CaptumIntegratedGradients(batch.model).attribute(
+            batch.inputs,
             baselines=0.0,
-            target=targets,
+            target=batch.targets,
             n_steps=self.settings["n_steps"],
             # One step of the whole batch at a time: memory stays that of one backward pass, and the
             # steps are added in the same order whatever the batch size is.
-            internal_batch_size=len(images),
+            internal_batch_size=len(batch),
         )
         return detached_float32(channel_reduction(attributions, "sum"))
 
@@ -125,11 +111,9 @@ class InputXGradient(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        product = images * logit_gradient(model, images, targets)
+        product = batch.images * logit_gradient(batch.model, batch.images, batch.targets)
         return detached_float32(channel_reduction(product, "sum"))
 
 
@@ -154,27 +138,18 @@ class SmoothGrad(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"n_samples": 50, "noise": 0.15}
+    allowed: ClassVar[dict[str, Any]] = {"n_samples": "[1, inf)", "noise": "[0, inf)"}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        for key, least in (("n_samples", 1), ("noise", 0)):
-            if not self.settings[key] >= least:
-                raise InputError(
-                    f"explainer 'smooth_grad': {key} is {self.settings[key]}, but must be at least "
-                    f"{least}"
-                )
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        samples = ImageSamples(images, image_ids, seed_name)
-        images = images.detach()
+        samples, images = ImageSamples(batch), batch.images.detach()
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
         deviation = self.settings["noise"] * spread
         total = torch.zeros_like(images)
         for _ in range(self.settings["n_samples"]):
-            total += logit_gradient(model, images + deviation * samples.normal(), targets)
+            total += logit_gradient(
+                batch.model, images + deviation * samples.normal(), batch.targets
+            )
         mean = total / self.settings["n_samples"]
         return detached_float32(channel_reduction(mean.abs(), "max"))
 
@@ -211,22 +186,15 @@ class GradientShap(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"n_samples": 50, "baseline_maximum": 0.2, "noise": 0.0}
+    allowed: ClassVar[dict[str, Any]] = {
+        "n_samples": "[1, inf)",
+        "baseline_maximum": "[0, inf)",
+        "noise": "[0, inf)",
+    }
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        for key, least in (("n_samples", 1), ("baseline_maximum", 0), ("noise", 0)):
-            if not self.settings[key] >= least:
-                raise InputError(
-                    f"explainer 'gradient_shap': {key} is {self.settings[key]}, but must be at "
-                    f"least {least}"
-                )
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        samples = ImageSamples(images, image_ids, seed_name)
-        images = images.detach()
+        samples, images = ImageSamples(batch), batch.images.detach()
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
         total = torch.zeros_like(images)
         for _ in range(self.settings["n_samples"]):
@@ -236,7 +204,7 @@ class GradientShap(Explainer):
             if self.settings["noise"] > 0:
                 noisy = images + self.settings["noise"] * spread * samples.normal()
             path = noisy - baselines
-            total += path * logit_gradient(model, baselines + share * path, targets)
+            total += path * logit_gradient(batch.model, baselines + share * path, batch.targets)
         return detached_float32(channel_reduction(total / self.settings["n_samples"], "sum"))
 
     def facts(self) -> dict[str, Any]:
@@ -265,9 +233,7 @@ class GuidedBackprop(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size.
 
         Raises
@@ -275,15 +241,10 @@ class GuidedBackprop(Explainer):
         InputError
             Also for a network without ReLUs, or with non-linear operations of another kind.
         """
-        inputs = images.detach().clone().requires_grad_()
+        inputs = batch.inputs
         with torch.enable_grad():
-            score = target_logits(model(inputs), targets).sum()
-            require_operations(
-                score,
-                ("Relu", "MaxPool2DWithIndices"),
-                self.name,
-                "it is defined for networks of ReLU and max pooling between linear layers",
-            )
+            score = target_logits(batch.model(inputs), batch.targets).sum()
+            require_operations(score, ("Relu", "MaxPool2DWithIndices"), self.name, _REMEDY)
             rectifiers = [node for node in graph_nodes(score) if operation(node) == "Relu"]
             if not rectifiers:
                 raise InputError(
@@ -317,22 +278,18 @@ class GuidedGradCam(Explainer):
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"layer": ""}
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        given = (model, images, targets, image_ids, seed_name)
-        where = GradCam(layer=self.settings["layer"]).explain(*given)
-        height, width = images.shape[2:]
+        where = GradCam(layer=self.settings["layer"]).explain(batch)
+        height, width = batch.images.shape[2:]
         where = to_image_size(where, (height, width), GradCam.interpolation)
-        return detached_float32(where * GuidedBackprop().explain(*given))
+        return detached_float32(where * GuidedBackprop().explain(batch))
 
 
 # As in the library.
 _EPSILON = 1e-7
 # Operations that are linear between kinks at 0, besides linear ones.
 _KNOWN = ("Relu", "LeakyRelu", "MaxPool2DWithIndices")
-_REMEDY = "it is defined for networks of ReLU and max pooling between linear layers"
 # What may be missing of a logit, as a share of what it is made of.
 _TOLERANCE = 1e-2
 
@@ -364,18 +321,9 @@ class FullGrad(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"rescale": "layer"}
+    allowed: ClassVar[dict[str, Any]] = {"rescale": ("layer", "channel")}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["rescale"] not in ("layer", "channel"):
-            raise InputError(
-                f"explainer 'full_grad': rescale is '{self.settings['rescale']}', but must be "
-                "layer or channel"
-            )
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size.
 
         Raises
@@ -383,9 +331,9 @@ class FullGrad(Explainer):
         InputError
             Also for other networks than piecewise linear ones with all biases in modules.
         """
-        size = (images.shape[2], images.shape[3])
-        maps = images.new_zeros(len(images), *size)
-        total = images.new_zeros(len(images), dtype=torch.float64)
+        size = (batch.images.shape[2], batch.images.shape[3])
+        maps = batch.images.new_zeros(len(batch), *size)
+        total = batch.images.new_zeros(len(batch), dtype=torch.float64)
         parts = torch.zeros_like(total)
 
         def add(contributions: Tensor) -> None:
@@ -397,7 +345,7 @@ class FullGrad(Explainer):
                 rescaled = self._rescaled(contributions).sum(dim=1)
                 maps.add_(to_image_size(rescaled, size, "bilinear"))
 
-        logits = full_gradients(model, images, targets, add)
+        logits = full_gradients(batch, add)
         if not bool(logits.isfinite().all()):
             raise InputError(
                 "explainer 'full_grad' cannot take apart logits that are not finite; look at how "
@@ -420,9 +368,7 @@ class FullGrad(Explainer):
         return sizes / (sizes.amax(dim=over, keepdim=True) + _EPSILON)
 
 
-def full_gradients(
-    model: nn.Module, images: Tensor, targets: Tensor, receive: Callable[[Tensor], None]
-) -> Tensor:
+def full_gradients(batch: ImageBatch, receive: Callable[[Tensor], None]) -> Tensor:
     """Take the target logits apart into contributions of the input and of all biases.
 
     The input's are gradient times input, a layer's are the gradient at its output times its bias.
@@ -433,8 +379,7 @@ def full_gradients(
 
     Parameters
     ----------
-    model : frozen network that gives logits [N,K].
-    images, targets : float32 [N,C,H,W] and int64 [N].
+    batch : of N images; `image_ids` do not matter.
     receive : called with contributions [N,...], those of the last layer first and those of the
         input, [N,C,H,W], last. For a piecewise linear network all of them sum to the logits.
 
@@ -447,7 +392,7 @@ def full_gradients(
     InputError
         For a network with other non-linear operations than ReLU and max pooling.
     """
-    inputs = images.detach().clone().requires_grad_()
+    inputs = batch.inputs
     shifts: list[Tensor] = []
 
     def contributed(module: nn.Module, bias: Tensor) -> Callable[[Tensor], None]:
@@ -463,16 +408,16 @@ def full_gradients(
         if bool(bias.any()):
             output.register_hook(contributed(module, bias))
 
-    leaves = [module for module in model.modules() if not list(module.children())]
+    leaves = [module for module in batch.model.modules() if not list(module.children())]
     handles = [module.register_forward_hook(record) for module in leaves]
     try:
         with torch.enable_grad():
             # An image's logit depends on that image alone, so the sum gives each its own gradient.
-            logits = target_logits(model(inputs), targets)
+            logits = target_logits(batch.model(inputs), batch.targets)
             require_operations(logits, _KNOWN, FullGrad.name, _REMEDY)
             (gradient,) = torch.autograd.grad(logits.sum(), inputs)
     finally:
         for handle in handles:
             handle.remove()
-    receive(torch.stack([gradient * images, *shifts]).sum(dim=0))
+    receive(torch.stack([gradient * batch.images, *shifts]).sum(dim=0))
     return logits.detach()

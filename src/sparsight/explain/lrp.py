@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from sparsight.explain.base import Explainer, channel_reduction, detached_float32, target_logits
+from sparsight.explain.base import (
+    Explainer,
+    ImageBatch,
+    channel_reduction,
+    detached_float32,
+    target_logits,
+)
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise
 
@@ -55,21 +61,12 @@ class Lrp(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"composite": "epsilon_plus", "epsilon": 1e-6}
+    allowed: ClassVar[dict[str, Any]] = {
+        "composite": ("epsilon", "epsilon_plus", "alpha2_beta1"),
+        "epsilon": "(0, inf)",
+    }
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        composite, epsilon = self.settings["composite"], self.settings["epsilon"]
-        if composite not in _COSTS:
-            raise InputError(
-                f"explainer 'lrp': composite is '{composite}', but must be one of "
-                f"{', '.join(_COSTS)}"
-            )
-        if not epsilon > 0:
-            raise InputError(f"explainer 'lrp': epsilon is {epsilon}, but must be above 0")
-
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size.
 
         Raises
@@ -77,8 +74,8 @@ class Lrp(Explainer):
         InputError
             Also for a network with operations that have no rule.
         """
-        network = merged_copy(model)
-        inputs = images.detach().clone().requires_grad_()
+        network = merged_copy(batch.model)
+        inputs = batch.inputs
         rules = self._rules()
         watch = WatchedOperations(_STABILISER)
         ruled = {
@@ -94,8 +91,9 @@ class Lrp(Explainer):
                 watch.leave_module(module)
             with watch:
                 logits = network(inputs)
-            require_equal_logits(logits[:1].detach(), model(images[:1]).detach())
-            score = target_logits(logits, targets)
+            own = batch.model(batch.images[:1]).detach()
+            require_equal_logits(logits[:1].detach(), own)
+            score = target_logits(logits, batch.targets)
             (relevance,) = torch.autograd.grad(score, inputs, grad_outputs=score.detach())
         return detached_float32(channel_reduction(relevance, "sum"))
 

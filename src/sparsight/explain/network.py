@@ -91,7 +91,7 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
     Raises
     ------
     InputError
-        For an unknown layer, one that runs twice in a pass, or one without feature maps.
+        For an unknown layer, one that runs twice in a pass or never, or one without feature maps.
     """
     outputs: dict[str, Tensor] = {}
     images: list[torch.Size] = []
@@ -116,8 +116,14 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
 
         return record
 
+    def all_ran(*_: Any) -> None:
+        for layer in layers:
+            if layer not in outputs:
+                raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
+
     handles: list[Any] = [
-        model.register_forward_pre_hook(lambda _model, inputs: images.append(inputs[0].shape))
+        model.register_forward_pre_hook(lambda _model, inputs: images.append(inputs[0].shape)),
+        model.register_forward_hook(all_ran),
     ]
     try:
         for layer in layers:
@@ -147,9 +153,6 @@ def activations_and_gradients(
     with recorded(model, layers) as outputs, torch.enable_grad():
         # An image's logit depends on that image alone, so the sum gives each its own gradient.
         score = target_logits(model(images), targets).sum()
-        for layer in layers:
-            if layer not in outputs:
-                raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
         kept = [outputs[layer] for layer in layers]
         gradients = torch.autograd.grad(score, kept, allow_unused=True)
     found = {}

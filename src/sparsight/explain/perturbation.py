@@ -4,9 +4,15 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsight.explain.base import STATED_SHAPE, Explainer, detached_float32, target_logits
+from sparsight.explain.base import (
+    STATED_SHAPE,
+    Explainer,
+    ImageBatch,
+    detached_float32,
+    target_logits,
+)
 from sparsight.io.errors import InputError
 from sparsight.rounding import is_constant
 
@@ -36,22 +42,20 @@ class Occlusion(Explainer):
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"window": 4, "stride": 2, "baseline": 0.0}
+    allowed: ClassVar[dict[str, Any]] = {"window": "[1, inf)", "stride": "[1, inf)"}
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
         window, stride = self.settings["window"], self.settings["stride"]
-        if window < 1:
-            raise InputError(f"explainer 'occlusion': window is {window}, but must be at least 1")
-        if not 1 <= stride <= window:
+        if stride > window:
             raise InputError(
                 f"explainer 'occlusion': stride is {stride}, but must be from 1 to the window of "
                 f"{window}, or pixels would be left out"
             )
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
+        model, images, targets = batch.model, batch.images, batch.targets
         height, width = images.shape[2:]
         window = self.settings["window"]
         if window > min(height, width):

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsight.explain.base import ImageBatch
+
 
 def image_seed(image_id: int, name: str) -> int:
     """Seed in [0, 2**63) for an image and an explainer's configured name."""
@@ -24,6 +26,11 @@ def image_seed(image_id: int, name: str) -> int:
 def image_generator(image_id: int, name: str) -> torch.Generator:
     """Generator on the CPU, so that the numbers are the same on every device."""
     return torch.Generator().manual_seed(image_seed(image_id, name))
+
+
+def image_generators(batch: ImageBatch) -> list[torch.Generator]:
+    """The generators of all images of a batch."""
+    return [image_generator(image_id, batch.seed_name) for image_id in batch.image_ids.tolist()]
 
 
 @contextmanager
@@ -61,43 +68,29 @@ class PerImageSeeds:
     def __init__(self) -> None:
         self._draws = False
 
-    def __call__(
-        self,
-        method: Callable[[Tensor, Tensor], Tensor],
-        images: Tensor,
-        targets: Tensor,
-        image_ids: Tensor,
-        seed_name: str,
-    ) -> Tensor:
-        """`method(images, targets)` -> [N,h,w], with the randomness of each image its own."""
-        device = images.device
+    def __call__(self, method: Callable[[ImageBatch], Tensor], batch: ImageBatch) -> Tensor:
+        """`method(batch)` -> [N,h,w], with the randomness of each image its own."""
+        device = batch.images.device
         if not self._draws:
             with _seeded(0, device):
                 before = _global_states(device)
-                maps = method(images, targets)
+                maps = method(batch)
                 self._draws = _global_states(device) != before
             if not self._draws:
                 return maps
         rows = []
-        for row, image_id in enumerate(image_ids.tolist()):
-            with _seeded(image_seed(image_id, seed_name), device):
-                rows.append(method(images[row : row + 1], targets[row : row + 1]))
+        for row, image_id in enumerate(batch.image_ids.tolist()):
+            with _seeded(image_seed(image_id, batch.seed_name), device):
+                rows.append(method(batch.rows(slice(row, row + 1))))
         return torch.cat(rows)
 
 
 class ImageSamples:
-    """Endless draws, each of the shape of one image, from one generator per image.
+    """Endless draws, each of the shape of one image, from one generator per image."""
 
-    Parameters
-    ----------
-    images : [N,C,H,W]; gives the shape, the kind of numbers and the device.
-    image_ids : int64 [N], on the CPU.
-    seed_name : the explainer's configured name.
-    """
-
-    def __init__(self, images: Tensor, image_ids: Tensor, seed_name: str) -> None:
-        self._like = images
-        self._generators = [image_generator(key, seed_name) for key in image_ids.tolist()]
+    def __init__(self, batch: ImageBatch) -> None:
+        self._like = batch.images
+        self._generators = image_generators(batch)
 
     def normal(self) -> Tensor:
         """Standard normal numbers [N,C,H,W]."""

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit, batches
-from sparsight.explain.base import Explainer, build_explainers, explain_batch, target_logits
+from sparsight.explain.base import (
+    Explainer,
+    ImageBatch,
+    build_explainers,
+    explain_batch,
+    target_logits,
+)
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayWriter
 from sparsight.io.device import set_determinism
@@ -28,10 +34,8 @@ _GAPS = "completeness_gaps/"
 VERSION = 1
 
 TARGET_RULES = ("true", "predicted", "dense_predicted")
-#: explainers, network, images, targets, ids of the images and their condition -> maps by name
-ExplainBatch = Callable[
-    [Mapping[str, Explainer], nn.Module, Tensor, Tensor, Tensor, str], dict[str, Tensor]
-]
+#: explainers, images and their condition -> maps by name
+ExplainBatch = Callable[[Mapping[str, Explainer], ImageBatch, str], dict[str, Tensor]]
 
 
 class PredictedClasses:
@@ -100,40 +104,31 @@ class _Family:
                     targets = classes.targets.of(batch.image_ids)
                 rows[f"targets/{condition}"] = targets
             images, wanted = batch.images(condition).to(self.device), targets.to(self.device)
-            maps = self.explain(
-                self.explainers, self.model, images, wanted, batch.image_ids, condition
-            )
+            given = ImageBatch(self.model, images, wanted, batch.image_ids)
+            maps = self.explain(self.explainers, given, condition)
             rows.update({f"{name}/{condition}": part.cpu() for name, part in maps.items()})
             # Copies of the network, one an image, are not here to be asked.
             if self.explain is on_the_network:
                 complete = {n: maps[n] for n, one in self.explainers.items() if one.complete}
-                for name, gaps in completeness_gaps(complete, self.model, images, wanted).items():
+                for name, gaps in completeness_gaps(complete, given).items():
                     rows[f"{_GAPS}{name}/{condition}"] = gaps.cpu()
         return rows
 
 
 def on_the_network(
-    explainers: Mapping[str, Explainer],
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    image_ids: Tensor,
-    condition: str,
+    explainers: Mapping[str, Explainer], batch: ImageBatch, condition: str
 ) -> dict[str, Tensor]:
     """Explain a batch on the network itself: see `explain_batch`."""
-    return explain_batch(explainers, model, images, targets, image_ids)
+    return explain_batch(explainers, batch)
 
 
-def completeness_gaps(
-    maps: Mapping[str, Tensor], model: nn.Module, images: Tensor, targets: Tensor
-) -> dict[str, Tensor]:
+def completeness_gaps(maps: Mapping[str, Tensor], batch: ImageBatch) -> dict[str, Tensor]:
     """How far the sums of maps are from the logit minus that of a black image.
 
     Parameters
     ----------
     maps : name to float32 [N,h,w].
-    model : frozen; gives logits [N,K].
-    images, targets : float32 [N,C,H,W] and int64 [N].
+    batch : what was explained.
 
     Returns
     -------
@@ -143,8 +138,9 @@ def completeness_gaps(
     if not maps:
         return {}
     with torch.no_grad():
-        black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
-        difference = target_logits(model(images), targets) - target_logits(black, targets)
+        black = batch.model(torch.zeros_like(batch.images[:1])).expand(len(batch), -1)
+        whole = target_logits(batch.model(batch.images), batch.targets)
+        difference = whole - target_logits(black, batch.targets)
     goal = difference.double()
     found = {}
     for name, part in maps.items():

@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsight.explain.base import Explainer, detached_float32, target_logits
-from sparsight.explain.randomness import image_generator
-from sparsight.io.errors import InputError
+from sparsight.explain.base import Explainer, ImageBatch, detached_float32, target_logits
+from sparsight.explain.randomness import image_generators
 from sparsight.rounding import is_constant
 
 #: images with a smaller side are cut into a grid: their objects are a few pixels wide
@@ -81,10 +80,6 @@ def _slic(image: Tensor, count: int) -> Tensor:
     return torch.from_numpy(labels.reshape(pixels.shape[:2]).astype(np.int64))
 
 
-#: parameter to the words that it may be
-_CHOICES = {"output": ("logit", "probability"), "baseline": ("mean", "grey")}
-
-
 class CoalitionExplainer(Explainer):
     """Explains an image by the network's output for coalitions, sets of superpixels that are on.
 
@@ -105,24 +100,12 @@ class CoalitionExplainer(Explainer):
     reduction: ClassVar[str] = "none"
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        for key, words in _CHOICES.items():
-            if self.settings[key] not in words:
-                raise InputError(
-                    f"explainer '{self.name}': {key} is '{self.settings[key]}', but must be "
-                    f"{' or '.join(words)}"
-                )
-        for key, least in (("segments", 2), ("n_samples", 2)):
-            self._require_at_least(key, least)
-
-    def _require_at_least(self, key: str, least: float) -> None:
-        if not self.settings[key] >= least:
-            raise InputError(
-                f"explainer '{self.name}': {key} is {self.settings[key]}, but must be at least "
-                f"{least}"
-            )
+    allowed: ClassVar[dict[str, Any]] = {
+        "segments": "[2, inf)",
+        "n_samples": "[2, inf)",
+        "output": ("logit", "probability"),
+        "baseline": ("mean", "grey"),
+    }
 
     @abstractmethod
     def coalitions(self, segments: int, generator: torch.Generator) -> Tensor:
@@ -135,18 +118,16 @@ class CoalitionExplainer(Explainer):
     def values(self, coalitions: Tensor, outputs: Tensor) -> Tensor:
         """One value per superpixel, float64 [M], from bool [S,M] and float64 [S] on the CPU."""
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
+    def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        images = images.detach()
+        images = batch.images.detach()
         segments = superpixels(images, self.settings["segments"])
         counts = (segments.amax(dim=(1, 2)) + 1).tolist()
         asked = [
-            self.coalitions(count, image_generator(image_id, seed_name))
-            for count, image_id in zip(counts, image_ids.tolist(), strict=True)
+            self.coalitions(count, generator)
+            for count, generator in zip(counts, image_generators(batch), strict=True)
         ]
-        outputs = self._outputs(model, images, targets, segments, asked)
+        outputs = self._outputs(batch, segments, asked)
         values = torch.zeros(len(images), max(counts), dtype=torch.float64)
         for row, coalitions in enumerate(asked):
             said = outputs[row, : len(coalitions)]
@@ -156,15 +137,9 @@ class CoalitionExplainer(Explainer):
         maps = values.to(images).gather(1, segments.flatten(1))
         return detached_float32(maps.view_as(segments))
 
-    def _outputs(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        segments: Tensor,
-        asked: list[Tensor],
-    ) -> Tensor:
+    def _outputs(self, batch: ImageBatch, segments: Tensor, asked: list[Tensor]) -> Tensor:
         """Outputs of the target float64 [N, most coalitions] on the CPU; the rest are padding."""
+        images = batch.images.detach()
         hidden = self._hidden(images, segments)
         # An image with fewer coalitions is asked for itself as a whole instead.
         longest, widest = max(map(len, asked)), max(part.shape[1] for part in asked)
@@ -177,8 +152,8 @@ class CoalitionExplainer(Explainer):
         with torch.no_grad():
             for step in range(longest):
                 on = shown[:, step].gather(1, places).view_as(segments).unsqueeze(1)
-                logits = model(torch.where(on, images, hidden))
-                found.append(self._output(logits, targets))
+                logits = batch.model(torch.where(on, images, hidden))
+                found.append(self._output(logits, batch.targets))
         return torch.stack(found, dim=1).cpu().double()
 
     def _output(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -242,12 +217,15 @@ class Lime(CoalitionExplainer):
         "kernel_width": 0.25,
         "ridge": 1.0,
     }
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        self._require_at_least("ridge", 0)
+    allowed: ClassVar[dict[str, Any]] = {
+        "segments": "[2, inf)",
+        "n_samples": "[2, inf)",
+        "output": ("logit", "probability"),
+        "baseline": ("mean", "grey"),
+        "ridge": "[0, inf)",
         # Below this, the weight of half an image leaves double precision.
-        self._require_at_least("kernel_width", 0.01)
+        "kernel_width": "[0.01, inf)",
+    }
 
     def coalitions(self, segments: int, generator: torch.Generator) -> Tensor:
         """See `CoalitionExplainer.coalitions`."""

@@ -3,15 +3,21 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, target_logits
+from sparsight.explain.base import Explainer, ImageBatch, target_logits
 from sparsight.io.errors import InputError
+from sparsight.metrics.preparation import prepare
 from sparsight.parameters import checked_parameters
+from sparsight.rounding import is_constant
+
+T = TypeVar("T")
+OutputKind = Literal["logit", "probability", "correct"]
 
 
 class Explain(Protocol):
@@ -33,6 +39,82 @@ class Explain(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class MapBatch:
+    """Maps to score, and all that a metric may ask of their images.
+
+    Attributes
+    ----------
+    attributions : float32 [N, H, W] at image size, treated and normalised as the metric's facts
+        say; a map that held NaN or infinity is NaN throughout.
+    images : float32 [N, C, H, W] in [0, 1], as they were explained.
+    targets : int64 [N], the class that was explained.
+    masks : float32 or bool [N, H, W] as the metric's `mask_rule` says; None where that is "none".
+    model : frozen network that gives logits [N, K], where the metric needs it.
+    explain : the explainer of the maps, where the metric needs it.
+    reference : maps like `attributions`, of the network to compare with, where the metric needs it.
+    """
+
+    attributions: Tensor
+    images: Tensor
+    targets: Tensor
+    masks: Tensor | None = None
+    model: nn.Module | None = None
+    explain: Explain | None = None
+    reference: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.attributions)
+
+    @property
+    def object_masks(self) -> Tensor:
+        """`masks`; InputError where there are none."""
+        return _present(self.masks, "masks", "leave it out for a data set that has none")
+
+    @property
+    def network(self) -> nn.Module:
+        """`model`; InputError where there is none."""
+        return _present(self.model, "a network", "give it one")
+
+    @property
+    def reference_maps(self) -> Tensor:
+        """`reference`; InputError where there is none."""
+        return _present(self.reference, "maps to compare with", "name it under `agreement`")
+
+    def explained(
+        self,
+        *,
+        model: nn.Module | None = None,
+        images: Tensor | None = None,
+        targets: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """Maps of another network, of other images or for other classes; see `Explain`."""
+        explain = _present(self.explain, "an explainer", "give it one")
+        return explain(
+            self.network if model is None else model,
+            self.images if images is None else images,
+            self.targets if targets is None else targets,
+            rows,
+        )
+
+    @torch.no_grad()
+    def logits(self, images: Tensor | None = None) -> Tensor:
+        """What the network gives for `images` [n, C, H, W], by default the batch's: [n, K]."""
+        logits: Tensor = self.network(self.images if images is None else images)
+        return logits
+
+    def outputs(self, kind: OutputKind, images: Tensor | None = None) -> Tensor:
+        """Output float32 [N] for each image's target, of the batch's images or other ones."""
+        return chosen_output(self.logits(images), self.targets, kind)
+
+
+def _present(value: T | None, what: str, remedy: str) -> T:
+    if value is None:
+        raise InputError(f"the metric needs {what}, and there is none; {remedy}")
+    return value
+
+
 class Metric(ABC):
     """Base of all metrics; a subclass states its facts as literal class attributes.
 
@@ -48,8 +130,11 @@ class Metric(ABC):
         "descriptive" for what says nothing of quality.
     direction : "higher" or "lower", whichever is better; "" where neither is.
     unit : what the value counts and its range.
-    needs : of "mask", "model", "explainer", those without which `score` cannot work.
-    treatment : "signed", "absolute" or "positive" (negative values set to 0).
+    needs : of "mask", "model", "explainer", "reference", those without which `score` cannot work;
+        with "reference" it compares the maps of two networks for the same images and classes.
+    resolution : "image", or "native" for maps as they are stored.
+    treatment : "signed", "absolute" or "positive" (negative values set to 0); a parameter
+        `treatment` overrides it.
     normalisation : "none" or "min_max" (per image to [0, 1]).
     mask_rule : "soft" (float32 in [0, 1]), "binary" (bool, soft mask >= 0.5) or "none".
     reducer : how the steps of a curve become one number in tables, a name in
@@ -60,6 +145,7 @@ class Metric(ABC):
         normalisation, are given to `score_together` in one call, so that they can share passes
         through the network.
     parameters : name of each parameter to its default; "required" where there is none.
+    allowed : parameter to its values, see `checked_parameters`.
     """
 
     name: str
@@ -68,6 +154,7 @@ class Metric(ABC):
     direction: str
     unit: str
     needs: tuple[str, ...] = ()
+    resolution: str = "image"
     treatment: str = "signed"
     normalisation: str = "none"
     mask_rule: str = "none"
@@ -75,30 +162,25 @@ class Metric(ABC):
     step_axis: str = ""
     shares: str = ""
     parameters: ClassVar[dict[str, Any]] = {}
+    allowed: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **parameters: Any) -> None:
-        self.settings = checked_parameters(f"metric {self.name}", self.parameters, parameters)
+        self.settings = checked_parameters(
+            f"metric {self.name}", self.parameters, parameters, self.allowed
+        )
+        self.treatment = self.settings.get("treatment", self.treatment)
+
+    def prepared(self, maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+        """Raw maps float32 [N, h, w] as this metric wants them; see `prepare`."""
+        wanted = size if self.resolution == "image" else (maps.shape[1], maps.shape[2])
+        return prepare(maps, wanted, interpolation, self.treatment, self.normalisation)
 
     @abstractmethod
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """Score a batch; no row may depend on the other rows.
 
-        Parameters
-        ----------
-        attributions : float32 [N, H, W] at image size, treated and normalised as the facts say; a
-            map that held NaN or infinity is NaN throughout.
-        images : float32 [N, C, H, W] in [0, 1], as they were explained.
-        targets : int64 [N], the class that was explained.
-        masks : float32 or bool [N, H, W] as `mask_rule` says; None where the rule is "none".
-        model, explain : given when `needs` names them.
+        Swapping maps and `reference` must not change the value of a metric that compares the two:
+        the interval of the seed floor relies on it.
 
         Returns
         -------
@@ -114,34 +196,21 @@ class Metric(ABC):
         return []
 
     @classmethod
-    def score_together(
-        cls,
-        metrics: Mapping[str, "Metric"],
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> dict[str, Tensor]:
+    def score_together(cls, metrics: Mapping[str, "Metric"], batch: MapBatch) -> dict[str, Tensor]:
         """Score a batch with several metrics (configured name to metric).
 
         The results are those of separate calls of `score`, whose parameters these are. Override
         this, and set `shares`, where the metrics can share passes.
         """
-        return {
-            name: metric.score(attributions, images, targets, masks, model, explain)
-            for name, metric in metrics.items()
-        }
+        return {name: metric.score(batch) for name, metric in metrics.items()}
 
 
-def require_masks(metric: Metric, masks: Tensor | None) -> Tensor:
-    """`masks`, or an `InputError` where there are none."""
-    if masks is None:
-        raise InputError(
-            f"metric {metric.name} needs masks; leave it out for a data set that has none"
-        )
-    return masks
+def shows_nothing(maps: Tensor) -> Tensor:
+    """Whether each map [N, h, w] is constant up to rounding or holds NaN, bool [N].
+
+    Such a map ranks no pixel above another.
+    """
+    return is_constant(maps, (1, 2)) | maps.amax(dim=(1, 2)).isnan()
 
 
 def per_image(values: Tensor) -> Tensor:
@@ -191,35 +260,11 @@ def image_generators(images: Tensor, name: str) -> Iterator[torch.Generator]:
         yield torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-OutputKind = Literal["logit", "probability", "correct"]
-
-
-@torch.no_grad()
-def target_outputs(
-    model: nn.Module, images: Tensor, targets: Tensor, kind: OutputKind, chunk: int
-) -> Tensor:
-    """The output for each image's target.
-
-    Parameters
-    ----------
-    model : frozen network that gives logits [N, K].
-    images : float32 [N, C, H, W] on the model's device.
-    targets : int64 [N].
-    kind : "logit"; "probability" (softmax); or "correct", 1 where the target is the prediction.
-    chunk : images a forward pass, 1 or more.
-
-    Returns
-    -------
-    float32 [N].
-    """
-    parts = []
-    for some, classes in zip(images.split(chunk), targets.split(chunk), strict=True):
-        parts.append(chosen_output(model(some), classes, kind))
-    return torch.cat(parts) if parts else images.new_zeros(0)
-
-
 def chosen_output(logits: Tensor, targets: Tensor, kind: OutputKind) -> Tensor:
-    """What `target_outputs` gives, of logits [N, K] that are there already: float32 [N]."""
+    """The output for each image's target, float32 [N], of logits [N, K].
+
+    `kind` is "logit"; "probability" (softmax); or "correct", 1 where the target is the prediction.
+    """
     if kind == "probability":
         return target_logits(logits.softmax(dim=1), targets)
     if kind == "correct":
@@ -261,18 +306,9 @@ class BatchExplainer:
             rows = torch.arange(len(images)) % count
         ids = self._image_ids[rows.cpu()]
         parts = [
-            self._prepare(self._explainer.explain(model, some, classes, some_ids, self._name))
-            for some, classes, some_ids in zip(
-                *(torch.split(values, count) for values in (images, targets, ids)), strict=True
+            self._prepare(self._explainer.explain(ImageBatch(model, *part, self._name)))
+            for part in zip(
+                images.split(count), targets.split(count), ids.split(count), strict=True
             )
         ]
         return torch.cat(parts)
-
-
-def require_explainer(
-    metric: Metric, model: nn.Module | None, explain: Explain | None
-) -> tuple[nn.Module, Explain]:
-    """Both as they are, or an `InputError` where one is missing."""
-    if model is None or explain is None:
-        raise InputError(f"metric {metric.name} explains anew: it needs a network and an explainer")
-    return model, explain

@@ -8,10 +8,9 @@ better. The thesis (Lukkien) gives mean .179 and standard deviation .218 at iter
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsight.io.errors import InputError
-from sparsight.metrics.base import Explain, Metric, ascending, per_image, zeros_and_ones
+from sparsight.metrics.base import MapBatch, Metric, ascending, per_image, zeros_and_ones
 
 
 def gini(magnitudes: Tensor) -> Tensor:
@@ -89,17 +88,9 @@ class GiniSparseness(Metric):
     normalisation = "none"
     mask_rule = "none"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `gini`."""
-        return gini(per_image(attributions)).to(torch.float32)
+        return gini(per_image(batch.attributions)).to(torch.float32)
 
 
 class Entropy(Metric):
@@ -119,17 +110,9 @@ class Entropy(Metric):
     normalisation = "none"
     mask_rule = "none"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `entropy`."""
-        return entropy(per_image(attributions)).to(torch.float32)
+        return entropy(per_image(batch.attributions)).to(torch.float32)
 
 
 class EffectiveComplexity(Metric):
@@ -156,26 +139,11 @@ class EffectiveComplexity(Metric):
     normalisation = "none"
     mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {"threshold": 1e-5}
+    allowed: ClassVar[dict[str, Any]] = {"threshold": "[0, 1)"}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if not 0 <= self.settings["threshold"] < 1:
-            raise InputError(
-                f"metric effective_complexity: parameter 'threshold' is "
-                f"{self.settings['threshold']}, it must be from 0 to below 1"
-            )
-
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `effective_complexity`."""
-        return effective_complexity(per_image(attributions), self.settings["threshold"])
+        return effective_complexity(per_image(batch.attributions), self.settings["threshold"])
 
 
 def heatmap_mean(heatmaps: Tensor) -> Tensor:
@@ -210,17 +178,9 @@ class HeatmapMean(Metric):
     normalisation = "min_max"
     mask_rule = "none"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `heatmap_mean`."""
-        return heatmap_mean(attributions)
+        return heatmap_mean(batch.attributions)
 
 
 class HeatmapSpread(Metric):
@@ -239,14 +199,6 @@ class HeatmapSpread(Metric):
     normalisation = "min_max"
     mask_rule = "none"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `heatmap_spread`."""
-        return heatmap_spread(attributions)
+        return heatmap_spread(batch.attributions)

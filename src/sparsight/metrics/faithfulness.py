@@ -4,55 +4,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from sparsight.explain.surrogates import superpixels
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import (
-    Explain,
+    MapBatch,
     Metric,
     OutputKind,
     chosen_output,
     image_generators,
     per_image,
-    target_outputs,
+    shows_nothing,
 )
 from sparsight.rounding import is_constant
 
-BASELINES = ("zero", "mean", "blur", "inverted")
-VALUES = ("logit", "probability")
 # The authors' blur of the canvas for insertion (github.com/eclique/RISE, Evaluation.ipynb).
 BLUR_SIDE = 11
 BLUR_SIGMA = 5.0
-
-
-def check_choice(
-    metric: str, settings: Mapping[str, Any], key: str, known: tuple[str, ...]
-) -> None:
-    """Raise an `InputError` where `settings[key]` is none of `known`."""
-    if settings[key] not in known:
-        raise InputError(
-            f"metric {metric}: parameter '{key}' is '{settings[key]}', it must be one of "
-            f"{', '.join(known)}"
-        )
-
-
-def check_positive(metric: str, settings: Mapping[str, Any], key: str) -> None:
-    """Raise an `InputError` where `settings[key]` is not 1 or more."""
-    if settings[key] < 1:
-        raise InputError(
-            f"metric {metric}: parameter '{key}' is {settings[key]}, it must be 1 or more"
-        )
-
-
-def without_order(attributions: Tensor) -> Tensor:
-    """Which maps [N, H, W] rank no pixel above another, bool [N]: constant ones and NaN.
-
-    Constant up to rounding, see `is_constant`.
-    """
-    flat = per_image(attributions)
-    return is_constant(flat, 1) | flat.amax(dim=1).isnan()
 
 
 def tie_order(images: Tensor) -> Tensor:
@@ -163,57 +133,38 @@ class PixelCurve(Metric):
     shares = "pixel_curves"
     inserts: ClassVar[bool] = False
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        check_positive(self.name, self.settings, "steps")
-        check_choice(self.name, self.settings, "baseline", BASELINES)
-        check_choice(self.name, self.settings, "value", VALUES)
+    allowed: ClassVar[dict[str, Any]] = {
+        "steps": "[1, inf)",
+        "baseline": ("zero", "mean", "blur", "inverted"),
+        "value": ("logit", "probability"),
+    }
 
     def step_values(self) -> list[float]:
         """Share of the pixels that have changed, 0 to 100 %; rounding to pixels is left out."""
         steps = self.settings["steps"]
         return [100 * step / steps for step in range(steps + 1)]
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N, steps + 1]; see `Metric.score` and the class."""
-        curves = self.score_together({"": self}, attributions, images, targets, masks, model)
-        return curves[""]
+        return self.score_together({"": self}, batch)[""]
 
     @classmethod
-    def score_together(
-        cls,
-        metrics: Mapping[str, Metric],
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> dict[str, Tensor]:
+    def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
         """Curves float32 [N, steps + 1] of several metrics; see `Metric.score_together`."""
-        assert model is not None  # `needs` names it
         groups: dict[tuple[str, bool, int], dict[str, OutputKind]] = {}
         for name, metric in metrics.items():
             assert isinstance(metric, PixelCurve)  # no other metric shares these passes
-            _check_steps(metric, images)
+            _check_steps(metric, batch.images)
             key = (metric.settings["baseline"], metric.inserts, metric.settings["steps"])
             groups.setdefault(key, {})[name] = metric.settings["value"]
-        undefined = without_order(attributions)[:, None]
-        passes = _Passes(model, images, pixel_ranks(attributions, images))
+        undefined = shows_nothing(batch.attributions)[:, None]
+        passes = _Passes(batch)
         found = {}
         for key, kinds in groups.items():
             curves: dict[OutputKind, list[Tensor]] = {kind: [] for kind in kinds.values()}
             for logits in passes.curve(*key):
                 for kind, values in curves.items():
-                    values.append(chosen_output(logits, targets, kind))
+                    values.append(chosen_output(logits, batch.targets, kind))
             for name, kind in kinds.items():
                 curve = torch.stack(curves[kind], dim=1)
                 found[name] = curve.masked_fill(undefined, torch.nan)
@@ -232,31 +183,27 @@ def _check_steps(metric: Metric, images: Tensor) -> None:
 class _Passes:
     """Logits of a batch as its pixels change; those of unchanged and of blank images are kept."""
 
-    def __init__(self, model: nn.Module, images: Tensor, ranks: Tensor) -> None:
-        self._model, self._images, self._ranks = model, images, ranks
+    def __init__(self, batch: MapBatch) -> None:
+        self._batch, self._ranks = batch, pixel_ranks(batch.attributions, batch.images)
         self._ends: dict[str, Tensor] = {}
 
     def curve(self, baseline: str, inserts: bool, steps: int) -> Iterator[Tensor]:
         """Logits [N, K] at each of the `steps` + 1 steps."""
-        blank = stand_ins(self._images, baseline)
+        images = self._batch.images
+        blank = stand_ins(images, baseline)
         first, last = ("", baseline) if not inserts else (baseline, "")
-        start, finish = (self._images, blank) if not inserts else (blank, self._images)
+        start, finish = (images, blank) if not inserts else (blank, images)
         pixels = self._ranks[0].numel()
         yield self._end(first, start)
         for step in range(1, steps):
             changed = self._ranks < round(step * pixels / steps)
-            yield self._logits(replaced(start, finish, changed))
+            yield self._batch.logits(replaced(start, finish, changed))
         yield self._end(last, finish)
 
     def _end(self, name: str, images: Tensor) -> Tensor:
         if name not in self._ends:
-            self._ends[name] = self._logits(images)
+            self._ends[name] = self._batch.logits(images)
         return self._ends[name]
-
-    @torch.no_grad()
-    def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self._model(images)
-        return logits
 
 
 class Insertion(PixelCurve):
@@ -427,25 +374,16 @@ class FaithfulnessCorrelation(Metric):
         "baseline": "zero",
         "value": "logit",
     }
+    allowed: ClassVar[dict[str, Any]] = {
+        "samples": "[1, inf)",
+        "subset_size": "[1, inf)",
+        "baseline": ("zero", "mean", "blur", "inverted"),
+        "value": ("logit", "probability"),
+    }
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        check_positive(self.name, self.settings, "samples")
-        check_positive(self.name, self.settings, "subset_size")
-        check_choice(self.name, self.settings, "baseline", BASELINES)
-        check_choice(self.name, self.settings, "value", VALUES)
-
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
-        assert model is not None  # `needs` names it
+        images, attributions = batch.images, batch.attributions
         size, samples = self.settings["subset_size"], self.settings["samples"]
         height, width = images.shape[2:]
         if size >= height * width:
@@ -453,23 +391,20 @@ class FaithfulnessCorrelation(Metric):
                 f"metric {self.name}: parameter 'subset_size' is {size}, it must be below the "
                 f"{height}x{width} pixels of the images"
             )
-        kind, chunk = self.settings["value"], max(len(images), 1)
+        kind = self.settings["value"]
         others, flat = stand_ins(images, self.settings["baseline"]), per_image(attributions)
-        whole = target_outputs(model, images, targets, kind, chunk)
+        whole = batch.outputs(kind)
         sums, outputs = [], []
         for subset in random_subsets(images, size, samples, self.name):
             removed = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, subset, True)
             perturbed = replaced(images, others, removed.view_as(attributions))
-            outputs.append(target_outputs(model, perturbed, targets, kind, chunk))
+            outputs.append(batch.outputs(kind, perturbed))
             sums.append(flat.gather(1, subset).sum(dim=1, dtype=torch.float64))
         losses = whole[:, None] - torch.stack(outputs, dim=1)
         value = row_correlation(torch.stack(sums, dim=1), losses)
         # Losses that are rounding are so at the scale of the outputs, not at their own.
         unmoved = is_constant(torch.stack([whole, *outputs], dim=1), 1)
         return value.masked_fill(unmoved, torch.nan).to(torch.float32)
-
-
-PERTURBATIONS = ("squares", "every_square", "noise")
 
 
 def infidelity(
@@ -604,19 +539,17 @@ class Infidelity(Metric):
         "non_negative_scale": False,
         "value": "logit",
     }
+    allowed: ClassVar[dict[str, Any]] = {
+        "perturbation": ("squares", "every_square", "noise"),
+        "baseline": ("zero", "mean", "blur", "inverted"),
+        "value": ("logit", "probability"),
+        "samples": "[1, inf)",
+        "largest_side": "[1, inf)",
+        "noise": "(0, inf)",
+    }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        check_choice(self.name, self.settings, "perturbation", PERTURBATIONS)
-        check_choice(self.name, self.settings, "baseline", BASELINES)
-        check_choice(self.name, self.settings, "value", VALUES)
-        check_positive(self.name, self.settings, "samples")
-        check_positive(self.name, self.settings, "largest_side")
-        if self.settings["noise"] <= 0:
-            raise InputError(
-                f"metric {self.name}: parameter 'noise' is {self.settings['noise']}, it must be "
-                "above 0"
-            )
         if self.settings["non_negative_scale"] and not self.settings["scaled"]:
             raise InputError(
                 f"metric {self.name}: 'non_negative_scale' is about the scale that is fitted and "
@@ -628,23 +561,14 @@ class Infidelity(Metric):
                 "not noise, since such a map says nothing of partly changed pixels"
             )
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
-        assert model is not None  # `needs` names it
-        kind, chunk = self.settings["value"], max(len(images), 1)
-        whole = target_outputs(model, images, targets, kind, chunk)
+        kind = self.settings["value"]
+        whole = batch.outputs(kind)
         predicted, lost = [], []
-        for perturbed, weights in self.perturbations(images):
-            lost.append(whole - target_outputs(model, perturbed, targets, kind, chunk))
-            predicted.append((attributions * weights).sum(dim=(1, 2), dtype=torch.float64))
+        for perturbed, weights in self.perturbations(batch.images):
+            lost.append(whole - batch.outputs(kind, perturbed))
+            predicted.append((batch.attributions * weights).sum(dim=(1, 2), dtype=torch.float64))
         found = infidelity(
             torch.stack(predicted, dim=1),
             torch.stack(lost, dim=1),
@@ -787,47 +711,31 @@ class Irof(Metric):
         "baseline": "mean",
         "floor": 0.01,
     }
+    allowed: ClassVar[dict[str, Any]] = {
+        "segments": "[1, inf)",
+        "baseline": ("zero", "mean", "blur", "inverted"),
+        "floor": "(0, 1)",
+    }
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        check_positive(self.name, self.settings, "segments")
-        check_choice(self.name, self.settings, "baseline", BASELINES)
-        if not 0 < self.settings["floor"] < 1:
-            raise InputError(
-                f"metric {self.name}: parameter 'floor' is {self.settings['floor']}, it must be "
-                "above 0 and below 1"
-            )
-
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
-        assert model is not None  # `needs` names it
+        images, attributions = batch.images, batch.attributions
         segments = superpixels(images, self.settings["segments"])
         ranks, counts = segment_ranks(attributions, segments, tie_order(images))
         others = stand_ins(images, self.settings["baseline"])
-        whole = target_outputs(model, images, targets, "probability", len(images)).double()
+        whole = batch.outputs("probability").double()
         before, area = torch.ones_like(whole), torch.zeros_like(whole)
         for step in range(1, int(counts.max()) + 1):
             # Images that have no segments left need no pass.
             rows = (counts >= step).nonzero()[:, 0]
             changed = replaced(images[rows], others[rows], ranks[rows] < step)
-            after = target_outputs(model, changed, targets[rows], "probability", len(images))
+            after = chosen_output(batch.logits(changed), batch.targets[rows], "probability")
             ratio = after.double() / whole[rows]
             area[rows] += (before[rows] + ratio) / 2
             before[rows] = ratio
-        undefined = without_order(attributions) | (counts < 2)
+        undefined = shows_nothing(attributions) | (counts < 2)
         undefined |= ~(whole >= self.settings["floor"])
         return (1 - area / counts).masked_fill(undefined, torch.nan).to(torch.float32)
-
-
-SURROUNDINGS = ("shuffled", "uniform")
 
 
 class Sufficiency(Metric):
@@ -874,39 +782,25 @@ class Sufficiency(Metric):
         "samples": 50,
         "surroundings": "shuffled",
     }
+    allowed: ClassVar[dict[str, Any]] = {
+        "share": "(0, 1)",
+        "samples": "[1, inf)",
+        "surroundings": ("shuffled", "uniform"),
+    }
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        check_choice(self.name, self.settings, "surroundings", SURROUNDINGS)
-        check_positive(self.name, self.settings, "samples")
-        if not 0 < self.settings["share"] < 1:
-            raise InputError(
-                f"metric {self.name}: parameter 'share' is {self.settings['share']}, it must be "
-                "above 0 and below 1"
-            )
-
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N] in [0, 1]; see `Metric.score` and the class."""
-        assert model is not None  # `needs` names it
-        with torch.no_grad():
-            predicted = model(images).argmax(dim=1)
+        images, attributions = batch.images, batch.attributions
+        predicted = batch.logits().argmax(dim=1)
         pixels = images.shape[2] * images.shape[3]
         count = max(round(self.settings["share"] * pixels), 1)
         outside = pixel_ranks(attributions, images) >= count
         kept = torch.zeros(len(images), device=images.device)
         for others in self.neighbours(images):
             mixed = replaced(images, others, outside)
-            kept += target_outputs(model, mixed, predicted, "correct", max(len(images), 1))
+            kept += chosen_output(batch.logits(mixed), predicted, "correct")
         found: Tensor = kept / self.settings["samples"]
-        return found.masked_fill(without_order(attributions), torch.nan)
+        return found.masked_fill(shows_nothing(attributions), torch.nan)
 
     def neighbours(self, images: Tensor) -> Iterator[Tensor]:
         """`samples` times what surrounds the highlighted pixels, float32 [N, C, H, W] in [0, 1].

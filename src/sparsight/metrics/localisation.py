@@ -5,14 +5,13 @@ better, and asks for other fits: `area_matched_iou`, `otsu_iou` and `affine_iou`
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsight.metrics.base import (
-    Explain,
+    MapBatch,
     Metric,
     ascending,
     per_image,
-    require_masks,
     zeros_and_ones,
 )
 from sparsight.rounding import ROUNDING, is_constant
@@ -148,17 +147,9 @@ class SoftIou(Metric):
     normalisation = "min_max"
     mask_rule = "soft"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `soft_iou`."""
-        return soft_iou(attributions, require_masks(self, masks))
+        return soft_iou(batch.attributions, batch.object_masks)
 
 
 class AreaMatchedIou(Metric):
@@ -174,17 +165,9 @@ class AreaMatchedIou(Metric):
     normalisation = "none"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `area_matched_iou`."""
-        return area_matched_iou(attributions, require_masks(self, masks))
+        return area_matched_iou(batch.attributions, batch.object_masks)
 
 
 class PointingGame(Metric):
@@ -203,17 +186,9 @@ class PointingGame(Metric):
     normalisation = "none"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `pointing_game`."""
-        return pointing_game(attributions, require_masks(self, masks))
+        return pointing_game(batch.attributions, batch.object_masks)
 
 
 def relevance_mass_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
@@ -273,17 +248,9 @@ class RelevanceMassAccuracy(Metric):
     normalisation = "none"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `relevance_mass_accuracy`."""
-        return relevance_mass_accuracy(attributions, require_masks(self, masks))
+        return relevance_mass_accuracy(batch.attributions, batch.object_masks)
 
 
 class RelevanceRankAccuracy(Metric):
@@ -303,17 +270,9 @@ class RelevanceRankAccuracy(Metric):
     normalisation = "none"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `relevance_rank_accuracy`."""
-        return relevance_rank_accuracy(attributions, require_masks(self, masks))
+        return relevance_rank_accuracy(batch.attributions, batch.object_masks)
 
 
 class BackgroundShare(Metric):
@@ -334,17 +293,9 @@ class BackgroundShare(Metric):
     normalisation = "none"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score`; NaN as `relevance_mass_accuracy` has it."""
-        return 1 - relevance_mass_accuracy(attributions, require_masks(self, masks))
+        return 1 - relevance_mass_accuracy(batch.attributions, batch.object_masks)
 
 
 def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -411,17 +362,9 @@ class PixelRocAuc(Metric):
     normalisation = "none"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `pixel_roc_auc`."""
-        return pixel_roc_auc(attributions, require_masks(self, masks))
+        return pixel_roc_auc(batch.attributions, batch.object_masks)
 
 
 OTSU_BINS = 256
@@ -524,17 +467,9 @@ class OtsuIou(Metric):
     normalisation = "min_max"
     mask_rule = "binary"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `otsu_iou`."""
-        return otsu_iou(attributions, require_masks(self, masks))
+        return otsu_iou(batch.attributions, batch.object_masks)
 
 
 class AffineIou(Metric):
@@ -556,14 +491,6 @@ class AffineIou(Metric):
     normalisation = "min_max"
     mask_rule = "soft"
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `affine_iou`."""
-        return affine_iou(attributions, require_masks(self, masks))
+        return affine_iou(batch.attributions, batch.object_masks)

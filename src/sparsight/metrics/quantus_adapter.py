@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import Explain, Metric
+from sparsight.metrics.base import MapBatch, Metric
 from sparsight.rounding import is_constant
 
 # How quantus begins the assertions by which it refuses a map as such.
@@ -139,31 +139,23 @@ class QuantusMetric(Metric):
         self.settings = arguments_of(self._class, parameters)
         self._metric: Any = None
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N] or [N, steps]; see `Metric.score` and the class."""
-        for need, given in (("mask", masks), ("model", model), ("explainer", explain)):
-            if need in self.needs and given is None:
+        given = {"mask": batch.masks, "model": batch.model, "explainer": batch.explain}
+        for need in self.needs:
+            if given[need] is None:
                 raise InputError(f"metric {self.name} needs a {need}, and none was given")
-        if self.class_name in self.foreign_grey_only and images.shape[1] != 1:
+        if self.class_name in self.foreign_grey_only and batch.images.shape[1] != 1:
             why = self.foreign_grey_only[self.class_name]
             raise InputError(f"metric {self.name} takes images of one channel only: {why}")
-        usable = _usable(attributions, masks)
-        batch = _Batch(attributions, images, targets, masks, model, explain)
+        usable = _usable(batch)
         # Of an empty tensor `split` makes one empty part.
         group = 1 if "model" in self.needs else len(usable)
         groups = torch.split(usable, group) if len(usable) else ()
         found = [values for rows in groups for values in self._score_rows(batch, rows)]
-        return _assemble(found, usable, len(attributions)).to(attributions.device)
+        return _assemble(found, usable, len(batch)).to(batch.attributions.device)
 
-    def _score_rows(self, batch: "_Batch", rows: Tensor) -> list[np.ndarray]:
+    def _score_rows(self, batch: MapBatch, rows: Tensor) -> list[np.ndarray]:
         """One array (a value or a curve) for each of `rows`; NaN where quantus refuses a map."""
         try:
             return _per_image(self._call(batch, rows), len(rows), self.name)
@@ -175,8 +167,8 @@ class QuantusMetric(Metric):
         except (ValueError, TypeError, IndexError) as error:
             raise InputError(f"metric {self.name}: {error}") from error
 
-    def _call(self, batch: "_Batch", rows: Tensor) -> Any:
-        arguments = batch.arguments(rows)
+    def _call(self, batch: MapBatch, rows: Tensor) -> Any:
+        arguments = _arguments(batch, rows)
         if self._metric is None:
             self._metric = self._class(**self._with_classes(batch))
         seed = zlib.crc32(arguments["x_batch"].tobytes())
@@ -185,68 +177,52 @@ class QuantusMetric(Metric):
         with _seeded(seed, batch.images.device), _former_numpy_names():
             return self._metric(**arguments)
 
-    def _with_classes(self, batch: "_Batch") -> dict[str, Any]:
+    def _with_classes(self, batch: MapBatch) -> dict[str, Any]:
         if self.class_name != "RandomLogit" or "num_classes" in self.settings:
             return self.settings
-        assert batch.model is not None  # checked in `score`
-        with torch.no_grad():
-            return {**self.settings, "num_classes": batch.model(batch.images[:1]).shape[1]}
+        return {**self.settings, "num_classes": batch.logits(batch.images[:1]).shape[1]}
 
 
-class _Batch:
-    """A scored batch, and its rows in the form in which quantus takes them."""
+def _arguments(batch: MapBatch, rows: Tensor) -> dict[str, Any]:
+    """Keyword arguments of a quantus metric; copied arrays, since quantus writes to them."""
 
-    def __init__(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None,
-        explain: Explain | None,
-    ) -> None:
-        self.attributions, self.images, self.targets = attributions, images, targets
-        self.masks, self.model, self.explain = masks, model, explain
+    def array(values: Tensor) -> np.ndarray:
+        return np.array(values[rows].detach().cpu().numpy())
 
-    def arguments(self, rows: Tensor) -> dict[str, Any]:
-        """Keyword arguments of a quantus metric; copied arrays, since quantus writes to them."""
-
-        def array(values: Tensor) -> np.ndarray:
-            return np.array(values[rows].detach().cpu().numpy())
-
-        return {
-            "model": self.model,
-            "x_batch": array(self.images),
-            "y_batch": array(self.targets),
-            "a_batch": array(self.attributions)[:, None],
-            "s_batch": None if self.masks is None else array(self.masks)[:, None],
-            "channel_first": True,
-            "explain_func": None if self.explain is None else self._explain_function(rows),
-            "device": str(self.images.device),
-            "batch_size": len(rows),
-        }
-
-    def _explain_function(self, rows: Tensor) -> Callable[..., np.ndarray]:
-        explain, device = self.explain, self.images.device
-        assert explain is not None
-
-        def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
-            images = torch.as_tensor(inputs, dtype=torch.float32, device=device)
-            classes = torch.as_tensor(targets, dtype=torch.int64, device=device)
-            repeats = -(-len(images) // len(rows))
-            maps = explain(model, images, classes, rows.repeat(repeats)[: len(images)])
-            return maps.detach().cpu().numpy()[:, None]
-
-        return explain_func
+    return {
+        "model": batch.model,
+        "x_batch": array(batch.images),
+        "y_batch": array(batch.targets),
+        "a_batch": array(batch.attributions)[:, None],
+        "s_batch": None if batch.masks is None else array(batch.masks)[:, None],
+        "channel_first": True,
+        "explain_func": None if batch.explain is None else _explain_function(batch, rows),
+        "device": str(batch.images.device),
+        "batch_size": len(rows),
+    }
 
 
-def _usable(attributions: Tensor, masks: Tensor | None) -> Tensor:
+def _explain_function(batch: MapBatch, rows: Tensor) -> Callable[..., np.ndarray]:
+    device = batch.images.device
+
+    def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
+        images = torch.as_tensor(inputs, dtype=torch.float32, device=device)
+        classes = torch.as_tensor(targets, dtype=torch.int64, device=device)
+        repeats = -(-len(images) // len(rows))
+        of = rows.repeat(repeats)[: len(images)]
+        maps = batch.explained(model=model, images=images, targets=classes, rows=of)
+        return maps.detach().cpu().numpy()[:, None]
+
+    return explain_func
+
+
+def _usable(batch: MapBatch) -> Tensor:
     """Rows [n] whose map quantus would take on its own and whose mask, if any, is not empty."""
-    flat = attributions.flatten(1)
+    flat = batch.attributions.flatten(1)
     highest = flat.amax(dim=1)
     usable = ~is_constant(flat, 1) & (highest >= 0)  # False for NaN
-    if masks is not None:
-        usable &= masks.flatten(1).any(dim=1)
+    if batch.masks is not None:
+        usable &= batch.masks.flatten(1).any(dim=1)
     return usable.nonzero()[:, 0].cpu()
 
 

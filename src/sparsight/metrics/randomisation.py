@@ -10,14 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.base import shows_nothing
-from sparsight.metrics.agreement.ranks import spearman
-from sparsight.metrics.agreement.structure import WINDOW, ssim
-from sparsight.metrics.base import Explain, Metric, image_generators, per_image, require_explainer
+from sparsight.metrics.agreement.maps import WINDOW, spearman, ssim
+from sparsight.metrics.base import MapBatch, Metric, image_generators, per_image, shows_nothing
 from sparsight.models.base import predicts
 from sparsight.pruning.masks import prunable_parameters
-
-ORDERS = ("bottom_up", "top_down")
 
 
 def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -223,34 +219,21 @@ class EfficientMprt(Metric):
         "seed": 0,
         "keep_sparsity": True,
     }
+    allowed: ClassVar[dict[str, Any]] = {"bins": "[2, inf)", "draws": "[1, inf)"}
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        for key, least in (("bins", 2), ("draws", 1)):
-            if self.settings[key] < least:
-                raise InputError(
-                    f"metric {self.name}: parameter '{key}' is {self.settings[key]}, it must be "
-                    f"{least} or more"
-                )
         seed, keep_sparsity = self.settings["seed"], self.settings["keep_sparsity"]
         self._randomisers = [
             NetworkRandomiser(seed + draw, keep_sparsity) for draw in range(self.settings["draws"])
         ]
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
-        network, again = require_explainer(self, model, explain)
         bins = self.settings["bins"]
-        before = histogram_entropy(attributions, bins)
-        maps = (again(one.randomised(network), images, targets) for one in self._randomisers)
+        before = histogram_entropy(batch.attributions, bins)
+        copies = (one.randomised(batch.network) for one in self._randomisers)
+        maps = (batch.explained(model=one) for one in copies)
         # The mean of differences: exactly 0 where all draws explain alike.
         rises = torch.stack([histogram_entropy(some, bins) - before for some in maps])
         return (rises.nanmean(dim=0) / before).to(torch.float32)
@@ -310,54 +293,40 @@ class SmoothMprt(Metric):
         "seed": 0,
         "keep_sparsity": True,
     }
+    allowed: ClassVar[dict[str, Any]] = {
+        "samples": "[1, inf)",
+        "layers": "[1, inf)",
+        "noise": "[0, inf)",
+        "order": ("bottom_up", "top_down"),
+    }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        for key, least in (("samples", 1), ("layers", 1), ("noise", 0)):
-            if not self.settings[key] >= least:
-                raise InputError(
-                    f"metric {self.name}: parameter '{key}' is {self.settings[key]}, it must be "
-                    f"{least} or more"
-                )
-        if self.settings["order"] not in ORDERS:
-            raise InputError(
-                f"metric {self.name}: parameter 'order' is '{self.settings['order']}', it must be "
-                f"one of {', '.join(ORDERS)}"
-            )
         self._randomiser = NetworkRandomiser(self.settings["seed"], self.settings["keep_sparsity"])
 
     def step_values(self) -> list[float]:
         """1, 2, ...: the network as given, stage 0, is no step."""
         return [float(stage) for stage in range(1, self.settings["layers"] + 1)]
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N, stages]; see `Metric.score` and the class."""
-        network, again = require_explainer(self, model, explain)
-        before = self._smoothed(network, images, targets, again)
-        stages = self._randomiser.stages(network, self.settings["layers"], self.settings["order"])
-        steps = [spearman(before, self._smoothed(one, images, targets, again)) for one in stages]
+        network, count = batch.network, self.settings["layers"]
+        before = self._smoothed(batch, network)
+        stages = self._randomiser.stages(network, count, self.settings["order"])
+        steps = [spearman(before, self._smoothed(batch, one)) for one in stages]
         return torch.stack(steps, dim=1)
 
-    def _smoothed(
-        self, model: nn.Module, images: Tensor, targets: Tensor, explain: Explain
-    ) -> Tensor:
+    def _smoothed(self, batch: MapBatch, model: nn.Module) -> Tensor:
         """Mean map [N, H, W] over the noisy copies, one of each image at a time."""
+        images = batch.images
         # The same numbers at every stage, without keeping them.
         generators = list(image_generators(images, self.name))
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
-        total = explain(model, images, targets)
+        total = batch.explained(model=model)
         for _ in range(self.settings["samples"] - 1):
             rows = [torch.randn(images.shape[1:], generator=one) for one in generators]
             noise = self.settings["noise"] * spread * torch.stack(rows).to(images)
-            total = total + explain(model, images + noise, targets)
+            total = total + batch.explained(model=model, images=images + noise)
         mean: Tensor = total / self.settings["samples"]
         return mean.abs() if self.settings["absolute"] else mean
 
@@ -418,35 +387,21 @@ class RandomLogit(Metric):
     normalisation = "min_max"
     mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {"others": 1}
+    allowed: ClassVar[dict[str, Any]] = {"others": "[1, inf)"}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["others"] < 1:
-            raise InputError(
-                f"metric {self.name}: parameter 'others' is {self.settings['others']}, it must be "
-                "1 or more"
-            )
-
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
-        network, again = require_explainer(self, model, explain)
+        images = batch.images
         if min(images.shape[2:]) < WINDOW:
             raise InputError(
                 f"metric {self.name} needs images of at least {WINDOW} x {WINDOW} pixels, not "
                 f"{images.shape[2]} x {images.shape[3]}; take it out of `metrics` for this data set"
             )
-        with torch.no_grad():
-            class_count = network(images[:1]).shape[1]
+        class_count = batch.logits(images[:1]).shape[1]
         if class_count < 2:
             raise InputError(f"metric {self.name} needs a network of two or more classes")
-        others = other_classes(images, targets, class_count, self.settings["others"], self.name)
-        values = [ssim(attributions, again(network, images, some)) for some in others.unbind(dim=1)]
+        wanted = self.settings["others"]
+        others = other_classes(images, batch.targets, class_count, wanted, self.name)
+        maps = (batch.explained(targets=some) for some in others.unbind(dim=1))
+        values = [ssim(batch.attributions, some) for some in maps]
         return torch.stack(values).nanmean(dim=0)

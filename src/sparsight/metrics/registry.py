@@ -38,3 +38,13 @@ METRICS = Registry(
     },
     adapters={"quantus": "sparsight.metrics.quantus_adapter:QuantusMetric"},
 )
+
+#: metrics that need a reference: they compare the maps of two networks
+AGREEMENT = Registry(
+    "agreement metric",
+    {
+        "spearman": "sparsight.metrics.agreement.maps:Spearman",
+        "top_k_iou": "sparsight.metrics.agreement.maps:TopKIou",
+        "ssim": "sparsight.metrics.agreement.maps:Ssim",
+    },
+)

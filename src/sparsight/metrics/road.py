@@ -5,11 +5,18 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import Explain, Metric, OutputKind, chosen_output, image_generators
-from sparsight.metrics.faithfulness import check_choice, pixel_ranks, without_order
+from sparsight.metrics.base import (
+    MapBatch,
+    Metric,
+    OutputKind,
+    chosen_output,
+    image_generators,
+    shows_nothing,
+)
+from sparsight.metrics.faithfulness import pixel_ranks
 from sparsight.metrics.imputation import linear_imputation
 
 # what the parameter `value` names, in terms of `target_outputs`
@@ -50,10 +57,13 @@ class Road(Metric):
     mask_rule = "none"
     shares = "road"
     least_first: ClassVar[bool] = False
+    allowed: ClassVar[dict[str, Any]] = {
+        "value": ("accuracy", "probability"),
+        "noise": "[0, inf)",
+    }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        check_choice(self.name, self.settings, "value", tuple(VALUES))
         percentages = self.settings["percentages"]
         numbers = all(
             isinstance(one, (int, float)) and not isinstance(one, bool) for one in percentages
@@ -68,50 +78,28 @@ class Road(Metric):
                 f"metric {self.name}: parameter 'percentages' is {percentages}, it must be a "
                 "rising list of numbers above 0 and below 100"
             )
-        if not self.settings["noise"] >= 0:
-            raise InputError(
-                f"metric {self.name}: parameter 'noise' is {self.settings['noise']}, it must be "
-                "0 or more"
-            )
 
     def step_values(self) -> list[float]:
         """Share of the pixels that are imputed: 0, then the `percentages`."""
         return [0.0, *map(float, self.settings["percentages"])]
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N, percentages + 1]; see `Metric.score` and the class."""
-        return self.score_together({"": self}, attributions, images, targets, masks, model)[""]
+        return self.score_together({"": self}, batch)[""]
 
     @classmethod
-    def score_together(
-        cls,
-        metrics: Mapping[str, Metric],
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> dict[str, Tensor]:
+    def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
         """Curves float32 [N, percentages + 1] of several; see `Metric.score_together`."""
-        assert model is not None  # `needs` names it
         groups: dict[tuple[bool, tuple[float, ...], float], dict[str, OutputKind]] = {}
         for name, metric in metrics.items():
             assert isinstance(metric, Road)  # no other metric shares these passes
             settings = metric.settings
             key = (metric.least_first, tuple(settings["percentages"]), settings["noise"])
             groups.setdefault(key, {})[name] = VALUES[settings["value"]]
-        whole = _logits(model, images)
+        attributions, images, targets = batch.attributions, batch.images, batch.targets
+        whole = batch.logits()
         noise = _noise(images)
-        undefined = without_order(attributions)[:, None]
+        undefined = shows_nothing(attributions)[:, None]
         found = {}
         for (least_first, percentages, spread), kinds in groups.items():
             ranks = pixel_ranks(-attributions if least_first else attributions, images)
@@ -120,7 +108,7 @@ class Road(Metric):
                 removed = ranks < count
                 imputed = linear_imputation(images, removed[:, None])[:, 0]
                 imputed.addcmul_(noise, removed[:, None].to(noise.dtype), value=spread)
-                logits = _logits(model, imputed)
+                logits = batch.logits(imputed)
                 for kind, values in curves.items():
                     values.append(chosen_output(logits, targets, kind))
             for name, kind in kinds.items():
@@ -146,12 +134,6 @@ def _noise(images: Tensor) -> Tensor:
     shape = tuple(images.shape[1:])
     drawn = [torch.randn(shape, generator=one) for one in image_generators(images, "road")]
     return torch.stack(drawn).to(images) if drawn else torch.zeros_like(images)
-
-
-@torch.no_grad()
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    logits: Tensor = model(images)
-    return logits
 
 
 class RoadMorf(Road):

@@ -5,13 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsight.io.errors import InputError
-from sparsight.metrics.base import Explain, Metric, image_generators, per_image, require_explainer
-
-NOISES = ("uniform", "normal")
-SCALINGS = ("maximum", "none")
+from sparsight.metrics.base import MapBatch, Metric, image_generators, per_image
 
 
 def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) -> Iterator[Tensor]:
@@ -93,22 +89,11 @@ class PerturbationMetric(Metric):
     mask_rule = "none"
     shares = "perturbed_explanations"
     parameters: ClassVar[dict[str, Any]] = {"samples": 50, "radius": 0.2, "noise": "uniform"}
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["samples"] < 1:
-            raise self.wrong("samples", "1 or more")
-        if not self.settings["radius"] > 0:
-            raise self.wrong("radius", "above 0")
-        if self.settings["noise"] not in NOISES:
-            raise self.wrong("noise", f"one of {', '.join(NOISES)}")
-
-    def wrong(self, parameter: str, wanted: str) -> InputError:
-        """What is wrong with a parameter."""
-        return InputError(
-            f"metric {self.name}: parameter '{parameter}' is {self.settings[parameter]!r}, it "
-            f"must be {wanted}"
-        )
+    allowed: ClassVar[dict[str, Any]] = {
+        "samples": "[1, inf)",
+        "radius": "(0, inf)",
+        "noise": ("uniform", "normal"),
+    }
 
     @abstractmethod
     def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
@@ -118,30 +103,12 @@ class PerturbationMetric(Metric):
         """One number [N] of the changes [samples, N]: the largest."""
         return changes.amax(dim=0)
 
-    def score(
-        self,
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> Tensor:
+    def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and the class."""
-        given = (attributions, images, targets, masks, model, explain)
-        return self.score_together({self.name: self}, *given)[self.name]
+        return self.score_together({"": self}, batch)[""]
 
     @classmethod
-    def score_together(
-        cls,
-        metrics: Mapping[str, Metric],
-        attributions: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        masks: Tensor | None,
-        model: nn.Module | None = None,
-        explain: Explain | None = None,
-    ) -> dict[str, Tensor]:
+    def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
         """See `Metric.score_together`: equal perturbations are explained once."""
         groups: dict[tuple[Any, ...], dict[str, PerturbationMetric]] = {}
         for name, metric in metrics.items():
@@ -150,12 +117,13 @@ class PerturbationMetric(Metric):
             groups.setdefault(key, {})[name] = metric
         found = {}
         for (samples, radius, noise), group in groups.items():
-            network, again = require_explainer(next(iter(group.values())), model, explain)
             changes: dict[str, list[Tensor]] = {name: [] for name in group}
-            for perturbed in perturbed_images(images, samples, radius, noise):
-                maps = again(network, perturbed, targets)
+            for perturbed in perturbed_images(batch.images, samples, radius, noise):
+                maps = batch.explained(images=perturbed)
                 for name, metric in group.items():
-                    changes[name].append(metric.change(attributions, maps, images, perturbed))
+                    changes[name].append(
+                        metric.change(batch.attributions, maps, batch.images, perturbed)
+                    )
             for name, metric in group.items():
                 found[name] = metric.summary(torch.stack(changes[name])).to(torch.float32)
         return {name: found[name] for name in metrics}
@@ -239,11 +207,12 @@ class LocalLipschitz(PerturbationMetric):
         "noise": "uniform",
         "scaling": "maximum",
     }
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["scaling"] not in SCALINGS:
-            raise self.wrong("scaling", f"one of {', '.join(SCALINGS)}")
+    allowed: ClassVar[dict[str, Any]] = {
+        "samples": "[1, inf)",
+        "radius": "(0, inf)",
+        "noise": ("uniform", "normal"),
+        "scaling": ("maximum", "none"),
+    }
 
     def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
         """float64 [N]; see `lipschitz_ratio`."""

@@ -21,9 +21,9 @@ from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
 from sparsight.io.tables import read_table
-from sparsight.metrics.base import BatchExplainer, Metric
+from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
-from sparsight.metrics.preparation import masks_for, prepare
+from sparsight.metrics.preparation import masks_for
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.rows import ImageFacts, ScoreRows
 from sparsight.registration import UnknownName
@@ -149,8 +149,7 @@ def _score_batch(
             key = (first.treatment, first.normalisation)
             if key not in prepared:
                 prepared[key] = work.prepared(explainer, raw, images, first)
-            found = first.score_together(
-                group,
+            given = MapBatch(
                 prepared[key],
                 images,
                 targets,
@@ -158,6 +157,7 @@ def _score_batch(
                 network,
                 work.bound_explainer(explainer, batch, images, first),
             )
+            found = first.score_together(group, given)
             for name in group:
                 rows.add(explainer, condition, name, facts, found[name])
 
@@ -249,8 +249,7 @@ class _Work:
     def prepared(self, explainer: str, raw: Tensor, images: Tensor, metric: Metric) -> Tensor:
         """Raw maps of `explainer` as `metric` wants them."""
         size = (images.shape[2], images.shape[3])
-        how = self._recorded[explainer]["interpolation"]
-        return prepare(raw, size, how, metric.treatment, metric.normalisation)
+        return metric.prepared(raw, size, self._recorded[explainer]["interpolation"])
 
     def bound_explainer(
         self, explainer: str, batch: Batch, images: Tensor, metric: Metric

@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, explain_batch, target_logits
+from sparsight.explain.base import Explainer, ImageBatch, explain_batch, target_logits
 from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
 from sparsight.io.errors import InputError, InvariantError
@@ -367,44 +367,39 @@ class OnPrunedCopies:
     def __call__(
         self,
         explainers: Mapping[str, Explainer],
-        model: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        image_ids: Tensor,
+        batch: ImageBatch,
         condition: str,
     ) -> dict[str, Tensor]:
         """Maps of a batch by name, float32 [N, h, w], as `explain_batch` gives them."""
         own = {name.removeprefix(f"{self.name}__"): each for name, each in explainers.items()}
         parts: list[dict[str, Tensor]] = []
         copies = pruned_copies(
-            model, images, image_ids, self.solver, self.sparsities, self.settings, self.name
+            batch.model,
+            batch.images,
+            batch.image_ids,
+            self.solver,
+            self.sparsities,
+            self.settings,
+            self.name,
         )
-        for place, copied in followed(copies, "images of a batch pruned for", len(images)):
-            one = slice(place, place + 1)
-            here = images[one], targets[one]
-            parts.append(explain_batch(own, copied, *here, image_ids[one]))
-            self._remember(model, copied, *here, int(image_ids[place]), condition)
+        for place, copied in followed(copies, "images of a batch pruned for", len(batch)):
+            one = batch.rows(slice(place, place + 1))
+            parts.append(explain_batch(own, replace(one, model=copied)))
+            self._remember(one, copied, condition)
         return {
             name: torch.cat([part[base] for part in parts])
             for name, base in zip(explainers, own, strict=True)
         }
 
-    def _remember(
-        self,
-        model: nn.Module,
-        copied: nn.Module,
-        image: Tensor,
-        target: Tensor,
-        image_id: int,
-        condition: str,
-    ) -> None:
+    def _remember(self, one: ImageBatch, copied: nn.Module, condition: str) -> None:
         pruned = [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
-        found = {k: v[0].item() for k, v in fidelity(model, copied, image, target, pruned).items()}
+        measured = fidelity(one.model, copied, one.images, one.targets, pruned)
+        found = {name: values[0].item() for name, values in measured.items()}
         whole = found["network_probability"]
         self.rows.append(
             {
                 "condition": condition,
-                "image_id": image_id,
+                "image_id": int(one.image_ids),
                 "same_prediction": bool(found["same_prediction"]),
                 "divergence": found["divergence"],
                 # A class that the network itself gives no probability can keep none.

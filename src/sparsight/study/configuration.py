@@ -9,8 +9,7 @@ from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import BUGS_OF_TRAINING, CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import Registry

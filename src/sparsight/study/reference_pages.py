@@ -12,8 +12,7 @@ from typing import Any
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
-from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
@@ -206,8 +205,8 @@ def _metric(registry: Registry, name: str, facts: Mapping[str, Any]) -> list[str
         ("needs", _needs(facts)),
         ("treatment of maps", _TREATMENTS[facts["treatment"]]),
         ("normalisation", _NORMALISATIONS[facts["normalisation"]]),
-        ("mask", _MASKS[facts["mask_rule"]] if "mask_rule" in facts else ""),
-        ("resolution", facts.get("resolution", "")),
+        ("mask", _MASKS[facts["mask_rule"]]),
+        ("resolution", facts["resolution"] if "reference" in facts["needs"] else ""),
         ("curve becomes a number by", facts.get("reducer", "")),
         ("parameters", parameters(facts["parameters"])),
     ]

@@ -7,8 +7,7 @@ not use must not be here, and one that it uses must be.
 from typing import Any
 
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Item

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.controls import MeanActivation
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
@@ -29,7 +30,7 @@ class Tiny(nn.Module):
 def explain(layer: str, images: Tensor, model: nn.Module, targets: int = 0) -> Tensor:
     count = len(images)
     return MeanActivation(layer=layer).explain(
-        model, images, torch.full((count,), targets), torch.arange(count), "m"
+        ImageBatch(model, images, torch.full((count,), targets), torch.arange(count), "m")
     )
 
 
@@ -51,7 +52,7 @@ def test_equals_a_forward_hook(network: nn.Module, batch: Batch, layer: str) -> 
     )
     network(batch[0])
     handle.remove()
-    found = MeanActivation(layer=layer).explain(network, *batch, "m")
+    found = MeanActivation(layer=layer).explain(ImageBatch(network, *batch, "m"))
     torch.testing.assert_close(found, torch.relu(kept[0].mean(dim=1)))
     assert found.max() > 0
     assert found.dtype == torch.float32

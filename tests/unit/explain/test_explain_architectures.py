@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from sparsight.explain.base import Explainer
+from sparsight.explain.base import Explainer, ImageBatch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.registry import MODELS
@@ -31,7 +31,9 @@ def test_maps_depend_on_the_class(name: str, method: str) -> None:
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     explainer: Explainer = EXPLAINERS.load(method)(**METHODS[method])
     found = [
-        explainer.explain(network, images, torch.tensor([label, label]), torch.arange(2), "x")
+        explainer.explain(
+            ImageBatch(network, images, torch.tensor([label, label]), torch.arange(2), "x")
+        )
         for label in (0, 3)
     ]
     for maps in found:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import (
     Explainer,
+    ImageBatch,
     build_explainers,
     channel_reduction,
     explain_batch,
@@ -36,10 +37,8 @@ FOREIGN = ["captum.Deconvolution", "grad_cam.XGradCAM"]
 class Wrong(Explainer):
     name: ClassVar[str] = "wrong"
 
-    def explain(
-        self, model: nn.Module, images: Tensor, targets: Tensor, image_ids: Tensor, seed_name: str
-    ) -> Tensor:
-        return images
+    def explain(self, batch: ImageBatch) -> Tensor:
+        return batch.images
 
 
 # `tests/linters` looks at those of the registry
@@ -69,7 +68,7 @@ def test_an_explainer_that_gives_no_maps_is_named() -> None:
     images = torch.zeros(2, 1, 4, 4)
     ids = torch.zeros(2, dtype=torch.int64)
     with pytest.raises(InvariantError, match=r"'mine' gave torch.float32 \(2, 1, 4, 4\)"):
-        explain_batch({"mine": Wrong()}, nn.Identity(), images, ids, ids)
+        explain_batch({"mine": Wrong()}, ImageBatch(nn.Identity(), images, ids, ids))
 
 
 def test_bilinear_on_paper() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, build_explainers, explain_batch
+from sparsight.explain.base import Explainer, ImageBatch, build_explainers, explain_batch
 from sparsight.explain.cam import GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam
 from sparsight.io.errors import InputError
 
@@ -38,10 +38,14 @@ IMAGE = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
 
 def test_grad_cam_by_hand(by_hand: nn.Module) -> None:
     # Mean gradient 1/2, activations twice the image.
-    maps = GradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g")
+    maps = GradCam(layer="0").explain(
+        ImageBatch(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g")
+    )
     torch.testing.assert_close(maps, IMAGE[:, 0])
     # Mean gradient below zero: nothing is left after the ReLU.
-    maps = GradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([0]), torch.tensor([0]), "g")
+    maps = GradCam(layer="0").explain(
+        ImageBatch(by_hand, IMAGE, torch.tensor([0]), torch.tensor([0]), "g")
+    )
     assert maps.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
 
 
@@ -49,7 +53,7 @@ def test_grad_cam_plus_plus_by_hand(by_hand: nn.Module) -> None:
     # The activations sum to 20: alpha is 1/(2+20) where the gradient is 1 and 4/(8+160) where it
     # is 2; the weight is 1/22 + 2/42.
     explainer = GradCamPlusPlus(layer="0")
-    maps = explainer.explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g")
+    maps = explainer.explain(ImageBatch(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "g"))
     torch.testing.assert_close(maps, 2 * IMAGE[:, 0] * (1 / 22 + 2 / 42), atol=0, rtol=1e-6)
 
 
@@ -87,29 +91,39 @@ def test_epsilon_is_a_number_from_0_on(method: type[Explainer], epsilon: float) 
 
 def test_xgrad_cam_by_hand(by_hand: nn.Module) -> None:
     # Gradient times activation is 2 - 6 + 16, of a channel that sums to 20.
-    maps = XGradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "x")
+    maps = XGradCam(layer="0").explain(
+        ImageBatch(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "x")
+    )
     torch.testing.assert_close(maps, 2 * IMAGE[:, 0] * 12 / 20, atol=0, rtol=1e-6)
     # -2 - 4 - 6 for the other class: nothing is left after the ReLU.
-    maps = XGradCam(layer="0").explain(by_hand, IMAGE, torch.tensor([0]), torch.tensor([0]), "x")
+    maps = XGradCam(layer="0").explain(
+        ImageBatch(by_hand, IMAGE, torch.tensor([0]), torch.tensor([0]), "x")
+    )
     assert maps.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
 
 
 def test_hires_cam_by_hand(by_hand: nn.Module) -> None:
-    maps = HiResCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "h")
+    maps = HiResCam(layer="0").explain(
+        ImageBatch(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "h")
+    )
     assert maps.tolist() == [[[2.0, 0.0], [-6.0, 16.0]]]
 
 
 def test_layer_cam_by_hand(by_hand: nn.Module) -> None:
-    maps = LayerCam(layer="0").explain(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "l")
+    maps = LayerCam(layer="0").explain(
+        ImageBatch(by_hand, IMAGE, torch.tensor([1]), torch.tensor([0]), "l")
+    )
     assert maps.tolist() == [[[2.0, 0.0], [0.0, 16.0]]]
     # Negative activations under positive gradients leave nothing.
-    maps = LayerCam(layer="0").explain(by_hand, -IMAGE, torch.tensor([1]), torch.tensor([0]), "l")
+    maps = LayerCam(layer="0").explain(
+        ImageBatch(by_hand, -IMAGE, torch.tensor([1]), torch.tensor([0]), "l")
+    )
     assert maps.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
 
 
 def test_hires_cam_is_the_contribution_to_a_linear_head(network: nn.Module, batch: Batch) -> None:
     images, targets, _ = batch
-    maps = HiResCam(layer="pool2").explain(network, *batch, "h")
+    maps = HiResCam(layer="pool2").explain(ImageBatch(network, *batch, "h"))
     logits = network(images).gather(1, targets[:, None]).squeeze(1)
     bias = network.get_parameter("classifier.bias")[targets]
     torch.testing.assert_close(maps.sum(dim=(1, 2)), logits - bias, atol=1e-5, rtol=1e-5)
@@ -141,7 +155,7 @@ def test_xgrad_cam_keeps_its_axioms_on_a_linear_head(network: nn.Module, batch: 
 
 
 def test_maps_are_raw_and_of_the_layers_size(network: nn.Module, batch: Batch) -> None:
-    maps = explain_batch(build_explainers(FAMILY), network, *batch)
+    maps = explain_batch(build_explainers(FAMILY), ImageBatch(network, *batch))
     assert {name: tuple(found.shape) for name, found in maps.items()} == {
         "pp_conv2": (7, 11, 11),
         "pp_conv2_relu": (7, 11, 11),
@@ -164,11 +178,12 @@ def test_maps_are_raw_and_of_the_layers_size(network: nn.Module, batch: Batch) -
 def test_one_pass_serves_all_layers_and_methods(network: nn.Module, batch: Batch) -> None:
     explainers = build_explainers(FAMILY)
     apart = {
-        name: explainer.explain(network, *batch, name) for name, explainer in explainers.items()
+        name: explainer.explain(ImageBatch(network, *batch, name))
+        for name, explainer in explainers.items()
     }
     passes = []
     network.register_forward_hook(lambda *_: passes.append(1))
-    together = explain_batch(explainers, network, *batch)
+    together = explain_batch(explainers, ImageBatch(network, *batch))
     assert len(passes) == 1
     assert list(together) == list(FAMILY)
     for name in FAMILY:
@@ -185,18 +200,20 @@ def test_other_explainers_in_the_family_keep_their_own_pass(
         **{name: FAMILY[name] for name in others},
         "centre": {"method": "centre"},
     }
-    found = explain_batch(build_explainers(entries), network, *batch)
+    found = explain_batch(build_explainers(entries), ImageBatch(network, *batch))
     assert list(found) == list(entries)
 
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_batch_size_does_not_matter(network: nn.Module, batch: Batch, name: str) -> None:
     explainer = build_explainers(FAMILY)[name]
-    whole = explainer.explain(network, *batch, name)
+    whole = explainer.explain(ImageBatch(network, *batch, name))
     images, targets, ids = batch
     alone = torch.cat(
         [
-            explainer.explain(network, images[i : i + 1], targets[i : i + 1], ids[i : i + 1], name)
+            explainer.explain(
+                ImageBatch(network, images[i : i + 1], targets[i : i + 1], ids[i : i + 1], name)
+            )
             for i in range(len(images))
         ]
     )
@@ -206,7 +223,7 @@ def test_batch_size_does_not_matter(network: nn.Module, batch: Batch, name: str)
 def test_the_default_layer_is_the_architectures_own(network: nn.Module) -> None:
     images, targets, ids = torch.rand(2, 1, 28, 28), torch.tensor([3, 4]), torch.arange(2)
     maps = [
-        GradCam(**layer).explain(network, images, targets, ids, "a")
+        GradCam(**layer).explain(ImageBatch(network, images, targets, ids, "a"))
         for layer in ({}, {"layer": "conv2"}, {"layer": "pool2"})
     ]
     torch.testing.assert_close(maps[0], maps[1], atol=0, rtol=0)
@@ -217,5 +234,7 @@ def test_maps_of_activations_alone_need_no_backward_pass(network: nn.Module, bat
     enabled: list[bool] = []
     network.register_forward_hook(lambda *_: enabled.append(torch.is_grad_enabled()))
     entries = {name: FAMILY[name] for name in ("common", "common_alone")}
-    assert list(explain_batch(build_explainers(entries), network, *batch)) == list(entries)
+    assert list(explain_batch(build_explainers(entries), ImageBatch(network, *batch))) == list(
+        entries
+    )
     assert enabled == [False]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, build_explainers, to_image_size
+from sparsight.explain.base import Explainer, ImageBatch, build_explainers, to_image_size
 from sparsight.explain.cam import GradCam
 from sparsight.explain.gradient import GuidedBackprop
 from sparsight.explain.registry import EXPLAINERS
@@ -54,7 +54,7 @@ def test_on_a_residual_network(method: str, resnet: nn.Module, pictures: Batch) 
     images, targets, ids = pictures
     copy = images.clone()
     explainer = build(method)
-    maps = explainer.explain(resnet, *pictures, "x")
+    maps = explainer.explain(ImageBatch(resnet, *pictures, "x"))
     # layer4 of 32 pixels at half of them.
     side = 2 if method in AT_LAYERS else 32
     assert maps.shape == (3, side, side)
@@ -62,13 +62,13 @@ def test_on_a_residual_network(method: str, resnet: nn.Module, pictures: Batch) 
     assert not maps.requires_grad
     assert maps.is_contiguous()
     assert torch.equal(images, copy)
-    assert torch.equal(explainer.explain(resnet, *pictures, "y"), maps)
+    assert torch.equal(explainer.explain(ImageBatch(resnet, *pictures, "y")), maps)
     assert (maps != 0).any()
     assert method in SIGNED or bool((maps >= 0).all())
-    alone = explainer.explain(resnet, images[1:2], targets[1:2], ids[1:2], "x")
+    alone = explainer.explain(ImageBatch(resnet, images[1:2], targets[1:2], ids[1:2], "x"))
     torch.testing.assert_close(alone[0], maps[1], atol=1e-5 * float(maps.abs().max()), rtol=1e-3)
     # The class is looked at, but for eigen_cam.
-    other = explainer.explain(resnet, images, (targets + 1) % 5, ids, "x")
+    other = explainer.explain(ImageBatch(resnet, images, (targets + 1) % 5, ids, "x"))
     assert torch.equal(other, maps) == (method == "eigen_cam")
     for module in resnet.modules():
         assert not module._forward_hooks
@@ -79,9 +79,9 @@ def test_on_a_residual_network(method: str, resnet: nn.Module, pictures: Batch) 
 def test_an_image_is_explained_by_itself(method: str, network: nn.Module, batch: Batch) -> None:
     images, targets, ids = batch
     explainer = build(method)
-    whole = explainer.explain(network, *batch, "x")
+    whole = explainer.explain(ImageBatch(network, *batch, "x"))
     order = torch.tensor([4, 0, 6])
-    found = explainer.explain(network, images[order], targets[order], ids[order], "x")
+    found = explainer.explain(ImageBatch(network, images[order], targets[order], ids[order], "x"))
     torch.testing.assert_close(found, whole[order], atol=1e-5, rtol=1e-3)
 
 
@@ -93,7 +93,7 @@ def test_flat_activations_give_flat_maps(method: str, level: float, batch: Batch
     for layer in ("conv1", "conv2"):
         network.get_parameter(f"{layer}.weight").zero_()
         network.get_parameter(f"{layer}.bias").fill_(level)
-    maps = build(method).explain(network, *batch, "x")
+    maps = build(method).explain(ImageBatch(network, *batch, "x"))
     assert maps.isfinite().all()
     # The gradient at a flat layer need not be flat: these show where the classifier looks.
     if method in ("hires_cam", "layer_cam", "full_grad") and level:
@@ -117,8 +117,8 @@ def test_facts_are_literal_and_those_of_the_defaults() -> None:
 
 
 def test_guided_grad_cam_is_a_product(network: nn.Module, batch: Batch) -> None:
-    where = to_image_size(GradCam().explain(network, *batch, "x"), (28, 28), "bilinear")
-    expected = where * GuidedBackprop().explain(network, *batch, "x")
-    assert torch.equal(build("guided_grad_cam").explain(network, *batch, "x"), expected)
+    where = to_image_size(GradCam().explain(ImageBatch(network, *batch, "x")), (28, 28), "bilinear")
+    expected = where * GuidedBackprop().explain(ImageBatch(network, *batch, "x"))
+    assert torch.equal(build("guided_grad_cam").explain(ImageBatch(network, *batch, "x")), expected)
     assert (expected < 0).any()
     assert (expected > 0).any()

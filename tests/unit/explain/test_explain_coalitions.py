@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, build_explainers
+from sparsight.explain.base import Explainer, ImageBatch, build_explainers
 from sparsight.explain.randomness import image_generator
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.explain.surrogates import (
@@ -79,7 +79,7 @@ def test_a_network_that_adds_up_superpixels_gets_its_addends(
     segments = superpixels(images, 9)[0]
     model = linear(images)
     explainer = build(method, segments=9, baseline=baseline, grey=0.25, **parameters)
-    found = explainer.explain(model, images, ZERO, torch.tensor([5]), "x")[0]
+    found = explainer.explain(ImageBatch(model, images, ZERO, torch.tensor([5]), "x"))[0]
     off = torch.full_like(images[0], 0.25)
     if baseline == "mean":
         off = torch.stack([segment_sums(part, segments) / 9 for part in images[0]])
@@ -103,7 +103,7 @@ def test_shapley_values_by_brute_force() -> None:
             total -= value_of(before, model, images, pieces)
         expected.append(total / math.factorial(6))
     explainer = KernelShap(segments=6, n_samples=62, baseline="grey")
-    found = explainer.explain(model, images, ZERO + 1, ZERO, "x")[0]
+    found = explainer.explain(ImageBatch(model, images, ZERO + 1, ZERO, "x"))[0]
     torch.testing.assert_close(found, torch.tensor(expected)[pieces], atol=1e-5, rtol=1e-4)
     # Not the gain of adding a superpixel last: the network is no sum.
     last = [
@@ -131,7 +131,7 @@ def test_efficiency_holds_for_any_number_of_samples(n_samples: int) -> None:
     images = image(12, 12)
     pieces, model = superpixels(images, 16)[0], perceptron(images)
     explainer = KernelShap(segments=16, n_samples=n_samples, baseline="grey")
-    found = explainer.explain(model, images, ZERO + 1, ZERO, "x")[0]
+    found = explainer.explain(ImageBatch(model, images, ZERO + 1, ZERO, "x"))[0]
     values = torch.stack([found[pieces == piece].mean() for piece in pieces.unique()])
     gain = value_of(tuple(range(16)), model, images, pieces) - value_of((), model, images, pieces)
     assert values.sum().item() == pytest.approx(gain, abs=1e-5)
@@ -181,7 +181,7 @@ def test_the_probability_of_the_target() -> None:
     images = image(4, 4)
     model = linear(images)
     found = KernelShap(segments=4, baseline="grey", output="probability").explain(
-        model, images, ZERO, ZERO, "x"
+        ImageBatch(model, images, ZERO, ZERO, "x")
     )[0]
     gain = model(images).softmax(1)[0, 0] - model(torch.zeros_like(images)).softmax(1)[0, 0]
     assert found[::2, ::2].sum().item() == pytest.approx(gain.item(), abs=1e-6)
@@ -197,10 +197,10 @@ def test_images_with_different_numbers_of_superpixels_do_not_mix(method: str) ->
     assert len(set(counts)) > 1
     model, targets, ids = perceptron(images), torch.tensor([0, 2, 1]), torch.tensor([5, 6, 9])
     explainer = build(method, segments=4, n_samples=30)
-    whole = explainer.explain(model, images, targets, ids, "x")
+    whole = explainer.explain(ImageBatch(model, images, targets, ids, "x"))
     for row in range(3):
         part = slice(row, row + 1)
-        alone = explainer.explain(model, images[part], targets[part], ids[part], "x")
+        alone = explainer.explain(ImageBatch(model, images[part], targets[part], ids[part], "x"))
         torch.testing.assert_close(alone[0], whole[row], atol=1e-6, rtol=1e-4)
     assert whole.abs().amax(dim=(1, 2)).min() > 1e-4
 
@@ -209,9 +209,9 @@ def test_images_with_different_numbers_of_superpixels_do_not_mix(method: str) ->
 def test_batch_size_and_order_do_not_matter(network: nn.Module, batch: Batch, method: str) -> None:
     order = [4, 0, 6, 2, 1, 5, 3]
     explainer = build(method, segments=9, n_samples=30)
-    whole = explainer.explain(network, *batch, "x")
-    shuffled = explainer.explain(network, *(part[order] for part in batch), "x")
-    first = explainer.explain(network, *(part[:1] for part in batch), "x")
+    whole = explainer.explain(ImageBatch(network, *batch, "x"))
+    shuffled = explainer.explain(ImageBatch(network, *(part[order] for part in batch), "x"))
+    first = explainer.explain(ImageBatch(network, *(part[:1] for part in batch), "x"))
     assert whole.shape == (7, 28, 28)
     assert whole.dtype == torch.float32
     assert whole.abs().amax(dim=(1, 2)).min() > 1e-4
@@ -227,10 +227,12 @@ def test_randomness_belongs_to_image_and_name(
     explainer = build(method, segments=9, n_samples=30)
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    first = explainer.explain(network, *batch, "x")
+    first = explainer.explain(ImageBatch(network, *batch, "x"))
     assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.allclose(explainer.explain(network, *batch, "y"), first, atol=1e-5)
-    assert not torch.allclose(explainer.explain(network, images, targets, ids + 1, "x"), first)
+    assert not torch.allclose(explainer.explain(ImageBatch(network, *batch, "y")), first, atol=1e-5)
+    assert not torch.allclose(
+        explainer.explain(ImageBatch(network, images, targets, ids + 1, "x")), first
+    )
     drawn = explainer.coalitions(9, image_generator(int(ids[0]), "x"))
     assert torch.equal(drawn, explainer.coalitions(9, image_generator(int(ids[0]), "x")))
 
@@ -251,7 +253,7 @@ def test_passes_of_one_batch_as_many_as_the_cost_says(
     )
     copy = batch[0].clone()
     explainer = build(method, **parameters)
-    explainer.explain(network, *batch, "x")
+    explainer.explain(ImageBatch(network, *batch, "x"))
     handle.remove()
     assert rows == [7] * cost
     assert explainer.facts()["cost"] == cost
@@ -267,12 +269,16 @@ def test_facts_are_those_of_the_defaults(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "parameters", "sentence"),
     [
-        ("lime", {"segments": 1}, "segments is 1, but must be at least 2"),
-        ("kernel_shap", {"n_samples": 1}, "n_samples is 1, but must be at least 2"),
-        ("lime", {"ridge": -1.0}, "ridge is -1.0, but must be at least 0"),
-        ("lime", {"kernel_width": 0.0}, "kernel_width is 0.0, but must be at least 0.01"),
-        ("lime", {"baseline": "black"}, "baseline is 'black', but must be mean or grey"),
-        ("kernel_shap", {"output": "loss"}, "output is 'loss', but must be logit or probability"),
+        ("lime", {"segments": 1}, "'segments' is 1, it must be at least 2"),
+        ("kernel_shap", {"n_samples": 1}, "'n_samples' is 1, it must be at least 2"),
+        ("lime", {"ridge": -1.0}, "'ridge' is -1.0, it must be at least 0"),
+        ("lime", {"kernel_width": 0.0}, "'kernel_width' is 0.0, it must be at least 0.01"),
+        ("lime", {"baseline": "black"}, "'baseline' is 'black', it must be one of mean, grey"),
+        (
+            "kernel_shap",
+            {"output": "loss"},
+            "'output' is 'loss', it must be one of logit, probability",
+        ),
     ],
 )
 def test_unusable_parameters(method: str, parameters: dict[str, object], sentence: str) -> None:
@@ -290,5 +296,5 @@ def test_the_cost_of_kernel_shap_is_an_upper_bound(
     rows: list[int] = []
     network.register_forward_hook(lambda module, given, output: rows.append(len(output)))
     explainer = build("kernel_shap", n_samples=70, segments=4)
-    explainer.explain(network, *batch, "x")
+    explainer.explain(ImageBatch(network, *batch, "x"))
     assert len(rows) == passes <= explainer.facts()["cost"] == 72

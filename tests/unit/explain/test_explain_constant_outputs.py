@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import build_explainers
+from sparsight.explain.base import ImageBatch, build_explainers
 from sparsight.explain.cam import EigenCam, ScoreCam
 from sparsight.explain.gradient import FullGrad
 from sparsight.explain.surrogates import weighted_ridge
@@ -44,7 +44,7 @@ def test_an_output_that_does_not_depend_on_the_image_gets_zero(
     if steps:
         assert model(batch[0])[:, 0].unique().numel() > 1
     made = build_explainers({"x": {"method": method, "parameters": METHODS[method]}})["x"]
-    assert not made.explain(model, *batch, "x").any()
+    assert not made.explain(ImageBatch(model, *batch, "x")).any()
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -52,7 +52,7 @@ def test_small_effects_are_not_rounding(method: str, batch: Batch) -> None:
     """Two hundred units in the last place are."""
     model = Dead(200, -7.123456).eval().requires_grad_(False)
     made = build_explainers({"x": {"method": method, "parameters": METHODS[method]}})["x"]
-    assert made.explain(model, *batch, "x").flatten(1).any(dim=1).any()
+    assert made.explain(ImageBatch(model, *batch, "x")).flatten(1).any(dim=1).any()
 
 
 def test_the_regression_gives_exact_zeros() -> None:
@@ -89,8 +89,9 @@ def test_score_cam_shows_black_through_a_channel_of_last_bits() -> None:
     almost = constant.clone()
     almost[0, 1, 1] *= 1 + EPS
     zero = torch.tensor([0])
+    batch = ImageBatch(model, images, zero, zero)
     found = [
-        ScoreCam(layer="0").weights(model, images, zero, "0", activations, model(images))
+        ScoreCam(layer="0").weights(batch, "0", activations, model(images))
         for activations in (constant, almost)
     ]
     assert torch.equal(*found)

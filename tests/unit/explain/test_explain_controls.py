@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer
+from sparsight.explain.base import Explainer, ImageBatch
 from sparsight.explain.controls import CentrePrior, Edges, InputImage, RandomMap, greyscale
 from sparsight.io.errors import InputError
 
@@ -13,7 +13,7 @@ NO_NETWORK = nn.Identity()
 
 def explain(explainer: Explainer, images: Tensor, ids: list[int], name: str = "control") -> Tensor:
     targets = torch.zeros(len(images), dtype=torch.int64)
-    return explainer.explain(NO_NETWORK, images, targets, torch.tensor(ids), name)
+    return explainer.explain(ImageBatch(NO_NETWORK, images, targets, torch.tensor(ids), name))
 
 
 def test_greyscale_on_paper() -> None:
@@ -92,7 +92,7 @@ def test_centre_prior_of_an_even_side_peaks_between_its_pixels() -> None:
 
 
 def test_centre_prior_needs_a_width() -> None:
-    with pytest.raises(InputError, match="sigma is 0"):
+    with pytest.raises(InputError, match="'sigma' is 0"):
         CentrePrior(sigma=0)
 
 

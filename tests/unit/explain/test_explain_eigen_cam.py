@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.cam import EigenCam
 
 
@@ -88,6 +89,8 @@ def test_it_knows_no_class_and_is_no_control_all_the_same(
     """Its authors offer it as an explanation, so tables list it with the methods."""
     images, targets, ids = batch
     explainer = EigenCam(layer="conv2_relu")
-    first = explainer.explain(network, images, targets, ids, "x")
-    assert torch.equal(explainer.explain(network, images, (targets + 1) % 10, ids, "x"), first)
+    first = explainer.explain(ImageBatch(network, images, targets, ids, "x"))
+    assert torch.equal(
+        explainer.explain(ImageBatch(network, images, (targets + 1) % 10, ids, "x")), first
+    )
     assert explainer.facts()["control"] is False

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import to_image_size
+from sparsight.explain.base import ImageBatch, to_image_size
 from sparsight.explain.gradient import FullGrad, full_gradients
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise, build_network
@@ -41,7 +41,7 @@ class Residual(nn.Module):
 
 def parts_of(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[list[Tensor], Tensor]:
     parts: list[Tensor] = []
-    logits = full_gradients(model, images, targets, parts.append)
+    logits = full_gradients(ImageBatch(model, images, targets, targets), parts.append)
     return parts, logits
 
 
@@ -100,7 +100,7 @@ def by_hand() -> nn.Module:
 def test_a_map_by_hand(rescale: str, bias_parts: list[list[float]]) -> None:
     images = torch.tensor([[[[2.0, -1.0], [3.0, 5.0]]]])
     zero = torch.tensor([0])
-    found = FullGrad(rescale=rescale).explain(by_hand(), images, zero, zero, "f")
+    found = FullGrad(rescale=rescale).explain(ImageBatch(by_hand(), images, zero, zero, "f"))
     # Gradients (1, 3, 3, 0) times the image: sizes (2, 3, 9, 0).
     expected = torch.tensor([[2 / 9, 3 / 9], [1.0, 0.0]]) + torch.tensor(bias_parts)
     torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=0)
@@ -119,7 +119,7 @@ def test_layers_are_brought_to_image_size(network: nn.Module, batch: Batch) -> N
         sizes = part.abs() - part.abs().amin(dim=(1, 2, 3), keepdim=True)
         sizes = sizes / sizes.amax(dim=(1, 2, 3), keepdim=True)
         expected += to_image_size(sizes.sum(dim=1), (28, 28), "bilinear")
-    found = FullGrad().explain(network, *batch, "f")
+    found = FullGrad().explain(ImageBatch(network, *batch, "f"))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -130,8 +130,8 @@ def test_it_does_not_matter_who_normalises() -> None:
     outside.eval().requires_grad_(False)
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     given = (torch.tensor([1, 4]), torch.arange(2), "f")
-    found = FullGrad().explain(inside, images, *given)
-    expected = FullGrad().explain(outside, Normalise()(images), *given)
+    found = FullGrad().explain(ImageBatch(inside, images, *given))
+    expected = FullGrad().explain(ImageBatch(outside, Normalise()(images), *given))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -153,12 +153,12 @@ def test_networks_that_are_more_than_their_parts_are_refused(batch: Batch) -> No
         (curved, "'full_grad' has no rule for the operation 'Sigmoid'"),
     ):
         with pytest.raises(InputError, match=sentence):
-            FullGrad().explain(model.eval().requires_grad_(False), *batch, "f")
+            FullGrad().explain(ImageBatch(model.eval().requires_grad_(False), *batch, "f"))
         assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(InputError, match="rescale is 'image', but must be layer or channel"):
+    with pytest.raises(InputError, match="'rescale' is 'image', it must be one of layer, channel"):
         FullGrad(rescale="image")
 
 
@@ -167,4 +167,4 @@ def test_nan_is_not_taken_for_parts_that_sum_to_the_logit() -> None:
     model.get_parameter("2.bias").fill_(torch.nan)
     zero = torch.tensor([0])
     with pytest.raises(InputError, match="logits that are not finite"):
-        FullGrad().explain(model, torch.rand(1, 1, 2, 2), zero, zero, "f")
+        FullGrad().explain(ImageBatch(model, torch.rand(1, 1, 2, 2), zero, zero, "f"))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.gradient import IntegratedGradients, Saliency
 from sparsight.io.errors import InputError
 
@@ -31,23 +32,28 @@ def test_saliency_of_a_linear_network_is_its_absolute_weight(
     linear: nn.Module, colour: Batch
 ) -> None:
     weights = class_weights(linear, colour[1]).abs()
-    explain = {how: Saliency(reduction=how).explain(linear, *colour, "s") for how in ("max", "sum")}
+    explain = {
+        how: Saliency(reduction=how).explain(ImageBatch(linear, *colour, "s"))
+        for how in ("max", "sum")
+    }
     torch.testing.assert_close(explain["max"], weights.amax(1))
     torch.testing.assert_close(explain["sum"], weights.sum(1))
-    torch.testing.assert_close(Saliency().explain(linear, *colour, "s"), explain["max"])
+    torch.testing.assert_close(Saliency().explain(ImageBatch(linear, *colour, "s")), explain["max"])
 
 
 def test_integrated_gradients_of_a_linear_network_are_weight_times_input(
     linear: nn.Module, colour: Batch
 ) -> None:
-    found = IntegratedGradients(n_steps=3).explain(linear, *colour, "i")
+    found = IntegratedGradients(n_steps=3).explain(ImageBatch(linear, *colour, "i"))
     torch.testing.assert_close(found, (class_weights(linear, colour[1]) * colour[0]).sum(1))
     assert (found < 0).any()
 
 
 def test_integrated_gradients_are_complete(network: nn.Module, batch: Batch) -> None:
     images, targets, _ = batch
-    found = IntegratedGradients(n_steps=200).explain(network, *batch, "i").sum(dim=(1, 2))
+    found = (
+        IntegratedGradients(n_steps=200).explain(ImageBatch(network, *batch, "i")).sum(dim=(1, 2))
+    )
     rows = torch.arange(len(images))
     gain = network(images)[rows, targets] - network(torch.zeros_like(images))[rows, targets]
     # The network is piecewise linear: the quadrature misses only the kinks between its points.
@@ -59,9 +65,9 @@ def test_batch_size_does_not_matter(
     network: nn.Module, batch: Batch, explainer: Saliency | IntegratedGradients
 ) -> None:
     images, targets, ids = batch
-    whole = explainer.explain(network, *batch, "x")
+    whole = explainer.explain(ImageBatch(network, *batch, "x"))
     parts = [
-        explainer.explain(network, images[rows], targets[rows], ids[rows], "x")
+        explainer.explain(ImageBatch(network, images[rows], targets[rows], ids[rows], "x"))
         for rows in (slice(0, 1), slice(1, 5), slice(5, 7))
     ]
     torch.testing.assert_close(whole, torch.cat(parts), atol=1e-6, rtol=1e-4)
@@ -71,7 +77,7 @@ def test_batch_size_does_not_matter(
 def test_results_and_inputs_carry_no_graph(
     network: nn.Module, batch: Batch, explainer: Saliency | IntegratedGradients
 ) -> None:
-    found = explainer.explain(network, *batch, "x")
+    found = explainer.explain(ImageBatch(network, *batch, "x"))
     assert found.shape == (7, 28, 28)
     assert found.dtype == torch.float32
     assert not found.requires_grad
@@ -86,7 +92,7 @@ def test_facts_follow_the_parameters() -> None:
 
 
 def test_unusable_parameters() -> None:
-    with pytest.raises(InputError, match="reduction 'median' is not one of"):
+    with pytest.raises(InputError, match="'reduction' is 'median', it must be one of"):
         Saliency(reduction="median")
-    with pytest.raises(InputError, match="n_steps is 0"):
+    with pytest.raises(InputError, match="'n_steps' is 0"):
         IntegratedGradients(n_steps=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, build_explainers
+from sparsight.explain.base import Explainer, ImageBatch, build_explainers
 from sparsight.explain.gradient import InputXGradient
 from sparsight.explain.lrp import Lrp, merged_copy, require_equal_logits
 from sparsight.explain.registry import EXPLAINERS
@@ -35,7 +35,9 @@ def convolution(weights: list[list[float]]) -> nn.Conv2d:
 def relevance(model: nn.Module, pixels: list[float], **parameters: object) -> list[float]:
     """Of a network whose layers see each pixel as a channel; channels are summed at the end."""
     images = torch.tensor(pixels).view(1, 1, 1, -1)
-    found = build(**parameters).explain(model.eval().requires_grad_(False), images, ZERO, ZERO, "x")
+    found = build(**parameters).explain(
+        ImageBatch(model.eval().requires_grad_(False), images, ZERO, ZERO, "x")
+    )
     return [round(value, 4) for value in found.flatten().tolist()]
 
 
@@ -165,18 +167,22 @@ def test_relevance_is_conserved() -> None:
     model, images = bias_free(), colour()
     logits = model(images)[IDS, TARGETS]
     for composite in COMPOSITES:
-        found = Lrp(composite=composite, epsilon=1e-9).explain(model, images, TARGETS, IDS, "x")
+        found = Lrp(composite=composite, epsilon=1e-9).explain(
+            ImageBatch(model, images, TARGETS, IDS, "x")
+        )
         torch.testing.assert_close(found.sum(dim=(1, 2)), logits, atol=1e-4, rtol=2e-3)
 
 
 def test_the_epsilon_rule_is_input_times_gradient_without_biases() -> None:
     # Ancona et al., arXiv:1711.06104, proposition 1 (with ReLU); average pooling is linear.
     model, images = bias_free(), colour()
-    found = Lrp(composite="epsilon", epsilon=1e-10).explain(model, images, TARGETS, IDS, "x")
-    expected = InputXGradient().explain(model, images, TARGETS, IDS, "x")
+    found = Lrp(composite="epsilon", epsilon=1e-10).explain(
+        ImageBatch(model, images, TARGETS, IDS, "x")
+    )
+    expected = InputXGradient().explain(ImageBatch(model, images, TARGETS, IDS, "x"))
     torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-3)
     for composite in COMPOSITES[1:]:
-        other = Lrp(composite=composite).explain(model, images, TARGETS, IDS, "x")
+        other = Lrp(composite=composite).explain(ImageBatch(model, images, TARGETS, IDS, "x"))
         assert (other - expected).abs().max() > 0.1 * expected.abs().max()
 
 
@@ -189,7 +195,9 @@ def test_a_residual_network_hands_down_its_logit_less_the_biases() -> None:
             module.bias.data.zero_()
     model.get_parameter("fc.bias").data.zero_()
     logits = model(images)[IDS, TARGETS]
-    found = Lrp(composite="epsilon", epsilon=1e-9).explain(model, images, TARGETS, IDS, "x")
+    found = Lrp(composite="epsilon", epsilon=1e-9).explain(
+        ImageBatch(model, images, TARGETS, IDS, "x")
+    )
     torch.testing.assert_close(found.sum(dim=(1, 2)), logits, atol=1e-3, rtol=5e-3)
 
 
@@ -219,11 +227,11 @@ def test_merging_linear_layers(affine: bool, bias: bool) -> None:
 def test_nothing_depends_on_the_batch(composite: str) -> None:
     model, images = residual(), photographs()
     explainer = Lrp(composite=composite)
-    whole = explainer.explain(model, images, TARGETS, IDS, "x")
+    whole = explainer.explain(ImageBatch(model, images, TARGETS, IDS, "x"))
     assert whole.shape == (3, 32, 32)
     for row in range(3):
         part = slice(row, row + 1)
-        alone = explainer.explain(model, images[part], TARGETS[part], IDS[part], "x")
+        alone = explainer.explain(ImageBatch(model, images[part], TARGETS[part], IDS[part], "x"))
         scale = float(whole[row].abs().max())
         torch.testing.assert_close(alone[0], whole[row], atol=1e-3 * scale, rtol=1e-3)
 
@@ -243,9 +251,9 @@ def test_the_network_stays_as_it_was_even_where_it_fails(targets: Tensor) -> Non
     identities = {key: id(value) for key, value in model.named_parameters()}
     if int(targets.max()) > 3:
         with pytest.raises(InputError, match="cannot be explained"):
-            Lrp().explain(model, images, targets, IDS, "x")
+            Lrp().explain(ImageBatch(model, images, targets, IDS, "x"))
     else:
-        Lrp().explain(model, images, targets, IDS, "x")
+        Lrp().explain(ImageBatch(model, images, targets, IDS, "x"))
     after = state_of(model)
     assert list(after) == list(before)
     assert all(torch.equal(after[key], before[key]) for key in before)
@@ -297,7 +305,7 @@ def test_what_has_no_rule_is_refused(
     torch.manual_seed(11)
     model = Custom(run).eval().requires_grad_(False)
     with pytest.raises(InputError, match=sentence):
-        Lrp().explain(model, colour(), TARGETS, IDS, "x")
+        Lrp().explain(ImageBatch(model, colour(), TARGETS, IDS, "x"))
 
 
 def test_relu_and_max_pooling_need_no_modules() -> None:
@@ -306,7 +314,7 @@ def test_relu_and_max_pooling_need_no_modules() -> None:
     model = Custom(lambda m, x: pool(m.norm(m.first(x)).relu(), 1)).eval().requires_grad_(False)
     as_modules = nn.Sequential(model.first, model.norm, nn.ReLU(), nn.Flatten(), model.last)
     found, expected = (
-        Lrp(composite="alpha2_beta1").explain(network, colour(), TARGETS, IDS, "x")
+        Lrp(composite="alpha2_beta1").explain(ImageBatch(network, colour(), TARGETS, IDS, "x"))
         for network in (model, as_modules.eval())
     )
     torch.testing.assert_close(found, expected)
@@ -322,8 +330,8 @@ def test_facts(composite: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"composite": "gamma"}, "composite is 'gamma', but must be one of epsilon, epsilon_plus"),
-        ({"epsilon": 0.0}, "epsilon is 0.0, but must be above 0"),
+        ({"composite": "gamma"}, "'composite' is 'gamma', it must be one of epsilon, epsilon_plus"),
+        ({"epsilon": 0.0}, "'epsilon' is 0.0, it must be above 0"),
     ],
 )
 def test_unusable_parameters(parameters: dict[str, object], sentence: str) -> None:
@@ -332,7 +340,7 @@ def test_unusable_parameters(parameters: dict[str, object], sentence: str) -> No
 
 
 def test_thesis_network(network: nn.Module, batch: Batch) -> None:
-    found = build().explain(network, *batch, "x")
+    found = build().explain(ImageBatch(network, *batch, "x"))
     assert found.shape == (7, 28, 28)
     assert found.dtype == torch.float32
     assert not found.requires_grad

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.perturbation import Occlusion
 from sparsight.io.errors import InputError
 
@@ -17,7 +18,9 @@ def explain(image: Tensor, weights: Tensor, **parameters: float) -> Tensor:
     model[1].weight.data.copy_(weights.reshape(1, -1))
     given = image.view(1, -1, *image.shape[-2:])
     zero = torch.tensor([0])
-    return Occlusion(**parameters).explain(model.requires_grad_(False), given, zero, zero, "o")[0]
+    return Occlusion(**parameters).explain(
+        ImageBatch(model.requires_grad_(False), given, zero, zero, "o")
+    )[0]
 
 
 def test_windows_that_do_not_overlap() -> None:
@@ -64,5 +67,5 @@ def test_the_cost_is_the_number_of_passes(height: int, width: int) -> None:
     model.register_forward_hook(lambda module, given, output: passes.append(1))
     zero = torch.tensor([0])
     explainer = Occlusion(window=4, stride=3)
-    explainer.explain(model, torch.rand(1, 1, height, width), zero, zero, "o")
+    explainer.explain(ImageBatch(model, torch.rand(1, 1, height, width), zero, zero, "o"))
     assert len(passes) == explainer.cost_on((1, height, width))

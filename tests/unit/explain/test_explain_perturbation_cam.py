@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.cam import AblationCam, PerturbationCam, ScoreCam
 from sparsight.io.errors import InputError
 
@@ -29,21 +30,21 @@ def two_channels(head: list[float], bias: float = 0.0) -> nn.Module:
 def test_ablation_cam_by_hand() -> None:
     # Channels (1, 2, 3, 4) and (3, 2, 1, 0) contribute 1 + 8 and 3 - 2.
     model = two_channels([1.0, 0, 0, 2, 1, 0, -2, 0], bias=7.0)
-    maps = AblationCam(layer="1").explain(model, IMAGE, ZERO, ZERO, "a")
+    maps = AblationCam(layer="1").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "a"))
     assert maps.tolist() == [[[9.0 + 3, 18 + 2], [27 + 1, 36]]]
 
 
 def test_a_negative_logit_does_not_turn_the_map() -> None:
     # Contributions 3 and -12 make the logit -9: the first channel is what speaks for the class.
     model = two_channels([3.0, 0, 0, 0, -4, 0, 0, 0])
-    maps = AblationCam(layer="1").explain(model, IMAGE, ZERO, ZERO, "a")
+    maps = AblationCam(layer="1").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "a"))
     assert maps.tolist() == [[[0.0, 0.0], [0.0, 12.0]]]
 
 
 def test_before_a_relu_a_channel_is_set_to_zero_as_well() -> None:
     model = two_channels([1.0, 0, 0, 2, 1, 0, -2, 0])
-    behind = AblationCam(layer="1").explain(model, IMAGE, ZERO, ZERO, "a")
-    before = AblationCam(layer="0").explain(model, IMAGE, ZERO, ZERO, "a")
+    behind = AblationCam(layer="1").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "a"))
+    before = AblationCam(layer="0").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "a"))
     assert torch.equal(behind, before)
 
 
@@ -51,7 +52,7 @@ def test_score_cam_by_hand() -> None:
     # Masks (0, 1, 2, 3) / 3 and (3, 2, 1, 0) / 3 leave (0, 2, 6, 12) / 3 and (3, 4, 3, 0) / 3 of
     # the image, whose sums are the scores.
     model = two_channels([1.0, 1, 1, 1, 0, 0, 0, 0], bias=5.0)
-    maps = ScoreCam(layer="1").explain(model, IMAGE, ZERO, ZERO, "s")
+    maps = ScoreCam(layer="1").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "s"))
     first = 1 / (1 + math.exp((10 - 20) / 3))
     channels = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[3.0, 2.0], [1.0, 0.0]])
     expected = first * channels[0] + (1 - first) * channels[1]
@@ -63,7 +64,7 @@ def test_a_constant_channel_shows_black() -> None:
     model = two_channels([1.0, 1, 1, 1, 0, 0, 0, 0], bias=5.0)
     model.get_parameter("0.weight")[1] = 0
     model.get_parameter("0.bias")[1] = 0.3
-    maps = ScoreCam(layer="1").explain(model, IMAGE, ZERO, ZERO, "s")
+    maps = ScoreCam(layer="1").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "s"))
     first = 1 / (1 + math.exp(-20 / 3))
     expected = first * IMAGE[0, 0] + (1 - first) * 0.3
     torch.testing.assert_close(maps[0], expected, atol=1e-6, rtol=1e-5)
@@ -78,7 +79,7 @@ def test_trials_fill_passes_of_32(
         network.get_submodule(layer).register_forward_hook(
             lambda module, given, output, found=found: found.append(len(output))
         )
-    explainer(layer="conv2", channels=8).explain(network, *batch, "x")
+    explainer(layer="conv2", channels=8).explain(ImageBatch(network, *batch, "x"))
     assert max(rows["conv1"]) == (32 if explainer is ScoreCam else 7)
     assert max(rows["classifier"]) == (32 if explainer is ScoreCam else 8)
     # Eight trials of each image, the batch itself and what is asked once a batch.
@@ -107,7 +108,7 @@ def test_a_batch_of_one_image_has_no_passes_of_one_row(
         lambda module, given, output: rows.append(len(output))
     )
     zero = torch.zeros(images, dtype=torch.int64)
-    explainer(layer="1").explain(model, IMAGE.repeat(images, 1, 1, 1), zero, zero, "x")
+    explainer(layer="1").explain(ImageBatch(model, IMAGE.repeat(images, 1, 1, 1), zero, zero, "x"))
     if explainer is AblationCam and images > 1:
         # Image by image, each in as few passes as there can be.
         passes = [40, 40, 20] * images
@@ -133,10 +134,10 @@ class Failing(nn.Module):
 
 def test_a_lack_of_memory_is_not_taken_for_the_network_s_form() -> None:
     other = Failing(RuntimeError("sizes differ")).requires_grad_(False)
-    AblationCam(layer="layer").explain(other, IMAGE, ZERO, ZERO, "x")
+    AblationCam(layer="layer").explain(ImageBatch(other, IMAGE, ZERO, ZERO, "x"))
     short = Failing(torch.OutOfMemoryError("out of memory")).requires_grad_(False)
     with pytest.raises(torch.OutOfMemoryError):
-        AblationCam(layer="layer").explain(short, IMAGE, ZERO, ZERO, "x")
+        AblationCam(layer="layer").explain(ImageBatch(short, IMAGE, ZERO, ZERO, "x"))
 
 
 class NotANumberAlone(nn.Module):
@@ -153,7 +154,7 @@ class NotANumberAlone(nn.Module):
 
 def test_nan_means_that_the_image_must_be_repeated() -> None:
     model = NotANumberAlone().requires_grad_(False)
-    maps = AblationCam(layer="layer").explain(model, IMAGE, ZERO, ZERO, "x")
+    maps = AblationCam(layer="layer").explain(ImageBatch(model, IMAGE, ZERO, ZERO, "x"))
     assert maps.isfinite().all()
 
 
@@ -167,7 +168,7 @@ def test_dead_channels_are_not_tried(
     network.get_submodule("classifier").register_forward_hook(
         lambda module, given, output: tried.append(len(output))
     )
-    maps = explainer(layer="conv2_relu").explain(network, *batch, "x")
+    maps = explainer(layer="conv2_relu").explain(ImageBatch(network, *batch, "x"))
     assert sum(tried) <= 7 * 2 + 2
     assert maps.isfinite().all()
 
@@ -195,7 +196,7 @@ class Around(nn.Module):
 def test_ablation_cam_sees_what_goes_around_the_layer(how: str, batch: Batch) -> None:
     model = Around(how).eval().requires_grad_(False)
     images, targets, _ = batch
-    found = AblationCam(layer="layer").explain(model, *batch, "x")
+    found = AblationCam(layer="layer").explain(ImageBatch(model, *batch, "x"))
     kept: list[Tensor] = []
     handle = model.layer.register_forward_hook(lambda module, given, out: kept.append(out))
     whole = model(images)
@@ -219,6 +220,6 @@ def test_the_cost_is_stated_for_the_channels(
     assert explainer().facts()["cost"] == explainer.cost == 513
     assert explainer(channels=8).facts()["cost"] == 9
     with pytest.raises(InputError, match="layer 'conv2' has 8 channels; set the parameter"):
-        explainer(layer="conv2", channels=7).explain(network, *batch, "x")
-    with pytest.raises(InputError, match="channels is 0, but must be at least 1"):
+        explainer(layer="conv2", channels=7).explain(ImageBatch(network, *batch, "x"))
+    with pytest.raises(InputError, match="'channels' is 0, it must be at least 1"):
         explainer(channels=0)

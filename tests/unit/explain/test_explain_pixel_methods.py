@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, build_explainers
+from sparsight.explain.base import Explainer, ImageBatch, build_explainers
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 
@@ -29,13 +29,17 @@ def build(method: str, **parameters: object) -> Explainer:
 @pytest.mark.parametrize("method", METHODS)
 def test_batch_size_and_order_do_not_matter(network: nn.Module, batch: Batch, method: str) -> None:
     images, targets, ids = batch
-    whole = build(method).explain(network, images, targets, ids, "x")
+    whole = build(method).explain(ImageBatch(network, images, targets, ids, "x"))
     order = [4, 0, 6, 2, 1, 5, 3]
     single = [
-        build(method).explain(network, images[i : i + 1], targets[i : i + 1], ids[i : i + 1], "x")
+        build(method).explain(
+            ImageBatch(network, images[i : i + 1], targets[i : i + 1], ids[i : i + 1], "x")
+        )
         for i in order
     ]
-    shuffled = build(method).explain(network, images[order], targets[order], ids[order], "x")
+    shuffled = build(method).explain(
+        ImageBatch(network, images[order], targets[order], ids[order], "x")
+    )
     assert whole.abs().amax(dim=(1, 2)).min() > 1e-4
     torch.testing.assert_close(torch.cat(single), whole[order], atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(shuffled, whole[order], atol=1e-6, rtol=1e-4)
@@ -48,12 +52,12 @@ def test_randomness_belongs_to_image_and_name_and_to_nothing_global(
     images, targets, ids = batch
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    first = build(method).explain(network, images, targets, ids, "x")
+    first = build(method).explain(ImageBatch(network, images, targets, ids, "x"))
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(1)
-    assert torch.equal(build(method).explain(network, images, targets, ids, "x"), first)
-    other_name = build(method).explain(network, images, targets, ids, "y")
-    other_ids = build(method).explain(network, images, targets, ids + 1, "x")
+    assert torch.equal(build(method).explain(ImageBatch(network, images, targets, ids, "x")), first)
+    other_name = build(method).explain(ImageBatch(network, images, targets, ids, "y"))
+    other_ids = build(method).explain(ImageBatch(network, images, targets, ids + 1, "x"))
     assert not torch.allclose(other_name, first, atol=1e-4)
     assert not torch.allclose(other_ids, first, atol=1e-4)
 
@@ -67,7 +71,7 @@ def test_a_pass_holds_one_batch_and_leaves_nothing_behind(
         lambda module, given, output: rows.append(len(output))
     )
     copy = batch[0].clone()
-    found = build(method).explain(network, *batch, "x")
+    found = build(method).explain(ImageBatch(network, *batch, "x"))
     handle.remove()
     # DeepLIFT carries its baseline along.
     assert max(rows) <= len(batch[0]) + (method == "deep_lift")
@@ -90,7 +94,7 @@ def test_targets_that_are_no_class_are_refused_and_leave_no_hooks(
 ) -> None:
     images, targets, ids = batch
     with pytest.raises(InputError, match="cannot be explained"):
-        build(method).explain(network, images, targets + 7, ids, "x")
+        build(method).explain(ImageBatch(network, images, targets + 7, ids, "x"))
     assert not network.get_submodule("conv1_relu")._forward_hooks
     assert not network.get_submodule("conv1_relu")._forward_pre_hooks
 
@@ -125,7 +129,7 @@ def test_cost_follows_the_parameters(
     handle = network.get_submodule("conv1").register_forward_hook(
         lambda module, given, output: passes.append(1)
     )
-    explainer.explain(network, *(part[:1] for part in batch), "x")
+    explainer.explain(ImageBatch(network, *(part[:1] for part in batch), "x"))
     handle.remove()
     assert len(passes) * (1 if method == "occlusion" else 3) == cost
 
@@ -133,14 +137,14 @@ def test_cost_follows_the_parameters(
 @pytest.mark.parametrize(
     ("method", "parameters", "sentence"),
     [
-        ("smooth_grad", {"n_samples": 0}, "n_samples is 0"),
-        ("smooth_grad", {"noise": -0.1}, "noise is -0.1"),
-        ("gradient_shap", {"n_samples": 0}, "n_samples is 0"),
-        ("gradient_shap", {"noise": float("nan")}, "noise is nan"),
-        ("gradient_shap", {"baseline_maximum": -1}, "baseline_maximum is -1"),
-        ("occlusion", {"window": 0}, "window is 0"),
+        ("smooth_grad", {"n_samples": 0}, "'n_samples' is 0"),
+        ("smooth_grad", {"noise": -0.1}, "'noise' is -0.1"),
+        ("gradient_shap", {"n_samples": 0}, "'n_samples' is 0"),
+        ("gradient_shap", {"noise": float("nan")}, "'noise' is nan"),
+        ("gradient_shap", {"baseline_maximum": -1}, "'baseline_maximum' is -1"),
+        ("occlusion", {"window": 0}, "'window' is 0"),
         ("occlusion", {"window": 3, "stride": 4}, "stride is 4, but must be from 1 to the window"),
-        ("occlusion", {"stride": 0}, "stride is 0"),
+        ("occlusion", {"stride": 0}, "'stride' is 0"),
         ("deep_lift", {"baseline": 0}, "no parameter 'baseline'"),
     ],
 )

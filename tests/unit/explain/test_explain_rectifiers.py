@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.explain.base import Explainer
+from sparsight.explain.base import Explainer, ImageBatch
 from sparsight.explain.deep_lift import DeepLift
 from sparsight.explain.gradient import GuidedBackprop
 from sparsight.io.errors import InputError
@@ -23,7 +23,9 @@ def linear(weights: list[list[float]], bias: list[float]) -> nn.Linear:
 def explain(explainer: Explainer, model: nn.Module, pixels: list[float]) -> list[float]:
     images = torch.tensor(pixels).view(1, 1, 1, -1)
     zero = torch.tensor([0])
-    found = explainer.explain(model.eval().requires_grad_(False), images, zero, zero, "x")
+    found = explainer.explain(
+        ImageBatch(model.eval().requires_grad_(False), images, zero, zero, "x")
+    )
     return [round(value, 5) for value in found.flatten().tolist()]
 
 
@@ -129,7 +131,7 @@ def test_deep_lift_is_complete(network: nn.Module, batch: Batch, style: str) -> 
     images[:, :, :12] = 0
     rows = torch.arange(len(images))
     for model in (network, residual(style)):
-        found = DeepLift().explain(model, *batch, "d").sum(dim=(1, 2))
+        found = DeepLift().explain(ImageBatch(model, *batch, "d")).sum(dim=(1, 2))
         gain = model(images)[rows, targets] - model(torch.zeros_like(images))[rows, targets]
         assert gain.abs().min() > 1e-3
         torch.testing.assert_close(found, gain, atol=2e-6, rtol=1e-4)
@@ -140,8 +142,8 @@ def test_the_way_to_write_a_relu_does_not_matter(batch: Batch, style: str) -> No
     for explainer in (GuidedBackprop(), DeepLift()):
         if style == "functional" and isinstance(explainer, DeepLift):
             continue
-        expected = explainer.explain(residual("module"), *batch, "x")
-        assert torch.equal(explainer.explain(residual(style), *batch, "x"), expected)
+        expected = explainer.explain(ImageBatch(residual("module"), *batch, "x"))
+        assert torch.equal(explainer.explain(ImageBatch(residual(style), *batch, "x")), expected)
 
 
 class Functional(nn.Module):
@@ -183,18 +185,18 @@ def test_operations_without_a_rule_are_refused(
 ) -> None:
     model = Functional(function).eval().requires_grad_(False)
     with pytest.raises(InputError, match=f"'deep_lift' has no rule for the operation '{operation}"):
-        DeepLift().explain(model, *batch, "d")
+        DeepLift().explain(ImageBatch(model, *batch, "d"))
     if operation == "Relu":
-        GuidedBackprop().explain(model, *batch, "g")
+        GuidedBackprop().explain(ImageBatch(model, *batch, "g"))
     else:
         with pytest.raises(InputError, match=f"'guided_backprop' has no rule .* '{operation}"):
-            GuidedBackprop().explain(model, *batch, "g")
+            GuidedBackprop().explain(ImageBatch(model, *batch, "g"))
 
 
 def test_guided_backpropagation_without_relus_is_refused(batch: Batch) -> None:
     model = Functional(nn.Identity()).eval().requires_grad_(False)
     with pytest.raises(InputError, match="would be the plain gradient"):
-        GuidedBackprop().explain(model, *batch, "g")
+        GuidedBackprop().explain(ImageBatch(model, *batch, "g"))
 
 
 def test_functional_max_pooling_is_refused_by_deep_lift_alone(batch: Batch) -> None:
@@ -202,4 +204,4 @@ def test_functional_max_pooling_is_refused_by_deep_lift_alone(batch: Batch) -> N
     model.eval().requires_grad_(False)
     given = (batch[0], batch[1] % 5, batch[2], "x")
     with pytest.raises(InputError, match="no rule for the operation"):
-        DeepLift().explain(model, *given)
+        DeepLift().explain(ImageBatch(model, *given))

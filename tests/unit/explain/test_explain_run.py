@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.explain.base import build_explainers, explain_batch
+from sparsight.explain.base import ImageBatch, build_explainers, explain_batch
 from sparsight.explain.run import completeness_gaps, explain_family
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
@@ -113,10 +114,7 @@ def test_file_holds_the_maps_of_the_subset_in_order(
         assert torch.equal(found[f"predictions/{condition}"], (batch.labels + 2 + extra) % 10)
         expected = explain_batch(
             build_explainers(NETWORK_FAMILY),
-            network,
-            batch.images(condition),
-            batch.labels,
-            batch.image_ids,
+            ImageBatch(network, batch.images(condition), batch.labels, batch.image_ids),
         )
         for name, maps in expected.items():
             torch.testing.assert_close(found[f"{name}/{condition}"], maps, atol=1e-6, rtol=1e-4)
@@ -159,11 +157,12 @@ def test_gaps_by_hand() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False)).requires_grad_(False)
     model[1].weight.fill_(2.0)
     images, targets = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    batch = ImageBatch(model, images, targets, targets)
     maps = {"whole": torch.ones(1, 2, 2), "part": torch.full((1, 2, 2), 0.75)}
-    found = completeness_gaps(maps, model, images, targets)
+    found = completeness_gaps(maps, batch)
     assert {name: gaps.tolist() for name, gaps in found.items()} == {"whole": [0.0], "part": [0.25]}
     # Nothing is to be explained: of 0 nothing is missing, of anything else everything.
-    dark = completeness_gaps({"none": maps["whole"] * 0, **maps}, model, images * 0, targets)
+    dark = completeness_gaps({"none": maps["whole"] * 0, **maps}, replace(batch, images=images * 0))
     assert dark["none"].tolist() == [0.0]
     assert dark["part"].tolist() == [float("inf")]
 
@@ -240,7 +239,7 @@ def test_targets_follow_the_rule(
         targets = (batch.labels + shift) % 10
         assert torch.equal(found[f"targets/{condition}"], targets)
         expected = build_explainers(NETWORK_FAMILY)["saliency"].explain(
-            network, batch.images(condition), targets, batch.image_ids, "saliency"
+            ImageBatch(network, batch.images(condition), targets, batch.image_ids, "saliency")
         )
         torch.testing.assert_close(found[f"saliency/{condition}"], expected, atol=1e-6, rtol=1e-4)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import ImageBatch
 from sparsight.explain.gradient import GradientShap, InputXGradient, Saliency, SmoothGrad
 from sparsight.explain.randomness import image_generator
 
@@ -37,19 +38,19 @@ def class_weights(linear: nn.Module, targets: Tensor) -> Tensor:
 
 
 def test_input_x_gradient_of_a_linear_network(linear: nn.Module, colour: Batch) -> None:
-    found = InputXGradient().explain(linear, *colour, "i")
+    found = InputXGradient().explain(ImageBatch(linear, *colour, "i"))
     torch.testing.assert_close(found, (class_weights(linear, colour[1]) * colour[0]).sum(1))
     assert (found < 0).any()
 
 
 def test_smooth_grad_of_a_linear_network_is_its_saliency(linear: nn.Module, colour: Batch) -> None:
-    found = SmoothGrad(n_samples=4, noise=0.5).explain(linear, *colour, "s")
-    torch.testing.assert_close(found, Saliency().explain(linear, *colour, "s"))
+    found = SmoothGrad(n_samples=4, noise=0.5).explain(ImageBatch(linear, *colour, "s"))
+    torch.testing.assert_close(found, Saliency().explain(ImageBatch(linear, *colour, "s")))
 
 
 def test_smooth_grad_without_noise_is_saliency(network: nn.Module, batch: Batch) -> None:
-    found = SmoothGrad(n_samples=2, noise=0).explain(network, *batch, "s")
-    torch.testing.assert_close(found, Saliency().explain(network, *batch, "s"))
+    found = SmoothGrad(n_samples=2, noise=0).explain(ImageBatch(network, *batch, "s"))
+    torch.testing.assert_close(found, Saliency().explain(ImageBatch(network, *batch, "s")))
 
 
 def test_smooth_grad_noise_is_a_share_of_the_images_range(step: nn.Module) -> None:
@@ -57,7 +58,7 @@ def test_smooth_grad_noise_is_a_share_of_the_images_range(step: nn.Module) -> No
     # With the noise itself as deviation it would be z > 0.5: 30.9%.
     images = torch.tensor([0.25, 0.75]).view(1, 1, 1, 2)
     found = SmoothGrad(n_samples=2000, noise=0.5).explain(
-        step, images, torch.tensor([0]), torch.tensor([3]), "s"
+        ImageBatch(step, images, torch.tensor([0]), torch.tensor([3]), "s")
     )
     assert found[0, 0, 0].item() == pytest.approx(0.1587, abs=0.03)
     generator = image_generator(3, "s")
@@ -76,7 +77,7 @@ def test_smooth_grad_takes_the_absolute_value_of_the_mean() -> None:
     model[3].weight.data.fill_(1)
     images = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
     found = SmoothGrad(n_samples=1000).explain(
-        model.requires_grad_(False), images, torch.tensor([0]), torch.tensor([3]), "s"
+        ImageBatch(model.requires_grad_(False), images, torch.tensor([0]), torch.tensor([3]), "s")
     )
     assert found[0, 0, 0].item() < 0.15
 
@@ -85,7 +86,9 @@ def test_gradient_shap_of_a_linear_network_is_weight_times_difference(
     linear: nn.Module, colour: Batch
 ) -> None:
     images, targets, ids = colour
-    found = GradientShap(n_samples=3, baseline_maximum=0.5).explain(linear, *colour, "g")
+    found = GradientShap(n_samples=3, baseline_maximum=0.5).explain(
+        ImageBatch(linear, *colour, "g")
+    )
     baselines = []
     for image_id in ids.tolist():
         generator = image_generator(image_id, "g")
@@ -102,7 +105,7 @@ def test_gradient_shap_from_black_integrates_the_step(step: nn.Module) -> None:
     # The gradient is 1 on the half of the way from 0 to 1 that lies above 0.5.
     images = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
     found = GradientShap(n_samples=2000, baseline_maximum=0).explain(
-        step, images, torch.tensor([0]), torch.tensor([3]), "g"
+        ImageBatch(step, images, torch.tensor([0]), torch.tensor([3]), "g")
     )
     assert found[0, 0, 0].item() == pytest.approx(0.5, abs=0.05)
     assert found[0, 0, 1].item() == 0
@@ -110,7 +113,7 @@ def test_gradient_shap_from_black_integrates_the_step(step: nn.Module) -> None:
 
 def test_gradient_shap_is_complete_in_expectation(network: nn.Module, batch: Batch) -> None:
     images, targets, _ = batch
-    found = GradientShap(n_samples=400).explain(network, *batch, "g")
+    found = GradientShap(n_samples=400).explain(ImageBatch(network, *batch, "g"))
     generator = torch.Generator().manual_seed(0)
     noise = 0.2 * torch.rand(500, 1, 28, 28, generator=generator)
     rows = torch.arange(len(images))
@@ -123,5 +126,11 @@ def test_gradient_shap_noise_lies_on_the_image(step: nn.Module) -> None:
     # At the end of the way x may be noisy: without noise, 0.25 never passes the step at 0.5.
     images = torch.tensor([0.25, 1.0]).view(1, 1, 1, 2)
     given = (step, images, torch.tensor([0]), torch.tensor([3]), "g")
-    assert GradientShap(n_samples=50, baseline_maximum=0).explain(*given)[0, 0, 0].item() == 0
-    assert GradientShap(n_samples=50, baseline_maximum=0, noise=1).explain(*given)[0, 0, 0] > 0
+    assert (
+        GradientShap(n_samples=50, baseline_maximum=0).explain(ImageBatch(*given))[0, 0, 0].item()
+        == 0
+    )
+    assert (
+        GradientShap(n_samples=50, baseline_maximum=0, noise=1).explain(ImageBatch(*given))[0, 0, 0]
+        > 0
+    )

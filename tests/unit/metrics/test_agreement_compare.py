@@ -16,8 +16,7 @@ from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 from sparsight.metrics.agreement.compare import compare_family
 from sparsight.metrics.agreement.jobs import compare_checkpoint
-from sparsight.metrics.agreement.ranks import spearman, top_k_iou
-from sparsight.metrics.agreement.structure import ssim
+from sparsight.metrics.agreement.maps import spearman, ssim, top_k_iou
 from sparsight.metrics.preparation import prepare
 from sparsight.metrics.rows import SCHEMA as SCORE_SCHEMA
 
@@ -302,7 +301,7 @@ def test_settings_that_cannot_be_used(files):
         compare(files, references=[DENSE, OTHER])
     with pytest.raises(InputError, match=r"agreement\.a\.method: unknown agreement metric 'spear"):
         compare(files, agreement={"a": {"method": "spearmann"}})
-    with pytest.raises(InputError, match=r"agreement\.a: agreement metric ssim has no parameter"):
+    with pytest.raises(InputError, match=r"agreement\.a: metric ssim has no parameter"):
         compare(files, agreement={"a": {"method": "ssim", "parameters": {"b": 1}}})
 
 

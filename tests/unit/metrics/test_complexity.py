@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.complexity import (
     EffectiveComplexity,
     Entropy,
@@ -50,15 +51,15 @@ def test_invariances(seed, scale):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand((4, 5, 3), generator=generator)
     images, targets = maps[:, None], torch.zeros(4, dtype=torch.int64)
-    values = GiniSparseness().score(maps, images, targets, None)
+    values = GiniSparseness().score(MapBatch(maps, images, targets, None))
     assert values.dtype == torch.float32
     assert ((values >= 0) & (values <= 1)).all()
     order = torch.randperm(15, generator=generator)
     permuted = maps.flatten(1)[:, order].view(4, 3, 5)
     score = GiniSparseness().score
-    torch.testing.assert_close(score(permuted, images, targets, None), values)
-    torch.testing.assert_close(score(maps * scale, images, targets, None), values)
-    torch.testing.assert_close(score(maps[1:2], images, targets, None), values[1:2])
+    torch.testing.assert_close(score(MapBatch(permuted, images, targets, None)), values)
+    torch.testing.assert_close(score(MapBatch(maps * scale, images, targets, None)), values)
+    torch.testing.assert_close(score(MapBatch(maps[1:2], images, targets, None)), values[1:2])
 
 
 def test_entropy_on_paper():
@@ -93,14 +94,14 @@ def test_effective_complexity_of_each_map_is_relative_to_its_own_maximum():
     maps = torch.tensor([[[1.0, 0.5]], [[1e-9, 5e-10]]])
     images, targets = maps[:, None], torch.zeros(2, dtype=torch.int64)
     score = EffectiveComplexity().score
-    assert score(maps, images, targets, None).tolist() == [2, 2]
+    assert score(MapBatch(maps, images, targets, None)).tolist() == [2, 2]
     coarse = EffectiveComplexity(threshold=0.7).score
-    assert coarse(maps, images, targets, None).tolist() == [1, 1]
+    assert coarse(MapBatch(maps, images, targets, None)).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1, 1.5])
 def test_effective_complexity_refuses_a_threshold_that_is_no_share(threshold):
-    with pytest.raises(InputError, match="it must be from 0 to below 1"):
+    with pytest.raises(InputError, match="it must be at least 0 and below 1"):
         EffectiveComplexity(threshold=threshold)
 
 
@@ -110,10 +111,10 @@ def test_invariances_of_entropy(seed, scale):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand((4, 5, 3), generator=generator)
     images, targets, score = maps[:, None], torch.zeros(4, dtype=torch.int64), Entropy().score
-    values = score(maps, images, targets, None)
+    values = score(MapBatch(maps, images, targets, None))
     assert values.dtype == torch.float32
     assert ((values >= 0) & (values <= math.log(15) + 1e-6)).all()
     permuted = maps.flatten(1)[:, torch.randperm(15, generator=generator)].view(4, 3, 5)
-    torch.testing.assert_close(score(permuted, images, targets, None), values)
-    torch.testing.assert_close(score(maps * scale, images, targets, None), values)
-    torch.testing.assert_close(score(maps[1:2], images, targets, None), values[1:2])
+    torch.testing.assert_close(score(MapBatch(permuted, images, targets, None)), values)
+    torch.testing.assert_close(score(MapBatch(maps * scale, images, targets, None)), values)
+    torch.testing.assert_close(score(MapBatch(maps[1:2], images, targets, None)), values[1:2])

@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from sparsight.metrics.agreement.base import shows_nothing
-from sparsight.metrics.agreement.ranks import Spearman, TopKIou, mean_ranks, top_membership
-from sparsight.metrics.agreement.structure import Ssim
-from sparsight.metrics.faithfulness import FaithfulnessCorrelation, without_order
+from sparsight.metrics.agreement.maps import Spearman, Ssim, TopKIou, mean_ranks, top_membership
+from sparsight.metrics.base import MapBatch, shows_nothing
+from sparsight.metrics.faithfulness import FaithfulnessCorrelation
 from sparsight.metrics.localisation import (
     affine_iou,
     area_matched_iou,
@@ -71,10 +70,12 @@ def test_scores_are_those_of_the_constant(name, mask):
     for value in VALUES:
         found, expected = (
             metric.score(
-                prepare(maps, (SIDE, SIDE), "bilinear", metric.treatment, metric.normalisation),
-                torch.zeros(6, 1, SIDE, SIDE),
-                torch.zeros(6, dtype=torch.int64),
-                masks,
+                MapBatch(
+                    prepare(maps, (SIDE, SIDE), "bilinear", metric.treatment, metric.normalisation),
+                    torch.zeros(6, 1, SIDE, SIDE),
+                    torch.zeros(6, dtype=torch.int64),
+                    masks,
+                ),
             )
             for maps in (rounded(value), torch.full((6, 11, 11), value))
         )
@@ -90,7 +91,6 @@ def test_chance_without_preparation(mask):
         assert pointing_game(maps, mask).tolist() == pytest.approx([share] * 6)
         assert area_matched_iou(maps, mask).tolist() == pytest.approx([share / (2 - share)] * 6)
         assert not min_max(maps).any()
-        assert without_order(maps).all()
         assert shows_nothing(maps).all()
         assert histogram_entropy(maps, 100).isnan().all()
     constant = affine_iou(torch.full((6, SIDE, SIDE), 0.5), mask.float())
@@ -101,10 +101,11 @@ def test_chance_without_preparation(mask):
 def test_two_networks_without_signal_do_not_agree(metric):
     instance = metric()
     for second in (rounded(0.5), torch.rand(6, 11, 11)):
-        pair = (
+        first, other = (
             instance.prepared(one, (SIDE, SIDE), "bilinear") for one in (rounded(0.079), second)
         )
-        assert instance.compare(*pair).isnan().all()
+        batch = MapBatch(first, first[:, None], torch.zeros(len(first)), reference=other)
+        assert instance.score(batch).isnan().all()
 
 
 def test_the_last_bits_of_a_plateau_rank_nothing():
@@ -132,4 +133,4 @@ def test_losses_that_are_rounding_correlate_with_nothing():
     metric = FaithfulnessCorrelation(samples=10, subset_size=9)
     maps, targets = torch.rand(12, 6, 6), torch.zeros(12, dtype=torch.int64)
     assert LastBits()(images)[:, 0].unique().numel() > 1
-    assert metric.score(maps, images, targets, None, LastBits()).isnan().all()
+    assert metric.score(MapBatch(maps, images, targets, None, LastBits())).isnan().all()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.complexity import HeatmapMean, HeatmapSpread, heatmap_mean, heatmap_spread
 from sparsight.metrics.preparation import prepare
 
@@ -13,7 +14,9 @@ def score(metric_class, raw):
     """As in a run: treated and normalised as the facts say."""
     metric = metric_class()
     maps = prepare(raw, raw.shape[1:], "none", metric.treatment, metric.normalisation)
-    return metric.score(maps, raw[:, None], torch.zeros(len(raw), dtype=torch.int64), None)
+    return metric.score(
+        MapBatch(maps, raw[:, None], torch.zeros(len(raw), dtype=torch.int64), None)
+    )
 
 
 def test_on_paper():

@@ -15,10 +15,11 @@ class IdMap:
     def __init__(self):
         self.sizes = []
 
-    def explain(self, model, images, targets, image_ids, seed_name):
-        assert (model, seed_name) == ("network", "configured")
-        self.sizes.append(len(images))
-        return (image_ids + targets + images.mean((1, 2, 3)))[:, None, None].expand(-1, 2, 2)
+    def explain(self, batch):
+        assert (batch.model, batch.seed_name) == ("network", "configured")
+        self.sizes.append(len(batch))
+        values = batch.image_ids + batch.targets + batch.images.mean((1, 2, 3))
+        return values[:, None, None].expand(-1, 2, 2)
 
 
 def bound(explainer):

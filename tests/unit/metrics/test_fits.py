@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.localisation import (
     AffineIou,
     OtsuIou,
@@ -135,6 +136,8 @@ def test_classes():
         (OtsuIou(), otsu_iou, soft > 0.5),
         (AffineIou(), affine_iou, soft),
     ):
-        assert torch.equal(metric.score(maps, images, targets, masks), function(maps, masks))
+        assert torch.equal(
+            metric.score(MapBatch(maps, images, targets, masks)), function(maps, masks)
+        )
         with pytest.raises(InputError, match="needs masks"):
-            metric.score(maps, images, targets, None)
+            metric.score(MapBatch(maps, images, targets, None))

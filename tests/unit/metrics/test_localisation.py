@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.localisation import (
     AreaMatchedIou,
     PointingGame,
@@ -144,18 +145,18 @@ def test_area_matched_iou_is_the_fractional_set_under_equation_2_8(seed):
 def test_classes_need_masks(metric_class):
     images = torch.rand(2, 1, 3, 3)
     with pytest.raises(InputError, match="needs masks"):
-        metric_class().score(images[:, 0], images, torch.zeros(2), None)
+        metric_class().score(MapBatch(images[:, 0], images, torch.zeros(2), None))
 
 
 def test_classes_score_like_their_functions():
     images, maps = torch.rand(2, 1, 3, 3), torch.rand(2, 3, 3)
     targets, masks = torch.zeros(2, dtype=torch.int64), torch.rand(2, 3, 3)
-    soft = SoftIou().score(maps, images, targets, masks)
+    soft = SoftIou().score(MapBatch(maps, images, targets, masks))
     assert torch.equal(soft, soft_iou(maps, masks))
     binary = masks > 0.5
     assert torch.equal(
-        PointingGame().score(maps, images, targets, binary), pointing_game(maps, binary)
+        PointingGame().score(MapBatch(maps, images, targets, binary)), pointing_game(maps, binary)
     )
-    area = AreaMatchedIou().score(maps, images, targets, binary)
+    area = AreaMatchedIou().score(MapBatch(maps, images, targets, binary))
     assert torch.equal(area, area_matched_iou(maps, binary))
     assert {soft.dtype, area.dtype} == {torch.float32}

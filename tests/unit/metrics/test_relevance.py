@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.localisation import (
     area_matched_iou,
     relevance_mass_accuracy,
@@ -86,21 +87,23 @@ def test_invariances(metric, seed, scale):
 def test_classes(function):
     metric = METRICS.load(function.__name__)()
     images, targets = torch.zeros(1, 1, 3, 3), torch.zeros(1, dtype=torch.int64)
-    assert torch.equal(metric.score(MAP, images, targets, TOP_ROW), function(MAP, TOP_ROW))
+    assert torch.equal(
+        metric.score(MapBatch(MAP, images, targets, TOP_ROW)), function(MAP, TOP_ROW)
+    )
     with pytest.raises(InputError, match="needs masks"):
-        metric.score(MAP, images, targets, None)
+        metric.score(MapBatch(MAP, images, targets, None))
 
 
 def test_background_share_is_what_lies_outside():
     # 7 + 2 + 3 + 0 + 4 + 6 of 40.
     metric = METRICS.load("background_share")()
     images, targets = torch.zeros(1, 1, 3, 3), torch.zeros(1, dtype=torch.int64)
-    assert metric.score(MAP, images, targets, TOP_ROW).item() == pytest.approx(22 / 40)
+    assert metric.score(MapBatch(MAP, images, targets, TOP_ROW)).item() == pytest.approx(22 / 40)
     flat = torch.full((1, 3, 3), 0.7)
-    assert metric.score(flat, images, targets, TOP_ROW).item() == pytest.approx(2 / 3)
-    assert metric.score(TOP_ROW.float(), images, targets, TOP_ROW).item() == 0
+    assert metric.score(MapBatch(flat, images, targets, TOP_ROW)).item() == pytest.approx(2 / 3)
+    assert metric.score(MapBatch(TOP_ROW.float(), images, targets, TOP_ROW)).item() == 0
     for undefined in (torch.zeros(1, 3, 3), torch.full((1, 3, 3), torch.nan)):
-        assert metric.score(undefined, images, targets, TOP_ROW).isnan().all()
-    assert metric.score(MAP, images, targets, ~TOP_ROW & TOP_ROW).isnan().all()
+        assert metric.score(MapBatch(undefined, images, targets, TOP_ROW)).isnan().all()
+    assert metric.score(MapBatch(MAP, images, targets, ~TOP_ROW & TOP_ROW)).isnan().all()
     with pytest.raises(InputError, match="needs masks"):
-        metric.score(MAP, images, targets, None)
+        metric.score(MapBatch(MAP, images, targets, None))

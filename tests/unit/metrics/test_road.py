@@ -7,6 +7,7 @@ from torch import nn
 
 from sparsight.analysis.scores import collapse
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import tie_order
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.road import Road, RoadLerf, RoadMorf, RoadMorfPublished
@@ -51,7 +52,7 @@ def white(logit=4.0):
 
 
 def score(metric, attributions, images, model=None, targets=TARGETS):
-    return metric.score(attributions, images, targets, None, model or OnePixel())
+    return metric.score(MapBatch(attributions, images, targets, None, model or OnePixel()))
 
 
 def test_the_curve_falls_where_the_one_pixel_is_removed(images):
@@ -149,12 +150,14 @@ def test_no_row_depends_on_the_others():
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 17 * 12, 5)).requires_grad_(False)
     targets = torch.tensor([0, 1, 2, 3])
     metric = RoadMorf(value="probability")
-    together = metric.score(attributions, images, targets, None, model)
-    back = metric.score(attributions.flip(0), images.flip(0), targets.flip(0), None, model)
+    together = metric.score(MapBatch(attributions, images, targets, None, model))
+    back = metric.score(
+        MapBatch(attributions.flip(0), images.flip(0), targets.flip(0), None, model)
+    )
     torch.testing.assert_close(back.flip(0), together, atol=1e-5, rtol=0)
     for row in range(4):
         some = slice(row, row + 1)
-        alone = metric.score(attributions[some], images[some], targets[some], None, model)
+        alone = metric.score(MapBatch(attributions[some], images[some], targets[some], None, model))
         torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=0)
 
 
@@ -167,7 +170,7 @@ def test_shared_passes_give_the_curves_of_separate_calls(images):
         "other": RoadMorf(percentages=[50]),
     }
     model = OnePixel()
-    found = Road.score_together(metrics, maps(12), images, TARGETS, None, model)
+    found = Road.score_together(metrics, MapBatch(maps(12), images, TARGETS, None, model))
     assert list(found) == list(metrics)
     # One for the unperturbed batch, ten for each order, one more; never more images than the batch.
     assert model.passes == [COUNT] * (1 + 10 + 10 + 1)

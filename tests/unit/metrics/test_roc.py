@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.localisation import PixelRocAuc, pixel_roc_auc
 
 
@@ -88,7 +89,7 @@ def test_is_the_count_of_pairs_and_invariant(seed, scale, levels):
 def test_class():
     maps, masks = torch.rand(3, 4, 4), torch.rand(3, 4, 4) > 0.5
     images, targets = maps[:, None], torch.zeros(3, dtype=torch.int64)
-    found = PixelRocAuc().score(maps, images, targets, masks)
+    found = PixelRocAuc().score(MapBatch(maps, images, targets, masks))
     assert torch.equal(found, pixel_roc_auc(maps, masks))
     with pytest.raises(InputError, match="needs masks"):
-        PixelRocAuc().score(maps, images, targets, None)
+        PixelRocAuc().score(MapBatch(maps, images, targets, None))

@@ -269,12 +269,13 @@ class Curve(Metric):
     def __init__(self, **parameters):
         del parameters
 
-    def score(self, attributions, images, targets, masks, model=None, explain=None):
-        assert masks is None
+    def score(self, batch):
+        model, images, targets = batch.model, batch.images, batch.targets
+        assert batch.masks is None
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
-        again = explain(model, images, targets)
-        twice = explain(model, images.repeat(2, 1, 1, 1), targets.repeat(2))
+        again = batch.explained()
+        twice = batch.explained(images=images.repeat(2, 1, 1, 1), targets=targets.repeat(2))
         assert torch.allclose(again.repeat(2, 1, 1), twice, atol=1e-6)
         logits = model(images).gather(1, targets[:, None])[:, 0]
         return torch.stack([images.sum((1, 2, 3)), logits, again.sum((1, 2))], dim=1)
@@ -344,8 +345,8 @@ class Total(Curve):
 
     needs = ()
 
-    def score(self, attributions, *others, **more):
-        return attributions.sum((1, 2))
+    def score(self, batch):
+        return batch.attributions.sum((1, 2))
 
 
 def test_each_metric_gets_the_map_that_its_facts_ask_for(files, monkeypatch):

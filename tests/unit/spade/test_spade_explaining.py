@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from sparsight.explain.base import Explainer, explain_batch
+from sparsight.explain.base import Explainer, ImageBatch, explain_batch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
@@ -43,13 +43,17 @@ def explained(network: ResNet18, name: str, sparsity: float) -> tuple[Any, Any, 
     sparsities = layer_sparsities(pruned_layers(network, images), {"constant": sparsity})
     solver = ObsFast()
     on_copies = OnPrunedCopies("fast", solver, sparsities, SETTINGS)
-    maps = on_copies({"fast__own": explainer}, network, images, targets, ids, "clean")
+    maps = on_copies({"fast__own": explainer}, ImageBatch(network, images, targets, ids), "clean")
     alone = [
-        explain_batch({"own": explainer}, copied, images[[i]], targets[[i]], ids[[i]])["own"]
+        explain_batch({"own": explainer}, ImageBatch(copied, images[[i]], targets[[i]], ids[[i]]))[
+            "own"
+        ]
         for i, copied in pruned_copies(network, images, ids, solver, sparsities, SETTINGS, "fast")
     ]
     on_network = [
-        explain_batch({"own": explainer}, network, images[[i]], targets[[i]], ids[[i]])["own"]
+        explain_batch({"own": explainer}, ImageBatch(network, images[[i]], targets[[i]], ids[[i]]))[
+            "own"
+        ]
         for i in range(2)
     ]
     return maps["fast__own"], torch.cat(on_network), torch.cat(alone)

@@ -7,8 +7,7 @@ import pytest
 
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.reference_pages import GUIDES, pages, write_pages

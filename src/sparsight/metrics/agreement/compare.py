@@ -15,9 +15,9 @@ from sparsight.explain.run import PredictedClasses
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.base import AgreementMetric
-from sparsight.metrics.agreement.registry import AGREEMENT
 from sparsight.metrics.agreement.rows import AgreementRows, Reference
+from sparsight.metrics.base import MapBatch, Metric
+from sparsight.metrics.registry import AGREEMENT
 from sparsight.metrics.rows import ImageFacts
 from sparsight.registration import UnknownName
 
@@ -81,18 +81,22 @@ def compare_family(
             for condition in names["condition"]:
                 images = work.image_facts(condition, start, stop)
                 same = work.same_class(condition, start, stop)
+                shown = (
+                    work.images(condition, start, stop).to(device),
+                    torch.from_numpy(images.target).to(device),
+                )
                 for explainer in names["explainer"]:
                     maps = work.maps(f"{explainer}/{condition}", start, stop, device)
                     for name, metric in metrics.items():
                         key = {"explainer": explainer, "condition": condition, "metric": name}
                         first, *rest = (work.prepared(explainer, m, metric) for m in maps)
                         for place, second in enumerate(rest):
-                            values = metric.compare(first, second).cpu()
+                            values = metric.score(MapBatch(first, *shown, reference=second)).cpu()
                             values = values.masked_fill(~same[place], torch.nan)
                             rows.add(key, place, images, values)
 
 
-def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, AgreementMetric]:
+def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
     built = {}
     for name, entry in entries.items():
         try:
@@ -104,7 +108,7 @@ def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, AgreementMet
     return built
 
 
-def _facts(metric: AgreementMetric) -> dict[str, Any]:
+def _facts(metric: Metric) -> dict[str, Any]:
     names = ("category", "direction", "unit", "reference", "treatment", "normalisation")
     return {name: getattr(metric, name) for name in (*names, "resolution", "settings")}
 
@@ -122,7 +126,8 @@ class _Work:
     ) -> None:
         self.settings, self.split, self.own, self.others = settings, split, own, others
         self._ids = own.rows("image_ids")
-        self._labels = _labels(split, self._ids, own.path)
+        self._positions = _positions(split, self._ids, own.path)
+        self._labels = split.labels()[self._positions]
         self._predicted = {
             condition: PredictedClasses(predictions, condition).of(self._ids)
             for condition in settings["conditions"]
@@ -145,6 +150,10 @@ class _Work:
             predicted=self._predicted[condition][rows].numpy(),
         )
 
+    def images(self, condition: str, start: int, stop: int) -> Tensor:
+        """The images of a batch, float32 [n, C, H, W]."""
+        return self.split.select(self._positions[start:stop].tolist()).images(condition)
+
     def same_class(self, condition: str, start: int, stop: int) -> list[Tensor]:
         """For each reference, whether it explains the same class, bool [n]."""
         name = f"targets/{condition}"
@@ -155,7 +164,7 @@ class _Work:
         """Raw maps float32 [n, h, w] of the checkpoint, then of each reference."""
         return [file.rows(name, start, stop).to(device) for file in (self.own, *self.others)]
 
-    def prepared(self, explainer: str, raw: Tensor, metric: AgreementMetric) -> Tensor:
+    def prepared(self, explainer: str, raw: Tensor, metric: Metric) -> Tensor:
         """Raw maps of `explainer` as `metric` wants them."""
         size = self.split.image_shape[1:]
         return metric.prepared(raw, size, self._recorded[explainer]["interpolation"])
@@ -224,8 +233,8 @@ class _Work:
                 )
 
 
-def _labels(split: PackedSplit, wanted: Tensor, path: Path) -> Tensor:
-    """Labels of the images `wanted` int64 [N]; `InputError` for one that the split lacks."""
+def _positions(split: PackedSplit, wanted: Tensor, path: Path) -> Tensor:
+    """Places of the images `wanted` int64 [N]; `InputError` for one that the split lacks."""
     ids = split.image_ids().numpy()
     order = np.argsort(ids, kind="stable")
     place = np.searchsorted(ids, wanted.numpy(), sorter=order).clip(max=max(len(ids) - 1, 0))
@@ -236,4 +245,4 @@ def _labels(split: PackedSplit, wanted: Tensor, path: Path) -> Tensor:
             f"{split.path} holds no image {missing[0]}, which {path} explains; delete the "
             "explanations and run snakemake again"
         )
-    return split.labels()[torch.from_numpy(found)]
+    return torch.from_numpy(found)

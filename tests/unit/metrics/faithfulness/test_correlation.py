@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sparsight.metrics import faithfulness
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import (
     FaithfulnessCorrelation,
     random_subsets,
@@ -24,7 +25,7 @@ def contributions(linear):
 
 def score(maps, images, network, **parameters):
     metric = FaithfulnessCorrelation(**{"samples": 30, "subset_size": 9, **parameters})
-    return metric.score(maps, images, TARGETS, None, network)
+    return metric.score(MapBatch(maps, images, TARGETS, None, network))
 
 
 def test_contributions_of_a_linear_network_correlate_fully(contributions):
@@ -42,7 +43,7 @@ def test_the_exact_gradient_is_no_contribution(linear, monkeypatch):
     images = torch.tensor([[[[1.0, 0.5, 0.25]]]])
     metric = FaithfulnessCorrelation(samples=3, subset_size=1)
     for values, expected in (([1, 1, 0.5], 1), ([1, 2, 2], -0.5)):
-        found = metric.score(torch.tensor([[values]]), images, TARGETS[:1], None, network)
+        found = metric.score(MapBatch(torch.tensor([[values]]), images, TARGETS[:1], None, network))
         assert found.item() == pytest.approx(expected)
 
 

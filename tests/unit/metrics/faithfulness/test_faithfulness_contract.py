@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sparsight.io.errors import InputError
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import tie_order
 from sparsight.metrics.registry import METRICS
 
@@ -24,7 +25,7 @@ every = pytest.mark.parametrize("name", sorted(SMALL))
 
 def score(name, images, targets, maps, network, **parameters):
     metric = METRICS.load(name)(**{**SMALL[name], **parameters})
-    return metric.score(maps, images, targets, None, network)
+    return metric.score(MapBatch(maps, images, targets, None, network))
 
 
 @every
@@ -116,7 +117,7 @@ def test_equal_pixels_go_in_the_images_own_order(name, batch, network):
     [
         ("insertion", {"baseline": "grey"}, "'baseline' is 'grey', it must be one of zero, mean"),
         ("deletion", {"value": "loss"}, "'value' is 'loss'"),
-        ("pixel_flipping", {"steps": 0}, "'steps' is 0, it must be 1 or more"),
+        ("pixel_flipping", {"steps": 0}, "'steps' is 0, it must be at least 1"),
         ("faithfulness_correlation", {"samples": 0}, "'samples' is 0"),
         ("faithfulness_correlation", {"baseline": "grey"}, "'baseline' is 'grey'"),
         ("infidelity", {"perturbation": "holes"}, "must be one of squares, every_square, noise"),

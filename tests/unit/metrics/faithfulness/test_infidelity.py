@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import target_outputs
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import Infidelity, Squares, infidelity
 
 TARGETS = torch.zeros(4, dtype=torch.int64)
@@ -23,7 +23,7 @@ def exact(linear):
 
 def score(maps, images, network, **parameters):
     metric = Infidelity(**{"samples": 20, "largest_side": 4, **parameters})
-    return metric.score(maps, images, TARGETS, None, network)
+    return metric.score(MapBatch(maps, images, TARGETS, None, network))
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -62,12 +62,12 @@ def test_by_hand(linear):
     images = torch.tensor([[[[1.0, 0.5], [0.25, 0.0]]]])
     maps = torch.tensor([[[1.0, 1.0], [1.0, 1.0]]])
     metric = Infidelity(perturbation="every_square", largest_side=2, scaled=False)
-    found = metric.score(maps, images, TARGETS[:1], None, network)
+    found = metric.score(MapBatch(maps, images, TARGETS[:1], None, network))
     # I·Φ of the four pixels and the whole: 1, 0.5, 0.25, 0, 1.75; losses 2, 0.5, 0, 0, 2.5
     assert found.item() == pytest.approx((1 + 0 + 0.0625 + 0 + 0.5625) / 5)
     # β = (2 + 0.25 + 4.375) / (1 + 0.25 + 0.0625 + 3.0625) = 6.625 / 4.375; Σ losses² = 10.5
     scaled = Infidelity(perturbation="every_square", largest_side=2)
-    found = scaled.score(maps, images, TARGETS[:1], None, network)
+    found = scaled.score(MapBatch(maps, images, TARGETS[:1], None, network))
     assert found.item() == pytest.approx((10.5 - 6.625**2 / 4.375) / 5, abs=1e-6)
 
 
@@ -88,7 +88,7 @@ def test_a_perfect_map_under_the_wrong_setting_by_hand(scaled, linear):
         )
         for name, values in kinds.items():
             maps = torch.tensor([[values]])
-            score = metric.score(maps, images, TARGETS[:1], None, network)
+            score = metric.score(MapBatch(maps, images, TARGETS[:1], None, network))
             found[name, by_input] = score.item()
     assert found["contributions", True] == found["slopes", False] == pytest.approx(0, abs=1e-9)
     wrong = found["contributions", False], found["slopes", True]
@@ -100,7 +100,7 @@ def test_channels_share_the_maps_value(linear):
     network = linear(torch.tensor([[[[3.0]], [[5.0]]]]))
     images = torch.tensor([[[[0.5]], [[1.0]]]])
     metric = Infidelity(perturbation="every_square", largest_side=1, scaled=False)
-    found = metric.score(torch.tensor([[[4.0]]]), images, TARGETS[:1], None, network)
+    found = metric.score(MapBatch(torch.tensor([[[4.0]]]), images, TARGETS[:1], None, network))
     # 4·(0.5 + 1) - (1.5 + 5)
     assert found.item() == pytest.approx(0.25)
 
@@ -124,12 +124,13 @@ def test_drawn_squares_are_a_sample_of_all(batch, network):
     metric = {"largest_side": 4, "scaled": False}
     exact = Infidelity(perturbation="every_square", **metric)
     drawn = Infidelity(samples=1500, **metric)
-    expected = exact.score(maps, images, targets, None, network)
-    found = drawn.score(maps, images, targets, None, network)
+    expected = exact.score(MapBatch(maps, images, targets, None, network))
+    found = drawn.score(MapBatch(maps, images, targets, None, network))
     errors = []
-    whole = target_outputs(network, images, targets, "logit", 2)
+    given = MapBatch(maps, images, targets, None, network)
+    whole = given.outputs("logit")
     for perturbed, change in exact.perturbations(images):
-        lost = whole - target_outputs(network, perturbed, targets, "logit", 2)
+        lost = whole - given.outputs("logit", perturbed)
         errors.append(((maps * change).sum((1, 2)) - lost).square())
     deviation = torch.stack(errors).std(dim=0) / 1500**0.5
     assert ((found - expected).abs() < 3 * deviation).all()
@@ -173,8 +174,8 @@ def test_the_sign_of_a_map_counts_on_demand():
     targets = torch.zeros(2, dtype=torch.int64)
     for sign_counts in (False, True):
         metric = Infidelity(largest_side=3, samples=20, non_negative_scale=sign_counts)
-        found = metric.score(maps, images, targets, None, network)
-        turned = metric.score(-maps, images, targets, None, network)
+        found = metric.score(MapBatch(maps, images, targets, None, network))
+        turned = metric.score(MapBatch(-maps, images, targets, None, network))
         assert bool((turned > found + 1e-4).all()) == sign_counts
         assert bool((turned - found).abs().max() < 1e-6) == (not sign_counts)
 

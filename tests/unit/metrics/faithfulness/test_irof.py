@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sparsight.metrics import faithfulness
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import Irof, segment_ranks, tie_order
 
 ZERO = torch.tensor([0])
@@ -41,10 +42,10 @@ def test_two_segments_by_hand(halves):
     network, images = thirds(), torch.ones(1, 1, 2, 4)
     metric = Irof(baseline="zero")
     right_first = torch.tensor([[[0.0, 0.0, 1.0, 0.0]] * 2])
-    found = metric.score(right_first, images, ZERO, None, network)
+    found = metric.score(MapBatch(right_first, images, ZERO, None, network))
     # 1, 4/16, 0: the area over is 1 - (1.25 + 0.25) / 4
     assert found.item() == pytest.approx(1 - 1.5 / 4)
-    found = metric.score(-right_first, images, ZERO, None, network)
+    found = metric.score(MapBatch(-right_first, images, ZERO, None, network))
     # 1, 12/16, 0
     assert found.item() == pytest.approx(1 - 2.5 / 4)
 
@@ -56,7 +57,7 @@ def test_probability_and_mean_colour(halves, linear):
     network = linear(weights)
     images = torch.tensor([[[[0.2, 0.2, 0.6, 0.6]] * 2]])
     maps = torch.tensor([[[1.0, 1.0, 2.0, 2.0]] * 2])
-    found = Irof().score(maps, images, ZERO, None, network)
+    found = Irof().score(MapBatch(maps, images, ZERO, None, network))
     before, after = torch.tensor([2.4, 1.6]).sigmoid().tolist()
     ratio = after / before
     assert found.item() == pytest.approx(1 - ((1 + ratio) / 2 + ratio) / 2, abs=1e-6)
@@ -98,7 +99,7 @@ def test_images_of_fewer_segments_end_earlier(monkeypatch):
     maps = torch.tensor([[[0.0, 0.0, 1.0, 0.5]] * 2]).expand(2, 2, 4)
     monkeypatch.setattr(faithfulness, "superpixels", lambda *_: torch.cat([fine, coarse]))
     metric = Irof(baseline="zero")
-    found = metric.score(maps, images, torch.zeros(2, dtype=torch.int64), None, network)
+    found = metric.score(MapBatch(maps, images, torch.zeros(2, dtype=torch.int64), None, network))
     assert found[1].item() == pytest.approx(1 - 1.5 / 4)
     assert sum(network.passes) == 2 + 2 * 2 + 6
     # 16, 13, 10, 7, 4, 3, 2, 1, 0 sixteenths
@@ -112,16 +113,18 @@ def test_an_image_that_the_network_does_not_see_as_the_target_is_undefined(halve
     # 0.002 for the image, 0.2 without its left half, 0 without both
     weights = torch.tensor([[[-0.0495, -0.0495, 0.05, 0.05]] * 2])
     metric = Irof(baseline="zero")
-    assert metric.score(maps, images, ZERO, None, Chance(weights)).isnan().all()
+    assert metric.score(MapBatch(maps, images, ZERO, None, Chance(weights))).isnan().all()
     # 1, 100, 0
-    found = Irof(baseline="zero", floor=0.001).score(maps, images, ZERO, None, Chance(weights))
+    found = Irof(baseline="zero", floor=0.001).score(
+        MapBatch(maps, images, ZERO, None, Chance(weights))
+    )
     assert found.item() == pytest.approx(1 - 150.5 / 2 + 25, rel=1e-3)
 
 
 def test_the_floor_is_a_probability_of_the_unchanged_image(halves):
     images, maps = torch.ones(1, 1, 2, 4), torch.tensor([[[0.0, 0.0, 1.0, 0.0]] * 2])
     found = [
-        Irof(baseline="zero").score(maps, images, ZERO, None, thirds(whole)).item()
+        Irof(baseline="zero").score(MapBatch(maps, images, ZERO, None, thirds(whole))).item()
         for whole in (0.0, 0.0099, 0.0101)
     ]
     assert found == pytest.approx([float("nan")] * 2 + [1 - 1.5 / 4], nan_ok=True)
@@ -130,4 +133,4 @@ def test_the_floor_is_a_probability_of_the_unchanged_image(halves):
 def test_a_single_segment_is_undefined(monkeypatch):
     monkeypatch.setattr(faithfulness, "superpixels", lambda images, *_: torch.zeros(1, 2, 4).long())
     images, maps = torch.ones(1, 1, 2, 4), torch.rand(1, 2, 4)
-    assert Irof().score(maps, images, ZERO, None, thirds()).isnan().all()
+    assert Irof().score(MapBatch(maps, images, ZERO, None, thirds())).isnan().all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sparsight.analysis.scores import collapse
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import Deletion, Insertion, PixelFlipping, stand_ins
 
 
@@ -27,25 +28,27 @@ def by_hand(linear):
 
 def test_deletion_by_hand(by_hand):
     network, images, targets, maps = by_hand
-    curve = Deletion(steps=4).score(maps, images, targets, None, network)
+    curve = Deletion(steps=4).score(MapBatch(maps, images, targets, None, network))
     expected = [sigmoid(value) for value in (10, 8, 4, 3, 0)]
     torch.testing.assert_close(curve, torch.tensor([expected]))
 
 
 def test_insertion_by_hand(by_hand):
     network, images, targets, maps = by_hand
-    curve = Insertion(steps=4, baseline="zero").score(maps, images, targets, None, network)
+    curve = Insertion(steps=4, baseline="zero").score(
+        MapBatch(maps, images, targets, None, network)
+    )
     expected = [sigmoid(value) for value in (0, 2, 6, 7, 10)]
     torch.testing.assert_close(curve, torch.tensor([expected]))
 
 
 def test_pixel_flipping_by_hand(by_hand):
     network, images, targets, maps = by_hand
-    curve = PixelFlipping(steps=4).score(maps, images, targets, None, network)
+    curve = PixelFlipping(steps=4).score(MapBatch(maps, images, targets, None, network))
     assert curve.tolist() == [[10, 8, 4, 3, 0]]
     # Inverted: 0.75 becomes 0.25, a loss of half the weight.
     inverted = PixelFlipping(steps=2, baseline="inverted")
-    curve = inverted.score(maps, 0.75 * images, targets, None, network)
+    curve = inverted.score(MapBatch(maps, 0.75 * images, targets, None, network))
     torch.testing.assert_close(curve, torch.tensor([[7.5, 4.5, 2.5]]))
 
 
@@ -55,7 +58,7 @@ def test_a_constant_added_to_all_logits_changes_no_reduced_number_of_flipping(va
     metric = PixelFlipping(steps=4, value=value)
     numbers = []
     for network.offsets in (0.0, 3.0, -50.0):
-        curve = metric.score(maps, images, targets, None, network)[0].double().numpy()
+        curve = metric.score(MapBatch(maps, images, targets, None, network))[0].double().numpy()
         numbers.append(collapse(curve, np.zeros(1, dtype=np.int64), metric.reducer)[0])
     assert numbers == pytest.approx([numbers[0]] * 3, abs=1e-6)
     assert metric.direction == "higher"
@@ -68,7 +71,12 @@ def test_a_constant_added_to_all_logits_changes_no_reduced_number_of_flipping(va
 def test_the_sooner_flipping_loses_the_higher_its_number(sign, expected, by_hand):
     network, images, targets, _ = by_hand
     maps = sign * network.weights[0]
-    curve = PixelFlipping(steps=4).score(maps, images, targets, None, network)[0].double().numpy()
+    curve = (
+        PixelFlipping(steps=4)
+        .score(MapBatch(maps, images, targets, None, network))[0]
+        .double()
+        .numpy()
+    )
     # 10, 6, 3, 1, 0 or 10, 9, 7, 4, 0
     found = collapse(curve, np.zeros(1, dtype=np.int64), PixelFlipping.reducer)[0]
     assert found == pytest.approx(expected)
@@ -77,7 +85,7 @@ def test_the_sooner_flipping_loses_the_higher_its_number(sign, expected, by_hand
 def test_steps_that_do_not_divide_the_pixels(by_hand):
     """Of four pixels, round(4/3) = 1 and round(8/3) = 3."""
     network, images, targets, maps = by_hand
-    curve = PixelFlipping(steps=3).score(maps, images, targets, None, network)
+    curve = PixelFlipping(steps=3).score(MapBatch(maps, images, targets, None, network))
     assert curve.tolist() == [[10, 8, 3, 0]]
 
 
@@ -115,10 +123,10 @@ def group():
 
 def test_together_as_apart(batch, network):
     images, targets, maps = batch
-    together = Deletion.score_together(group(), maps, images, targets, None, network)
+    together = Deletion.score_together(group(), MapBatch(maps, images, targets, None, network))
     assert list(together) == list(group())
     for name, metric in group().items():
-        alone = metric.score(maps, images, targets, None, network)
+        alone = metric.score(MapBatch(maps, images, targets, None, network))
         assert torch.equal(together[name], alone), name
 
 
@@ -126,14 +134,14 @@ def test_passes_are_shared(batch, network):
     images, targets, maps = batch
     sizes = []
     network.register_forward_hook(lambda module, inputs, out: sizes.append(len(out)))
-    Deletion.score_together(group(), maps, images, targets, None, network)
+    Deletion.score_together(group(), MapBatch(maps, images, targets, None, network))
     # Inner steps 4 + 4 + 4 (hidden and flipped) + 4 + 8; the image, and blanks of four kinds.
     assert sizes == [6] * (24 + 5)
 
 
 def test_curve_begins_and_ends_with_whole_and_blank_image(batch, network):
     images, targets, maps = batch
-    shown = Insertion(steps=3).score(maps, images, targets, None, network)
+    shown = Insertion(steps=3).score(MapBatch(maps, images, targets, None, network))
     whole = network(images).softmax(1).gather(1, targets[:, None])[:, 0]
     torch.testing.assert_close(shown[:, -1], whole)
     blurred = network(stand_ins(images, "blur")).softmax(1).gather(1, targets[:, None])[:, 0]
@@ -149,7 +157,7 @@ def test_the_best_order_of_a_linear_network(linear):
     exact = (weights * images)[:, 0]
 
     def mean(maps):
-        return PixelFlipping(steps=36).score(maps, images, targets, None, network).mean(1)
+        return PixelFlipping(steps=36).score(MapBatch(maps, images, targets, None, network)).mean(1)
 
     for _ in range(5):
         other = mean(torch.randn((4, 6, 6), generator=generator))

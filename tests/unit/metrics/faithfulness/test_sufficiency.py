@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.faithfulness import Sufficiency
 
 HOW = pytest.mark.parametrize("surroundings", ["shuffled", "uniform"])
@@ -27,7 +28,7 @@ def test_the_one_pixel_that_counts_is_sufficient(surroundings, corner):
     images = torch.rand(5, 1, 4, 4)
     targets = torch.zeros(5, dtype=torch.int64)
     metric = Sufficiency(share=1 / 16, samples=30, surroundings=surroundings)
-    found = metric.score(highlighting(0, 0, 5), images, targets, None, corner)
+    found = metric.score(MapBatch(highlighting(0, 0, 5), images, targets, None, corner))
     assert torch.equal(found, torch.ones(5))
 
 
@@ -39,14 +40,14 @@ def test_another_pixel_leaves_it_to_chance(corner):
     images = torch.zeros(1, 1, 4, 4)
     images[0, 0, 0] = 1.0
     metric = Sufficiency(share=1 / 16, samples=2000)
-    found = metric.score(highlighting(0, 3), images, torch.tensor([0]), None, corner)
+    found = metric.score(MapBatch(highlighting(0, 3), images, torch.tensor([0]), None, corner))
     assert found.item() == pytest.approx(0.25, abs=3 * (0.25 * 0.75 / 2000) ** 0.5)
 
 
 def test_uniform_surroundings_are_uniform(corner):
     images = torch.full((1, 1, 4, 4), 0.9)
     metric = Sufficiency(share=1 / 16, samples=2000, surroundings="uniform")
-    found = metric.score(highlighting(2, 2), images, torch.tensor([0]), None, corner)
+    found = metric.score(MapBatch(highlighting(2, 2), images, torch.tensor([0]), None, corner))
     assert found.item() == pytest.approx(0.5, abs=3 * (0.25 / 2000) ** 0.5)
 
 
@@ -54,7 +55,9 @@ def test_it_is_the_prediction_that_must_stay_not_the_explained_class(corner):
     images = torch.full((1, 1, 4, 4), 0.9)
     metric = Sufficiency(share=1 / 16, samples=5)
     for target in (0, 1):
-        found = metric.score(highlighting(0, 0), images, torch.tensor([target]), None, corner)
+        found = metric.score(
+            MapBatch(highlighting(0, 0), images, torch.tensor([target]), None, corner)
+        )
         assert found.item() == 1
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import image_generators
+from sparsight.metrics.base import MapBatch, image_generators
 from sparsight.metrics.randomisation import (
     EfficientMprt,
     SmoothMprt,
@@ -29,7 +29,7 @@ def small(name, **parameters):
 
 def scores(metric, network, images, targets, explain):
     maps = explain(network, images, targets)
-    return metric.score(maps, images, targets, None, network, explain)
+    return metric.score(MapBatch(maps, images, targets, None, network, explain))
 
 
 def test_entropy_on_paper():
@@ -146,7 +146,7 @@ def test_maps_are_means_over_noisy_copies(network, batch):
         return some[:, 0].square() if model is network else some[:, 0]
 
     metric = SmoothMprt(samples=4, noise=0.5, layers=1)
-    found = metric.score(images[:, 0], images, targets, None, network, explain)
+    found = metric.score(MapBatch(images[:, 0], images, targets, None, network, explain))
     spread = images.amax((1, 2, 3)) - images.amin((1, 2, 3))
     copies = [[image] for image in images]
     for row, generator in enumerate(image_generators(images, "smooth_mprt")):
@@ -238,11 +238,11 @@ def test_a_network_pruned_to_nothing_explains_nothing(network, batch):
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("efficient_mprt", {"bins": 1}, "'bins' is 1, it must be 2 or more"),
-        ("efficient_mprt", {"draws": 0}, "'draws' is 0, it must be 1 or more"),
-        ("smooth_mprt", {"samples": 0}, "'samples' is 0, it must be 1 or more"),
-        ("smooth_mprt", {"layers": 0}, "'layers' is 0, it must be 1 or more"),
-        ("smooth_mprt", {"noise": -0.1}, "'noise' is -0.1, it must be 0 or more"),
+        ("efficient_mprt", {"bins": 1}, "'bins' is 1, it must be at least 2"),
+        ("efficient_mprt", {"draws": 0}, "'draws' is 0, it must be at least 1"),
+        ("smooth_mprt", {"samples": 0}, "'samples' is 0, it must be at least 1"),
+        ("smooth_mprt", {"layers": 0}, "'layers' is 0, it must be at least 1"),
+        ("smooth_mprt", {"noise": -0.1}, "'noise' is -0.1, it must be at least 0"),
         ("smooth_mprt", {"order": "both"}, "'order' is 'both', it must be one of bottom_up, top_"),
     ],
 )
@@ -254,5 +254,5 @@ def test_parameters_that_cannot_be_used(name, parameters, message):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_explainer_is_needed(name, network, batch):
     images, targets = batch
-    with pytest.raises(InputError, match=f"metric {name} explains anew"):
-        METRICS.load(name)().score(images[:, 0], images, targets, None, network, None)
+    with pytest.raises(InputError, match="needs an explainer"):
+        METRICS.load(name)().score(MapBatch(images[:, 0], images, targets, None, network, None))

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.structure import ssim
+from sparsight.metrics.agreement.maps import ssim
+from sparsight.metrics.base import MapBatch
 from sparsight.metrics.preparation import min_max
 from sparsight.metrics.randomisation import RandomLogit, other_classes
 
@@ -23,7 +24,9 @@ def by_class(maps):
 
 def score(metric, network, batch, explain):
     images, targets = batch
-    return metric.score(explain(network, images, targets), images, targets, None, network, explain)
+    return metric.score(
+        MapBatch(explain(network, images, targets), images, targets, None, network, explain)
+    )
 
 
 @pytest.mark.parametrize("control", ["edges", "random"])
@@ -115,10 +118,10 @@ def test_no_class_that_is_defined_gives_nan(network, batch):
 
 def test_what_cannot_be_used(network, batch):
     images, targets = batch
-    with pytest.raises(InputError, match="'others' is 0, it must be 1 or more"):
+    with pytest.raises(InputError, match="'others' is 0, it must be at least 1"):
         RandomLogit(others=0)
-    with pytest.raises(InputError, match="random_logit explains anew"):
-        RandomLogit().score(images[:, 0], images, targets, None, network, None)
+    with pytest.raises(InputError, match="needs an explainer"):
+        RandomLogit().score(MapBatch(images[:, 0], images, targets, None, network, None))
     with pytest.raises(InputError, match="random_logit needs images of at least 7 x 7 pixels"):
         score(RandomLogit(), network, (images[:, :, :6], targets), by_class(class_maps()))
     one = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 1))

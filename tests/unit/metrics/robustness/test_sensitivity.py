@@ -7,7 +7,7 @@ import torch
 from sparsight.explain.controls import InputImage
 from sparsight.io.errors import InputError
 from sparsight.metrics import robustness
-from sparsight.metrics.base import BatchExplainer
+from sparsight.metrics.base import BatchExplainer, MapBatch
 from sparsight.metrics.preparation import prepare
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.robustness import (
@@ -35,7 +35,7 @@ def first_channel(factor):
 def score(metric, images, explain, maps=None):
     targets = torch.zeros(len(images), dtype=torch.int64)
     maps = explain(NETWORK, images, targets) if maps is None else maps
-    return metric.score(maps, images, targets, None, NETWORK, explain)
+    return metric.score(MapBatch(maps, images, targets, None, NETWORK, explain))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +61,7 @@ def test_lipschitz_goes_by_all_channels_of_the_image(monkeypatch):
     values = score(
         LocalLipschitz(samples=1, scaling="none"),
         images_of(2, channels=3),
-        lambda model, images, targets: images.sum(dim=1),
+        lambda model, images, targets, rows=None: images.sum(dim=1),
     )
     assert values.tolist() == pytest.approx([3**0.5] * 2, rel=1e-5)
 
@@ -131,7 +131,7 @@ def test_no_row_depends_on_the_batch(name):
     def scores(rows):
         targets = torch.arange(5)[rows]
         maps = explain(NETWORK, images[rows], targets)
-        return metric.score(maps, images[rows], targets, None, NETWORK, explain)
+        return metric.score(MapBatch(maps, images[rows], targets, None, NETWORK, explain))
 
     whole = scores(torch.arange(5))
     assert len(set(whole.tolist())) == 5
@@ -152,11 +152,11 @@ def test_all_three_share_the_explanations():
     metrics["wide"] = MaxSensitivity(samples=4, radius=0.4)
     metrics["normal"] = MaxSensitivity(samples=4, noise="normal")
     assert len({metric.shares for metric in metrics.values()} - {""}) == 1
-    together = MaxSensitivity.score_together(metrics, *given)
+    together = MaxSensitivity.score_together(metrics, MapBatch(*given))
     assert list(together) == list(metrics)
     assert calls == [3] * 4 * 3
     for name, metric in metrics.items():
-        torch.testing.assert_close(together[name], metric.score(*given), rtol=0, atol=0)
+        torch.testing.assert_close(together[name], metric.score(MapBatch(*given)), rtol=0, atol=0)
     assert len({value.sum().item() for value in together.values()}) == 5
 
 
@@ -200,9 +200,9 @@ def test_with_a_real_explainer_at_most_a_batch_at_a_time():
     images, sizes = images_of(3, channels=3), []
 
     class Counted(InputImage):
-        def explain(self, model, some, *others):
-            sizes.append(len(some))
-            return super().explain(model, some, *others)
+        def explain(self, batch):
+            sizes.append(len(batch))
+            return super().explain(batch)
 
     def treated(raw):
         return prepare(raw, (6, 6), "none", "signed", "none")
@@ -216,7 +216,7 @@ def test_with_a_real_explainer_at_most_a_batch_at_a_time():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"samples": 0}, "'samples' is 0, it must be 1 or more"),
+        ({"samples": 0}, "'samples' is 0, it must be at least 1"),
         ({"radius": 0.0}, "'radius' is 0.0, it must be above 0"),
         ({"noise": "gaussian"}, "'noise' is 'gaussian', it must be one of uniform, normal"),
     ],
@@ -231,5 +231,5 @@ def test_what_else_cannot_be_used():
     with pytest.raises(InputError, match="'scaling' is 'range', it must be one of maximum, none"):
         LocalLipschitz(scaling="range")
     images = images_of(1)
-    with pytest.raises(InputError, match="max_sensitivity explains anew"):
-        MaxSensitivity().score(images[:, 0], images, torch.zeros(1), None, NETWORK, None)
+    with pytest.raises(InputError, match="needs an explainer"):
+        MaxSensitivity().score(MapBatch(images[:, 0], images, torch.zeros(1), None, NETWORK, None))
