@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json
-from sparsight.metrics.agreement.registry import AGREEMENT
-from sparsight.metrics.registry import METRICS
+from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.registration import Registry, UnknownName
 
 if TYPE_CHECKING:
