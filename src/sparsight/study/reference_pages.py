@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sparsight.analysis.tables import TABLES, Table
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
@@ -49,13 +50,25 @@ def pages() -> dict[str, str]:
         "concepts.md": concept_page(),
         "sample_pruning.md": sample_page(),
         "published_bugs.md": _published_bugs(),
+        "tables.md": _tables(),
     }
 
 
 def write_pages(folder: Path) -> None:
-    """Write all pages into `folder`."""
+    """Write all pages into `folder`, and the list of tables next to it in `results/README.md`."""
     for name, text in pages().items():
         write_text(folder / name, text)
+    readme = folder.parent / "results" / "README.md"
+    if readme.is_file():
+        write_text(readme, with_tables(readme.read_text(encoding="utf-8")))
+
+
+def with_tables(readme: str) -> str:
+    """`results/README.md` with its list of tables, between two comments, made anew."""
+    rows = [(f"[`{of.file}`](../docs/tables.md#{of.name})", of.about) for of in TABLES.values()]
+    before, begin, rest = readme.partition("<!-- tables, by `make docs` -->\n")
+    _, end, after = rest.partition("<!-- end of tables -->")
+    return f"{before}{begin}\n{table(('file', 'holds'), rows)}\n\n{end}{after}"
 
 
 def _index() -> str:
@@ -68,10 +81,11 @@ def _index() -> str:
         f"[Sample pruners](sample_pruning.md): {len(SOLVERS.entries)} solvers and controls, forms "
         "of sparsities, and how these are searched for",
         f"[Published mistakes](published_bugs.md): {len(PUBLISHED_BUGS)} switches for pruners",
+        f"[Tables](tables.md): {len(TABLES)} that a study writes, with all columns",
     )
     return page(
         "Reference",
-        "What a configuration can name. These pages are made from the code (`make docs`).",
+        "What a configuration can name and what a study writes, made from the code (`make docs`).",
         "\n".join(f"* {item}" for item in items),
         "`workflow/schemas/config.schema.yaml` describes every key, `catalogue/` every entry; "
         "[CONTRIBUTING.md](../CONTRIBUTING.md) shows how to add one's own.",
@@ -246,6 +260,54 @@ def _published_bugs() -> str:
         "result. A pruner names them in `published_bugs`; all are off by default.",
         *parts,
     )
+
+
+_TYPES = {
+    "str": "text",
+    "bool": "true or false",
+    "int32": "whole number",
+    "int64": "whole number",
+    "Int64": "whole number or empty",
+    "float64": "number or empty",
+}
+
+
+def _tables() -> str:
+    return page(
+        "Tables",
+        "What a study writes to `results/NAME/summary/`; a table is there only where the study has "
+        "what it is about. An empty number is undefined, never 0; rows of single networks leave "
+        "empty what only their mean has. `load_results` reads tables with their types, and their "
+        "`attrs` hold the units and directions below:",
+        '```python\nimport sparsight\n\nresults = sparsight.load_results("results/digits")\n'
+        "means = results.correlations.query(\"seed == 'mean' and levels == 'all'\")\n"
+        'results.levels.attrs["metrics"]  # unit and direction of each metric\n```',
+        table(
+            ("table", "holds"), [(f"[{of.name}](#{of.name})", of.about) for of in TABLES.values()]
+        ),
+        *(part for of in TABLES.values() for part in _table(of)),
+    )
+
+
+def _table(of: Table) -> list[str]:
+    rows = [
+        (
+            f"`{column.name}`",
+            _TYPES[column.dtype],
+            "; ".join(
+                filter(None, (column.unit, column.direction and f"{column.direction} is better"))
+            ),
+            column.meaning,
+        )
+        for column in of.columns
+    ]
+    keys = f"`{of.file}`; a row for each {listed(of.keys)}."
+    return [
+        f"## {of.name}",
+        f"{of.about}.",
+        keys,
+        table(("column", "type", "unit", "meaning"), rows),
+    ]
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from sparsight.analysis.tables import TABLES
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.reference_pages import GUIDES, pages, write_pages
+from sparsight.study.reference_pages import GUIDES, pages, with_tables, write_pages
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = pages()
@@ -19,6 +20,22 @@ PAGES = pages()
 def test_the_pages_are_those_that_the_code_makes() -> None:
     old = [name for name in PAGES if (DOCS / name).read_text(encoding="utf-8") != PAGES[name]]
     assert not old, "out of date in docs/: run `make docs` and commit them"
+
+
+def test_the_list_of_tables_in_results_is_made_by_the_code() -> None:
+    readme = (DOCS.parent / "results" / "README.md").read_text(encoding="utf-8")
+    assert with_tables(readme) == readme, "run `make docs` and commit results/README.md"
+    assert all(f"[`{table.file}`]" in readme for table in TABLES.values())
+
+
+def test_the_page_of_tables_has_every_column_with_its_unit() -> None:
+    parts = re.split(r"^## ", PAGES["tables.md"], flags=re.MULTILINE)[1:]
+    assert [part.partition("\n")[0] for part in parts] == list(TABLES)
+    for part, table in zip(parts, TABLES.values(), strict=True):
+        assert re.findall(r"^\| `(\w+)`", part, re.MULTILINE) == table.names
+    assert (
+        "| `accuracy` | number or empty | share, 0 to 1; higher is better |" in PAGES["tables.md"]
+    )
 
 
 def test_there_are_no_other_pages() -> None:
