@@ -73,6 +73,7 @@ class LogHandler(LogHandlerBase):
         )
         self._workflow: Any = None
         self._config: dict[str, Any] = {}
+        self._stale: dict[str, dict[str, list[str]]] = {}
         self._forecast: ForecastProcess | None = None
         # of the jobs of a run that waits for its forecast
         self._kinds: list[tuple[str, JobKind]] | None = None
@@ -92,6 +93,7 @@ class LogHandler(LogHandlerBase):
         if hasattr(record, "sparsight_workflow"):
             facts = record.__dict__
             self._workflow, self._config = facts["sparsight_workflow"], facts["sparsight_config"]
+            self._stale = facts["sparsight_stale"]
         if self.common_settings.dryrun:
             self._dry(record, event)
             return
@@ -164,7 +166,7 @@ class LogHandler(LogHandlerBase):
     def _summary(self, order: list[str]) -> Iterator[str]:
         """Lines of the summary of a dry run; rules in Snakemake's order."""
         dag, place = self._workflow.dag, {rule: index for index, rule in enumerate(order)}
-        jobs = [SummaryJob.of(job, dag.reason(job)) for job in self._planned_jobs()]
+        jobs = [SummaryJob.of(job, dag.reason(job), self._stale) for job in self._planned_jobs()]
         jobs.sort(key=lambda job: place.get(job.rule, len(place)))
         assert self._forecast is not None
         yield f"Study {self._config['study']}: what would run"

@@ -1,5 +1,27 @@
 """Agreement: how much an explanation changes between networks."""
 
+COMPARED = Updated(
+    "compare_explanations",
+    output=f"{LEVEL}/agreement/{{family}}.parquet",
+    settings=settings_of(
+        SETTINGS.compare, "dataset", "model", "seed", "pruner", "level", "family"
+    ),
+    version=version_of(
+        "compare_explanations.py",
+        ["agreement"],
+        SETTINGS.compare_items,
+        apart=["agreement metric"],
+    ),
+    entries=SETTINGS.compare_entries,
+    names=["family", "dataset", "model"],
+    inputs={
+        "test": f"{PACKED}/test.safetensors",
+        "checkpoint": f"{LEVEL}/checkpoint.safetensors",
+        "predictions": f"{LEVEL}/predictions.parquet",
+    },
+    maps=compared_explanations,
+)
+
 
 rule compare_explanations:
     """Compare a checkpoint's explanations of a family with those of its reference networks."""
@@ -9,8 +31,9 @@ rule compare_explanations:
         predictions=f"{LEVEL}/predictions.parquet",
         explanations=f"{LEVEL}/explanations/{{family}}.safetensors",
         references=reference_explanations,
+        stale=COMPARED.check,
     output:
-        agreement=f"{LEVEL}/agreement/{{family}}.parquet",
+        agreement=update(COMPARED.output),
     log:
         job_files(
             "logs", "compare_explanations", "{pruner}__level{level}__{family}.log"
@@ -30,12 +53,9 @@ rule compare_explanations:
         gpu=1,
         vram_mb=growing(4000),
     params:
-        settings=settings_of(
-            SETTINGS.compare, "dataset", "model", "seed", "pruner", "level", "family"
-        ),
-        version=version_of(
-            "compare_explanations.py", ["agreement"], SETTINGS.compare_items
-        ),
+        settings=COMPARED.settings,
+        version=COMPARED.version,
+        entries=COMPARED.wanted,
     script:
         "../scripts/compare_explanations.py"
 

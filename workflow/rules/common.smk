@@ -34,6 +34,7 @@ from sparsight.study.sample_settings import SampleSettings
 from sparsight.study.settings import RuleSettings
 from sparsight.study.shared_data import data_warnings
 from sparsight.study.storage import check_disk_budget, stored_bytes
+from sparsight.study.stored_entries import StoredEntries
 from sparsight.study.table_settings import TableSettings
 from sparsight.study.versions import Versions
 from sparsight.study.yaml_files import load_yaml, refuse_unfolding, typed_values
@@ -84,6 +85,7 @@ PLAN = ConceptPlan(STUDY)
 CONCEPTS = ConceptSettings(STUDY)
 SAMPLES = SampleSettings(STUDY)
 VERSIONS = Versions()
+STORED = StoredEntries()
 CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
 # ------------------------------------------------------------------------------------------ paths
@@ -156,7 +158,11 @@ if workflow.is_main_process:
     # The project's console reads the plan from here (src/snakemake_logger_plugin_sparsight).
     logger.info(
         f"Stored explanations will take {stored_bytes(STUDY) / 1e9:.2f} GB.",
-        extra={"sparsight_workflow": workflow, "sparsight_config": config},
+        extra={
+            "sparsight_workflow": workflow,
+            "sparsight_config": config,
+            "sparsight_stale": STORED.stale,
+        },
     )
     if config["agreement"]:
         logger.info(STUDY.agreement_sentence())
@@ -230,16 +236,17 @@ def settings_of(get, *names):
     return settings
 
 
-def version_of(script, stages, get=None, *names):
+def version_of(script, stages, get=None, *names, apart=()):
     """A params function: versions of `stages` and of the items that `get` names for the wildcards.
 
-    With `track_code`, also the content hash of the script and of the items' modules.
+    Items of the kinds `apart` are left out: entries of a file have them. With `track_code`, also the
+    content hash of the script and of all items' modules.
     """
 
     @signed
     def version(wildcards):
         items = get(*(wildcards[name] for name in names)) if get else []
-        found = VERSIONS(stages, items)
+        found = VERSIONS(stages, [item for item in items if item.kind not in apart])
         if config["track_code"]:
             found["code"] = CODE(script, *(item.module for item in items))
         return found

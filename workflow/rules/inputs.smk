@@ -125,6 +125,11 @@ def reference_explanations(wildcards):
     return [place_path(pattern, reference) for reference in STUDY.references(place)]
 
 
+def compared_explanations(wildcards):
+    """A checkpoint's explanations, and those that they are compared with."""
+    return [explanations(wildcards), *reference_explanations(wildcards)]
+
+
 def agreement_files(wildcards):
     """Agreement of all checkpoints that have something to be compared with."""
     compared = STUDY.agreement_families()

@@ -16,4 +16,5 @@ with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resource
         output=snakemake.output.agreement,
         wildcards=snakemake.wildcards,
         gpu=snakemake.resources.gpu,
+        wanted=snakemake.params.entries,
     )

@@ -14,4 +14,5 @@ with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resource
         dense_predictions=snakemake.input.get("dense_predictions"),
         output=snakemake.output.explanations,
         gpu=snakemake.resources.gpu,
+        wanted=snakemake.params.entries,
     )

@@ -9,4 +9,5 @@ with job(snakemake.log[0]):
         snakemake.params.settings,
         packed_test=snakemake.input.test,
         output=snakemake.output.explanations,
+        wanted=snakemake.params.entries,
     )

@@ -3,7 +3,9 @@
 import itertools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ from sparsight.explain.base import (
     target_logits,
 )
 from sparsight.explain.network import frozen
-from sparsight.io.arrays import ArrayWriter
+from sparsight.io.arrays import ArrayReader, ArrayWriter
 from sparsight.io.device import set_determinism
+from sparsight.io.entries import Stored, Update, Wanted, digest, header_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
 from sparsight.io.tables import read_table
@@ -30,6 +33,8 @@ from sparsight.io.tables import read_table
 logger = logging.getLogger(__name__)
 
 _GAPS = "completeness_gaps/"
+#: rows of maps that are copied at a time
+_CHUNK = 256
 #: of the stage `explaining`: see `sparsight.study.versions`
 VERSION = 1
 
@@ -170,11 +175,17 @@ def explain_family(
     dense_predictions: Path | None,
     device: torch.device,
     explain: ExplainBatch = on_the_network,
-) -> None:
+    *,
+    wanted: Wanted | None = None,
+    inputs: Mapping[str, Path | str] | None = None,
+) -> bool:
     """Explain the evaluation subset with all explainers of a family and write their raw maps.
 
     Peak memory is that of one batch, whatever the number of images. The file's bytes depend on the
     settings, the data and the network alone.
+
+    With `wanted`, maps that the file holds already stay in it if they were made from the same
+    `inputs`, also those of explainers that are not wanted, and only the others are made.
 
     Parameters
     ----------
@@ -193,6 +204,12 @@ def explain_family(
     dense_predictions : that of its dense parent, for the target "dense_predicted".
     device : where to compute.
     explain : how a batch is explained; `sparsight.spade` does it on copies of the network.
+    wanted : the explainers as entries of the file (`sparsight.io.entries`).
+    inputs : name to each file that the maps depend on.
+
+    Returns
+    -------
+    Whether anything was explained.
 
     Raises
     ------
@@ -200,7 +217,16 @@ def explain_family(
         For unusable settings or files; nothing is then written.
     """
     set_determinism(settings["threads"])
-    explainers = build_explainers(settings["explainers"])
+    entries, old, update = settings["explainers"], None, None
+    if wanted is not None:
+        digests = {name: digest(path) for name, path in (inputs or {}).items()}
+        update, old = _opened(output, wanted, digests)
+        logger.info("%s", update)
+        if not update.missing:
+            os.utime(output)
+            return False
+        entries = {name: entries[name] for name in update.missing}
+    explainers = build_explainers(entries)
     _check(explainers, network)
     conditions: list[str] = list(settings["conditions"])
     classes = _classes(settings["target"], conditions, network, predictions, dense_predictions)
@@ -208,9 +234,11 @@ def explain_family(
         positions = split.subset(settings["images"])
         shape = split.image_shape
         source = {"dataset": split.dataset, "split": split.split, "data_hash": split.data_hash}
+    facts = _facts(entries, explainers, shape)
     # Controls look at no network: any module will do.
     model = nn.Identity() if network is None else network.to(device)
-    with frozen(model):
+    with ExitStack() as stack:
+        stack.enter_context(frozen(model))
         family = _Family(explainers, model, conditions, classes, device, explain)
         size = settings["batch_size"]
         made = map(family.rows, batches(packed_test, positions, size))
@@ -220,21 +248,66 @@ def explain_family(
         layout = {
             name: (part.dtype, (len(positions), *part.shape[1:])) for name, part in first.items()
         }
+        gaps: dict[str, list[Tensor]] = {n: [] for n in layout if n.startswith(_GAPS)}
+        kept: list[str] = []
+        if old is not None and update is not None:
+            stack.enter_context(old)
+            kept = _tensors(old, update.kept)
+            layout |= {name: old.layout(name) for name in kept}
+            recorded = json.loads(old.metadata["explainers"])
+            facts |= {name: recorded[name] for name in update.kept}
         metadata = {
             **source,
-            "explainers": _facts(settings["explainers"], explainers, shape),
+            "explainers": json.dumps(facts, sort_keys=True),
             "conditions": json.dumps(conditions),
             "images": str(len(positions)),
             **({"target": settings["target"]} if classes else {}),
+            **(update.result.metadata() if update is not None else {}),
         }
-        gaps: dict[str, list[Tensor]] = {n: [] for n in layout if n.startswith(_GAPS)}
-        with ArrayWriter(output, layout, metadata) as writer:
-            for batch in itertools.chain([first], rows):
-                for name, part in batch.items():
-                    writer.append(name, part)
-                    if name in gaps:
-                        gaps[name].append(part)
-        _log_gaps(gaps)
+        writer = stack.enter_context(ArrayWriter(output, layout, metadata))
+        for batch in itertools.chain([first], rows):
+            for name, part in batch.items():
+                writer.append(name, part)
+                if name in gaps:
+                    gaps[name].append(part)
+        for name in kept:
+            assert old is not None
+            for start in range(0, len(positions), _CHUNK):
+                writer.append(name, old.rows(name, start, start + _CHUNK))
+    _log_gaps(gaps)
+    return True
+
+
+def _opened(
+    output: Path, wanted: Wanted, inputs: Mapping[str, str]
+) -> tuple[Update, ArrayReader | None]:
+    """What of the file is valid, and the file; without it where it is damaged or none is kept."""
+    metadata = header_metadata(output)
+    update = Update(Stored.of(metadata or {}), wanted, inputs)
+    if not update.kept and update.missing:
+        return update, None
+    try:
+        reader = ArrayReader(output)
+        # A header can be whole and not say what its entries promise.
+        for name in {*wanted.keys, *update.kept} - {*update.missing}:
+            for condition in wanted.settings["conditions"]:
+                reader.shape(f"{name}/{condition}")
+    except InputError as error:
+        logger.warning("%s; all maps are made again", error)
+        return Update(None, wanted, inputs), None
+    if not update.missing:
+        reader.close()
+        return update, None
+    return update, reader
+
+
+def _tensors(file: ArrayReader, explainers: Sequence[str]) -> list[str]:
+    """Names of all tensors of these explainers."""
+    return [
+        name
+        for name in file.names
+        if name.removeprefix(_GAPS).partition("/")[0] in explainers and "/" in name
+    ]
 
 
 def _check(explainers: Mapping[str, Explainer], network: nn.Module | None) -> None:
@@ -279,12 +352,12 @@ def _facts(
     entries: Mapping[str, Mapping[str, Any]],
     explainers: Mapping[str, Explainer],
     shape: tuple[int, int, int],
-) -> str:
-    """Method, parameters (with defaults) and facts of each explainer, as JSON.
+) -> dict[str, dict[str, Any]]:
+    """Method, parameters (with defaults) and facts of each explainer.
 
     The cost is that for the images explained, of `shape` (C, H, W).
     """
-    found = {
+    return {
         name: {
             **explainer.facts(),
             "cost": explainer.cost_on(shape),
@@ -293,4 +366,3 @@ def _facts(
         }
         for name, explainer in explainers.items()
     }
-    return json.dumps(found, sort_keys=True)

@@ -65,6 +65,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 DIGEST_BYTES = 16
 BLANK_DIGEST = "0" * (2 * DIGEST_BYTES)
 _NAME_OF = {torch_dtype: name for name, torch_dtype, _ in DTYPES}
+_TORCH_OF = {name: torch_dtype for name, torch_dtype, _ in DTYPES}
 _NUMPY_OF = {name: numpy_dtype for name, _, numpy_dtype in DTYPES}
 _MALFORMED = (AttributeError, RecursionError, struct.error)
 Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
@@ -269,6 +270,10 @@ class ArrayReader:
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of tensor `name`."""
         return tuple(self._entry(name)["shape"])
+
+    def layout(self, name: str) -> tuple[torch.dtype, tuple[int, ...]]:
+        """Dtype and shape of tensor `name`, as `ArrayWriter` wants them."""
+        return _TORCH_OF[self._entry(name)["dtype"]], self.shape(name)
 
     def _entry(self, name: str) -> dict[str, Any]:
         if name not in self._entries:

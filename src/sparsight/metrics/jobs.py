@@ -6,6 +6,7 @@ from typing import Any
 
 from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import choose_device
+from sparsight.io.entries import Wanted, present, with_items
 from sparsight.metrics.run import score_family
 from sparsight.models.networks import load_network
 
@@ -21,6 +22,7 @@ def score_checkpoint(
     output: Path | str,
     wildcards: Mapping[str, str],
     gpu: int,
+    wanted: Wanted | None = None,
 ) -> None:
     """Score one family of explanations of one checkpoint with all metrics.
 
@@ -29,6 +31,7 @@ def score_checkpoint(
     settings : see `score_family`; and `study`.
     wildcards : dataset, model, pruner, seed and level of the checkpoint.
     gpu : how many GPUs the job was granted.
+    wanted : see `score_family`; its `items` are added to the settings.
     others : files, see `score_family`.
     """
     device = choose_device(gpu)
@@ -41,7 +44,7 @@ def score_checkpoint(
         "density": read_checkpoint(checkpoint).density,
     }
     score_family(
-        settings,
+        with_items(settings, wanted),
         packed_test,
         explanations,
         predictions,
@@ -50,4 +53,11 @@ def score_checkpoint(
         identity,
         device,
         dense_predictions or None,
+        wanted=wanted,
+        inputs=present(
+            test=packed_test,
+            checkpoint=checkpoint,
+            predictions=predictions,
+            dense_predictions=dense_predictions,
+        ),
     )

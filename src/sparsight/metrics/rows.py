@@ -1,18 +1,33 @@
 """The tidy table of scores: its columns, and writing it with bounded memory."""
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsight.io.entries import (
+    BETWEEN,
+    Stored,
+    Update,
+    Wanted,
+    digest,
+    maps_digest,
+    table_metadata,
+)
 from sparsight.io.errors import InputError
-from sparsight.io.tables import TableWriter
+from sparsight.io.tables import TableWriter, table_parts, verify_table
+
+logger = logging.getLogger(__name__)
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -158,6 +173,10 @@ class ScoreRows:
         if self._count >= GROUP_ROWS:
             self._flush()
 
+    def append(self, table: pa.Table) -> None:
+        """Add rows that were written before, with all their columns."""
+        self._writer.append(table)
+
     def _flush(self) -> None:
         if not self._count:
             return
@@ -189,3 +208,85 @@ class ScoreRows:
 
 def _text(codes: NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(names), pa.string()))
+
+
+class OldRows:
+    """The rows of a table that a job updates, each belonging to an entry `explainer/metric`.
+
+    Parameters
+    ----------
+    path : the table; may not exist yet.
+    wanted : see `sparsight.io.entries.Update`.
+    inputs : name to each file that all entries depend on.
+    maps : files of explanations; an entry depends on the maps of its explainer.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        wanted: Wanted,
+        inputs: Mapping[str, Path | str],
+        maps: Sequence[Path | str],
+    ) -> None:
+        self.path = Path(path)
+        digests = {name: digest(file) for name, file in inputs.items()}
+        own = maps_digest(maps)
+        self._metadata = table_metadata(path) or {}
+        self.update = Update(Stored.of(self._metadata), wanted, digests, own)
+        try:
+            # Before anything is computed: a damaged table is made again as a whole.
+            if self.update.kept:
+                verify_table(path)
+        except InputError as error:
+            logger.warning("%s; all of it is made again", error)
+            self._metadata = {}
+            self.update = Update(None, wanted, digests, own)
+
+    def facts(self, key: str) -> dict[str, Any]:
+        """What the metadata hold under `key` of the items of kept entries."""
+        used = {name.partition(BETWEEN)[2] for name in self.update.kept}
+        whole = json.loads(self._metadata.get(key, "{}"))
+        return {name: whole[name] for name in whole if name in used}
+
+    def missing_of(self, settings: Mapping[str, Any], *groups: str) -> dict[str, Any]:
+        """The two groups of settings, of the items that entries are missing of."""
+        found: dict[str, Any] = {}
+        for place, group in enumerate(groups):
+            used = {name.split(BETWEEN)[place] for name in self.update.missing}
+            found[group] = {name: settings[group][name] for name in settings[group] if name in used}
+        return found
+
+    def missing_in(
+        self, groups: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Of metrics that share passes, by explainer, those that are missing."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for explainer, some in groups.items():
+            left = [{n: m for n, m in one.items() if self.is_missing(explainer, n)} for one in some]
+            found[explainer] = [one for one in left if one]
+        return found
+
+    def is_missing(self, explainer: str, metric: str) -> bool:
+        """Whether an entry is to be computed."""
+        return f"{explainer}{BETWEEN}{metric}" in self._missing
+
+    @cached_property
+    def _missing(self) -> frozenset[str]:
+        return frozenset(self.update.missing)
+
+    def kept(self) -> Iterator[pa.Table]:
+        """The rows of kept entries, a few at a time."""
+        if self.update.kept:
+            yield from rows_of(self.path, self.update.kept)
+
+
+def rows_of(path: Path, names: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of the entries `explainer/metric` of these names, a row group at a time."""
+    wanted = pa.array(names, pa.string())
+    for part in table_parts(path):
+        pairs = pc.binary_join_element_wise(
+            part["explainer"].cast(pa.string()), part["metric"].cast(pa.string()), BETWEEN
+        )
+        chosen = part.filter(pc.is_in(pairs, wanted))
+        if chosen.num_rows:
+            yield chosen

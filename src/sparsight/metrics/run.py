@@ -1,6 +1,8 @@
 """Score the explanations of one checkpoint and one family with all metrics of that family."""
 
 import json
+import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from sparsight.explain.base import build_explainers
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
+from sparsight.io.entries import Wanted
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
 from sparsight.io.tables import read_table
@@ -25,8 +28,10 @@ from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
 from sparsight.metrics.preparation import masks_for
 from sparsight.metrics.registry import METRICS
-from sparsight.metrics.rows import ImageFacts, ScoreRows
+from sparsight.metrics.rows import ImageFacts, OldRows, ScoreRows
 from sparsight.registration import UnknownName
+
+logger = logging.getLogger(__name__)
 
 #: of the stage `scoring`: see `sparsight.study.versions`
 VERSION = 1
@@ -44,10 +49,16 @@ def score_family(
     identity: Mapping[str, Any],
     device: torch.device,
     dense_predictions: Path | str | None = None,
+    *,
+    wanted: Wanted | None = None,
+    inputs: Mapping[str, Path | str] | None = None,
 ) -> None:
     """Score an explanations file and write the tidy table of scores.
 
     Images are streamed in batches; beside one batch, memory holds only a few integers per image.
+
+    With `wanted`, scores that the table holds already stay in it if they were made from the same
+    `inputs` and maps, and only the others are computed.
 
     Parameters
     ----------
@@ -67,6 +78,8 @@ def score_family(
     device : where metrics are computed; the network is there already.
     dense_predictions : predictions.parquet of the dense parent; needed for controls where the
         target is `dense_predicted`.
+    wanted : pairs `explainer/metric` as entries of the table (`sparsight.io.entries`).
+    inputs : name to each file but the maps that all scores depend on.
 
     Raises
     ------
@@ -75,6 +88,14 @@ def score_family(
     """
     if "threads" in settings:
         set_determinism(int(settings["threads"]))
+    old = None
+    if wanted is not None:
+        old = OldRows(output, wanted, inputs or {}, [explanations])
+        logger.info("%s", old.update)
+        if not old.update.missing:
+            os.utime(output)
+            return
+        settings = {**settings, **old.missing_of(settings, "explainers", "metrics")}
     scorers = _metrics(settings["metrics"])
     facts = {name: _facts(metric) for name, metric in scorers.items()}
     with ExitStack() as stack:
@@ -84,6 +105,10 @@ def score_family(
             stack.enter_context(frozen(network))
         work = _Work(settings, scorers, split, maps, predictions, dense_predictions)
         work.check(network)
+        recorded = {"target_rule": settings["target"]}
+        if old is not None:
+            facts = {**old.facts("metrics"), **facts}
+            recorded |= old.update.result.metadata()
         rows = stack.enter_context(
             ScoreRows(
                 output,
@@ -91,9 +116,13 @@ def score_family(
                 list(settings["explainers"]),
                 list(settings["conditions"]),
                 list(scorers),
-                {"target_rule": settings["target"], "metrics": json.dumps(facts, sort_keys=True)},
+                {**recorded, "metrics": json.dumps(facts, sort_keys=True)},
             )
         )
+        if old is not None:
+            work.groups = old.missing_in(work.groups)
+            for part in old.kept():
+                rows.append(part)
         for start, batch in work.batches():
             for condition in settings["conditions"]:
                 _score_batch(work, start, batch.to(device), condition, network, rows)

@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ MOST_RULES = 20
 WHY = {
     "forced": "forced on the command line",
     "new": "their files are not there",
+    "added": "their files are there, and lack",
     "incomplete": "a killed or failed run left their files incomplete",
     "version": "the version was raised of",
     "settings": "settings have changed:",
@@ -38,9 +39,20 @@ class SummaryJob:
     changed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, job: Any, reason: Any) -> "SummaryJob":
-        """From Snakemake's job and its reason."""
+    def of(
+        cls, job: Any, reason: Any, stale: Mapping[str, Mapping[str, Sequence[str]]]
+    ) -> "SummaryJob":
+        """From Snakemake's job and its reason.
+
+        `stale` is that of `sparsight.study.stored_entries.StoredEntries`: such files are forced.
+        """
         kind = job_kind(job.rule.name, job.wildcards_dict)
+        for path in job.output if reason.forced else ():
+            for key, found in (("version", "version"), ("settings", "settings"), ("added", "new")):
+                if names := stale.get(path, {}).get(found):
+                    return cls(job.rule.name, kind, key, frozenset(names))
+            if path in stale:
+                return cls(job.rule.name, kind, "inputs")
         key = why(reason)
         return cls(job.rule.name, kind, key, frozenset(_changed(reason).get(key, ())))
 

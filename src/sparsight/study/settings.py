@@ -1,12 +1,14 @@
 """For each rule: the configuration values that its jobs use, and the modules behind their names.
 
-A job runs again when these values change, or the code of these modules. So a value that a job does
+A job runs again when these values change, or the versions of these items; what makes a file of
+entries computes only those whose own values or versions changed. So a value that a job does
 not use must not be here, and one that it uses must be.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.entries import BETWEEN
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
@@ -15,6 +17,21 @@ from sparsight.study.bases import source_items, without_mirrors
 from sparsight.study.plan import DENSE, Place, Study, metric_facts
 
 Settings = dict[str, Any]
+
+
+class Entries(NamedTuple):
+    """The entries of a job's file (`sparsight.io.entries`).
+
+    Attributes
+    ----------
+    groups : settings that the job needs for them, such as `explainers`.
+    settings : name of each entry to what it depends on.
+    items : name of each entry to the registered items that compute it.
+    """
+
+    groups: Settings
+    settings: Settings
+    items: dict[str, list[Item]]
 
 
 class RuleSettings:
@@ -118,9 +135,13 @@ class RuleSettings:
         explaining = self.study.explaining(family)
         found = {key: explaining[key] for key in ("batch_size", "images", "target")}
         found["conditions"] = self.study.conditions(dataset)
-        threads = self.study.config["torch_threads"]
+        return {**found, "threads": self.study.config["torch_threads"]}
+
+    def explain_entries(self, family: str, dataset: str, model: str | None = None) -> Entries:
+        """The explainers of a file of explanations."""
         explainers = self._explainers(family, dataset, model)
-        return {**found, "explainers": explainers, "threads": threads}
+        items = {name: [EXPLAINERS.item(entry["method"])] for name, entry in explainers.items()}
+        return Entries({"explainers": explainers}, explainers, items)
 
     def explain_items(self, family: str, dataset: str, model: str | None = None) -> list[Item]:
         """The explainers and the architecture, where there is a network."""
@@ -139,17 +160,33 @@ class RuleSettings:
         return {n: m for n, m in metrics.items() if "explainer" not in needs[n]}
 
     def score(self, family: str, dataset: str, model: str) -> Settings:
-        """Scoring one family of one checkpoint with all metrics."""
-        metrics = self._metrics(family, dataset, model)
+        """Scoring one family of one checkpoint."""
         # Which images were explained is in the file of explanations.
         explained = self.explain(family, dataset, model)
         found = {key: value for key, value in explained.items() if key != "images"}
+        return {**found, "study": self.study.name}
+
+    def score_entries(self, family: str, dataset: str, model: str) -> Entries:
+        """Each explainer of a family with each metric."""
+        explainers = self._explainers(family, dataset, model)
         # The reducer belongs to the tables.
-        metrics = {n: {k: v for k, v in m.items() if k != "reducer"} for n, m in metrics.items()}
+        metrics = {
+            name: {key: value for key, value in entry.items() if key != "reducer"}
+            for name, entry in self._metrics(family, dataset, model).items()
+        }
         limit = self.study.config["explaining"]["re_explaining_cost"]
-        if any("explainer" in metric_facts(m["method"])["needs"] for m in metrics.values()):
-            found["re_explaining_cost"] = limit
-        return {**found, "metrics": metrics, "study": self.study.name}
+        settings: dict[str, Any] = {}
+        items: dict[str, list[Item]] = {}
+        for name, metric in metrics.items():
+            again = "explainer" in metric_facts(metric["method"])["needs"]
+            for explainer, entry in explainers.items():
+                pair = f"{explainer}{BETWEEN}{name}"
+                settings[pair], items[pair] = metric, [METRICS.item(metric["method"])]
+                if again:
+                    settings[pair] = {**metric, "explainer": entry, "re_explaining_cost": limit}
+                    items[pair] = [*items[pair], EXPLAINERS.item(entry["method"])]
+        groups = {"explainers": explainers, "metrics": metrics, "re_explaining_cost": limit}
+        return Entries(groups, settings, items)
 
     def score_items(self, family: str, dataset: str, model: str) -> list[Item]:
         """The metrics, the architecture, and the explainers if a metric calls them."""
@@ -168,17 +205,27 @@ class RuleSettings:
         self, dataset: str, model: str, seed: str, pruner: str, level: int, family: str
     ) -> Settings:
         """Comparing a checkpoint's maps of one family with those of its references."""
-        names = self.study.config["agreement"]
         references = self.study.references(Place(dataset, model, int(seed), pruner, level))
         explained = self.explain(family, dataset, model)
         return {
             **{key: value for key, value in explained.items() if key != "images"},
-            "agreement": {name: self._entry("agreement", name) for name in names},
             "study": self.study.name,
             "references": [
                 {"pruner": r.pruner, "seed": r.seed, "level": r.level} for r in references
             ],
         }
+
+    def compare_entries(self, family: str, dataset: str, model: str) -> Entries:
+        """Each explainer of a family with each metric of agreement."""
+        explainers = self._explainers(family, dataset, model)
+        agreement = {n: self._entry("agreement", n) for n in self.study.config["agreement"]}
+        pairs = {
+            f"{explainer}{BETWEEN}{name}": entry
+            for name, entry in agreement.items()
+            for explainer in explainers
+        }
+        items = {pair: [AGREEMENT.item(entry["method"])] for pair, entry in pairs.items()}
+        return Entries({"explainers": explainers, "agreement": agreement}, pairs, items)
 
     def compare_items(self) -> list[Item]:
         """The metrics of agreement."""

@@ -1,6 +1,8 @@
 """Compare one network's explanations of a family with those of its reference networks."""
 
 import json
+import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,12 +16,15 @@ from sparsight.data.packed import PackedSplit
 from sparsight.explain.run import PredictedClasses
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
+from sparsight.io.entries import Wanted
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement.rows import AgreementRows, Reference
 from sparsight.metrics.base import MapBatch, Metric
 from sparsight.metrics.registry import AGREEMENT
-from sparsight.metrics.rows import ImageFacts
+from sparsight.metrics.rows import ImageFacts, OldRows
 from sparsight.registration import UnknownName
+
+logger = logging.getLogger(__name__)
 
 #: of the stage `agreement`: see `sparsight.study.versions`
 VERSION = 1
@@ -37,14 +42,20 @@ def compare_family(
     output: Path | str,
     identity: Mapping[str, Any],
     device: torch.device,
+    *,
+    wanted: Wanted | None = None,
+    inputs: Mapping[str, Path | str] | None = None,
 ) -> None:
     """Write the tidy table of agreement of one explanations file with each reference file.
 
     Maps are streamed in batches; beside one batch, memory holds a few integers per image.
 
+    With `wanted`, rows that the table holds already stay in it if they were made from the same
+    `inputs` and maps, and only the others are computed.
+
     Parameters
     ----------
-    settings : `agreement` (name to {method, parameters}), `explainers` (names of those to compare),
+    settings : `agreement` (name to {method, parameters}), `explainers` (those to compare, by name),
         `conditions`, `batch_size`, `threads`, `target`, and `references`: pruner, seed and level of
         each file of `references`, in that order.
     packed_test : the packed split that the images come from.
@@ -56,6 +67,8 @@ def compare_family(
         its value is NaN. Metadata: the target rule and the facts of each metric.
     identity : study, dataset, model, pruner, seed, level, density of the checkpoint.
     device : where to compute.
+    wanted : pairs `explainer/metric` as entries of the table (`sparsight.io.entries`).
+    inputs : name to each file but the maps that all rows depend on.
 
     Raises
     ------
@@ -64,6 +77,14 @@ def compare_family(
     """
     if "threads" in settings:
         set_determinism(int(settings["threads"]))
+    old = None
+    if wanted is not None:
+        old = OldRows(output, wanted, inputs or {}, [explanations, *references])
+        logger.info("%s", old.update)
+        if not old.update.missing:
+            os.utime(output)
+            return
+        settings = {**settings, **old.missing_of(settings, "explainers", "agreement")}
     metrics = _metrics(settings["agreement"])
     names = {key: list(settings[f"{key}s"]) for key in ("explainer", "condition")}
     names["metric"] = list(metrics)
@@ -75,8 +96,15 @@ def compare_family(
         who = [Reference(r["pruner"], int(r["seed"]), r["level"]) for r in settings["references"]]
         work = _Work(settings, split, own, others, Path(predictions))
         work.check(who, int(identity["seed"]))
-        metadata = {"target_rule": settings["target"], "metrics": json.dumps(facts, sort_keys=True)}
+        metadata = {"target_rule": settings["target"]}
+        if old is not None:
+            facts = {**old.facts("metrics"), **facts}
+            metadata |= old.update.result.metadata()
+        metadata["metrics"] = json.dumps(facts, sort_keys=True)
         rows = stack.enter_context(AgreementRows(output, identity, names, who, metadata))
+        if old is not None:
+            for part in old.kept():
+                rows.append(part)
         for start, stop in work.batches():
             for condition in names["condition"]:
                 images = work.image_facts(condition, start, stop)
@@ -88,6 +116,8 @@ def compare_family(
                 for explainer in names["explainer"]:
                     maps = work.maps(f"{explainer}/{condition}", start, stop, device)
                     for name, metric in metrics.items():
+                        if old is not None and not old.is_missing(explainer, name):
+                            continue
                         key = {"explainer": explainer, "condition": condition, "metric": name}
                         first, *rest = (work.prepared(explainer, m, metric) for m in maps)
                         for place, second in enumerate(rest):

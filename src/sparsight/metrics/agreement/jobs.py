@@ -6,6 +6,7 @@ from typing import Any
 
 from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import choose_device
+from sparsight.io.entries import Wanted, present, with_items
 from sparsight.metrics.agreement.compare import compare_family
 
 
@@ -20,6 +21,7 @@ def compare_checkpoint(
     output: Path | str,
     wildcards: Mapping[str, str],
     gpu: int,
+    wanted: Wanted | None = None,
 ) -> None:
     """Compare one family of explanations of one checkpoint with those of other networks.
 
@@ -28,6 +30,7 @@ def compare_checkpoint(
     settings : see `compare_family`; and `study`.
     wildcards : dataset, model, pruner, seed and level of the checkpoint.
     gpu : how many GPUs the job was granted.
+    wanted : see `compare_family`; its `items` are added to the settings.
     others : files, see `compare_family`; the checkpoint gives the density.
     """
     identity = {
@@ -38,7 +41,7 @@ def compare_checkpoint(
         "density": read_checkpoint(checkpoint).density,
     }
     compare_family(
-        settings,
+        with_items(settings, wanted),
         packed_test,
         explanations,
         predictions,
@@ -46,4 +49,6 @@ def compare_checkpoint(
         output,
         identity,
         choose_device(gpu),
+        wanted=wanted,
+        inputs=present(test=packed_test, checkpoint=checkpoint, predictions=predictions),
     )

@@ -101,6 +101,10 @@ class AgreementRows:
         if self._count >= GROUP_ROWS:
             self._flush()
 
+    def append(self, table: pa.Table) -> None:
+        """Add rows that were written before, with all their columns."""
+        self._writer.append(table)
+
     def _flush(self) -> None:
         if not self._count:
             return
