@@ -1,5 +1,29 @@
 """Sample-targeted pruning (SPADE): sparsities, explanations on pruned copies, their table, figure."""
 
+COPIES_MAPS = Updated(
+    "explain_pruned_samples",
+    output=f"{LEVEL}/explanations/{{family}}.safetensors",
+    settings=settings_of(SAMPLES.explain, "family", "dataset", "model"),
+    version=version_of(
+        "explain_pruned_samples.py",
+        ["explaining", "sample_pruning"],
+        SAMPLES.explain_items,
+        "family",
+        "dataset",
+        "model",
+        apart=["explainer"],
+    ),
+    entries=SETTINGS.explain_entries,
+    names=["family", "dataset", "model"],
+    inputs={
+        "test": f"{PACKED}/test.safetensors",
+        "checkpoint": f"{LEVEL}/checkpoint.safetensors",
+        "predictions": f"{LEVEL}/predictions.parquet",
+        "dense_predictions": dense_predictions,
+        "sparsities": searched_sparsities,
+    },
+)
+
 
 rule search_sparsities:
     """Search the sparsities of a checkpoint's layers on calibration images."""
@@ -49,9 +73,10 @@ rule explain_pruned_samples:
         predictions=f"{LEVEL}/predictions.parquet",
         dense_predictions=dense_predictions,
         sparsities=searched_sparsities,
+        stale=COPIES_MAPS.check,
     output:
-        explanations=f"{LEVEL}/explanations/{{family}}.safetensors",
-        fidelity=FIDELITY,
+        explanations=update(COPIES_MAPS.output),
+        fidelity=update(FIDELITY),
     log:
         job_files(
             "logs", "explain_pruned_samples", "{pruner}__level{level}__{family}.log"
@@ -73,15 +98,9 @@ rule explain_pruned_samples:
         gpu=1,
         vram_mb=growing(pruning_memory),
     params:
-        settings=settings_of(SAMPLES.explain, "family", "dataset", "model"),
-        version=version_of(
-            "explain_pruned_samples.py",
-            ["explaining", "sample_pruning"],
-            SAMPLES.explain_items,
-            "family",
-            "dataset",
-            "model",
-        ),
+        settings=COPIES_MAPS.settings,
+        version=COPIES_MAPS.version,
+        entries=COPIES_MAPS.wanted,
     script:
         "../scripts/explain_pruned_samples.py"
 

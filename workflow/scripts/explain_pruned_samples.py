@@ -17,4 +17,5 @@ with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resource
         fidelity=snakemake.output.fidelity,
         wildcards=snakemake.wildcards,
         gpu=snakemake.resources.gpu,
+        wanted=snakemake.params.entries,
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE
+from sparsight.analysis.scores import Entries, of_study
 from sparsight.analysis.statistics import (
     Counts,
     benjamini_hochberg,
@@ -56,32 +57,35 @@ class AgreementFile:
         return self.dataset, self.model, self.pruner, self.level
 
     @classmethod
-    def open(cls, path: Path) -> "AgreementFile | None":
-        """Read whose agreement a file holds; None where it holds no rows.
+    def open(cls, path: Path, entries: Entries | None = None) -> "AgreementFile | None":
+        """Read whose agreement a file holds; None where it holds no rows of `entries`.
 
         Raises
         ------
         InputError
             When the file is missing, corrupt, lacks a column or mixes checkpoints.
         """
-        table = read_table(path, [*IDENTITY, "explainer"])
-        # Grouping leaves one row per explainer, so that the rest is done on a handful.
-        rows = table.group_by(table.column_names).aggregate([]).to_pandas()
-        if rows.empty:
+        table = read_table(path, [*IDENTITY, "explainer", "metric"]).unify_dictionaries()
+        # Grouping leaves one row per entry, so that the rest is done on a handful.
+        rows = table.group_by(table.column_names).aggregate([])
+        if not rows.num_rows:
             return None
-        who = rows[IDENTITY].drop_duplicates()
+        who = rows.select(IDENTITY).to_pandas().drop_duplicates()
         if len(who) != 1:
             raise InputError(
                 f"{path} holds rows of {len(who)} checkpoints instead of one; delete it and run "
                 "snakemake again"
             )
         one = who.iloc[0]
+        rows = of_study(rows, (one["dataset"], one["model"]), entries)
+        if not rows.num_rows:
+            return None
         found = cls(
             **{name: str(one[name]) for name in ("study", "dataset", "model", "pruner")},
             seed=int(one["seed"]),
             level=int(one["level"]),
             density=float(one["density"]),
-            explainers=tuple(sorted(rows["explainer"].astype(str))),
+            explainers=tuple(sorted(set(rows["explainer"].to_pylist()))),
             path=Path(path),
         )
         if (found.pruner == DENSE) != (found.level == 0):
@@ -111,7 +115,10 @@ class Described(NamedTuple):
 
 
 def describe(
-    file: AgreementFile, image_ids: NDArray[np.int64], counts: Counts
+    file: AgreementFile,
+    image_ids: NDArray[np.int64],
+    counts: Counts,
+    entries: Entries | None = None,
 ) -> dict[tuple[str, ...], Described]:
     """Agreement of one checkpoint, averaged over the networks that it was compared with.
 
@@ -120,6 +127,7 @@ def describe(
     file : the file.
     image_ids : int64 [N] of all images of the data set's files, ascending.
     counts : float32 [B, N], `draw_counts` of them.
+    entries : what to read of the file: see `sparsight.analysis.scores.of_study`.
 
     Returns
     -------
@@ -134,7 +142,8 @@ def describe(
         When an image is compared twice with one network.
     """
     columns = [*CURVE, *REFERENCE, "image_id", "value"]
-    frame = read_table(file.path, columns).to_pandas()
+    table = read_table(file.path, columns).unify_dictionaries()
+    frame = of_study(table, (file.dataset, file.model), entries).to_pandas()
     groups = frame.groupby([*CURVE, *REFERENCE], observed=True, sort=True)
     column = groups.ngroup().to_numpy()
     names = groups.size().index
@@ -362,14 +371,15 @@ def summarise_agreement(
     confidence = float(statistics["confidence"])
     by_seed: list[dict[str, Any]] = []
     images: dict[tuple[Any, ...], tuple[float, float]] = {}
-    for _, files in groupby(_files(agreement), lambda file: file.dataset):
+    entries = settings.get("entries")
+    for _, files in groupby(_files(agreement, entries), lambda file: file.dataset):
         members = list(files)
         ids = np.unique(np.concatenate([file.image_ids() for file in members]))
         counts = draw_counts(ids, int(statistics["replicates"]), int(statistics["bootstrap_seed"]))
         for place, level in groupby(members, lambda file: file.place):
             drawn: dict[tuple[str, ...], list[NDArray[np.float32]]] = {}
             for file in level:
-                for curve, described in describe(file, ids, counts).items():
+                for curve, described in describe(file, ids, counts, entries).items():
                     by_seed.append(_row(file, curve, described))
                     drawn.setdefault(curve, []).append(described.replicates)
             for curve, replicates in drawn.items():
@@ -382,9 +392,9 @@ def summarise_agreement(
     tables.write("agreement", output, _adjusted(table))
 
 
-def _files(paths: Iterable[Path]) -> list[AgreementFile]:
+def _files(paths: Iterable[Path], entries: Entries | None) -> list[AgreementFile]:
     """All files with rows in their order; refused where they do not belong together."""
-    opened = [AgreementFile.open(Path(path)) for path in paths]
+    opened = [AgreementFile.open(Path(path), entries) for path in paths]
     files = sorted(file for file in opened if file is not None)
     studies = sorted({file.study for file in files})
     if len(studies) > 1:

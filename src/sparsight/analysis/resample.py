@@ -292,7 +292,7 @@ def resample_chain(
     )
     # The dense network's scores come first: changes are taken from them, image by image.
     for path in sorted(map(Path, scores), key=lambda path: (level_of(path) != 0, path)):
-        chain.add(read_scalars(path, settings.get("reducers", {})))
+        chain.add(read_scalars(path, settings.get("reducers", {}), settings.get("entries")))
     chain.add_accuracy()
     with StatisticsWriter(output, replicates, seed) as writer:
         for explainer in sorted(chain.rows):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import difference
-from sparsight.analysis.scores import Scalars, read_scalars
+from sparsight.analysis.scores import Entries, Scalars, read_scalars
 from sparsight.analysis.statistics import (
     adjusted_p,
     draw_counts,
@@ -130,7 +130,7 @@ def summarise_sample_pruning(
     """
     pairs = {name: tuple(pair) for name, pair in settings["pairs"].items()}
     order = [str(name) for name in settings["sample_pruners"]]
-    found, densities = _scores(scores, pairs, settings.get("reducers", {}))
+    found, densities = _scores(scores, pairs, settings.get("reducers", {}), settings.get("entries"))
     fidelity = read_fidelity(fidelities)
     rows = []
     for place, networks in sorted(found.items()):
@@ -156,14 +156,17 @@ def _of_place(fidelity: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
 
 
 def _scores(
-    paths: Iterable[Path], pairs: Mapping[str, tuple[str, str]], reducers: Mapping[str, str]
+    paths: Iterable[Path],
+    pairs: Mapping[str, tuple[str, str]],
+    reducers: Mapping[str, str],
+    entries: Entries | None,
 ) -> tuple[dict[tuple[Any, ...], _Scores], dict[tuple[Any, ...], list[float]]]:
     """Scores of each place, and the densities of its networks."""
     bases = {base for _, base in pairs.values()}
     found: dict[tuple[Any, ...], _Scores] = defaultdict(dict)
     densities: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
     for path in sorted(map(Path, paths)):
-        file = read_scalars(path, reducers)
+        file = read_scalars(path, reducers, entries)
         place = tuple(file.identity[key] for key in PLACE)
         seed = int(file.identity["seed"])
         densities[place][seed] = float(file.identity["density"])

@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -22,6 +23,8 @@ from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, read_table
 
+#: `dataset/model` to the `explainers` and `metrics` that a study names for that network
+Entries = Mapping[str, Mapping[str, Sequence[str]]]
 # name -> aggregate over the rows of one curve, columns `step` (0, 1, ...) and `value`
 REDUCERS = {
     "mean": "avg(value)",
@@ -213,30 +216,50 @@ class ScoreFile:
     path: Path
 
     @classmethod
-    def open(cls, path: Path) -> "ScoreFile":
-        """Read whose scores a file holds.
+    def open(cls, path: Path, entries: Entries | None = None) -> "ScoreFile":
+        """Read whose scores a file holds; `explainers` are those of `entries` (see `of_study`).
 
         Raises
         ------
         InputError
             When the file is missing, corrupt, empty, lacks a column or mixes checkpoints.
         """
-        table = _read(path, [*IDENTITY, "explainer"])
-        # Grouping leaves one row per explainer, so that the rest is done on a handful.
-        rows = table.group_by(table.column_names).aggregate([]).to_pandas()
-        who = rows[IDENTITY].drop_duplicates()
+        table = _read(path, [*IDENTITY, "explainer", "metric"])
+        # Grouping leaves one row per entry, so that the rest is done on a handful.
+        rows = table.group_by(table.column_names).aggregate([])
+        who = rows.select(IDENTITY).to_pandas().drop_duplicates()
         if len(who) != 1:
             found = "no rows" if who.empty else f"rows of {len(who)} checkpoints"
             raise InputError(f"{path} holds {found} instead of those of one; score it again")
         one = who.iloc[0]
+        rows = of_study(rows, (one["dataset"], one["model"]), entries)
         return cls(
             **{name: str(one[name]) for name in ("study", "dataset", "model", "pruner")},
             seed=int(one["seed"]),
             level=int(one["level"]),
             density=float(one["density"]),
-            explainers=tuple(sorted(rows["explainer"])),
+            explainers=tuple(sorted(set(rows["explainer"].to_pylist()))),
             path=Path(path),
         )
+
+
+def of_study(table: pa.Table, network: tuple[str, str], entries: Entries | None) -> pa.Table:
+    """The rows that a study names: a file keeps those of what the study named before.
+
+    Parameters
+    ----------
+    table : with columns explainer and metric, of one checkpoint.
+    network : its data set and model.
+    entries : `dataset/model` to the `explainers` and `metrics` of that network; None: all rows.
+    """
+    if entries is None:
+        return table
+    names = entries["/".join(network)]
+    chosen = [
+        pc.is_in(table[column].cast(pa.string()), pa.array(names[f"{column}s"], pa.string()))
+        for column in ("explainer", "metric")
+    ]
+    return table.filter(pc.and_(*chosen))
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
@@ -304,8 +327,12 @@ def open_database(
             yield database
 
 
-def load_scores(database: duckdb.DuckDBPyConnection, file: ScoreFile) -> None:
+def load_scores(
+    database: duckdb.DuckDBPyConnection, file: ScoreFile, entries: Entries | None = None
+) -> None:
     """Put a file's rows, sorted, into the table `scores`, and one row per image into `scalars`.
+
+    Only rows of `entries` are taken: see `of_study`.
 
     `scores` lacks the columns `IDENTITY`, which are the same in all rows of a file: sorting them
     would take half of the time.
@@ -316,7 +343,8 @@ def load_scores(database: duckdb.DuckDBPyConnection, file: ScoreFile) -> None:
         When a metric with several steps has no reducer, or an image is scored twice.
     """
     varying = [name for name in SCHEMA.names if name not in IDENTITY]
-    database.register("loaded", _read(file.path, varying))
+    rows = of_study(_read(file.path, varying), (file.dataset, file.model), entries)
+    database.register("loaded", rows)
     database.execute(
         f"CREATE OR REPLACE TEMP TABLE scores AS SELECT * FROM loaded ORDER BY {ORDER}"
     )
@@ -478,13 +506,16 @@ def level_of(path: Path) -> int:
         return -1
 
 
-def read_scalars(path: Path, reducers: Mapping[str, str]) -> ScoredCheckpoint:
+def read_scalars(
+    path: Path, reducers: Mapping[str, str], entries: Entries | None = None
+) -> ScoredCheckpoint:
     """Read the scores of one checkpoint and family.
 
     Parameters
     ----------
     path : `scores/{family}.parquet`, columns as in `sparsight.analysis.scores.SCHEMA`.
     reducers : metric to how its steps become one number (a name in `REDUCERS`).
+    entries : what to read of it: see `of_study`.
 
     Raises
     ------
@@ -494,6 +525,7 @@ def read_scalars(path: Path, reducers: Mapping[str, str]) -> ScoredCheckpoint:
     """
     table = read_table(path, [*IDENTITY, *_NAMED, *_NUMBERED]).unify_dictionaries()
     identity = _identity(path, table)
+    table = of_study(table, (identity["dataset"], identity["model"]), entries)
     try:
         rows = {n: table[n].cast(SCHEMA.field(n).type).to_numpy() for n in _NUMBERED}
         named = {name: _codes(table[name]) for name in _NAMED}

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import complete_curves
-from sparsight.analysis.scores import ScoreFile
+from sparsight.analysis.scores import Entries, ScoreFile, of_study
 from sparsight.analysis.statistics import control_flags, student_interval
 from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
@@ -52,7 +52,8 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     """
     axes: dict[str, list[float]] = {}
     wanted = set(settings["metrics"])
-    found = [_described(file, wanted, axes) for file in _files(scores)]
+    entries = settings.get("entries")
+    found = [_described(file, wanted, axes, entries) for file in _files(scores, entries)]
     by_seed = complete_curves(pd.concat([_EMPTY, *found]).astype(_EMPTY.dtypes), SERIES)
     means = _over_seeds(by_seed, float(settings["confidence"]))
     rows = pd.concat([by_seed.assign(order=by_seed["seed"]), means])
@@ -72,9 +73,9 @@ _EMPTY = pd.DataFrame(
 )
 
 
-def _files(paths: Iterable[Path]) -> list[ScoreFile]:
+def _files(paths: Iterable[Path], entries: Entries | None) -> list[ScoreFile]:
     """All files in their order; refused where they do not belong together."""
-    files = sorted(ScoreFile.open(Path(path)) for path in paths)
+    files = sorted(ScoreFile.open(Path(path), entries) for path in paths)
     studies = sorted({file.study for file in files})
     if len(studies) > 1:
         raise InputError(
@@ -93,10 +94,13 @@ def _files(paths: Iterable[Path]) -> list[ScoreFile]:
     return files
 
 
-def _described(file: ScoreFile, wanted: set[str], axes: dict[str, list[float]]) -> pd.DataFrame:
+def _described(
+    file: ScoreFile, wanted: set[str], axes: dict[str, list[float]], entries: Entries | None
+) -> pd.DataFrame:
     """Means over images at each step of one checkpoint; `axes` collects where steps stand."""
     table = read_table(file.path, [*SCORED, "step", "value"]).unify_dictionaries()
     facts = json.loads((table.schema.metadata or {}).get(b"metrics", b"{}"))
+    table = of_study(table, (file.dataset, file.model), entries)
     rows = table.filter(pc.field("step") >= 0).to_pandas()
     rows = rows[rows["metric"].isin(wanted)]
     values = rows["value"].astype("float64")

@@ -11,6 +11,7 @@ from sparsight.analysis.curves import DENSE, complete_curves
 from sparsight.analysis.scores import (
     IDENTITY,
     SCHEMA,
+    Entries,
     ScoreFile,
     append_scores,
     describe_scores,
@@ -221,7 +222,7 @@ def summarise(
     """
     evaluated = read_evaluations(evaluations)
     converted = _conversions(conversions, evaluated)
-    files = _score_files(scores, evaluated)
+    files = _score_files(scores, evaluated, settings.get("entries"))
     tables.write("evaluations", evaluations_table, evaluated)
     described: list[pd.DataFrame] = []
     limit = str(settings.get("memory_limit", DEFAULT_MEMORY))
@@ -235,7 +236,7 @@ def summarise(
             if network != loaded_network:
                 load_dense_correct(database, _dense_files(files, network))
                 loaded_network = network
-            load_scores(database, file)
+            load_scores(database, file, settings.get("entries"))
             append_scores(database, file, writer)
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
@@ -254,9 +255,11 @@ def _conversions(paths: Iterable[Path], evaluated: pd.DataFrame) -> pd.DataFrame
     return converted.drop(columns="study")
 
 
-def _score_files(paths: Iterable[Path], evaluated: pd.DataFrame) -> list[ScoreFile]:
+def _score_files(
+    paths: Iterable[Path], evaluated: pd.DataFrame, entries: Entries | None
+) -> list[ScoreFile]:
     """All score files in their order, checked against the evaluations of the same checkpoints."""
-    files = sorted(ScoreFile.open(Path(path)) for path in paths)
+    files = sorted(ScoreFile.open(Path(path), entries) for path in paths)
     rows = evaluated[evaluated["metric"] == "density_prunable"]
     density = {
         tuple(row[:-1]): row[-1] for row in rows[[*CHECKPOINT, "value"]].itertuples(index=False)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from sparsight.data.packed import Batch, PackedSplit
 from sparsight.explain.run import explain_family
 from sparsight.io.device import choose_device, set_determinism
+from sparsight.io.entries import Wanted, present, with_items
 from sparsight.io.errors import InputError
-from sparsight.io.files import write_json
+from sparsight.io.files import atomic_path, write_json
 from sparsight.io.tables import write_table
 from sparsight.models.networks import load_network
 from sparsight.spade.copies import (
@@ -38,6 +40,7 @@ def explain_samples(
     fidelity: Path | str,
     wildcards: Mapping[str, str],
     gpu: int,
+    wanted: Wanted | None = None,
 ) -> None:
     """Explain the shared images of a checkpoint with one family, each on a copy pruned for it.
 
@@ -54,6 +57,8 @@ def explain_samples(
         `sparsight.analysis.sample_pruning`.
     wildcards : dataset, model, pruner, seed, level and family of the job.
     gpu : how many GPUs the job was granted.
+    wanted : see `explain_family`; its `items` are added to the settings. Fidelity belongs to the
+        copies: its table is written whenever any image is explained, and stays otherwise.
     """
     # before anything is computed: cuBLAS looks but once whether it is to be deterministic
     set_determinism(settings["threads"])
@@ -68,8 +73,14 @@ def explain_samples(
         sparsities=configured_sparsities(network, image, chosen["sparsities"], sparsities),
         settings=sample_settings(chosen),
     )
-    explain_family(
-        settings,
+    table = Path(fidelity)
+    if wanted is not None and not table.is_file():
+        wanted = replace(wanted, anew=True)
+    # Killed after its maps are written, the job leaves no table of other copies beside them.
+    before = table.read_bytes() if table.is_file() else b""
+    table.unlink(missing_ok=True)
+    explained = explain_family(
+        with_items(settings, wanted),
         Path(packed_test),
         Path(output),
         network,
@@ -77,7 +88,19 @@ def explain_samples(
         Path(dense_predictions) if dense_predictions else None,
         device,
         explaining,
+        wanted=wanted,
+        inputs=present(
+            test=packed_test,
+            checkpoint=checkpoint,
+            predictions=predictions,
+            dense_predictions=dense_predictions,
+            sparsities=sparsities,
+        ),
     )
+    if not explained:
+        with atomic_path(table) as temporary:
+            temporary.write_bytes(before)
+        return
     identity: dict[str, Any] = {key: wildcards[key] for key in ("dataset", "model", "pruner")}
     identity |= {key: int(wildcards[key]) for key in ("seed", "level")}
     identity |= {"sample_pruner": chosen["name"], "family": wildcards["family"]}

@@ -177,6 +177,7 @@ class RuleSettings:
         limit = self.study.config["explaining"]["re_explaining_cost"]
         settings: dict[str, Any] = {}
         items: dict[str, list[Item]] = {}
+        groups = {"explainers": explainers, "metrics": metrics}
         for name, metric in metrics.items():
             again = "explainer" in metric_facts(metric["method"])["needs"]
             for explainer, entry in explainers.items():
@@ -185,7 +186,7 @@ class RuleSettings:
                 if again:
                     settings[pair] = {**metric, "explainer": entry, "re_explaining_cost": limit}
                     items[pair] = [*items[pair], EXPLAINERS.item(entry["method"])]
-        groups = {"explainers": explainers, "metrics": metrics, "re_explaining_cost": limit}
+                    groups["re_explaining_cost"] = limit
         return Entries(groups, settings, items)
 
     def score_items(self, family: str, dataset: str, model: str) -> list[Item]:

@@ -1,12 +1,13 @@
 """For the rules that make tables of a whole study: the configuration values that they use."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.cost_paths import PATTERNS
 from sparsight.registration import Item
 from sparsight.study.configuration import CHOICES
-from sparsight.study.plan import Study, metric_facts
+from sparsight.study.plan import Network, Study, metric_facts
 
 Settings = dict[str, Any]
 
@@ -53,13 +54,24 @@ class TableSettings:
 
     def summary(self) -> Settings:
         """Gathering evaluations and scores."""
-        return {"split": "test", "reducers": self._reducers()}
+        return {"split": "test", "reducers": self._reducers(), "entries": self.entries()}
+
+    def entries(self, networks: Iterable[Network] | None = None) -> Settings:
+        """What the study names of the files of scores, which may hold more, by network."""
+        return {
+            f"{network.dataset}/{network.model}": {
+                "explainers": sorted(network.explainers),
+                "metrics": sorted(network.metrics),
+            }
+            for network in networks or self.study.networks()
+        }
 
     def resampling(self, dataset: str, model: str, seed: str, pruner: str) -> Settings:
         """Resampling the images of one chain."""
         levels = list(range(self.study.level_count(pruner) + 1))
         found = {**self._statistics(), "levels": levels, "study": self.study.name}
-        return {**found, "reducers": self._reducers()}
+        entries = self.entries([self.study.network(dataset, model)])
+        return {**found, "reducers": self._reducers(), "entries": entries}
 
     def contrasts(self) -> Settings:
         """Holding levels against the dense networks; correlations, strata and predictions too."""
@@ -67,12 +79,16 @@ class TableSettings:
 
     def agreement(self) -> Settings:
         """Summarising agreement beside its floors."""
-        return {**self.contrasts(), "retrain": self.study.retraining_pruners()}
+        chosen = sorted(self.study.config["agreement"])
+        entries = {name: {**each, "metrics": chosen} for name, each in self.entries().items()}
+        retrain = self.study.retraining_pruners()
+        return {**self.contrasts(), "retrain": retrain, "entries": entries}
 
     def step_curves(self) -> Settings:
         """Summarising metrics step by step."""
         return {
             "metrics": sorted(self.step_metrics()),
+            "entries": self.entries(),
             "controls": self.study.controls(),
             "confidence": self.study.config["statistics"]["confidence"],
         }

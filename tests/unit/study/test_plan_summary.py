@@ -53,6 +53,26 @@ def test_why_a_job_runs(changes, expected):
     assert why(reason(**changes)) == expected
 
 
+def planned(name, *output):
+    return SimpleNamespace(rule=SimpleNamespace(name=name), wildcards_dict={}, output=output)
+
+
+@pytest.mark.parametrize(
+    ("stale", "why", "changed"),
+    [
+        ({"new": ["entropy"], "version": ["soft_iou"]}, "version", {"soft_iou"}),
+        ({"new": ["entropy"], "settings": ["soft_iou"]}, "settings", {"soft_iou"}),
+        ({"new": ["entropy"], "inputs": ["soft_iou"]}, "added", {"entropy"}),
+        ({"inputs": ["soft_iou"]}, "inputs", set()),
+    ],
+)
+def test_a_file_of_which_entries_are_out_of_date_says_which(stale, why, changed):
+    found = SummaryJob.of(planned("score", "a.parquet"), reason(forced=True), {"a.parquet": stale})
+    assert (found.why, set(found.changed)) == (why, changed)
+    other = SummaryJob.of(planned("score", "b.parquet"), reason(forced=True), {"a.parquet": stale})
+    assert other.why == "forced"
+
+
 def test_what_changed_is_named():
     version = params(
         ["{'training': 1, 'criterion a': 'A 1'}"], ["{'training': 2, 'criterion a': 'A 1'}"]
@@ -62,7 +82,7 @@ def test_what_changed_is_named():
         ["{'retraining': {'epochs': 3, 'noise': True}, 'rate': 0.2, 'new': {'a': 1}}"],
     )
     jobs = [
-        SummaryJob.of(SimpleNamespace(rule=SimpleNamespace(name=name), wildcards_dict={}), found)
+        SummaryJob.of(planned(name), found, {})
         for name, found in (
             ("train", reason(params_changed=version)),
             ("prune", reason(params_changed=settings)),

@@ -88,8 +88,11 @@ def test_copies_are_not_compared_between_networks(study_of):
 def test_metrics_that_explain_anew_leave_copies_out(study_of):
     settings = RuleSettings(study_of(SPADE))
     place = ("shapes", "resnet18_shapes")
-    assert set(settings.score("gradient", *place)["metrics"]) == set(SPADE["metrics"])
-    assert set(settings.score("spade_fast__gradient", *place)["metrics"]) == {"pixel_roc_auc"}
+    found = settings.score_entries("gradient", *place).groups["metrics"]
+    assert set(found) == set(SPADE["metrics"])
+    assert set(settings.score_entries("spade_fast__gradient", *place).groups["metrics"]) == {
+        "pixel_roc_auc"
+    }
     items = settings.score_items("spade_fast__gradient", *place)
     assert not any("sensitivity" in item.module for item in items)
 

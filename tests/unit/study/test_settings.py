@@ -41,11 +41,18 @@ BASE = {
 NETWORKS = {"start", "epoch_point", "dense", "level"}
 #: jobs that list all explainers, because tables or figures keep their order
 LISTING = {"metric_figure", "agreement_figure", "correlation_figure", "sheet"}
+#: jobs that know the study's explainers and metrics, because files of scores may hold others too
+CHOOSING = {"summary", "resampling", "step_curves"}
 
 
 def named(items):
     """Kind and name of each item."""
     return {f"{item.kind} {item.name}" for item in items}
+
+
+def with_entries(get, entries):
+    """What a job gets: the settings of its whole file, and those of its entries."""
+    return lambda *wildcards: {**get(*wildcards), **entries.groups}
 
 
 def jobs_of(study):
@@ -73,7 +80,9 @@ def jobs_of(study):
         for family in study.agreement_families():
             if study.explains(family, place.pruner, place.level) and study.references(place):
                 level = (place.dataset, place.model, str(place.seed), place.pruner, place.level)
-                add("compare", rules.compare, rules.compare_items(), *level, family)
+                entries = rules.compare_entries(family, place.dataset, place.model)
+                get = with_entries(rules.compare, entries)
+                add("compare", get, rules.compare_items(), *level, family)
     for chain in study.chains():
         network = (chain.dataset, chain.model, str(chain.seed))
         add("resampling", tables.resampling, [], *network, chain.pruner)
@@ -81,14 +90,14 @@ def jobs_of(study):
         for family in study.families():
             free = family in study.network_free_families()
             modules = rules.explain_items(family, dataset, None if free else model)
-            add(
-                "explain",
-                partial(rules.explain, dataset=dataset, model=None if free else model),
-                modules,
-                family,
-            )
+            place = {"dataset": dataset, "model": None if free else model}
+            entries = rules.explain_entries(family, **place)
+            get = with_entries(partial(rules.explain, **place), entries)
+            add("explain", get, modules, family)
             modules = rules.score_items(family, dataset, model)
-            add("score", partial(rules.score, dataset=dataset, model=model), modules, family)
+            entries = rules.score_entries(family, dataset, model)
+            get = with_entries(partial(rules.score, dataset=dataset, model=model), entries)
+            add("score", get, modules, family)
         add("sheet", partial(drawn.sheet, dataset, model), [])
     for name in ("summary", "contrasts", "agreement", "step_curves", "costs", "whole"):
         add(name, getattr(tables, name), [])
@@ -368,7 +377,7 @@ def test_a_change_of_all_networks_reaches_every_one(jobs, overlay, expected):
 
 def test_a_metric_touches_scores_and_figures(jobs):
     before, after = jobs({"metrics": ["soft_iou", "complexity", "gini_sparseness"]})
-    assert rules_of(changed(before, after)) == {"score", "correlation_figure", "whole"}
+    assert rules_of(changed(before, after)) == {"score", "correlation_figure", "whole", *CHOOSING}
     assert after.keys() - before.keys() == {"metric_figure:digits:thesis_cnn:gini_sparseness"}
 
 
@@ -385,6 +394,7 @@ def test_a_metric_with_steps_has_a_table_and_a_figure_of_them(study_of):
         "metrics": ["deletion", "flipping"],
         "controls": ["control_edges"],
         "confidence": 0.95,
+        "entries": tables.entries(),
     }
     found = drawn.step_curves("digits", "thesis_cnn", "deletion")
     assert found["metric"] == "deletion"
@@ -409,7 +419,9 @@ def test_a_metric_with_steps_touches_their_table_and_no_other_figure(jobs):
 def test_an_explainer_changes_its_family_only(jobs):
     before, after = jobs({"explainers": [*BASE["explainers"], "grad_cam_pp_pool2"]})
     own = {"explain:cam", "score:cam", "whole"} | all_comparisons("cam")
-    listing = {name for name in before if name.partition(":")[0] in LISTING}
+    listing = {
+        name for name in before if name.partition(":")[0] in LISTING | CHOOSING | {"agreement"}
+    }
     assert changed(before, after) == own | listing
 
 
@@ -419,13 +431,15 @@ def test_a_family_of_its_own_changes_no_other(jobs):
         {"explainers": [*BASE["explainers"], "new"], "catalogue": {"explainers": {"new": new}}}
     )
     assert after.keys() - before.keys() == {"explain:new", "score:new"} | all_comparisons("new")
-    assert rules_of(changed(before, after)) == LISTING | {"whole"}
+    assert rules_of(changed(before, after)) == LISTING | CHOOSING | {"agreement", "whole"}
 
 
 def test_a_control_counts_in_correlations(jobs):
     before, after = jobs({"explainers": [*BASE["explainers"], "control_input"]})
     found = changed(before, after)
-    listing = {name for name in before if name.partition(":")[0] in LISTING}
+    listing = {
+        name for name in before if name.partition(":")[0] in LISTING | CHOOSING | {"agreement"}
+    }
     # controls do not count in corrections, so every table of tests knows them; claims name theirs
     tables = {"contrasts", "agreement", "step_curves", "whole"}
     assert found == {"explain:controls", "score:controls"} | tables | listing
@@ -486,12 +500,8 @@ def test_jobs_of_a_network_know_its_own_explainers_only(study_of):
     rules, drawn = RuleSettings(study), FigureSettings(study)
     for network in networks:
         place = (network["dataset"], "thesis_cnn")
-        assert list(rules.explain("cam", *place)["explainers"]) == network["explainers"]
-        assert list(rules.score("cam", *place)["explainers"]) == network["explainers"]
-        assert (
-            list(rules.compare(*place, "333", "magnitude", 1, "cam")["explainers"])
-            == (network["explainers"])
-        )
+        for get in (rules.explain_entries, rules.score_entries, rules.compare_entries):
+            assert list(get("cam", *place).groups["explainers"]) == network["explainers"]
         assert drawn.sheet(*place)["explainers"] == network["explainers"]
         assert drawn.correlations(*place)["families"] == {"cam": network["explainers"]}
 
@@ -518,7 +528,7 @@ def test_settings_are_plain_and_do_not_share_the_configuration(study_of):
         assert json.loads(json.dumps(settings)) == settings
     rules = RuleSettings(study)
     rules.packing("digits").clear()
-    rules.score("cam", "digits", "thesis_cnn")["metrics"].clear()
+    rules.score_entries("cam", "digits", "thesis_cnn").groups["metrics"].clear()
     assert json.dumps(study.config) == before
 
 
@@ -549,10 +559,17 @@ def test_settings_of_tables(study_of):
     tables = TableSettings(study)
     contrasts = {**STATISTICS_BLOCK, "controls": ["control_edges"]}
     assert tables.contrasts() == contrasts
-    assert tables.agreement() == {**contrasts, "retrain": ["retrain"]}
+    entries = {
+        "digits/thesis_cnn": {
+            "explainers": sorted(study.config["explainers"]),
+            "metrics": sorted(study.config["agreement"]),
+        }
+    }
+    assert tables.agreement() == {**contrasts, "retrain": ["retrain"], "entries": entries}
     for pruner, levels_ in (("magnitude", range(6)), ("rewound", range(3)), ("retrain", range(2))):
         assert tables.resampling("digits", "thesis_cnn", "1", pruner) == {
             **STATISTICS_BLOCK,
+            "entries": tables.entries(),
             "levels": list(levels_),
             "reducers": {},
             "study": study.name,
@@ -565,7 +582,8 @@ def test_settings_of_tables(study_of):
         "study": study.name,
     }
     assert named(tables.claim_items()) == {"claim test correlation"}
-    assert tables.summary() == {"split": "test", "reducers": {}}
+    whole = {"split": "test", "reducers": {}, "entries": tables.entries()}
+    assert tables.summary() == whole
     place = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
     # the longest first: the shorter ones would take a family for a part of the level
     assert tables.costs()["study"] == study.name
@@ -637,7 +655,9 @@ def test_a_network_is_scored_and_drawn_with_metrics_of_its_own(study_of):
     study = study_of(_merged(BASE, {"networks": [own], "claims": []}))
     network = study.network(*place)
     assert network.metrics == ("complexity",)
-    assert list(RuleSettings(study).score("cam", *place)["metrics"]) == ["complexity"]
+    assert list(RuleSettings(study).score_entries("cam", *place).settings) == [
+        "grad_cam_conv2/complexity"
+    ]
     methods = study.catalogue["metrics"]
     modules = RuleSettings(study).score_items("cam", *place)
     assert registry.METRICS.item(methods["complexity"]["method"]) in modules
@@ -653,7 +673,7 @@ def test_settings_of_comparisons_and_conversion(study_of):
     rules = RuleSettings(study)
     place = ("digits", "thesis_cnn")
     found = rules.compare(*place, "2", "rewound", 1, "cam")
-    assert found == {
+    assert rules.compare_entries("cam", *place).groups == {
         "agreement": {
             name: study.catalogue["agreement"][name] for name in study.config["agreement"]
         },
@@ -664,6 +684,8 @@ def test_settings_of_comparisons_and_conversion(study_of):
                 "parameters": {"layer": "conv2"},
             }
         },
+    }
+    assert found == {
         "batch_size": 250,
         "conditions": ["noisy"],
         "target": "dense_predicted",
