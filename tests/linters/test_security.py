@@ -48,7 +48,7 @@ DOWNLOADS = {"src/sparsight/data/download.py"}
 PROGRAMS = {  # git, nvidia-smi, snakemake, and the library's own forecast
     "src/sparsight/io/provenance.py",
     "src/sparsight/io/gpu.py",
-    "src/sparsight/study/costs/dry_run.py",
+    "src/sparsight/study/costs/predict.py",
     "src/sparsight/study/costs/forecast.py",
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.study.costs.dry_run import planned_jobs
+from sparsight.study.costs.predict import planned_jobs
 from tests.workflow.project import TINY, Project
 
 STUDIES = Path(__file__).parents[2] / "studies"

@@ -1,7 +1,6 @@
 """Images of data sets without noise are clean, whatever the study asks for."""
 
-from sparsight.study.costs.image_counts import ImageCounts
-from sparsight.study.costs.work import StudyWork
+from sparsight.study.costs.work import ImageCounts, StudyWork
 from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.settings import RuleSettings
 from sparsight.study.table_settings import TableSettings

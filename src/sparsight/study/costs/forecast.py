@@ -94,8 +94,7 @@ class _Model:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
         from sparsight.analysis.cost_model import CostModel
-        from sparsight.study.costs.image_counts import ImageCounts
-        from sparsight.study.costs.work import StudyWork
+        from sparsight.study.costs.work import ImageCounts, StudyWork
         from sparsight.study.plan import Study
 
         study = Study(dict(config))
@@ -105,8 +104,7 @@ class _Model:
     def seconds(self, kind: JobKind) -> float | None:
         """None where no job of its kind was measured, or where nobody knows its images."""
         from sparsight.io.errors import InputError
-        from sparsight.study.costs.dry_run import PlannedJob
-        from sparsight.study.costs.work import cost_job
+        from sparsight.study.costs.work import PlannedJob, cost_job
 
         rule, *pairs = kind
         # of chains of several levels, any will do
@@ -121,12 +119,12 @@ class _Model:
 def forecast(config: Mapping[str, Any], kinds: Iterable[JobKind]) -> Forecast:
     """Predict kinds of jobs and the bytes of a study; see `Forecast`."""
     from sparsight.io.errors import InputError
-    from sparsight.study.costs.disk import predicted_bytes
+    from sparsight.study.costs.work import predicted_bytes
 
     model = _Model.of(config)
     found = {kind: model.seconds(kind) for kind in kinds}
     try:
-        stored = predicted_bytes(model.work.study, model.work.counts, model.work)
+        stored = predicted_bytes(model.work)
     except InputError:
         stored = {}
     return Forecast({kind: s for kind, s in found.items() if s is not None}, stored)
@@ -135,8 +133,7 @@ def forecast(config: Mapping[str, Any], kinds: Iterable[JobKind]) -> Forecast:
 def fitted_text() -> str:
     """What `fitted.json` holds: the model fitted to `benchmarks/costs/measured.yaml`."""
     from sparsight.analysis.cost_model import CostModel
-    from sparsight.study.costs.measured import read_measurements
-    from sparsight.study.costs.predict import MEASURED
+    from sparsight.study.costs.predict import MEASURED, read_measurements
 
     measured = read_measurements(MEASURED)
     model = CostModel(job for study in measured for _, job in study.jobs)

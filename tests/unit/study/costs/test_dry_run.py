@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.study.costs.dry_run import PlannedJob, dry_run, planned_jobs
+from sparsight.study.costs.predict import dry_run, planned_jobs
+from sparsight.study.costs.work import PlannedJob
 
 PRINTED = """\
 Job stats:

@@ -8,16 +8,19 @@ import pytest
 
 from sparsight.analysis.cost_model import CostJob, CostModel, MeasuredJob
 from sparsight.io.errors import InputError
-from sparsight.study.costs.check import check_lines, prediction_error, with_others, with_pilot
-from sparsight.study.costs.disk import predicted_bytes
-from sparsight.study.costs.dry_run import PlannedJob
 from sparsight.study.costs.forecast import FITTED, fitted_text
-from sparsight.study.costs.image_counts import ImageCounts
-from sparsight.study.costs.markdown import fitted_lines, prediction_lines
-from sparsight.study.costs.measured import Measurement, read_images, read_measurements
-from sparsight.study.costs.predict import main
-from sparsight.study.costs.prediction import predict
-from sparsight.study.costs.work import StudyWork
+from sparsight.study.costs.predict import (
+    Measurement,
+    check_lines,
+    fitted_lines,
+    main,
+    predict,
+    prediction_error,
+    prediction_lines,
+    read_images,
+    read_measurements,
+)
+from sparsight.study.costs.work import ImageCounts, PlannedJob, StudyWork, predicted_bytes
 
 ROOT = Path(__file__).parents[4]
 PLACE = {"dataset": "digits", "model": "thesis_cnn_digits", "seed": "333", "pruner": "magnitude"}
@@ -64,43 +67,41 @@ def model(work):
 
 
 def test_jobs_hours_and_wall_time(model, work, plan):
-    found = predict(model, work, plan, cores=2)
-    level = found.rules["prune_level"]
+    rules, time = predict(model, work, plan, cores=2)
+    level = rules.loc["prune_level"]
     # 20 epochs of 1,297 images
-    assert level.seconds == pytest.approx(2 * (3 + 25.94))
-    assert (level.jobs, level.gpu, level.reserved, level.unknown) == (2, True, 4000, 0)
-    assert found.rules["contrast"].seconds == pytest.approx(5)
-    assert found.rules["new"].unknown == 1
-    assert found.time.seconds == pytest.approx(2 * 28.94 + 5)
-    assert found.time.critical == found.time.seconds
+    assert level["seconds"] == pytest.approx(2 * (3 + 25.94))
+    assert level[["jobs", "gpu", "reserved", "unknown"]].tolist() == [2, False, 4000, 0]
+    assert rules.loc["contrast", "seconds"] == pytest.approx(5)
+    assert rules.loc["new", "unknown"] == 1
+    assert time.seconds == pytest.approx(2 * 28.94 + 5)
+    assert time.critical == time.seconds
 
 
 def test_a_gpu_makes_the_work_faster_and_not_the_start(model, work, plan):
-    found = predict(model, work, plan, cores=2, gpus=1, speedup=10.0)
-    assert found.rules["prune_level"].seconds == pytest.approx(2 * (3 + 2.594))
+    rules, _ = predict(model, work, plan, cores=2, gpus=1, speedup=10.0)
+    assert rules.loc["prune_level", "seconds"] == pytest.approx(2 * (3 + 2.594))
+    assert rules["gpu"].to_dict() == {"prune_level": True, "contrast": False, "new": False}
     # rules without a GPU are as they were
-    assert found.rules["contrast"].seconds == pytest.approx(5)
+    assert rules.loc["contrast", "seconds"] == pytest.approx(5)
 
 
-def test_errors_of_totals_and_what_cannot_be_predicted():
+def test_what_cannot_be_predicted_is_not():
     fitted = [measured("contrast", 5)]
     tested = [measured("contrast", 4), measured("contrast", 4), measured("draw", 7)]
     error = prediction_error(fitted, tested)
-    assert (error.measured["contrast"], error.predicted["contrast"]) == (8, 10)
-    assert error.relative == pytest.approx(0.25)
-    assert error.unknown == 7
+    assert error["measured"].tolist() == [4, 4, 7]
+    assert error["predicted"].tolist()[:2] == [5, 5]
+    assert error["predicted"].isna().tolist() == [False, False, True]
 
 
 def test_a_study_is_predicted_from_others_and_with_its_first_seed():
     fast = [(None, measured("contrast", 1)), (0, measured("prune_level", 10, "fast"))]
     slow = [(seed, measured("prune_level", 20, "slow")) for seed in (0, 1, 2)]
-    studies = [Measurement("fast", fast), Measurement("slow", slow)]
-    assert with_others(studies, studies[1]).relative == pytest.approx(-0.5)
-    pilot = with_pilot(studies, studies[1])
-    assert pilot.measured["prune_level"] == 40
-    assert pilot.relative == pytest.approx(0)
-    lines = list(check_lines(studies))
+    lines = list(check_lines([Measurement("fast", fast), Measurement("slow", slow)]))
+    assert lines[2] == "| fast | other studies | 10 | 20 | +100% | 1 | prune_level +100% |"
     assert lines[4] == "| slow | other studies | 60 | 30 | -50% | 0 | prune_level -50% |"
+    assert lines[5] == "| slow | and its first seed | 40 | 40 | +0% | 0 | prune_level +0% |"
 
 
 def test_fitted_coefficients_are_printed():
@@ -112,8 +113,7 @@ def test_fitted_coefficients_are_printed():
 def test_bytes_of_a_small_study(study_of):
     overlay = {"explaining": {"images": 100}, "seeds": [1], "pruners": ["retrain"]}
     study = study_of(overlay)
-    counts = ImageCounts(study)
-    found = predicted_bytes(study, counts, StudyWork(study, counts))
+    found = predicted_bytes(StudyWork(study, ImageCounts(study)))
     # one channel of the image, one of noise, a mask
     assert found["packed data"] == 1797 * 3 * 28 * 28
     # the start and two levels
@@ -175,10 +175,12 @@ def test_workers_that_cannot_be_are_refused(wrong):
 
 def test_what_is_not_predicted_is_said(model, work, plan):
     other = [PlannedJob("prune_level", {**PLACE, "dataset": "digits"}), PlannedJob("new")]
-    found = predict(model, work, [*plan, *other], cores=2)
-    found.rules["prune_level"].unknown = 1
-    lines = list(prediction_lines("mine", found, Namespace(cores=2, gpus=0, gpu_speedup=None)))
-    assert "* not in these numbers: 3 jobs like which none was measured" in lines
+    rules, time = predict(model, work, [*plan, *other], cores=2)
+    rules.loc["prune_level", "unknown"] = 1
+    options = Namespace(cores=2, gpus=0, gpu_speedup=None)
+    lines = list(prediction_lines("mine", rules, time, {"scores": 10**9}, options))
+    assert "* not in these numbers: 3 jobs of kinds that were never measured" in lines
+    assert "* disk, GB: 1.00 (scores 1.00)" in lines
     assert [line for line in lines if line.startswith("| prune_level | 3, 1 not measured |")]
     assert [line for line in lines if line.startswith("| new | 2 | not measured |")]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sparsight.study.costs.dry_run import PlannedJob
-from sparsight.study.costs.schedule import schedule
+from sparsight.study.costs.predict import schedule
+from sparsight.study.costs.work import PlannedJob
 
 
 def chain(names, gpu=False):

@@ -4,9 +4,7 @@ import pytest
 
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
-from sparsight.study.costs.dry_run import PlannedJob
-from sparsight.study.costs.image_counts import ImageCounts
-from sparsight.study.costs.work import StudyWork
+from sparsight.study.costs.work import ImageCounts, PlannedJob, StudyWork
 
 #: of the thesis network for images of 28 x 28, see tests/unit/models/test_network_size.py
 OPERATIONS, ELEMENTS = 61_184, 8_430
