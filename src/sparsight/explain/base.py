@@ -13,7 +13,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.job import followed
 from sparsight.parameters import checked_parameters
-from sparsight.registration import UnknownName
+from sparsight.registration import Registry, UnknownName
 
 _FACTS = (
     "reference",
@@ -110,8 +110,8 @@ class Explainer(ABC):
     value_range: ClassVar[str]
     cost: ClassVar[int]
     cost_depends_on_image: ClassVar[bool] = False
-    native: ClassVar[str]
-    interpolation: ClassVar[str]
+    native: ClassVar[str] = "pixel"
+    interpolation: ClassVar[str] = "none"
     needs_network: ClassVar[bool] = True
     control: ClassVar[bool] = False
     complete: ClassVar[bool] = False
@@ -221,11 +221,15 @@ def detached_float32(maps: Tensor) -> Tensor:
     return maps.detach().to(torch.float32).contiguous()
 
 
-def build_explainers(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Explainer]:
-    """Explainers from their configuration.
+def build_items(
+    registry: Registry, key: str, entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Explainers or metrics from their configuration.
 
     Parameters
     ----------
+    registry : where their methods are.
+    key : that of the configuration, for messages.
     entries : configured name to `{method: ..., parameters: {...}}`; other keys are left alone.
 
     Raises
@@ -236,12 +240,17 @@ def build_explainers(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Expl
     built = {}
     for name, entry in entries.items():
         try:
-            built[name] = EXPLAINERS.load(entry["method"])(**(entry.get("parameters") or {}))
+            built[name] = registry.load(entry["method"])(**(entry.get("parameters") or {}))
         except UnknownName as error:
-            raise InputError(f"explainers.{name}.method: {error}") from error
+            raise InputError(f"{key}.{name}.method: {error}") from error
         except InputError as error:
-            raise InputError(f"explainers.{name}: {error}") from error
+            raise InputError(f"{key}.{name}: {error}") from error
     return built
+
+
+def build_explainers(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Explainer]:
+    """See `build_items`."""
+    return build_items(EXPLAINERS, "explainers", entries)
 
 
 def explain_batch(explainers: Mapping[str, Explainer], batch: ImageBatch) -> dict[str, Tensor]:

@@ -49,7 +49,6 @@ class CaptumExplainer(Explainer):
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any"
     cost: ClassVar[int] = 3
-    native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "bilinear"
     #: those that cannot be used, and why
     foreign_refused: ClassVar[dict[str, str]] = {

@@ -29,8 +29,6 @@ class Control(Explainer):
 
     signed: ClassVar[bool] = False
     cost: ClassVar[int] = 0
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     needs_network: ClassVar[bool] = False
     control: ClassVar[bool] = True
 

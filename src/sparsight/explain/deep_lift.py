@@ -51,8 +51,6 @@ class DeepLift(Explainer):
     value_range: ClassVar[str] = "any; a map sums to the logit minus that of a black image"
     complete: ClassVar[bool] = True
     cost: ClassVar[int] = 3
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
 
     def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size.

@@ -37,8 +37,6 @@ class Saliency(Explainer):
     reduction: ClassVar[str] = "max"
     value_range: ClassVar[str] = "0 or more"
     cost: ClassVar[int] = 3
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"reduction": "max"}
     allowed: ClassVar[dict[str, Any]] = {"reduction": ("max", "sum", "mean")}
 
@@ -70,8 +68,6 @@ class IntegratedGradients(Explainer):
     value_range: ClassVar[str] = "any; a map sums to about the logit minus that of a black image"
     complete: ClassVar[bool] = True
     cost: ClassVar[int] = 150
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"n_steps": 50}
     allowed: ClassVar[dict[str, Any]] = {"n_steps": "[1, inf)"}
 
@@ -108,8 +104,6 @@ class InputXGradient(Explainer):
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; 0 where the image is black"
     cost: ClassVar[int] = 3
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
 
     def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
@@ -126,7 +120,7 @@ class SmoothGrad(Explainer):
     differs; the absolute value is taken of the mean, not of the members.
 
     A loop of its own instead of `captum.NoiseTunnel`, which draws for a whole batch at once and
-    holds all samples of it in memory (see `sampling`).
+    holds all samples of it in memory (see `ImageSamples`).
     """
 
     name: ClassVar[str] = "smooth_grad"
@@ -135,8 +129,6 @@ class SmoothGrad(Explainer):
     reduction: ClassVar[str] = "max"
     value_range: ClassVar[str] = "0 or more"
     cost: ClassVar[int] = 150
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"n_samples": 50, "noise": 0.15}
     allowed: ClassVar[dict[str, Any]] = {"n_samples": "[1, inf)", "noise": "[0, inf)"}
 
@@ -172,7 +164,7 @@ class GradientShap(Explainer):
     Channels are summed. In expectation a map sums to f(x) minus the mean of f over baselines.
 
     A loop of its own instead of `captum.GradientShap`, which draws for a whole batch at once and
-    holds all samples of it in memory (see `sampling`).
+    holds all samples of it in memory (see `ImageSamples`).
     """
 
     name: ClassVar[str] = "gradient_shap"
@@ -183,8 +175,6 @@ class GradientShap(Explainer):
         "any; a map sums to about the logit minus the mean logit of baselines"
     )
     cost: ClassVar[int] = 150
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"n_samples": 50, "baseline_maximum": 0.2, "noise": 0.0}
     allowed: ClassVar[dict[str, Any]] = {
         "n_samples": "[1, inf)",
@@ -230,8 +220,6 @@ class GuidedBackprop(Explainer):
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any"
     cost: ClassVar[int] = 3
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
 
     def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size.
@@ -274,8 +262,6 @@ class GuidedGradCam(Explainer):
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; 0 where Grad-CAM is 0"
     cost: ClassVar[int] = 6
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"layer": ""}
 
     def explain(self, batch: ImageBatch) -> Tensor:
@@ -318,8 +304,6 @@ class FullGrad(Explainer):
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "0 or more"
     cost: ClassVar[int] = 3
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"rescale": "layer"}
     allowed: ClassVar[dict[str, Any]] = {"rescale": ("layer", "channel")}
 

@@ -58,8 +58,6 @@ class Lrp(Explainer):
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; in units of the logit"
     cost: ClassVar[int] = 7
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"composite": "epsilon_plus", "epsilon": 1e-6}
     allowed: ClassVar[dict[str, Any]] = {
         "composite": ("epsilon", "epsilon_plus", "alpha2_beta1"),

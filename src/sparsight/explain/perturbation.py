@@ -39,8 +39,6 @@ class Occlusion(Explainer):
     value_range: ClassVar[str] = "any; in units of the logit"
     cost: ClassVar[int] = 170
     cost_depends_on_image: ClassVar[bool] = True
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     parameters: ClassVar[dict[str, Any]] = {"window": 4, "stride": 2, "baseline": 0.0}
     allowed: ClassVar[dict[str, Any]] = {"window": "[1, inf)", "stride": "[1, inf)"}
 

@@ -98,8 +98,6 @@ class CoalitionExplainer(Explainer):
 
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "none"
-    native: ClassVar[str] = "pixel"
-    interpolation: ClassVar[str] = "none"
     allowed: ClassVar[dict[str, Any]] = {
         "segments": "[2, inf)",
         "n_samples": "[2, inf)",

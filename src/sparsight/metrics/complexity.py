@@ -83,10 +83,7 @@ class GiniSparseness(Metric):
     category = "complexity"
     direction = "higher"
     unit = "Gini index, 0 to 1"
-    needs = ()
     treatment = "absolute"
-    normalisation = "none"
-    mask_rule = "none"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `gini`."""
@@ -105,10 +102,7 @@ class Entropy(Metric):
     category = "complexity"
     direction = "lower"
     unit = "nats, 0 to ln(pixels)"
-    needs = ()
     treatment = "absolute"
-    normalisation = "none"
-    mask_rule = "none"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `entropy`."""
@@ -134,10 +128,7 @@ class EffectiveComplexity(Metric):
     category = "complexity"
     direction = "lower"
     unit = "pixels"
-    needs = ()
     treatment = "absolute"
-    normalisation = "none"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {"threshold": 1e-5}
     allowed: ClassVar[dict[str, Any]] = {"threshold": "[0, 1)"}
 
@@ -173,10 +164,8 @@ class HeatmapMean(Metric):
     category = "descriptive"
     direction = ""
     unit = "grey level, 0 to 1"
-    needs = ()
     treatment = "positive"
     normalisation = "min_max"
-    mask_rule = "none"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `heatmap_mean`."""
@@ -194,10 +183,8 @@ class HeatmapSpread(Metric):
     category = "descriptive"
     direction = ""
     unit = "grey level, 0 to 0.5"
-    needs = ()
     treatment = "positive"
     normalisation = "min_max"
-    mask_rule = "none"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `heatmap_spread`."""

@@ -113,7 +113,7 @@ class PixelCurve(Metric):
 
     Step k of `steps` has changed the round(k·n / steps) highest of n pixels, all channels at once;
     step 0 none, the last all. Pixels that are alike go in a random order, the image's own
-    (`perturbation.tie_order`). A constant map ranks no pixel above another: NaN, as for a map of
+    (`tie_order`). A constant map ranks no pixel above another: NaN, as for a map of
     NaN.
 
     One step of the whole batch is one pass. The unperturbed and the fully perturbed batch, and the
@@ -122,14 +122,14 @@ class PixelCurve(Metric):
     Parameters
     ----------
     steps : number of steps, so that each changes 1 / steps of the pixels.
-    baseline : what a pixel becomes when it is removed; see `perturbation.stand_ins`.
+    baseline : what a pixel becomes when it is removed; see `stand_ins`.
     value : "probability" (softmax) or "logit" of the target.
     """
 
+    category = "faithfulness"
+    direction = "higher"
+    unit = "output for the target at each step: probability 0 to 1, or logit"
     needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     shares = "pixel_curves"
     inserts: ClassVar[bool] = False
 
@@ -217,16 +217,8 @@ class Insertion(PixelCurve):
 
     name = "insertion"
     reference = "Petsiuk et al., BMVC 2018, arXiv:1806.07421"
-    category = "faithfulness"
-    direction = "higher"
-    unit = "output for the target at each step: probability 0 to 1, or logit"
-    needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     reducer = "area"
     step_axis = "pixels inserted, %"
-    shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
         "baseline": "blur",
@@ -247,16 +239,9 @@ class Deletion(PixelCurve):
 
     name = "deletion"
     reference = "Petsiuk et al., BMVC 2018, arXiv:1806.07421"
-    category = "faithfulness"
     direction = "lower"
-    unit = "output for the target at each step: probability 0 to 1, or logit"
-    needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     reducer = "area"
     step_axis = "pixels removed, %"
-    shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
         "baseline": "zero",
@@ -282,16 +267,9 @@ class PixelFlipping(PixelCurve):
 
     name = "pixel_flipping"
     reference = "Bach et al., PLoS ONE 10 (2015), doi:10.1371/journal.pone.0130140"
-    category = "faithfulness"
-    direction = "higher"
     unit = "logit (or probability) of the target at each step; the number is their mean loss"
-    needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     reducer = "aopc"
     step_axis = "pixels flipped, %"
-    shares = "pixel_curves"
     parameters: ClassVar[dict[str, Any]] = {
         "steps": 20,
         "baseline": "zero",
@@ -355,7 +333,7 @@ class FaithfulnessCorrelation(Metric):
     ----------
     samples : number of subsets, each of which is a forward pass.
     subset_size : pixels of a subset; fewer than the image has.
-    baseline : what removed pixels become; see `perturbation.stand_ins`.
+    baseline : what removed pixels become; see `stand_ins`.
     value : "logit" or "probability" of the target.
     """
 
@@ -365,9 +343,6 @@ class FaithfulnessCorrelation(Metric):
     direction = "higher"
     unit = "Pearson's r, -1 to 1"
     needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {
         "samples": 100,
         "subset_size": 224,
@@ -510,7 +485,7 @@ class Infidelity(Metric):
     samples : number of perturbations, for those that are drawn.
     largest_side : of a square, in pixels; 10 in the paper.
     noise : standard deviation of ε; 0.2 in the paper.
-    baseline : what the pixels of a square become; see `perturbation.stand_ins`.
+    baseline : what the pixels of a square become; see `stand_ins`.
     multiplied_by_input : whether the map holds contributions, so that IᵀΦ is its sum over the
         square, instead of slopes, so that IᵀΦ is the sum of slope times change. Squares only.
     scaled : see above.
@@ -525,9 +500,6 @@ class Infidelity(Metric):
     direction = "lower"
     unit = "squared output for the target, 0 or more"
     needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {
         "perturbation": "squares",
         "samples": 100,
@@ -636,7 +608,7 @@ def segment_ranks(attributions: Tensor, segments: Tensor, ties: Tensor) -> tuple
     ----------
     attributions : float32 [N, H, W].
     segments : int64 [N, H, W], numbered from 0 in each image.
-    ties : int64 [N, H * W], the image's `perturbation.tie_order`.
+    ties : int64 [N, H * W], the image's `tie_order`.
 
     Returns
     -------
@@ -669,7 +641,7 @@ def _segment_order(labels: Tensor, size: int, ties: Tensor) -> Tensor:
 class Irof(Metric):
     """Area over the curve of the output as segments are removed, relative to the whole image.
 
-    Segments (`explain.superpixels`: SLIC for each image; a grid for grey and for small ones) are
+    Segments (`superpixels`: SLIC for each image; a grid for grey and for small ones) are
     removed in the order of their mean attribution and replaced by the image's mean colour. With f₀
     the target's probability for the image and f_k that without the first k of its L segments, the
     value is 1 - (1/L) Σ (f_{k-1} + f_k) / (2 f₀): the area over the curve f_k / f₀, k = 0 ... L,
@@ -688,12 +660,12 @@ class Irof(Metric):
     they have no zero to be relative to, and where they are negative the value changes its sign.
 
     Segments of equal mean, such as those where a class activation map is zero, go in a random order
-    that belongs to the image (`perturbation.tie_order`).
+    that belongs to the image (`tie_order`).
 
     Parameters
     ----------
     segments : how many are asked for; 100 in quantus.
-    baseline : what removed pixels become; see `perturbation.stand_ins`.
+    baseline : what removed pixels become; see `stand_ins`.
     floor : least probability of the target, for the unchanged image, above 0 and below 1.
     """
 
@@ -703,9 +675,6 @@ class Irof(Metric):
     direction = "higher"
     unit = "area over the relative probability, at most 1"
     needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {
         "segments": 100,
         "baseline": "mean",
@@ -758,7 +727,7 @@ class Sufficiency(Metric):
 
     f(x) is the predicted class, whichever class is explained. A constant map highlights nothing:
     NaN. Of pixels that are alike, some are taken at random, the same for every map of the image
-    (`perturbation.tie_order`). A random map does not score 0: compare with the random control.
+    (`tie_order`). A random map does not score 0: compare with the random control.
 
     Parameters
     ----------
@@ -774,9 +743,6 @@ class Sufficiency(Metric):
     direction = "higher"
     unit = "share of images, 0 to 1"
     needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {
         "share": 0.1,
         "samples": 50,

@@ -124,7 +124,18 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
     return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 
 
-class SoftIou(Metric):
+class Localisation(Metric):
+    """Base of the metrics that compare positive attribution with the object's mask."""
+
+    category = "localisation"
+    direction = "higher"
+    unit = "share, 0 to 1"
+    needs = ("mask",)
+    treatment = "positive"
+    mask_rule = "binary"
+
+
+class SoftIou(Localisation):
     """Overlap of the heatmap in [0, 1] with a soft mask (the noiseless image for MNIST).
 
     The first of four fits of a heatmap to a mask: as it is. `otsu_iou`, `area_matched_iou` and
@@ -139,11 +150,6 @@ class SoftIou(Metric):
         "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps, "
         "equation 2.8"
     )
-    category = "localisation"
-    direction = "higher"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
     normalisation = "min_max"
     mask_rule = "soft"
 
@@ -152,25 +158,18 @@ class SoftIou(Metric):
         return soft_iou(batch.attributions, batch.object_masks)
 
 
-class AreaMatchedIou(Metric):
+class AreaMatchedIou(Localisation):
     """Binary overlap at the mask's own area, free of the heatmap's scale and spread."""
 
     name = "area_matched_iou"
     reference = "Lukkien, eq. 2.8 on binary sets; threshold by the ground truth's own area"
-    category = "localisation"
-    direction = "higher"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
-    normalisation = "none"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `area_matched_iou`."""
         return area_matched_iou(batch.attributions, batch.object_masks)
 
 
-class PointingGame(Metric):
+class PointingGame(Localisation):
     """Hit of the maximum in the mask, without the original's tolerance of 15 pixels.
 
     quantus.PointingGame gives 1 when any of several tied maxima hits; here it is their share.
@@ -178,13 +177,7 @@ class PointingGame(Metric):
 
     name = "pointing_game"
     reference = "Zhang et al., IJCV 126 (2018), doi:10.1007/s11263-017-1059-x"
-    category = "localisation"
-    direction = "higher"
     unit = "share of hits, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
-    normalisation = "none"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `pointing_game`."""
@@ -229,7 +222,7 @@ def relevance_rank_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
     return (hits / area).masked_fill(area == 0, torch.nan)
 
 
-class RelevanceMassAccuracy(Metric):
+class RelevanceMassAccuracy(Localisation):
     """Share of the positive attribution that falls inside the binary mask.
 
     The paper's masks are sets of pixels, and its relevances are pooled over channels to be
@@ -240,20 +233,13 @@ class RelevanceMassAccuracy(Metric):
 
     name = "relevance_mass_accuracy"
     reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
-    category = "localisation"
-    direction = "higher"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
-    normalisation = "none"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `relevance_mass_accuracy`."""
         return relevance_mass_accuracy(batch.attributions, batch.object_masks)
 
 
-class RelevanceRankAccuracy(Metric):
+class RelevanceRankAccuracy(Localisation):
     """Share of the mask among as many of the most relevant pixels as it has.
 
     It is a rising function of `area_matched_iou` x, 2x / (1 + x), given under the name and on the
@@ -262,20 +248,13 @@ class RelevanceRankAccuracy(Metric):
 
     name = "relevance_rank_accuracy"
     reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
-    category = "localisation"
-    direction = "higher"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
-    normalisation = "none"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `relevance_rank_accuracy`."""
         return relevance_rank_accuracy(batch.attributions, batch.object_masks)
 
 
-class BackgroundShare(Metric):
+class BackgroundShare(Localisation):
     """Share of the positive attribution that falls outside the binary mask.
 
     One minus `relevance_mass_accuracy`, under the name of the claim that it grows as networks are
@@ -285,13 +264,7 @@ class BackgroundShare(Metric):
 
     name = "background_share"
     reference = "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus arXiv:2003.07258"
-    category = "localisation"
     direction = "lower"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
-    normalisation = "none"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score`; NaN as `relevance_mass_accuracy` has it."""
@@ -344,7 +317,7 @@ def _not_below(scaled: Tensor, chosen: Tensor, count: Tensor) -> Tensor:
     return marked.double() @ places - count * (count - 1) / 2
 
 
-class PixelRocAuc(Metric):
+class PixelRocAuc(Localisation):
     """ROC AUC of the positive attribution for "this pixel lies in the mask".
 
     Free of the heatmap's scale and spread, and of the mask's area: 0.5 is chance whatever the area.
@@ -354,13 +327,7 @@ class PixelRocAuc(Metric):
 
     name = "pixel_roc_auc"
     reference = "Fawcett, Pattern Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010"
-    category = "localisation"
-    direction = "higher"
     unit = "area, 0 to 1; chance 0.5"
-    needs = ("mask",)
-    treatment = "positive"
-    normalisation = "none"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `pixel_roc_auc`."""
@@ -450,7 +417,7 @@ def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     return soft_iou(fitted, b)
 
 
-class OtsuIou(Metric):
+class OtsuIou(Localisation):
     """Overlap of the mask with the heatmap binarised by its own Otsu threshold.
 
     The threshold knows nothing of the mask. Where area-matched IoU asks for the order of pixels
@@ -459,20 +426,14 @@ class OtsuIou(Metric):
 
     name = "otsu_iou"
     reference = "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, equation 2.8 on binary sets"
-    category = "localisation"
-    direction = "higher"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
     normalisation = "min_max"
-    mask_rule = "binary"
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `Metric.score` and `otsu_iou`."""
         return otsu_iou(batch.attributions, batch.object_masks)
 
 
-class AffineIou(Metric):
+class AffineIou(Localisation):
     """Overlap of the soft mask with the heatmap under its best linear scaling to that mask.
 
     An oracle's fit: slope and offset are taken from the mask itself, so it is no measure of how
@@ -483,11 +444,6 @@ class AffineIou(Metric):
 
     name = "affine_iou"
     reference = "Lukkien, equation 2.8; least squares of the mask on the heatmap"
-    category = "localisation"
-    direction = "higher"
-    unit = "share, 0 to 1"
-    needs = ("mask",)
-    treatment = "positive"
     normalisation = "min_max"
     mask_rule = "soft"
 

@@ -61,8 +61,6 @@ class QuantusMetric(Metric):
     name = "quantus"
     reference = "Hedström et al., JMLR 24 (2023), arXiv:2202.06861"
     unit = "as defined by quantus"
-    treatment = "signed"
-    normalisation = "none"
     #: those that cannot be used, and why
     foreign_refused: ClassVar[dict[str, str]] = {
         "BatchSufficiency": (

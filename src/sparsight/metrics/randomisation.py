@@ -210,9 +210,6 @@ class EfficientMprt(Metric):
     direction = "higher"
     unit = "relative rise of entropy, -1 or more"
     needs = ("model", "explainer")
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {
         "bins": 100,
         "draws": 3,
@@ -278,10 +275,7 @@ class SmoothMprt(Metric):
     direction = "lower"
     unit = "rank correlation, -1 to 1"
     needs = ("model", "explainer")
-    # Signs must cancel in the mean: absolute values are taken after it.
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
+    # "signed": signs must cancel in the mean, absolute values are taken after it.
     reducer = "mean"
     step_axis = "stages of layers drawn anew"
     parameters: ClassVar[dict[str, Any]] = {
@@ -383,9 +377,7 @@ class RandomLogit(Metric):
     direction = "lower"
     unit = "structural similarity, -1 to 1"
     needs = ("model", "explainer")
-    treatment = "signed"
     normalisation = "min_max"
-    mask_rule = "none"
     parameters: ClassVar[dict[str, Any]] = {"others": 1}
     allowed: ClassVar[dict[str, Any]] = {"others": "[1, inf)"}
 

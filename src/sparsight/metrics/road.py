@@ -19,7 +19,7 @@ from sparsight.metrics.base import (
 from sparsight.metrics.faithfulness import pixel_ranks
 from sparsight.metrics.imputation import linear_imputation
 
-# what the parameter `value` names, in terms of `target_outputs`
+# what the parameter `value` names, in terms of `chosen_output`
 VALUES: dict[str, OutputKind] = {"accuracy": "correct", "probability": "probability"}
 
 
@@ -30,7 +30,7 @@ class Road(Metric):
     whole pixels, all channels at once) is imputed: see `linear_imputation`. Then noise is added to
     what was imputed, so that the network cannot tell imputed pixels by their smoothness. Pixels are
     taken in the order of the map's values. Those that are alike go in a random order, the image's
-    own (`perturbation.tie_order`), from either end of the map: where a map is silent its curve is
+    own (`tie_order`), from either end of the map: where a map is silent its curve is
     that of the random control. Negative attribution speaks against the target, and comes after none
     at all; for absolute attributions choose an explainer that gives them. A constant map ranks no
     pixel above another: NaN, as for a map of NaN.
@@ -51,11 +51,18 @@ class Road(Metric):
     noise : standard deviation, of images in [0, 1]. The authors' 0.01 is on normalised images.
     """
 
+    reference = "Rong et al., ICML 2022, arXiv:2202.00449"
+    category = "faithfulness"
+    direction = "higher"
     needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
+    reducer = "aopc"
+    step_axis = "pixels imputed, %"
     shares = "road"
+    parameters: ClassVar[dict[str, Any]] = {
+        "value": "accuracy",
+        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
+        "noise": 0.01,
+    }
     least_first: ClassVar[bool] = False
     allowed: ClassVar[dict[str, Any]] = {
         "value": ("accuracy", "probability"),
@@ -144,22 +151,7 @@ class RoadMorf(Road):
     """
 
     name = "road_morf"
-    reference = "Rong et al., ICML 2022, arXiv:2202.00449"
-    category = "faithfulness"
-    direction = "higher"
     unit = "output for the target at each step, 0 to 1; the number is their mean loss"
-    needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
-    reducer = "aopc"
-    step_axis = "pixels imputed, %"
-    shares = "road"
-    parameters: ClassVar[dict[str, Any]] = {
-        "value": "accuracy",
-        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
-        "noise": 0.01,
-    }
 
 
 class RoadLerf(Road):
@@ -171,22 +163,8 @@ class RoadLerf(Road):
     """
 
     name = "road_lerf"
-    reference = "Rong et al., ICML 2022, arXiv:2202.00449"
-    category = "faithfulness"
-    direction = "higher"
     unit = "output for the target at each step, 0 to 1"
-    needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     reducer = "mean"
-    step_axis = "pixels imputed, %"
-    shares = "road"
-    parameters: ClassVar[dict[str, Any]] = {
-        "value": "accuracy",
-        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
-        "noise": 0.01,
-    }
     least_first: ClassVar[bool] = True
 
 
@@ -199,18 +177,5 @@ class RoadMorfPublished(Road):
 
     name = "road_morf_published"
     reference = "Rong et al., ICML 2022, arXiv:2202.00449; area as in arXiv:2509.21387"
-    category = "faithfulness"
-    direction = "higher"
     unit = "output for the target at each step, 0 to 1; the number is their loss since the first"
-    needs = ("model",)
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     reducer = "aopc_published"
-    step_axis = "pixels imputed, %"
-    shares = "road"
-    parameters: ClassVar[dict[str, Any]] = {
-        "value": "accuracy",
-        "percentages": [1, 11, 21, 31, 41, 51, 61, 71, 81, 91],
-        "noise": 0.01,
-    }

@@ -84,9 +84,6 @@ class PerturbationMetric(Metric):
     category = "robustness"
     direction = "lower"
     needs = ("model", "explainer")
-    treatment = "signed"
-    normalisation = "none"
-    mask_rule = "none"
     shares = "perturbed_explanations"
     parameters: ClassVar[dict[str, Any]] = {"samples": 50, "radius": 0.2, "noise": "uniform"}
     allowed: ClassVar[dict[str, Any]] = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
-from sparsight.explain.base import build_explainers
+from sparsight.explain.base import build_explainers, build_items
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
@@ -29,7 +29,6 @@ from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
 from sparsight.metrics.preparation import masks_for
 from sparsight.metrics.registry import METRICS
 from sparsight.metrics.rows import ImageFacts, OldRows, ScoreRows
-from sparsight.registration import UnknownName
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def score_family(
             os.utime(output)
             return
         settings = {**settings, **old.missing_of(settings, "explainers", "metrics")}
-    scorers = _metrics(settings["metrics"])
+    scorers: dict[str, Metric] = build_items(METRICS, "metrics", settings["metrics"])
     facts = {name: _facts(metric) for name, metric in scorers.items()}
     with ExitStack() as stack:
         split = stack.enter_context(PackedSplit.open(packed_test))
@@ -126,18 +125,6 @@ def score_family(
         for start, batch in work.batches():
             for condition in settings["conditions"]:
                 _score_batch(work, start, batch.to(device), condition, network, rows)
-
-
-def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
-    built = {}
-    for name, entry in entries.items():
-        try:
-            built[name] = METRICS.load(entry["method"])(**(entry.get("parameters") or {}))
-        except UnknownName as error:
-            raise InputError(f"metrics.{name}.method: {error}") from error
-        except InputError as error:
-            raise InputError(f"metrics.{name}: {error}") from error
-    return built
 
 
 def _sharing(metrics: Mapping[str, Metric]) -> list[dict[str, Metric]]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sparsight.data.packed import PackedSplit
+from sparsight.explain.base import build_items
 from sparsight.explain.run import PredictedClasses
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.device import set_determinism
@@ -22,7 +23,6 @@ from sparsight.metrics.agreement.rows import AgreementRows, Reference
 from sparsight.metrics.base import MapBatch, Metric
 from sparsight.metrics.registry import AGREEMENT
 from sparsight.metrics.rows import ImageFacts, OldRows
-from sparsight.registration import UnknownName
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def compare_family(
             os.utime(output)
             return
         settings = {**settings, **old.missing_of(settings, "explainers", "agreement")}
-    metrics = _metrics(settings["agreement"])
+    metrics = build_items(AGREEMENT, "agreement", settings["agreement"])
     names = {key: list(settings[f"{key}s"]) for key in ("explainer", "condition")}
     names["metric"] = list(metrics)
     facts = {name: _facts(metric) for name, metric in metrics.items()}
@@ -124,18 +124,6 @@ def compare_family(
                             values = metric.score(MapBatch(first, *shown, reference=second)).cpu()
                             values = values.masked_fill(~same[place], torch.nan)
                             rows.add(key, place, images, values)
-
-
-def _metrics(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
-    built = {}
-    for name, entry in entries.items():
-        try:
-            built[name] = AGREEMENT.load(entry["method"])(**(entry.get("parameters") or {}))
-        except UnknownName as error:
-            raise InputError(f"agreement.{name}.method: {error}") from error
-        except InputError as error:
-            raise InputError(f"agreement.{name}: {error}") from error
-    return built
 
 
 def _facts(metric: Metric) -> dict[str, Any]:

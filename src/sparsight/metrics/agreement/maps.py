@@ -126,8 +126,6 @@ class Spearman(Metric):
     direction = "higher"
     needs = ("reference",)
     unit = "rank correlation, -1 to 1"
-    treatment = "signed"
-    normalisation = "none"
     resolution = "native"
     parameters: ClassVar[dict[str, Any]] = {"treatment": "signed"}
     allowed: ClassVar[dict[str, Any]] = {"treatment": ("signed", "absolute", "positive")}
@@ -152,7 +150,6 @@ class TopKIou(Metric):
     needs = ("reference",)
     unit = "share, 0 to 1"
     treatment = "absolute"
-    normalisation = "none"
     resolution = "native"
     parameters: ClassVar[dict[str, Any]] = {"treatment": "absolute", "share": 0.1}
     allowed: ClassVar[dict[str, Any]] = {
@@ -236,9 +233,7 @@ class Ssim(Metric):
     direction = "higher"
     needs = ("reference",)
     unit = "structural similarity, -1 to 1"
-    treatment = "signed"
     normalisation = "min_max"
-    resolution = "image"
     parameters: ClassVar[dict[str, Any]] = {"treatment": "signed"}
     allowed: ClassVar[dict[str, Any]] = {"treatment": ("signed", "absolute", "positive")}
 
