@@ -72,8 +72,8 @@ bench: $(READY) ## Print the table of ratios
 house: $(READY) ## Count lines, files, tests, modules with one importer, and files that a question runs through
 	$(BIN)/python benchmarks/house.py
 
-docs: $(READY) ## Write the reference pages in docs/ from the code
-	$(BIN)/python -m sparsight.study.reference_pages docs
+docs: $(READY) ## Write the reference pages and the schemas for editors from the code
+	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
 
 lock: $(READY) ## Pin all dependencies again, with hashes and without an index address
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

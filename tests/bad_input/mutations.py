@@ -8,11 +8,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sparsight.study.configuration import catalogue_and_study
-from sparsight.study.problems import load_yaml
+from sparsight.study.models import json_schema
+from sparsight.study.yaml_files import load_yaml
 
 ROOT = Path(__file__).parents[2]
 CONFIG = catalogue_and_study(ROOT, own=False)
-SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+SCHEMA = json_schema()
 STUDIES = {path.stem: load_yaml(path) for path in sorted((ROOT / "studies").glob("*.yaml"))}
 Step = str | int
 Place = tuple[Step, ...]

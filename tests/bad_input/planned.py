@@ -6,7 +6,7 @@ from typing import Any
 
 from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
-from sparsight.study.configuration import completed, normalised
+from sparsight.study.configuration import normalised, resolve
 from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.sample_settings import SampleSettings
@@ -15,20 +15,19 @@ from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.table_settings import TableSettings
 
 
-def plan(config: Mapping[str, Any], schema: dict[str, Any]) -> None:
+def plan(config: Mapping[str, Any]) -> None:
     """Ask for all places, families and settings as the rules do; each must be writable as JSON.
 
     Parameters
     ----------
     config : normalised, without problems.
-    schema : of the whole configuration.
 
     Raises
     ------
     InputError
         When the explanations would take more than the budget; nothing else may be raised.
     """
-    study = Study(completed(config, schema))
+    study = Study(resolve(config)[0])
     check_disk_budget(study)
     assert stored_bytes(study) >= 0
     assert study.agreement_sentence().endswith((".", "."))

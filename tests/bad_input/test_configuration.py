@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from sparsight.io.errors import InputError
-from sparsight.study.configuration import configuration_problems, normalised
+from sparsight.study.configuration import normalised, resolve
 from sparsight.study.phrases import shown
 from tests.bad_input.counting import Tried, check_sentence
 from tests.bad_input.mutations import (
@@ -40,7 +40,7 @@ KNOWN = keys(CONFIG) | keys(SCHEMA)
 def over_budget(whole: Mapping[str, Any]) -> list[str]:
     """The sentence of a sound configuration that would store too much; all else must be planned."""
     try:
-        plan(whole, SCHEMA)
+        plan(whole)
     except InputError as error:
         if "disk_budget_gb" not in str(error):
             raise
@@ -54,7 +54,7 @@ def refused(tried: Tried, config: Mapping[str, Any]) -> list[str]:
 
     def ask() -> None:
         whole = normalised(config)
-        sentences.extend(configuration_problems(whole, SCHEMA))
+        sentences.extend(resolve(whole)[1])
         if not sentences:
             sentences.extend(over_budget(whole))
         if sentences:
@@ -103,8 +103,8 @@ def test_several_mistakes_and_odd_combinations(tried: Tried, mistaken: Mistaken)
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_the_studies_themselves_are_planned(name: str) -> None:
     whole = normalised(WHOLE[name])
-    assert configuration_problems(whole, SCHEMA) == []
-    plan(whole, SCHEMA)
+    assert resolve(whole)[1] == []
+    plan(whole)
 
 
 OPTIONS = [

@@ -22,7 +22,7 @@ LAYOUT = """
     profiles/slurm_cpu/profile.v9+.yaml pyproject.toml requirements.lock
     results/README.md src/sparsight studies/thesis_mnist.yaml tests/cluster tests/reference
     tests/unit tests/workflow workflow/report workflow/rules/common.smk
-    workflow/schemas/config.schema.yaml workflow/scripts
+    workflow/schemas/study.schema.json workflow/scripts
 """
 
 

@@ -36,10 +36,10 @@ from sparsight.pruning.registry import CRITERIA
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import (
     catalogue_and_study,
-    configuration_problems,
     normalised,
+    resolve,
 )
-from sparsight.study.problems import load_yaml
+from sparsight.study.yaml_files import load_yaml
 
 
 def merged(below, above):
@@ -51,10 +51,9 @@ def merged(below, above):
 
 def problems():
     """Problems of the configuration with each recipe's overlay."""
-    schema = load_yaml(Path("workflow/schemas/config.schema.yaml"))
     base = catalogue_and_study(Path(), own=True)
     return {
-        path.stem: configuration_problems(normalised(merged(base, load_yaml(path))), schema)
+        path.stem: resolve(normalised(merged(base, load_yaml(path))))[1]
         for path in sorted(Path("studies").glob("example_*.yaml"))
     }
 
@@ -235,12 +234,11 @@ def claim():
     curves = Curves(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
     claim = {**place, **claim}
     found = CLAIMS.load(claim["test"])(claim).evidence(ClaimCurves(curves, claim))
-    schema = load_yaml(Path("workflow/schemas/config.schema.yaml"))
     base = merged(catalogue_and_study(Path(), own=True), overlay)
     wrong = {}
     for key, value in (("end", 6), ("expected", "falling")):
         config = {**base, "claims": [{**base["claims"][0], key: value}]}
-        wrong[key] = configuration_problems(normalised(config), schema)
+        wrong[key] = resolve(normalised(config))[1]
     return {
         "statistic": found.statistic,
         "values": numbers(found.values),

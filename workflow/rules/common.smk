@@ -19,9 +19,8 @@ from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.configuration import (
     catalogue_and_study,
-    completed,
-    configuration_problems,
     normalised,
+    resolve,
 )
 from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.original_files import (
@@ -61,7 +60,6 @@ def load_configuration(given):
     own = bool(workflow.config_settings.configfiles) if is_main else True
     try:
         whole = catalogue_and_study(WORKFLOW.parent, own=own)
-        schema = load_yaml(WORKFLOW / "schemas" / "config.schema.yaml")
         # What Snakemake has read from --configfile; nothing of it is copied before this.
         refuse_unfolding(given, "The configuration")
         arguments = read_again(given)
@@ -69,11 +67,10 @@ def load_configuration(given):
         sys.exit(str(error))
     for part in (given, *arguments):
         update_config(whole, part)
-    whole = normalised(whole)
-    problems = configuration_problems(whole, schema)
+    whole, problems = resolve(normalised(whole))
     if problems:
         sys.exit("\n".join(f"Configuration: {problem}" for problem in problems))
-    return completed(whole, schema)
+    return whole
 
 
 config = load_configuration(config)

@@ -5,10 +5,12 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.registration import Item
-from sparsight.study.problems import unknown_name
+from sparsight.study.phrases import unknown_name
 
 #: source of the data sets that have a base
 TROJANED = "trojaned"
+#: what a data set takes from its base, with the values of one that gives none
+_SHARED: dict[str, Any] = {"noise": {"maximum": 0, "seed": 0}, "subset_seed": 0}
 
 
 def with_bases(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,16 +22,17 @@ def with_bases(config: Mapping[str, Any]) -> dict[str, Any]:
     known = config["catalogue"]["datasets"]
     wrong = {name for name, _ in _problems(known)}
     datasets = {
-        name: _resolved(entry, known[entry["base"]])
-        if "base" in entry and name not in wrong
-        else entry
+        name: {**_SHARED, **_resolved(entry, known)} if name not in wrong else entry
         for name, entry in known.items()
     }
     return {**config, "catalogue": {**config["catalogue"], "datasets": datasets}}
 
 
-def _resolved(entry: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    inherited = {key: base[key] for key in ("noise", "subset_seed") if key in base}
+def _resolved(entry: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "base" not in entry:
+        return entry
+    base = known[entry["base"]]
+    inherited = {key: base[key] for key in _SHARED if key in base}
     own = {key: value for key, value in entry.items() if key not in ("base", "trojan")}
     images = {"options": base.get("options", {}), "source": base["source"]}
     options = {"base": images, "trojan": entry["trojan"]}

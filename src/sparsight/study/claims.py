@@ -11,9 +11,8 @@ from sparsight.study.concept_claims import (
     concept_reference_problems,
 )
 from sparsight.study.parameters import parameter_problems
-from sparsight.study.phrases import given, shown
+from sparsight.study.phrases import given, shown, unknown_name
 from sparsight.study.plan import Study, metric_facts
-from sparsight.study.problems import unknown_name
 
 #: key of a claim to the list of the study that it names an entry of
 _CHOSEN = {

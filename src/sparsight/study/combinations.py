@@ -10,8 +10,8 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 from sparsight.models.options import checked_options, layer_names
 from sparsight.models.registry import MODELS
+from sparsight.study.phrases import unknown_name
 from sparsight.study.plan import Network, Study, metric_facts
-from sparsight.study.problems import unknown_name
 from sparsight.study.starts import start_problems
 from sparsight.study.storage import available_images, has_masks, shape_of_images
 from sparsight.training.options import recipe_problems

@@ -6,9 +6,8 @@ from typing import Any
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.concepts.registry import SAME
 from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.phrases import given, shown
+from sparsight.study.phrases import given, shown, unknown_name
 from sparsight.study.plan import Network, Study
-from sparsight.study.problems import unknown_name
 from sparsight.study.storage import class_names, concept_names
 
 #: what a key of a claim about concepts can name, and the fact that lists what there is

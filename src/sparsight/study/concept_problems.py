@@ -5,9 +5,8 @@ from typing import Any
 
 from sparsight.models.registry import MODELS
 from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.phrases import given
+from sparsight.study.phrases import given, unknown_name
 from sparsight.study.plan import RESERVED, Network, Study
-from sparsight.study.problems import unknown_name
 from sparsight.study.storage import (
     available_images,
     has_concepts,

@@ -1,4 +1,4 @@
-"""Is a configuration sound? All its problems at once, as sentences, before any job starts."""
+"""From the files of a study to its configuration, or to all that is wrong with it."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -25,12 +25,13 @@ from sparsight.study.concept_problems import concept_problems
 from sparsight.study.dataset_problems import dataset_problems
 from sparsight.study.parameters import parameter_problems
 from sparsight.study.paths import path_problems, with_paths
-from sparsight.study.phrases import shown
+from sparsight.study.phrases import shown, unknown_name
 from sparsight.study.plan import RESERVED, Study
-from sparsight.study.problems import load_yaml, schema_problems, unknown_name
+from sparsight.study.problems import validated
 from sparsight.study.sample_problems import sample_combination_problems
 from sparsight.study.sample_pruning import sample_pruning_problems, with_pruned_samples
 from sparsight.study.visualised import visualisation_problems
+from sparsight.study.yaml_files import load_yaml
 
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 #: catalogue, key of an entry, table that the key's value must be in
@@ -75,33 +76,6 @@ def normalised(value: Any) -> Any:
     return value
 
 
-def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """A copy of a valid configuration with the schema's defaults filled in.
-
-    `snakemake.utils.validate` does this too, but fails where an alternative (`anyOf`) is null.
-
-    Parameters
-    ----------
-    schema : schema of `value`.
-    root : the whole schema, for `$ref` to `#/$defs/...`.
-    """
-    if "$ref" in schema:
-        schema = {**root["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
-    if isinstance(value, list) and "items" in schema:
-        return [with_defaults(item, schema["items"], root) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    for alternative in schema.get("anyOf", ()):
-        value = with_defaults(value, alternative, root)
-    properties = schema.get("properties", {})
-    missing = {k: part["default"] for k, part in properties.items() if "default" in part}
-    other = schema.get("additionalProperties", {})
-    return {
-        key: with_defaults(item, properties.get(key, other or {}), root)
-        for key, item in {**missing, **value}.items()
-    }
-
-
 def overlaid(below: Any, above: Any) -> Any:
     """A value with another one over it: mappings are merged, all else is replaced."""
     if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
@@ -133,56 +107,45 @@ def catalogue_and_study(root: Path, *, own: bool) -> dict[str, Any]:
     return found
 
 
-def completed(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without problems as the workflow uses it: defaults, and what follows from it.
-
-    Paths are expanded.
+def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A configuration as the workflow uses it, and all its problems, an error message each.
 
     Parameters
     ----------
     config : normalised.
-    schema : of the whole configuration.
+
+    Returns
+    -------
+    The configuration with defaults, and what follows from it: expanded paths, explainers on pruned
+    copies. It may be used where there are no problems. Names are looked up only once keys and
+    values are those of the models, and combinations once the names are known.
     """
-    whole = with_paths(with_defaults(with_bases(config), schema, schema))
-    found: dict[str, Any] = normalised(with_pruned_samples(with_choices(whole)))
-    return found
-
-
-def configuration_problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
-    """All problems of a normalised configuration, one sentence each; empty when it is sound.
-
-    Names and combinations are looked at only once the schema holds. Networks share problems.
-    """
-    found = schema_problems(dict(config), schema)
+    whole, found = validated(config)
+    found = found or [*base_problems(whole), *path_problems(whole)]
     if found:
-        return found
-    found = [*base_problems(config), *path_problems(config)]
+        return whole, found
+    whole = with_paths(with_bases(normalised(whole)))
+    found = [*_catalogue_problems(whole["catalogue"]), *_choice_problems(whole)]
+    found = found or [*dataset_problems(whole)]
     if found:
-        return found
-    config = with_paths(with_defaults(with_bases(config), schema, schema))
-    found = [*_catalogue_problems(config["catalogue"]), *_choice_problems(config)]
-    found = found or [*dataset_problems(config)]
+        return whole, found
+    whole = with_choices(whole)
+    found = [*sample_pruning_problems(whole)]
     if found:
-        return found
-    config = with_choices(config)
-    found = [*sample_pruning_problems(config)]
-    if found:
-        return found
-    config = with_pruned_samples(config)
-    found = [*network_problems(config)]
-    if found:
-        return found
-    found = [
-        *_pruner_problems(config),
-        *_family_problems(config),
-        *combination_problems(config),
-        *sample_combination_problems(config),
-        *_headline_problems(config),
-        *_level_problems(config),
-        *concept_problems(config),
-        *visualisation_problems(config),
+        return whole, found
+    whole = normalised(with_pruned_samples(whole))
+    found = [*network_problems(whole)] or [
+        *_pruner_problems(whole),
+        *_family_problems(whole),
+        *combination_problems(whole),
+        *sample_combination_problems(whole),
+        *_headline_problems(whole),
+        *_level_problems(whole),
+        *concept_problems(whole),
+        *visualisation_problems(whole),
     ]
-    return list(dict.fromkeys(found)) or [*claim_problems(config)]
+    # Networks share problems.
+    return whole, list(dict.fromkeys(found)) or [*claim_problems(whole)]
 
 
 def _catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:

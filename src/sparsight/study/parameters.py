@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparsight.parameters import REQUIRED
-from sparsight.study.phrases import TYPES, given, misread
-from sparsight.study.problems import unknown_name
+from sparsight.study.phrases import TYPES, given, misread, unknown_name
 
 _KINDS: tuple[tuple[type, str], ...] = (
     # bool before int, of which it is a subclass

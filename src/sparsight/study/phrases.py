@@ -22,9 +22,7 @@ BOUNDS = {
     "exclusiveMinimum": "above {}",
     "maximum": "of at most {}",
     "exclusiveMaximum": "below {}",
-    "multipleOf": "a multiple of {}",
     "pattern": "matching {}",
-    "format": "in the form of a {}",
     "minLength": "of at least {} characters",
     "maxLength": "of at most {} characters",
     "minItems": "of at least {} entries",
@@ -38,8 +36,10 @@ def allowed_by(schema: Any) -> str:
     """What a schema allows, in a phrase that follows "must be"; empty where it says nothing."""
     if not isinstance(schema, dict):
         return ""
+    if "anyOf" in schema:
+        return "; or ".join(dict.fromkeys(map(allowed_by, schema["anyOf"])))
     if "const" in schema:
-        return shown(schema["const"])
+        return str(schema["const"])
     if "enum" in schema:
         return f"one of {listed(schema['enum'])}"
     types = schema.get("type", ["string"] if "pattern" in schema else [])
@@ -148,3 +148,20 @@ def shortened(text: str, longest: int) -> str:
 def fit(sentence: str) -> str:
     """A sentence of at most `LONGEST` characters with one mark at its end."""
     return shortened(sentence.replace("?.", "?"), LONGEST)
+
+
+def unknown_name(kind: str, key: str, name: object, known: Iterable[str]) -> str:
+    """Error message for a name that is in no table.
+
+    Parameters
+    ----------
+    kind : what the names stand for ("metric").
+    key : dotted path of the configuration key that gives the name.
+    name : what was given, often a slip of the pen, sometimes what YAML made of it (`no` is False).
+    known : the names that there are.
+    """
+    if isinstance(name, str):
+        text = f"{key} names the unknown {kind} {shown(name)}{near_miss(name, known)}"
+    else:
+        text = f"{key} must name a {kind}, but is {given(name)}{quote_it(name)}"
+    return fit(with_known(text, known))

@@ -4,6 +4,8 @@ They are made from the registries and from facts and docstrings in the sources, 
 what is described: `python -m sparsight.study.reference_pages docs`.
 """
 
+import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,8 @@ from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.concept_pages import concept_page
+from sparsight.study.models import editor_schemas, json_schema
+from sparsight.study.phrases import allowed_by
 from sparsight.study.reference_text import linked, listed, page, parameters, section, table
 from sparsight.study.sample_pages import sample_page
 
@@ -45,6 +49,7 @@ def pages() -> dict[str, str]:
     """All pages that are made: file name in `docs/` to Markdown."""
     return {
         "README.md": _index(),
+        "configuration.md": _configuration(),
         "explainers.md": _explainers(),
         "metrics.md": _metrics(),
         "concepts.md": concept_page(),
@@ -71,8 +76,15 @@ def with_tables(readme: str) -> str:
     return f"{before}{begin}\n{table(('file', 'holds'), rows)}\n\n{end}{after}"
 
 
+def write_schemas(folder: Path) -> None:
+    """Write the JSON schemas by which editors complete and check studies into `folder`."""
+    for name, schema in editor_schemas().items():
+        write_text(folder / name, f"{json.dumps(schema, indent=1)}\n")
+
+
 def _index() -> str:
     items = (
+        "[Configuration](configuration.md): every key of a study and of the catalogue",
         f"[Explainers](explainers.md): {len(EXPLAINERS.entries)} methods and controls, and those "
         "of captum and pytorch-grad-cam",
         f"[Metrics](metrics.md): {len(METRICS.entries)} of single explanations and "
@@ -87,7 +99,6 @@ def _index() -> str:
         "Reference",
         "What a configuration can name and what a study writes, made from the code (`make docs`).",
         "\n".join(f"* {item}" for item in items),
-        "`workflow/schemas/config.schema.yaml` describes every key, `catalogue/` every entry; "
         "[CONTRIBUTING.md](../CONTRIBUTING.md) shows how to add one's own.",
         "## Guides",
         "\n".join(f"* [{line}]({name})" for name, line in GUIDES.items()),
@@ -250,6 +261,75 @@ def _quantus() -> str:
     )
 
 
+def _configuration() -> str:
+    """Keys of every model, the study first, then its parts in the order in which they are named."""
+    schema = json_schema()
+    order = ["StudyFile"]
+    parts = {"StudyFile": schema, **schema["$defs"]}
+    for name in order:
+        order += [n for n in _named(parts[name]["properties"]) if n not in order]
+    sections = []
+    for name in order:
+        part = parts[name]
+        rows = [
+            (
+                f"`{key}`",
+                _described(of),
+                _allowed(of),
+                _default(of, key in part.get("required", ())),
+            )
+            for key, of in part["properties"].items()
+        ]
+        title = "A study" if name == "StudyFile" else _title(name)
+        sections += [f"## {title}", " ".join(part["description"].split())]
+        sections.append(table(("key", "meaning", "allowed", "default"), rows))
+    return page(
+        "Configuration",
+        "A study needs three keys: `study`, `datasets` and `models`. It is given with "
+        "`--configfile`, and states what differs from the defaults; without a file, `config.yaml` "
+        "runs. Names come from `catalogue/*.yaml`; entries under `catalogue` are added to those "
+        "there, or change them key by key. Editors with the YAML language server complete and "
+        "check keys by the first line of each file. `--config key=value` changes a key for a run.",
+        *sections,
+    )
+
+
+def _named(part: Any) -> list[str]:
+    """Models that a part of a schema refers to, in order."""
+    if isinstance(part, list):
+        return [name for one in part for name in _named(one)]
+    if not isinstance(part, dict):
+        return []
+    own = [str(part["$ref"]).rpartition("/")[2]] if "$ref" in part else []
+    return own + [name for one in part.values() for name in _named(one)]
+
+
+def _title(model: str) -> str:
+    """Heading of a model: most are called as the key that holds them."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", model).lower()
+
+
+def _described(part: Mapping[str, Any]) -> str:
+    named = [f"[{_title(n)}](#{_title(n)})" for n in dict.fromkeys(_named(dict(part)))]
+    return " ".join(filter(None, [part.get("description"), *named]))
+
+
+def _allowed(part: Mapping[str, Any]) -> str:
+    forms = [form for form in part.get("anyOf", [part]) if "$ref" not in form]
+    found = "; or ".join(dict.fromkeys(filter(None, map(allowed_by, forms))))
+    items = part.get("items", {})
+    each = "" if "$ref" in items else allowed_by(items)
+    text = f"{found}, each {each}" if each else found
+    return re.sub(r"text matching \S+ and of at most 40 characters", "a name", text)
+
+
+def _default(part: Mapping[str, Any], needed: bool) -> str:
+    if "default" not in part:
+        return "required" if needed else ""
+    # the defaults of a part are in its own section
+    return "" if isinstance(part["default"], dict) else f"`{json.dumps(part['default'])}`"
+
+
 def _published_bugs() -> str:
     parts = []
     for name, text in PUBLISHED_BUGS.items():
@@ -311,6 +391,7 @@ def _table(of: Table) -> list[str]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m sparsight.study.reference_pages FOLDER")
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m sparsight.study.reference_pages PAGES SCHEMAS")
     write_pages(Path(sys.argv[1]))
+    write_schemas(Path(sys.argv[2]))

@@ -11,7 +11,7 @@ from typing import Any
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.parameters import parameter_problems
-from sparsight.study.problems import unknown_name
+from sparsight.study.phrases import unknown_name
 
 Config = Mapping[str, Any]
 

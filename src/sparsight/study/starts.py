@@ -8,8 +8,8 @@ from sparsight.io.errors import InputError
 from sparsight.models.options import checked_options
 from sparsight.models.registry import MODELS
 from sparsight.parameters import hint
+from sparsight.study.phrases import unknown_name
 from sparsight.study.plan import Network, Study
-from sparsight.study.problems import unknown_name
 from sparsight.study.storage import shape_of_images
 from sparsight.training.options import recipe_problems
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.study.bases import TROJANED
-from sparsight.study.phrases import shown
+from sparsight.study.phrases import shown, unknown_name
 from sparsight.study.plan import Network, Study
-from sparsight.study.problems import unknown_name
 from sparsight.study.storage import shape_of_images
 
 _WHERE = "sample_pruning.visualised"

@@ -1,34 +1,26 @@
-"""What the library takes where nothing is given is what the configuration's schema says."""
+"""What the library takes where nothing is given is what the configuration's models say."""
 
 import inspect
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from sparsight.spade.copies import DEFAULTS
 from sparsight.spade.layers import PrunedLayer
 from sparsight.spade.sample import MEGABYTE, images_at_once
 from sparsight.spade.search import GRID, WithoutTruth
-
-SCHEMA = yaml.safe_load(
-    (Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
-)
-CATALOGUE = SCHEMA["properties"]["catalogue"]["properties"]
-PRUNER: dict[str, Any] = CATALOGUE["sample_pruners"]["additionalProperties"]["properties"]
-SEARCH = PRUNER["sparsities"]["properties"]["search"]["properties"]
+from sparsight.study.models import SamplePruner, Search, Sparsities
 
 
 def test_how_a_sample_is_made() -> None:
-    assert {name: PRUNER[name]["default"] for name in DEFAULTS} == DEFAULTS
+    pruner = SamplePruner(solver="obs_fast", sparsities=Sparsities(constant=0.5)).model_dump()
+    assert {name: pruner[name] for name in DEFAULTS} == DEFAULTS
 
 
 def test_the_search() -> None:
-    assert SEARCH["grid"]["default"] == list(GRID)
-    assert SEARCH["criterion"]["default"] == WithoutTruth.name
+    search = Search()
+    assert search.grid == list(GRID)
+    assert search.criterion == WithoutTruth.name
     taken = inspect.signature(WithoutTruth).parameters
     for name in ("keep_prediction", "keep_probability"):
-        assert SEARCH[name]["default"] == taken[name].default
+        assert getattr(search, name) == taken[name].default
 
 
 def test_the_default_memory_is_enough_for_resnet50() -> None:

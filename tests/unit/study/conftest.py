@@ -7,13 +7,11 @@ import pytest
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.study.configuration import (
     catalogue_and_study,
-    completed,
-    configuration_problems,
     normalised,
+    resolve,
 )
 from sparsight.study.configuration import overlaid as overlaid_by
 from sparsight.study.plan import Study
-from sparsight.study.problems import load_yaml
 
 ROOT = Path(__file__).parents[3]
 #: the study of config.yaml, with some defaults for tests that look at a part of a configuration
@@ -26,7 +24,6 @@ CONFIG = overlaid_by(
         "families": {"perturbation": {"images": 100, "levels": 3}},
     },
 )
-SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 
 #: concept methods that other tests cannot change
 METHODS = '''
@@ -63,11 +60,6 @@ class Parted(ConceptMethod):
 
 
 @pytest.fixture(scope="session")
-def schema():
-    return SCHEMA
-
-
-@pytest.fixture(scope="session")
 def overlaid():
     """Function from an overlay to the configuration before any check."""
     return lambda overlay=(): normalised(overlaid_by(CONFIG, dict(overlay)))
@@ -76,7 +68,7 @@ def overlaid():
 @pytest.fixture(scope="session")
 def problems_of(overlaid):
     """Function from an overlay to the problems of the configuration."""
-    return lambda overlay=(): configuration_problems(overlaid(overlay), SCHEMA)
+    return lambda overlay=(): resolve(overlaid(overlay))[1]
 
 
 @pytest.fixture(scope="session")
@@ -84,9 +76,9 @@ def study_of(overlaid):
     """Function from a sound overlay to its study."""
 
     def study(overlay=()):
-        config = overlaid(overlay)
-        assert configuration_problems(config, SCHEMA) == []
-        return Study(completed(config, SCHEMA))
+        whole, problems = resolve(overlaid(overlay))
+        assert problems == []
+        return Study(whole)
 
     return study
 

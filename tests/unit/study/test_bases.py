@@ -21,7 +21,7 @@ def test_a_base_becomes_source_and_options() -> None:
     found = with_bases(given)
     assert given == before
     assert found["catalogue"]["datasets"] == {
-        "other": OTHER,
+        "other": {**OTHER, "noise": {"maximum": 0, "seed": 0}},
         "new": {
             "source": "trojaned",
             "options": {

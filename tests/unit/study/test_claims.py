@@ -4,7 +4,7 @@ import pytest
 
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.study.claims import claim_problems
-from sparsight.study.problems import schema_problems
+from sparsight.study.problems import validated
 
 CLAIM = {"name": "a", "claim": "It is so.", "pruner": "magnitude"}
 CAM = {"explainer": "grad_cam_pp_conv2", "metric": "soft_iou"}
@@ -36,12 +36,12 @@ SHAPES = {
 
 
 @pytest.fixture
-def problems(overlaid, schema):
+def problems(overlaid):
     """Function from claims to their problems."""
 
     def find(*claims, **overlay):
         config = overlaid({"claims": list(claims), **overlay})
-        assert schema_problems(config, schema) == []
+        assert validated(config)[1] == []
         return list(claim_problems(config))
 
     return find
@@ -167,13 +167,13 @@ def test_all_problems_of_all_claims_at_once(problems):
         ({"name": "A b"}, "claims[0].name"),
         ({"subset": "some"}, "claims[0].subset"),
         ({"published": "high"}, "claims[0].published"),
-        ({"margin": {"a": 1}}, "claims[0].margin"),
+        ({"margin": {"a": 1}}, "claims[0]: the key 'margin'"),
         ({"pruner": None}, "claims[0].pruner"),
     ],
 )
-def test_the_schema_holds_the_common_keys(overlaid, schema, change, words):
+def test_the_models_hold_the_common_keys(overlaid, change, words):
     config = overlaid({"claims": [{**of("correlation"), **change}]})
-    assert words in schema_problems(config, schema)[0]
+    assert words in validated(config)[1][0]
 
 
 CHANGE, DRIFT = "concept_change", "concept_drift_beyond_retraining"

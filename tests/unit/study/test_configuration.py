@@ -17,13 +17,14 @@ from sparsight.io.errors import InputError
 from sparsight.study.bases import with_bases
 from sparsight.study.configuration import (
     catalogue_and_study,
-    configuration_problems,
     normalised,
-    with_defaults,
+    resolve,
 )
 from sparsight.study.configuration import overlaid as overlaid_by
+from sparsight.study.models import editor_schemas
 from sparsight.study.plan import RESERVED
-from sparsight.study.problems import load_yaml
+from sparsight.study.problems import validated
+from sparsight.study.yaml_files import load_yaml
 
 ROOT = Path(__file__).parents[3]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -36,13 +37,12 @@ def test_the_default_is_sound(problems_of):
     assert problems_of() == []
 
 
-def test_every_study_is_sound(schema):
+def test_every_study_is_sound():
+    below = catalogue_and_study(ROOT, own=True)
     found = [
         f"studies/{path.name}: {problem}"
         for path in STUDIES
-        for problem in configuration_problems(
-            normalised(overlaid_by(catalogue_and_study(ROOT, own=True), load_yaml(path))), schema
-        )
+        for problem in resolve(normalised(overlaid_by(below, load_yaml(path))))[1]
     ]
     assert found == []
 
@@ -59,45 +59,35 @@ def parts(schema, place="$"):
     """(place, schema) of every key that the schema speaks of, at any depth."""
     for key, part in schema.get("properties", {}).items():
         yield f"{place}.{key}", part
-        yield from parts(part, f"{place}.{key}")
-    for key in ("additionalProperties", "items"):
-        if isinstance(schema.get(key), dict):
-            yield from parts(schema[key], f"{place}.*")
-    for alternative in schema.get("anyOf", ()):
-        yield from parts(alternative, place)
     for name, part in schema.get("$defs", {}).items():
-        yield f"{place}.$defs.{name}", part
-        yield from parts(part, f"{place}.$defs.{name}")
+        yield f"{place}.{name}", part
+        yield from parts(part, f"{place}.{name}")
 
 
-def test_schema_describes_every_key(schema):
+@pytest.mark.parametrize("name", ["study.schema.json", "catalogue.schema.json"])
+def test_schemas_for_editors_are_whole(name):
+    schema = editor_schemas()[name]
     Draft202012Validator.check_schema(schema)
-    places = dict(parts(schema))
-    assert "$.catalogue.pruners.*.rate" in places
-    silent = [place for place, part in places.items() if not part.get("description")]
+    silent = [place for place, part in parts(schema) if not {"description", "$ref"} & part.keys()]
     assert silent == []
-
-
-def test_schema_refuses_unknown_keys_everywhere(schema):
-    free = ("options", "parameters")  # their names are those of what the entry names
-    places = [("$", schema), *parts(schema)]
-    found = [
-        place
-        for place, part in places
-        if part.get("type") == "object"
-        and part.get("additionalProperties") in (None, True)
-        and not place.endswith(free)
-    ]
-    assert found == []
-
-
-def test_defaults_of_the_schema_fit_it(schema):
-    wrong = []
     for place, part in parts(schema):
         if "default" in part:
             whole = {**part, "$defs": schema["$defs"]}
-            wrong += [place for _ in Draft202012Validator(whole).iter_errors(part["default"])]
-    assert wrong == []
+            assert [*Draft202012Validator(whole).iter_errors(part["default"])] == [], place
+
+
+def test_every_file_names_a_schema_that_it_fits():
+    schemas = editor_schemas()
+    files = [ROOT / "config.yaml", *ROOT.glob("studies/*.yaml"), *ROOT.glob("catalogue/*.yaml")]
+    for path in files:
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        stated = re.fullmatch(r"# yaml-language-server: \$schema=(.+)", first)
+        assert stated, path
+        schema = (path.parent / stated[1]).resolve()
+        assert schema.parent == ROOT / "workflow" / "schemas"
+        assert json.loads(schema.read_text(encoding="utf-8")) == schemas[schema.name]
+        errors = Draft202012Validator(schemas[schema.name]).iter_errors(load_yaml(path))
+        assert [error.message for error in errors] == [], path
 
 
 def test_entries_of_the_catalogue_are_documented():
@@ -136,7 +126,7 @@ print([name for name in {heavy} if name in sys.modules])
     assert done.stdout.strip() == "[]"
 
 
-# --- normalised and with_defaults
+# --- normalised, and defaults
 
 
 def test_normalised_by_example():
@@ -204,12 +194,15 @@ def test_what_the_command_line_gives_is_understood(problems_of, overlaid, overla
     assert repr(found) == repr(value)
 
 
-def test_defaults_are_filled_at_every_depth(schema):
+def test_defaults_are_filled_at_every_depth():
     recipe = {"epochs": 1, "batch_size": 2, "optimiser": {"name": "sgd", "learning_rate": 0.1}}
+    named = {"study": "x", "datasets": ["d"], "models": ["m"]}
+    claim = {"name": "a", "claim": "It is so.", "test": "rise", "pruner": "p", "at": 1}
     config = {
+        **named,
         "explaining": {"images": 5},
         "families": {"cam": {"batch_size": 1}},
-        "claims": [{"name": "a"}, {"name": "b", "subset": "hard"}],
+        "claims": [claim, {**claim, "name": "b", "subset": "hard"}],
         "catalogue": {
             "datasets": {"d": {"source": "digits", "noise": {"seed": 3}}},
             "models": {"m": {"architecture": "a", "retraining": recipe}},
@@ -219,7 +212,8 @@ def test_defaults_are_filled_at_every_depth(schema):
         },
     }
     before = json.dumps(config)
-    found = with_defaults(config, schema, schema)
+    found, problems = validated(config)
+    assert problems == []
     assert json.dumps(config) == before
     full = {
         **recipe,
@@ -232,6 +226,7 @@ def test_defaults_are_filled_at_every_depth(schema):
         "schedule": {"name": "constant"},
     }
     assert found == {
+        **named,
         "explaining": {
             "conditions": ["clean"],
             "target": "dense_predicted",
@@ -265,7 +260,7 @@ def test_defaults_are_filled_at_every_depth(schema):
             },
             "toy": False,
         },
-        "claims": [{"name": "a", "subset": "all"}, {"name": "b", "subset": "hard"}],
+        "claims": [{**claim, "subset": "all"}, {**claim, "name": "b", "subset": "hard"}],
         "statistics": {
             "replicates": 1000,
             "bootstrap_seed": 0,
@@ -290,7 +285,6 @@ def test_defaults_are_filled_at_every_depth(schema):
                     "source": "digits",
                     "options": {},
                     "noise": {"maximum": 0, "seed": 3},
-                    "subset_seed": 0,
                 }
             },
             "models": {
@@ -324,19 +318,11 @@ def test_defaults_are_filled_at_every_depth(schema):
     }
 
 
-def test_defaults_are_no_doors_into_the_schema(schema):
-    before = json.dumps(schema)
-    found = with_defaults({"catalogue": {"datasets": {"d": {"source": "x"}}}}, schema, schema)
-    found["catalogue"]["datasets"]["d"]["options"]["x"] = 1
-    found["catalogue"]["datasets"]["d"]["noise"]["x"] = 1
-    found["figures"]["x"] = 1
-    assert json.dumps(schema) == before
-
-
-def test_a_sound_configuration_stays_sound_with_its_defaults(overlaid, problems_of, schema):
-    full = normalised(with_defaults(overlaid(), schema, schema))
+def test_a_sound_configuration_stays_sound_with_its_defaults(overlaid, problems_of):
+    full, problems = validated(overlaid())
+    assert problems == []
+    assert validated(full) == (full, [])
     assert problems_of(full) == []
-    assert normalised(with_defaults(full, schema, schema)) == full
 
 
 # --- bad input
@@ -704,7 +690,7 @@ def test_what_is_possible_is_accepted(problems_of, overlay):
     assert problems_of(overlay) == []
 
 
-def test_optional_parts_may_be_missing(overlaid, schema):
+def test_optional_parts_may_be_missing(overlaid):
     config = overlaid()
     config["explaining"] = {}
     config["claims"] = [
@@ -719,7 +705,7 @@ def test_optional_parts_may_be_missing(overlaid, schema):
         | {"explainer": "saliency", "metric": "soft_iou"}
     ]
     del config["agreement"], config["families"]
-    assert configuration_problems(config, schema) == []
+    assert resolve(config)[1] == []
 
 
 def test_levels_count_over_all_pruners(problems_of):

@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.study.configuration import (
     catalogue_and_study,
-    completed,
-    configuration_problems,
     normalised,
     overlaid,
-    with_defaults,
+    resolve,
 )
+from sparsight.study.models import Catalogue, StudyFile
 from sparsight.study.plan import Study
-from sparsight.study.problems import load_yaml
 from sparsight.study.storage import check_disk_budget, has_masks
+from sparsight.study.yaml_files import load_yaml
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 CATALOGUE = catalogue_and_study(ROOT, own=True)["catalogue"]
 
@@ -53,23 +52,22 @@ def without(value: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
 def resolved(study: dict[str, Any], place: tuple[str, ...]) -> Any:
     """The part of a study around a place, over the catalogue and with its defaults."""
     if place[0] != "catalogue":
-        properties = SCHEMA["properties"]
+        needed = {"study": "x", "datasets": ["x"], "models": ["x"]}
         part = {key: value for key, value in study.items() if key in (place[0], "explaining")}
-        whole = with_defaults(part, {"properties": properties}, SCHEMA)
-        families = {
-            name: {**whole["explaining"], **family} for name, family in whole["families"].items()
-        }
-        return {
-            **whole,
-            "families": {n: f for n, f in families.items() if f != whole["explaining"]},
-        }
+        whole = StudyFile.model_validate({**needed, **part}).model_dump()
+        families = {n: {**whole["explaining"], **f} for n, f in whole["families"].items()}
+        families = {n: family for n, family in families.items() if family != whole["explaining"]}
+        return {**whole, "families": families}
     _, kind, name, *_ = place
     entry = overlaid(
         CATALOGUE.get(kind, {}).get(name, {}),
         study.get("catalogue", {}).get(kind, {}).get(name, {}),
     )
-    schema = SCHEMA["properties"]["catalogue"]["properties"][kind]["additionalProperties"]
-    return with_defaults(entry, schema, SCHEMA)
+    try:
+        return Catalogue.model_validate({kind: {name: entry}}).model_dump()
+    except ValidationError:
+        # something that must be stated is left out
+        return None
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -93,11 +91,11 @@ def test_a_study_of_three_lines_can_be_planned(dataset):
     for model in CATALOGUE["models"]:
         lines = {"study": "mine", "datasets": [dataset], "models": [model]}
         config = normalised({**lines, "catalogue": CATALOGUE})
-        problems = configuration_problems(config, SCHEMA)
+        whole, problems = resolve(config)
         if problems and all(any(reason in text for reason in UNFIT) for text in problems):
             continue
         assert problems == []
-        study = Study(completed(config, SCHEMA))
+        study = Study(whole)
         check_disk_budget(study)
         (network,) = study.networks()
         assert {"saliency", "grad_cam_pp", "control_edges"} <= set(network.explainers)
@@ -124,8 +122,9 @@ def test_explainers_and_metrics_are_chosen_network_by_network(facts_with):
         ],
     }
     config = normalised({**lines, "catalogue": CATALOGUE})
-    assert configuration_problems(config, SCHEMA) == []
-    digits, objects = Study(completed(config, SCHEMA)).networks()
+    whole, problems = resolve(config)
+    assert problems == []
+    digits, objects = Study(whole).networks()
     assert "grad_cam_pp" not in digits.explainers
     assert "pixel_roc_auc" in digits.metrics
     assert objects.explainers == ("saliency",)

@@ -18,10 +18,9 @@ from sparsight.analysis.cost_model import START, CostModel, MeasuredJob
 from sparsight.io.errors import InputError
 from sparsight.study.configuration import (
     catalogue_and_study,
-    completed,
-    configuration_problems,
     normalised,
     overlaid,
+    resolve,
 )
 from sparsight.study.costs.work import (
     UNITS,
@@ -32,7 +31,7 @@ from sparsight.study.costs.work import (
     predicted_bytes,
 )
 from sparsight.study.plan import Study
-from sparsight.study.problems import load_yaml
+from sparsight.study.yaml_files import load_yaml
 
 #: the studies that ran
 MEASURED = Path("benchmarks/costs/measured.yaml")
@@ -265,14 +264,12 @@ def load_study(configfile: Path | None, root: Path = Path()) -> Study:
         When a file cannot be read, or the configuration is not sound.
     """
     whole = catalogue_and_study(root, own=configfile is not None)
-    schema = load_yaml(root / "workflow" / "schemas" / "config.schema.yaml")
     if configfile is not None:
         whole = overlaid(whole, load_yaml(configfile))
-    whole = normalised(whole)
-    problems = configuration_problems(whole, schema)
+    whole, problems = resolve(normalised(whole))
     if problems:
         raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
-    return Study(completed(whole, schema))
+    return Study(whole)
 
 
 class Measurement(NamedTuple):

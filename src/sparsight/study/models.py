@@ -1,0 +1,670 @@
+"""Every key of a study and of the catalogue: its type, bounds, default and meaning.
+
+`workflow/schemas/*.json`, by which editors complete and check, and docs/configuration.md are made
+from these models (`make docs`). What a key may be in the light of other keys is in `checks`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import PydanticCustomError
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def optional(description: str, alias: str | None = None) -> Any:
+    """A key that may be left out, and then is not there at all."""
+    return Field(default=None, alias=alias, exclude_if=_is_none, description=description)
+
+
+def key(default: Any, description: str) -> Any:
+    """A key with a default."""
+    return Field(default=default, description=description)
+
+
+def needed(description: str) -> Any:
+    """A key that must be given."""
+    return Field(description=description)
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    twice = next((x for i, x in enumerate(values) if x in values[:i]), None)
+    if twice is not None:
+        raise PydanticCustomError(
+            "repeated", "holds {twice} more than once; leave one", {"twice": repr(twice)}
+        )
+    return values
+
+
+def _missing(*keys: str) -> PydanticCustomError:
+    names = " and ".join(f"'{name}'" for name in keys)
+    verb = "is" if len(keys) == 1 else "are"
+    return PydanticCustomError("needs", "{keys} {verb} missing", {"keys": names, "verb": verb})
+
+
+def _conflicting(keys: str, others: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "conflict", "{keys} conflicts with {others}; keep one", {"keys": keys, "others": others}
+    )
+
+
+_Once = (AfterValidator(_each_once), Field(json_schema_extra={"uniqueItems": True}))
+
+# Several names make one file name, of at most 255 characters.
+Name = Annotated[str, Field(pattern="^[a-z0-9_]+$", max_length=40)]
+#: file names join such names with a double underscore
+PathName = Annotated[str, Field(pattern="^[a-z0-9]+(_[a-z0-9]+)*$", max_length=40)]
+Names = Annotated[list[Name], *_Once]
+SomeNames = Annotated[list[Name], Field(min_length=1), *_Once]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
+ShareAboveZero = Annotated[float, Field(gt=0, le=1)]
+TwoNumbers = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+Level = Annotated[int, Field(ge=0, le=99)]
+Levels = Annotated[list[Level], Field(min_length=1), *_Once]
+LevelChoice = Annotated[int, Field(ge=2, le=99)] | Levels | Literal["all"]
+ImageCount = Annotated[int, Field(ge=2)] | Literal["all"]
+Target = Literal["true", "predicted", "dense_predicted"]
+Condition = Literal["clean", "noisy"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """A mapping of known keys."""
+
+    # Built when the first study is validated: all at once, and not in jobs that never ask.
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+# ------------------------------------------------------------------------------------- recipes
+
+
+class Crop(Part):
+    """A part of the image, at the image's size."""
+
+    scale: TwoNumbers = optional("Smallest and largest share of the image's area.")
+    ratio: TwoNumbers = optional("Smallest and largest ratio of width to height.")
+
+
+class Jitter(Part):
+    """Largest relative changes of colour."""
+
+    brightness: Share = optional("Largest change of the brightness.")
+    contrast: Share = optional("Largest change of the contrast.")
+    saturation: Share = optional("Largest change of the saturation.")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = optional("Largest turn of the circle of colours.")
+
+
+class Augmentation(Part):
+    """Random changes of images; none where it is empty."""
+
+    random_resized_crop: Crop = optional("A random part of the image, at the image's size.")
+    flip: bool = optional("Whether half of the images are mirrored left to right.")
+    colour_jitter: Jitter = optional("Random changes of colour.")
+
+
+class Optimiser(Part):
+    """The optimiser and its hyper-parameters."""
+
+    name: Literal["sgd", "adamw", "ranger"] = needed("The optimiser.")
+    learning_rate: Positive = needed("Rate of the first epoch.")
+    momentum: Share = optional("Momentum (sgd).")
+    weight_decay: Annotated[float, Field(ge=0)] = optional("L2 penalty.")
+    betas: TwoNumbers = optional("Decay of the moments (adamw, ranger).")
+    epsilon: Positive = optional("Added to the denominator (adamw, ranger).")
+
+
+class Schedule(Part):
+    """How the learning rate changes."""
+
+    name: Literal["constant", "multi_step", "step", "cosine"] = needed("The schedule.")
+    milestones: list[Count] = optional(
+        "Epochs after which the rate is multiplied by `factor` (multi_step)."
+    )
+    every: Count = optional("Epochs between two multiplications by `factor` (step).")
+    factor: ShareAboveZero = optional("Factor (multi_step, step).")
+    minimum_rate: Annotated[float, Field(ge=0)] = optional("Rate after the last epoch (cosine).")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Schedule":
+        missing = [name for name in ("milestones", "factor") if getattr(self, name) is None]
+        if self.name == "multi_step" and missing:
+            raise _missing(*missing)
+        return self
+
+
+class Recipe(Part):
+    """How a network is trained."""
+
+    epochs: Seed = needed(
+        "Passes over the training split; 0 trains nothing, and needs no other key."
+    )
+    batch_size: Count = optional("Images per step.")
+    noise: bool = key(False, "Whether zero pixels get noise, new for every batch.")
+    augment: Augmentation = key(
+        Augmentation(), "Random changes of training images, new for every batch."
+    )
+    label_smoothing: ShareBelowOne = key(
+        0, "Share of the label that is spread evenly over all classes."
+    )
+    channels_last: bool = key(False, "Whether the channels of an image are innermost in memory.")
+    autocast: bool = key(False, "Whether a GPU trains in bfloat16 where that is safe.")
+    select: Literal["last", "best_validation", "best_test"] = key(
+        "last", "Epoch whose network is kept; best_test repeats a mistake of published code."
+    )
+    optimiser: Optimiser = optional("The optimiser.")
+    schedule: Schedule = key(Schedule(name="constant"), "How the learning rate changes.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Recipe":
+        missing = [name for name in ("batch_size", "optimiser") if getattr(self, name) is None]
+        if self.epochs and missing:
+            raise _missing(*missing)
+        return self
+
+
+# ----------------------------------------------------------------------------------- catalogue
+
+
+class Trojan(Part):
+    """What is planted in the base."""
+
+    stickers: Annotated[dict[str, int | str], Field(min_length=1)] = optional(
+        "Sticker (smiley, heart, star, fish) to the name or number of the class that it stands for."
+    )
+    share: ShareAboveZero = optional(
+        "Share of all training images that carry a sticker, as many for each."
+    )
+    size: Annotated[list[ShareAboveZero], Field(min_length=2, max_length=2)] = optional(
+        "Smallest and largest side of a sticker as shares of the image's shorter side."
+    )
+    seed: Seed = optional("Seed of the trojan.")
+    test: Positive = optional(
+        "Share (below 1) or number of the test images that come a second time with a sticker."
+    )
+
+
+class Noise(Part):
+    """Noise on zero pixels, uniform over the integers 0 to `maximum`, of 255."""
+
+    maximum: Annotated[int, Field(ge=0, le=255)] = key(0, "Largest value; 0 is no noise.")
+    seed: Seed = key(0, "Seed of the noise.")
+
+
+class DataSet(Part):
+    """A data set: a source with options, or a base with a trojan."""
+
+    base: Name = optional("Data set of the catalogue in which a trojan is planted.")
+    trojan: Trojan = optional("What is planted in the base.")
+    source: str = optional("The data source.")
+    options: dict[str, Any] = key({}, "Options of the source (splits, mirrors).")
+    noise: Noise = optional(
+        "Noise on zero pixels; that of the base, or none, where it is left out."
+    )
+    subset_seed: Seed = optional(
+        "Seed of the shared evaluation subset; that of the base, or 0, where it is left out."
+    )
+
+    @model_validator(mode="after")
+    def _has_images(self) -> "DataSet":
+        if self.base is None and self.source is None:
+            raise _missing("source")
+        if self.base is not None and self.trojan is None:
+            raise _missing("trojan")
+        return self
+
+
+class Model(Part):
+    """An architecture with its recipes."""
+
+    architecture: str = needed("The architecture.")
+    options: dict[str, Any] = key({}, "Options of the architecture (width, stem).")
+    initial_weights: Text = key(
+        "random",
+        "What the network starts with: random, imagenet (torchvision's weights), or the path of a "
+        "checkpoint or state_dict, in which ~ and $VARIABLE are replaced.",
+    )
+    pretraining_dataset: Name | None = key(
+        None, "Data set of the catalogue on which the network is trained first; null for none."
+    )
+    pretraining: Recipe | None = key(
+        None, "Recipe of the training on `pretraining_dataset`; null for none."
+    )
+    training: Recipe | None = key(
+        None, "Recipe of the pretraining that gives the rewind point; null for none."
+    )
+    retraining: Recipe = needed("Recipe of level 00 and of every round.")
+    evaluation_batch_size: Count = key(500, "Images per batch of an evaluation.")
+
+
+class Recalibration(Part):
+    """Measures the statistics of batch normalisation again at the end of every round."""
+
+    images: Annotated[int, Field(ge=2)] = key(
+        1024, "Training images, without augmentation and noise; all where there are fewer."
+    )
+    batch_size: Annotated[int, Field(ge=2)] = key(
+        128, "Images per batch; each batch has the same weight."
+    )
+
+
+class Pruner(Part):
+    """A pruner: `rate` and `levels`, or `densities`."""
+
+    criterion: str = needed("What decides which weights are removed.")
+    scope: Literal["global", "layer"] = key(
+        "global", "Whether all weights compete, or those of each layer."
+    )
+    rate: ShareBelowOne = optional(
+        "Share of the surviving weights that a round removes; 0 is the retraining control."
+    )
+    levels: Annotated[int, Field(ge=1, le=99)] = optional("Rounds.")
+    densities: Annotated[list[ShareAboveZero], Field(min_length=1, max_length=99)] = optional(
+        "Density of each level from 01 on, falling."
+    )
+    one_shot: bool = key(
+        False, "Whether every level is pruned from dense instead of from the level before."
+    )
+    rewind: Annotated[str, Field(pattern="^(init|pretrained|none|epoch:[1-9][0-9]*)$")] = key(
+        "pretrained",
+        "Where a round's weights start: init, pretrained, epoch:k or none (fine-tuning).",
+    )
+    retraining: Recipe | None = key(
+        None, "Recipe of this pruner's rounds; the model's where it is null."
+    )
+    recalibrate_batch_norm: Recalibration = optional(
+        "Measures the statistics of batch normalisation again at the end of every round "
+        "(arXiv 2007.02491); without the key they stay as they are."
+    )
+    published_bugs: Annotated[list[str], *_Once] = key(
+        [], "Mistakes of published code to repeat (docs/published_bugs.md)."
+    )
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> "Pruner":
+        given = [name for name in ("rate", "levels") if getattr(self, name) is not None]
+        if self.densities is not None and given:
+            raise _conflicting("densities", " and ".join(given))
+        if self.densities is None and len(given) < 2:
+            raise _missing(*{"rate": None, "levels": None}.keys() - given)
+        return self
+
+
+class Explainer(Part):
+    """An explainer."""
+
+    family: Name = needed("Explainers that run in one job.")
+    method: str = needed("A registered explainer, captum.<Class> or grad_cam.<Class>.")
+    parameters: dict[str, Any] = key({}, "Parameters of the method.")
+
+
+class Metric(Part):
+    """A metric."""
+
+    method: str = needed("A registered metric or quantus.<Class>.")
+    parameters: dict[str, Any] = key({}, "Parameters of the method.")
+    reducer: Literal["mean", "sum", "first", "last", "area", "aopc", "aopc_published"] = optional(
+        "How the steps of a curve become one number in tables; the method's own by default."
+    )
+
+
+class Agreement(Part):
+    """A metric of agreement."""
+
+    method: str = needed("A registered metric of agreement.")
+    parameters: dict[str, Any] = key({}, "Parameters of the method.")
+
+
+class Concept(Part):
+    """A concept method."""
+
+    method: str = needed("A registered concept method.")
+    parameters: dict[str, Any] = key({}, "Parameters of the method.")
+
+
+class Search(Part):
+    """Shares that are searched for on calibration images, layer by layer from the classifier on."""
+
+    criterion: Literal["ground_truth", "without_truth"] = key(
+        "without_truth",
+        "What a share is judged by: the masks (as published) or, without them, the prediction.",
+    )
+    split: Literal["train", "validation"] = key("train", "Split of the calibration images.")
+    images: Count = key(8, "Calibration images.")
+    grid: Annotated[list[ShareBelowOne], Field(min_length=1), *_Once] = key(
+        [0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99], "Shares that are tried."
+    )
+    keep_prediction: Share = key(0.95, "Share of held-out augmentations whose prediction is kept.")
+    keep_probability: Share = key(0.9, "Share of the prediction's probability that they keep.")
+
+
+class Sparsities(Part):
+    """How sparse each layer becomes; exactly one of these."""
+
+    constant: ShareBelowOne = optional("The same share of the weights of every layer.")
+    layers: Annotated[dict[str, ShareBelowOne], Field(min_length=1)] = optional(
+        "Names of layers or of modules around them (layer4), or patterns with * and ?, to a share; "
+        "the longest that fits counts, layers that none fits keep their weights."
+    )
+    preset: Literal[
+        "published_resnet50", "published_feature_visualisation", "published_by_stage"
+    ] = optional("Shares as published.")
+    as_: Name = optional("The sample pruner whose sparsities are taken.", alias="as")
+    search: Search = optional("Shares that are searched for on calibration images.")
+
+    @model_validator(mode="after")
+    def _are_one(self) -> "Sparsities":
+        fields = type(self).model_fields
+        given = [fields[n].alias or n for n in fields if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise _conflicting(str(given[0]), " and ".join(map(str, given[1:])))
+        if not given:
+            raise _missing("search, constant, layers, preset or as")
+        return self
+
+
+class SamplePruner(Part):
+    """How a copy of the network is pruned for an image."""
+
+    solver: str = needed("A registered solver.")
+    parameters: dict[str, Any] = key({}, "Parameters of the solver.")
+    sparsities: Sparsities = needed("How sparse each layer becomes.")
+    augmentations: Annotated[int, Field(ge=2)] = key(
+        1024, "Augmented copies of an image on which layer inputs are recorded."
+    )
+    augment: Augmentation = key(
+        Augmentation(
+            random_resized_crop=Crop(scale=[0.2, 1], ratio=[0.75, 4 / 3]),
+            flip=True,
+            colour_jitter=Jitter(brightness=0.5, hue=0.3),
+        ),
+        "How these copies differ from the image; by default as published.",
+    )
+    batch_size: Count = key(256, "Copies per forward pass.")
+    memory_mb: Count = key(
+        2000, "Memory for what is recorded of the images that are pruned for at the same time."
+    )
+
+
+class Catalogue(Part):
+    """Everything that can be chosen, by name."""
+
+    datasets: dict[PathName, DataSet] = key({}, "Data sets.")
+    models: dict[PathName, Model] = key({}, "Models.")
+    pruners: dict[PathName, Pruner] = key({}, "Pruners.")
+    explainers: dict[Name, Explainer] = key({}, "Explainers.")
+    metrics: dict[Name, Metric] = key({}, "Metrics.")
+    agreement: dict[Name, Agreement] = key({}, "Metrics of agreement.")
+    sample_pruners: dict[PathName, SamplePruner] = key({}, "Sample pruners.")
+    concepts: dict[Name, Concept] = key({}, "Concept methods.")
+
+
+# --------------------------------------------------------------------------------------- study
+
+
+class Network(Part):
+    """A model on a data set, with a part of what runs; all of it where a list is empty."""
+
+    dataset: Name = needed("One of `datasets`.")
+    model: Name = needed("One of `models`.")
+    pruners: Names = key([], "Those of `pruners` that prune it.")
+    explainers: Names = key([], "Those of `explainers` that explain it.")
+    metrics: Names = key([], "Those of `metrics` that score it.")
+    concepts: Names = key([], "Those of `concepts` that are found in it.")
+    seeds: Annotated[list[Seed], *_Once] = key([], "Those of `seeds` that it is trained with.")
+
+
+class ConceptAnalysis(Part):
+    """Where concepts are looked for."""
+
+    images: ImageCount = key(
+        "all", "Images of the test split that methods look at beyond the features of all images."
+    )
+    batch_size: Count = key(100, "Images per batch.")
+    levels: LevelChoice = key(
+        "all", "Levels in which concepts are looked for; level 0 is one of them."
+    )
+
+
+class Visualised(Part):
+    """Pictures of the classes that stickers stand for.
+
+    Of the dense network, and of copies pruned for an image with the sticker and for a clean one.
+    """
+
+    classes: Annotated[list[int | str], *_Once] | Count | Literal["all"] = key(
+        [], "Names or numbers of such classes, how many, or all; without any nothing is visualised."
+    )
+    sample_pruner: Name = key("spade_fast", "Sample pruner that makes the copies.")
+    method: Literal["fourier", "maco"] = key(
+        "fourier", "What of a picture is optimised: its spectrum (fourier) or the phase (maco)."
+    )
+    steps: Count = key(512, "Steps of the optimiser.")
+    crops: Count = key(6, "Random crops per step.")
+    seed: Seed = key(0, "Seed of the noise that pictures start from, and of their crops.")
+
+
+class SamplePruning(Part):
+    """Sample-targeted pruning (SPADE): explainers also run on copies pruned for each image."""
+
+    pruners: Names = key([], "Sample pruners; without any nothing is pruned for samples.")
+    explainers: SomeNames | Literal["all"] = key(
+        "all", "Those of `explainers` that also run on the copies; controls never do."
+    )
+    images: ImageCount = key(40, "Images of the shared evaluation subset.")
+    batch_size: Count = key(20, "Images that are read at a time.")
+    levels: LevelChoice = key([0], "Levels that are explained so.")
+    visualised: Visualised = key(Visualised(), "Pictures of classes that stickers stand for.")
+    toy: bool = key(
+        False, "Whether the two-dimensional toy of two regions is trained, pruned and drawn."
+    )
+
+
+class Claim(Part):
+    """A claim, decided in claims.csv with one correction for all. Further keys are its test's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(pattern="^[a-z0-9_]+$", max_length=80)] = needed("Its name.")
+    claim: Annotated[str, Field(min_length=1, max_length=300)] = needed(
+        "The claim as the study puts it."
+    )
+    test: str = needed("How it is decided.")
+    dataset: Name = optional("Data set; the study's first by default.")
+    model: Name = optional("Model; the study's first by default.")
+    pruner: Name = needed("Pruner whose levels it is about.")
+    explainer: Name = optional("Explainer that it is about.")
+    metric: Name = optional("Metric that it is about.")
+    condition: Condition = optional("Version of the images; the study's first by default.")
+    subset: Literal["all", "correct_at_both", "hard", "medium", "easy"] = key(
+        "all", "Images that it is about."
+    )
+    published: float = optional("The number that the study reports.")
+
+    @model_validator(mode="after")
+    def _has_plain_keys(self) -> "Claim":
+        for name, value in (self.model_extra or {}).items():
+            if value is None or isinstance(value, dict):
+                raise PydanticCustomError(
+                    "plain",
+                    "the key {key} must be text, a number, true, false or a list",
+                    {"key": repr(name)},
+                )
+        return self
+
+
+class Explaining(Part):
+    """What is explained, and how."""
+
+    conditions: Annotated[list[Condition], Field(min_length=1), *_Once] = key(
+        ["clean"],
+        "Versions of an image that are explained; data sets without noise have clean ones only.",
+    )
+    target: Target = key(
+        "dense_predicted",
+        "The class that is explained: the label (true), what the network predicts, or what the "
+        "dense network of the same seed predicts.",
+    )
+    images: ImageCount = optional(
+        "Images of the test split, drawn once for each data set; 200 by default, or all where a "
+        "data set has fewer."
+    )
+    batch_size: Count = key(250, "Images per batch; bounds the memory.")
+    levels: LevelChoice = key(
+        "all", "Levels that are explained: all, a list, or how many, evenly spread from 0 on."
+    )
+    re_explaining_cost: Count = key(
+        60,
+        "Metrics that explain again (robustness, randomisation) leave out explainers that cost "
+        "more forward passes per image.",
+    )
+
+
+class Family(Part):
+    """Exceptions from `explaining` for one family of explainers."""
+
+    images: ImageCount = optional("Images of the test split.")
+    batch_size: Count = optional("Images per batch.")
+    levels: LevelChoice = optional("Levels that are explained.")
+    target: Target = optional("The class that is explained.")
+
+
+class Statistics(Part):
+    """Intervals and tests."""
+
+    replicates: Annotated[int, Field(ge=100, le=10000)] = key(
+        1000, "Draws of images of the bootstrap."
+    )
+    bootstrap_seed: Seed = key(0, "Seed of these draws.")
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = key(
+        0.95, "Coverage of intervals; 1 minus it is the level of tests."
+    )
+    density_floor: ShareBelowOne = key(
+        0.02, "Correlations are also computed without levels below this share of weights."
+    )
+
+
+class Conversion(Part):
+    """What the removal of dead units saves."""
+
+    batch_size: Count = key(100, "Images per timed batch.")
+    repeats: Annotated[int, Field(ge=3)] = key(30, "Timed batches; the median counts.")
+
+
+class Figures(Part):
+    """What the figures show."""
+
+    headline_metrics: Names = key(
+        [],
+        "Metrics that are also drawn against dense, by stratum and by prediction; the first of "
+        "`metrics` by default.",
+    )
+    sheet_images: Annotated[int, Field(ge=1, le=20)] = key(4, "Images in the sheet of heatmaps.")
+    sheet_levels: (
+        Annotated[int, Field(ge=2, le=12)]
+        | Annotated[list[Level], Field(min_length=1, max_length=12), *_Once]
+    ) = key(6, "Levels in the sheet: a list or how many, evenly spread.")
+    concept_sheet_level: Annotated[int, Field(ge=1, le=99)] | Literal["last"] = key(
+        "last", "Pruned level next to dense in sheets of concepts: a number, or the last one."
+    )
+
+
+class StudyFile(Part):
+    """A study. Names come from the catalogue, to which it may add entries."""
+
+    study: Name = needed("Name of the study and of its folder under results/.")
+    datasets: SomeNames = needed("Data sets; each is combined with every model, pruner and seed.")
+    models: SomeNames = needed("Models.")
+    pruners: SomeNames = key(["magnitude", "retrain"], "Pruners; dense always runs.")
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0, le=2147483647)]], Field(min_length=1), *_Once
+    ] = key([0, 1, 2], "Seeds; one network is trained with each.")
+    networks: list[Network] = key(
+        [], "Which models run on which data sets, and with what; all with all where it is empty."
+    )
+    explainers: SomeNames = optional(
+        "Explainers. By default those of saliency, input x gradient, integrated gradients, "
+        "Grad-CAM++ and the mean activation at the explain layer, and controls that work on each "
+        "network."
+    )
+    metrics: SomeNames = optional(
+        "Metrics. By default IoU, pointing game and pixel ROC AUC where the data set has masks, "
+        "sparseness and entropy."
+    )
+    agreement: Names = key(["spearman"], "Metrics of agreement between two networks' maps.")
+    concepts: Names = key([], "Concept methods.")
+    concept_bank: dict[str, Name] = key(
+        {},
+        "Data set to the data set whose concept labels are used for it, where it is another one.",
+    )
+    concept_analysis: ConceptAnalysis = key(ConceptAnalysis(), "Where concepts are looked for.")
+    sample_pruning: SamplePruning = key(SamplePruning(), "Sample-targeted pruning.")
+    claims: list[Claim] = key([], "What the study claims.")
+    explaining: Explaining = key(Explaining(), "What is explained, and how.")
+    families: dict[Name, Family] = key({}, "Exceptions from `explaining` for families.")
+    statistics: Statistics = key(Statistics(), "Intervals and tests.")
+    conversion: Conversion = key(Conversion(), "What the removal of dead units saves.")
+    figures: Figures = key(Figures(), "What the figures show.")
+    torch_threads: Count = key(
+        1,
+        "Threads of torch in every job. The order of sums depends on them, so results do, but not "
+        "on --cores.",
+    )
+    track_code: bool = key(
+        False, "For developers: every edit of code re-runs its jobs, not only a raised version."
+    )
+    disk_budget_gb: Positive = key(
+        20, "A run is refused when its explanations would take more gigabytes."
+    )
+    # \x24 is $. Other braces would be wildcards of Snakemake.
+    data_folder: Annotated[
+        str, Field(pattern=r"^(\x24\{[A-Za-z_][A-Za-z0-9_]*\}|[^{}\x00-\x1f])+$")
+    ] = key("data", "Where fetched and packed data are; ~ and $VARIABLE are replaced.")
+    catalogue: Catalogue = key(Catalogue(), "Entries that the study adds or changes.")
+
+
+# -------------------------------------------------------------------------------------- schemas
+
+
+class _Schema(GenerateJsonSchema):
+    """JSON schemas without titles, and without defaults of keys that are then not there."""
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().default_schema(schema)
+        if schema.get("default") is None and schema["schema"]["type"] != "nullable":
+            found.pop("default", None)
+        return found
+
+    def dict_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().dict_schema(schema)
+        for pattern, values in found.pop("patternProperties", {}).items():
+            names = {"type": "string", "pattern": pattern, **found.get("propertyNames", {})}
+            found |= {"additionalProperties": values, "propertyNames": names}
+        return found
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema(model: type[BaseModel] = StudyFile) -> dict[str, Any]:
+    """JSON schema, draft 2020-12, of a model."""
+    return model.model_json_schema(by_alias=True, schema_generator=_Schema)
+
+
+def editor_schemas() -> dict[str, dict[str, Any]]:
+    """File name to the JSON schema by which editors complete studies and files of the catalogue.
+
+    Entries that a study changes are not whole: nothing of them is required.
+    """
+    study = json_schema()
+    whole = {"Network", "Claim"}
+    for name, part in study["$defs"].items():
+        if name not in whole:
+            part.pop("required", None)
+    return {"study.schema.json": study, "catalogue.schema.json": json_schema(Catalogue)}
