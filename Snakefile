@@ -48,6 +48,7 @@ rule all:
         figures=figure_files(),
         guide=rules.write_guide.output,
         pages=concept_pages(),
+        more=MORE,
 
 
 include: "workflow/rules/command_line.smk"

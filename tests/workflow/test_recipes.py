@@ -55,6 +55,13 @@ RECIPES = {
         "spade/registry.py",
         "example_wanda.yaml",
     ],
+    "A table with its figure": [
+        "analysis/tables.py",
+        "analysis/example_spread.py",
+        "plots/example_spread.py",
+        "workflow/rules/example_spread.smk",
+        "Snakefile",
+    ],
     "A claim test": [
         "analysis/claims/example_change.py",
         "analysis/claims/registry.py",
@@ -75,9 +82,18 @@ def blocks_of(text):
 BLOCKS = list(blocks_of(GUIDE.read_text(encoding="utf-8")))
 
 
+#: where the lines of a recipe go in a file that is there: before this text
+PLACES = {"src/sparsight/analysis/tables.py": '"""\n_LINE', "Snakefile": "\nreport:"}
+
+
 def follow(folder, path, content):
     """Write a file; a line for a registry goes to the top of its table."""
     file = folder / path
+    if path in PLACES:
+        before, place, after = file.read_text(encoding="utf-8").partition(PLACES[path])
+        assert place
+        file.write_text(f"{before}{content}{place}{after}", encoding="utf-8")
+        return
     if file.name != "registry.py":
         assert not file.exists(), f"{path} is there already; rename the example"
         file.parent.mkdir(exist_ok=True)
@@ -150,7 +166,7 @@ def test_there_is_a_recipe_for_everything():
 
 
 def test_recipes_write_what_the_house_accepts(followed):
-    new = [path for _, path, _ in BLOCKS if path.endswith(".py") and "registry" not in path]
+    new = [path for _, path, _ in BLOCKS if "example_" in path and path.endswith(".py")]
     for command in (["format", "--check"], ["check"]):
         done = subprocess.run(
             [str(BIN / "ruff"), *command, "--no-cache", *new],
@@ -189,6 +205,8 @@ def test_workflow_plans_everything_new(followed):
     assert planned["draw_agreement"] == 2
     assert planned["resample_images"] == 3 * 2
     assert planned["check_claims"] == 1
+    assert planned["example_spread"] == 1
+    assert planned["draw_example_spread"] == 3
     # every network, and the dense ones of three seeds with each other
     assert planned["extract_features"] == planned["find_concepts"] == 3 * 11
     assert planned["compare_concepts"] == 3 * 11
@@ -252,7 +270,10 @@ def test_every_recipe_runs(followed):
     assert column("concepts.csv", "method") == {"example_channels"}
     assert column("sample_pruning.csv", "sample_pruner") == {"example_wanda", "example_smallest"}
     assert column("claims.csv", "test") == {"example_change"}
+    assert column("example_spread.csv", "n_seeds") == {"1"}
     figures = followed.folder / "results" / "run" / "figures"
+    spread = figures / "example_spread" / "example_shapes__example_strided__example_mass"
+    assert all(spread.with_suffix(suffix).is_file() for suffix in (".svg", ".png"))
     assert (figures / "metrics" / "example_shapes__example_strided__example_mass.svg").is_file()
     # What Snakemake does not notice is said.
     os.utime(followed.folder / "run_data" / "shapes" / "shapes.npz")

@@ -99,6 +99,8 @@ CONTROLS = f"{RESULTS}/{{dataset}}/explanations/{{family}}.safetensors"
 # A checkpoint's concepts by one method; tables and arrays add their endings.
 FOUND = f"{LEVEL}/concepts/{{concept}}"
 DRIFT = f"{LEVEL}/concept_drift/{{concept}}.parquet"
+# Tables and figures of rules of your own, which `rule all` and the provenance take in.
+MORE = []
 # Environment of --sdm conda; from the workflow's own folder, like everything else.
 ENVIRONMENT = str(WORKFLOW.parent / "envs" / "sparsight.yaml")
 
@@ -245,7 +247,8 @@ def version_of(script, stages, get=None, *names, apart=()):
         items = get(*(wildcards[name] for name in names)) if get else []
         found = VERSIONS(stages, [item for item in items if item.kind not in apart])
         if config["track_code"]:
-            found["code"] = CODE(script, *(item.module for item in items))
+            own = [stage for stage in stages if "." in stage]
+            found["code"] = CODE(script, *own, *(item.module for item in items))
         return found
 
     return version

@@ -21,6 +21,6 @@ def recorded_files(wildcards):
     for place, family in sample_places():
         if name := SAMPLES.searched(STUDY.sample_pruner(family)):
             found.append(place_path(SPARSITIES.replace("{sample_pruner}", name), place))
-    found += [*figure_files(), *concept_pages()]
+    found += [*figure_files(), *concept_pages(), *MORE]
     # Tables of statistics are outputs of other rules too, and families share sparsities.
     return list(dict.fromkeys(found))

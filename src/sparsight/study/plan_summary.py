@@ -90,7 +90,7 @@ def _changed(reason: Any) -> dict[str, set[str]]:
             except (ValueError, SyntaxError):
                 continue
             if isinstance(value, dict):
-                is_version = all(key in STAGES or " " in key or key == CODE for key in value)
+                is_version = all(key in STAGES or {*" ."} & {*key} or key == CODE for key in value)
                 dicts["version" if value and is_version else "settings"] = value
         sides.append(dicts)
     old, new = sides

@@ -88,7 +88,7 @@ class Versions:
 
         Parameters
         ----------
-        stages : keys of `STAGES`.
+        stages : keys of `STAGES`, or modules of your own that state a VERSION.
         items : what the job's settings name, as `Registry.item` gives it.
 
         Returns
@@ -101,7 +101,9 @@ class Versions:
         InputError
             When a module states no version, or another than a whole number from 1.
         """
-        found: dict[str, int | str] = {stage: self._stage(STAGES[stage]) for stage in stages}
+        found: dict[str, int | str] = {
+            stage: self._stage(STAGES.get(stage, stage)) for stage in stages
+        }
         for item in items:
             found[f"{item.kind} {item.name}"] = f"{item.attribute} {item.version}"
         return found
