@@ -36,28 +36,20 @@ DTYPES = (
     ("U8", torch.uint8, np.dtype("u1")),
     ("BOOL", torch.bool, np.dtype("?")),
 )
-_BYTES = {name: kind.itemsize for name, _, kind in DTYPES}
 
 
 def check_entries(entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Hold the entries of a header against each other, before anything is read by them.
+    """Compare a header's entries with each other, before anything is read by them.
 
-    Parameters
-    ----------
-    entries : tensor name to `dtype`, `shape` and `data_offsets`, as JSON gave them.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        When one of them cannot be: the checksum of a header says that it is as it was written, not
-        that this program wrote it.
+    A ValueError, KeyError or TypeError where one cannot be: the checksum of a header says that it
+    is as it was written, not that this program wrote it.
     """
     for name, entry in entries.items():
         start, end = entry["data_offsets"]
         numbers = [start, end, *entry["shape"]]
         if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError(f"'{name}' has a shape or place that is none")
-        if end - start != _BYTES[entry["dtype"]] * math.prod(entry["shape"]):
+        if end - start != _NUMPY_OF[entry["dtype"]].itemsize * math.prod(entry["shape"]):
             raise ValueError(f"'{name}' does not fill its place")
 
 
@@ -71,31 +63,28 @@ _MALFORMED = (AttributeError, RecursionError, struct.error)
 Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
-class _Plan:
-    """Where each tensor of a file lies."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.entries: dict[str, dict[str, Any]] = {}
-        offset = 0
-        # The format wants tensors without gaps; large alignments first keeps each one aligned.
-        order = sorted(
-            layout, key=lambda name: (-_NUMPY_OF[_NAME_OF[layout[name][0]]].itemsize, name)
-        )
-        for name in order:
-            dtype, shape = layout[name]
-            size = _NUMPY_OF[_NAME_OF[dtype]].itemsize * int(np.prod(shape, dtype=np.int64))
-            self.entries[name] = {
-                "dtype": _NAME_OF[dtype],
-                "shape": list(shape),
-                "data_offsets": [offset, offset + size],
-            }
-            offset += size
-        self.size = offset
+def _places(layout: Layout) -> dict[str, dict[str, Any]]:
+    """Where each tensor of a file lies: without gaps, and large alignments first, so aligned."""
+    kinds = {name: _NUMPY_OF[_NAME_OF[dtype]] for name, (dtype, _) in layout.items()}
+    entries: dict[str, dict[str, Any]] = {}
+    offset = 0
+    for name in sorted(layout, key=lambda name: (-kinds[name].itemsize, name)):
+        dtype, shape = layout[name]
+        end = offset + kinds[name].itemsize * math.prod(shape)
+        entries[name] = {
+            "dtype": _NAME_OF[dtype],
+            "shape": list(shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    return entries
 
 
-def _header(plan: _Plan, metadata: Mapping[str, str], digests: Mapping[str, str]) -> bytes:
+def _header(
+    entries: Mapping[str, Any], metadata: Mapping[str, str], digests: Mapping[str, str]
+) -> bytes:
     whole = {**metadata, "checksums": json.dumps(digests, sort_keys=True)}
-    text = json.dumps({"__metadata__": dict(sorted(whole.items())), **plan.entries})
+    text = json.dumps({"__metadata__": dict(sorted(whole.items())), **entries})
     raw = text.encode()
     return raw + b" " * (-len(raw) % 8)
 
@@ -111,16 +100,8 @@ def _hasher() -> Any:
 class ArrayWriter:
     """Write tensors row by row into a safetensors file that appears only when it is complete.
 
-    Parameters
-    ----------
-    path : the file.
-    layout : tensor name to (dtype, shape); rows along the first dimension are appended in order.
-    metadata : strings to keep in the file.
-
-    Raises
-    ------
-    InputError
-        When rows do not fit the layout, or when the block ends before all rows are there.
+    `layout` maps a tensor's name to (dtype, shape); rows along the first dimension are appended in
+    order. Rows that do not fit, or are missing at the end of the block, are an `InputError`.
     """
 
     def __init__(
@@ -134,22 +115,23 @@ class ArrayWriter:
         # The header has its own use for these names; the file could not be read back.
         for name in {"", "__metadata__"} & layout.keys() | {"checksums"} & self._metadata.keys():
             raise InputError(f"{self.path}: the name '{name}' is reserved; choose another")
-        self._plan = _Plan(layout)
-        self._written = dict.fromkeys(self._plan.entries, 0)
-        self._hashers = {name: _hasher() for name in self._plan.entries}
-        self._header_size = len(_header(self._plan, self._metadata, _blank(self._written)))
+        self._entries = _places(layout)
+        self._written = dict.fromkeys(self._entries, 0)
+        self._hashers = {name: _hasher() for name in self._entries}
+        self._header_size = len(_header(self._entries, self._metadata, _blank(self._written)))
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
             self._file: BinaryIO = stack.enter_context(open(temporary, "w+b"))
-            self._file.truncate(8 + self._header_size + self._plan.size)
+            size = max((one["data_offsets"][1] for one in self._entries.values()), default=0)
+            self._file.truncate(8 + self._header_size + size)
             self._stack = stack.pop_all()
         return self
 
     def append(self, name: str, rows: torch.Tensor) -> None:
         """Append `rows` [n, ...] to tensor `name`; dtype and trailing shape must be as declared."""
-        entry = self._plan.entries.get(name)
+        entry = self._entries.get(name)
         if entry is None:
             raise InputError(f"{self.path}: no tensor '{name}' was declared for this file")
         # A scalar has no rows: its shape [] equals its declared trailing shape.
@@ -171,18 +153,18 @@ class ArrayWriter:
         self._written[name] += len(data)
 
     def _finish(self) -> None:
-        for name, entry in self._plan.entries.items():
+        for name, entry in self._entries.items():
             start, end = entry["data_offsets"]
             if self._written[name] != end - start:
                 raise InputError(
                     f"{self.path}: '{name}' got {self._written[name]} of {end - start} bytes"
                 )
         digests = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
-        blanked = _header(self._plan, self._metadata, {**digests, "": BLANK_DIGEST})
+        blanked = _header(self._entries, self._metadata, {**digests, "": BLANK_DIGEST})
         digests[""] = hashlib.blake2b(blanked, digest_size=DIGEST_BYTES).hexdigest()
         self._file.seek(0)
         self._file.write(struct.pack("<Q", self._header_size))
-        self._file.write(_header(self._plan, self._metadata, digests))
+        self._file.write(_header(self._entries, self._metadata, digests))
 
     def __exit__(
         self,
@@ -198,19 +180,10 @@ class ArrayWriter:
 
 
 class ArrayReader:
-    """Read rows of a safetensors file with plain reads; all checksums are verified on opening.
+    """Read rows of a safetensors file with plain reads; checksums are verified on opening.
 
-    Parameters
-    ----------
-    path : the file.
-    verify : names of the tensors to verify; all by default.
-
-    Raises
-    ------
-    InputError
-        When the file or a tensor to verify is missing.
-    CorruptFile
-        When it is truncated, malformed or does not match its checksums; one sentence that names it.
+    `verify` names the tensors to verify; all by default. A missing file or tensor is an
+    `InputError`, a damaged one a `CorruptFile`.
     """
 
     def __init__(self, path: Path | str, verify: Iterable[str] | None = None) -> None:

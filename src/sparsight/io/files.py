@@ -21,16 +21,8 @@ _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 def expanded(given: str, key: str, environ: Mapping[str, str] = os.environ) -> str:
     """A path with `~`, `~user`, `$VARIABLE` and `${VARIABLE}` replaced, as a shell does.
 
-    Parameters
-    ----------
-    given : path as somebody wrote it.
-    key : where it was written, for messages.
-    environ : environment; `HOME` of it is `~`. What a variable holds is not expanded again.
-
-    Raises
-    ------
-    InputError
-        When a variable is not set or empty, or a user is unknown.
+    `key` says where the path was written, for messages; what a variable holds is not expanded
+    again. A variable that is not set or empty, or an unknown user, is an `InputError`.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -70,17 +62,11 @@ def is_temporary(name: str) -> bool:
 
 @contextmanager
 def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well.
+    """Yield a temporary path next to `path` that takes its place when the block ends well.
 
-    Parameters
-    ----------
-    path : where the finished file shall be; parent folders are made.
-    durable : flush to the disk before the rename. Without it the file still never appears half
-        written to another process, but may be lost with the power.
-
-    Raises
-    ------
-    Whatever the block raises; the temporary file is then removed.
+    Parent folders are made. `durable` flushes to the disk before the rename; without it the file
+    still never appears half written to another process, but may be lost with the power. Where the
+    block raises, the temporary file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,28 +123,16 @@ _LEFT_OUT = frozenset({"-F", "--forceall", "-f", "--force", "-n", "--dry-run", "
 
 
 def kept_command(arguments: Iterable[str]) -> str:
-    """A run's command line as jobs shall repeat it.
-
-    What makes a run do everything again, or nothing, is left out.
-
-    Parameters
-    ----------
-    arguments : of Snakemake.
-    """
+    """A run's command line as jobs shall repeat it: not all anew, and no dry run."""
     return shlex.join(["snakemake", *(word for word in arguments if word not in _LEFT_OUT)])
 
 
 def remedy(path: Path | str, environ: Mapping[str, str] = os.environ) -> str:
-    """The end of a sentence about a damaged file: what remakes it.
+    """The end of an error message about a damaged file: what remakes it.
 
     `--forcerun` makes the file again and then all that was made from it, in one run. Within a job
-    the options are those of the run, known from the environment; elsewhere the user adds them.
-
-    Parameters
-    ----------
-    path : the file. What lies in a result tree, or was packed or fetched by the workflow, can be
-        remade; all else (a checkpoint of the user's own) can only be copied or fetched again.
-    environ : environment of the job.
+    the options are those of the run, known from the environment; elsewhere the user adds them. What
+    the workflow did not make (a checkpoint of the user's own) can only be copied or fetched again.
     """
     folder, target = _made_by_workflow(Path(path))
     if target is None:
@@ -186,15 +160,7 @@ def _made_by_workflow(path: Path) -> tuple[Path | None, Path | None]:
 
 
 def read_json(path: Path | str) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises
-    ------
-    InputError
-        When the file is missing.
-    CorruptFile
-        When it is empty, truncated, or holds something else; one sentence that names it.
-    """
+    """The object in a JSON file; `CorruptFile` where it holds something else."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; run snakemake again to make it")

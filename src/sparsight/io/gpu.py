@@ -51,12 +51,9 @@ _MEGABYTES_OF_A_PART = 896
 class Gpu:
     """A GPU, or a part of one (MIG).
 
-    Attributes
-    ----------
-    name : what `CUDA_VISIBLE_DEVICES` can hold: "GPU-…", "MIG-…", or a name from `SPARSIGHT_GPUS`.
-    megabytes : its memory.
-    index : nvidia-smi's number of the card; of a `SPARSIGHT_GPUS` name that is a number, this.
-    card : name of the card that a part belongs to; a whole card's own name.
+    `name` is what `CUDA_VISIBLE_DEVICES` can hold ("GPU-…", "MIG-…", or a name from
+    `SPARSIGHT_GPUS`), `index` nvidia-smi's number of the card (of a name that is a number, this),
+    `card` the name of the card that a part belongs to, a whole card's own name.
     """
 
     name: str
@@ -80,16 +77,9 @@ def visible_names(environ: Mapping[str, str] = os.environ) -> list[str] | None:
 def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu] | None:
     """The GPUs that a job started with these environment variables may use.
 
-    Numbers are taken as nvidia-smi counts. A card that is divided stands for all its parts.
-
-    Returns
-    -------
-    None where nobody says which GPUs there are: no nvidia-smi, or no driver, and no
-    `SPARSIGHT_GPUS`. An empty list where all are hidden.
-
-    Raises
-    ------
-    InputError : a variable names a GPU that is not there, or does not read as it should.
+    Numbers are taken as nvidia-smi counts. A card that is divided stands for all its parts. None
+    where nobody says which GPUs there are: no nvidia-smi, or no driver, and no `SPARSIGHT_GPUS`. A
+    variable that names a GPU that is not there, or does not read as it should, is an `InputError`.
     """
     names = visible_names(environ)
     if names == []:
@@ -190,17 +180,8 @@ def gpu_slot(
     """Hold `vram_mb` of the GPU with most room, and let CUDA see that one only.
 
     Nothing is taken where no GPU was granted (`gpu` is 0), none is visible, nobody says which there
-    are, or SLURM has given this job its own.
-
-    Parameters
-    ----------
-    gpu : how many GPUs the job was granted; it takes one.
-    vram_mb : how much of its memory, in MB.
-    environ : environment variables; `CUDA_VISIBLE_DEVICES` is set while the block runs.
-
-    Raises
-    ------
-    InputError : no visible GPU has so much memory, or there is no safe place for the locks.
+    are, or SLURM has given this job its own. `CUDA_VISIBLE_DEVICES` is set while the block runs. An
+    `InputError` where no visible GPU has so much memory, or there is no safe place for the locks.
     """
     gpus = _to_share(gpu, environ)
     if not gpus:
@@ -231,10 +212,6 @@ def lock_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
     `SPARSIGHT_GPU_LOCKS` names another; it must not be on a network file system. (Not in
     `XDG_RUNTIME_DIR`: that goes when its user logs out, and a long run stays.)
-
-    Raises
-    ------
-    InputError : it cannot be made, is no folder, or others may write or look into it.
     """
     folder = Path(
         environ.get(FOLDER) or Path(tempfile.gettempdir(), f"sparsight-gpu-{os.getuid()}")

@@ -78,13 +78,8 @@ def followed(
 ) -> Iterator[Item]:
     """The items, and how many are done logged at most once in `every` seconds.
 
-    A loop that takes less logs nothing. Making an item counts as much as what is done with it.
-
-    Parameters
-    ----------
-    what : the items in the plural ("batches explained").
-    total : how many there are, for the time left; None where nobody knows.
-    clock : seconds that do not go back.
+    `what` names the items in the plural ("batches explained"), `total` says how many there are, for
+    the time left. A loop that takes less logs nothing.
     """
     begun = last = clock()
     for done, item in enumerate(items, start=1):

@@ -70,8 +70,7 @@ def provenance(
     settings : every configuration value that the job used.
     version : versions of the stages and items that the job ran (`sparsight.study.versions`).
     seconds : wall time.
-    device, seed, data_hash : as far as they apply.
-    files : path to SHA-256 of what the job wrote; `sparsight.io.verify` holds the files against it.
+    files : path to SHA-256 of what the job wrote; `sparsight.io.verify` compares the files with it.
     """
     return {
         **git_state(Path(__file__).parent),

@@ -20,14 +20,7 @@ _OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
 class TableWriter:
-    """Write a parquet table row group by row group; it appears only when the block ends well.
-
-    Parameters
-    ----------
-    path : the file.
-    schema : columns and types.
-    metadata : strings to keep in the file.
-    """
+    """Write a parquet table row group by row group; it appears only when the block ends well."""
 
     def __init__(
         self, path: Path | str, schema: pa.Schema, metadata: Mapping[str, str] | None = None
@@ -77,12 +70,7 @@ def write_table(
 def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Table:
     """Read a parquet table (all columns by default).
 
-    Raises
-    ------
-    InputError
-        When the file or one of the columns is missing.
-    CorruptFile
-        When it is truncated or a page does not match its checksum; one sentence that names it.
+    A missing file or column is an `InputError`, a damaged one a `CorruptFile`.
     """
     names = None if columns is None else list(columns)
     with _checked(path) as file:
@@ -94,13 +82,7 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
 
 
 def verify_table(path: Path | str) -> None:
-    """Read a whole parquet table, a batch of rows at a time, and keep nothing.
-
-    Raises
-    ------
-    InputError, CorruptFile
-        As `read_table`.
-    """
+    """Read a whole parquet table, a batch of rows at a time, and keep nothing."""
     with _checked(path) as file:
         for _ in file.iter_batches():
             pass

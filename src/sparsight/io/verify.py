@@ -57,13 +57,8 @@ def verify_tree(folder: Path) -> Findings:
     """Hash all files below `folder` again.
 
     A study's own folder must hold all files that its `summary/provenance.json` lists. In a kept
-    part of one, such as those in `results/reference`, `provenance.json` lies beside the tables, and
-    files that were not kept are only counted.
-
-    Raises
-    ------
-    InputError
-        When there is no such folder, or nothing in it.
+    part of one, such as those in `results/reference`, `provenance.json` lies next to the tables,
+    and files that were not kept are only counted.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; name one such as results/STUDY")

@@ -13,21 +13,11 @@ from sparsight.models.options import checked_options
 
 
 def check_maps(layer: str, output: Sequence[int], images: Sequence[int]) -> None:
-    """Refuse outputs that are no maps, or whose channels are innermost.
+    """Refuse a layer's outputs that are no maps [N, C, h, w], or whose channels are innermost.
 
     Four dimensions alone say little: windowed transformers give [N, h, w, C], and a mean over the
-    places of such an array is one over channels.
-
-    Parameters
-    ----------
-    layer : name of the module, for the error message.
-    output : shape of its output.
-    images : shape [N, C, H, W] of the images; maps have their aspect ratio, to within a pixel.
-
-    Raises
-    ------
-    InputError
-        Naming the layer and what it gives.
+    places of such an array is one over channels. So maps must have the aspect ratio of the images
+    [N, C, H, W], to within a pixel.
     """
     if len(output) != 4:
         kind = "tokens" if len(output) == 3 else "an array"
@@ -52,10 +42,7 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def predicts(network: nn.Module, name: str) -> bool:
-    """Whether the module or parameter `name` is none of what the network has for training only.
-
-    Those are named by the fact `training_only`; a network without it has none.
-    """
+    """Whether the module or parameter `name` is none of what the network has for training only."""
     only = getattr(network, "training_only", ())
     return not any(name == module or name.startswith(f"{module}.") for module in only)
 
@@ -63,13 +50,7 @@ def predicts(network: nn.Module, name: str) -> bool:
 def weighted_modules(
     network: nn.Module, kinds: tuple[type[nn.Module], ...] = WEIGHTED
 ) -> dict[str, nn.Module]:
-    """Convolutions and linear layers by name, without those that no prediction uses.
-
-    Parameters
-    ----------
-    network : any module; its fact `training_only` is respected.
-    kinds : of module, where others than convolutions and linear layers are wanted.
-    """
+    """Convolutions and linear layers (or other `kinds`) by name, but those only for training."""
     return {
         name: module
         for name, module in network.named_modules()
@@ -95,15 +76,11 @@ INCEPTION_STD = (0.5, 0.5, 0.5)
 
 
 class Normalise(nn.Module):
-    """(image - mean) / std per channel.
+    """(image - mean) / std per channel, as the first module of a network.
 
     Explainers, metrics and noise work on images in [0, 1]; what a network does to them first is its
     own matter. Mean and deviation are constants and not in the state_dict, whose keys stay those of
     other libraries' networks.
-
-    Parameters
-    ----------
-    mean, std : one number per channel, std positive.
     """
 
     mean: torch.Tensor
@@ -183,14 +160,7 @@ class Architecture(nn.Module, ABC):
     def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the module `feature_cut`, float32 [N, D, h, w]; gradients flow to the images.
 
-        Parameters
-        ----------
-        images : float32 [N, C, H, W] in [0, 1].
-
-        Raises
-        ------
-        InputError
-            When the architecture has no forward pass at all, or the output is no map.
+        An `InputError` where the architecture has no forward pass at all, or the output is no map.
         """
         if type(self).forward is Architecture.forward:
             raise self._no_halves("has no forward pass")
@@ -209,13 +179,7 @@ class Architecture(nn.Module, ABC):
         return self(images), None
 
     def class_logits(self, maps: torch.Tensor) -> torch.Tensor:
-        """Logits [N, classes] of maps [N, D, h, w] as `feature_maps` gives them.
-
-        Raises
-        ------
-        InputError
-            When the architecture has no such method.
-        """
+        """Logits [N, classes] of maps [N, D, h, w] as `feature_maps` gives them."""
         raise self._no_halves("cannot go on from feature maps")
 
     def _no_halves(self, what: str) -> InputError:
@@ -233,14 +197,8 @@ def build_network(
 ) -> Architecture:
     """A freshly initialised network; the same seed gives the same weights whatever ran before.
 
-    Parameters
-    ----------
-    options : of the architecture; those left out have their defaults.
-
-    Raises
-    ------
-    InputError
-        For an option that the architecture does not have or cannot use.
+    Options that are left out have their defaults; one that the architecture does not have or cannot
+    use is an `InputError`.
     """
     facts = {
         key: getattr(architecture, key) for key in ("name", "option_defaults", "option_choices")

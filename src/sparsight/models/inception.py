@@ -38,14 +38,10 @@ class ConvNormRelu(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Branches of convolutions, whose maps are put one behind the other.
+    """Branches of convolutions, whose maps are put one behind the other in the branches' order.
 
-    Parameters
-    ----------
-    inputs : channels.
-    width : of the network, see `InceptionV3`.
-    branches : in the order of their maps. With `halving`, the last convolution of each has a stride
-        of 2 and no padding, and the pooling takes the maximum instead of the mean.
+    `width` is that of the network, see `InceptionV3`. With `halving`, the last convolution of each
+    branch has a stride of 2 and no padding, and the pooling takes the maximum instead of the mean.
     """
 
     def __init__(

@@ -21,10 +21,7 @@ LONGEST = 120
 def load_network(path: Path | str, device: torch.device) -> Architecture:
     """The network of a checkpoint, in evaluation mode, on `device`.
 
-    Raises
-    ------
-    InputError
-        When the file is missing, corrupt, or no checkpoint of an architecture of this program.
+    An `InputError` where the file is missing, corrupt, or of no architecture of this program.
     """
     checkpoint = read_checkpoint(path)
     facts = checkpoint.metadata
@@ -52,12 +49,12 @@ def _shortened(text: str) -> str:
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Sizes of a network, for images of one shape.
+    """Sizes of a network, for one image.
 
     Attributes
     ----------
-    multiply_adds : of convolutions and linear layers, for one image in a forward pass.
-    elements : numbers that its layers put out, for one image.
+    multiply_adds : of convolutions and linear layers, in a forward pass.
+    elements : numbers that its layers put out.
     parameters : numbers of its state, buffers included.
     features : numbers of a pooled feature vector at the feature cut.
     """
@@ -78,15 +75,7 @@ def has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
 def network_size(
     architecture: str, options: Mapping[str, Any], class_count: int, shape: tuple[int, int, int]
 ) -> NetworkSize:
-    """Sizes of an architecture; its tensors have shapes and no content, so this takes no time.
-
-    Parameters
-    ----------
-    architecture : name in `MODELS`.
-    options : of the architecture; those left out have their defaults.
-    class_count : number of logits.
-    shape : (C, H, W) of the images.
-    """
+    """Sizes of an architecture for images (C, H, W); its tensors have shapes and no content."""
     counted = {"multiply_adds": 0, "elements": 0, "features": 0}
 
     def count(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:

@@ -13,17 +13,9 @@ from sparsight.parameters import checked_parameters, hint
 def checked_options(facts: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of an architecture: the defaults overlaid with `given`.
 
-    Parameters
-    ----------
-    facts : of the architecture, as `Registry.facts` gives them: `name`, `option_defaults` and
-        `option_choices`.
-    given : options from the configuration or a checkpoint.
-
-    Raises
-    ------
-    InputError
-        For an unknown option, one of another kind, a text that is none of its choices, or a number
-        below 1 (numbers are widths and depths).
+    `facts` are those of the architecture, as `Registry.facts` gives them. An `InputError` for an
+    unknown option, one of another kind, a text that is none of its choices, or a number below 1
+    (numbers are widths and depths).
     """
     owner = f"architecture {facts['name']}"
     options = checked_parameters(owner, facts.get("option_defaults", {}), given)
@@ -36,21 +28,6 @@ def checked_options(facts: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
     return options
 
 
-def input_problem(facts: Mapping[str, Any], shape: tuple[int, int, int]) -> str | None:
-    """Why an architecture does not take images of `shape` (C, H, W); None when it does.
-
-    A height and width of 0 in the fact `input_shape` stand for any from `minimum_side` on.
-    """
-    channels, height, width = facts["input_shape"]
-    if (height, width) != (0, 0):
-        fits = tuple(shape) == (channels, height, width)
-        return None if fits else f"takes images of {channels}x{height}x{width}"
-    if shape[0] != channels:
-        return f"takes images of {channels} channels"
-    least = facts.get("minimum_side", 1)
-    return None if min(shape[1:]) >= least else f"takes images of at least {least}x{least} pixels"
-
-
 def layer_names(facts: Mapping[str, Any]) -> list[str]:
     """Modules that a layer explainer may name, in the order of the forward pass."""
     return list(facts.get("layers") or facts.get("layer_windows") or facts["layer_strides"])
@@ -59,21 +36,15 @@ def layer_names(facts: Mapping[str, Any]) -> list[str]:
 def layer_size(
     facts: Mapping[str, Any], options: Mapping[str, Any], shape: tuple[int, int, int], layer: str
 ) -> tuple[int, int]:
-    """Height and width of a layer's output.
+    """Height and width of a layer's output; an `InputError` for an unknown layer or option.
 
     Parameters
     ----------
-    facts : of the architecture, as `Registry.facts` gives them: either `layers`, whose sizes are
-        fixed, or `layer_windows`, or `layer_strides` and, where it has an option `stem`,
-        `stem_strides`.
+    facts : of the architecture: either `layers`, whose sizes are fixed, or `layer_windows`, or
+        `layer_strides` and, where it has an option `stem`, `stem_strides`.
     options : of the architecture; those left out have their defaults.
     shape : (C, H, W) of the images.
     layer : one of `layer_names(facts)`.
-
-    Raises
-    ------
-    InputError
-        For an unknown layer or option.
     """
     known = layer_names(facts)
     if layer not in known:

@@ -27,13 +27,7 @@ MIRRORS = ("https://download.pytorch.org/models/",)
 
 
 def checksum_in(name: str) -> str:
-    """The first digits of a file's SHA-256, which end its name: `resnet50-0676ba61.pth`.
-
-    Raises
-    ------
-    InputError
-        When the name has none.
-    """
+    """The first digits of a file's SHA-256, which end its name: `resnet50-0676ba61.pth`."""
     digits = name.partition(".")[0].rpartition("-")[2]
     if len(digits) < 8 or set(digits) - set("0123456789abcdef"):
         raise InputError(f"the name {name} does not end in digits of a SHA-256; rename the file")
@@ -57,11 +51,6 @@ def fetch_weights(
     manifest : JSON with the file's `path`, `name` and whole `sha256`, which is compared again when
         the weights are used.
     mirrors : addresses of folders that hold such files.
-
-    Raises
-    ------
-    InputError
-        When there is no such file and none can be had, or when it does not match its checksum.
     """
     folders = [place / FOLDER for place in places(data_folder, environ)]
     checksums = {name: checksum_in(name)}
@@ -93,13 +82,7 @@ PREFIXES = ("module.", "model.", "net.", "network.", "_orig_mod.")
 def weights_file(given: Path) -> Path:
     """The file of weights itself, where `given` is the manifest of one (JSON).
 
-    Raises
-    ------
-    InputError
-        When a JSON file is no manifest of `sparsight.models.weights.fetch_weights`, or its
-        file is gone.
-    CorruptFile
-        When the file is no longer the one whose SHA-256 the manifest holds.
+    Its SHA-256 must still be the manifest's.
     """
     if given.suffix != ".json":
         return given
@@ -127,18 +110,11 @@ def weights_file(given: Path) -> Path:
 def read_weights(path: Path) -> Tensors:
     """State of a network from a Sparsight checkpoint or from a foreign file.
 
-    Parameters
-    ----------
-    path : `*.safetensors` is a Sparsight checkpoint, whose masks are not read, or a file of plain
-        weights (timm, Hugging Face Hub). All else is a state_dict that torch has saved, plain or
-        under one of the keys `NESTED`, beside which a training may have put its arguments. Nothing
-        but tensors, plain values and `argparse.Namespace` is unpickled. Weights that
-        `torch.nn.utils.prune` masks (`weight_orig`, `weight_mask`) are multiplied out.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, corrupt or something else.
+    `*.safetensors` is a Sparsight checkpoint, whose masks are not read, or a file of plain weights
+    (timm, Hugging Face Hub). All else is a state_dict that torch has saved, plain or under one of
+    the keys `NESTED`, next to which a training may have put its arguments. Nothing but tensors,
+    plain values and `argparse.Namespace` is unpickled. Weights that `torch.nn.utils.prune` masks
+    (`weight_orig`, `weight_mask`) are multiplied out.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; correct initial_weights")
@@ -194,13 +170,7 @@ def _without_prefix(weights: Tensors, own: Tensors) -> Tensors:
 
 
 def body_of(network: Architecture) -> Tensors:
-    """State of all but the classifiers.
-
-    Raises
-    ------
-    InputError
-        When the architecture does not say which modules those are.
-    """
+    """State of all but the classifiers, which the architecture has to name."""
     if not network.classifiers:
         raise InputError(
             f"architecture {network.name} does not name its classifiers, which have to be drawn "
@@ -232,8 +202,8 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     ------
     InputError
         When a weight other than those of classifiers is missing, unknown or of another shape; when
-        one is not finite; or when more than `MOST_ZEROS` of the prunable weights (of convolutions
-        and linear layers) that are taken are exactly zero, as in the file of a pruned network.
+        one is not finite; or when more than `MOST_ZEROS` of the prunable weights are exactly zero,
+        as in the file of a pruned network.
     """
     own = network.state_dict()
     weights = _without_prefix(weights, own)

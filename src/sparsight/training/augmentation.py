@@ -92,14 +92,10 @@ def draw_boxes(
     ratio: Sequence[float],
     draw: torch.Generator,
 ) -> Boxes:
-    """Random crops as torchvision's RandomResizedCrop draws them.
+    """Random crops as torchvision's RandomResizedCrop draws them, for images of `size` (H, W).
 
     The share of the area is uniform over `scale`, the ratio of width to height log-uniform over
     `ratio`; ten attempts to fit into the image, then the largest crop in the middle.
-
-    Parameters
-    ----------
-    size : height and width of the images.
     """
     device = draw.device
     height, width = size
@@ -130,16 +126,10 @@ def draw_boxes(
 def crop_and_flip(images: Tensor, boxes: Boxes | None, flipped: Tensor | None) -> Tensor:
     """Crop every image and enlarge the crop bilinearly to the image's size; then mirror some.
 
-    Parameters
-    ----------
-    images : float32 [N, C, H, W].
-    boxes : crops, or None for whole images.
-    flipped : bool [N], which are mirrored left to right, or None.
-
-    Notes
-    -----
-    Crops are never larger than their result, so antialiasing would change nothing. Like
-    torchvision, and unlike `grid_sample` by itself, no pixel outside a crop takes part.
+    `images` are float32 [N, C, H, W], `boxes` their crops (None: whole images), `flipped` (bool [N]
+    or None) those that are mirrored left to right. Crops are never larger than their result, so
+    antialiasing would change nothing. Like torchvision, and unlike `grid_sample` by itself, no
+    pixel outside a crop takes part.
     """
     if boxes is None:
         if flipped is None:
@@ -177,11 +167,7 @@ def jitter(images: Tensor, strengths: Mapping[str, float], draw: torch.Generator
 
     The factor of each image is uniform within 1 ± strength; the hue turns by up to ± strength.
     torchvision draws the order too; here it is fixed, so that a batch can be treated as a whole.
-
-    Raises
-    ------
-    InputError
-        When grey images are to change their saturation or hue.
+    Grey images have no saturation or hue to change (`InputError`).
     """
     if images.shape[1] != 3 and (strengths["saturation"] or strengths["hue"]):
         raise InputError(
@@ -203,22 +189,9 @@ def jitter(images: Tensor, strengths: Mapping[str, float], draw: torch.Generator
 
 
 def augmented(images: Tensor, settings: Mapping[str, Any], draw: torch.Generator) -> Tensor:
-    """Crop, mirror and recolour a batch at random, in this order.
+    """Crop, mirror and recolour a batch at random, in this order; float32 [N, C, H, W] in [0, 1].
 
-    Parameters
-    ----------
-    images : float32 [N, C, H, W] in [0, 1].
-    settings : a recipe's `augment`.
-    draw : generator on the images' device.
-
-    Returns
-    -------
-    float32 [N, C, H, W] in [0, 1].
-
-    Raises
-    ------
-    InputError
-        When the settings cannot be used.
+    `settings` are a recipe's `augment`, `draw` a generator on the images' device.
     """
     parts = checked_augmentation(settings)
     count, size = len(images), (images.shape[2], images.shape[3])

@@ -16,13 +16,6 @@ from sparsight.data.packed import PackedSplit, Planted, read_planted
 def attack_measures(predicted: torch.Tensor, planted: Planted) -> dict[str, float | int | None]:
     """What a network makes of images with and without a sticker.
 
-    Parameters
-    ----------
-    predicted : int64 [N], the predicted classes of a split.
-    planted : its stickers.
-
-    Returns
-    -------
     `clean_accuracy`, over the images without a sticker; `attack_success`, the share of images with
     a sticker that are taken for the class of the sticker, over all and for each sticker
     (`attack_success:{sticker}`); `kept_class`, the share of images with a sticker that are still
@@ -51,13 +44,7 @@ CONDITIONS = ("clean", "noisy")
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network says of a split.
-
-    Attributes
-    ----------
-    image_ids, labels : int64 [N].
-    logits : float32 [N, classes].
-    """
+    """What a network says of a split: image_ids, labels [N], and logits, float32 [N, classes]."""
 
     image_ids: torch.Tensor
     labels: torch.Tensor
@@ -129,16 +116,12 @@ def prediction_columns(outputs: Outputs, condition: str) -> dict[str, Any]:
 def evaluate(
     network: nn.Module, splits: Sequence[Path], batch_size: int, device: torch.device
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Evaluate on packed splits.
-
-    Parameters
-    ----------
-    splits : files `<split>.safetensors`; the one called `test` also gives the predictions.
+    """Evaluate on packed splits, files `<split>.safetensors`.
 
     Returns
     -------
     measures per split and condition, where stickers are planted those of `attack_measures` too, and
-    the columns of `predictions.parquet`.
+    the columns of `predictions.parquet`, from the split `test`.
     """
     found: dict[str, Any] = {}
     columns: list[dict[str, Any]] = []

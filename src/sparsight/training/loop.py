@@ -55,14 +55,7 @@ class Stopwatch:
 
 
 class Judge:
-    """Accuracy of a network on a clean split, which stays on the device as uint8.
-
-    Parameters
-    ----------
-    path : packed split, read when it is first asked.
-    batch_size : images a forward pass.
-    device : of the networks.
-    """
+    """Accuracy of a network on a clean split, which stays on the device once it was read."""
 
     def __init__(self, path: Path, batch_size: int, device: torch.device) -> None:
         self.path, self.batch_size, self.device = path, batch_size, device
@@ -107,16 +100,8 @@ class Outcome:
 class Selection:
     """Follows a training and keeps the best network so far.
 
-    Parameters
-    ----------
-    rule : `last`, `best_validation` or `best_test`.
-    judges : split to judge. The rule's own must be there; under `last`, `validation` is asked for
-        the log and the history where it is there.
-
-    Raises
-    ------
-    InputError
-        When the judge of the rule is missing.
+    `judges` maps a split to its judge. That of the rule must be there; under `last`, `validation`
+    is asked for the log and the history where it is there.
     """
 
     rule: str
@@ -134,12 +119,7 @@ class Selection:
         self.split = wanted or "validation"
 
     def after_epoch(self, network: nn.Module, facts: dict[str, Any]) -> float | None:
-        """Judge the network after an epoch; the judged split's accuracy, None without one.
-
-        Parameters
-        ----------
-        facts : `epoch` (how many are done) and others of the history.
-        """
+        """Judge the network after an epoch; the split's accuracy, None without a judge."""
         judged = self.judges[self.split](network) if self.split in self.judges else None
         known = {} if judged is None else {f"{self.split}_accuracy": judged}
         self.history.append({**facts, **known})

@@ -41,18 +41,10 @@ SELECTIONS = {"last": "", "best_validation": "validation", "best_test": "test"}
 def checked_choice(
     kind: str, tables: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """The name and all parameters of a recipe's optimiser or schedule.
+    """The name and all parameters of a recipe's optimiser or schedule (`kind`, for messages).
 
-    Parameters
-    ----------
-    kind : "optimiser" or "schedule", for messages.
-    tables : `OPTIMISERS` or `SCHEDULES`.
-    given : `{name: ..., parameter: value, ...}`.
-
-    Raises
-    ------
-    InputError
-        For an unknown name or an unknown, missing or unusable parameter.
+    `given` is `{name: ..., parameter: value, ...}`, `tables` one of `OPTIMISERS` and `SCHEDULES`.
+    An `InputError` for an unknown name or an unknown, missing or unusable parameter.
     """
     name = str(given.get("name"))
     if name not in tables:
@@ -64,15 +56,8 @@ def checked_choice(
 def checked_augmentation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's `augment` with all parameters filled in.
 
-    Parameters
-    ----------
-    given : `{random_resized_crop: {scale, ratio}, flip: true, colour_jitter: {brightness, contrast,
-        saturation, hue}}`; what is left out is not done.
-
-    Raises
-    ------
-    InputError
-        For an unknown or unusable part or parameter.
+    `given` is `{random_resized_crop: {scale, ratio}, flip: true, colour_jitter: {brightness,
+    contrast, saturation, hue}}`; what is left out is not done.
     """
     found: dict[str, Any] = {}
     for part, value in given.items():
@@ -106,12 +91,10 @@ def _check_ranges(parts: Mapping[str, Any]) -> None:
 
 
 def recipe_problems(recipe: Mapping[str, Any], splits: tuple[str, ...]) -> list[str]:
-    """What is wrong with a recipe, a sentence each; empty when it can be trained with.
+    """What is wrong with a recipe, a message each; empty when it can be trained with.
 
-    Parameters
-    ----------
-    recipe : as in the configuration; of one without epochs nothing else is used.
-    splits : names of the data set's splits that hold images.
+    Of a recipe without epochs nothing else is used. `splits` are those of the data set that hold
+    images.
     """
     if recipe.get("epochs") == 0:
         return []

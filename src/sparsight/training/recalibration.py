@@ -34,7 +34,8 @@ def recalibrate(
     They become the averages over the batches of the batch's own mean and (unbiased) variance, as
     `torch.optim.swa_utils.update_bn` computes them. Batches are normalised by their own statistics
     meanwhile, but all other layers work as they do when predicting: dropout drops nothing. No
-    weight moves. The network is in evaluation mode afterwards.
+    weight moves. The network is in evaluation mode afterwards. (Li et al. 2020, EagleEye,
+    arXiv:2007.02491.)
 
     Parameters
     ----------
@@ -46,15 +47,6 @@ def recalibrate(
     Returns
     -------
     Names of the buffers that were measured anew.
-
-    Raises
-    ------
-    InputError
-        When the network has no batch normalisation.
-
-    Reference
-    ---------
-    Adaptive batch normalisation after pruning: Li et al. 2020, EagleEye, arXiv:2007.02491.
     """
     norms = batch_norms(network)
     if not norms:

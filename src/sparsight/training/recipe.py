@@ -12,84 +12,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 from sparsight.training.options import OPTIMISERS, SCHEDULES, checked_choice
 
 
-def build_optimiser(
-    given: Mapping[str, Any], parameters: Iterable[torch.nn.Parameter]
-) -> torch.optim.Optimizer:
-    """A fresh optimiser without state.
-
-    Parameters
-    ----------
-    given : `{name, learning_rate, ...}`, see `sparsight.training.options.OPTIMISERS`. `sgd` adds
-        the weight decay to the gradient, `adamw` and `ranger` shrink the weights (decoupled).
-
-    Raises
-    ------
-    InputError
-        For an unknown name or an unknown, missing or unusable hyper-parameter.
-
-    Reference
-    ---------
-    AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101. Ranger: rectified Adam (Liu et al. 2020,
-    arXiv 1908.03265) with lookahead (Zhang et al. 2019, arXiv 1907.08610; six steps, half way) and
-    gradient centralisation (Yong et al. 2020, arXiv 2004.01461).
-    """
-    name, facts = checked_choice("optimiser", OPTIMISERS, given)
-    rate, decay = facts["learning_rate"], facts["weight_decay"]
-    if name == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=facts["momentum"], weight_decay=decay)
-    adaptive = {"betas": tuple(facts["betas"]), "eps": facts["epsilon"], "weight_decay": decay}
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=rate, **adaptive)
-    # late: two thirds of a second that other optimisers need not pay
-    from pytorch_optimizer import Ranger
-
-    # Before the variance can be rectified, Ranger takes plain momentum steps, as its author's code
-    # does. The library's default takes them with the wrong sign: the first five go uphill.
-    return Ranger(parameters, lr=rate, degenerated_to_sgd=True, **adaptive)
-
-
-def build_schedule(
-    given: Mapping[str, Any], optimiser: torch.optim.Optimizer, epochs: int, first_epoch: int
-) -> LRScheduler:
-    """A fresh schedule bound to `optimiser`, advanced to `first_epoch`.
-
-    It is advanced step by step, so that the rates are bit for bit those of an unbroken training.
-
-    Parameters
-    ----------
-    given : `{name, ...}`, see `sparsight.training.options.SCHEDULES`.
-    epochs : of the whole recipe: `cosine` falls from the learning rate in epoch 0 towards
-        `minimum_rate`, which it would reach in epoch `epochs`.
-
-    Raises
-    ------
-    InputError
-        For an unknown name or an unknown, missing or unusable parameter.
-
-    Reference
-    ---------
-    Cosine: Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5.
-    """
-    name, facts = checked_choice("schedule", SCHEDULES, given)
-    schedule: LRScheduler
-    if name == "cosine":
-        schedule = CosineAnnealingLR(optimiser, T_max=epochs, eta_min=facts["minimum_rate"])
-    elif name == "step":
-        schedule = StepLR(optimiser, step_size=facts["every"], gamma=facts["factor"])
-    else:
-        milestones = list(facts.get("milestones", []))
-        schedule = MultiStepLR(optimiser, milestones=milestones, gamma=facts.get("factor", 1.0))
-    with warnings.catch_warnings():
-        # torch warns of a schedule that steps before its optimiser; when resuming, it must
-        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-        for _ in range(first_epoch):
-            schedule.step()
-    return schedule
-
-
-Schedule = Mapping[str, Any]
-
-
 @dataclass(frozen=True)
 class Recipe:
     """One entry `training` or `retraining` of a model in the configuration.
@@ -119,7 +41,7 @@ class Recipe:
     epochs: int
     batch_size: int = 1
     optimiser: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule = field(default_factory=lambda: {"name": "constant"})
+    schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
     noise: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
@@ -127,13 +49,58 @@ class Recipe:
     autocast: bool = False
     select: str = "last"
 
-    def build_optimiser(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """A fresh optimiser without state."""
-        return build_optimiser(self.optimiser, parameters)
+    def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """A fresh optimiser without state.
+
+        `sgd` adds the weight decay to the gradient, `adamw` and `ranger` shrink the weights
+        (decoupled).
+
+        Reference
+        ---------
+        AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101. Ranger: rectified Adam (Liu et al.
+        2020, arXiv 1908.03265) with lookahead (Zhang et al. 2019, arXiv 1907.08610; six steps, half
+        way) and gradient centralisation (Yong et al. 2020, arXiv 2004.01461).
+        """
+        name, facts = checked_choice("optimiser", OPTIMISERS, self.optimiser)
+        rate, decay = facts["learning_rate"], facts["weight_decay"]
+        if name == "sgd":
+            return torch.optim.SGD(
+                parameters, lr=rate, momentum=facts["momentum"], weight_decay=decay
+            )
+        adaptive = {"betas": tuple(facts["betas"]), "eps": facts["epsilon"], "weight_decay": decay}
+        if name == "adamw":
+            return torch.optim.AdamW(parameters, lr=rate, **adaptive)
+        # late: two thirds of a second that other optimisers need not pay
+        from pytorch_optimizer import Ranger
+
+        # Before the variance can be rectified, Ranger takes plain momentum steps, as its author's
+        # code does. The library's default takes them with the wrong sign: the first go uphill.
+        return Ranger(parameters, lr=rate, degenerated_to_sgd=True, **adaptive)
 
     def build_schedule(self, optimiser: torch.optim.Optimizer, first_epoch: int) -> LRScheduler:
-        """A fresh schedule bound to `optimiser`, advanced to `first_epoch`."""
-        return build_schedule(self.schedule, optimiser, self.epochs, first_epoch)
+        """A fresh schedule bound to `optimiser`, advanced to `first_epoch`.
+
+        It is advanced step by step, so that the rates are bit for bit those of an unbroken
+        training. `cosine` falls from the learning rate in epoch 0 towards `minimum_rate`, which it
+        would reach in epoch `epochs` (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5).
+        """
+        name, facts = checked_choice("schedule", SCHEDULES, self.schedule)
+        schedule: LRScheduler
+        if name == "cosine":
+            schedule = CosineAnnealingLR(
+                optimiser, T_max=self.epochs, eta_min=facts["minimum_rate"]
+            )
+        elif name == "step":
+            schedule = StepLR(optimiser, step_size=facts["every"], gamma=facts["factor"])
+        else:
+            milestones = list(facts.get("milestones", []))
+            schedule = MultiStepLR(optimiser, milestones=milestones, gamma=facts.get("factor", 1.0))
+        with warnings.catch_warnings():
+            # torch warns of a schedule that steps before its optimiser; when resuming, it must
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for _ in range(first_epoch):
+                schedule.step()
+        return schedule
 
 
 #: channels that oneDNN's AVX2 kernels take at a time

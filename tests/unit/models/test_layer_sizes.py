@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.models.options import checked_options, input_problem, layer_names, layer_size
+from sparsight.models.options import checked_options, layer_names, layer_size
 from sparsight.models.registry import MODELS
 
 FACTS: dict[str, Any] = {
@@ -70,12 +70,3 @@ def test_options_are_overlaid_and_checked() -> None:
     ]:
         with pytest.raises(InputError, match=sentence):
             checked_options(FACTS, wrong)
-
-
-def test_inputs_that_do_not_fit_are_told() -> None:
-    assert input_problem(FACTS, (3, 8, 9)) is None
-    assert "3 channels" in str(input_problem(FACTS, (1, 28, 28)))
-    assert "at least 8x8" in str(input_problem(FACTS, (3, 64, 7)))
-    fixed = MODELS.facts("thesis_cnn")
-    assert input_problem(fixed, (1, 28, 28)) is None
-    assert "1x28x28" in str(input_problem(fixed, (1, 28, 29)))

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from sparsight.training import recipe
-from sparsight.training.recipe import build_optimiser, build_schedule
+from sparsight.training.recipe import Recipe
 
 
 def steps(given: dict[str, Any], weight: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
     """A weight after every step, [steps, ...]."""
     parameter = nn.Parameter(weight.clone())
-    optimiser = build_optimiser(given, [parameter])
+    optimiser = Recipe(1, optimiser=given).build_optimiser([parameter])
     found = []
     for gradient in gradients:
         parameter.grad = gradient.clone()
@@ -84,10 +84,10 @@ def test_every_step_goes_downhill(name: str) -> None:
 
 def rates(schedule: dict[str, Any], epochs: int, first: int = 0) -> list[float]:
     """Learning rates of the epochs from `first` on."""
-    optimiser = build_optimiser(
-        {"name": "sgd", "learning_rate": 0.4}, [nn.Parameter(torch.ones(1))]
-    )
-    plan = build_schedule(schedule, optimiser, epochs, first)
+    given = {"name": "sgd", "learning_rate": 0.4}
+    plan_of = Recipe(epochs, optimiser=given, schedule=schedule)
+    optimiser = plan_of.build_optimiser([nn.Parameter(torch.ones(1))])
+    plan = plan_of.build_schedule(optimiser, first)
     found = []
     for _ in range(first, epochs):
         found.append(optimiser.param_groups[0]["lr"])
