@@ -36,20 +36,9 @@ class Batch:
         return len(self.labels)
 
     def images(self, condition: str) -> Tensor:
-        """The images as a network sees them.
+        """The images as a network sees them, float32 [B, C, H, W] in [0, 1].
 
-        Parameters
-        ----------
-        condition : `clean`, or `noisy`: pixels that are exactly zero take the image's noise.
-
-        Returns
-        -------
-        float32 [B, C, H, W] in [0, 1].
-
-        Raises
-        ------
-        InputError
-            When there is no such condition.
+        Under the condition `noisy`, pixels that are exactly zero take the image's noise.
         """
         if condition == "clean":
             values = self.pixels

@@ -218,18 +218,8 @@ def fetch_archive(
 ) -> None:
     """Fetch, verify and unpack an archive, and delete it unless it was there before.
 
-    Parameters
-    ----------
-    name : of the file.
-    beside : the folder for the download; an archive there or in `$SPARSIGHT_DATA` is used.
-    checksum, mirrors : see `fetch_files`.
-    unpack : called with the verified archive.
-    number : of the file in a Dataverse.
-
-    Raises
-    ------
-    InputError
-        As `fetch_files` and `unpack`.
+    An archive in the folder `beside` or in `$SPARSIGHT_DATA` is used; `number` is that of the file
+    in a Dataverse.
     """
     archive = find_archive(name, beside)
     was_there = archive.exists()
@@ -241,21 +231,11 @@ def fetch_archive(
 
 
 def extract_folder(archive: Path, folder: Path, beside: Sequence[str] = ()) -> None:
-    """Unpack a gzipped tar archive whose files lie in one folder.
+    """Unpack a verified, gzipped tar archive whose files lie in one folder.
 
-    Parameters
-    ----------
-    archive : verified before.
-    folder : where its folder of the same name goes. It appears when it is complete; nothing else
-        is left behind. It may exist as an empty folder.
-    beside : names of files that lie outside its folder there; they are moved into it.
-
-    Raises
-    ------
-    CorruptFile
-        When it is damaged, or holds no such folder.
-    InputError
-        When there is no room for the files, or no right to write them.
+    `folder`, where its folder of the same name goes, appears when it is complete; it may exist as
+    an empty one. Files named in `beside` lie outside of it there, and are moved into it. Damage is
+    a `CorruptFile`, a full disk an `InputError`.
     """
     with _staging(archive, folder) as staging:
         with tarfile.open(archive, "r:gz") as tar:
@@ -271,21 +251,11 @@ def extract_folder(archive: Path, folder: Path, beside: Sequence[str] = ()) -> N
 
 
 def extract_flat(archive: Path, folder: Path, suffix: str) -> None:
-    """Unpack the files of one kind in a zip archive into one folder, whatever their folders there.
+    """Unpack the files of one kind in a verified zip archive into one folder, whatever their own.
 
-    Parameters
-    ----------
-    archive : verified before.
-    folder : where the files go. It appears when it is complete; nothing else is left behind.
-    suffix : of the files that are wanted, with its dot. Others are left out, and so is what macOS
-        adds (`__MACOSX`, names that begin with a dot).
-
-    Raises
-    ------
-    CorruptFile
-        When it is damaged, or holds no such file or one name twice.
-    InputError
-        When there is no room for the files, or no right to write them.
+    `folder` appears when it is complete. Files that do not end in `suffix` are left out, and so is
+    what macOS adds. Damage, no such file or one name twice are a `CorruptFile`, a full disk an
+    `InputError`.
     """
     with _staging(archive, folder) as staging, zipfile.ZipFile(archive) as members:
         for member in members.infolist():

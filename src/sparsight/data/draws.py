@@ -41,21 +41,18 @@ def image_noise(
 ) -> NDArray[np.uint8]:
     """Noise of each image, a function of (`seed`, image id) and of nothing else.
 
+    Two 32-bit halves of a word give two values by multiplication, value = half * (maximum + 1) >>
+    32; the bias of that is below 2^-24 (Lemire 2019, doi:10.1145/3230636).
+
     Parameters
     ----------
     image_ids : int64 [N], not negative.
     shape : (C, H, W) of one image.
     maximum : largest value, 0..255; 51 is 0.2 on the scale of 0..1.
-    seed : 0..2^64 - 1.
 
     Returns
     -------
     uint8 [N, C, H, W], uniform over 0..`maximum` (inclusive).
-
-    Notes
-    -----
-    Two 32-bit halves of a word give two values by multiplication, value = half * (maximum + 1) >>
-    32; the bias of that is below 2^-24 (Lemire 2019, doi:10.1145/3230636).
     """
     pixels = int(np.prod(shape, dtype=np.int64))
     words = np.empty((len(image_ids), -(-pixels // 2)), dtype="<u8")
@@ -69,17 +66,11 @@ def image_noise(
 def stratified_order(labels: NDArray[np.int64], seed: int, use: int) -> NDArray[np.int64]:
     """Seeded order of images in which every prefix is stratified by class as well as can be.
 
-    The classes take turns in proportion to their sizes: the k-th image (k = 0, 1, …) of a class
-    of n images stands at (2k + 1) / 2n, which makes every prefix the Sainte-Laguë (Webster)
-    apportionment of its length over the classes. No other choice of that many images has a
-    smaller Σ counted² / n over the classes. Which image of a class comes when, and which class
-    goes first among equals, is drawn from the seed.
-
-    Parameters
-    ----------
-    labels : int64 [N].
-    seed : 0..2^64 - 1.
-    use : `SUBSET_ORDER` or `SPLIT_ORDER`.
+    The classes take turns in proportion to their sizes: the k-th image (k = 0, 1, …) of a class of
+    n images stands at (2k + 1) / 2n, which makes every prefix the Sainte-Laguë (Webster)
+    apportionment of its length over the classes. No other choice of that many images has a smaller
+    Σ counted² / n over the classes. Which image of a class comes when, and which class goes first
+    among equals, is drawn from the seed.
 
     Returns
     -------
@@ -117,11 +108,6 @@ def stratified_splits(
     Returns
     -------
     `train`, `validation` and `test`: int64 positions into `labels`, ascending.
-
-    Raises
-    ------
-    InputError
-        When a share or number leaves no images on one of the sides.
     """
     order = stratified_order(labels, seed, SPLIT_ORDER)
     tested, chosen = number_of(test, len(labels)), number_of(validation, len(labels))
@@ -142,13 +128,7 @@ def stratified_splits(
 def refuse_empty_classes(
     source: str, split: str, labels: NDArray[np.int64], classes: Sequence[str]
 ) -> None:
-    """Refuse a split in which a class has no images.
-
-    Raises
-    ------
-    InputError
-        One sentence that names the source, the split and the class.
-    """
+    """Refuse a split in which a class has no images."""
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.all():
         missing = classes[int(np.argmin(counts))]

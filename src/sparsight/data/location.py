@@ -40,16 +40,14 @@ def find_folder(
     Parameters
     ----------
     folder_name : name of the archive's own folder (`mnist`, `CUB_200_2011`).
-    data_dir : the workflow's data folder, which goes first.
-    environ : environment; `$SPARSIGHT_DATA` goes second.
+    data_dir : the workflow's data folder, which goes first; `$SPARSIGHT_DATA` goes second.
     other_names : where other tools put the same files (`MNIST/raw`); they are looked for after
         `folder_name` in each of the two places.
 
     Returns
     -------
-    The first that is a folder with something in it. An empty folder, such as a stopped download
-    leaves, does not hide a filled one. Where it holds one folder only, of its own name, which is
-    how many programs unpack an archive, that folder.
+    The first that is a folder with something in it. Where it holds one folder only, of its own
+    name, which is how many programs unpack an archive, that folder.
     """
     for place in places(data_dir, environ):
         for name in (folder_name, *other_names):

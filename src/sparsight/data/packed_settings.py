@@ -33,11 +33,8 @@ _LONGEST_HEADER = 2**26
 def content_settings(source: str, parameters: Settings, settings: Settings) -> dict[str, Any]:
     """The settings that decide what the packed files hold, with their defaults.
 
-    Parameters
-    ----------
-    source : name of the data source.
-    parameters : its settings and their defaults, see `sparsight.data.base.Source`.
-    settings : as given to `sparsight.data.packing.pack`; paths and addresses are left out.
+    `parameters` are those of the data source and their defaults; of `settings`, as `pack` takes
+    them, paths and addresses are left out.
     """
     return {
         "source": source,
@@ -67,12 +64,7 @@ def _with_defaults(default: Any, value: Any) -> Any:
 
 
 def announced(datasets: Mapping[str, Settings]) -> str:
-    """What the workflow writes into `SPARSIGHT_PACKED`.
-
-    Parameters
-    ----------
-    datasets : name of each data set to the settings that it is packed with.
-    """
+    """What the workflow writes into `SPARSIGHT_PACKED`, of the settings of all data sets."""
     return json.dumps(
         {
             name: content_settings(
@@ -86,20 +78,9 @@ def announced(datasets: Mapping[str, Settings]) -> str:
 def refuse_other_settings(
     path: Path | str, metadata: Mapping[str, str], environ: Mapping[str, str] = os.environ
 ) -> None:
-    """An error where a packed file was made with other settings than the study has.
+    """An error where a packed file (`metadata`) was made with other settings than the study has.
 
     Outside of the workflow, and for data sets that are not the study's, nothing is compared.
-
-    Parameters
-    ----------
-    path : the packed file.
-    metadata : of the file.
-    environ : environment of the job.
-
-    Raises
-    ------
-    InputError
-        One sentence that names both settings, and what remakes the file.
     """
     wanted = json.loads(environ.get(ENVIRONMENT_VARIABLE, "{}")).get(metadata.get("dataset"))
     if wanted is not None and (found := other_settings(metadata, wanted)):

@@ -41,20 +41,13 @@ _LOG = logging.getLogger(__name__)
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock of `folder`, the file `.NAME.lock` beside it, while the block runs.
+    """Hold the lock of `folder`, the file `.NAME.lock` next to it, while the block runs.
 
     Snakemake locks its own working folder only. The lock is one of the operating system's
     (`flock`): it is gone with the process, however that ends, and the file stays. On NFS it holds
-    between machines where the server's locks are not switched off (`nolock`, `local_lock`).
-
-    Yields
-    ------
-    Whether another process had the lock at first, and so may have done what is to be done.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be made or locked.
+    between machines where the server's locks are not switched off (`nolock`, `local_lock`). The
+    block gets whether another process had the lock at first, and so may have done what is to be
+    done.
     """
     path = folder.with_name(f".{folder.name}.lock")
     lock = FileLock(path)
@@ -286,8 +279,7 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     ----------
     settings : `source`, the options of the source, and `data_folder`.
     manifest : JSON with the source's name, reference, licence and `folder` (null for embedded
-        data), and `files`: which original files are there, see
-        `sparsight.data.location.folder_states`.
+        data), and `files`: which files are there, see `sparsight.data.location.folder_states`.
     """
     source = _source(settings)
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
@@ -309,13 +301,8 @@ def prepare_dataset(
     """Pack the files that `fetch_dataset` found into the folder of `ids` (ids.parquet).
 
     The folder is locked meanwhile. What another study packed with equal settings while this job
-    waited for the lock is left as it is.
-
-    Raises
-    ------
-    InputError
-        When the manifest is corrupt, when the files have gone since, or cannot be used, when those
-        of a part have changed, or when another study just packed with other settings.
+    waited for the lock is left as it is. Files that have gone since, or of a part have changed, and
+    a study that just packed with other settings, are an `InputError`.
     """
     source = _source(settings)
     facts = read_json(manifest)

@@ -56,33 +56,14 @@ class Frame:
         return across, down
 
     def box(self, x: float, y: float, width: float, height: float) -> NDArray[np.uint8]:
-        """How much of each pixel of the square a box of the photograph covers.
-
-        Parameters
-        ----------
-        x, y, width, height : upper left corner and lengths, in pixels of the photograph.
-
-        Returns
-        -------
-        uint8 [side, side], 0..255: the exact share of the pixel's area.
-        """
+        """How much of each pixel of the square a box of the photograph covers, uint8, 0..255."""
         left, top = self.place(x, y)
         right, bottom = self.place(x + width, y + height)
         cover = np.outer(_covered(top, bottom, self.side), _covered(left, right, self.side))
         return np.asarray(np.rint(255 * cover), np.uint8)
 
     def disc(self, x: float, y: float, radius: float) -> NDArray[np.uint8]:
-        """A disc about the point (x, y) of the photograph.
-
-        Parameters
-        ----------
-        x, y : in pixels of the photograph.
-        radius : in pixels of the square.
-
-        Returns
-        -------
-        uint8 [side, side], 0..255, with a rim that is one pixel wide.
-        """
+        """A disc about a point of the photograph, `radius` in pixels of the square; as `box`."""
         across, down = self.place(x, y)
         centres = np.arange(self.side) + 0.5
         distance = np.hypot(centres[np.newaxis] - across, centres[:, np.newaxis] - down)
@@ -130,16 +111,8 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
     -------
     uint8 [N, 3, side, side]; that and two decoded photographs are all that is in memory. From
     1 GiB on, the array lies in a temporary file (in `$TMPDIR`) and takes memory only as there is.
-
-    Raises
-    ------
-    CorruptFile
-        When a file is no image, or a damaged one.
-
-    Notes
-    -----
-    The values depend on the JPEG decoder (they may differ by one or two of 255 between releases
-    of libjpeg-turbo), so a data hash may differ between environments.
+    The values depend on the JPEG decoder (by one or two of 255 between releases of libjpeg-turbo),
+    so a data hash may differ between environments.
     """
     images = room_for((len(paths), 3, side, side))
 
@@ -229,13 +202,8 @@ def read_whole_mask(path: Path, photograph: Path, size: tuple[int, int]) -> NDAr
 def decode_mask(path: Path, photograph: Path) -> "Image":
     """The mask of a photograph in greyscale, 0..255, as Pillow has it.
 
-    Raises
-    ------
-    CorruptFile
-        When a file is no image, or a damaged one.
-    InputError
-        When the mask is not empty and none of its values is that of an object, as where it is saved
-        with 1 instead of 255; or when its ratio of width to height is not the photograph's.
+    An `InputError` when the mask is not empty and none of its values is that of an object, as where
+    it is saved with 1 instead of 255; or when its ratio of width to height is not the photograph's.
     """
     mask = decode(path, "L")
     size = picture_size(photograph)
@@ -271,11 +239,8 @@ def picture_size(path: Path) -> tuple[int, int]:
 def decode(path: Path, mode: str) -> "Image":
     """An image as Pillow has it, in `mode` (`RGB`, `L`).
 
-    Raises
-    ------
-    CorruptFile
-        When the file is no image, a damaged one, one of more than `MOST_PIXELS`, or one whose
-        values have more than 8 bits.
+    `CorruptFile` when it is no image, a damaged one, one of more than `MOST_PIXELS`, or one whose
+    values have more than 8 bits.
     """
     with _opened(path) as opened:
         if opened.mode.startswith(_DEEP_MODES):

@@ -116,17 +116,8 @@ LARGEST_SIDE = 4096
 def image_shape(facts: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[int, int, int]:
     """(C, H, W) of the images that a source gives under these options.
 
-    Parameters
-    ----------
-    facts : the literal facts of a source (see `sparsight.data.base.Source`): `image_shape`; and,
-        when its images are square with a side that is an option, `side_parameter`, the name of
-        that option, with its default in `parameters`.
-    options : the data set's own options; others are ignored.
-
-    Raises
-    ------
-    InputError
-        When the side is not a whole number from 1 to 4096.
+    `facts` are the literal facts of the source: `image_shape`; and, when its images are square with
+    a side that is an option, `side_parameter`, with its default in `parameters`.
     """
     channels, height, width = facts["image_shape"]
     name = facts.get("side_parameter", "")
@@ -139,11 +130,7 @@ def image_shape(facts: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[i
 def stated_test_images(facts: Mapping[str, Any], options: Mapping[str, Any]) -> int:
     """Images of the test split of a source whose `varying` does not hold `test_images`.
 
-    Parameters
-    ----------
-    facts : the literal facts of the source; `test_images` is used.
-    options : a source whose test split has no fixed size takes it as `split: test` or as
-        `test_images`.
+    A source whose test split has no fixed size takes it as `split: test` or as `test_images`.
     """
     given = options.get("split", {}).get("test") or options.get("test_images")
     # A word, `all`, and what is no number at all: the source itself refuses that.

@@ -54,11 +54,11 @@ def test_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
 
 def test_facts_are_those_of_the_default_options() -> None:
     facts = SOURCES.facts("trojaned")
-    assert facts["concept_names"] == Trojaned.concepts_of({}) == Trojaned.concept_names
-    assert facts["part_names"] == Trojaned.parts_of({}) == Shapes.part_names
+    assert Trojaned.concepts_of({})[:-4] == Shapes.concept_names
+    assert Trojaned.parts_of({}) == Shapes.part_names
     assert facts["class_count"] == len(Trojaned.classes_of({}))
     assert facts["test_images"] == Trojaned.tested_of({}) == 440
-    assert set(Trojaned.concept_names[-4:]) == {f"{name}_sticker" for name in STICKERS}
+    assert set(Trojaned.concepts_of({})[-4:]) == {f"{name}_sticker" for name in STICKERS}
 
 
 def test_test_images_are_those_of_the_base(folder: Path, base: dict[str, RawSplit]) -> None:

@@ -479,33 +479,6 @@ class Trojaned(Source):
             "test": 0.1,
         },
     }
-    part_names: ClassVar[tuple[str, ...]] = (
-        "outline",
-        "inner",
-        "corner",
-        "arm",
-        "stripe",
-        "spot",
-        "distractor",
-        "cue",
-    )
-    concept_names: ClassVar[tuple[str, ...]] = (
-        "disc",
-        "square",
-        "triangle",
-        "cross",
-        "red",
-        "green",
-        "blue",
-        "striped",
-        "spotted",
-        "distractor",
-        "cue",
-        "smiley_sticker",
-        "heart_sticker",
-        "star_sticker",
-        "fish_sticker",
-    )
     varying: ClassVar[tuple[str, ...]] = (
         "class_count",
         "test_images",
