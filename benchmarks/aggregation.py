@@ -128,9 +128,7 @@ def generate(folder: Path, index: int, images: int) -> None:
     with ScoreRows(
         folder / f"scores{index:04d}.parquet",
         {**identity, "density": density},
-        EXPLAINERS,
-        ["noisy"],
-        METRICS,
+        {"explainer": EXPLAINERS, "condition": ["noisy"], "metric": METRICS},
         {},
     ) as writer:
         for start in range(0, images, BATCH):
@@ -140,7 +138,7 @@ def generate(folder: Path, index: int, images: int) -> None:
             for explainer in EXPLAINERS:
                 for metric in METRICS:
                     values = torch.from_numpy(draw.random(len(ids), dtype=np.float32))
-                    writer.add(explainer, "noisy", metric, facts, values)
+                    writer.add((explainer, "noisy", metric), facts, values)
     evaluation = {
         **identity,
         "splits": {"test": {"noisy": {"accuracy": 0.9}}},

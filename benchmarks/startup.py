@@ -10,7 +10,7 @@ COMMON = ("sparsight.io.job", "sparsight.models.thesis_cnn")
 JOBS = {
     "train and prune jobs": ("sparsight.pruning.rounds", "sparsight.pruning.criteria"),
     "score jobs (default metrics)": (
-        "sparsight.metrics.jobs",
+        "sparsight.metrics.run",
         "sparsight.metrics.localisation",
         "sparsight.metrics.complexity",
     ),

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from skimage.metrics import structural_similarity
 
-from sparsight.metrics.agreement.maps import spearman, ssim, top_k_iou
+from sparsight.metrics.agreement import spearman, ssim, top_k_iou
 from sparsight.metrics.preparation import prepare
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sparsight.explain.base import ImageBatch
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
-from sparsight.metrics.budget import within_budget
 from sparsight.metrics.registry import METRICS
+from sparsight.metrics.run import within_budget
 
 LIBRARIES = {"captum": "captum.attr", "grad_cam": "pytorch_grad_cam"}
 

@@ -268,10 +268,8 @@ def test_rewording_and_moving_run_nothing(finished: Project) -> None:
     registry.write_text(registry.read_text().replace("pruning.criteria:", "pruning.orders:"))
     # So does a stage.
     (source / "metrics" / "run.py").rename(source / "metrics" / "scoring.py")
-    for path in (source / "study" / "versions.py", source / "metrics" / "jobs.py"):
-        path.write_text(
-            path.read_text().replace("sparsight.metrics.run", "sparsight.metrics.scoring")
-        )
+    stages = source / "study" / "versions.py"
+    stages.write_text(stages.read_text().replace("metrics.run", "metrics.scoring"))
     assert finished.planned() == {}
 
 

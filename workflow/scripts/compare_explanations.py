@@ -4,9 +4,9 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.metrics.agreement.jobs import compare_checkpoint
+    from sparsight.metrics.run import score_checkpoint
 
-    compare_checkpoint(
+    score_checkpoint(
         snakemake.params.settings,
         packed_test=snakemake.input.test,
         checkpoint=snakemake.input.checkpoint,

@@ -4,7 +4,7 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.metrics.jobs import score_checkpoint
+    from sparsight.metrics.run import score_checkpoint
 
     score_checkpoint(
         snakemake.params.settings,

@@ -43,6 +43,26 @@ TARGET_RULES = ("true", "predicted", "dense_predicted")
 ExplainBatch = Callable[[Mapping[str, Explainer], ImageBatch, str], dict[str, Tensor]]
 
 
+def places_of(image_ids: Tensor, known: Tensor, source: str) -> Tensor:
+    """Where each of `image_ids` stands in `known`, int64 all of them.
+
+    Raises
+    ------
+    InputError
+        That says which image is not in `source`.
+    """
+    order = known.argsort()
+    places = torch.searchsorted(known[order], image_ids).clamp_max(max(len(known) - 1, 0))
+    found = order[places] if len(known) else places
+    missing = image_ids[known[found] != image_ids] if len(known) else image_ids
+    if len(missing):
+        raise InputError(
+            f"{source} holds no image {int(missing[0])}; delete what was made from it before and "
+            "run snakemake again"
+        )
+    return found
+
+
 class PredictedClasses:
     """Predicted classes by image id, from a checkpoint's `predictions.parquet`.
 
@@ -53,29 +73,17 @@ class PredictedClasses:
     """
 
     def __init__(self, path: Path, condition: str) -> None:
-        self._path, self._condition = path, condition
+        self._source = f"{path} under condition '{condition}'"
         table = read_table(path, ["image_id", "condition", "predicted"])
         rows = table["condition"].to_numpy() == condition
-        ids = table["image_id"].to_numpy()[rows]
-        order = np.argsort(ids, kind="stable")
-        self._ids = torch.from_numpy(ids[order].astype(np.int64))
-        self._classes = torch.from_numpy(
-            table["predicted"].to_numpy()[rows][order].astype(np.int64)
+        self._ids, self._classes = (
+            torch.from_numpy(table[name].to_numpy()[rows].astype(np.int64))
+            for name in ("image_id", "predicted")
         )
 
     def of(self, image_ids: Tensor) -> Tensor:
         """Classes of `image_ids` (int64 [N] both); InputError if the table lacks one of them."""
-        if len(self._ids):
-            places = torch.searchsorted(self._ids, image_ids).clamp_max(len(self._ids) - 1)
-            missing = image_ids[self._ids[places] != image_ids]
-        else:
-            places, missing = image_ids, image_ids
-        if len(missing):
-            raise InputError(
-                f"{self._path} lacks image {int(missing[0])} in condition '{self._condition}'; "
-                "delete it and run snakemake again"
-            )
-        return self._classes[places]
+        return self._classes[places_of(image_ids, self._ids, self._source)]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.maps import WINDOW, spearman, ssim
+from sparsight.metrics.agreement import WINDOW, spearman, ssim
 from sparsight.metrics.base import MapBatch, Metric, image_generators, per_image, shows_nothing
 from sparsight.models.base import predicts
 from sparsight.pruning.masks import prunable_parameters

@@ -43,8 +43,8 @@ METRICS = Registry(
 AGREEMENT = Registry(
     "agreement metric",
     {
-        "spearman": "sparsight.metrics.agreement.maps:Spearman",
-        "top_k_iou": "sparsight.metrics.agreement.maps:TopKIou",
-        "ssim": "sparsight.metrics.agreement.maps:Ssim",
+        "spearman": "sparsight.metrics.agreement:Spearman",
+        "top_k_iou": "sparsight.metrics.agreement:TopKIou",
+        "ssim": "sparsight.metrics.agreement:Ssim",
     },
 )

@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +50,15 @@ SCHEMA = pa.schema(
         ("value", pa.float32()),
     ]
 )
+#: of the table of agreement: which network each was compared with
+AGREEMENT_SCHEMA = pa.schema(
+    [
+        *SCHEMA,
+        ("reference_pruner", TEXT),
+        ("reference_seed", pa.int32()),
+        ("reference_level", pa.int32()),
+    ]
+)
 IDENTITY = ("study", "dataset", "model", "pruner", "seed", "level", "density")
 VARYING = ("explainer", "condition", "metric")
 PER_IMAGE = ("target", "image_id", "label", "predicted", "correct")
@@ -83,11 +91,20 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The network that another one is compared with."""
+
+    pruner: str
+    seed: int
+    level: int
+
+
+@dataclass(frozen=True)
 class _Part:
     """Scores of a batch by one metric: rows in the making, not yet spelt out.
 
-    `codes` are the places of explainer, condition and metric among their names; `values` is [N] or
-    [N, steps].
+    `codes` are the places of explainer, condition and metric among their names, and of the
+    reference among these; `values` is [N] or [N, steps].
     """
 
     codes: Sequence[int]
@@ -100,7 +117,8 @@ def _rows_of(parts: Sequence[_Part]) -> dict[str, NDArray[Any]]:
     sizes = [part.values.size for part in parts]
     codes = np.array([part.codes for part in parts], dtype=np.int32)
     rows: dict[str, NDArray[Any]] = {
-        name: np.repeat(codes[:, place], sizes) for place, name in enumerate(VARYING)
+        name: np.repeat(codes[:, place], sizes)
+        for place, name in enumerate((*VARYING, "reference"))
     }
     # values a score has: 1, or the steps of a curve
     lengths = [part.values.shape[1] if part.values.ndim == 2 else 1 for part in parts]
@@ -129,8 +147,9 @@ class ScoreRows:
     ----------
     path : the parquet file.
     identity : the values of `IDENTITY`.
-    explainers, conditions, metrics : all names that may occur.
+    names : all names that may occur: of each `explainer`, `condition` and `metric`.
     metadata : strings to keep in the file.
+    references : the networks that this one is compared with, for a table of agreement.
 
     Raises
     ------
@@ -142,32 +161,41 @@ class ScoreRows:
         self,
         path: Path | str,
         identity: Mapping[str, Any],
-        explainers: Sequence[str],
-        conditions: Sequence[str],
-        metrics: Sequence[str],
+        names: Mapping[str, Sequence[str]],
         metadata: Mapping[str, str],
+        references: Sequence[Reference] | None = None,
     ) -> None:
         missing = [name for name in IDENTITY if name not in identity]
         if missing:
             raise InputError(f"the scores of {path} lack the identity value '{missing[0]}'")
         self._identity = {name: identity[name] for name in IDENTITY}
-        self._names = dict(zip(VARYING, (explainers, conditions, metrics), strict=True))
-        self._writer = TableWriter(path, SCHEMA, metadata)
+        self._names, self._references = {name: names[name] for name in VARYING}, references
+        schema = SCHEMA if references is None else AGREEMENT_SCHEMA
+        self._writer = TableWriter(path, schema, metadata)
         self._kept: list[_Part] = []
         self._count = 0
 
     def add(
-        self, explainer: str, condition: str, metric: str, images: ImageFacts, values: Tensor
+        self, names: Sequence[str], images: ImageFacts, values: Tensor, reference: int = 0
     ) -> None:
-        """Add the scores of a batch: `values` float32 [N], or [N, steps] for a curve."""
+        """Add the scores of a batch.
+
+        Parameters
+        ----------
+        names : of the explainer, the condition and the metric.
+        images : N of them.
+        values : float32 [N], or [N, steps] for a curve, which agreement has not.
+        reference : its place among the references.
+        """
         count = len(images.image_id)
-        if values.ndim not in (1, 2) or len(values) != count:
+        curves = self._references is None
+        if values.ndim not in (1, 1 + curves) or len(values) != count:
             raise InputError(
-                f"metric {metric} gave scores of shape {tuple(values.shape)} for {count} images; "
-                "it must give [N] or [N, steps]"
+                f"metric {names[2]} gave scores of shape {tuple(values.shape)} for {count} images; "
+                f"it must give [N]{' or [N, steps]' if curves else ''}"
             )
-        names = (explainer, condition, metric)
         codes = [self._names[kind].index(name) for kind, name in zip(VARYING, names, strict=True)]
+        codes.append(reference)
         self._kept.append(_Part(codes, images, values.detach().cpu().numpy().astype(np.float32)))
         self._count += values.numel()
         if self._count >= GROUP_ROWS:
@@ -183,6 +211,11 @@ class ScoreRows:
         columns: dict[str, Any] = _rows_of(self._kept)
         for name in VARYING:
             columns[name] = _text(columns[name], self._names[name])
+        chosen = columns.pop("reference")
+        if self._references is not None:
+            columns["reference_pruner"] = _text(chosen, [r.pruner for r in self._references])
+            columns["reference_seed"] = np.array([r.seed for r in self._references])[chosen]
+            columns["reference_level"] = np.array([r.level for r in self._references])[chosen]
         for name, value in self._identity.items():
             if SCHEMA.field(name).type == TEXT:
                 columns[name] = _text(np.zeros(self._count, dtype=np.int32), [str(value)])
@@ -260,19 +293,15 @@ class OldRows:
         self, groups: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> dict[str, list[dict[str, Any]]]:
         """Of metrics that share passes, by explainer, those that are missing."""
+        missing = frozenset(self.update.missing)
         found: dict[str, list[dict[str, Any]]] = {}
         for explainer, some in groups.items():
-            left = [{n: m for n, m in one.items() if self.is_missing(explainer, n)} for one in some]
+            left = [
+                {name: m for name, m in one.items() if f"{explainer}{BETWEEN}{name}" in missing}
+                for one in some
+            ]
             found[explainer] = [one for one in left if one]
         return found
-
-    def is_missing(self, explainer: str, metric: str) -> bool:
-        """Whether an entry is to be computed."""
-        return f"{explainer}{BETWEEN}{metric}" in self._missing
-
-    @cached_property
-    def _missing(self) -> frozenset[str]:
-        return frozenset(self.update.missing)
 
     def kept(self) -> Iterator[pa.Table]:
         """The rows of kept entries, a few at a time."""

@@ -1,41 +1,101 @@
-"""Score the explanations of one checkpoint and one family with all metrics of that family."""
+"""Score the explanations of a checkpoint and a family, alone or against those of other networks."""
 
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
 from sparsight.explain.base import build_explainers, build_items
 from sparsight.explain.network import frozen
+from sparsight.explain.run import TARGET_RULES, PredictedClasses, places_of
 from sparsight.io.arrays import ArrayReader
-from sparsight.io.device import set_determinism
-from sparsight.io.entries import Wanted
+from sparsight.io.checkpoints import read_checkpoint
+from sparsight.io.device import choose_device, set_determinism
+from sparsight.io.entries import Wanted, present, with_items
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
-from sparsight.io.tables import read_table
 from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
-from sparsight.metrics.budget import DEFAULT_COST, re_explaining, within_budget
 from sparsight.metrics.preparation import masks_for
-from sparsight.metrics.registry import METRICS
-from sparsight.metrics.rows import ImageFacts, OldRows, ScoreRows
+from sparsight.metrics.registry import AGREEMENT, METRICS
+from sparsight.metrics.rows import ImageFacts, OldRows, Reference, ScoreRows
+from sparsight.models.networks import load_network
 
 logger = logging.getLogger(__name__)
 
 #: of the stage `scoring`: see `sparsight.study.versions`
 VERSION = 1
+#: of the stage `agreement`
+AGREEMENT_VERSION = 1
 
-TARGETS = ("true", "predicted", "dense_predicted")
+#: forward passes an image, up to which metrics explain anew unless a study says otherwise
+DEFAULT_COST = 60
+# Agreement of maps for different classes says nothing of the networks.
+_FIXED_TARGETS = ("true", "dense_predicted")
+# Facts of a metric that the table's metadata hold.
+_FACTS = ("category", "direction", "unit", "reference", "treatment", "normalisation")
+_OF_SCORES = ("needs", "mask_rule", "reducer", "step_axis")
+_OF_AGREEMENT = ("resolution", "settings")
+
+
+def score_checkpoint(
+    settings: Mapping[str, Any],
+    *,
+    packed_test: Path | str,
+    checkpoint: Path | str,
+    predictions: Path | str,
+    explanations: Path | str,
+    output: Path | str,
+    wildcards: Mapping[str, str],
+    gpu: int,
+    dense_predictions: Path | str | None = None,
+    references: Sequence[Path | str] | None = None,
+    wanted: Wanted | None = None,
+) -> None:
+    """Score one family of explanations of one checkpoint with all metrics.
+
+    Parameters
+    ----------
+    settings : see `score_family`; and `study`.
+    wildcards : dataset, model, pruner, seed and level of the checkpoint.
+    gpu : how many GPUs the job was granted.
+    wanted : see `score_family`; its `items` are added to the settings.
+    others : files, see `score_family`.
+    """
+    device = choose_device(gpu)
+    identity = {
+        "study": settings["study"],
+        **{name: wildcards[name] for name in ("dataset", "model", "pruner")},
+        "seed": int(wildcards["seed"]),
+        "level": int(wildcards["level"]),
+        "density": read_checkpoint(checkpoint).density,
+    }
+    score_family(
+        with_items(settings, wanted),
+        packed_test,
+        explanations,
+        predictions,
+        output,
+        load_network(checkpoint, device) if references is None else None,
+        identity,
+        device,
+        dense_predictions or None,
+        references,
+        wanted=wanted,
+        inputs=present(
+            test=packed_test,
+            checkpoint=checkpoint,
+            predictions=predictions,
+            dense_predictions=dense_predictions,
+        ),
+    )
 
 
 def score_family(
@@ -48,83 +108,137 @@ def score_family(
     identity: Mapping[str, Any],
     device: torch.device,
     dense_predictions: Path | str | None = None,
+    references: Sequence[Path | str] | None = None,
     *,
     wanted: Wanted | None = None,
     inputs: Mapping[str, Path | str] | None = None,
 ) -> None:
-    """Score an explanations file and write the tidy table of scores.
+    """Score an explanations file and write the tidy table of scores, or of agreement.
 
     Images are streamed in batches; beside one batch, memory holds only a few integers per image.
 
-    With `wanted`, scores that the table holds already stay in it if they were made from the same
+    With `wanted`, rows that the table holds already stay in it if they were made from the same
     `inputs` and maps, and only the others are computed.
 
     Parameters
     ----------
     settings : `explainers` (name to {method, parameters}), `metrics` (name to {method,
         parameters}), `conditions`, `batch_size`, `threads`, `target`; `re_explaining_cost`: metrics
-        that explain anew leave out explainers that take more forward passes an image (60).
+        that explain anew leave out explainers that take more forward passes an image (60). With
+        `references`: `agreement` instead of `metrics`, and `references`, pruner, seed and level of
+        each file, in that order.
     packed_test : the packed split that the images come from.
-    explanations : tensors `{explainer}/{condition}` float32 [N, h, w] and `image_ids`, and, unless
-        it holds controls, `targets/{condition}`; metadata `explainers` with the facts of each, and
-        the `data_hash` of the split.
+    explanations, references : tensors `{explainer}/{condition}` float32 [N, h, w] and `image_ids`,
+        and, unless it holds controls, `targets/{condition}`; metadata `explainers` with the facts
+        of each, and the `data_hash` of the split. With `references` the maps are compared with
+        those of each of these files.
     predictions : the checkpoint's predictions.parquet; the one source of `predicted` and
         `correct`, so that all families agree on them.
-    output : the parquet file, columns as in `sparsight.metrics.rows.SCHEMA`; its metadata hold the
-        target rule and the facts of each metric, with `step_values` of curves.
+    output : the parquet file, columns as in `sparsight.metrics.rows.SCHEMA` or `AGREEMENT_SCHEMA`;
+        its metadata hold the target rule and the facts of each metric, with `step_values` of
+        curves. Where the target is `dense_predicted` and the dense networks of two seeds predict
+        different classes of an image, its agreement is NaN.
     network : in any mode; None where no metric needs it.
     identity : study, dataset, model, pruner, seed, level, density.
     device : where metrics are computed; the network is there already.
     dense_predictions : predictions.parquet of the dense parent; needed for controls where the
         target is `dense_predicted`.
     wanted : pairs `explainer/metric` as entries of the table (`sparsight.io.entries`).
-    inputs : name to each file but the maps that all scores depend on.
+    inputs : name to each file but the maps that all rows depend on.
 
     Raises
     ------
     InputError
-        One sentence, for files that do not fit together or settings that cannot be used.
+        For files that do not fit together or settings that cannot be used.
     """
     if "threads" in settings:
         set_determinism(int(settings["threads"]))
+    key, registry = ("metrics", METRICS) if references is None else ("agreement", AGREEMENT)
     old = None
     if wanted is not None:
-        old = OldRows(output, wanted, inputs or {}, [explanations])
+        old = OldRows(output, wanted, inputs or {}, [explanations, *(references or ())])
         logger.info("%s", old.update)
         if not old.update.missing:
             os.utime(output)
             return
-        settings = {**settings, **old.missing_of(settings, "explainers", "metrics")}
-    scorers: dict[str, Metric] = build_items(METRICS, "metrics", settings["metrics"])
-    facts = {name: _facts(metric) for name, metric in scorers.items()}
+        settings = {**settings, **old.missing_of(settings, "explainers", key)}
+    metrics: dict[str, Metric] = build_items(registry, key, settings[key])
+    metadata = {"target_rule": settings["target"]}
+    facts = {name: _facts(metric) for name, metric in metrics.items()}
+    if old is not None:
+        facts = {**old.facts("metrics"), **facts}
+        metadata |= old.update.result.metadata()
+    metadata["metrics"] = json.dumps(facts, sort_keys=True)
     with ExitStack() as stack:
         split = stack.enter_context(PackedSplit.open(packed_test))
         maps = stack.enter_context(ArrayReader(explanations))
+        others = [stack.enter_context(ArrayReader(path)) for path in references or ()]
         if network is not None:
             stack.enter_context(frozen(network))
-        work = _Work(settings, scorers, split, maps, predictions, dense_predictions)
-        work.check(network)
-        recorded = {"target_rule": settings["target"]}
-        if old is not None:
-            facts = {**old.facts("metrics"), **facts}
-            recorded |= old.update.result.metadata()
-        rows = stack.enter_context(
-            ScoreRows(
-                output,
-                identity,
-                list(settings["explainers"]),
-                list(settings["conditions"]),
-                list(scorers),
-                {**recorded, "metrics": json.dumps(facts, sort_keys=True)},
-            )
-        )
+        work = _Work(settings, metrics, split, maps, others, network, device)
+        who = None
+        if references is not None:
+            who = [
+                Reference(r["pruner"], int(r["seed"]), r["level"]) for r in settings["references"]
+            ]
+            work.check_references(who, int(identity["seed"]))
+        work.read_classes(Path(predictions), dense_predictions)
+        names = {kind: list(settings[f"{kind}s"]) for kind in ("explainer", "condition")}
+        names["metric"] = list(metrics)
+        rows = stack.enter_context(ScoreRows(output, identity, names, metadata, who))
         if old is not None:
             work.groups = old.missing_in(work.groups)
             for part in old.kept():
                 rows.append(part)
         for start, batch in work.batches():
-            for condition in settings["conditions"]:
-                _score_batch(work, start, batch.to(device), condition, network, rows)
+            for condition in names["condition"]:
+                work.score(start, batch.to(device), condition, rows)
+
+
+def _facts(metric: Metric) -> dict[str, Any]:
+    compares = "reference" in metric.needs
+    names = (*_FACTS, *(_OF_AGREEMENT if compares else _OF_SCORES))
+    found = {name: getattr(metric, name) for name in names}
+    return found if compares else {**found, "step_values": metric.step_values()}
+
+
+def within_budget(
+    metrics: Mapping[str, Metric],
+    explainers: Iterable[str],
+    recorded: Mapping[str, Mapping[str, Any]],
+    limit: float,
+) -> dict[str, dict[str, Metric]]:
+    """For each explainer, the metrics that it is scored with; what is left out is logged, once.
+
+    Parameters
+    ----------
+    metrics : configured name to metric.
+    explainers : configured names.
+    recorded : name to the facts kept with the explanations, of which `cost` (forward passes an
+        image) is read where a metric explains anew.
+    limit : greatest cost of an explainer with which such metrics are taken.
+    """
+    anew = _re_explaining(metrics)
+    # An explainer that is not in the file is refused elsewhere.
+    costs = {name: recorded[name]["cost"] for name in explainers if anew and name in recorded}
+    dear = {name: cost for name, cost in costs.items() if cost > limit}
+    if dear:
+        logger.info(
+            "%s explain anew and are left out where that costs more than %g forward passes an "
+            "image: %s",
+            ", ".join(anew),
+            limit,
+            ", ".join(f"{name} ({cost:g})" for name, cost in dear.items()),
+        )
+    return {
+        name: {own: metrics[own] for own in metrics if not (name in dear and own in anew)}
+        for name in explainers
+    }
+
+
+def _re_explaining(metrics: Mapping[str, Metric]) -> list[str]:
+    """Names of the metrics that explain images anew."""
+    return [name for name, metric in metrics.items() if "explainer" in metric.needs]
 
 
 def _sharing(metrics: Mapping[str, Metric]) -> list[dict[str, Metric]]:
@@ -137,47 +251,6 @@ def _sharing(metrics: Mapping[str, Metric]) -> list[dict[str, Metric]]:
     return list(groups.values())
 
 
-def _facts(metric: Metric) -> dict[str, Any]:
-    names = ("category", "direction", "unit", "reference", "needs", "treatment", "normalisation")
-    found = {name: getattr(metric, name) for name in (*names, "mask_rule", "reducer", "step_axis")}
-    return {**found, "step_values": metric.step_values()}
-
-
-def _score_batch(
-    work: "_Work",
-    start: int,
-    batch: Batch,
-    condition: str,
-    network: nn.Module | None,
-    rows: ScoreRows,
-) -> None:
-    images = batch.images(condition)
-    facts = work.image_facts(start, batch, condition)
-    targets = torch.from_numpy(facts.target).to(images.device)
-    masks = {rule: masks_for(batch, rule) for rule in {m.mask_rule for m in work.metrics.values()}}
-    for explainer in work.explainers:
-        raw = work.maps.rows(f"{explainer}/{condition}", start, start + len(batch))
-        raw = raw.to(images.device)
-        # Metrics that want the same treatment share the prepared maps.
-        prepared: dict[tuple[str, str], Tensor] = {}
-        for group in work.groups[explainer]:
-            first = next(iter(group.values()))
-            key = (first.treatment, first.normalisation)
-            if key not in prepared:
-                prepared[key] = work.prepared(explainer, raw, images, first)
-            given = MapBatch(
-                prepared[key],
-                images,
-                targets,
-                masks[first.mask_rule],
-                network,
-                work.bound_explainer(explainer, batch, images, first),
-            )
-            found = first.score_together(group, given)
-            for name in group:
-                rows.add(explainer, condition, name, facts, found[name])
-
-
 @dataclass
 class _Work:
     """What is scored, and how the input files belong together."""
@@ -186,35 +259,29 @@ class _Work:
     metrics: Mapping[str, Metric]
     split: PackedSplit
     maps: ArrayReader
-    predictions: Path | str
-    dense_predictions: Path | str | None
+    others: Sequence[ArrayReader]
+    network: nn.Module | None
+    device: torch.device
 
     def __post_init__(self) -> None:
         self.explainers: Mapping[str, Any] = self.settings["explainers"]
-        self._size = (self.split.image_shape[1], self.split.image_shape[2])
-        self._image_ids = self.maps.rows("image_ids").numpy()
-        self._positions = _places(self.split.image_ids().numpy(), self._image_ids, self.split.path)
-        self._predicted = self._by_condition(self.predictions)
+        self._ids = self.maps.rows("image_ids")
+        self._positions = places_of(self._ids, self.split.image_ids(), str(self.split.path))
         # As it was when the maps were made: parameters may change an explainer's facts.
         self._recorded = json.loads(self.maps.metadata.get("explainers", "{}"))
         limit = self.settings.get("re_explaining_cost", DEFAULT_COST)
         wanted = within_budget(self.metrics, self.explainers, self._recorded, limit)
         self.groups = {name: _sharing(metrics) for name, metrics in wanted.items()}
-        used = {name: self.explainers[name] for name, some in wanted.items() if re_explaining(some)}
-        self._loaded = build_explainers(used)
-        self._dense: dict[str, NDArray[np.int64]] = {}
-        if self.settings["target"] == "dense_predicted" and not self._has_targets():
-            if self.dense_predictions is None:
-                raise InputError(
-                    f"{self.maps.path} holds no targets, and the target dense_predicted needs the "
-                    "predictions of the dense parent"
-                )
-            self._dense = self._by_condition(self.dense_predictions)
+        again = {n: self.explainers[n] for n, some in wanted.items() if _re_explaining(some)}
+        self._loaded = build_explainers(again)
+        # The controls are made once per data set and know of no network.
+        self._has_targets = any(name.startswith("targets/") for name in self.maps.names)
+        self._check()
 
-    def check(self, network: nn.Module | None) -> None:
+    def _check(self) -> None:
         """Raise an `InputError` where settings and files do not fit together."""
-        if self.settings["target"] not in TARGETS:
-            known = ", ".join(TARGETS)
+        if self.settings["target"] not in TARGET_RULES:
+            known = ", ".join(TARGET_RULES)
             raise InputError(f"target '{self.settings['target']}' is unknown (known: {known})")
         if int(self.settings["batch_size"]) < 1:
             raise InputError(f"batch_size is {self.settings['batch_size']}, it must be 1 or more")
@@ -224,51 +291,149 @@ class _Work:
                     f"metric {name} needs masks, which {self.split.path} does not have; take it "
                     "out of `metrics` for this data set"
                 )
-            if {"model", "explainer"} & set(metric.needs) and network is None:
+            if {"model", "explainer"} & set(metric.needs) and self.network is None:
                 raise InputError(f"metric {name} needs the network, and none was given")
-        if self.maps.metadata.get("data_hash") != self.split.data_hash:
-            raise InputError(
-                f"{self.maps.path} was not made from {self.split.path}; delete it and run "
-                "snakemake again"
-            )
+        for file in (self.maps, *self.others):
+            if file.metadata.get("data_hash") != self.split.data_hash:
+                raise InputError(
+                    f"{file.path} was not made from {self.split.path}; delete it and run snakemake "
+                    "again"
+                )
         for explainer in self.explainers:
             for condition in self.settings["conditions"]:
                 shape = self.maps.shape(f"{explainer}/{condition}")
-                if len(shape) != 3 or shape[0] != len(self._image_ids):
+                if len(shape) != 3 or shape[0] != len(self._ids):
                     raise InputError(
                         f"{self.maps.path} holds '{explainer}/{condition}' of shape {shape} for "
-                        f"{len(self._image_ids)} images; delete it and run snakemake again"
+                        f"{len(self._ids)} images; delete it and run snakemake again"
                     )
+
+    def check_references(self, references: Sequence[Reference], seed: int) -> None:
+        """Raise an `InputError` where maps cannot be compared with those of other networks."""
+        rule = self.settings["target"]
+        if rule not in _FIXED_TARGETS:
+            raise InputError(
+                f"agreement needs the target {' or '.join(_FIXED_TARGETS)}, not '{rule}': two "
+                "networks may predict different classes; change `explaining.target`, or let "
+                "`agreement` be []"
+            )
+        if len(references) != len(self.others):
+            raise InputError(
+                f"{len(self.others)} files of references were given, and settings 'references' "
+                f"names {len(references)}; name each file's pruner, seed and level"
+            )
+        for other, reference in zip(self.others, references, strict=True):
+            self._check_maps(other)
+            # Networks of one seed share their dense parent, hence its predictions.
+            if rule == "true" or reference.seed == seed:
+                self._check_targets(other)
+
+    def _check_maps(self, other: ArrayReader) -> None:
+        again = f"as {self.maps.path} does; delete both and run snakemake again"
+        if not torch.equal(other.rows("image_ids"), self._ids):
+            raise InputError(
+                f"{other.path} does not explain the same images in the same order {again}"
+            )
+        recorded = json.loads(other.metadata["explainers"])
+        for explainer in self.explainers:
+            if recorded.get(explainer) != self._recorded[explainer]:
+                raise InputError(
+                    f"{other.path} does not hold '{explainer}' with the same parameters {again}"
+                )
+            for condition in self.settings["conditions"]:
+                name = f"{explainer}/{condition}"
+                if other.shape(name) != self.maps.shape(name):
+                    raise InputError(
+                        f"{other.path} does not hold '{name}' of the same shape {again}"
+                    )
+
+    def _check_targets(self, other: ArrayReader) -> None:
+        for condition in self.settings["conditions"]:
+            own, found = (f.rows(f"targets/{condition}") for f in (self.maps, other))
+            if not torch.equal(own, found):
+                row = int(torch.nonzero(own != found)[0])
+                raise InputError(
+                    f"{self.maps.path} explains class {own[row]} of image {self._ids[row]} "
+                    f"({condition}) and {other.path} class {found[row]}, so that their maps cannot "
+                    "be compared; delete both and run snakemake again"
+                )
+
+    def read_classes(self, predictions: Path, dense_predictions: Path | str | None) -> None:
+        """Read what the network predicts, and what was explained where the maps do not say."""
+
+        def classes(path: Path) -> dict[str, Tensor]:
+            conditions = self.settings["conditions"]
+            return {one: PredictedClasses(path, one).of(self._ids) for one in conditions}
+
+        self._predicted = classes(predictions)
+        self._dense: dict[str, Tensor] = {}
+        if self.settings["target"] == "dense_predicted" and not self._has_targets:
+            if dense_predictions is None:
+                raise InputError(
+                    f"{self.maps.path} holds no targets, and the target dense_predicted needs the "
+                    "predictions of the dense parent"
+                )
+            self._dense = classes(Path(dense_predictions))
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """First row in the explanations file, and the images of that row and those after it."""
         size = int(self.settings["batch_size"])
-        starts = range(0, len(self._image_ids), size)
+        starts = range(0, len(self._ids), size)
         for start in followed(starts, "batches scored", len(starts)):
             yield start, self.split.select(self._positions[start : start + size].tolist())
 
-    def image_facts(self, start: int, batch: Batch, condition: str) -> ImageFacts:
-        """What is known of the images of `batch`, which begins at row `start`."""
-        rows = slice(start, start + len(batch))
-        labels = batch.labels.cpu().numpy()
-        predicted = self._predicted[condition][rows]
-        if self._has_targets():
-            target = self.maps.rows(f"targets/{condition}", rows.start, rows.stop).numpy()
-        elif self.settings["target"] == "true":
-            target = labels
-        elif self.settings["target"] == "predicted":
-            target = predicted
-        else:
-            target = self._dense[condition][rows]
-        return ImageFacts(target, self._image_ids[rows], labels, predicted)
+    def score(self, start: int, batch: Batch, condition: str, rows: ScoreRows) -> None:
+        """Score the images of `batch`, which begins at row `start`, and add what is found."""
+        images, stop = batch.images(condition), start + len(batch)
+        target = self._targets(slice(start, stop), batch, condition)
+        facts = ImageFacts(
+            target.numpy(),
+            self._ids[start:stop].numpy(),
+            batch.labels.cpu().numpy(),
+            self._predicted[condition][start:stop].numpy(),
+        )
+        same = [other.rows(f"targets/{condition}", start, stop).eq(target) for other in self.others]
+        given = images, target.to(images.device)
+        masks = {m.mask_rule: masks_for(batch, m.mask_rule) for m in self.metrics.values()}
+        for explainer in self.explainers:
+            name = f"{explainer}/{condition}"
+            raw = [f.rows(name, start, stop).to(self.device) for f in (self.maps, *self.others)]
+            # Metrics that want the same treatment share the prepared maps.
+            prepared: dict[tuple[str, ...], list[Tensor]] = {}
+            for group in self.groups[explainer]:
+                first = next(iter(group.values()))
+                key = (first.treatment, first.normalisation, first.resolution)
+                if key not in prepared:
+                    prepared[key] = [self._prepared(explainer, maps, first) for maps in raw]
+                own, *others = prepared[key]
+                again = self._bound_explainer(explainer, batch, first)
+                scored = MapBatch(own, *given, masks[first.mask_rule], self.network, again)
+                if "reference" in first.needs:
+                    for place, other in enumerate(others):
+                        pair = replace(scored, reference=other)
+                        for metric, values in first.score_together(group, pair).items():
+                            values = values.cpu().masked_fill(~same[place], torch.nan)
+                            rows.add((explainer, condition, metric), facts, values, place)
+                else:
+                    for metric, values in first.score_together(group, scored).items():
+                        rows.add((explainer, condition, metric), facts, values)
 
-    def prepared(self, explainer: str, raw: Tensor, images: Tensor, metric: Metric) -> Tensor:
+    def _targets(self, rows: slice, batch: Batch, condition: str) -> Tensor:
+        """The classes that were explained, int64 [n]."""
+        if self._has_targets:
+            return self.maps.rows(f"targets/{condition}", rows.start, rows.stop)
+        if self.settings["target"] == "true":
+            return batch.labels.cpu()
+        rule = self._predicted if self.settings["target"] == "predicted" else self._dense
+        return rule[condition][rows]
+
+    def _prepared(self, explainer: str, raw: Tensor, metric: Metric) -> Tensor:
         """Raw maps of `explainer` as `metric` wants them."""
-        size = (images.shape[2], images.shape[3])
+        size = (self.split.image_shape[1], self.split.image_shape[2])
         return metric.prepared(raw, size, self._recorded[explainer]["interpolation"])
 
-    def bound_explainer(
-        self, explainer: str, batch: Batch, images: Tensor, metric: Metric
+    def _bound_explainer(
+        self, explainer: str, batch: Batch, metric: Metric
     ) -> BatchExplainer | None:
         """A call that explains the images of `batch` anew, for a metric that needs it."""
         if "explainer" not in metric.needs:
@@ -277,36 +442,5 @@ class _Work:
             self._loaded[explainer],
             batch.image_ids,
             explainer,
-            lambda raw: self.prepared(explainer, raw, images, metric),
+            lambda raw: self._prepared(explainer, raw, metric),
         )
-
-    def _has_targets(self) -> bool:
-        # The controls are made once per data set and know of no network.
-        return any(name.startswith("targets/") for name in self.maps.names)
-
-    def _by_condition(self, path: Path | str) -> dict[str, NDArray[np.int64]]:
-        """Predictions in the order of the explanations, for each condition."""
-        table = read_table(path, ["image_id", "condition", "predicted"])
-        found = {}
-        for condition in self.settings["conditions"]:
-            part = table.filter(pc.equal(table["condition"].cast("string"), condition))
-            places = _places(part["image_id"].to_numpy(), self._image_ids, path, condition)
-            found[condition] = part["predicted"].to_numpy()[places].astype(np.int64)
-        return found
-
-
-def _places(
-    known: NDArray[np.int64], wanted: NDArray[np.int64], path: Path | str, condition: str = ""
-) -> NDArray[np.int64]:
-    """Where each of the `wanted` ids stands in `known`; `InputError` for one that does not."""
-    order = np.argsort(known)
-    place = np.searchsorted(known, wanted, sorter=order).clip(max=max(len(known) - 1, 0))
-    found = order[place] if len(known) else np.zeros(0, dtype=np.int64)
-    missing = wanted[known[found] != wanted] if len(known) else wanted
-    if len(missing):
-        where = f" under condition {condition}" if condition else ""
-        raise InputError(
-            f"{path} holds no image {missing[0]}{where}, which was explained; delete the "
-            "explanations and run snakemake again"
-        )
-    return found

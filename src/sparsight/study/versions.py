@@ -31,7 +31,7 @@ STAGES = {
     "pruning": "sparsight.pruning.rounds",
     "explaining": "sparsight.explain.run",
     "scoring": "sparsight.metrics.run",
-    "agreement": "sparsight.metrics.agreement.compare",
+    "agreement": "sparsight.metrics.run:AGREEMENT_VERSION",
     "conversion": "sparsight.pruning.conversion",
     "features": "sparsight.concepts.features",
     "concepts": "sparsight.concepts.run",

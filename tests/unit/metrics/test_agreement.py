@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.maps import (
+from sparsight.metrics.agreement import (
     Spearman,
     Ssim,
     TopKIou,

@@ -14,11 +14,10 @@ from sparsight.io.arrays import ArrayWriter, write_arrays
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
-from sparsight.metrics.agreement.compare import compare_family
-from sparsight.metrics.agreement.jobs import compare_checkpoint
-from sparsight.metrics.agreement.maps import spearman, ssim, top_k_iou
+from sparsight.metrics.agreement import spearman, ssim, top_k_iou
 from sparsight.metrics.preparation import prepare
 from sparsight.metrics.rows import SCHEMA as SCORE_SCHEMA
+from sparsight.metrics.run import score_checkpoint, score_family
 
 SIDE, COUNT, CLASSES = 8, 10, 3
 CONDITIONS = ["clean", "noisy"]
@@ -110,15 +109,16 @@ def settings_of(**changes):
 
 
 def compare(folder, names=("dense",), output="agreement.parquet", **changes):
-    compare_family(
+    score_family(
         settings_of(**changes),
         folder / "test.safetensors",
         folder / "own.safetensors",
         folder / "predictions.parquet",
-        [folder / f"{name}.safetensors" for name in names],
         folder / output,
+        None,
         IDENTITY,
         CPU,
+        references=[folder / f"{name}.safetensors" for name in names],
     )
     return read_table(folder / output)
 
@@ -187,7 +187,7 @@ def test_batch_size_and_row_groups_do_not_matter(files, monkeypatch):
     columns = ["explainer", "condition", "metric", "reference_seed", "image_id"]
     tables = []
     for size, group in ((1, 7), (3, 16384), (64, 1)):
-        monkeypatch.setattr("sparsight.metrics.agreement.rows.GROUP_ROWS", group)
+        monkeypatch.setattr("sparsight.metrics.rows.GROUP_ROWS", group)
         table = compare(files, "ab", references=[DENSE, OTHER], batch_size=size).to_pandas()
         tables.append(table.sort_values(columns).reset_index(drop=True))
     for other in tables[1:]:
@@ -277,10 +277,10 @@ def test_files_that_do_not_fit_together(files):
     refused("does not hold 'cam/noisy' of the same shape", change=larger)
 
     write_maps(files / "dense.safetensors", ids)
-    with pytest.raises(InputError, match=r"own\.safetensors holds no explainer 'lrp'"):
+    with pytest.raises(InputError, match=r"own\.safetensors holds no 'lrp/clean'"):
         compare(files, explainers={"lrp": {}})
     write_predictions(files / "predictions.parquet", 2)
-    with pytest.raises(InputError, match=r"predictions\.parquet lacks image 1002"):
+    with pytest.raises(InputError, match=r"predictions\.parquet .*holds no image 1002"):
         compare(files)
     write_predictions(files / "predictions.parquet", COUNT)
     for name in ("own", "dense"):
@@ -312,7 +312,7 @@ def test_the_job_takes_identity_from_wildcards_and_density_from_the_masks(files)
     checkpoint = Checkpoint({"conv.weight": torch.ones(4)}, masks)
     write_checkpoint(files / "checkpoint.safetensors", checkpoint)
     names = {"dataset": "digits", "model": "cnn", "pruner": "random", "seed": "7", "level": "03"}
-    compare_checkpoint(
+    score_checkpoint(
         settings_of(study="demo"),
         packed_test=files / "test.safetensors",
         checkpoint=files / "checkpoint.safetensors",

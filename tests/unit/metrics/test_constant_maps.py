@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsight.metrics.agreement.maps import Spearman, Ssim, TopKIou, mean_ranks, top_membership
+from sparsight.metrics.agreement import Spearman, Ssim, TopKIou, mean_ranks, top_membership
 from sparsight.metrics.base import MapBatch, shows_nothing
 from sparsight.metrics.faithfulness import FaithfulnessCorrelation
 from sparsight.metrics.localisation import (

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.agreement.maps import ssim
+from sparsight.metrics.agreement import ssim
 from sparsight.metrics.base import MapBatch
 from sparsight.metrics.preparation import min_max
 from sparsight.metrics.randomisation import RandomLogit, other_classes
