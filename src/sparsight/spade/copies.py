@@ -184,49 +184,36 @@ def pruned_copies(
     layers = _sparse_layers(pruned_layers(copied, images), sparsities) if len(images) else []
     check_columns(solver, layers)
     together = images_at_once(layers, chosen["memory_mb"] * MEGABYTE, solver.needs_hessian)
-    return _copies(
-        network, copied, images, image_ids, solver, sparsities, layers, together, chosen, seed_name
-    )
 
-
-def _copies(
-    network: nn.Module,
-    copied: nn.Module,
-    images: Tensor,
-    image_ids: Tensor,
-    solver: SampleSolver,
-    sparsities: Mapping[str, float],
-    layers: Sequence[PrunedLayer],
-    together: int,
-    settings: Mapping[str, Any],
-    seed_name: str,
-) -> Iterator[tuple[int, nn.Module]]:
-    ids = image_ids.tolist()
-    for start in range(0, len(images), together):
-        rows = slice(start, start + together)
-        restore(copied, network)
-        hessians: dict[str, Tensor] = {}
-        if solver.needs_hessian and layers:
-            hessians = hessians_of(
-                copied, images[rows], image_ids[rows], layers, settings, seed_name
-            )
-        weights = {
-            layer.name: solved_weights(
-                network.get_parameter(f"{layer.name}.weight"),
-                layer,
-                sparsities[layer.name],
-                solver,
-                # let go one by one, so that the sparse weights find room
-                hessians.pop(layer.name, None),
-                ids[rows],
-                seed_name,
-            )
-            for layer in layers
-        }
-        for place in range(len(ids[rows])):
+    def copies() -> Iterator[tuple[int, nn.Module]]:
+        ids = image_ids.tolist()
+        for start in range(0, len(images), together):
+            rows = slice(start, start + together)
             restore(copied, network)
-            set_weights(copied, {name: found[place] for name, found in weights.items()})
-            yield start + place, copied
+            hessians: dict[str, Tensor] = {}
+            if solver.needs_hessian and layers:
+                hessians = hessians_of(
+                    copied, images[rows], image_ids[rows], layers, chosen, seed_name
+                )
+            weights = {
+                layer.name: solved_weights(
+                    network.get_parameter(f"{layer.name}.weight"),
+                    layer,
+                    sparsities[layer.name],
+                    solver,
+                    # let go one by one, so that the sparse weights find room
+                    hessians.pop(layer.name, None),
+                    ids[rows],
+                    seed_name,
+                )
+                for layer in layers
+            }
+            for place in range(len(ids[rows])):
+                restore(copied, network)
+                set_weights(copied, {name: found[place] for name, found in weights.items()})
+                yield start + place, copied
+
+    return copies()
 
 
 def hessians_of(

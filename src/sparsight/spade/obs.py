@@ -1,7 +1,7 @@
 """Optimal brain surgeon: weight by weight (`obs_exact`), and in one sweep over the columns."""
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 from sparsight.io.errors import InputError
 from sparsight.spade.solvers import (
     Falling,
+    Hessians,
+    RNGs,
     SampleSolver,
     block_shares,
     check_damping,
@@ -111,7 +113,36 @@ def _own_inverses(
     return _submatrices(torch.cholesky_inverse(torch.linalg.cholesky(own)), columns)
 
 
-class ObsExact(SampleSolver):
+class _Surgeon(SampleSolver):
+    """What both forms share: what falls without loss falls first, the rest by surgery."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_damping(f"solver {self.name}", self.settings["damping"])
+
+    def solve(
+        self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int, generators: RNGs
+    ) -> Tensor:
+        """See `SampleSolver.solve`."""
+        self.check(weights, hessians, counts, block)
+        assert hessians is not None
+        falling = without_loss(weights, columns_with_signal(hessians), counts.to(weights.device))
+        found = weights.masked_fill(falling.free & (weights != 0), 0)
+        # no Hessian is factorised where nothing else falls: it need not be invertible
+        chosen = falling.remaining.nonzero().squeeze(1)
+        if len(chosen):
+            # choosing copies them: the largest there is here, and all are chosen as a rule
+            some = hessians if len(chosen) == len(hessians) else hessians[chosen]
+            part = Falling(*(values[chosen] for values in vars(falling).values()))
+            found[chosen] = self.operate(weights[chosen], some, part, block)
+        return found
+
+    @abstractmethod
+    def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
+        """Let the `remaining` of `falling` fall, and adapt the others; float32 [B, O, K]."""
+
+
+class ObsExact(_Surgeon):
     """OBC: greedy removal in every row, then one order of losses over all rows.
 
     1. In each row, the weight with the least loss w²/(2 [H⁻¹]_jj) falls, the others adapt, and H⁻¹
@@ -138,26 +169,14 @@ class ObsExact(SampleSolver):
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        check_damping(f"solver {self.name}", self.settings["damping"])
         if self.settings["rows"] < 1:
             raise InputError(
                 f"solver {self.name}: rows is {self.settings['rows']}, but must be at least 1"
             )
 
-    def solve(
-        self,
-        weights: Tensor,
-        hessians: Tensor | None,
-        counts: Tensor,
-        block: int,
-        generators: Sequence[torch.Generator] | None,
-    ) -> Tensor:
-        """See `SampleSolver.solve`.
-
-        Raises InputError also for more columns than `largest_columns`.
-        """
-        self.check(weights, hessians, counts, block)
-        assert hessians is not None
+    def check(self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int) -> None:
+        """See `SampleSolver.check`; nor does it accept more columns than `largest_columns`."""
+        super().check(weights, hessians, counts, block)
         limit = self.settings["largest_columns"]
         if limit and weights.shape[2] > limit:
             raise InputError(
@@ -165,18 +184,9 @@ class ObsExact(SampleSolver):
                 f"limit of {limit}; take obs_fast, leave the layer dense, or raise the parameter "
                 "largest_columns"
             )
-        falling = without_loss(weights, columns_with_signal(hessians), counts.to(weights.device))
-        found = weights.masked_fill(falling.free & (weights != 0), 0)
-        # no Hessian is factorised where nothing else falls: it need not be invertible
-        chosen = falling.remaining.nonzero().squeeze(1)
-        if len(chosen):
-            part = Falling(
-                falling.free[chosen], falling.contested[chosen], falling.remaining[chosen]
-            )
-            found[chosen] = self._surgery(weights[chosen], hessians[chosen], part)
-        return found
 
-    def _surgery(self, weights: Tensor, hessians: Tensor, falling: Falling) -> Tensor:
+    def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
+        """See `_Surgeon.operate`."""
         owner, damping = f"solver {self.name}", self.settings["damping"]
         images, rows, columns = weights.shape
         matrices = damped(hessians, damping, torch.float64)
@@ -246,7 +256,7 @@ def least_squares(
 LAZY_COLUMNS = 128
 
 
-class ObsFast(SampleSolver):
+class ObsFast(_Surgeon):
     """SparseGPT: masks block by block of columns, the error passed on to the columns to the right.
 
     With U the upper Cholesky factor of the inverse damped Hessian (H⁻¹ = UᵀU), a weight's score is
@@ -273,33 +283,10 @@ class ObsFast(SampleSolver):
     needs_hessian: ClassVar[bool] = True
     parameters: ClassVar[dict[str, Any]] = {"damping": 0.01, "double": True}
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        check_damping(f"solver {self.name}", self.settings["damping"])
-
-    def solve(
-        self,
-        weights: Tensor,
-        hessians: Tensor | None,
-        counts: Tensor,
-        block: int,
-        generators: Sequence[torch.Generator] | None,
-    ) -> Tensor:
-        """See `SampleSolver.solve`."""
-        self.check(weights, hessians, counts, block)
-        assert hessians is not None
-        signal = columns_with_signal(hessians)
-        falling = without_loss(weights, signal, counts.to(weights.device))
-        found = weights.masked_fill(falling.free & (weights != 0), 0)
-        # no Hessian is factorised where nothing else falls: it need not be invertible
-        chosen = falling.remaining.nonzero().squeeze(1)
-        if len(chosen):
-            # choosing copies them: the largest there is here, and all are chosen as a rule
-            some = hessians if len(chosen) == len(hessians) else hessians[chosen]
-            factors = self._factors(some)
-            shares = block_shares(falling.contested[chosen], falling.remaining[chosen], block)
-            found[chosen] = sweep(weights[chosen], factors, falling.free[chosen], shares, block)
-        return found
+    def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
+        """See `_Surgeon.operate`."""
+        shares = block_shares(falling.contested, falling.remaining, block)
+        return sweep(weights, self._factors(hessians), falling.free, shares, block)
 
     def _factors(self, hessians: Tensor) -> Tensor:
         """Upper Cholesky factors of the inverses, [B, K, K]."""

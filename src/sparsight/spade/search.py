@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -217,25 +218,21 @@ def search_sparsities(
     return search.run(sorted({0.0, *map(float, grid)}))
 
 
+@dataclass
 class _Search:
-    """A search under way: the weights that were chosen so far, for each image."""
+    """A search in progress: `weights` are those chosen so far, layer to [images, ...]."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        image_ids: Tensor,
-        solver: SampleSolver,
-        criterion: Criterion,
-        settings: Mapping[str, Any],
-        seed_name: str,
-    ) -> None:
-        self.network, self.copied = network, working_copy(network)
-        self.images, self.image_ids = images, image_ids
-        self.solver, self.criterion = solver, criterion
-        self.settings, self.seed_name = settings, seed_name
-        #: layer to its sparse weights for each image
-        self.weights: dict[str, Tensor] = {}
+    network: nn.Module
+    images: Tensor
+    image_ids: Tensor
+    solver: SampleSolver
+    criterion: Criterion
+    settings: Mapping[str, Any]
+    seed_name: str
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.copied = working_copy(self.network)
 
     def run(self, grid: Sequence[float]) -> tuple[dict[str, float], list[dict[str, Any]]]:
         layers = pruned_layers(self.copied, self.images)[::-1]

@@ -15,6 +15,11 @@ from torch import Tensor
 from sparsight.io.errors import InputError
 from sparsight.parameters import checked_parameters
 
+#: of the images; None where a solver looks at none
+Hessians = Tensor | None
+#: one for each pair of image and group; None where nothing is drawn
+RNGs = Sequence[torch.Generator] | None
+
 
 class SampleSolver(ABC):
     """Prunes a layer for one image so that its outputs on that image's inputs stay.
@@ -49,12 +54,7 @@ class SampleSolver(ABC):
 
     @abstractmethod
     def solve(
-        self,
-        weights: Tensor,
-        hessians: Tensor | None,
-        counts: Tensor,
-        block: int,
-        generators: Sequence[torch.Generator] | None,
+        self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int, generators: RNGs
     ) -> Tensor:
         """Prune the weights of a layer, separately for each of B pairs of image and group.
 
@@ -74,13 +74,7 @@ class SampleSolver(ABC):
         generators : one for each of the B, for solvers that draw.
         """
 
-    def check(
-        self,
-        weights: Tensor,
-        hessians: Tensor | None,
-        counts: Tensor,
-        block: int,
-    ) -> None:
+    def check(self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int) -> None:
         """Refuse what `solve` cannot use.
 
         Raises InputError as `solve` says.
@@ -271,12 +265,7 @@ class SampleMagnitude(SampleSolver):
     needs_hessian: ClassVar[bool] = False
 
     def solve(
-        self,
-        weights: Tensor,
-        hessians: Tensor | None,
-        counts: Tensor,
-        block: int,
-        generators: Sequence[torch.Generator] | None,
+        self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int, generators: RNGs
     ) -> Tensor:
         """See `SampleSolver.solve`."""
         self.check(weights, hessians, counts, block)
@@ -297,12 +286,7 @@ class SampleRandom(SampleSolver):
     needs_hessian: ClassVar[bool] = False
 
     def solve(
-        self,
-        weights: Tensor,
-        hessians: Tensor | None,
-        counts: Tensor,
-        block: int,
-        generators: Sequence[torch.Generator] | None,
+        self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int, generators: RNGs
     ) -> Tensor:
         """See `SampleSolver.solve`; each generator moves on by O·K numbers.
 
