@@ -60,6 +60,18 @@ class Measured:
     concept: str = WHOLE
 
 
+def with_mean(
+    measure: str, values: Tensor, *, concepts: Sequence[str] = (), classes: Sequence[str] = ()
+) -> list[Measured]:
+    """A row for each concept or for each class, and one for their mean over the defined values."""
+    about = [(WHOLE, concept) for concept in concepts] or [(name, WHOLE) for name in classes]
+    rows = [
+        Measured(measure, value, *names)
+        for names, value in zip(about, values.tolist(), strict=True)
+    ]
+    return [*rows, Measured(measure, torch.nanmean(values).item())]
+
+
 @dataclass(frozen=True)
 class Findings:
     """What a method found in one checkpoint.
@@ -133,6 +145,9 @@ class ConceptMethod(ABC):
     sheet : whether `arrays` hold what a sheet of concepts shows, see
         `sparsight.plots.concept_sheet`.
     parameters : name to default; "required" where there is none.
+    choices : parameter to the values that it may have.
+    least : parameter to its smallest value.
+    shares : parameters that must be above 0 and below 1.
     """
 
     name: ClassVar[str]
@@ -145,11 +160,23 @@ class ConceptMethod(ABC):
     shared_names: ClassVar[bool] = True
     sheet: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    least: ClassVar[dict[str, int]] = {}
+    shares: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **parameters: Any) -> None:
-        self.settings = checked_parameters(
-            f"concept method {self.name}", self.parameters, parameters
-        )
+        where = f"concept method {self.name}"
+        self.settings = checked_parameters(where, self.parameters, parameters)
+        for key, value in self.settings.items():
+            if key in self.choices and value not in self.choices[key]:
+                known = ", ".join(self.choices[key])
+                raise InputError(f"{where}: '{key}' must be one of {known}, not {value!r}")
+            if key in self.least and value < self.least[key]:
+                raise InputError(
+                    f"{where}: '{key}' must be at least {self.least[key]}, not {value}"
+                )
+            if key in self.shares and not 0 < value < 1:
+                raise InputError(f"{where}: '{key}' must be above 0 and below 1, not {value}")
 
     @abstractmethod
     def find(self, checkpoint: StudiedNetwork) -> Findings:

@@ -27,8 +27,6 @@ from sparsight.concepts.craft_crops import (
     top_crops,
 )
 from sparsight.concepts.craft_factors import (
-    BACKENDS,
-    SAMPLERS,
     Factors,
     coefficients_of,
     concept_importances,
@@ -40,48 +38,6 @@ from sparsight.concepts.linear import varies
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
-
-CHOICES = {
-    "backend": tuple(BACKENDS),
-    "choose": ("shared", "correct"),
-    "sampler": SAMPLERS,
-}
-LEAST = {
-    "concepts": 1,
-    "images_of_class": 1,
-    "designs": 2,
-    "top_crops": 2,
-    "top_concepts": 1,
-    "sample_crops": 2,
-    "pooled_concepts": 0,
-    "picture_classes": 1,
-    "picture_crops": 1,
-    "picture_images": 1,
-    "picture_side": 1,
-}
-
-
-def check_craft(settings: Mapping[str, Any]) -> None:
-    """Refuse what cannot be, before any image is read.
-
-    Raises InputError for the first parameter that is not one of its choices, or out of its range.
-    """
-    for key, known in CHOICES.items():
-        if settings[key] not in known:
-            raise InputError(
-                f"concept method craft: '{key}' must be one of {', '.join(known)}, not "
-                f"'{settings[key]}'"
-            )
-    for key, least in LEAST.items():
-        if settings[key] < least:
-            raise InputError(
-                f"concept method craft: '{key}' must be at least {least}, not {settings[key]}"
-            )
-    if not 0 < settings["patch"] <= 1:
-        raise InputError(
-            f"concept method craft: 'patch' must be above 0 and at most 1, not {settings['patch']}"
-        )
-    replicated_design(1, settings["designs"], settings["sampler"], 0)
 
 
 @dataclass(frozen=True)
@@ -589,10 +545,33 @@ class Craft(ConceptMethod):
         "picture_images": 3,
         "picture_side": 64,
     }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "backend": ("craft_xai", "overcomplete"),
+        "choose": ("shared", "correct"),
+        "sampler": ("sobol", "halton"),
+    }
+    least: ClassVar[dict[str, int]] = {
+        "concepts": 1,
+        "images_of_class": 1,
+        "designs": 2,
+        "top_crops": 2,
+        "top_concepts": 1,
+        "sample_crops": 2,
+        "pooled_concepts": 0,
+        "picture_classes": 1,
+        "picture_crops": 1,
+        "picture_images": 1,
+        "picture_side": 1,
+    }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        check_craft(self.settings)
+        if not 0 < self.settings["patch"] <= 1:
+            raise InputError(
+                "concept method craft: 'patch' must be above 0 and at most 1, not "
+                f"{self.settings['patch']}"
+            )
+        replicated_design(1, self.settings["designs"], self.settings["sampler"], 0)
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.

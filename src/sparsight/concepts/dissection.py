@@ -7,8 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sparsight.concepts.base import WHOLE, ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
-from sparsight.concepts.linear import with_mean
+from sparsight.concepts.base import (
+    WHOLE,
+    ConceptMethod,
+    Findings,
+    Measured,
+    Ranked,
+    StudiedNetwork,
+    with_mean,
+)
 from sparsight.data.packed import PackedSplit
 from sparsight.explain.network import recorded
 from sparsight.io.errors import InputError
@@ -175,15 +182,7 @@ class Dissection(ConceptMethod):
         "shared_concepts": ("higher", "share, 0 to 1", "detected by both among those by either"),
     }
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "quantile": 0.005, "minimum_iou": 0.04}
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        for key in ("quantile", "minimum_iou"):
-            if not 0 < self.settings[key] < 1:
-                raise InputError(
-                    f"concept method dissection: '{key}' must lie between 0 and 1, not "
-                    f"{self.settings[key]}"
-                )
+    shares: ClassVar[tuple[str, ...]] = ("quantile", "minimum_iou")
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.
@@ -210,7 +209,7 @@ class Dissection(ConceptMethod):
             ranked=_ranked(names, iou, detects),
             measured=[
                 *_measured(names, iou, detects, dead),
-                *with_mean("iou_bound", bounds, names),
+                *with_mean("iou_bound", bounds, concepts=names),
             ],
             arrays={"iou": iou, "thresholds": thresholds.cpu(), "detects": detects},
             notes=self._out_of_reach(names, bounds, largest),

@@ -1,7 +1,7 @@
 """A network's features of all images, extracted once for all concept methods."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,8 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sparsight.data.packed import PackedSplit
-from sparsight.io.arrays import ArrayReader, ArrayWriter, Layout
+from sparsight.data.packed import PackedSplit, batches
+from sparsight.io.arrays import ArrayReader, ArrayWriter
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
 from sparsight.models.base import Architecture
@@ -123,67 +123,39 @@ def extract_features(
     output : the file to write, see `Features`.
     """
     sources = {OWN: splits} if bank is None else {OWN: splits, BANK: bank}
-    files = {
-        f"{source}/{split}": path
-        for source, paths in sources.items()
-        for split, path in paths.items()
+    files: dict[str, tuple[Path, int]] = {}
+    for source, paths in sources.items():
+        for split, path in paths.items():
+            with PackedSplit.open(path) as packed:
+                files[f"{source}/{split}"] = path, len(packed)
+    with PackedSplit.open(next(iter(splits.values()))) as packed:
+        first = packed.rows(0, 1).images("clean").to(device)
+    shapes = {
+        "pooled": (torch.float32, (network.feature_maps(first).shape[1],)),
+        "logits": (torch.float32, (network.class_count,)),
+        "labels": (torch.int64, ()),
+        "image_ids": (torch.int64, ()),
     }
-    counts, width = {}, _feature_width(network, next(iter(splits.values())), device)
-    for prefix, path in files.items():
-        with PackedSplit.open(path) as packed:
-            counts[prefix] = len(packed)
-    layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
-    for prefix, count in counts.items():
-        if count:
-            layout[f"{prefix}/pooled"] = (torch.float32, (count, width))
-            layout[f"{prefix}/logits"] = (torch.float32, (count, network.class_count))
-            layout[f"{prefix}/labels"] = (torch.int64, (count,))
-            layout[f"{prefix}/image_ids"] = (torch.int64, (count,))
-    passes = sum(counts.values())
+    layout = {
+        f"{prefix}/{name}": (dtype, (count, *shape))
+        for prefix, (_, count) in files.items()
+        for name, (dtype, shape) in shapes.items()
+        if count
+    }
+    passes = sum(count for _, count in files.values())
     metadata = {
         "passes": str(passes),
         "feature_cut": network.feature_cut,
         "bank_is_own": "true" if bank is None else "false",
     }
-    _write(network, files, counts, output, layout, metadata, batch_size, device)
-    logger.info("features of %d images, one forward pass each", passes)
-
-
-def _feature_width(network: Architecture, path: Path, device: torch.device) -> int:
-    with PackedSplit.open(path) as packed:
-        return network.feature_maps(packed.rows(0, 1).images("clean").to(device)).shape[1]
-
-
-def _write(
-    network: Architecture,
-    files: Mapping[str, Path],
-    counts: Mapping[str, int],
-    output: Path,
-    layout: Layout,
-    metadata: Mapping[str, str],
-    batch_size: int,
-    device: torch.device,
-) -> None:
     with ArrayWriter(output, layout, metadata) as writer:
-        for prefix, path in files.items():
-            if counts[prefix]:
-                made = _batches(network, path, batch_size, device)
-                batches = -(-counts[prefix] // batch_size)
-                for rows in followed(made, f"batches of {prefix}", batches):
-                    for name, part in rows.items():
-                        writer.append(f"{prefix}/{name}", part)
-
-
-def _batches(
-    network: Architecture, path: Path, batch_size: int, device: torch.device
-) -> Iterator[dict[str, Tensor]]:
-    with PackedSplit.open(path) as packed:
-        for start in range(0, len(packed), batch_size):
-            batch = packed.rows(start, min(start + batch_size, len(packed)))
-            maps = network.feature_maps(batch.images("clean").to(device))
-            yield {
-                "pooled": maps.mean(dim=(2, 3)).cpu(),
-                "logits": network.class_logits(maps).cpu(),
-                "labels": batch.labels,
-                "image_ids": batch.image_ids,
-            }
+        for prefix, (path, count) in files.items():
+            if count:
+                parts = batches(path, torch.arange(count), batch_size)
+                for batch in followed(parts, f"batches of {prefix}", -(-count // batch_size)):
+                    maps = network.feature_maps(batch.images("clean").to(device))
+                    writer.append(f"{prefix}/pooled", maps.mean(dim=(2, 3)).cpu())
+                    writer.append(f"{prefix}/logits", network.class_logits(maps).cpu())
+                    writer.append(f"{prefix}/labels", batch.labels)
+                    writer.append(f"{prefix}/image_ids", batch.image_ids)
+    logger.info("features of %d images, one forward pass each", passes)

@@ -13,7 +13,15 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from sparsight.concepts.base import WHOLE, ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
+from sparsight.concepts.base import (
+    WHOLE,
+    ConceptMethod,
+    Findings,
+    Measured,
+    Ranked,
+    StudiedNetwork,
+    with_mean,
+)
 from sparsight.concepts.features import BANK
 from sparsight.concepts.registry import SAME
 from sparsight.data.packed import PackedSplit
@@ -112,7 +120,7 @@ def quality(
     rows: list[Measured] = []
     shares = (accuracy(right, known), balanced_accuracy(right, labels, known))
     for measure, values in zip(QUALITY, shares, strict=True):
-        rows += with_mean(measure, values, concepts.names)
+        rows += with_mean(measure, values, concepts=concepts.names)
     return rows
 
 
@@ -133,15 +141,6 @@ def balanced_accuracy(right: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     with_it, without = labels & known, ~labels & known
     hits, misses = (right & with_it).sum(dim=0), (right & without).sum(dim=0)
     return (hits / with_it.sum(dim=0) + misses / without.sum(dim=0)).double() / 2
-
-
-def with_mean(measure: str, values: Tensor, concepts: Sequence[str]) -> list[Measured]:
-    """One row for each concept, and one for their mean over the defined values [K]."""
-    rows = [
-        Measured(measure, value, concept=concept)
-        for concept, value in zip(concepts, values.tolist(), strict=True)
-    ]
-    return [*rows, Measured(measure, torch.nanmean(values).item())]
 
 
 @dataclass(frozen=True)
@@ -282,7 +281,7 @@ def drift_of_margins(own: Findings, reference: Findings) -> list[Measured]:
     values = margin_correlation(
         own.arrays["margins"][:, mine], reference.arrays["margins"][:, theirs]
     )
-    return with_mean("margin_correlation", values, names)
+    return with_mean("margin_correlation", values, concepts=names)
 
 
 def drift_of_features(own: Findings, reference: Findings) -> list[Measured]:

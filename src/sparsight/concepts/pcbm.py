@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sparsight.concepts.base import ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
+from sparsight.concepts.base import (
+    ConceptMethod,
+    Findings,
+    Measured,
+    Ranked,
+    StudiedNetwork,
+    with_mean,
+)
 from sparsight.concepts.cav import Fitting, PredictorRecipe, fitted_vectors, train_predictor
 from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.linear import (
@@ -301,14 +308,11 @@ def drift_of_weights(own: Findings, reference: Findings, persistence: float) -> 
             dtype=torch.float64,
         ),
     }
-    rows: list[Measured] = []
-    for measure, of_classes in values.items():
-        rows += [
-            Measured(measure, value, class_name=name)
-            for name, value in zip(classes, of_classes.tolist(), strict=True)
-        ]
-        rows.append(Measured(measure, torch.nanmean(of_classes).item()))
-    return rows
+    return [
+        row
+        for measure, of_classes in values.items()
+        for row in with_mean(measure, of_classes, classes=classes)
+    ]
 
 
 #: completeness is a ratio with the network's accuracy above chance below it
@@ -372,9 +376,6 @@ def class_means(scores: Tensor, labels: Tensor, class_count: int) -> Tensor:
     """
     members = torch.nn.functional.one_hot(labels, class_count).double()
     return (members.T @ scores.double()) / members.sum(dim=0)[:, None]
-
-
-SCORES = ("svm", "logistic", "predictor")
 
 
 class Pcbm(ConceptMethod):
@@ -480,16 +481,8 @@ class Pcbm(ConceptMethod):
         "learning_rate": 0.01,
         "batch_size": 32,
     }
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["scores"] not in SCORES:
-            raise InputError(
-                f"concept method pcbm: 'scores' must be one of {', '.join(SCORES)}, not "
-                f"{self.settings['scores']!r}"
-            )
-        if not 0 < self.settings["persistence"] < 1:
-            raise InputError("concept method pcbm: 'persistence' must be above 0 and below 1")
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"scores": ("svm", "logistic", "predictor")}
+    shares: ClassVar[tuple[str, ...]] = ("persistence",)
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""
@@ -506,11 +499,20 @@ class Pcbm(ConceptMethod):
         outputs = {"logits": layer(scores)}
         converged = {"bottleneck": layer.converged}
         if settings["hybrid"]:
-            outputs["hybrid_logits"], converged["residual"] = self._hybrid(
-                train, test, layer(inputs), outputs
+            wide = Standardiser.of(train.pooled)
+            ridge = ElasticNet(settings["residual_strength"], 0.0, settings["iterations"])
+            residual = fit_softmax(
+                wide(train.pooled), train.labels, class_count, ridge, layer(inputs)
             )
+            outputs["hybrid_logits"] = outputs["logits"] + residual(wide(test.pooled))
+            converged["residual"] = residual.converged
         failed = [part for part, reached in converged.items() if not reached]
-        notes = [*labels.notes, *(_not_converged(part, settings["iterations"]) for part in failed)]
+        notes = [
+            f"the {part} had not converged after {settings['iterations']} iterations; give more "
+            "'iterations'"
+            for part in failed
+        ]
+        top = test.logits.topk(2, dim=1).values
         with PackedSplit.open(checkpoint.splits["test"]) as packed:
             classes = packed.classes
         arrays = {
@@ -524,7 +526,7 @@ class Pcbm(ConceptMethod):
             "scores": scores.float(),
             "image_ids": test.image_ids,
             "labels": test.labels,
-            "network_margins": _margins(test.logits),
+            "network_margins": top[:, 0] - top[:, 1],
             **{name: logits.float() for name, logits in outputs.items()},
         }
         return Findings(
@@ -536,7 +538,7 @@ class Pcbm(ConceptMethod):
             ],
             arrays,
             {"concepts": concepts.names, "classes": classes},
-            notes,
+            [*labels.notes, *notes],
         )
 
     def _concepts(self, checkpoint: StudiedNetwork, labels: ConceptLabels) -> LinearConcepts:
@@ -552,21 +554,6 @@ class Pcbm(ConceptMethod):
         if self.settings["scores"] == "predictor":
             return concepts.scores(features).sigmoid()
         return concepts.margins(features)
-
-    def _hybrid(
-        self,
-        train: SplitFeatures,
-        test: SplitFeatures,
-        train_logits: Tensor,
-        outputs: Mapping[str, Tensor],
-    ) -> tuple[Tensor, bool]:
-        """Test logits with the residual, and whether it converged."""
-        scale = Standardiser.of(train.pooled)
-        ridge = ElasticNet(self.settings["residual_strength"], 0.0, self.settings["iterations"])
-        residual = fit_softmax(
-            scale(train.pooled), train.labels, train_logits.shape[1], ridge, train_logits
-        )
-        return outputs["logits"] + residual(scale(test.pooled)), residual.converged
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """See `ConceptMethod.compare`."""
@@ -586,16 +573,6 @@ def _concept_quality(
     test = labelled_features(checkpoint, labels, "test")
     rows = quality(concepts, test.pooled, test.shown, test.known)
     return [row for row in rows if not row.concept]
-
-
-def _margins(logits: Tensor) -> Tensor:
-    """The top logit of each image minus the second, float32 [N]."""
-    top = logits.topk(2, dim=1).values
-    return top[:, 0] - top[:, 1]
-
-
-def _not_converged(what: str, iterations: int) -> str:
-    return f"the {what} had not converged after {iterations} iterations; give more 'iterations'"
 
 
 def _ranked(

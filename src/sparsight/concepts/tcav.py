@@ -15,8 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsight.concepts.base import ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
-from sparsight.concepts.cav import CLASSIFIERS, drawn_order, fit_direction, two_sides
+from sparsight.concepts.base import (
+    ConceptMethod,
+    Findings,
+    Measured,
+    Ranked,
+    StudiedNetwork,
+    with_mean,
+)
+from sparsight.concepts.cav import drawn_order, fit_direction, two_sides
 from sparsight.concepts.linear import (
     ConceptLabels,
     Labelled,
@@ -35,12 +42,7 @@ from sparsight.models.base import Architecture
 
 @torch.no_grad()
 def pooled_outputs(
-    network: Architecture,
-    path: Path,
-    rows: Tensor,
-    layer: str,
-    batch_size: int,
-    device: torch.device,
+    network: Architecture, path: Path, rows: Tensor, layer: str, batch_size: int
 ) -> Tensor:
     """Outputs of `layer`, averaged over positions; one forward pass an image.
 
@@ -49,25 +51,20 @@ def pooled_outputs(
 
     Parameters
     ----------
-    network : in evaluation mode, on `device`.
+    network : in evaluation mode.
     path, rows : packed split, and positions in it, int64 [n].
     layer : name of a module with feature maps.
     """
     found = []
     for batch in batches(path, rows, batch_size):
         with recorded(network, [layer]) as outputs:
-            network(batch.images("clean").to(device))
+            network(batch.images("clean").to(_device_of(network)))
         found.append(outputs[layer].detach().mean(dim=(2, 3)).cpu())
     return torch.cat(found)
 
 
 def class_slopes(
-    network: Architecture,
-    path: Path,
-    rows: Tensor,
-    layer: str,
-    batch_size: int,
-    device: torch.device,
+    network: Architecture, path: Path, rows: Tensor, layer: str, batch_size: int
 ) -> tuple[Tensor, Tensor]:
     """Slope of each image's own class logit as all positions of a channel rise together.
 
@@ -80,11 +77,16 @@ def class_slopes(
     """
     slopes, labels = [], []
     for batch in batches(path, rows, batch_size):
-        images, targets = batch.images("clean").to(device), batch.labels.to(device)
+        there = batch.to(_device_of(network))
+        images, targets = there.images("clean"), there.labels
         _, gradients = activations_and_gradients(network, images, targets, [layer])[layer]
         slopes.append(gradients.sum(dim=(2, 3)).cpu())
         labels.append(batch.labels)
     return torch.cat(slopes), torch.cat(labels)
+
+
+def _device_of(network: Architecture) -> torch.device:
+    return next(network.parameters()).device
 
 
 def positive_shares(slopes: Tensor, labels: Tensor, vectors: Tensor, class_count: int) -> Tensor:
@@ -218,21 +220,14 @@ def score_drift(own: Findings, reference: Findings) -> list[Measured]:
     first = own.arrays["scores"].double().mean(dim=0)[my_rows][:, mine]
     second = reference.arrays["scores"].double().mean(dim=0)[their_rows][:, theirs]
     changes = (first - second).abs().mean(dim=1)
-    rows = [
-        Measured("tcav_change", value, class_name=name)
-        for name, value in zip(classes, changes.tolist(), strict=True)
-    ]
     side = _side(first, own.arrays["random"].double().mean(dim=0)[my_rows, None])
     was = _side(second, reference.arrays["random"].double().mean(dim=0)[their_rows, None])
     counted = (reference.arrays["adjusted_p"][their_rows][:, theirs] < SIGNIFICANT) & ~first.isnan()
     same = ((1 + side * was) / 2)[counted].mean()
     if not side[counted].any():
         same = torch.tensor(torch.nan)
-    return [
-        *rows,
-        Measured("tcav_change", torch.nanmean(changes).item()),
-        Measured("tcav_side_agreement", same.item()),
-    ]
+    changed = with_mean("tcav_change", changes, classes=classes)
+    return [*changed, Measured("tcav_side_agreement", same.item())]
 
 
 def _side(scores: Tensor, random: Tensor) -> Tensor:
@@ -313,20 +308,13 @@ class Tcav(ConceptMethod):
         "draws": 20,
         "fewest": 10,
     }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"classifier": ("svm", "logistic")}
+    least: ClassVar[dict[str, int]] = {"draws": 2, "images_per_side": 1}
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        settings = self.settings
-        if settings["classifier"] not in CLASSIFIERS:
-            raise InputError(
-                f"concept method tcav: 'classifier' must be one of {', '.join(CLASSIFIERS)}, not "
-                f"{settings['classifier']!r}"
-            )
-        if settings["draws"] < 2 or settings["images_per_side"] < 1 or settings["strength"] <= 0:
-            raise InputError(
-                "concept method tcav needs at least 2 'draws', 1 image in 'images_per_side' and a "
-                "positive 'strength'"
-            )
+        if self.settings["strength"] <= 0:
+            raise InputError("concept method tcav needs a positive 'strength'")
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""
@@ -339,9 +327,7 @@ class Tcav(ConceptMethod):
             classes = packed.classes
             rows = packed.subset(min(checkpoint.images, len(packed)))
             image_ids = packed.image_ids()[rows]
-        slopes, targets = class_slopes(
-            checkpoint.network, path, rows, layer, checkpoint.batch_size, checkpoint.device
-        )
+        slopes, targets = class_slopes(checkpoint.network, path, rows, layer, checkpoint.batch_size)
         scores, by_chance = (
             positive_shares(slopes, targets, kind, len(classes)).movedim(0, 1)
             for kind in (vectors, random)
@@ -432,12 +418,6 @@ def _at_layer(
     if layer == checkpoint.features.feature_cut:
         return train, 0
     rows = torch.arange(len(train.image_ids))
-    pooled = pooled_outputs(
-        checkpoint.network,
-        checkpoint.bank["train"],
-        rows,
-        layer,
-        checkpoint.batch_size,
-        checkpoint.device,
-    )
+    path, batch_size = checkpoint.bank["train"], checkpoint.batch_size
+    pooled = pooled_outputs(checkpoint.network, path, rows, layer, batch_size)
     return train._replace(pooled=pooled), len(rows)

@@ -55,7 +55,7 @@ def test_slopes_are_those_of_finite_differences(tmp_path: Path) -> None:
     path, images, labels = write_images(tmp_path / "test.safetensors")
     network = Curved().eval().requires_grad_(False)
     rows = torch.tensor([5, 0, 3, 4])
-    slopes, targets = class_slopes(network, path, rows, "first", 3, CPU)
+    slopes, targets = class_slopes(network, path, rows, "first", 3)
     assert torch.equal(targets, labels[rows])
     assert slopes.shape == (4, 5)
     double = Curved().double().eval()
@@ -72,7 +72,7 @@ def test_outputs_are_averaged_whatever_the_batch(tmp_path: Path) -> None:
     path, images, _ = write_images(tmp_path / "test.safetensors")
     network = Curved().eval().requires_grad_(False)
     rows = torch.tensor([6, 1, 2])
-    found = pooled_outputs(network, path, rows, "first", 2, CPU)
+    found = pooled_outputs(network, path, rows, "first", 2)
     expected = network.first(images[rows]).mean(dim=(2, 3))
     assert torch.allclose(found, expected, atol=1e-6)
     assert not network.first._forward_hooks
