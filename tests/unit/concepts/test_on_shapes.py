@@ -316,7 +316,7 @@ def test_a_bank_without_test_images_cannot_be_measured(world: Any) -> None:
     [
         (lambda: Pcbm(scores="forest"), "'scores' must be one of svm, logistic, predictor"),
         (lambda: Pcbm(persistence=1.0), "'persistence' must be"),
-        (lambda: Tcav(draws=1), "at least 2 'draws'"),
+        (lambda: Tcav(draws=1), "'draws' must be at least 2"),
         (lambda: Tcav(classifier="predictor"), "'classifier' must be one of"),
         (lambda: Cav(classifier_="svm"), "no parameter 'classifier_'"),
     ],
