@@ -148,6 +148,7 @@ class ConceptMethod(ABC):
     choices : parameter to the values that it may have.
     least : parameter to its smallest value.
     shares : parameters that must be above 0 and below 1.
+    positive : parameters that must be above 0, or lists of such numbers.
     """
 
     name: ClassVar[str]
@@ -163,6 +164,7 @@ class ConceptMethod(ABC):
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}
     least: ClassVar[dict[str, int]] = {}
     shares: ClassVar[tuple[str, ...]] = ()
+    positive: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **parameters: Any) -> None:
         where = f"concept method {self.name}"
@@ -175,6 +177,10 @@ class ConceptMethod(ABC):
                 raise InputError(
                     f"{where}: '{key}' must be at least {self.least[key]}, not {value}"
                 )
+            numbers = value if isinstance(value, list) else [value]
+            above = [isinstance(number, int | float) and number > 0 for number in numbers]
+            if key in self.positive and not (above and all(above)):
+                raise InputError(f"{where}: '{key}' must be above 0, not {value}")
             if key in self.shares and not 0 < value < 1:
                 raise InputError(f"{where}: '{key}' must be above 0 and below 1, not {value}")
 

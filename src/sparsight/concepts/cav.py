@@ -1,7 +1,6 @@
 """Concept activation vectors of a bank, and the lottery ticket study's multi-label predictor."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -22,7 +21,6 @@ from sparsight.concepts.linear import (
     labelled_features,
 )
 from sparsight.explain.randomness import image_seed
-from sparsight.io.errors import InputError
 from sparsight.training.randomness import derived_seed, generator
 
 
@@ -51,17 +49,13 @@ def two_sides(order: Tensor, shown: Tensor, count: int) -> Tensor:
     return torch.cat([side[: count or None] for side in sides])
 
 
-CLASSIFIERS = ("svm", "logistic")
-
-
-@dataclass(frozen=True)
-class Fitting:
+class Fitting(NamedTuple):
     """How concept activation vectors are fitted.
 
     Attributes
     ----------
     classifier : "svm" (hinge loss) or "logistic".
-    strengths : values of C to choose from, weakest regularisation last.
+    strengths : values of C to choose from.
     images_per_side : images that show the concept, and as many that do not, drawn from the seed; 0
         for all. The cost of an SVM grows with the square of the images.
     held_out : share of the training images on which C is chosen where there are no validation
@@ -70,7 +64,7 @@ class Fitting:
     """
 
     classifier: str
-    strengths: tuple[float, ...]
+    strengths: Sequence[float]
     images_per_side: int
     held_out: float
     name: str
@@ -78,28 +72,8 @@ class Fitting:
     @classmethod
     def of(cls, settings: Mapping[str, Any], classifier: str, seed: int) -> Self:
         """From the parameters of a method with these names, and a network's seed."""
-        return cls(
-            classifier,
-            tuple(settings["strengths"]),
-            settings["images_per_side"],
-            settings["held_out"],
-            f"concept images {seed}",
-        )
-
-    def __post_init__(self) -> None:
-        if self.classifier not in CLASSIFIERS:
-            raise InputError(
-                f"the classifier of concepts must be one of {', '.join(CLASSIFIERS)}, not "
-                f"{self.classifier!r}"
-            )
-        if not self.strengths or not all(
-            isinstance(value, int | float) and value > 0 for value in self.strengths
-        ):
-            raise InputError("'strengths' must be a list of positive numbers, the values of C")
-        if self.images_per_side < 0:
-            raise InputError("'images_per_side' must be a number of images, or 0 for all")
-        if not 0 < self.held_out < 1:
-            raise InputError("'held_out' must be a share above 0 and below 1")
+        strengths, images = settings["strengths"], settings["images_per_side"]
+        return cls(classifier, strengths, images, settings["held_out"], f"concept images {seed}")
 
 
 def fit_direction(
@@ -255,6 +229,10 @@ class Cav(LinearMethod):
         "strengths": [0.001, 0.01, 0.1, 1.0, 10.0],
         "held_out": 0.25,
     }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"classifier": ("svm", "logistic")}
+    least: ClassVar[dict[str, int]] = {"images_per_side": 0}
+    shares: ClassVar[tuple[str, ...]] = ("held_out",)
+    positive: ClassVar[tuple[str, ...]] = ("strengths",)
 
     def fit(
         self, checkpoint: StudiedNetwork, labels: ConceptLabels
@@ -276,8 +254,7 @@ def fitted_vectors(
     return activation_vectors(labels.names, train, validation, fitting)
 
 
-@dataclass(frozen=True)
-class PredictorRecipe:
+class PredictorRecipe(NamedTuple):
     """How the predictor is trained: stochastic gradient descent without momentum."""
 
     epochs: int
@@ -287,14 +264,7 @@ class PredictorRecipe:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """From the parameters of a method with these names."""
-        return cls(settings["epochs"], settings["learning_rate"], settings["batch_size"])
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise InputError(
-                "a concept predictor needs at least one epoch, one image in a batch and a "
-                "positive learning rate"
-            )
+        return cls(*(settings[name] for name in cls._fields))
 
 
 def train_predictor(
@@ -349,6 +319,8 @@ class ConceptPredictor(LinearMethod):
         "learning_rate": 0.01,
         "batch_size": 32,
     }
+    least: ClassVar[dict[str, int]] = {"epochs": 1, "batch_size": 1}
+    positive: ClassVar[tuple[str, ...]] = ("learning_rate",)
 
     def fit(
         self, checkpoint: StudiedNetwork, labels: ConceptLabels

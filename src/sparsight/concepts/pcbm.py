@@ -482,7 +482,9 @@ class Pcbm(ConceptMethod):
         "batch_size": 32,
     }
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"scores": ("svm", "logistic", "predictor")}
-    shares: ClassVar[tuple[str, ...]] = ("persistence",)
+    least: ClassVar[dict[str, int]] = {"images_per_side": 0, "epochs": 1, "batch_size": 1}
+    shares: ClassVar[tuple[str, ...]] = ("persistence", "held_out")
+    positive: ClassVar[tuple[str, ...]] = ("strengths", "learning_rate")
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""

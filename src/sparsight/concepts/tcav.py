@@ -35,7 +35,6 @@ from sparsight.concepts.linear import (
 )
 from sparsight.data.packed import PackedSplit, batches
 from sparsight.explain.network import activations_and_gradients, recorded
-from sparsight.io.errors import InputError
 from sparsight.io.job import followed
 from sparsight.models.base import Architecture
 
@@ -310,11 +309,7 @@ class Tcav(ConceptMethod):
     }
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"classifier": ("svm", "logistic")}
     least: ClassVar[dict[str, int]] = {"draws": 2, "images_per_side": 1}
-
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        if self.settings["strength"] <= 0:
-            raise InputError("concept method tcav needs a positive 'strength'")
+    positive: ClassVar[tuple[str, ...]] = ("strength",)
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""

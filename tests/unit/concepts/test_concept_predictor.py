@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.concepts.cav import PredictorRecipe, train_predictor
+from sparsight.concepts.cav import ConceptPredictor, PredictorRecipe, train_predictor
 from sparsight.concepts.linear import Labelled
 from sparsight.io.errors import InputError
 from sparsight.training.randomness import derived_seed, generator
@@ -44,10 +44,10 @@ def test_one_step_is_that_of_gradient_descent() -> None:
     assert torch.allclose(one.intercepts, start.intercepts - 0.5 * errors.sum(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [(0, 0.1, 32), (1, 0.0, 32), (1, 0.1, 0)])
-def test_recipes_that_train_nothing_are_refused(wrong: tuple[int, float, int]) -> None:
-    with pytest.raises(InputError, match="at least one epoch"):
-        PredictorRecipe(*wrong)
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"batch_size": 0}])
+def test_recipes_that_train_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=f"'{next(iter(wrong))}' must be"):
+        ConceptPredictor(**wrong)
 
 
 def test_labels_that_are_not_known_teach_nothing() -> None:
