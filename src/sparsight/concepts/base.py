@@ -25,39 +25,24 @@ WHOLE = ""
 
 @dataclass(frozen=True)
 class Ranked:
-    """One concept in one class's order of concepts; a row of `concepts/{concept}.parquet`.
+    """One concept in one class's order of concepts; a row of `concepts/{concept}.parquet`."""
 
-    Attributes
-    ----------
-    class_name : name of the class; `WHOLE` where one order holds for all classes.
-    concept : name of the concept.
-    rank : place in that order, 1 first.
-    weight : what the order is by: importance, weight in the bottleneck, TCAV score, ...
-    value : one more number of the pair that the method explains in its docstring; NaN without.
-    """
-
-    class_name: str
-    concept: str
-    rank: int
-    weight: float
+    class_name: str  # name of the class; `WHOLE` where one order holds for all classes
+    concept: str  # name of the concept
+    rank: int  # place in that order, 1 first
+    weight: float  # what the order is by: importance, weight in the bottleneck, TCAV score, ...
+    # one more number of the pair that the method explains in its docstring; NaN without
     value: float = float("nan")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One number about a checkpoint's concepts; a row of `concepts/{concept}_measures.parquet`.
+    """One number about a checkpoint's concepts; a row of `concepts/{concept}_measures.parquet`."""
 
-    Attributes
-    ----------
-    measure : a key of the method's `measures`.
-    value : NaN where it is not defined.
-    class_name, concept : what it is about; `WHOLE` for the checkpoint as a whole.
-    """
-
-    measure: str
-    value: float
-    class_name: str = WHOLE
-    concept: str = WHOLE
+    measure: str  # a key of the method's `measures`
+    value: float  # NaN where it is not defined
+    class_name: str = WHOLE  # what it is about; `WHOLE` for the checkpoint as a whole
+    concept: str = WHOLE  # what it is about; `WHOLE` for the checkpoint as a whole
 
 
 def with_mean(
@@ -74,55 +59,41 @@ def with_mean(
 
 @dataclass(frozen=True)
 class Findings:
-    """What a method found in one checkpoint.
+    """What a method found in one checkpoint."""
 
-    Attributes
-    ----------
-    ranked : the order of the concepts of each class; may be empty.
-    measured : numbers; of each measure at least one row.
-    arrays : bases, vectors, coefficients, crops, ... by name, on the CPU; kept in
-        `concepts/{concept}.safetensors` for comparisons and figures.
-    texts : lists of names along the dimensions of the arrays ("concepts", "classes"), by name; kept
-        beside the arrays, in the file's metadata.
-    notes : sentences for the log and the report (concepts that were dropped or merged, ...).
-    passes : how many images went forward through the network, a backward pass counts as two,
-        beyond those of the shared features.
-    """
-
-    ranked: Sequence[Ranked]
-    measured: Sequence[Measured]
+    ranked: Sequence[Ranked]  # the order of the concepts of each class; may be empty
+    measured: Sequence[Measured]  # numbers; of each measure at least one row
+    # bases, vectors, coefficients, crops, ... by name, on the CPU; kept in
+    # `concepts/{concept}.safetensors` for comparisons and figures.
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    # lists of names along the dimensions of the arrays ("concepts", "classes"), by name; kept
+    # beside the arrays, in the file's metadata
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # sentences for the log and the report (concepts that were dropped or merged, ...)
     notes: Sequence[str] = ()
+    # how many images went forward through the network, a backward pass counts as two, beyond those
+    # of the shared features
     passes: int = 0
 
 
 @dataclass(frozen=True)
 class StudiedNetwork:
-    """All that a concept method may look at.
+    """All that a concept method may look at."""
 
-    Attributes
-    ----------
-    network : in evaluation mode with frozen parameters, on `device`; `features(images)` gives maps
-        [N, D, h, w] and `head(maps)` logits [N, classes].
-    features : the shared features of the network, see `Features`.
-    splits : packed files of the network's data set by split (train, validation, test).
-    bank : packed files, by split, of the data set whose concept labels are used: often the same.
-    seed : of the network; all that is random is drawn from it and from names or image ids.
-    batch_size : images at a time; bounds the memory.
-    images : how many images of the shared evaluation subset of the test split methods may look at
-        beyond their pooled features.
-    device : where the network is.
-    """
-
+    # in evaluation mode with frozen parameters, on `device`; `features(images)` gives maps [N, D,
+    # h, w] and `head(maps)` logits [N, classes]
     network: Architecture
-    features: Features
+    features: Features  # the shared features of the network, see `Features`
+    # packed files of the network's data set by split (train, validation, test)
     splits: Mapping[str, Path]
+    # packed files, by split, of the data set whose concept labels are used: often the same
     bank: Mapping[str, Path]
-    seed: int
-    batch_size: int
+    seed: int  # of the network; all that is random is drawn from it and from names or image ids
+    batch_size: int  # images at a time; bounds the memory
+    # how many images of the shared evaluation subset of the test split methods may look at beyond
+    # their pooled features
     images: int
-    device: torch.device
+    device: torch.device  # where the network is
 
 
 class ConceptMethod(ABC):

@@ -50,24 +50,17 @@ def two_sides(order: Tensor, shown: Tensor, count: int) -> Tensor:
 
 
 class Fitting(NamedTuple):
-    """How concept activation vectors are fitted.
+    """How concept activation vectors are fitted."""
 
-    Attributes
-    ----------
-    classifier : "svm" (hinge loss) or "logistic".
-    strengths : values of C to choose from.
-    images_per_side : images that show the concept, and as many that do not, drawn from the seed; 0
-        for all. The cost of an SVM grows with the square of the images.
-    held_out : share of the training images on which C is chosen where there are no validation
-        images, above 0 and below 1.
-    name : of the random draws, with their seed.
-    """
-
-    classifier: str
-    strengths: Sequence[float]
+    classifier: str  # "svm" (hinge loss) or "logistic"
+    strengths: Sequence[float]  # values of C to choose from
+    # images that show the concept, and as many that do not, drawn from the seed; 0 for all. The
+    # cost of an SVM grows with the square of the images.
     images_per_side: int
+    # share of the training images on which C is chosen where there are no validation images, above
+    # 0 and below 1
     held_out: float
-    name: str
+    name: str  # of the random draws, with their seed
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], classifier: str, seed: int) -> Self:

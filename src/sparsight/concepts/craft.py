@@ -42,40 +42,23 @@ from sparsight.io.job import followed
 
 @dataclass(frozen=True)
 class ClassConcepts:
-    """What CRAFT finds in one class; K concepts, n crops of N images.
+    """What CRAFT finds in one class; K concepts, n crops of N images."""
 
-    Attributes
-    ----------
-    name, label : of the class.
-    positions : int64 [N], of its images in the split.
-    factors : coefficients [n, K] of its crops, and basis [K, D].
-    error : relative error of the reconstruction.
-    keys : int64 [n], see `crop_keys`.
-    importances : float32 [K], mean over images of the total-order indices.
-    order : int64 [K], the concepts from the most important on.
-    purity : float32 [K], see `mask_purity`; NaN without masks.
-    mask_share : what the purity of a concept would be that lies anywhere.
-    within, between : float32 [K], see `cosine_coherence`: of the sample, in the own space.
-    sample_rows : int64 [m], a sample of the crops, see `sample_of`, ...
-    sample_features : float32 [m, D], ... whose features are a yardstick for other networks.
-    heat_maps : float32 [M, h, w, K], coefficients at each place of the first images.
-    """
-
-    name: str
-    label: int
-    positions: Tensor
-    factors: Factors
-    error: float
-    keys: Tensor
-    importances: Tensor
-    order: Tensor
-    purity: Tensor
-    mask_share: float
-    within: Tensor
-    between: Tensor
-    sample_rows: Tensor
-    sample_features: Tensor
-    heat_maps: Tensor
+    name: str  # of the class
+    label: int  # of the class
+    positions: Tensor  # int64 [N], of its images in the split
+    factors: Factors  # coefficients [n, K] of its crops, and basis [K, D]
+    error: float  # relative error of the reconstruction
+    keys: Tensor  # int64 [n], see `crop_keys`
+    importances: Tensor  # float32 [K], mean over images of the total-order indices
+    order: Tensor  # int64 [K], the concepts from the most important on
+    purity: Tensor  # float32 [K], see `mask_purity`; NaN without masks
+    mask_share: float  # what the purity of a concept would be that lies anywhere
+    within: Tensor  # float32 [K], see `cosine_coherence`: of the sample, in the own space
+    between: Tensor  # float32 [K], see `cosine_coherence`: of the sample, in the own space
+    sample_rows: Tensor  # int64 [m], a sample of the crops, see `sample_of`
+    sample_features: Tensor  # float32 [m, D] of the sample: a yardstick for other networks
+    heat_maps: Tensor  # float32 [M, h, w, K], coefficients at each place of the first images
 
 
 def find_class(

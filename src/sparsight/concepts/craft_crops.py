@@ -32,16 +32,10 @@ STRIDE = 0.8
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the crops of an image lie.
+    """Where the crops of an image lie."""
 
-    Attributes
-    ----------
-    side, stride : of a crop and between crops, in pixels.
-    rows, columns : how many there are.
-    """
-
-    side: int
-    stride: int
+    side: int  # of a crop, in pixels
+    stride: int  # from one crop to the next, in pixels
     rows: int
     columns: int
 

@@ -96,16 +96,11 @@ SWEEPS = 2000
 
 @dataclass(frozen=True)
 class Factors:
-    """Non-negative coefficients and basis.
+    """Non-negative coefficients and basis."""
 
-    Attributes
-    ----------
-    coefficients : float32 [n, K]: how much of each concept is in each crop.
-    basis : float32 [K, D], rows of length 1 (0 where a concept is not used), so that a coefficient
-        is the length of what its concept contributes.
-    """
-
-    coefficients: Tensor
+    coefficients: Tensor  # float32 [n, K]: how much of each concept is in each crop
+    # float32 [K, D], rows of length 1 (0 where a concept is not used), so that a coefficient is the
+    # length of what its concept contributes
     basis: Tensor
 
 

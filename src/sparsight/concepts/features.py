@@ -27,19 +27,12 @@ _ARRAYS = ("pooled", "logits", "labels", "image_ids")
 
 @dataclass(frozen=True)
 class SplitFeatures:
-    """Features of all images of a split, in the order of the packed file.
+    """Features of all images of a split, in the order of the packed file."""
 
-    Attributes
-    ----------
-    pooled : float32 [N, D], output of the network's `feature_cut`, averaged over positions.
-    logits : float32 [N, classes].
-    labels, image_ids : int64 [N].
-    """
-
-    pooled: Tensor
-    logits: Tensor
-    labels: Tensor
-    image_ids: Tensor
+    pooled: Tensor  # float32 [N, D], output of the network's `feature_cut`, averaged over positions
+    logits: Tensor  # float32 [N, classes]
+    labels: Tensor  # int64 [N]
+    image_ids: Tensor  # int64 [N]
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -31,15 +31,10 @@ from sparsight.rounding import is_constant
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Subtracts a mean and divides by a deviation.
+    """Subtracts a mean and divides by a deviation."""
 
-    Attributes
-    ----------
-    mean, deviation : float64 [D]; the deviation is 1 where a feature does not vary.
-    """
-
-    mean: Tensor
-    deviation: Tensor
+    mean: Tensor  # float64 [D]
+    deviation: Tensor  # float64 [D], 1 where a feature does not vary
 
     @classmethod
     def of(cls, values: Tensor) -> Self:
@@ -74,18 +69,11 @@ QUALITY = ("concept_accuracy", "concept_balanced_accuracy")
 
 @dataclass(frozen=True)
 class LinearConcepts:
-    """A linear function w·x + b of pooled features for each concept.
+    """A linear function w·x + b of pooled features for each concept."""
 
-    Attributes
-    ----------
-    names : of the K concepts.
-    vectors : float32 [K, D], w.
-    intercepts : float32 [K], b.
-    """
-
-    names: tuple[str, ...]
-    vectors: Tensor
-    intercepts: Tensor
+    names: tuple[str, ...]  # of the K concepts
+    vectors: Tensor  # float32 [K, D], w
+    intercepts: Tensor  # float32 [K], b
 
     def scores(self, features: Tensor) -> Tensor:
         """w·x + b of features [N, D], float32 [N, K]; above 0 speaks for the concept."""
@@ -145,21 +133,16 @@ def balanced_accuracy(right: Tensor, labels: Tensor, known: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ConceptLabels:
-    """The concepts that vary, each once.
+    """The concepts that vary, each once."""
 
-    Attributes
-    ----------
-    names : of the K concepts, in the bank's order; those that were merged are joined by " = ".
-    splits : bool [N, K] by split, in the order of the packed file; splits without images are left
-        out.
-    known : bool [N, K] by split, whether an image is an example of a concept at all, with or
-        without it; `splits` means nothing where it is not.
-    notes : what was dropped, what was merged and what is not known, for the report.
-    """
-
+    # of the K concepts, in the bank's order; those that were merged are joined by " = "
     names: tuple[str, ...]
+    # bool [N, K] by split, in the order of the packed file; splits without images are left out
     splits: Mapping[str, Tensor]
+    # bool [N, K] by split, whether an image is an example of a concept at all, with or without it;
+    # `splits` means nothing where it is not
     known: Mapping[str, Tensor]
+    # what was dropped, what was merged and what is not known, for the report
     notes: tuple[str, ...]
 
 

@@ -40,17 +40,12 @@ from sparsight.training.evaluation import Outputs, measures
 
 @dataclass(frozen=True)
 class SoftmaxLayer:
-    """Logits x · weightsᵀ + biases.
+    """Logits x · weightsᵀ + biases."""
 
-    Attributes
-    ----------
-    weights, biases : float64 [C, K] and [C].
-    converged : whether the projected slope reached the tolerance, a thousandth of the penalty's
-        strength; a solver that ends because the loss no longer falls has not got there.
-    """
-
-    weights: Tensor
-    biases: Tensor
+    weights: Tensor  # float64 [C, K]
+    biases: Tensor  # float64 [C]
+    # whether the projected slope reached the tolerance, a thousandth of the penalty's strength; a
+    # solver that ends because the loss no longer falls has not got there
     converged: bool
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -60,18 +55,11 @@ class SoftmaxLayer:
 
 @dataclass(frozen=True)
 class ElasticNet:
-    """λ (ρ ‖W‖₁ + (1 - ρ) / 2 ‖W‖₂²), added to the mean cross-entropy; biases are free.
+    """λ (ρ ‖W‖₁ + (1 - ρ) / 2 ‖W‖₂²), added to the mean cross-entropy; biases are free."""
 
-    Attributes
-    ----------
-    strength : λ, at least 0.
-    l1_ratio : ρ in [0, 1].
-    iterations : at most so many steps of the solver.
-    """
-
-    strength: float
-    l1_ratio: float
-    iterations: int
+    strength: float  # λ, at least 0
+    l1_ratio: float  # ρ in [0, 1]
+    iterations: int  # at most so many steps of the solver
 
     def __post_init__(self) -> None:
         if self.strength < 0 or not 0 <= self.l1_ratio <= 1 or self.iterations < 1:

@@ -44,18 +44,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Link:
-    """A module of a chain.
+    """A module of a chain."""
 
-    Attributes
-    ----------
-    name : its name in the network.
-    module : a Conv2d, ReLU, MaxPool2d, Flatten or Linear.
-    shape : of its output for one image: (C, H, W) or (features,).
-    """
-
-    name: str
-    module: nn.Module
-    shape: tuple[int, ...]
+    name: str  # its name in the network
+    module: nn.Module  # a Conv2d, ReLU, MaxPool2d, Flatten or Linear
+    shape: tuple[int, ...]  # of its output for one image: (C, H, W) or (features,)
 
     @property
     def has_weights(self) -> bool:
@@ -143,21 +136,16 @@ def _check(name: str, module: nn.Module, hidden: torch.Tensor) -> None:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What conversion does to a layer.
+    """What conversion does to a layer."""
 
-    Attributes
-    ----------
-    channels, channels_left : units before and after; those of the last layer are the outputs of the
-        network, which are never removed.
-    multiply_adds, multiply_adds_converted : per image, of dense kernels before and after.
-    multiply_adds_nonzero : per image, of the non-zero weights alone before conversion: what
-        hardware for sparse weights could come down to.
-    """
-
+    # units before and after; those of the last layer are the outputs of the network, which are
+    # never removed
     channels: int
     channels_left: int
-    multiply_adds: int
-    multiply_adds_converted: int
+    multiply_adds: int  # per image, of dense kernels before conversion
+    multiply_adds_converted: int  # per image, of dense kernels after it
+    # per image, of the non-zero weights alone before conversion: what hardware for sparse weights
+    # could come down to
     multiply_adds_nonzero: int
 
 

@@ -57,22 +57,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """What every training job gets.
+    """What every training job gets."""
 
-    Attributes
-    ----------
-    settings : configuration values of the job.
-    identity : study, dataset, model, pruner, seed, level.
-    version : versions of the stages and items that the job runs.
-    splits : packed splits by name ("train", "test", ...).
-    device : where it runs.
-    """
-
-    settings: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    version: Mapping[str, Any]
-    splits: Mapping[str, Path]
-    device: torch.device
+    settings: Mapping[str, Any]  # configuration values of the job
+    identity: Mapping[str, Any]  # study, dataset, model, pruner, seed, level
+    version: Mapping[str, Any]  # versions of the stages and items that the job runs
+    splits: Mapping[str, Path]  # packed splits by name ("train", "test", ...)
+    device: torch.device  # where it runs
 
     @property
     def seed(self) -> int:

@@ -336,19 +336,14 @@ class OnPrunedCopies:
     network itself: scores of the two are compared image by image.
 
     Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
-
-    Attributes
-    ----------
-    name : configured name of the sample pruner.
-    solver, sparsities, settings : see `pruned_copies`.
-    rows : fidelity of the copies so far, one row per image and condition: `condition`, `image_id`,
-        `same_prediction`, `divergence` (nats), `probability_kept` and `sparsity`.
     """
 
-    name: str
-    solver: SampleSolver
-    sparsities: Mapping[str, float]
-    settings: Mapping[str, Any]
+    name: str  # configured name of the sample pruner
+    solver: SampleSolver  # see `pruned_copies`
+    sparsities: Mapping[str, float]  # see `pruned_copies`
+    settings: Mapping[str, Any]  # see `pruned_copies`
+    # fidelity of the copies so far, one row per image and condition: `condition`, `image_id`,
+    # `same_prediction`, `divergence` (nats), `probability_kept` and `sparsity`
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(

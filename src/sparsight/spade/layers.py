@@ -22,22 +22,13 @@ Receive = Callable[[str, nn.Module, Tensor], None]
 
 @dataclass(frozen=True)
 class PrunedLayer:
-    """A convolution or linear layer as `groups` matrices of `rows` x `columns` weights.
+    """A convolution or linear layer as `groups` matrices of `rows` x `columns` weights."""
 
-    Attributes
-    ----------
-    name : of the module in the network.
-    groups : of the convolution; 1 for a linear layer.
-    rows : outputs of a group.
-    columns : inputs of a group times the positions of the kernel (K).
-    block : positions of the kernel (kh * kw), so many columns belong to one input channel.
-    """
-
-    name: str
-    groups: int
-    rows: int
-    columns: int
-    block: int
+    name: str  # of the module in the network
+    groups: int  # of the convolution; 1 for a linear layer
+    rows: int  # outputs of a group
+    columns: int  # inputs of a group times the positions of the kernel (K)
+    block: int  # positions of the kernel (kh * kw), so many columns belong to one input channel
 
     @property
     def weights(self) -> int:

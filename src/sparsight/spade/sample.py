@@ -44,18 +44,11 @@ _NEEDS_COLOUR = ("saturation", "hue")
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for the copies of some images, on the images' device.
+    """What was drawn for the copies of some images, on the images' device."""
 
-    Attributes
-    ----------
-    boxes : crops of [M] copies, or None where nothing is cropped.
-    flipped : bool [M], or None.
-    factors : part of `colour_jitter` to float32 [M].
-    """
-
-    boxes: Boxes | None
-    flipped: Tensor | None
-    factors: Mapping[str, Tensor]
+    boxes: Boxes | None  # crops of [M] copies, or None where nothing is cropped
+    flipped: Tensor | None  # bool [M], or None
+    factors: Mapping[str, Tensor]  # part of `colour_jitter` to float32 [M]
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Draws":
         """The same with every tensor changed: a part of the copies, or another device."""

@@ -142,19 +142,14 @@ def lowest(scores: Tensor, counts: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Falling:
-    """What falls without a choice.
+    """What falls without a choice."""
 
-    Attributes
-    ----------
-    free : bool [B, O, K], weights that fall and change no output: zeros, and weights of columns
-        without signal.
-    contested : bool [B, O, K], the others that are not zero already, in columns with signal.
-    remaining : int64 [B], how many of the contested must fall.
-    """
-
+    # bool [B, O, K], weights that fall and change no output: zeros, and weights of columns without
+    # signal
     free: Tensor
+    # bool [B, O, K], the others that are not zero already, in columns with signal
     contested: Tensor
-    remaining: Tensor
+    remaining: Tensor  # int64 [B], how many of the contested must fall
 
 
 def without_loss(weights: Tensor, signal: Tensor, counts: Tensor) -> Falling:
