@@ -179,17 +179,29 @@ def concept_labels(bank: Mapping[str, Path], fewest: int = 1) -> ConceptLabels:
         )
     names = tuple(SAME.join(all_names[k] for k in group) for group in groups)
     first = torch.tensor([group[0] for group in groups])
-    notes = (
-        *_dropped("do not vary over the training images", constant),
-        *_dropped(f"have fewer than {fewest} training images on one side", rare),
-        *_merged([name for name in names if SAME in name]),
-        *_unknown(names, known["train"][:, first]),
-    )
+    notes = []
+    for why, dropped in (
+        ("do not vary over the training images", constant),
+        (f"have fewer than {fewest} training images on one side", rare),
+    ):
+        if dropped:
+            notes.append(f"{len(dropped)} concepts that {why} were dropped: {', '.join(dropped)}")
+    if merged := [name for name in names if SAME in name]:
+        notes.append(
+            "concepts that the training images do not tell apart were merged into "
+            f"{len(merged)}: {', '.join(merged)}"
+        )
+    missing = (~known["train"][:, first]).sum(dim=0).tolist()
+    if few := [f"{name} ({count})" for name, count in zip(names, missing, strict=True) if count]:
+        notes.append(
+            f"{len(few)} concepts are not known of all {len(known['train'])} training images and "
+            f"learnt from the others (images left out): {', '.join(few)}"
+        )
     return ConceptLabels(
         names,
         {split: values[:, first] for split, values in whole.items()},
         {split: values[:, first] for split, values in known.items()},
-        notes,
+        tuple(notes),
     )
 
 
@@ -224,32 +236,6 @@ def _equal_columns(shown: Tensor, known: Tensor, wanted: Sequence[int]) -> list[
     for column in wanted:
         groups.setdefault(sides[..., column].numpy().tobytes(), []).append(column)
     return list(groups.values())
-
-
-def _dropped(why: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    return [f"{len(names)} concepts that {why} were dropped: {', '.join(names)}"]
-
-
-def _merged(names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    return [
-        f"concepts that the training images do not tell apart were merged into {len(names)}: "
-        + ", ".join(names)
-    ]
-
-
-def _unknown(names: Sequence[str], known: Tensor) -> list[str]:
-    missing = (~known).sum(dim=0).tolist()
-    few = [f"{name} ({count})" for name, count in zip(names, missing, strict=True) if count]
-    if not few:
-        return []
-    return [
-        f"{len(few)} concepts are not known of all {len(known)} training images and learnt from "
-        f"the others (images left out): {', '.join(few)}"
-    ]
 
 
 def drift_of_margins(own: Findings, reference: Findings) -> list[Measured]:

@@ -22,7 +22,6 @@ from sparsight.spade.layers import (
     group_counts,
     layer_sparsities,
     matrices,
-    named,
     pruned_layers,
 )
 from sparsight.spade.registry import SOLVERS
@@ -241,7 +240,7 @@ def _sparse_layers(
     layers: Sequence[PrunedLayer], sparsities: Mapping[str, float]
 ) -> list[PrunedLayer]:
     """Those that lose weights; InputError for a layer that is none of `layers`."""
-    known = named(layers)
+    known = [layer.name for layer in layers]
     for name, sparsity in sparsities.items():
         if name not in known:
             raise InputError(f"sparsities: '{name}' is no pruned layer{hint(name, known)}")

@@ -159,11 +159,6 @@ def covers(pattern: str, name: str) -> bool:
     return pattern == name or name.startswith(f"{pattern}.") or fnmatch.fnmatchcase(name, pattern)
 
 
-def named(layers: Sequence[PrunedLayer]) -> Mapping[str, PrunedLayer]:
-    """Layers by name, in their order."""
-    return {layer.name: layer for layer in layers}
-
-
 #: the paper's for LRP on ResNet-50 (arXiv 2310.04519), found on ground truth; layers that are not
 #: named keep their weights
 _PUBLISHED_BLOCKS: dict[str, tuple[float, ...]] = {
