@@ -23,10 +23,15 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_sparsight.arguments import refuse_what_stops_snakemake
-from sparsight.study.closing import closing_lines
 from sparsight.study.costs.forecast import ForecastProcess, JobKind, job_kind
-from sparsight.study.plan_summary import SummaryJob, summary_lines
-from sparsight.study.progress import RunProgress, benchmark_seconds, wildcard_text
+from sparsight.study.progress import (
+    RunProgress,
+    SummaryJob,
+    benchmark_seconds,
+    closing_lines,
+    summary_lines,
+    wildcard_text,
+)
 
 #: what the lines of finished jobs stand for
 _REPLACED = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.SHELLCMD)

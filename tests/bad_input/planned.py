@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.configuration import normalised, resolve
-from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE, Place, Study
-from sparsight.study.sample_settings import SampleSettings
-from sparsight.study.settings import RuleSettings
+from sparsight.study.settings import (
+    ConceptSettings,
+    FigureSettings,
+    RuleSettings,
+    SampleSettings,
+    TableSettings,
+)
 from sparsight.study.storage import check_disk_budget, stored_bytes
-from sparsight.study.table_settings import TableSettings
 
 
 def plan(config: Mapping[str, Any]) -> None:

@@ -14,27 +14,27 @@ from sparsight.data.packed_settings import announced
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import ENVIRONMENT_VARIABLE, kept_command
-from sparsight.study.code_version import CodeVersion
+from sparsight.study.versions import CodeVersion
 from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.concept_settings import ConceptSettings
+from sparsight.study.settings import ConceptSettings
 from sparsight.study.configuration import (
     catalogue_and_study,
     normalised,
     resolve,
 )
-from sparsight.study.figure_settings import FigureSettings
+from sparsight.study.settings import FigureSettings
 from sparsight.study.original_files import (
     environment_problems,
     original_file_problems,
     weights_problems,
 )
 from sparsight.study.plan import DENSE, Place, Study
-from sparsight.study.sample_settings import SampleSettings
+from sparsight.study.settings import SampleSettings
 from sparsight.study.settings import RuleSettings
-from sparsight.study.shared_data import data_warnings
+from sparsight.study.original_files import data_warnings
 from sparsight.study.storage import check_disk_budget, stored_bytes
 from sparsight.study.stored_entries import StoredEntries
-from sparsight.study.table_settings import TableSettings
+from sparsight.study.settings import TableSettings
 from sparsight.study.versions import Versions
 from sparsight.study.yaml_files import load_yaml, refuse_unfolding, typed_values
 

@@ -1,18 +1,23 @@
-"""Can the original files of a study's data sets be had at all? Asked before any job starts."""
+"""Are the files that a study starts from there, and those of its configuration?"""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sparsight.data.location import (
     ENVIRONMENT_VARIABLE,
+    changed_since,
     check_shared_folder,
     find_folder,
     places,
     raw_folder,
 )
+from sparsight.data.packed_settings import other_settings, packed_metadata
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
+from sparsight.io.files import remedy
 from sparsight.study.bases import source_and_options
 from sparsight.study.plan import Study
 from sparsight.study.starts import WORDS
@@ -93,4 +98,38 @@ def weights_problems(study: Study, results: Path) -> Iterator[str]:
             yield (
                 f"catalogue.models.{model}.initial_weights: {given} does not exist; put the file "
                 "there, or correct the path."
+            )
+
+
+def data_warnings(data_folder: str, announced: str) -> Iterator[str]:
+    """What Snakemake cannot notice: data packed for another study, original files that changed.
+
+    Only warnings: whether data are packed again is Snakemake's decision, which comes later. Jobs
+    that open data with other settings stop.
+
+    Parameters
+    ----------
+    data_folder : as in the configuration.
+    announced : what `sparsight.data.packed_settings.announced` gave.
+
+    Yields
+    ------
+    A sentence for each thing, with the remedy.
+    """
+    datasets: Mapping[str, Mapping[str, Any]] = json.loads(announced)
+    for name, wanted in datasets.items():
+        folder, manifest = f"{data_folder}/packed/{name}", f"{data_folder}/fetched/{name}.json"
+        metadata = packed_metadata(f"{folder}/test.safetensors")
+        if metadata is None:
+            continue
+        if differences := other_settings(metadata, wanted):
+            yield (
+                f"{folder} was packed with other settings than those of this study "
+                f"({differences}). Unless prepare_dataset is among the jobs, another study uses "
+                "it: give this one a 'data_folder' of its own."
+            )
+        for changed in changed_since(manifest):
+            yield (
+                f"The files in {changed} have changed since {name} was packed from them, and "
+                f"nothing is packed again by itself; {remedy(manifest)}"
             )

@@ -4,10 +4,12 @@ They are made from the registries and from facts and docstrings in the sources, 
 what is described: `python -m sparsight.study.reference_pages docs`.
 """
 
+import ast
+import importlib.util
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,258 @@ from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
 from sparsight.metrics.registry import AGREEMENT, METRICS
+from sparsight.parameters import REQUIRED
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.concept_pages import concept_page
 from sparsight.study.models import editor_schemas, json_schema
 from sparsight.study.phrases import allowed_by
-from sparsight.study.reference_text import linked, listed, page, parameters, section, table
-from sparsight.study.sample_pages import sample_page
+
+_NOTE = "<!-- Made by `make docs` from the sources; edit those. -->"
+
+
+def section(registry: Registry, name: str, rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Heading, description, the facts that say something, and what else the docstring says."""
+    first, *rest = _paragraphs(registry, name)
+    told = [row for row in rows if row[1]]
+    return [f"### {name}", first, table(("", ""), told), *rest]
+
+
+def _paragraphs(registry: Registry, name: str) -> list[str]:
+    """Paragraphs of a class's docstring before its first headed section, each on one line."""
+    module, _, class_name = registry.entries[name].partition(":")
+    spec = importlib.util.find_spec(module)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    found = [
+        ast.get_docstring(node) or ""
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == class_name
+    ]
+    text = re.split(r"\n[^\n]+\n-{3,}\n", found[0] if found else "")[0]
+    return [linked(_one_line(part)) for part in text.strip().split("\n\n")]
+
+
+def _one_line(paragraph: str) -> str:
+    """A paragraph on one line; lists keep their items' lines."""
+    lines: list[str] = []
+    for line in paragraph.splitlines():
+        if lines and not re.match(r"\s*([*-]|\d+\.) ", line):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line.strip())
+    return "\n".join(lines)
+
+
+def parameters(defaults: Mapping[str, Any]) -> str:
+    """Names and defaults, a line each."""
+    shown = []
+    for name, default in defaults.items():
+        value = "required" if default == REQUIRED else f"`{_value(default)}`"
+        shown.append(f"`{name}`: {value}")
+    return "<br>".join(shown)
+
+
+def _value(value: Any) -> str:
+    """A default as it stands in YAML."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(part) for part in value)}]"
+    return '""' if value == "" else str(value)
+
+
+def linked(text: str) -> str:
+    """Text in which arXiv ids and DOIs are links."""
+    text = re.sub(
+        r"(?:arXiv:|arXiv )(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text
+    )
+    return re.sub(r"doi:(10\.\d+/[^\s,;)]+)", r"[doi:\1](https://doi.org/\1)", text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table with a line of `heads`."""
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def page(title: str, *parts: str) -> str:
+    """A page of paragraphs under a title, with a note on who made it."""
+    return "\n\n".join([_NOTE, f"# {title}", *parts]) + "\n"
+
+
+_NEEDS = {
+    "concept_labels": "concept labels",
+    "masks": "masks of objects",
+    "part_masks": "masks of parts",
+}
+_BETTER = {"higher": "higher", "lower": "lower", "": ""}
+
+
+def concept_page() -> str:
+    """The page's parts, joined: Markdown."""
+    facts = {name: CONCEPTS.facts(name) for name in sorted(CONCEPTS.entries)}
+    rows = [
+        (f"[`{name}`](#{name})", _needs_of_concept(of), _count(of)) for name, of in facts.items()
+    ]
+    return page(
+        "Concepts",
+        "A concept method of the catalogue names its `method`, one of these, and the `parameters` "
+        "that differ from the defaults. It finds concepts in each network and measures them; "
+        "*comparisons* hold a network against its dense parent, beside the dense network that was "
+        "merely trained once more and dense networks of other seeds. Labels come from the data "
+        "set itself or from the one that `concept_bank` names. An image of which a concept is not "
+        "known (in `derm7pt`, one that shows the other kind of the same structure) is neither a "
+        "positive nor a negative example of it: every method leaves it out where it learns that "
+        "concept or holds it against the labels. Scores and margins are those of all images.",
+        table(("method", "needs", "measures"), rows),
+        *(part for name, of in facts.items() for part in _method(name, of)),
+    )
+
+
+def _method(name: str, facts: Mapping[str, Any]) -> list[str]:
+    rows = [
+        ("reference", linked(facts["reference"])),
+        ("needs", _needs_of_concept(facts)),
+        ("parameters", parameters(facts["parameters"])),
+    ]
+    found = [*section(CONCEPTS, name, rows)]
+    for kind in ("measures", "comparisons"):
+        if facts[kind]:
+            lines = [
+                (f"`{measure}`", meaning, unit, _BETTER[direction])
+                for measure, (direction, unit, meaning) in facts[kind].items()
+            ]
+            found.append(table((kind.removesuffix("s"), "what it is", "unit", "better"), lines))
+    return found
+
+
+def _needs_of_concept(facts: Mapping[str, Any]) -> str:
+    return ", ".join(_NEEDS[need] for need in facts["needs"])
+
+
+def _count(facts: Mapping[str, Any]) -> str:
+    return f"{len(facts['measures'])}, and {len(facts['comparisons'])} comparisons"
+
+
+_SPARSITIES = (
+    ("`constant: 0.9`", "the same share of every layer's weights"),
+    (
+        '`layers: {layer4: 0.95, "layer3.*": 0.5}`',
+        "by the name of a layer or of a module around it, or by a pattern with `*` and `?`. The "
+        "longest that fits counts; a layer that none fits keeps its weights",
+    ),
+    (
+        "`preset: published_resnet50`",
+        "as published, for ResNet-50; also `published_feature_visualisation`. "
+        "`published_by_stage` carries the first over to other residual networks, which is ours",
+    ),
+    (
+        "`search: {criterion: without_truth}`",
+        "searched for on calibration images of `split`, with the shares of `grid`",
+    ),
+    (
+        "`as: spade_fast`",
+        "those of another sample pruner, searched for or not: for controls of equal sparsity",
+    ),
+)
+_CRITERIA = (
+    (
+        "`without_truth`",
+        "ours: the largest share at which copies, on augmentations that they were not pruned for, "
+        "keep the network's prediction (`keep_prediction`) and its probability "
+        "(`keep_probability`)",
+    ),
+    (
+        "`ground_truth`",
+        "as published: the share with the largest mean pixel ROC AUC of saliency against the masks",
+    ),
+)
+_FILES = (
+    (
+        "`spade/{sample_pruner}_sparsities.json`",
+        "shares that were searched for, all that was tried, and the calibration images",
+    ),
+    (
+        "`spade/{sample_pruner}__{family}.parquet`",
+        "fidelity of every copy to its network, a row per image and condition: whether both "
+        "predict the same class (`same_prediction`), the Kullback-Leibler divergence of their "
+        "outputs in nats (`divergence`), the share of the explained class's probability that is "
+        "left (`probability_kept`), and the share of zeros in the layers pruned (`sparsity`)",
+    ),
+    (
+        "`summary/sample_pruning.csv`",
+        "every explainer on copies against itself on the network, and sample pruners against "
+        "each other, paired by image: differences with intervals, their p, and mean fidelity",
+    ),
+)
+
+
+def sample_page() -> str:
+    """The page's parts, joined: Markdown."""
+    facts = {name: SOLVERS.facts(name) for name in sorted(SOLVERS.entries)}
+    rows = [
+        (f"[`{name}`](#{name})", _needs_of_solver(of), _columns(of)) for name, of in facts.items()
+    ]
+    return page(
+        "Sample pruners",
+        "SPADE ([arXiv:2310.04519](https://arxiv.org/abs/2310.04519)) prunes a copy of the network "
+        "for one image, and explains the image with that copy: what the network has learnt for "
+        "other images is to fall, and what is left to be easier to explain. The image's augmented "
+        "copies pass through the network, each layer's inputs are recorded, and a solver makes the "
+        "layer sparse so that its outputs on these inputs stay. All convolutions but the first, "
+        "and all linear layers, are pruned, each by its own share.",
+        "A sample pruner of the catalogue names its `solver`, one of these, the `parameters` that "
+        "differ from the defaults, and its `sparsities`. Those of `sample_pruning.pruners` run, "
+        "and each of the study's explainers stands once more for each of them in all tables: "
+        "`spade_fast__saliency` beside `saliency`. Metrics judge these maps with the network "
+        "itself; those that explain anew leave them out.",
+        "Sparsity alone changes explanations, whatever it was chosen by. `magnitude` and `random` "
+        "are controls: with the sparsities of another sample pruner (`as`), they remove as many "
+        "weights from every layer without looking at the image. What a solver gains over them is "
+        "what pruning *for the sample* gains. How far a copy still is the network that it is to "
+        "explain is measured with every image.",
+        table(("solver", "needs", "most columns"), rows),
+        "*Columns* are the inputs of an output: channels times the pixels of the kernel.",
+        "## Solvers",
+        *(part for name, of in facts.items() for part in _solver(name, of)),
+        "## Sparsities",
+        "The share of a layer's weights that is zero in the copy; zeros of an earlier pruning "
+        "count. One of:",
+        table(("sparsities", "which shares"), _SPARSITIES),
+        "A search tries one layer after the other, from the classifier backwards, by a criterion. "
+        "Its images are never those of the test split:",
+        table(("criterion", "what is taken"), _CRITERIA),
+        "## What is written",
+        "Beside each checkpoint, and over all of them:",
+        table(("file", "what it holds"), _FILES),
+    )
+
+
+def _solver(name: str, facts: Mapping[str, Any]) -> list[str]:
+    rows = [
+        ("reference", linked(facts["reference"])),
+        ("needs", _needs_of_solver(facts)),
+        ("most columns", _columns(facts) if facts.get("largest_columns") else ""),
+        ("parameters", parameters(facts.get("parameters", {}))),
+    ]
+    return section(SOLVERS, name, rows)
+
+
+def _needs_of_solver(facts: Mapping[str, Any]) -> str:
+    return "the layer's inputs" if facts["needs_hessian"] else "nothing of the image: a control"
+
+
+def _columns(facts: Mapping[str, Any]) -> str:
+    most = facts.get("largest_columns", 0)
+    return f"{most}, unless `largest_columns` says otherwise" if most else "any number"
+
 
 _DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", "": "neither is better"}
 _MASKS = {"soft": "soft, 0 to 1", "binary": "binary, from 0.5 on", "none": "none"}

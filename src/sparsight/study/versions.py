@@ -12,9 +12,15 @@ want every edit to re-run what it touches.
 """
 
 import ast
+import difflib
 import functools
+import hashlib
 import importlib.util
-from collections.abc import Iterable
+import io
+import json
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sparsight.io.errors import InputError
@@ -123,3 +129,238 @@ def _stated(place: str) -> int:
             if type(version) is int and version > 0:
                 return version
     raise InputError(f"{spec.origin} must state {name}, a whole number from 1")
+
+
+# Tokens that carry layout only. NEWLINE, INDENT and DEDENT are kept, as marks without their text:
+# they end statements and blocks, but how far a block is indented says nothing.
+_LAYOUT = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER, tokenize.ENCODING})
+_MARKS = frozenset({tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT})
+_REGISTRY = "registry"
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a job's hash needs to know of one source file."""
+
+    digest: str
+    imports: frozenset[str]
+
+
+class CodeVersion:
+    """Content hashes of scripts together with the code that they import.
+
+    Every file is read once in the life of the object and every combination of arguments is
+    answered from memory after the first time, so a graph of tens of thousands of jobs costs as
+    much as its few distinct combinations. Edits made after that are not seen: one planning of the
+    workflow sees one state of the code.
+
+    Parameters
+    ----------
+    scripts : folder that holds the scripts.
+    source : folder that holds the package folder.
+    package : name of the package whose modules count; other imports belong to the environment.
+    """
+
+    def __init__(self, scripts: Path, source: Path, package: str = "sparsight") -> None:
+        self.scripts = Path(scripts)
+        self.source = Path(source)
+        self.package = package
+        self._files: dict[str, _File] = {}
+        self._versions: dict[tuple[str, ...], str] = {}
+
+    def __call__(self, script: str, *modules: str) -> str:
+        """Hash of a script, of `modules` and of everything that these import.
+
+        Parameters
+        ----------
+        script : path of the script inside the scripts folder ("train_dense.py").
+        modules : dotted paths of the modules of the registered items that the job names, in any
+            order.
+
+        Returns
+        -------
+        16 hexadecimal characters, equal on every Python version and operating system.
+
+        Raises
+        ------
+        InputError : a script or module does not exist, or does not parse.
+        """
+        arguments = (script, *modules)
+        if arguments not in self._versions:
+            lines = (f"{name} {digest}" for name, digest in self.closure(script, *modules).items())
+            self._versions[arguments] = _sha256("\n".join(lines))[:16]
+        return self._versions[arguments]
+
+    def closure(self, script: str, *modules: str) -> dict[str, str]:
+        """Digest of every file behind a job, by script or module name, sorted by name.
+
+        This is what to compare when a job re-runs and nobody knows why.
+        """
+        digests = {script: self._script(script).digest}
+        waiting = {*self._script(script).imports, *modules}
+        while waiting:
+            module = waiting.pop()
+            # A registry names every item there is. Were it hashed, or its neighbours followed,
+            # registering one metric would re-run every job that looks a metric up. What a job
+            # takes from the table enters its hash as the module of each item that it names.
+            if module in digests or _is_registry(module):
+                continue
+            file = self._module(module)
+            digests[module] = file.digest
+            waiting |= file.imports | self._parent(module)
+        return dict(sorted(digests.items()))
+
+    def _script(self, script: str) -> _File:
+        if script not in self._files:
+            path = self.scripts / script
+            if not path.is_file():
+                near = difflib.get_close_matches(script, _names(self.scripts), 1)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                raise InputError(f"There is no script '{script}' in {self.scripts}{hint}")
+            self._files[script] = self._read(path, module="")
+        return self._files[script]
+
+    def _module(self, module: str) -> _File:
+        if module not in self._files:
+            path = self._path(module)
+            if path is None:
+                raise InputError(
+                    f"There is no module '{module}' under {self.source}: correct the name, or add "
+                    "the file."
+                )
+            self._files[module] = self._read(path, module)
+        return self._files[module]
+
+    def _path(self, module: str) -> Path | None:
+        """File of a module: of the package, or beside the scripts, which may import each other."""
+        inside = module.partition(".")[0] == self.package
+        base = (self.source if inside else self.scripts).joinpath(*module.split("."))
+        for candidate in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+            if candidate.is_file():
+                return candidate
+        return None
+
+    def _parent(self, module: str) -> set[str]:
+        """Package around a module, whose `__init__.py` runs first; none without that file."""
+        parent = module.rpartition(".")[0]
+        return {parent} if parent and self._path(parent) is not None else set()
+
+    def _read(self, path: Path, module: str) -> _File:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            tree = ast.parse(text)
+            digest = _sha256(_significant(text, tree))
+        except SyntaxError as error:
+            raise InputError(
+                f"{path} line {error.lineno} is not valid Python: {error.msg}."
+            ) from error
+        except ValueError as error:  # not UTF-8, or a null byte
+            raise InputError(f"{path} is not a Python text file: {error}.") from error
+        return _File(digest, frozenset(self._imports(tree, path, module)))
+
+    def _imports(self, tree: ast.Module, path: Path, module: str) -> Iterator[str]:
+        """Modules that a file imports anywhere in it, functions included."""
+        parts = module.split(".") if module else []
+        package = parts if path.name == "__init__.py" else parts[:-1]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                origins, members = [alias.name for alias in node.names], []
+            elif isinstance(node, ast.ImportFrom):
+                if node.level > len(package):
+                    raise InputError(
+                        f"{path} line {node.lineno} imports from above its package, or from a "
+                        "script: name the module in full."
+                    )
+                base = package[: len(package) - node.level + 1] if node.level else []
+                origin = ".".join([*base, *([node.module] if node.module else [])])
+                origins = [origin] if origin else []
+                # A name imported from a package is a module or an attribute: only the files tell.
+                members = [f"{origin}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for origin in origins:
+                inside = origin.partition(".")[0] == self.package
+                if inside and self._path(origin) is None and not self._folder(origin):
+                    raise InputError(
+                        f"{path} line {node.lineno} imports '{origin}', which is not under "
+                        f"{self.source}."
+                    )
+            yield from (name for name in (*origins, *members) if self._path(name) is not None)
+
+    def _folder(self, module: str) -> bool:
+        """Whether a module is a folder without `__init__.py`, which holds no code of its own."""
+        return self.source.joinpath(*module.split(".")).is_dir()
+
+
+def _is_registry(module: str) -> bool:
+    return module.rpartition(".")[2] == _REGISTRY
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.py"))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _significant(text: str, tree: ast.Module) -> str:
+    """Tokens of a source file without comments, docstrings and layout, as one line of JSON.
+
+    Tokens, since neither the syntax tree (its classes change between Python versions) nor the
+    text (blank lines inside a string matter, blank lines outside do not) would do.
+    """
+    lines = text.split("\n")
+    skipped = dict(_bare_strings(tree, lines))
+    kept: list[str] = []
+    end = (0, 0)
+    ended_bare = False
+    fstring: tuple[tuple[int, int], int] | None = None  # where the outermost one began, and depth
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = tokenize.tok_name[token.type]
+        if token.type in _LAYOUT or token.start < end:
+            continue
+        if fstring is None and token.start in skipped:
+            end, ended_bare = skipped[token.start], True
+        elif ended_bare and token.type == tokenize.NEWLINE:
+            ended_bare = False
+        # Python 3.12 takes f-strings apart, 3.11 does not: they are put together again.
+        elif kind in ("FSTRING_START", "TSTRING_START"):
+            fstring = (token.start, 1) if fstring is None else (fstring[0], fstring[1] + 1)
+        elif fstring is not None:
+            start, depth = fstring
+            depth -= kind in ("FSTRING_END", "TSTRING_END")
+            fstring = (start, depth) if depth else None
+            if not depth:
+                kept.append(_between(lines, start, token.end))
+        else:
+            ended_bare = False
+            kept.append(kind if token.type in _MARKS else token.string)
+    return json.dumps(kept)
+
+
+def _bare_strings(
+    tree: ast.Module, lines: list[str]
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Start and end of every statement that is just a string: docstrings, and notes like them."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            continue
+        if isinstance(node.value.value, str) and node.end_lineno and node.end_col_offset:
+            yield (
+                (node.lineno, _column(lines, node.lineno, node.col_offset)),
+                (node.end_lineno, _column(lines, node.end_lineno, node.end_col_offset)),
+            )
+
+
+def _column(lines: list[str], line: int, offset: int) -> int:
+    """Column in characters, as tokens count, of an offset in UTF-8 bytes, as the tree counts."""
+    return len(lines[line - 1].encode()[:offset].decode())
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """Source text from one position to another."""
+    block = lines[start[0] - 1 : end[0]]
+    block[-1] = block[-1][: end[1]]
+    block[0] = block[0][start[1] :]
+    return "\n".join(block)

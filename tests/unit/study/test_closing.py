@@ -1,6 +1,6 @@
 """The last lines of a run."""
 
-from sparsight.study.closing import closing_lines, verdict_lines, warning_lines
+from sparsight.study.progress import closing_lines, verdict_lines, warning_lines
 
 
 def log(folder, name, *lines):

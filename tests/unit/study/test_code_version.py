@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
 from sparsight.study import code_version
-from sparsight.study.code_version import CodeVersion
+from sparsight.study.versions import CodeVersion
 
 SCRIPT = "score.py"
 FILES = {
@@ -348,7 +348,7 @@ def test_own_source_hashes_alike_on_another_python(name):
     source = Path(code_version.__file__).parents[2]
     program = (
         "import pathlib, sys\n"
-        "from sparsight.study.code_version import CodeVersion\n"
+        "from sparsight.study.versions import CodeVersion\n"
         "here = pathlib.Path(sys.argv[1])\n"
         "for path in sorted((here / 'sparsight').rglob('*.py')):\n"
         "    print(path.name, CodeVersion(path.parent, here)(path.name))\n"

@@ -3,9 +3,8 @@
 import pytest
 
 from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.concept_settings import ConceptSettings
 from sparsight.study.plan import Place
-from sparsight.study.table_settings import TableSettings
+from sparsight.study.settings import ConceptSettings, TableSettings
 
 pytestmark = pytest.mark.usefixtures("concept_methods")
 

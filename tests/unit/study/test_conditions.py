@@ -1,9 +1,7 @@
 """Images of data sets without noise are clean, whatever the study asks for."""
 
 from sparsight.study.costs.work import ImageCounts, StudyWork
-from sparsight.study.figure_settings import FigureSettings
-from sparsight.study.settings import RuleSettings
-from sparsight.study.table_settings import TableSettings
+from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
 
 CLAIM = {
     "name": "survives",

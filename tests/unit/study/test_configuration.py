@@ -119,7 +119,7 @@ def test_planning_imports_nothing_heavy():
     code = f"""
 import sys
 import sparsight.study.configuration, sparsight.study.settings
-import sparsight.study.table_settings, sparsight.study.figure_settings
+import sparsight.study.settings, sparsight.study.settings
 print([name for name in {heavy} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

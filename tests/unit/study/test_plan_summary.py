@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from sparsight.study.costs.forecast import Forecast, ForecastProcess, job_kind
-from sparsight.study.plan_summary import WHY, SummaryJob, summary_lines, why
+from sparsight.study.progress import WHY, SummaryJob, summary_lines, why
 
 
 def reason(**changes):

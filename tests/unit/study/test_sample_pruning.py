@@ -3,8 +3,7 @@
 import pytest
 
 from sparsight.study.plan import DENSE
-from sparsight.study.sample_settings import SampleSettings
-from sparsight.study.settings import RuleSettings
+from sparsight.study.settings import RuleSettings, SampleSettings
 
 SPADE = {
     "datasets": ["shapes"],

@@ -8,10 +8,8 @@ import pytest
 
 from sparsight.metrics import registry
 from sparsight.study.configuration import normalised
-from sparsight.study.figure_settings import FigureSettings
 from sparsight.study.plan import DENSE
-from sparsight.study.settings import RuleSettings
-from sparsight.study.table_settings import TableSettings
+from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
 
 PRUNERS = {
     "densities": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},

@@ -7,7 +7,7 @@ import pytest
 
 from sparsight.data.location import folder_states
 from sparsight.data.packed_settings import announced
-from sparsight.study.shared_data import data_warnings
+from sparsight.study.original_files import data_warnings
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparsight.study.sample_settings import SampleSettings
+from sparsight.study.settings import SampleSettings
 
 STUDY = {
     "datasets": ["shapes_stickers"],
