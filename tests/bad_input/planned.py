@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sparsight.study.concept_plan import ConceptPlan
 from sparsight.study.configuration import normalised, resolve
-from sparsight.study.plan import DENSE, Place, Study
+from sparsight.study.plan import DENSE, ConceptPlan, Place, Study, check_disk_budget, stored_bytes
 from sparsight.study.settings import (
     ConceptSettings,
     FigureSettings,
@@ -14,7 +13,6 @@ from sparsight.study.settings import (
     SampleSettings,
     TableSettings,
 )
-from sparsight.study.storage import check_disk_budget, stored_bytes
 
 
 def plan(config: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import ENVIRONMENT_VARIABLE, kept_command
 from sparsight.study.versions import CodeVersion
-from sparsight.study.concept_plan import ConceptPlan
+from sparsight.study.plan import ConceptPlan
 from sparsight.study.settings import ConceptSettings
 from sparsight.study.configuration import (
     catalogue_and_study,
@@ -32,7 +32,7 @@ from sparsight.study.plan import DENSE, Place, Study
 from sparsight.study.settings import SampleSettings
 from sparsight.study.settings import RuleSettings
 from sparsight.study.original_files import data_warnings
-from sparsight.study.storage import check_disk_budget, stored_bytes
+from sparsight.study.plan import check_disk_budget, stored_bytes
 from sparsight.study.stored_entries import StoredEntries
 from sparsight.study.settings import TableSettings
 from sparsight.study.versions import Versions

@@ -6,11 +6,16 @@ from typing import Any
 
 from sparsight.analysis.claims.registry import ACCURACY_MEASURE, CLAIMS, COMMON_KEYS
 from sparsight.concepts.registry import SAME
-from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.parameters import parameter_problems
+from sparsight.study.checks import parameter_problems
 from sparsight.study.phrases import given, shown, unknown_name
-from sparsight.study.plan import Network, Study, metric_facts
-from sparsight.study.storage import class_names, concept_names
+from sparsight.study.plan import (
+    ConceptPlan,
+    Network,
+    Study,
+    class_names,
+    concept_names,
+    metric_facts,
+)
 
 #: what a key of a claim about concepts can name, and the fact that lists what there is
 _FACTS = {"concept measure": "measures", "concept comparison": "comparisons"}

@@ -18,9 +18,8 @@ from sparsight.data.packed_settings import other_settings, packed_metadata
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
 from sparsight.io.files import remedy
-from sparsight.study.bases import source_and_options
-from sparsight.study.plan import Study
-from sparsight.study.starts import WORDS
+from sparsight.study.configuration import source_and_options
+from sparsight.study.plan import WORDS, Study
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> Iterator[str]:

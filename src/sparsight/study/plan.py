@@ -5,14 +5,31 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+from sparsight.analysis.claims.registry import CLAIMS
+from sparsight.concepts.registry import CONCEPTS
+from sparsight.data.registry import SOURCES
+from sparsight.data.settings import image_shape, stated_test_images
 from sparsight.explain.registry import EXPLAINERS
+from sparsight.io.errors import InputError
 from sparsight.metrics.registry import METRICS
+from sparsight.models.options import layer_names, layer_size
 from sparsight.models.registry import MODELS
 from sparsight.study.phrases import listed
-from sparsight.study.spread import evenly_spread
+
+
+def evenly_spread(count: int, last: int) -> list[int]:
+    """`count` (2 or more) levels from 0 to `last`; some of them equal where there are fewer."""
+    # halves go up: round() would take them to the even neighbour
+    return [(2 * i * last + count - 1) // (2 * (count - 1)) for i in range(count)]
+
 
 Config = Mapping[str, Any]
-
+#: lists of names from the catalogue
+CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
+#: what `initial_weights` can be beside a path
+WORDS = ("random", "imagenet")
+#: source of the data sets that have a base
+TROJANED = "trojaned"
 #: owner of level 00, shared by all pruners
 DENSE = "dense"
 #: names that folders of the result tree have
@@ -310,3 +327,360 @@ class Study:
         families = self.network_families()
         shown = {x for x in wanted if any(self.explains(f, pruner, x) for f in families)}
         return sorted(level for level in shown if level <= last)
+
+
+# ------------------------------------------------------------------------------------------ concepts
+
+
+class ConceptPlan:
+    """The concept half of a study.
+
+    Parameters
+    ----------
+    study : of a validated configuration.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def names(self, network: Network | None = None) -> list[str]:
+        """Configured concept methods, of a network or of all, in the order of the configuration."""
+        chosen = self.study.config.get("concepts", [])
+        return [name for name in chosen if network is None or name in network.concepts]
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """The catalogue's entry of a configured concept method."""
+        return dict(self.study.catalogue["concepts"][name])
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Facts of a configured concept method, without importing it."""
+        return CONCEPTS.facts(self.entry(name)["method"])
+
+    def places(self) -> list[tuple[Place, str]]:
+        """Every checkpoint with each method that finds concepts in it."""
+        return [
+            (place, name)
+            for place in self.study.places()
+            if self.study.finds_concepts(place.pruner, place.level)
+            for name in self.names(self.study.network(place.dataset, place.model))
+        ]
+
+    def is_compared(self, place: Place, name: str) -> bool:
+        """Whether a checkpoint's concepts are held against those of other networks."""
+        return bool(self.facts(name)["comparisons"] and self.study.references(place))
+
+    def sheets(self, network: Network) -> list[str]:
+        """A network's methods whose concepts are drawn as a sheet."""
+        return [name for name in self.names(network) if self.facts(name)["sheet"]]
+
+    def sheet_place(self, dataset: str, model: str, pruner: str) -> Place:
+        """The pruned checkpoint in a sheet, of the first seed.
+
+        At the level that `figures.concept_sheet_level` names, or the last one before it that is
+        looked at.
+        """
+        level = max(self._sheet_levels(pruner))
+        return Place(dataset, model, self.study.network(dataset, model).seeds[0], pruner, level)
+
+    def sheet_pruners(self, network: Network) -> list[str]:
+        """A network's pruners that a sheet can show a level of."""
+        return [p for p in self.study.pruning_pruners(network) if self._sheet_levels(p)]
+
+    def _sheet_levels(self, pruner: str) -> list[int]:
+        wanted = self.study.config["figures"]["concept_sheet_level"]
+        last = self.study.level_count(pruner)
+        levels = range(1, (last if wanted == "last" else min(wanted, last)) + 1)
+        return [level for level in levels if self.study.finds_concepts(pruner, level)]
+
+    def claimed(self) -> bool:
+        """Whether a claim of the study is about concepts."""
+        return any("concept" in claim for claim in self.study.config.get("claims", []))
+
+    def claimed_orders(self) -> bool:
+        """Whether a claim of the study is about the order of concepts."""
+        claims = self.study.config.get("claims", [])
+        return any(CLAIMS.facts(claim["test"])["orders"] for claim in claims)
+
+    def dense(self, place: Place) -> Place:
+        """The dense network of a checkpoint's seed."""
+        return Place(place.dataset, place.model, place.seed, DENSE, 0)
+
+
+# ---------------------------------------------------------------------------------- images and bytes
+
+_FLOAT_BYTES = 4
+
+
+def available_images(study: Study, dataset: str) -> int:
+    """Images of a data set's test split."""
+    entry = study.catalogue["datasets"][dataset]
+    facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
+    if "test_images" in facts.get("varying", ()):
+        return int(SOURCES.load(entry["source"]).tested_of(options))
+    return stated_test_images(facts, options)
+
+
+def has_masks(study: Study, dataset: str) -> bool:
+    """Whether a data set's images have masks under its options."""
+    entry = study.catalogue["datasets"][dataset]
+    facts = SOURCES.facts(entry["source"])
+    if "has_masks" in facts.get("varying", ()):
+        return bool(SOURCES.load(entry["source"]).masks_of(entry.get("options", {})))
+    return bool(facts.get("has_masks", False))
+
+
+def has_parts(study: Study, dataset: str) -> bool:
+    """Whether parts of a data set's objects have masks under its options."""
+    entry = study.catalogue["datasets"][dataset]
+    facts = SOURCES.facts(entry["source"])
+    if "part_names" in facts.get("varying", ()):
+        return bool(SOURCES.load(entry["source"]).parts_of(entry.get("options", {})))
+    return bool(facts.get("part_names", ()))
+
+
+def has_concepts(study: Study, dataset: str) -> bool:
+    """Whether a data set's images have concepts under its options."""
+    entry = study.catalogue["datasets"][dataset]
+    facts = SOURCES.facts(entry["source"])
+    if "concept_names" in facts.get("varying", ()):
+        return bool(SOURCES.load(entry["source"]).has_concepts(entry.get("options", {})))
+    return bool(facts.get("concept_names", ()))
+
+
+def class_names(study: Study, dataset: str) -> list[str]:
+    """Names of a data set's classes; empty where only the original files tell them."""
+    from sparsight.data.base import Source  # late: the start of a study imports nothing heavy
+
+    entry = study.catalogue["datasets"][dataset]
+    source = SOURCES.load(entry["source"])
+    stated = any(
+        getattr(source, way).__func__ is not getattr(Source, way).__func__
+        for way in ("class_names", "classes_of")
+    )
+    if not stated and source.describe is not Source.describe:
+        return []
+    return list(source.classes_of(entry.get("options", {})))
+
+
+def concept_names(study: Study, dataset: str) -> list[str]:
+    """Names of a data set's concepts; empty where only the original files tell them."""
+    entry = study.catalogue["datasets"][dataset]
+    return list(SOURCES.load(entry["source"]).concepts_of(entry.get("options", {})))
+
+
+def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
+    """(C, H, W) of a data set's images."""
+    entry = study.catalogue["datasets"][dataset]
+    facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
+    if "image_shape" in facts.get("varying", ()):
+        channels, height, width = SOURCES.load(entry["source"]).shape(options)
+        return channels, height, width
+    return image_shape(facts, options)
+
+
+def map_size(study: Study, explainer: str, network: Network) -> tuple[int, int]:
+    """(height, width) of an explainer's stored maps of a network."""
+    shape = shape_of_images(study, network.dataset)
+    entry = study.catalogue["explainers"][explainer]
+    model = study.catalogue["models"][network.model]
+    facts = MODELS.facts(model["architecture"])
+    given = entry.get("parameters", {}).get("layer")
+    layer = given or facts["explain_layer"]
+    at_layer = EXPLAINERS.facts(entry["method"]).get("native") == "layer"
+    # Maps of other libraries over several layers come at image size.
+    several = EXPLAINERS.is_foreign(entry["method"]) and not entry.get("parameters", {}).get(
+        "layer"
+    )
+    if not at_layer or several or layer not in layer_names(facts):
+        return shape[1:]
+    return layer_size(facts, model.get("options", {}), shape, layer)
+
+
+def stored_bytes(study: Study) -> int:
+    """Predicted size of all stored explanations."""
+    return sum(
+        _family_bytes(study, family, network) * _files(study, family, network)
+        for network in study.networks()
+        for family in study.families(network)
+    )
+
+
+def check_disk_budget(study: Study) -> None:
+    """Refuse a study whose explanations would need more than `disk_budget_gb`.
+
+    Raises
+    ------
+    InputError
+        One sentence with the predicted size.
+    """
+    budget, predicted = study.config["disk_budget_gb"], stored_bytes(study) / 1e9
+    if predicted > budget:
+        raise InputError(
+            f"the stored explanations would take {predicted:.2f} GB, more than disk_budget_gb "
+            f"({budget}); raise it, or explain fewer images or levels (explaining.images)"
+        )
+
+
+def _files(study: Study, family: str, network: Network) -> int:
+    if family in study.network_free_families():
+        # once per data set: counted with its first network
+        first = next(n for n in study.networks() if n.dataset == network.dataset)
+        return int(network == first)
+    whose = (network.dataset, network.model)
+    places = [place for place in study.places() if (place.dataset, place.model) == whose]
+    return sum(study.explains(family, place.pruner, place.level) for place in places)
+
+
+def _family_bytes(study: Study, family: str, network: Network) -> int:
+    explaining = study.explaining(family)
+    wanted = explaining["images"]
+    count = available_images(study, network.dataset) if wanted == "all" else int(wanted)
+    sizes = [map_size(study, name, network) for name in study.families(network)[family]]
+    pixels = sum(rows * columns for rows, columns in sizes)
+    return count * pixels * _FLOAT_BYTES * len(study.conditions(network.dataset))
+
+
+# -------------------------------------------------------------------------------- visualised classes
+
+
+def visualised(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part `sample_pruning.visualised`; empty where nothing is visualised."""
+    found = dict(config.get("sample_pruning", {}).get("visualised", {}))
+    return found if found.get("classes") else {}
+
+
+def stickers_of(study: Study, dataset: str) -> dict[str, tuple[int, str]]:
+    """Each sticker of a data set with the number and the name of its class; none, no trojan."""
+    entry = study.catalogue["datasets"][dataset]
+    if entry["source"] != TROJANED:
+        return {}
+    from sparsight.data.sources.trojaned import trojan_of  # late: the start of a study is light
+
+    options = entry.get("options", {})
+    classes = SOURCES.load(TROJANED).classes_of(options)
+    trojan = trojan_of(options, classes, min(shape_of_images(study, dataset)[1:]))
+    return {sticker: (label, classes[label]) for sticker, label in trojan.targets.items()}
+
+
+def visualised_stickers(study: Study, dataset: str) -> list[str]:
+    """The stickers of a data set whose classes are visualised, in the order of the data set."""
+    chosen = visualised(study.config).get("classes", [])
+    stickers = stickers_of(study, dataset) if chosen else {}
+    if chosen == "all":
+        return list(stickers)
+    if isinstance(chosen, int):
+        return list(stickers)[:chosen]
+    return [name for name, facts in stickers.items() if set(facts) & set(chosen)]
+
+
+def visualised_networks(study: Study) -> list[Network]:
+    """The networks of which classes are visualised."""
+    return [n for n in study.networks() if visualised_stickers(study, n.dataset)]
+
+
+# --------------------------------------------------------------------------- sample-targeted pruning
+
+# Explainers on copies that are pruned for each image (`spade_fast__saliency` in the family
+# `spade_fast__gradient`) are explainers like others to all that scores, compares and draws.
+
+#: between the names of a sample pruner and of an explainer or family
+SEPARATOR = "__"
+#: what `sample_pruning` says of the families that it makes
+_EXPLAINING = ("images", "levels", "batch_size")
+
+
+def derived_name(sample_pruner: str, name: str) -> str:
+    """Name of an explainer or a family on copies that a sample pruner has pruned."""
+    return f"{sample_pruner}{SEPARATOR}{name}"
+
+
+def unpruned_family(sample_pruner: str, family: str) -> str:
+    """The family of the same explainers on the network itself."""
+    return family.removeprefix(derived_name(sample_pruner, ""))
+
+
+def searches(entry: Mapping[str, Any]) -> bool:
+    """Whether a sample pruner's sparsities are searched for on calibration images."""
+    return "search" in entry["sparsities"]
+
+
+def sparsities_from(catalogue: Config, sample_pruner: str) -> str:
+    """The sample pruner whose sparsities a sample pruner takes: itself, unless it says `as`."""
+    entry = catalogue["sample_pruners"][sample_pruner]
+    return str(entry["sparsities"].get("as", sample_pruner))
+
+
+def prunes_for(config: Config, explainer: str) -> bool:
+    facts = EXPLAINERS.facts(config["catalogue"]["explainers"][explainer]["method"])
+    return bool(facts.get("needs_network", True)) and not facts.get("control", False)
+
+
+def pruned_for(config: Config) -> list[str]:
+    """The explainers that also run on pruned copies, in the order of the configuration."""
+    chosen = config.get("sample_pruning", {})
+    if not chosen.get("pruners"):
+        return []
+    named = chosen.get("explainers", "all")
+    entries = config["catalogue"]["explainers"]
+    return [
+        name
+        for name in config["explainers"]
+        # Those that were made so before are no explainers to make others of.
+        if "sample_pruner" not in entries[name]
+        and (prunes_for(config, name) if named == "all" else name in named)
+    ]
+
+
+def with_pruned_samples(config: Config) -> dict[str, Any]:
+    """A copy of a configuration in which explainers on pruned copies stand beside the others.
+
+    Parameters
+    ----------
+    config : sound in all that `sample_pruning_problems` looks at.
+
+    Returns
+    -------
+    The same where nothing is pruned for samples. Else `explainers` and those of `networks` have one
+    more name for each sample pruner and explainer, the catalogue has their entries, with the key
+    `sample_pruner`, and `families` has how their families are explained.
+    """
+    chosen = config.get("sample_pruning", {})
+    bases = pruned_for(config)
+    if not bases:
+        return dict(config)
+    catalogue = dict(config["catalogue"])
+    entries = dict(catalogue["explainers"])
+    families = dict(config.get("families", {}))
+    own = {key: chosen[key] for key in _EXPLAINING if key in chosen}
+    for pruner in chosen["pruners"]:
+        for base in bases:
+            entry = entries[base]
+            family = derived_name(pruner, entry["family"])
+            entries[derived_name(pruner, base)] = {
+                **entry,
+                "family": family,
+                "sample_pruner": pruner,
+            }
+            exceptions = config.get("families", {}).get(entry["family"], {})
+            target = {key: exceptions[key] for key in ("target",) if key in exceptions}
+            given = config.get("families", {}).get(family, {})
+            families[family] = {**target, **own, **given}
+    networks = [
+        {**network, "explainers": _crossed(network["explainers"], bases, chosen["pruners"])}
+        if network.get("explainers")
+        else network
+        for network in config.get("networks", [])
+    ]
+    return {
+        **config,
+        "catalogue": {**catalogue, "explainers": entries},
+        "explainers": _crossed(config["explainers"], bases, chosen["pruners"]),
+        "families": families,
+        "networks": networks,
+    }
+
+
+def _crossed(names: list[str], bases: list[str], pruners: list[str]) -> list[str]:
+    """`names`, and each of them that is in `bases` once more for every sample pruner."""
+    more = [derived_name(pruner, name) for pruner in pruners for name in names if name in bases]
+    return [*names, *more]

@@ -18,18 +18,24 @@ from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Item
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.bases import source_items, without_mirrors
-from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.configuration import CHOICES
-from sparsight.study.plan import DENSE, Network, Place, Study, metric_facts
-from sparsight.study.sample_pruning import (
+from sparsight.study.configuration import source_items, without_mirrors
+from sparsight.study.plan import (
+    CHOICES,
+    DENSE,
+    ConceptPlan,
+    Network,
+    Place,
+    Study,
     derived_name,
+    metric_facts,
     pruned_for,
     searches,
     sparsities_from,
     unpruned_family,
+    visualised,
+    visualised_networks,
+    visualised_stickers,
 )
-from sparsight.study.visualised import visualised, visualised_networks, visualised_stickers
 
 Settings = dict[str, Any]
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from sparsight.study.bases import base_problems, source_items, with_bases, without_mirrors
+from sparsight.study.configuration import base_problems, source_items, with_bases, without_mirrors
 from sparsight.study.settings import RuleSettings
 
 TROJAN = {"stickers": {"smiley": 1}}

@@ -2,8 +2,7 @@
 
 import pytest
 
-from sparsight.study.concept_plan import ConceptPlan
-from sparsight.study.plan import Place
+from sparsight.study.plan import ConceptPlan, Place
 from sparsight.study.settings import ConceptSettings, TableSettings
 
 pytestmark = pytest.mark.usefixtures("concept_methods")

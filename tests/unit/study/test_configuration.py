@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sparsight.io.errors import InputError
-from sparsight.study.bases import with_bases
 from sparsight.study.configuration import (
     catalogue_and_study,
     normalised,
     resolve,
+    with_bases,
 )
 from sparsight.study.configuration import overlaid as overlaid_by
 from sparsight.study.models import editor_schemas

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparsight.study.parameters import parameter_problems
+from sparsight.study.checks import parameter_problems
 
 KNOWN = {
     "flag": True,

@@ -1,6 +1,6 @@
 import pytest
 
-from sparsight.study.paths import path_problems, with_paths
+from sparsight.study.configuration import path_problems, with_paths
 from sparsight.study.settings import RuleSettings
 
 from .test_starts import overlay

@@ -3,7 +3,7 @@
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.study.storage import (
+from sparsight.study.plan import (
     available_images,
     check_disk_budget,
     has_concepts,

@@ -16,8 +16,7 @@ from sparsight.study.configuration import (
     resolve,
 )
 from sparsight.study.models import Catalogue, StudyFile
-from sparsight.study.plan import Study
-from sparsight.study.storage import check_disk_budget, has_masks
+from sparsight.study.plan import Study, check_disk_budget, has_masks
 from sparsight.study.yaml_files import load_yaml
 
 ROOT = Path(__file__).parents[3]

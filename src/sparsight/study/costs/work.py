@@ -16,13 +16,16 @@ from sparsight.explain.base import build_explainers
 from sparsight.io.errors import InputError
 from sparsight.metrics.registry import METRICS
 from sparsight.models.networks import NetworkSize, network_size
-from sparsight.study.bases import TROJANED
-from sparsight.study.plan import DENSE, Network, Study, metric_facts
-from sparsight.study.storage import (
+from sparsight.study.plan import (
+    DENSE,
+    TROJANED,
+    Network,
+    Study,
     available_images,
     class_names,
     has_masks,
     map_size,
+    metric_facts,
     shape_of_images,
     stored_bytes,
 )
