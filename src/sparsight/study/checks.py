@@ -42,7 +42,7 @@ from sparsight.study.plan import (
 )
 from sparsight.training.options import recipe_problems
 
-# ---------------------------------------------------------------------------------------- parameters
+# --------------------------------------------------------------------------------------- parameters
 
 _TYPES_OF: tuple[tuple[type, str], ...] = (
     # bool before int, of which it is a subclass
@@ -98,7 +98,7 @@ def _fits(value: Any, default: Any) -> bool:
     return _kind(value) in kinds
 
 
-# ---------------------------------------------------------------------------------- starts of models
+# --------------------------------------------------------------------------------- starts of models
 
 
 def start_problems(study: Study, network: Network) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _pretraining_problems(study: Study, network: Network, where: str) -> Iterato
         yield f"{where}.pretraining on {other}: {problem}."
 
 
-# ------------------------------------------------------------------------------------------ networks
+# ----------------------------------------------------------------------------------------- networks
 
 Config = Mapping[str, Any]
 #: explainers of a study that names none; each network has those that work on it
@@ -396,7 +396,7 @@ def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield f"families.{family}", exceptions
 
 
-# ----------------------------------------------------------------------------------------- data sets
+# ---------------------------------------------------------------------------------------- data sets
 
 
 def dataset_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -431,7 +431,7 @@ def _varying_classes(study: Study, dataset: str) -> None:
         class_names(study, dataset)
 
 
-# ------------------------------------------------------------------------------------------ concepts
+# ----------------------------------------------------------------------------------------- concepts
 
 #: need of a concept method to what it is in words, and whether a data set has it
 _NEEDS: dict[str, tuple[str, Callable[[Study, str], bool]]] = {
@@ -533,7 +533,7 @@ def _analysis_problems(study: Study) -> Iterator[str]:
             )
 
 
-# --------------------------------------------------------------------------- sample-targeted pruning
+# -------------------------------------------------------------------------- sample-targeted pruning
 
 _WHERE = "sample_pruning.visualised"
 
@@ -679,7 +679,7 @@ def visualisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-# ------------------------------------------------------------------- names, pruners, families, levels
+# ----------------------------------------------------------------- names, pruners, families, levels
 
 #: catalogue, key of an entry, table that the key's value must be in
 _TABLES: tuple[tuple[str, str, Registry], ...] = (

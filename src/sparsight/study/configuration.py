@@ -32,7 +32,7 @@ from sparsight.study.plan import TROJANED, WORDS, with_pruned_samples
 from sparsight.study.problems import validated
 from sparsight.study.yaml_files import load_yaml
 
-# ----------------------------------------------------------------------------- data sets with a base
+# ---------------------------------------------------------------------------- data sets with a base
 
 #: what a data set takes from its base, with the values of one that gives none
 _SHARED: dict[str, Any] = {"noise": {"maximum": 0, "seed": 0}, "subset_seed": 0}
@@ -115,7 +115,7 @@ def without_mirrors(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-# --------------------------------------------------------------------------------------------- paths
+# -------------------------------------------------------------------------------------------- paths
 
 Config = Mapping[str, Any]
 # Braces would be wildcards of Snakemake, which the schema refuses in what is written.

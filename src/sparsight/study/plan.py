@@ -329,7 +329,7 @@ class Study:
         return sorted(level for level in shown if level <= last)
 
 
-# ------------------------------------------------------------------------------------------ concepts
+# ----------------------------------------------------------------------------------------- concepts
 
 
 class ConceptPlan:
@@ -406,7 +406,7 @@ class ConceptPlan:
         return Place(place.dataset, place.model, place.seed, DENSE, 0)
 
 
-# ---------------------------------------------------------------------------------- images and bytes
+# --------------------------------------------------------------------------------- images and bytes
 
 _FLOAT_BYTES = 4
 
@@ -540,7 +540,7 @@ def _family_bytes(study: Study, family: str, network: Network) -> int:
     return count * pixels * _FLOAT_BYTES * len(study.conditions(network.dataset))
 
 
-# -------------------------------------------------------------------------------- visualised classes
+# ------------------------------------------------------------------------------- visualised classes
 
 
 def visualised(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -578,7 +578,7 @@ def visualised_networks(study: Study) -> list[Network]:
     return [n for n in study.networks() if visualised_stickers(study, n.dataset)]
 
 
-# --------------------------------------------------------------------------- sample-targeted pruning
+# -------------------------------------------------------------------------- sample-targeted pruning
 
 # Explainers on copies that are pruned for each image (`spade_fast__saliency` in the family
 # `spade_fast__gradient`) are explainers like others to all that scores, compares and draws.

@@ -16,9 +16,6 @@ import difflib
 import functools
 import hashlib
 import importlib.util
-import io
-import json
-import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +128,6 @@ def _stated(place: str) -> int:
     raise InputError(f"{spec.origin} must state {name}, a whole number from 1")
 
 
-# Tokens that carry layout only. NEWLINE, INDENT and DEDENT are kept, as marks without their text:
-# they end statements and blocks, but how far a block is indented says nothing.
-_LAYOUT = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER, tokenize.ENCODING})
-_MARKS = frozenset({tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT})
 _REGISTRY = "registry"
 
 
@@ -179,7 +172,7 @@ class CodeVersion:
 
         Returns
         -------
-        16 hexadecimal characters, equal on every Python version and operating system.
+        16 hexadecimal characters; another Python version may give others.
 
         Raises
         ------
@@ -249,14 +242,15 @@ class CodeVersion:
         try:
             text = path.read_text(encoding="utf-8-sig")
             tree = ast.parse(text)
-            digest = _sha256(_significant(text, tree))
+            imports = frozenset(self._imports(tree, path, module))
+            digest = _sha256(_significant(tree))
         except SyntaxError as error:
             raise InputError(
                 f"{path} line {error.lineno} is not valid Python: {error.msg}."
             ) from error
         except ValueError as error:  # not UTF-8, or a null byte
             raise InputError(f"{path} is not a Python text file: {error}.") from error
-        return _File(digest, frozenset(self._imports(tree, path, module)))
+        return _File(digest, imports)
 
     def _imports(self, tree: ast.Module, path: Path, module: str) -> Iterator[str]:
         """Modules that a file imports anywhere in it, functions included."""
@@ -304,63 +298,14 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _significant(text: str, tree: ast.Module) -> str:
-    """Tokens of a source file without comments, docstrings and layout, as one line of JSON.
+class _WithoutNotes(ast.NodeTransformer):
+    """Takes out statements that are just a string: docstrings, and notes like them."""
 
-    Tokens, since neither the syntax tree (its classes change between Python versions) nor the
-    text (blank lines inside a string matter, blank lines outside do not) would do.
-    """
-    lines = text.split("\n")
-    skipped = dict(_bare_strings(tree, lines))
-    kept: list[str] = []
-    end = (0, 0)
-    ended_bare = False
-    fstring: tuple[tuple[int, int], int] | None = None  # where the outermost one began, and depth
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        kind = tokenize.tok_name[token.type]
-        if token.type in _LAYOUT or token.start < end:
-            continue
-        if fstring is None and token.start in skipped:
-            end, ended_bare = skipped[token.start], True
-        elif ended_bare and token.type == tokenize.NEWLINE:
-            ended_bare = False
-        # Python 3.12 takes f-strings apart, 3.11 does not: they are put together again.
-        elif kind in ("FSTRING_START", "TSTRING_START"):
-            fstring = (token.start, 1) if fstring is None else (fstring[0], fstring[1] + 1)
-        elif fstring is not None:
-            start, depth = fstring
-            depth -= kind in ("FSTRING_END", "TSTRING_END")
-            fstring = (start, depth) if depth else None
-            if not depth:
-                kept.append(_between(lines, start, token.end))
-        else:
-            ended_bare = False
-            kept.append(kind if token.type in _MARKS else token.string)
-    return json.dumps(kept)
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_note = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_note else node
 
 
-def _bare_strings(
-    tree: ast.Module, lines: list[str]
-) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Start and end of every statement that is just a string: docstrings, and notes like them."""
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            continue
-        if isinstance(node.value.value, str) and node.end_lineno and node.end_col_offset:
-            yield (
-                (node.lineno, _column(lines, node.lineno, node.col_offset)),
-                (node.end_lineno, _column(lines, node.end_lineno, node.end_col_offset)),
-            )
-
-
-def _column(lines: list[str], line: int, offset: int) -> int:
-    """Column in characters, as tokens count, of an offset in UTF-8 bytes, as the tree counts."""
-    return len(lines[line - 1].encode()[:offset].decode())
-
-
-def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
-    """Source text from one position to another."""
-    block = lines[start[0] - 1 : end[0]]
-    block[-1] = block[-1][: end[1]]
-    block[0] = block[0][start[1] :]
-    return "\n".join(block)
+def _significant(tree: ast.Module) -> str:
+    """Source without comments, docstrings and layout."""
+    return ast.unparse(_WithoutNotes().visit(tree))
