@@ -706,6 +706,7 @@ _PARAMETERS = {
 
 
 def catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
+    """Entries of the catalogue that name nothing registered, or wrong parameters."""
     for group, key, table in _TABLES:
         for name, entry in catalogue.get(group, {}).items():
             where = f"catalogue.{group}.{name}"
@@ -745,6 +746,7 @@ def _foreign_problems(
 
 
 def choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Chosen names that the catalogue does not have, or that are reserved."""
     for group in CHOICES:
         known = config["catalogue"].get(group, {})
         for name in config.get(group, []):
@@ -760,6 +762,7 @@ def choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Pruners whose keys do not go together, or not with the models."""
     for pruner in config["pruners"]:
         entry = config["catalogue"]["pruners"][pruner]
         where = f"catalogue.pruners.{pruner}"
@@ -858,6 +861,7 @@ def _mistake_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def family_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Exceptions for families that do not run, and families that mix controls with others."""
     study = Study(config)
     families = study.families()
     for family, exceptions in config.get("families", {}).items():
@@ -879,6 +883,7 @@ def family_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def headline_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Headline metrics that do not run."""
     for name in config.get("figures", {}).get("headline_metrics", []):
         if name not in config["metrics"]:
             key = "figures.headline_metrics"
@@ -886,6 +891,7 @@ def headline_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def level_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Levels that no pruner has."""
     study = Study(config)
     last = max(study.level_count(pruner) for pruner in config["pruners"])
     wanted = {f"{key}.levels": part.get("levels") for key, part in explaining_parts(config)}

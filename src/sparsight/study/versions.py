@@ -302,6 +302,7 @@ class _WithoutNotes(ast.NodeTransformer):
     """Takes out statements that are just a string: docstrings, and notes like them."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """Nothing in the place of a note."""
         is_note = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_note else node
 
