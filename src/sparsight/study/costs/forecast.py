@@ -1,6 +1,6 @@
 """Predicted seconds of planned jobs, for the console: a process that is given jobs as JSON.
 
-The console starts it beside a run or a dry run, so that Snakemake itself imports neither torch nor
+The console starts it with a run or a dry run, so that Snakemake itself imports neither torch nor
 pandas. It predicts with `fitted.json`, which holds the model that `predict` fits anew;
 `python -m sparsight.study.costs.forecast --fit` writes that file.
 """
@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 FITTED = Path(__file__).with_name("fitted.json")
 #: wildcards on which no prediction depends: seeds and levels of a chain cost alike
@@ -27,12 +28,10 @@ def job_kind(rule: str, wildcards: Mapping[str, str]) -> JobKind:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the jobs of a study will take on one core of the measured machine.
+    """What a study will take on one core of the measured machine.
 
-    Attributes
-    ----------
-    seconds : kind of job to seconds; kinds that are not there were never measured.
-    bytes : kind of file to the bytes that the whole study writes.
+    `seconds` by kind of job, without those that were never measured; `bytes` of the whole study by
+    kind of file.
     """
 
     seconds: Mapping[JobKind, float] = field(default_factory=dict)
@@ -44,13 +43,7 @@ class Forecast:
 
 
 class ForecastProcess:
-    """A forecast that is being made by a process of its own.
-
-    Parameters
-    ----------
-    config : of the study, as the workflow completed it.
-    kinds : of the jobs that will run.
-    """
+    """A forecast of a completed configuration and kinds of jobs, made by a process of its own."""
 
     def __init__(self, config: Mapping[str, Any], kinds: Iterable[JobKind]) -> None:
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8")
@@ -84,50 +77,39 @@ class ForecastProcess:
         self._output.close()
 
 
-@dataclass(frozen=True)
-class _Model:
-    """Predicts the kinds of jobs of a study."""
+def forecast(config: Mapping[str, Any], kinds: Iterable[JobKind]) -> Forecast:
+    """Predict kinds of jobs and the bytes of a study.
 
-    work: Any
-    model: Any
+    Kinds of which no job was measured, or whose number of images nobody knows, are left out.
+    """
+    # Late: the console imports this module, and Snakemake starts without torch.
+    from sparsight.analysis.cost_model import CostModel
+    from sparsight.io.errors import InputError
+    from sparsight.study.costs.work import (
+        ImageCounts,
+        PlannedJob,
+        StudyWork,
+        cost_job,
+        predicted_bytes,
+    )
+    from sparsight.study.plan import Study
 
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Self:
-        from sparsight.analysis.cost_model import CostModel
-        from sparsight.study.costs.work import ImageCounts, StudyWork
-        from sparsight.study.plan import Study
-
-        study = Study(dict(config))
-        fitted = json.loads(FITTED.read_text(encoding="utf-8"))
-        return cls(StudyWork(study, ImageCounts(study)), CostModel.from_dict(fitted))
-
-    def seconds(self, kind: JobKind) -> float | None:
-        """None where no job of its kind was measured, or where nobody knows its images."""
-        from sparsight.io.errors import InputError
-        from sparsight.study.costs.work import PlannedJob, cost_job
-
+    study = Study(dict(config))
+    work = StudyWork(study, ImageCounts(study))
+    model = CostModel.from_dict(json.loads(FITTED.read_text(encoding="utf-8")))
+    seconds = {}
+    for kind in kinds:
         rule, *pairs = kind
         # of chains of several levels, any will do
         wildcards = {"seed": "0", "level": "01", **dict(pair.split("=", 1) for pair in pairs)}
-        try:
-            job = cost_job(self.work, PlannedJob(rule, wildcards))
-        except InputError:
-            return None
-        return self.model.predict(job).seconds if self.model.knows(job) else None
-
-
-def forecast(config: Mapping[str, Any], kinds: Iterable[JobKind]) -> Forecast:
-    """Predict kinds of jobs and the bytes of a study; see `Forecast`."""
-    from sparsight.io.errors import InputError
-    from sparsight.study.costs.work import predicted_bytes
-
-    model = _Model.of(config)
-    found = {kind: model.seconds(kind) for kind in kinds}
+        with suppress(InputError):
+            job = cost_job(work, PlannedJob(rule, wildcards))
+            if model.knows(job):
+                seconds[kind] = model.predict(job).seconds
     try:
-        stored = predicted_bytes(model.work)
+        return Forecast(seconds, predicted_bytes(work))
     except InputError:
-        stored = {}
-    return Forecast({kind: s for kind, s in found.items() if s is not None}, stored)
+        return Forecast(seconds)
 
 
 def fitted_text() -> str:
