@@ -33,7 +33,7 @@ class RawSplit:
         split rule.
     masks : uint8 [N, H, W], how much a pixel belongs to the object, 0..255; None without masks.
     part_masks : uint8 [N, P, H, W], how much a pixel belongs to each named part, 0..255; parts may
-        overlap, and a part that an image lacks is zero there. None without parts.
+        overlap, and a part that is not in an image is zero there. None without parts.
     concepts : bool [N, K], whether each named concept is in the image. None without concepts.
     concepts_known : bool [N, K], whether an image is an example of a concept at all, with or
         without it; where it is not, `concepts` is false and means nothing. None where all are.
@@ -199,7 +199,7 @@ class Source(ABC):
         return cls.folder
 
     def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
-        """All folders with original files: `folder`, and what a source reads beside it."""
+        """All folders with original files: `folder`, and what a source reads next to it."""
         return [folder]
 
     @classmethod

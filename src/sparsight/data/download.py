@@ -170,7 +170,7 @@ def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str 
     import pooch
     import requests
 
-    # Without this header a server may pack the file once more, and requests would unpack it
+    # Without this header a server may pack the file again, and requests would unpack it
     # down to something that no longer matches the checksum.
     download = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(),
@@ -274,7 +274,7 @@ def extract_flat(archive: Path, folder: Path, suffix: str) -> None:
 
 @contextlib.contextmanager
 def _staging(archive: Path, folder: Path) -> Iterator[Path]:
-    """A folder next to `folder` to unpack into, removed at the end; damage and full disks in words.
+    """A folder next to `folder` to unpack into, removed at the end; damage is a `CorruptFile`.
 
     A folder has one writer at a time (`sparsight.data.packing.folder_lock`), so what lies there was
     left by a process that was killed.

@@ -129,7 +129,7 @@ def spots(u: Words, v: Words, period: int, shift: int) -> Samples:
 
 def coverage(samples: Samples) -> NDArray[np.uint8]:
     """How many samples of each pixel are inside: uint8 [..., rows, columns], 0..16."""
-    # Four samples beside each other are the bytes of one word: sums of at most 16 never carry, and
+    # Four samples next to each other are the bytes of one word: sums of at most 16 never carry, and
     # the product gathers all four bytes in the highest, in either order of bytes.
     words = np.ascontiguousarray(samples).view(np.uint32)
     columns = words[..., 0::4, :] + words[..., 1::4, :] + words[..., 2::4, :] + words[..., 3::4, :]

@@ -54,7 +54,7 @@ class Planted:
     names : of the stickers.
     stickers : int64 [N], position in `names` of the sticker on each image, -1 for none.
     labels : int64 [N], where there is a sticker, the class that it stands for.
-    original_labels : int64 [N], what is to be seen beside the sticker.
+    original_labels : int64 [N], what the image shows next to the sticker.
     """
 
     names: list[str]

@@ -152,7 +152,7 @@ def room_for(shape: tuple[int, ...]) -> NDArray[np.uint8]:
         return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile() as file:
         try:
-            # Reserved now: a disk that is full later would end the process without a word.
+            # Reserved now: a disk that is full later would end the process without any message.
             # (macOS cannot reserve.)
             reserve = getattr(os, "posix_fallocate", lambda one, _, most: os.truncate(one, most))
             reserve(file.fileno(), 0, size)
@@ -250,7 +250,7 @@ def decode(path: Path, mode: str) -> "Image":
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator["Image"]:
-    """An image file of which the header has been read; whatever is wrong with it in words."""
+    """An image file whose header has been read; whatever is wrong with it is a `CorruptFile`."""
     # Imported here: most jobs decode nothing.
     from PIL import Image
 

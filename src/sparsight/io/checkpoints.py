@@ -50,7 +50,7 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint; a missing or corrupt file is one sentence that names it."""
+    """Read a checkpoint; a missing or corrupt file is an error that names it."""
     groups = read_groups(path)
     if "weights" not in groups:
         raise InputError(f"{path} is no checkpoint, it holds no weights; {remedy(path)}")

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Bad input. The message is one sentence that names the file or key and the remedy.
+    """Bad input. The message is one line that names the file or key and the remedy.
 
     Names of files and texts out of them may hold line breaks; the message is one line all the same.
     """

@@ -29,9 +29,9 @@ def _exit(message: str) -> NoReturn:
 
 @contextmanager
 def job(log: Path | str) -> Iterator[None]:
-    """Log into `log` while the block runs; leave with exit status 1 and a sentence on bad input.
+    """Log into `log` while the block runs; leave with exit status 1 and a message on bad input.
 
-    A full disk is a sentence too. Other exceptions are logged with their traceback and raised.
+    A full disk has a message too. Other exceptions are logged with their traceback and raised.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, mode="w", encoding="utf-8")
@@ -49,9 +49,9 @@ def job(log: Path | str) -> Iterator[None]:
         _exit(str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
-            sentence = f"no space is left on the disk for {error.filename}; make room and run again"
-            logging.error(sentence)
-            _exit(sentence)
+            message = f"no space is left on the disk for {error.filename}; make room and run again"
+            logging.error(message)
+            _exit(message)
         logging.exception("the job failed")
         raise
     finally:

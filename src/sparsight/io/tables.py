@@ -74,7 +74,7 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
     """
     names = None if columns is None else list(columns)
     with _checked(path) as file:
-        # reading leaves unknown columns out without a word
+        # reading leaves unknown columns out silently
         for name in names or ():
             if name not in file.schema_arrow.names:
                 raise InputError(f"{path} has no column '{name}'; {remedy(path)}")
@@ -97,7 +97,7 @@ def table_parts(path: Path | str) -> Iterator[pa.Table]:
 
 @contextmanager
 def _checked(path: Path | str) -> Iterator[pq.ParquetFile]:
-    """A parquet file whose pages are held against their checksums as they are read."""
+    """A parquet file whose pages are compared with their checksums as they are read."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; run snakemake again to make it")

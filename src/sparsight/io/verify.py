@@ -32,7 +32,7 @@ class Findings:
     mismatches : path to what is the matter with it.
     verified : paths of the files that match a checksum or a hash.
     uncovered : paths of the files of which no checksum and no hash is known.
-    notes : sentences about what could not be verified.
+    notes : what could not be verified, and why.
     """
 
     mismatches: dict[str, str] = field(default_factory=dict)
@@ -157,7 +157,7 @@ class _Verification:
     def _listed(self, base: Path, name: str, kept_part: bool) -> Path:
         """The file that a provenance lists; names that lead out of the tree stay in it."""
         parts = [part for part in Path(name).parts if part not in ("..", "/")]
-        # tables that were kept lie beside their provenance
+        # tables that were kept lie next to their provenance
         if kept_part and parts[:1] == [SUMMARY]:
             parts = parts[1:]
         return base.joinpath(*parts)
@@ -215,7 +215,7 @@ def _more(names: Iterable[str]) -> str:
 
 
 def remaking(folder: Path, findings: Findings) -> str | None:
-    """A sentence that says how to remake what does not match; None where there is nothing."""
+    """How to remake what does not match; None where everything does."""
     whole = folder.resolve()
     if not findings.mismatches:
         return None

@@ -135,7 +135,7 @@ class Architecture(nn.Module, ABC):
     explain_layer: ClassVar[str]
     #: the module whose output is the feature vector or map that concept methods use
     feature_cut: ClassVar[str]
-    #: what the loss of an auxiliary head counts beside the network's own; 0 where there is none
+    #: what the loss of an auxiliary head counts, the network's own being 1; 0 where there is none
     auxiliary_weight: ClassVar[float] = 0.0
     #: modules that only train and that no prediction uses, such as an auxiliary head: they are not
     #: pruned, and densities do not count them

@@ -14,7 +14,7 @@ from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture, batch_norms, build_network
 from sparsight.models.registry import MODELS
 
-#: characters of another program's message in a sentence
+#: characters of another program's message in an error message
 LONGEST = 120
 
 
@@ -31,7 +31,7 @@ def load_network(path: Path | str, device: torch.device) -> Architecture:
         architecture = MODELS.load(facts["architecture"])
         network = build_network(architecture, int(facts["class_count"]), 0, options)
         network.load_state_dict(checkpoint.weights)
-    # RuntimeError: of torch, where weights lack, are unknown or have another shape
+    # RuntimeError: of torch, where weights are missing, unknown or have another shape
     except (KeyError, ValueError, RuntimeError) as error:
         what = _shortened(f"{type(error).__name__}: {error}")
         raise InputError(

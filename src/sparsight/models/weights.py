@@ -66,7 +66,7 @@ def fetch_weights(
     write_json(manifest, {"name": name, "path": str(path), "sha256": sha256_of(path)})
 
 
-#: how often batch normalisation has seen a batch; older files of weights lack it
+#: how often batch normalisation has seen a batch; older files of weights do not have it
 COUNTER = "num_batches_tracked"
 #: the largest share of prunable weights that may be exactly zero in a file of a dense network. A
 #: mask cannot be told from zeros, so the file of a pruned network must not pass for a dense one;

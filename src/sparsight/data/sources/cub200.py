@@ -126,7 +126,7 @@ def keyed_rows(path: Path, kinds: Kinds) -> dict[int, Any]:
 def lookup(table: Mapping[int, Any], key: int, path: Path) -> Any:
     """`table[key]`; an error that names `path` where there is none."""
     if key not in table:
-        raise InputError(f"{path} lacks the id {key}; put the original file there")
+        raise InputError(f"{path} has no id {key}; put the original file there")
     return table[key]
 
 
@@ -219,7 +219,7 @@ def attribute_names(folder: Path, count: int) -> list[str]:
     path = next((p / "attributes.txt" for p in places if (p / "attributes.txt").is_file()), None)
     if path is None:
         raise InputError(
-            f"attributes.txt is neither in {folder} nor beside it; put the archive's own file there"
+            f"attributes.txt is neither in {folder} nor next to it; put the archive's file there"
         )
     names = keyed_rows(path, (int, str))
     if sorted(names) != list(range(1, count + 1)):
@@ -275,7 +275,7 @@ def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attribute
         if label is not None and (present or certainty != NOT_VISIBLE):
             votes[label, attribute - 1, present] += 1
     if missing := class_of.keys() - seen:
-        raise InputError(f"{path} lacks the id {min(missing)}; put the original file there")
+        raise InputError(f"{path} has no id {min(missing)}; put the original file there")
     has = votes[:, :, 1] >= votes[:, :, 0]
     has[np.setdiff1d(np.arange(classes), list(class_of.values()))] = False
     return np.asarray(has)
@@ -314,7 +314,7 @@ def picture_paths(folder: Path, birds: Sequence[Bird]) -> list[Path]:
 
 
 def segmentation_folder(folder: Path) -> Path:
-    """Where the outlines are: in the archive's folder, or beside it, as its archive unpacks."""
+    """Where the outlines are: in the archive's folder, or next to it, as its archive unpacks."""
     beside = folder.with_name("segmentations")
     inside = folder / "segmentations"
     return beside if beside.is_dir() and not inside.is_dir() else inside
@@ -513,7 +513,7 @@ class Cub200(Source):
         return number_of(split["test"], cls.counts["images"]) or cls.test_images
 
     def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
-        """The archive's folder, and that of the segmentations where it lies beside it."""
+        """The archive's folder, and that of the segmentations where it lies next to it."""
         outlines = segmentation_folder(folder)
         beside = self._mask_rule(settings) == "segmentations" and not outlines.is_relative_to(
             folder

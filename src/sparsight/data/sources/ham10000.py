@@ -325,7 +325,7 @@ def colour_variance(photograph: Pixels, mask: Mask) -> float:
 def relative_diameter(mask: Mask) -> float:
     """Diameter of the disc with the lesion's area, as a share of the photograph's shorter side.
 
-    The photographs have no scale, so millimetres are not to be had.
+    The photographs have no scale, so there are no millimetres.
     """
     return float(np.sqrt(4 * mask.sum() / np.pi) / min(mask.shape))
 

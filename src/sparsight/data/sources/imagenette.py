@@ -142,8 +142,7 @@ class Imagenette(Source):
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 
-        Otherwise the archive is fetched into the folder beside, verified, unpacked and, unless it
-        was there before, or in `$SPARSIGHT_DATA`, deleted.
+        Otherwise the archive is fetched.
         """
         if not folder.is_dir() or not any(folder.iterdir()):
             name = f"{self.folder_of(settings)}.tgz"
