@@ -116,7 +116,7 @@ def pruner(network):
     masks, counts, nested = dense_masks(network), [], True
     for density in entry["densities"]:
         before = masks
-        masks = next_masks(scores, before, Step(density=density), entry["scope"])
+        masks = next_masks(scores, before, Step(density=density), entry.get("scope", "global"))
         counts.append(sum(int(mask.sum()) for mask in masks.values()))
         nested &= all(bool((before[name] | ~masks[name]).all()) for name in masks)
     by_hand = criterion.scores({"w": torch.tensor([[-3.0, 1.0], [2.0, 0.0]])}, seed=1)["w"]

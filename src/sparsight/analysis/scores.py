@@ -43,36 +43,6 @@ REDUCERS = {
 }
 
 
-def collapse(
-    values: NDArray[np.float64], starts: NDArray[np.int64], reducer: str
-) -> NDArray[np.float64]:
-    """One number per curve.
-
-    Parameters
-    ----------
-    values : float64 [rows], the steps of all curves, curve after curve.
-    starts : int64 [curves], where each begins; it ends before the next.
-    reducer : a name in `REDUCERS`.
-    """
-    ends = np.append(starts[1:], len(values))
-    if reducer == "first":
-        return np.asarray(values[starts])
-    if reducer == "last":
-        return np.asarray(values[ends - 1])
-    sums, counts = np.add.reduceat(values, starts), ends - starts
-    if reducer == "area":
-        ends_of_curves = values[starts] + values[ends - 1]
-        single = counts == 1
-        inside = (sums - ends_of_curves / 2) / np.where(single, 1, counts - 1)
-        return np.where(single, np.nan, inside)
-    if reducer == "aopc":
-        return np.asarray(values[starts] - sums / counts)
-    if reducer == "aopc_published":
-        second = np.where(counts > 1, values[np.minimum(starts + 1, len(values) - 1)], np.nan)
-        return np.asarray((second * (counts - 1) - sums + values[starts]) / counts)
-    return np.asarray(sums if reducer == "sum" else sums / counts, dtype=np.float64)
-
-
 COLUMNS = ("image_id", "condition", "label", "predicted", "margin")
 
 
@@ -225,13 +195,14 @@ class ScoreFile:
             When the file is missing, corrupt, empty, lacks a column or mixes checkpoints.
         """
         table = _read(path, [*IDENTITY, "explainer", "metric"])
+        found = {name: table[name].unique().to_pylist() for name in IDENTITY}
+        several = [name for name, values in found.items() if len(values) > 1]
+        if several or not table.num_rows:
+            fault = f"rows of several checkpoints ({several[0]})" if several else "no rows"
+            raise InputError(f"{path} holds {fault} instead of those of one; score it again")
+        one = {name: values[0] for name, values in found.items()}
         # Grouping leaves one row per entry, so that the rest is done on a handful.
-        rows = table.group_by(table.column_names).aggregate([])
-        who = rows.select(IDENTITY).to_pandas().drop_duplicates()
-        if len(who) != 1:
-            found = "no rows" if who.empty else f"rows of {len(who)} checkpoints"
-            raise InputError(f"{path} holds {found} instead of those of one; score it again")
-        one = who.iloc[0]
+        rows = table.select(["explainer", "metric"]).group_by(["explainer", "metric"]).aggregate([])
         rows = of_study(rows, (one["dataset"], one["model"]), entries)
         return cls(
             **{name: str(one[name]) for name in ("study", "dataset", "model", "pruner")},
@@ -269,11 +240,15 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
         raise InputError(f"{path} has no column '{lacking[0]}'; score the explanations again")
     types = pa.schema([SCHEMA.field(name) for name in columns])
     try:
-        return table.select(columns).cast(types)
+        found = table.select(columns).cast(types)
     except pa.ArrowInvalid as error:
         raise InputError(
             f"{path} has a column of an unexpected type ({error}); score the explanations again"
         ) from error
+    nameless = [name for name in ("explainer", "metric") if name in columns]
+    if any(found[name].null_count for name in nameless):
+        raise InputError(f"{path} has rows without a name; score the explanations again")
+    return found
 
 
 @contextmanager
@@ -298,12 +273,6 @@ def open_database(
     scratch_parent : where that folder is made; it is removed at the end, a killed job's before.
     reducers : metric name to a name in `REDUCERS`, for metrics that score several steps.
     """
-    for metric, reducer in reducers.items():
-        if reducer not in REDUCERS:
-            raise InputError(
-                f"reducer '{reducer}' of the metric '{metric}' is unknown; "
-                f"choose one of {', '.join(REDUCERS)}"
-            )
     with _scratch_folder(scratch_parent / ".duckdb") as scratch:
         options: dict[str, Any] = {
             "threads": 1,
@@ -321,10 +290,19 @@ def open_database(
         with connection as database:
             # it would fill the logs of long jobs
             database.execute("SET enable_progress_bar = false")
-            database.execute("CREATE TEMP TABLE reducers (metric VARCHAR, reducer VARCHAR)")
-            for metric, reducer in sorted(reducers.items()):
-                database.execute("INSERT INTO reducers VALUES (?, ?)", [metric, reducer])
+            _name_reducers(database, reducers)
             yield database
+
+
+def _name_reducers(database: duckdb.DuckDBPyConnection, reducers: Mapping[str, str]) -> None:
+    database.execute("CREATE TEMP TABLE reducers (metric VARCHAR, reducer VARCHAR)")
+    for metric, reducer in sorted(reducers.items()):
+        if reducer not in REDUCERS:
+            raise InputError(
+                f"reducer '{reducer}' of the metric '{metric}' is unknown; "
+                f"choose one of {', '.join(REDUCERS)}"
+            )
+        database.execute("INSERT INTO reducers VALUES (?, ?)", [metric, reducer])
 
 
 def load_scores(
@@ -349,13 +327,18 @@ def load_scores(
         f"CREATE OR REPLACE TEMP TABLE scores AS SELECT * FROM loaded ORDER BY {ORDER}"
     )
     database.unregister("loaded")
+    _fill_scalars(database, file.path)
+
+
+def _fill_scalars(database: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """One row per image of the table `scores` into the table `scalars`."""
     unreduced = database.execute(
         "SELECT DISTINCT metric FROM scores ANTI JOIN reducers USING (metric) "
         "WHERE step >= 0 ORDER BY metric"
     ).fetchone()
     if unreduced is not None:
         raise InputError(
-            f"the metric '{unreduced[0]}' in {file.path} scores several steps; "
+            f"the metric '{unreduced[0]}' in {path} scores several steps; "
             f"name its reducer ({', '.join(REDUCERS)}) in settings 'reducers'"
         )
     database.execute(_SCALARS)
@@ -365,7 +348,7 @@ def load_scores(
     ).fetchone()
     if doubled is not None:
         raise InputError(
-            f"{file.path} scores image {doubled[2]} twice for '{doubled[0]}' and '{doubled[1]}'; "
+            f"{path} scores image {doubled[2]} twice for '{doubled[0]}' and '{doubled[1]}'; "
             "score the explanations again"
         )
 
@@ -445,10 +428,6 @@ def describe_scores(database: duckdb.DuckDBPyConnection, file: ScoreFile) -> pd.
     return frame[STATISTICS].astype({"n": "int64", "undefined": "int64"})
 
 
-_NAMED = ("explainer", "condition", "metric")
-_NUMBERED = ("image_id", "correct", "step", "value")
-
-
 @dataclass(frozen=True)
 class Scalars:
     """One number per image, explainer and metric, for one condition.
@@ -509,11 +488,11 @@ def level_of(path: Path) -> int:
 def read_scalars(
     path: Path, reducers: Mapping[str, str], entries: Entries | None = None
 ) -> ScoredCheckpoint:
-    """Read the scores of one checkpoint and family.
+    """Read the scores of one checkpoint and family as matrices.
 
     Parameters
     ----------
-    path : `scores/{family}.parquet`, columns as in `sparsight.analysis.scores.SCHEMA`.
+    path : `scores/{family}.parquet`.
     reducers : metric to how its steps become one number (a name in `REDUCERS`).
     entries : what to read of it: see `of_study`.
 
@@ -523,102 +502,36 @@ def read_scalars(
         When the file is missing, corrupt, empty, mixes checkpoints or scores an image twice, or
         when a metric with several steps has no reducer.
     """
-    table = read_table(path, [*IDENTITY, *_NAMED, *_NUMBERED]).unify_dictionaries()
-    identity = _identity(path, table)
-    table = of_study(table, (identity["dataset"], identity["model"]), entries)
-    try:
-        rows = {n: table[n].cast(SCHEMA.field(n).type).to_numpy() for n in _NUMBERED}
-        named = {name: _codes(table[name]) for name in _NAMED}
-    except (pa.ArrowException, TypeError) as error:
-        raise InputError(
-            f"{path} has a column of an unexpected type ({error}); score the explanations again"
-        ) from error
-    image_id, image = np.unique(rows["image_id"], return_inverse=True)
-    names = [named[name][0] for name in _NAMED]
-    shape = (*(len(some) for some in names), len(image_id))
-    cell = np.ravel_multi_index((*(named[name][1] for name in _NAMED), image), shape)
-    scored, values = _reduced(path, cell, rows, shape, _reducer_of(names[2], reducers))
-    correct = np.ones(shape, dtype=np.bool_)
-    correct.reshape(-1)[cell[~rows["correct"]]] = False
-    # [explainer, condition, metric, image] -> per condition [image, explainer x metric]
-    columns = [(explainer, metric) for explainer in names[0] for metric in names[2]]
-    found = []
-    for place, condition in enumerate(names[1]):
-        there = scored[:, place].reshape(len(columns), -1).T
-        filled, kept = (np.asarray(there.any(axis=axis)) for axis in (0, 1))
-        found.append(
-            Scalars(
-                condition=condition,
-                columns=[column for column, full in zip(columns, filled, strict=True) if full],
-                image_id=image_id[kept],
-                correct=np.asarray(correct[:, place].all(axis=(0, 1)))[kept],
-                values=values[:, place].reshape(len(columns), -1).T[np.ix_(kept, filled)],
-                scored=there[np.ix_(kept, filled)],
-            )
-        )
-    return ScoredCheckpoint(path, identity, found)
+    file = ScoreFile.open(path)
+    rows = _read(path, ["explainer", "condition", "metric", "image_id", "correct", "step", "value"])
+    with duckdb.connect(":memory:", config={"threads": 1}) as database:
+        _name_reducers(database, reducers)
+        database.register("scores", of_study(rows, (file.dataset, file.model), entries))
+        _fill_scalars(database, path)
+        found = database.sql("FROM scalars").to_arrow_table()
+    # codes instead of texts, in the order of the names
+    frame = found.to_pandas(strings_to_categorical=True)
+    for name in ("explainer", "condition", "metric"):
+        frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
+    identity = {name: getattr(file, name) for name in IDENTITY}
+    return ScoredCheckpoint(path, identity, [_matrix(part) for part in _by_condition(frame)])
 
 
-def _identity(path: Path, table: pa.Table) -> dict[str, Any]:
-    found = {name: table[name].unique().to_pylist() for name in IDENTITY}
-    several = [name for name, values in found.items() if len(values) > 1]
-    if several or not table.num_rows:
-        fault = f"rows of several checkpoints ({several[0]})" if several else "no rows"
-        raise InputError(f"{path} holds {fault} instead of those of one; score it again")
-    return {name: values[0] for name, values in found.items()}
+def _by_condition(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for _, rows in frame.groupby("condition", sort=True, observed=True):
+        yield rows
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
-    """Sorted names of a column and, for each row, the index of its name."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
-    whole = column.combine_chunks()
-    if whole.null_count:
-        raise TypeError("a name is missing")
-    dictionary = np.asarray(whole.dictionary.to_pylist(), dtype=str)
-    indices = whole.indices.to_numpy().astype(np.int64)
-    used = np.unique(indices)
-    names, rank = np.unique(dictionary[used], return_inverse=True)
-    translation = np.zeros(len(dictionary), dtype=np.int64)
-    translation[used] = rank
-    return names.tolist(), translation[indices]
-
-
-def _reducer_of(metrics: list[str], reducers: Mapping[str, str]) -> list[tuple[str, str | None]]:
-    return [(metric, reducers.get(metric)) for metric in metrics]
-
-
-def _reduced(
-    path: Path,
-    cell: NDArray[np.int64],
-    rows: Mapping[str, Any],
-    shape: tuple[int, ...],
-    reducers: list[tuple[str, str | None]],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Whether each cell is scored, and its number; curves become one by their reducer."""
-    values = np.full(int(np.prod(shape)), np.nan)
-    single = rows["step"] < 0
-    copies = np.bincount(cell[single], minlength=values.size)
-    values[cell[single]] = rows["value"][single]
-    if not single.all():
-        # rows of one cell side by side, in the order of their steps
-        curve = np.flatnonzero(~single)
-        curve = curve[np.lexsort((rows["step"][curve], cell[curve]))]
-        starts = np.flatnonzero(np.diff(cell[curve], prepend=-1))
-        metric = np.unravel_index(cell[curve][starts], shape)[2]
-        for index in np.unique(metric).tolist():
-            name, reducer = reducers[index]
-            if reducer not in REDUCERS:
-                raise InputError(
-                    f"the metric '{name}' in {path} scores several steps; "
-                    f"name its reducer ({', '.join(REDUCERS)}) in settings 'reducers'"
-                )
-            mine = metric == index
-            values[cell[curve][starts[mine]]] = collapse(
-                rows["value"][curve], starts, str(reducer)
-            )[mine]
-        copies[cell[curve][starts]] += 1
-    if copies.max() > 1:
-        image = rows["image_id"][np.flatnonzero(cell == copies.argmax())[0]]
-        raise InputError(f"{path} scores image {image} twice; score the explanations again")
-    return copies.reshape(shape) > 0, values.reshape(shape)
+def _matrix(rows: pd.DataFrame) -> Scalars:
+    """Images by pairs of explainer and metric, of one condition."""
+    pairs = rows.groupby(["explainer", "metric"], sort=True, observed=True)
+    image_id, row = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
+    columns = [(str(explainer), str(metric)) for explainer, metric in pairs.size().index]
+    place = row, pairs.ngroup().to_numpy()
+    values = np.full((len(image_id), len(columns)), np.nan)
+    values[place] = rows["value"].to_numpy()
+    scored = np.zeros(values.shape, dtype=np.bool_)
+    scored[place] = True
+    correct = np.ones(len(image_id), dtype=np.bool_)
+    correct[row[~rows["correct"].to_numpy(dtype=np.bool_)]] = False
+    return Scalars(str(rows["condition"].iloc[0]), columns, image_id, correct, values, scored)

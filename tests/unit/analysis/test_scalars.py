@@ -97,5 +97,5 @@ def test_mixed_empty_and_foreign_files_are_refused(tmp_path, write_scores):
     with pytest.raises(InputError, match="unexpected type"):
         read_scalars(path, {})
     write_table(path, {**columns, "explainer": ["cam", None]})
-    with pytest.raises(InputError, match="unexpected type"):
+    with pytest.raises(InputError, match="rows without a name"):
         read_scalars(path, {})
