@@ -263,28 +263,18 @@ class _Layer:
 
     def rebuilt(self) -> nn.Module:
         """The layer without its dead units."""
-        old = self.module
+        old, new = self.module, copy.deepcopy(self.module)
         weight, bias = self.weight[self.alive][:, self.inputs], self.bias[self.alive]
+        shape = (len(weight), -1, *old.weight.shape[2:])
+        new.weight = nn.Parameter(weight.reshape(shape).to(old.weight.dtype))
         has_bias = old.bias is not None or bool(bias.any())
-        new: nn.Conv2d | nn.Linear
-        if isinstance(old, nn.Linear):
-            new = nn.Linear(weight[0].numel(), len(weight), has_bias)
+        new.bias = nn.Parameter(bias.to(old.weight.dtype)) if has_bias else None
+        outputs, inputs = new.weight.shape[:2]
+        if isinstance(new, nn.Linear):
+            new.out_features, new.in_features = outputs, inputs
         else:
-            new = nn.Conv2d(
-                weight.shape[1],
-                len(weight),
-                old.kernel_size,  # type: ignore[arg-type]
-                old.stride,  # type: ignore[arg-type]
-                old.padding,  # type: ignore[arg-type]
-                old.dilation,  # type: ignore[arg-type]
-                bias=has_bias,
-                padding_mode=old.padding_mode,
-            )
-        with torch.no_grad():
-            new.weight.copy_(weight.reshape(new.weight.shape))
-            if new.bias is not None:
-                new.bias.copy_(bias)
-        return new.to(old.weight.device, old.weight.dtype)
+            new.out_channels, new.in_channels = outputs, inputs
+        return new
 
     def report(self) -> LayerReport:
         """Counts, before and after."""
