@@ -191,8 +191,15 @@ def pruned_copies(
             restore(copied, network)
             hessians: dict[str, Tensor] = {}
             if solver.needs_hessian and layers:
-                hessians = hessians_of(
-                    copied, images[rows], image_ids[rows], layers, chosen, seed_name
+                hessians = sample_hessians(
+                    copied,
+                    images[rows],
+                    image_ids[rows],
+                    layers,
+                    chosen["augmentations"],
+                    seed_name,
+                    chosen["augment"],
+                    chosen["batch_size"],
                 )
             weights = {
                 layer.name: solved_weights(
@@ -213,27 +220,6 @@ def pruned_copies(
                 yield start + place, copied
 
     return copies()
-
-
-def hessians_of(
-    network: nn.Module,
-    images: Tensor,
-    image_ids: Tensor,
-    layers: Sequence[PrunedLayer],
-    settings: Mapping[str, Any],
-    seed_name: str,
-) -> dict[str, Tensor]:
-    """`sample_hessians` with settings as in `DEFAULTS`."""
-    return sample_hessians(
-        network,
-        images,
-        image_ids,
-        layers,
-        settings["augmentations"],
-        seed_name,
-        settings["augment"],
-        settings["batch_size"],
-    )
 
 
 def _sparse_layers(

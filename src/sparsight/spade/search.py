@@ -16,7 +16,6 @@ from sparsight.parameters import checked_parameters
 from sparsight.spade.copies import (
     DEFAULTS,
     check_columns,
-    hessians_of,
     restore,
     set_weights,
     solved_weights,
@@ -29,6 +28,7 @@ from sparsight.spade.sample import (
     bytes_of_image,
     bytes_of_weights,
     copy_batches,
+    sample_hessians,
 )
 from sparsight.spade.solvers import SampleSolver
 
@@ -309,13 +309,15 @@ class _Search:
         if not self.solver.needs_hessian:
             return {}
         restore(self.copied, self.network)
-        return hessians_of(
+        return sample_hessians(
             self.copied,
             self.images[rows],
             self.image_ids[rows],
             layers,
-            self.settings,
+            self.settings["augmentations"],
             self.seed_name,
+            self.settings["augment"],
+            self.settings["batch_size"],
         )
 
     def _images_at_once(self, layers: Sequence[PrunedLayer], tried: int) -> dict[str, int]:

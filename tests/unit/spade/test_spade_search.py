@@ -119,7 +119,7 @@ def test_hessians_are_made_once_or_where_memory_is_short_for_a_layer_and_some_im
         assert torch.equal(network.classifier.weight, thesis.classifier.weight)
         return sample_hessians(network, images, image_ids, layers, 4, "name")
 
-    monkeypatch.setattr(search, "hessians_of", noted)
+    monkeypatch.setattr(search, "sample_hessians", noted)
     # single bytes, since the network is small
     monkeypatch.setattr(search, "MEGABYTE", 1)
     criterion = Noting({"conv2": 0.5, "classifier": 0.9})
