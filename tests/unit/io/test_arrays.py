@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -388,7 +389,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(arrays.struct, "pack", full)
+    # of the module alone: pytest-xdist talks through the real one from a thread of its own
+    monkeypatch.setattr(arrays, "struct", SimpleNamespace(pack=full))
     # the error is kept here, and with it all that it refers to
     with pytest.raises(OSError, match="No space left") as _kept:
         write_arrays(tmp_path / "x.safetensors", {"a": torch.zeros(4, 2)})
