@@ -29,10 +29,9 @@ def test_listed_classes_are_the_usable_ones(prefix: str) -> None:
 def test_listed_parameters_are_those_without_which_nothing_is_built(prefix: str) -> None:
     pytest.importorskip(LIBRARIES[prefix])
     facts = EXPLAINERS.facts(f"{prefix}.Any")
-    assert set(facts["foreign_needed"]) <= set(facts["foreign_classes"])
     stand_ins = {"attribution_method": "Saliency"}
-    for name in facts["foreign_classes"]:
-        needed = [choice.partition(" or ")[0] for choice in facts["foreign_needed"].get(name, ())]
+    for name, (_, *choices) in facts["foreign_classes"].items():
+        needed = [choice.partition(" or ")[0] for choice in choices]
         given = {key: stand_ins.get(key, "x") for key in needed}
         EXPLAINERS.load(f"{prefix}.{name}")(**given)
         for key in needed:
@@ -162,8 +161,7 @@ NEEDED = {
 def test_the_table_of_costs_is_that_of_the_defaults(prefix: str) -> None:
     pytest.importorskip(LIBRARIES[prefix])
     facts = EXPLAINERS.facts(f"{prefix}.Any")
-    assert set(facts["foreign_costs"]) <= set(facts["foreign_classes"])
-    for name, cost in facts["foreign_costs"].items():
+    for name, (cost, *_) in facts["foreign_classes"].items():
         found = None
         for more in ({}, LAYER, {"baselines": 0.0}, {**LAYER, "baselines": 0.0}):
             for selector in ({}, {"neuron_selector": 0}):
@@ -172,7 +170,7 @@ def test_the_table_of_costs_is_that_of_the_defaults(prefix: str) -> None:
                     found = EXPLAINERS.load(f"{prefix}.{name}")(**given).facts()["cost"]
                 except InputError:
                     continue
-        assert found == cost > facts["cost"], name
+        assert found == cost >= facts["cost"], name
 
 
 def test_the_budget_refuses_dear_classes() -> None:

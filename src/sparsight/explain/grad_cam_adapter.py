@@ -30,7 +30,7 @@ class GradCamLibraryExplainer(Explainer):
     several layers, and composite methods. Values are as the library gives them, brought to [0, 1]
     per image. Random methods run image by image, each with its own seed.
 
-    `cost` is that of a plain gradient; `foreign_costs` has the classes that cost more. Those that
+    `cost` is that of a plain gradient; `foreign_classes` has those that cost more. Those that
     try every channel are taken to have 512 of them, and composite methods cost what their
     `base_method` does as often as they ask it.
     """
@@ -48,52 +48,28 @@ class GradCamLibraryExplainer(Explainer):
         "ActivationsAndGradients": "it records a layer for the library's CAMs and makes no map",
         "FinerCAM": "it chooses its targets itself and compares them with other classes",
     }
-    #: those that can be used, for readers that must not import the library (a test runs each)
-    foreign_classes: ClassVar[tuple[str, ...]] = (
-        "AblationCAM",
-        "EigenCAM",
-        "EigenGradCAM",
-        "FEM",
-        "FullGrad",
-        "GradCAM",
-        "GradCAMElementWise",
-        "GradCAMPlusPlus",
-        "HiResCAM",
-        "KPCA_CAM",
-        "LayerCAM",
-        "RandomCAM",
-        "RefineCAM",
-        "SESS",
-        "ScoreCAM",
-        "SegEigenCAM",
-        "ShapleyCAM",
-        "XGradCAM",
-    )
-    #: parameters that they must be given; of two joined by "or", one
-    foreign_needed: ClassVar[dict[str, tuple[str, ...]]] = {
-        "AblationCAM": ("layer or layers",),
-        "EigenCAM": ("layer or layers",),
-        "EigenGradCAM": ("layer or layers",),
-        "FEM": ("layer or layers",),
-        "GradCAM": ("layer or layers",),
-        "GradCAMElementWise": ("layer or layers",),
-        "GradCAMPlusPlus": ("layer or layers",),
-        "HiResCAM": ("layer or layers",),
-        "KPCA_CAM": ("layer or layers",),
-        "LayerCAM": ("layer or layers",),
-        "RandomCAM": ("layer or layers",),
-        "RefineCAM": ("layer or layers",),
-        "SESS": ("layer or layers",),
-        "ScoreCAM": ("layer or layers",),
-        "SegEigenCAM": ("layer or layers",),
-        "ShapleyCAM": ("layer or layers",),
-        "XGradCAM": ("layer or layers",),
-    }
-    #: those that cost more than `cost`, with the library's defaults and a layer of 512 channels
-    foreign_costs: ClassVar[dict[str, int]] = {
-        "AblationCAM": 514,
-        "SESS": 488,
-        "ScoreCAM": 513,
+    #: those that can be used, for readers that must not import the library (a test runs each):
+    #: cost with its defaults, images of 28x28 and layers of 512 channels; and the parameters that
+    #: they must be given; of two joined by "or", one
+    foreign_classes: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "AblationCAM": (514, "layer or layers"),
+        "EigenCAM": (3, "layer or layers"),
+        "EigenGradCAM": (3, "layer or layers"),
+        "FEM": (3, "layer or layers"),
+        "FullGrad": (3,),
+        "GradCAM": (3, "layer or layers"),
+        "GradCAMElementWise": (3, "layer or layers"),
+        "GradCAMPlusPlus": (3, "layer or layers"),
+        "HiResCAM": (3, "layer or layers"),
+        "KPCA_CAM": (3, "layer or layers"),
+        "LayerCAM": (3, "layer or layers"),
+        "RandomCAM": (3, "layer or layers"),
+        "RefineCAM": (3, "layer or layers"),
+        "SESS": (488, "layer or layers"),
+        "ScoreCAM": (513, "layer or layers"),
+        "SegEigenCAM": (3, "layer or layers"),
+        "ShapleyCAM": (3, "layer or layers"),
+        "XGradCAM": (3, "layer or layers"),
     }
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
@@ -146,15 +122,14 @@ class GradCamLibraryExplainer(Explainer):
 
     def _cost_of(self, class_name: str) -> int:
         base, layers = self._base_name, max(1, len(self._layers))
+        own, inner = (self.foreign_classes[name][0] for name in (class_name, base))
         if class_name == "RefineCAM":
-            return layers * self.foreign_costs.get(base, self.cost)
+            return int(layers * inner)
         if class_name == "SESS":
             # Each patch is looked at once for its score and then explained.
-            patches = self.foreign_costs["SESS"] // (1 + self.cost)
-            return patches * (1 + self.foreign_costs.get(base, self.cost))
-        dear = self.foreign_costs.get(class_name)
+            return int(own // (1 + self.cost) * (1 + inner))
         # A gradient is taken at all layers in one pass.
-        return self.cost if dear is None else layers * dear
+        return int(own if own == self.cost else layers * own)
 
 
 def _with_gradients(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

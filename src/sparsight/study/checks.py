@@ -740,7 +740,7 @@ def _foreign_problems(
         yield unknown_name(f"class of {prefix}", f"{where}.{key}", name, known)
     else:
         given = entry.get("parameters", {})
-        for choice in facts.get("foreign_needed", {}).get(name, ()):
+        for choice in facts.get("foreign_classes", {}).get(name, ())[1:]:
             if not any(given.get(one) is not None for one in choice.split(" or ")):
                 yield f"{where}.parameters: {method} needs {choice}; give it."
 

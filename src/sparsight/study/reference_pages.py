@@ -419,14 +419,18 @@ def _passes(cost: int) -> str:
 
 def _foreign_explainers(prefix: str, library: str) -> str:
     facts = EXPLAINERS.facts(f"{prefix}.Any")
-    dear = ", ".join(f"`{name}` ({cost:,})" for name, cost in facts["foreign_costs"].items())
+    classes = facts["foreign_classes"]
+    dear = ", ".join(
+        f"`{name}` ({cost:,})" for name, (cost, *_) in classes.items() if cost > facts["cost"]
+    )
     needed = [
         (f"`{prefix}.{name}`", ", ".join(choices))
-        for name, choices in facts["foreign_needed"].items()
+        for name, (_, *choices) in classes.items()
+        if choices
     ]
     refused = [(f"`{prefix}.{name}`", why) for name, why in facts["foreign_refused"].items()]
     return (
-        f"`{prefix}.<Class>` for these classes of {library}: {listed(facts['foreign_classes'])}."
+        f"`{prefix}.<Class>` for these classes of {library}: {listed(classes)}."
         f"\n\nA cost of {facts['cost']} is taken for them, and a greater one for these, here with "
         f"the library's defaults, images of 28x28 and layers of 512 channels: {dear}."
         f"\n\n{table(('method', 'needs the parameters'), needed)}"
