@@ -100,16 +100,17 @@ def _one(name: str, channels: int, kernel: Kernel) -> Step:
     return ((name, channels, kernel),)
 
 
+def _chain(name: str, *facts: tuple[int, Kernel]) -> list[Step]:
+    """Convolutions one after the other, numbered from 1: the channels and kernel of each."""
+    return [_one(f"{name}_{number}", *one) for number, one in enumerate(facts, 1)]
+
+
 def block_a(pooled: int) -> list[Branch]:
     """35 x 35 maps: figure 5."""
     return [
         [_one("branch1x1", 64, 1)],
-        [_one("branch5x5_1", 48, 1), _one("branch5x5_2", 64, 5)],
-        [
-            _one("branch3x3dbl_1", 64, 1),
-            _one("branch3x3dbl_2", 96, 3),
-            _one("branch3x3dbl_3", 96, 3),
-        ],
+        _chain("branch5x5", (48, 1), (64, 5)),
+        _chain("branch3x3dbl", (64, 1), (96, 3), (96, 3)),
         [POOL, _one("branch_pool", pooled, 1)],
     ]
 
@@ -118,31 +119,20 @@ def block_b() -> list[Branch]:
     """From 35 x 35 to 17 x 17: figure 10."""
     return [
         [_one("branch3x3", 384, 3)],
-        [
-            _one("branch3x3dbl_1", 64, 1),
-            _one("branch3x3dbl_2", 96, 3),
-            _one("branch3x3dbl_3", 96, 3),
-        ],
+        _chain("branch3x3dbl", (64, 1), (96, 3), (96, 3)),
         [POOL],
     ]
 
 
 def block_c(inner: int) -> list[Branch]:
     """17 x 17 maps, kernels of 7 taken apart: figure 6."""
+    high, wide = (7, 1), (1, 7)
     return [
         [_one("branch1x1", 192, 1)],
-        [
-            _one("branch7x7_1", inner, 1),
-            _one("branch7x7_2", inner, (1, 7)),
-            _one("branch7x7_3", 192, (7, 1)),
-        ],
-        [
-            _one("branch7x7dbl_1", inner, 1),
-            _one("branch7x7dbl_2", inner, (7, 1)),
-            _one("branch7x7dbl_3", inner, (1, 7)),
-            _one("branch7x7dbl_4", inner, (7, 1)),
-            _one("branch7x7dbl_5", 192, (1, 7)),
-        ],
+        _chain("branch7x7", (inner, 1), (inner, wide), (192, high)),
+        _chain(
+            "branch7x7dbl", (inner, 1), (inner, high), (inner, wide), (inner, high), (192, wide)
+        ),
         [POOL, _one("branch_pool", 192, 1)],
     ]
 
@@ -150,30 +140,22 @@ def block_c(inner: int) -> list[Branch]:
 def block_d() -> list[Branch]:
     """From 17 x 17 to 8 x 8."""
     return [
-        [_one("branch3x3_1", 192, 1), _one("branch3x3_2", 320, 3)],
-        [
-            _one("branch7x7x3_1", 192, 1),
-            _one("branch7x7x3_2", 192, (1, 7)),
-            _one("branch7x7x3_3", 192, (7, 1)),
-            _one("branch7x7x3_4", 192, 3),
-        ],
+        _chain("branch3x3", (192, 1), (320, 3)),
+        _chain("branch7x7x3", (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)),
         [POOL],
     ]
 
 
 def block_e() -> list[Branch]:
     """8 x 8 maps, kernels of 3 taken apart side by side: figure 7."""
+
+    def apart(name: str) -> Step:
+        return ((f"{name}a", 384, (1, 3)), (f"{name}b", 384, (3, 1)))
+
     return [
         [_one("branch1x1", 320, 1)],
-        [
-            _one("branch3x3_1", 384, 1),
-            (("branch3x3_2a", 384, (1, 3)), ("branch3x3_2b", 384, (3, 1))),
-        ],
-        [
-            _one("branch3x3dbl_1", 448, 1),
-            _one("branch3x3dbl_2", 384, 3),
-            (("branch3x3dbl_3a", 384, (1, 3)), ("branch3x3dbl_3b", 384, (3, 1))),
-        ],
+        [*_chain("branch3x3", (384, 1)), apart("branch3x3_2")],
+        [*_chain("branch3x3dbl", (448, 1), (384, 3)), apart("branch3x3dbl_3")],
         [POOL, _one("branch_pool", 192, 1)],
     ]
 
