@@ -36,7 +36,7 @@ from sparsight.study.plan import check_disk_budget, stored_bytes
 from sparsight.study.stored_entries import StoredEntries
 from sparsight.study.settings import TableSettings
 from sparsight.study.versions import Versions
-from sparsight.study.yaml_files import load_yaml, refuse_unfolding, typed_values
+from sparsight.study.yaml_files import check_depth, load_yaml, typed_values
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
 WORKFLOW = Path(workflow.current_basedir).parent
@@ -61,7 +61,7 @@ def load_configuration(given):
     try:
         whole = catalogue_and_study(WORKFLOW.parent, own=own)
         # What Snakemake has read from --configfile; nothing of it is copied before this.
-        refuse_unfolding(given, "The configuration")
+        check_depth(given, "The configuration")
         arguments = read_again(given)
     except InputError as error:
         sys.exit(str(error))

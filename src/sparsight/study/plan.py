@@ -611,6 +611,7 @@ def sparsities_from(catalogue: Config, sample_pruner: str) -> str:
 
 
 def prunes_for(config: Config, explainer: str) -> bool:
+    """Whether an explainer looks at the network and is no control, so that a copy can be pruned."""
     facts = EXPLAINERS.facts(config["catalogue"]["explainers"][explainer]["method"])
     return bool(facts.get("needs_network", True)) and not facts.get("control", False)
 

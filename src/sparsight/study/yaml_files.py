@@ -9,13 +9,9 @@ import yaml
 from sparsight.io.errors import InputError
 from sparsight.study.phrases import given, near_miss, shortened, shown
 
-#: a configuration with its catalogue has some three thousand values, its schema as many
-MOST_VALUES = 1_000_000
-#: keys of one mapping; the longest, a part of the catalogue, has fewer than a hundred
-MOST_KEYS = 10_000
 #: characters of a path that is suggested
 LONGEST_PATH = 200
-#: a schema is some fifteen levels deep
+#: a study is some ten levels deep
 MOST_DEPTH = 100
 
 
@@ -43,7 +39,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
             f"{path} must hold a mapping of keys to values at its top level, but is "
             f"{given(content)}."
         )
-    refuse_unfolding(content, str(path))
+    check_depth(content, str(path))
     return content
 
 
@@ -111,15 +107,9 @@ class _RepeatedKey(yaml.MarkedYAMLError):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses keys that stand twice in a mapping, and merges (<<) without end."""
+    """Safe loader that refuses keys that stand twice in a mapping."""
 
     keys_are_text = False
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_KEYS:
-            problem = f"a mapping has more than {MOST_KEYS} keys with what it merges (<<)"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Checked on the nodes as written: later, `<<` mixes in keys that may be overridden.
@@ -155,41 +145,24 @@ def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
     return f"{path}{where}: {problem}{remedy}."
 
 
-def refuse_unfolding(content: Any, name: str) -> None:
-    """Refuse aliases that hold themselves, and values too many or too deep to be looked at.
-
-    An alias (`*a`) costs a few bytes, and may stand for a list of others: forty lines can stand for
-    more values than any memory has room for, as soon as something copies or writes them.
+def check_depth(content: Any, name: str, depth: int = 0) -> None:
+    """Refuse values that are nested too deeply, as an alias (`*a`) inside its own value is.
 
     Parameters
     ----------
     content : what was read from YAML.
-    name : of the file, for the sentence.
+    name : of the file, for the message.
 
     Raises
     ------
     InputError
-        When an alias stands inside its own value, when there are more than `MOST_VALUES` values, or
-        when they are nested more than `MOST_DEPTH` levels deep.
+        When values are nested more than `MOST_DEPTH` levels deep.
     """
-    if _unfolded(content, name, set(), {}) > MOST_VALUES:
+    if depth > MOST_DEPTH:
         raise InputError(
-            f"{name} stands for more than {MOST_VALUES} values once its aliases (*) are replaced "
-            "by what they stand for; write out what is needed."
+            f"{name} is nested more than {MOST_DEPTH} levels deep, or has an alias (*) inside the "
+            "value that it stands for; write it flatter."
         )
-
-
-def _unfolded(value: Any, name: str, above: set[int], known: dict[int, int]) -> int:
-    """Number of values in a value, itself included, with aliases replaced."""
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) in above:
-        raise InputError(f"{name} has an alias (*) inside the value that it stands for.")
-    if len(above) >= MOST_DEPTH:
-        raise InputError(f"{name} is nested more than {MOST_DEPTH} levels deep; write it flatter.")
-    if id(value) not in known:
-        above.add(id(value))
-        inner = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_unfolded(one, name, above, known) for one in inner)
-        above.remove(id(value))
-    return known[id(value)]
+    if isinstance(content, dict | list):
+        for inner in content.values() if isinstance(content, dict) else content:
+            check_depth(inner, name, depth + 1)
