@@ -579,8 +579,10 @@ class StudyFile(Part):
     """A study. Names come from the catalogue, to which it may add entries."""
 
     study: Name = needed("Name of the study and of its folder under results/.")
-    datasets: SomeNames = needed("Data sets; each is combined with every model, pruner and seed.")
-    models: SomeNames = needed("Models.")
+    datasets: SomeNames = needed(
+        "Data sets; each is combined with every model and seed. Those of `networks` by default."
+    )
+    models: SomeNames = needed("Models; those of `networks` by default.")
     pruners: SomeNames = key(["magnitude", "retrain"], "Pruners; dense always runs.")
     seeds: Annotated[
         list[Annotated[int, Field(ge=0, le=2147483647)]], Field(min_length=1), *_Once
@@ -628,6 +630,23 @@ class StudyFile(Part):
     ] = key("data", "Where fetched and packed data are; ~ and $VARIABLE are replaced.")
     catalogue: Catalogue = key(Catalogue(), "Entries that the study adds or changes.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_networks(cls, given: Any) -> Any:
+        """Names that every network lists need not be listed for all of them again."""
+        networks = given.get("networks") if isinstance(given, dict) else None
+        if not isinstance(networks, list) or not all(isinstance(n, dict) for n in networks):
+            return given
+        found = dict(given)
+        for name in Network.model_fields:
+            group = f"{name}s" if name in ("dataset", "model") else name
+            if group in given or not networks or not all(n.get(name) for n in networks):
+                continue
+            lists = [n[name] if isinstance(n[name], list) else [n[name]] for n in networks]
+            everything = [value for values in lists for value in values]
+            found[group] = [x for i, x in enumerate(everything) if x not in everything[:i]]
+        return found
+
 
 # -------------------------------------------------------------------------------------- schemas
 
@@ -667,4 +686,6 @@ def editor_schemas() -> dict[str, dict[str, Any]]:
     for name, part in study["$defs"].items():
         if name not in whole:
             part.pop("required", None)
+    # `networks` may name the others
+    study["required"] = ["study"]
     return {"study.schema.json": study, "catalogue.schema.json": json_schema(Catalogue)}

@@ -109,6 +109,19 @@ def test_a_study_of_three_lines_can_be_planned(dataset):
     assert planned > 1
 
 
+def test_what_all_networks_name_need_not_be_named_again():
+    networks = [
+        {"dataset": "digits", "model": "thesis_cnn", "seeds": [3, 1], "pruners": ["retrain"]},
+        {"dataset": "mnist", "model": "thesis_cnn", "seeds": [2, 3]},
+    ]
+    config = normalised({"study": "mine", "networks": networks, "catalogue": CATALOGUE})
+    whole, problems = resolve(config)
+    assert problems == []
+    assert (whole["datasets"], whole["models"]) == (["digits", "mnist"], ["thesis_cnn"])
+    assert whole["seeds"] == [3, 1, 2]
+    assert whole["pruners"] == ["magnitude", "retrain"]
+
+
 def test_explainers_and_metrics_are_chosen_network_by_network(facts_with):
     facts_with(EXPLAINERS, "grad_cam_pp", excluded_models=("thesis_cnn",))
     lines = {
