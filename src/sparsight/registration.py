@@ -106,7 +106,8 @@ class Registry:
 
 
 @functools.cache
-def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], ...]:
+def _read(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, tuple[str, str]]]:
+    """Classes of a module, and the module and name behind each name that it imports."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise UnknownName(f"no module {module}")
@@ -118,6 +119,12 @@ def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], 
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
         for alias in node.names
     }
+    return classes, origins
+
+
+@functools.cache
+def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], ...]:
+    classes, origins = _read(module)
     if class_name not in classes:
         return ()
     found: dict[str, Any] = {}
