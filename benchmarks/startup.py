@@ -14,9 +14,9 @@ JOBS = {
         "sparsight.metrics.localisation",
         "sparsight.metrics.complexity",
     ),
-    "explain jobs, cam": ("sparsight.explain.jobs", "sparsight.explain.cam"),
+    "explain jobs, cam": ("sparsight.explain.run", "sparsight.explain.cam"),
     "explain jobs, gradient (captum)": (
-        "sparsight.explain.jobs",
+        "sparsight.explain.run",
         "sparsight.explain.gradient",
         "captum.attr",
     ),

@@ -4,7 +4,7 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.explain.jobs import explain_checkpoint
+    from sparsight.explain.run import explain_checkpoint
 
     explain_checkpoint(
         snakemake.params.settings,

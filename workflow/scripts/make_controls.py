@@ -3,9 +3,9 @@
 from sparsight.io.job import job
 
 with job(snakemake.log[0]):
-    from sparsight.explain.jobs import explain_without_network
+    from sparsight.explain.run import explain_checkpoint
 
-    explain_without_network(
+    explain_checkpoint(
         snakemake.params.settings,
         packed_test=snakemake.input.test,
         output=snakemake.output.explanations,

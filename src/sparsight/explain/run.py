@@ -24,11 +24,20 @@ from sparsight.explain.base import (
 )
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader, ArrayWriter
-from sparsight.io.device import set_determinism
-from sparsight.io.entries import Stored, Update, Wanted, digest, header_metadata
+from sparsight.io.device import choose_device, set_determinism
+from sparsight.io.entries import (
+    Stored,
+    Update,
+    Wanted,
+    digest,
+    header_metadata,
+    present,
+    with_items,
+)
 from sparsight.io.errors import InputError
 from sparsight.io.job import followed
 from sparsight.io.tables import read_table
+from sparsight.models.networks import load_network
 
 logger = logging.getLogger(__name__)
 
@@ -374,3 +383,45 @@ def _facts(
         }
         for name, explainer in explainers.items()
     }
+
+
+def explain_checkpoint(
+    settings: Mapping[str, Any],
+    *,
+    packed_test: Path | str,
+    output: Path | str,
+    checkpoint: Path | str | None = None,
+    predictions: Path | str | None = None,
+    dense_predictions: Path | str | None = None,
+    gpu: int = 0,
+    wanted: Wanted | None = None,
+) -> None:
+    """Explain the shared images of one checkpoint with all explainers of a family.
+
+    Parameters
+    ----------
+    settings : see `explain_family`.
+    packed_test : packed split that the images come from.
+    output : the file of explanations.
+    checkpoint, predictions : the network and its predictions; none for a family of controls.
+    dense_predictions : those of the dense parent, where its predictions are the targets.
+    gpu : how many GPUs the job was granted.
+    wanted : see `explain_family`; its `items` are added to the settings.
+    """
+    device = choose_device(gpu) if checkpoint else torch.device("cpu")
+    explain_family(
+        with_items(settings, wanted),
+        Path(packed_test),
+        Path(output),
+        load_network(checkpoint, device) if checkpoint else None,
+        Path(predictions) if predictions else None,
+        Path(dense_predictions) if dense_predictions else None,
+        device,
+        wanted=wanted,
+        inputs=present(
+            test=packed_test,
+            checkpoint=checkpoint,
+            predictions=predictions,
+            dense_predictions=dense_predictions,
+        ),
+    )

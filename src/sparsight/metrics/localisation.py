@@ -2,6 +2,9 @@
 
 The thesis (Lukkien) scores heatmaps as they are (`soft_iou`), suspects that blurrier ones fit
 better, and asks for other fits: `area_matched_iou`, `otsu_iou` and `affine_iou`.
+
+Unless they say otherwise, the functions take heatmaps float32 [N, H, W] and masks bool [N, H, W],
+and give float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN.
 """
 
 import torch
@@ -37,15 +40,9 @@ def map_scale(values: Tensor) -> Tensor:
 
 
 def soft_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Σ min(A, B) / Σ max(A, B) per image (Lukkien, equation 2.8).
+    """Σ min(A, B) / Σ max(A, B) per image (Lukkien, equation 2.8), both float32 in [0, 1].
 
-    Parameters
-    ----------
-    heatmaps, masks : float32 [N, H, W] in [0, 1].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty. A heatmap of zeros scores 0.
+    A heatmap of zeros scores 0.
     """
     a, b = per_image(heatmaps), per_image(masks)
     value = torch.minimum(a, b).sum(dim=1) / torch.maximum(a, b).sum(dim=1)
@@ -58,11 +55,6 @@ def expected_hits(heatmaps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     Pixels tied at the k-th value share the places that are left: of t tied pixels for r places,
     each belongs to the set by r/t. That is the number expected when ties are broken at random, and
     no order of pixels in memory matters.
-
-    Parameters
-    ----------
-    heatmaps : float32 [N, H, W].
-    masks : bool [N, H, W].
 
     Returns
     -------
@@ -86,15 +78,6 @@ def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     With h expected hits (see `expected_hits`) it is h / (2k - h): equation 2.8 on that fractional
     set. A constant map scores what k random pixels score, (k/n) / (2 - k/n).
-
-    Parameters
-    ----------
-    heatmaps : float32 [N, H, W].
-    masks : bool [N, H, W].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN.
     """
     intersection, area = expected_hits(heatmaps, masks)
     value = intersection / (2 * area - intersection)
@@ -106,16 +89,6 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     The share is the chance of a hit when one of the tied maxima is drawn at random. A constant map
     has all pixels tied and scores the mask's share of the image: chance level.
-
-    Parameters
-    ----------
-    heatmaps : float32 [N, H, W].
-    masks : bool [N, H, W].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN (it
-    compares as false with everything: no pixel is chosen, and 0/0 remains).
     """
     values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
     highest = values.amax(dim=1, keepdim=True)
@@ -185,16 +158,9 @@ class PointingGame(Localisation):
 
 
 def relevance_mass_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
-    """Share of the relevance inside the mask: Σ_{p in mask} R_p / Σ_p R_p.
+    """Share of the relevance inside the mask: Σ_{p in mask} R_p / Σ_p R_p, R not negative.
 
-    Parameters
-    ----------
-    relevances : float32 [N, H, W], non-negative.
-    masks : bool [N, H, W].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty, or the relevance is 0 throughout or NaN.
+    NaN also where the relevance is 0 throughout.
     """
     values, inside = per_image(relevances), zeros_and_ones(per_image(masks))
     # By the maximum first: sums of very small or large relevances must not leave float32.
@@ -208,15 +174,6 @@ def relevance_rank_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
 
     Tied pixels share the last places (see `expected_hits`); a constant map scores the mask's share
     of the image, which is chance.
-
-    Parameters
-    ----------
-    relevances : float32 [N, H, W].
-    masks : bool [N, H, W].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the relevance NaN.
     """
     hits, area = expected_hits(relevances, masks)
     return (hits / area).masked_fill(area == 0, torch.nan)
@@ -280,14 +237,7 @@ def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
     compare exactly, and let rounding order the plateaus that interpolation leaves at the border of
     a map; they differ there by some 1e-3 on 28x28 pixels. A constant map scores 0.5.
 
-    Parameters
-    ----------
-    heatmaps : float32 [N, H, W].
-    masks : bool [N, H, W].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the whole image, or the heatmap holds NaN.
+    NaN also where the mask is the whole image.
     """
     values, inside = per_image(heatmaps), per_image(masks)
     scale = map_scale(values)
@@ -369,17 +319,9 @@ def otsu_threshold(values: Tensor) -> Tensor:
 
 
 def otsu_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Intersection over union of the mask with the heatmap's pixels above Otsu's threshold.
+    """Intersection over union of the mask with the pixels above Otsu's threshold.
 
-    Parameters
-    ----------
-    heatmaps : float32 [N, H, W], min-max normalised.
-    masks : bool [N, H, W].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN. A heatmap of zeros
-    has no pixel above its threshold and scores 0.
+    Heatmaps are min-max normalised. One of zeros has no pixel above its threshold and scores 0.
     """
     values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
     threshold = otsu_threshold(values)[:, None]
@@ -393,17 +335,11 @@ def otsu_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
 def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     """Equation 2.8 of the soft mask B with the heatmap A scaled to it: clip(a·A + b, 0, 1).
 
+    Both are float32 in [0, 1].
+
     a = max(cov(A, B) / var(A), 0) and b = mean(B) - a·mean(A): least squares of B on A under
     a >= 0. A heatmap that runs against the mask is thus fitted by the constant mean(B), and so is
     a constant heatmap.
-
-    Parameters
-    ----------
-    heatmaps, masks : float32 [N, H, W] in [0, 1].
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN.
     """
     a, b = per_image(heatmaps), per_image(masks)
     average = b.mean(dim=1, keepdim=True)
