@@ -84,7 +84,7 @@ class Versions:
     """
 
     def __init__(self) -> None:
-        self._stage = functools.cache(_stated)
+        self._numbers = functools.cache(_whole_numbers)
 
     def __call__(self, stages: Iterable[str], items: Iterable[Item] = ()) -> dict[str, int | str]:
         """Name of each stage and item to its version.
@@ -105,27 +105,34 @@ class Versions:
             When a module states no version, or another than a whole number from 1.
         """
         found: dict[str, int | str] = {
-            stage: self._stage(STAGES.get(stage, stage)) for stage in stages
+            stage: self._stated(STAGES.get(stage, stage)) for stage in stages
         }
         for item in items:
             found[f"{item.kind} {item.name}"] = f"{item.attribute} {item.version}"
         return found
 
+    def _stated(self, place: str) -> int:
+        module, _, name = place.partition(":")
+        version = self._numbers(module).get(name or "VERSION", 0)
+        if version < 1:
+            raise InputError(f"{module} must state {name or 'VERSION'}, a whole number from 1")
+        return version
 
-def _stated(place: str) -> int:
-    module, _, name = place.partition(":")
-    name = name or "VERSION"
+
+def _whole_numbers(module: str) -> dict[str, int]:
+    """Constants of a module that are whole numbers."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise InputError(f"there is no module {module}; correct STAGES in {__name__}")
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == name for target in node.targets
-        ):
-            version = ast.literal_eval(node.value)
-            if type(version) is int and version > 0:
-                return version
-    raise InputError(f"{spec.origin} must state {name}, a whole number from 1")
+    return {
+        target.id: node.value.value
+        for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and type(node.value.value) is int
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 _REGISTRY = "registry"
