@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE
-from sparsight.analysis.scores import Entries, of_study
+from sparsight.analysis.scores import Entries, ScoreFile, of_study, open_files
 from sparsight.analysis.statistics import (
     Counts,
     benjamini_hochberg,
@@ -32,73 +32,8 @@ from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 
-IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
 CURVE = ["explainer", "condition", "metric"]
 REFERENCE = ["reference_pruner", "reference_seed", "reference_level"]
-
-
-@dataclass(frozen=True, order=True)
-class AgreementFile:
-    """One checkpoint's agreement of one family; sorted, the seeds of a level come together."""
-
-    dataset: str
-    model: str
-    pruner: str
-    level: int
-    seed: int
-    explainers: tuple[str, ...]
-    study: str
-    density: float
-    path: Path
-
-    @property
-    def place(self) -> tuple[str, str, str, int]:
-        """The level, without the seed."""
-        return self.dataset, self.model, self.pruner, self.level
-
-    @classmethod
-    def open(cls, path: Path, entries: Entries | None = None) -> "AgreementFile | None":
-        """Read whose agreement a file holds; None where it holds no rows of `entries`.
-
-        Raises
-        ------
-        InputError
-            When the file is missing, corrupt, lacks a column or mixes checkpoints.
-        """
-        table = read_table(path, [*IDENTITY, "explainer", "metric"]).unify_dictionaries()
-        # Grouping leaves one row per entry, so that the rest is done on a handful.
-        rows = table.group_by(table.column_names).aggregate([])
-        if not rows.num_rows:
-            return None
-        who = rows.select(IDENTITY).to_pandas().drop_duplicates()
-        if len(who) != 1:
-            raise InputError(
-                f"{path} holds rows of {len(who)} checkpoints instead of one; delete it and run "
-                "snakemake again"
-            )
-        one = who.iloc[0]
-        rows = of_study(rows, (one["dataset"], one["model"]), entries)
-        if not rows.num_rows:
-            return None
-        found = cls(
-            **{name: str(one[name]) for name in ("study", "dataset", "model", "pruner")},
-            seed=int(one["seed"]),
-            level=int(one["level"]),
-            density=float(one["density"]),
-            explainers=tuple(sorted(set(rows["explainer"].to_pylist()))),
-            path=Path(path),
-        )
-        if (found.pruner == DENSE) != (found.level == 0):
-            raise InputError(
-                f"{path} belongs to level {found.level} of '{found.pruner}'; level 0, and only it, "
-                f"must belong to '{DENSE}'"
-            )
-        return found
-
-    def image_ids(self) -> NDArray[np.int64]:
-        """Ids of its images, ascending, int64 [n]."""
-        column = read_table(self.path, ["image_id"])["image_id"]
-        return np.sort(pc.unique(column).to_numpy())
 
 
 class Described(NamedTuple):
@@ -115,7 +50,7 @@ class Described(NamedTuple):
 
 
 def describe(
-    file: AgreementFile,
+    file: ScoreFile,
     image_ids: NDArray[np.int64],
     counts: Counts,
     entries: Entries | None = None,
@@ -374,7 +309,7 @@ def summarise_agreement(
     entries = settings.get("entries")
     for _, files in groupby(_files(agreement, entries), lambda file: file.dataset):
         members = list(files)
-        ids = np.unique(np.concatenate([file.image_ids() for file in members]))
+        ids = np.unique(np.concatenate([_image_ids(file) for file in members]))
         counts = draw_counts(ids, int(statistics["replicates"]), int(statistics["bootstrap_seed"]))
         for place, level in groupby(members, lambda file: file.place):
             drawn: dict[tuple[str, ...], list[NDArray[np.float32]]] = {}
@@ -392,29 +327,19 @@ def summarise_agreement(
     tables.write("agreement", output, _adjusted(table))
 
 
-def _files(paths: Iterable[Path], entries: Entries | None) -> list[AgreementFile]:
-    """All files with rows in their order; refused where they do not belong together."""
-    opened = [AgreementFile.open(Path(path), entries) for path in paths]
-    files = sorted(file for file in opened if file is not None)
-    studies = sorted({file.study for file in files})
-    if len(studies) > 1:
-        raise InputError(
-            f"agreement of several studies ({', '.join(studies)}); summarise one study at a time"
-        )
-    owner: dict[tuple[Any, ...], Path] = {}
-    for file in files:
-        for explainer in file.explainers:
-            key = (*file.place, file.seed, explainer)
-            if key in owner:
-                raise InputError(
-                    f"{owner[key]} and {file.path} both compare the explainer '{explainer}' of one "
-                    "checkpoint; give each file once and let each explainer belong to one family"
-                )
-            owner[key] = file.path
-    return files
+def _files(paths: Iterable[Path], entries: Entries | None) -> list[ScoreFile]:
+    """All files with rows; the seeds of a level come together."""
+    filled = [path for path in paths if read_table(path, []).num_rows]
+    files = [file for file in open_files(filled, entries) if file.explainers]
+    return sorted(files, key=lambda file: (*file.place, file.seed, file.explainers))
 
 
-def _row(file: AgreementFile, curve: tuple[str, ...], described: Described) -> dict[str, Any]:
+def _image_ids(file: ScoreFile) -> NDArray[np.int64]:
+    """Ids of a file's images, each once, int64 [n]."""
+    return np.asarray(pc.unique(read_table(file.path, ["image_id"])["image_id"]).to_numpy())
+
+
+def _row(file: ScoreFile, curve: tuple[str, ...], described: Described) -> dict[str, Any]:
     return {
         **dict(zip(LEVEL, file.place, strict=True)),
         **dict(zip(CURVE, curve, strict=True)),

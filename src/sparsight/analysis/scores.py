@@ -5,7 +5,7 @@ holds all rows of its explainers at its checkpoint, so no statistic of a level n
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sparsight.analysis.curves import DENSE
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import TableWriter, read_table
@@ -212,6 +213,43 @@ class ScoreFile:
             explainers=tuple(sorted(set(rows["explainer"].to_pylist()))),
             path=Path(path),
         )
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """The level, without the seed."""
+        return self.dataset, self.model, self.pruner, self.level
+
+
+def open_files(paths: Iterable[Path], entries: Entries | None = None) -> list[ScoreFile]:
+    """All files in their order.
+
+    Raises
+    ------
+    InputError
+        As `ScoreFile.open`, and where files do not belong together: of several studies, or with one
+        explainer of a checkpoint twice.
+    """
+    files = sorted(ScoreFile.open(Path(path), entries) for path in paths)
+    studies = sorted({file.study for file in files})
+    if len(studies) > 1:
+        raise InputError(
+            f"files of several studies ({', '.join(studies)}); give one study at a time"
+        )
+    owner: dict[tuple[Any, ...], Path] = {}
+    for file in files:
+        if (file.pruner == DENSE) != (file.level == 0):
+            raise InputError(
+                f"{file.path} belongs to level {file.level} of '{file.pruner}'; "
+                f"level 0, and only it, must belong to '{DENSE}'"
+            )
+        for explainer in file.explainers:
+            other = owner.setdefault((*file.place, file.seed, explainer), file.path)
+            if other is not file.path:
+                raise InputError(
+                    f"{other} and {file.path} both hold the explainer '{explainer}' of one "
+                    "checkpoint; give each file once and let each explainer belong to one family"
+                )
+    return files
 
 
 def of_study(table: pa.Table, network: tuple[str, str], entries: Entries | None) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import complete_curves
-from sparsight.analysis.scores import Entries, ScoreFile, of_study
+from sparsight.analysis.scores import Entries, ScoreFile, of_study, open_files
 from sparsight.analysis.statistics import control_flags, student_interval
 from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
@@ -53,7 +53,7 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     axes: dict[str, list[float]] = {}
     wanted = set(settings["metrics"])
     entries = settings.get("entries")
-    found = [_described(file, wanted, axes, entries) for file in _files(scores, entries)]
+    found = [_described(file, wanted, axes, entries) for file in open_files(scores, entries)]
     by_seed = complete_curves(pd.concat([_EMPTY, *found]).astype(_EMPTY.dtypes), SERIES)
     means = _over_seeds(by_seed, float(settings["confidence"]))
     rows = pd.concat([by_seed.assign(order=by_seed["seed"]), means])
@@ -71,27 +71,6 @@ _EMPTY = pd.DataFrame(
         **{name: pd.Series(dtype="float64") for name in ("density", "axis_value", "mean")},
     }
 )
-
-
-def _files(paths: Iterable[Path], entries: Entries | None) -> list[ScoreFile]:
-    """All files in their order; refused where they do not belong together."""
-    files = sorted(ScoreFile.open(Path(path), entries) for path in paths)
-    studies = sorted({file.study for file in files})
-    if len(studies) > 1:
-        raise InputError(
-            f"scores of several studies ({', '.join(studies)}); summarise one study at a time"
-        )
-    owner: dict[tuple[Any, ...], Path] = {}
-    for file in files:
-        for explainer in file.explainers:
-            key = (file.dataset, file.model, file.pruner, file.seed, file.level, explainer)
-            if key in owner:
-                raise InputError(
-                    f"{owner[key]} and {file.path} both score the explainer '{explainer}' at one "
-                    "checkpoint; give each file once and let each explainer belong to one family"
-                )
-            owner[key] = file.path
-    return files
 
 
 def _described(

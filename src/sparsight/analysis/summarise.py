@@ -18,6 +18,7 @@ from sparsight.analysis.scores import (
     load_dense_correct,
     load_scores,
     open_database,
+    open_files,
 )
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
@@ -259,7 +260,7 @@ def _score_files(
     paths: Iterable[Path], evaluated: pd.DataFrame, entries: Entries | None
 ) -> list[ScoreFile]:
     """All score files in their order, checked against the evaluations of the same checkpoints."""
-    files = sorted(ScoreFile.open(Path(path), entries) for path in paths)
+    files = open_files(paths, entries)
     rows = evaluated[evaluated["metric"] == "density_prunable"]
     density = {
         tuple(row[:-1]): row[-1] for row in rows[[*CHECKPOINT, "value"]].itertuples(index=False)
@@ -276,21 +277,6 @@ def _score_files(
                 f"{file.path} was scored at density {file.density:g} but its checkpoint was "
                 f"evaluated at {density[checkpoint]:g}; explain and score it again"
             )
-        if (file.pruner == DENSE) != (file.level == 0):
-            raise InputError(
-                f"{file.path} belongs to level {file.level} of '{file.pruner}'; "
-                f"level 0, and only it, must belong to '{DENSE}'"
-            )
-    owner: dict[tuple[Any, ...], Path] = {}
-    for file in files:
-        for explainer in file.explainers:
-            key = (*(getattr(file, name) for name in CHECKPOINT), explainer)
-            if key in owner:
-                raise InputError(
-                    f"{owner[key]} and {file.path} both score the explainer '{explainer}' at one "
-                    "checkpoint; give each file once and let each explainer belong to one family"
-                )
-            owner[key] = file.path
     return files
 
 

@@ -303,7 +303,7 @@ def test_files_without_rows_and_no_files(write, tmp_path):
 
 def test_files_that_do_not_belong_together(write, tmp_path):
     path = write("magnitude", 1, 1, {"cam": {1: [0.1, 0.2]}})
-    with pytest.raises(InputError, match="both compare the explainer 'cam' of one checkpoint"):
+    with pytest.raises(InputError, match="both hold the explainer 'cam' of one checkpoint"):
         summarise([path, path], tmp_path)
     other = write("magnitude", 1, 2, {"cam": {2: [0.1]}}, study="other")
     with pytest.raises(InputError, match=r"several studies \(demo, other\)"):
@@ -316,7 +316,7 @@ def test_files_that_do_not_belong_together(write, tmp_path):
         summarise([twice], tmp_path)
     frame = pd.read_parquet(path).assign(seed=[1, 2])
     write_table(path, frame.to_dict("list"))
-    with pytest.raises(InputError, match="rows of 2 checkpoints"):
+    with pytest.raises(InputError, match="several checkpoints"):
         summarise([path], tmp_path)
     write_table(path, frame.drop(columns="density").to_dict("list"))
     with pytest.raises(InputError, match="has no column 'density'"):

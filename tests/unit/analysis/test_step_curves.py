@@ -164,7 +164,7 @@ def test_files_that_do_not_belong_together_are_refused(write, tmp_path):
     first = write(curves)
     with pytest.raises(InputError, match=r"several studies \(demo, other\)"):
         summarise([first, write(curves, study="other")], tmp_path)
-    with pytest.raises(InputError, match="both score the explainer 'cam'"):
+    with pytest.raises(InputError, match="both hold the explainer 'cam'"):
         summarise([first, write(curves, family="again")], tmp_path)
     other = {"metrics": json.dumps({"deletion": {"step_values": [0.0, 10.0, 20.0]}})}
     pruned = write(curves, "magnitude", 1, metadata=other)

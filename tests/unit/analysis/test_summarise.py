@@ -228,7 +228,7 @@ def test_refusals_name_the_file_and_the_reason(tmp_path, write_evaluation, write
         run(tmp_path, [dense, dense], [scored])
     with pytest.raises(InputError, match="several studies"):
         run(tmp_path, [dense, write_evaluation(study="other")], [scored])
-    with pytest.raises(InputError, match="both score the explainer 'cam'"):
+    with pytest.raises(InputError, match="both hold the explainer 'cam'"):
         run(tmp_path, [dense], [scored, write_scores(ROW, family="again")])
     with pytest.raises(InputError, match="not evaluated"):
         run(tmp_path, [dense], [scored, write_scores(ROW, "magnitude", 1)])
