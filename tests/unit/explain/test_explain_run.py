@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from sparsight.data.packed import PackedSplit
 from sparsight.explain.base import ImageBatch, build_explainers, explain_batch
-from sparsight.explain.run import completeness_gaps, explain_family
+from sparsight.explain.run import completeness_gaps, explain_family, on_the_network
 from sparsight.io.arrays import read_arrays, read_metadata
+from sparsight.io.entries import Key, Wanted, checksums, header_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 
@@ -359,3 +361,128 @@ def test_random_maps_are_equal_in_a_subset_and_in_all(tmp_path: Path, packed: Pa
         found[images] = read_arrays(tmp_path / str(images))
     rows = torch.isin(found["all"]["image_ids"], found[9]["image_ids"])
     assert torch.equal(found["all"]["random/clean"][rows], found[9]["random/clean"])
+
+
+# -------------------------------------------------------------------------- entries of a file
+
+
+def wanted_of(**versions: str) -> Wanted:
+    """Explainers of the family with the version of each, as entries."""
+    settings = {"conditions": ["clean", "noisy"], "images": 20}
+    return Wanted(settings, {"explaining": 1}, {n: Key("s", v) for n, v in versions.items()})
+
+
+@pytest.fixture
+def explain(
+    tmp_path: Path,
+    packed: Path,
+    predictions: Path,
+    network: nn.Module,
+    caplog: pytest.LogCaptureFixture,
+) -> Callable[..., dict[str, str]]:
+    """Function that updates `cam.safetensors`: the checksums of its tensors."""
+
+    def run(wanted: Wanted, **more: Any) -> dict[str, str]:
+        caplog.clear()
+        caplog.set_level("INFO")
+        output = tmp_path / "cam.safetensors"
+        explainers = {name: NETWORK_FAMILY[name] for name in wanted.keys}
+        explain_family(
+            settings_of(explainers),
+            packed,
+            output,
+            network,
+            predictions,
+            None,
+            CPU,
+            wanted=wanted,
+            inputs={"test": packed, "predictions": predictions},
+            **more,
+        )
+        return checksums(header_metadata(output) or {})
+
+    return run
+
+
+def test_an_explainer_is_added_to_the_others(
+    explain: Callable[..., dict[str, str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = explain(wanted_of(pp="1", saliency="1"))
+    bytes_at_once = (tmp_path / "cam.safetensors").read_bytes()
+    (tmp_path / "cam.safetensors").unlink()
+    before = explain(wanted_of(pp="1"))
+    after = explain(wanted_of(pp="1", saliency="1"))
+    assert "kept: 1; computed: 1 (saliency)" in caplog.text
+    assert {name: after[name] for name in before if name} == {n: d for n, d in before.items() if n}
+    assert after == whole
+    # In whatever order they came, the file is the same.
+    assert (tmp_path / "cam.safetensors").read_bytes() == bytes_at_once
+
+
+def test_an_explainer_that_changed_is_explained_alone(
+    explain: Callable[..., dict[str, str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    explain(wanted_of(pp="1", saliency="1"))
+    explain(wanted_of(pp="1", saliency="2"))
+    assert "kept: 1; computed: 1 (saliency)" in caplog.text
+    # One that is not named now stays, and is there when it is named again.
+    explain(wanted_of(pp="2"))
+    assert "kept: 1; computed: 1 (pp)" in caplog.text
+    output = tmp_path / "cam.safetensors"
+    content, time = output.read_bytes(), output.stat().st_mtime_ns
+    explain(wanted_of(pp="2", saliency="2"))
+    assert "kept: 2; computed: 0 (none)" in caplog.text
+    assert output.read_bytes() == content
+    assert output.stat().st_mtime_ns > time, "or its job would be planned for ever"
+    assert set(json.loads(read_metadata(output)["explainers"])) == {"pp", "saliency"}
+
+
+def test_all_maps_go_with_other_predictions_and_when_they_are_forced(
+    explain: Callable[..., dict[str, str]], predictions: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    explain(wanted_of(pp="1", saliency="1"))
+    write_predictions(predictions, 30, 3)
+    explain(wanted_of(pp="1"))
+    assert "kept: 0; computed: 1 (pp)" in caplog.text
+    explain(replace(wanted_of(pp="1"), anew=True))
+    assert "kept: 0; computed: 1 (pp)" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "emptied"])
+def test_a_damaged_file_is_made_again_as_a_whole(
+    explain: Callable[..., dict[str, str]], tmp_path: Path, damage: str
+) -> None:
+    whole = explain(wanted_of(pp="1", saliency="1"))
+    output = tmp_path / "cam.safetensors"
+    content = output.read_bytes()
+    damaged = {
+        "cut": content[:-100],
+        "changed": content[:-1] + bytes([content[-1] ^ 1]),
+        "empty": b"",
+        "emptied": bytes(len(content)),
+    }
+    output.write_bytes(damaged[damage])
+    assert explain(wanted_of(pp="1", saliency="1")) == whole
+    assert output.read_bytes() == content
+
+
+def test_a_kill_leaves_the_old_file(explain: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+    explain(wanted_of(pp="1"))
+    output = tmp_path / "cam.safetensors"
+    content, batches_explained = output.read_bytes(), []
+
+    def killed(explainers: Any, batch: ImageBatch, condition: str) -> Any:
+        batches_explained.append(condition)
+        if len(batches_explained) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return on_the_network(explainers, batch, condition)
+
+    child = os.fork()
+    if child == 0:
+        explain(wanted_of(pp="1", saliency="1"), explain=killed)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert output.read_bytes() == content
+    assert len(list(tmp_path.glob(".cam*"))) == 1, "it was killed while it wrote"
+    assert set(explain(wanted_of(pp="1", saliency="1"))) > {"pp/clean", "saliency/clean"}
+    assert not list(tmp_path.glob(".cam*"))

@@ -12,6 +12,7 @@ import torch
 
 from sparsight.io.arrays import ArrayWriter, write_arrays
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
+from sparsight.io.entries import Key, Stored, Wanted
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 from sparsight.metrics.agreement import spearman, ssim, top_k_iou
@@ -361,3 +362,47 @@ def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
             write_maps(tmp_path / f"{name}.safetensors", ids, seed, side=28)
         peaks.append(peak_kilobytes(tmp_path))
     assert peaks[1] - peaks[0] < 60_000, f"{peaks} kB"
+
+
+def test_agreement_is_updated_entry_by_entry(files, caplog):
+    """A metric that is added is computed alone; other maps of a reference reach their explainer."""
+    caplog.set_level("INFO")
+    ids = 1000 + torch.arange(COUNT)
+
+    def maps(name, seed, grad=1):
+        keys = {"cam": Key("s", "v"), "grad": Key(f"s {grad}", "v")}
+        metadata = Stored({}, {}, {}, keys).metadata()
+        write_maps(files / f"{name}.safetensors", ids, seed=seed, **metadata)
+
+    def update(*metrics):
+        caplog.clear()
+        whole = settings_of()
+        settings = settings_of(agreement={name: whole["agreement"][name] for name in metrics})
+        names = {f"{e}/{m}": Key("s", "v") for m in metrics for e in ("cam", "grad")}
+        compare_family(
+            settings,
+            files / "test.safetensors",
+            files / "own.safetensors",
+            files / "predictions.parquet",
+            [files / "dense.safetensors"],
+            files / "updated.parquet",
+            IDENTITY,
+            CPU,
+            wanted=Wanted({}, {}, names),
+        )
+        rows = read_table(files / "updated.parquet").to_pylist()
+        keys = ("explainer", "condition", "metric", "image_id")
+        return sorted(rows, key=lambda row: [row[key] for key in keys])
+
+    maps("own", 1)
+    maps("dense", 2)
+    update("ranks")
+    both = update("ranks", "ssim")
+    assert "kept: 2; computed: 2 (ssim)" in caplog.text
+    (files / "updated.parquet").unlink()
+    assert update("ranks", "ssim") == both
+    maps("dense", 2, grad=2)
+    assert update("ranks", "ssim") == both
+    assert "kept: 2; computed: 2 (grad)" in caplog.text
+    assert update("ranks") == both
+    assert "kept: 4; computed: 0 (none)" in caplog.text

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.io.arrays import ArrayWriter, write_arrays
+from sparsight.io.arrays import ArrayWriter, read_arrays, write_arrays
+from sparsight.io.entries import Key, Stored, Wanted
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 from sparsight.metrics.base import Metric
@@ -452,3 +453,92 @@ def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
         write_maps(tmp_path / "maps.safetensors", 1000 + torch.arange(count), side=28)
         peaks.append(peak_kilobytes(tmp_path))
     assert peaks[1] - peaks[0] < 60_000, f"{peaks} kB"
+
+
+# -------------------------------------------------------------------------- entries of a table
+
+
+@pytest.fixture
+def update(files, caplog):
+    """Function that updates `scores.parquet` with explainers and versions of metrics: its rows."""
+    ids = torch.tensor([1007, 1002, 1009, 1000, 1005])
+
+    def run(explainers=("cam", "grad"), maps=1, **versions):
+        caplog.clear()
+        caplog.set_level("INFO")
+        metadata = Stored({}, {}, {}, {n: Key(f"maps {maps}", "v") for n in ("cam", "grad")})
+        write_maps(files / "maps.safetensors", ids)
+        tensors = read_arrays(files / "maps.safetensors")
+        write_arrays(files / "maps.safetensors", tensors, MAPS_METADATA | metadata.metadata())
+        names = {f"{e}/{m}": Key("s", v) for m, v in versions.items() for e in explainers}
+        whole = settings_of()
+        chosen = {"explainers": {name: whole["explainers"][name] for name in explainers}}
+        chosen["metrics"] = {name: whole["metrics"][name] for name in versions}
+        score_family(
+            settings_of(**chosen),
+            files / "test.safetensors",
+            files / "maps.safetensors",
+            files / "predictions.parquet",
+            files / "scores.parquet",
+            None,
+            IDENTITY,
+            CPU,
+            wanted=Wanted({"target": "true"}, {"scoring": 1}, names),
+            inputs={"predictions": files / "predictions.parquet"},
+        )
+        return read_table(files / "scores.parquet")
+
+    return run
+
+
+def in_order(table):
+    keys = ("explainer", "condition", "metric", "image_id", "step")
+    return sorted(table.to_pylist(), key=lambda row: [row[key] for key in keys])
+
+
+def test_a_metric_is_added_to_the_others(files, update, caplog):
+    whole = in_order(update(soft_iou="1", gini="1"))
+    (files / "scores.parquet").unlink()
+    before = update(soft_iou="1")
+    after = update(soft_iou="1", gini="1")
+    assert "kept: 2; computed: 2 (gini)" in caplog.text
+    # Rows that were there come first, as they were.
+    assert after.slice(0, len(before)).to_pylist() == before.to_pylist()
+    assert in_order(after) == whole
+    facts = json.loads(after.schema.metadata[b"metrics"])
+    assert set(facts) == {"soft_iou", "gini"}
+
+
+def test_only_what_changed_is_scored_again(files, update, caplog):
+    whole = in_order(update(soft_iou="1", gini="1"))
+    assert in_order(update(soft_iou="2", gini="1")) == whole
+    assert "kept: 2; computed: 2 (soft_iou)" in caplog.text
+    assert in_order(update(explainers=["cam"], gini="1")) == whole
+    assert "kept: 4; computed: 0 (none)" in caplog.text
+    assert in_order(update(explainers=["cam"], gini="3")) == whole
+    assert "kept: 3; computed: 1 (gini)" in caplog.text
+    write_predictions(files / "predictions.parquet", COUNT, shift=2)
+    rows = update(explainers=["cam"], gini="3")
+    assert "kept: 0; computed: 1 (gini)" in caplog.text
+    assert {row["explainer"] for row in rows.to_pylist()} == {"cam"}
+
+
+def test_scores_go_with_their_maps(files, update, caplog):
+    update(soft_iou="1", gini="1")
+    rows = update(maps=2, gini="1")
+    # Those of soft_iou too, or they would pass for scores of the new maps.
+    assert "kept: 0; computed: 2 (gini)" in caplog.text
+    assert {row["metric"] for row in rows.to_pylist()} == {"gini"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", None])
+def test_a_damaged_table_is_made_again_as_a_whole(files, update, damage):
+    whole = update(soft_iou="1", gini="1")
+    path = files / "scores.parquet"
+    content = path.read_bytes()
+    if damage is None:
+        # A byte of the first page, which its checksum does not fit.
+        damage = content[:60] + bytes([content[60] ^ 1]) + content[61:]
+    path.write_bytes(damage)
+    again = update(soft_iou="1", gini="1")
+    assert again.to_pylist() == whole.to_pylist()
