@@ -379,15 +379,16 @@ def test_agreement_is_updated_entry_by_entry(files, caplog):
         whole = settings_of()
         settings = settings_of(agreement={name: whole["agreement"][name] for name in metrics})
         names = {f"{e}/{m}": Key("s", "v") for m in metrics for e in ("cam", "grad")}
-        compare_family(
+        score_family(
             settings,
             files / "test.safetensors",
             files / "own.safetensors",
             files / "predictions.parquet",
-            [files / "dense.safetensors"],
             files / "updated.parquet",
+            None,
             IDENTITY,
             CPU,
+            references=[files / "dense.safetensors"],
             wanted=Wanted({}, {}, names),
         )
         rows = read_table(files / "updated.parquet").to_pylist()
