@@ -58,14 +58,14 @@ _TYPES_OF: tuple[tuple[type, str], ...] = (
 def parameter_problems(
     where: str, values: Mapping[str, Any], known: Mapping[str, Any]
 ) -> Iterator[str]:
-    """One sentence for each parameter that is unknown, lacks, or is not of its default's kind.
+    """One error message for each parameter that is unknown, missing, or not of its default's kind.
 
     Parameters
     ----------
     where : dotted path of the parameters in the configuration.
     values : what the configuration gives.
     known : parameter to default, as the item's fact `parameters` says; `"required"` where there is
-        none. A default that is a mapping is held against in the same way.
+        none. A default that is a mapping is compared in the same way.
     """
     for name, value in values.items():
         key = f"{where}.{name}"
@@ -78,7 +78,7 @@ def parameter_problems(
             yield f"{key} is {given(value)}, but must be {TYPES[kind]}{misread(value, kind)}."
     for name, default in known.items():
         if default == REQUIRED and name not in values:
-            yield f"{where} lacks '{name}', which is required."
+            yield f"'{name}' is missing at {where}; it is required."
 
 
 def _kind(value: Any) -> str:
@@ -102,7 +102,7 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def start_problems(study: Study, network: Network) -> Iterator[str]:
-    """One sentence for each thing that does not go together in the start of a network."""
+    """One error message for each thing that does not go together in the start of a network."""
     entry = study.catalogue["models"][network.model]
     where = f"catalogue.models.{network.model}"
     yield from _weights_problems(study, network.model, where)
@@ -400,7 +400,7 @@ def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def dataset_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for each data set that is prepared and that its source cannot give.
+    """One error message for each data set that is prepared and that its source cannot give.
 
     Whatever plans with a data set asks its source the same questions, and may take answers for
     granted after this.
@@ -408,7 +408,7 @@ def dataset_problems(config: Mapping[str, Any]) -> Iterator[str]:
     study = Study(config)
     for dataset in study.prepared_datasets():
         if dataset not in study.catalogue["datasets"]:
-            # another sentence says that the name is unknown
+            # another message says that the name is unknown
             continue
         try:
             for question in (
@@ -529,7 +529,7 @@ def _analysis_problems(study: Study) -> Iterator[str]:
         if 0 not in levels:
             yield (
                 f"concept_analysis.levels is {given(levels)} without 0; add level 0, the dense "
-                "network that all others are held against."
+                "network that all others are compared with."
             )
 
 
@@ -575,7 +575,7 @@ def _level_problems(study: Study) -> Iterator[str]:
             levels = listed([str(level) for level in sorted(set(lacking))])
             yield (
                 f"sample_pruning.levels: {own} is explained on the network itself at other levels "
-                f"({levels} lacking), so that copies have nothing to be held against there; give "
+                f"({levels} missing), so that copies have nothing to be compared with there; give "
                 f"families.{own} these levels too."
             )
 

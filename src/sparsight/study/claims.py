@@ -1,4 +1,4 @@
-"""Are the claims of a configuration sound? Their problems, as sentences."""
+"""Are the claims of a configuration sound? One error message for each problem."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -133,7 +133,7 @@ _CHOSEN = {
 
 
 def claim_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for everything in `claims` that cannot be decided as it stands.
+    """One error message for everything in `claims` that cannot be decided as it stands.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
         yield from _unknown("condition", f"{where}.condition", claim["condition"], conditions)
     for key in CLAIMS.facts(claim["test"])["needs"]:
         if key not in claim:
-            yield f"{where} lacks '{key}', which the test {claim['test']} needs."
+            yield f"'{key}' is missing at {where}; the test {claim['test']} needs it."
     yield from concept_key_problems(where, claim)
     yield from _network_problems(study, where, claim)
     retraining = study.retraining_pruners()
@@ -272,7 +272,7 @@ def _reference_problems(
 
 
 def _other_images(study: Study, key: str, other: str, claim: Mapping[str, Any]) -> Iterator[str]:
-    """Whether two explainers that are held against each other explain the same images."""
+    """Whether two explainers that are compared explain the same images."""
     own = claim.get("explainer")
     if own not in study.config["explainers"]:
         return

@@ -65,7 +65,7 @@ def _resolved(entry: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str
 
 
 def base_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for each base that a data set cannot be made from."""
+    """One error message for each base that a data set cannot be made from."""
     for _, problem in _base_problems(config["catalogue"]["datasets"]):
         yield problem
 
@@ -144,7 +144,7 @@ def with_paths(config: Config, environ: Mapping[str, str] = os.environ) -> dict[
 
 
 def path_problems(config: Config, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """One sentence for each path that cannot be expanded, or that Snakemake would misread then."""
+    """One error message for each path that cannot be expanded, or that Snakemake would misread."""
     for key, path in _given_paths(config):
         try:
             value = expanded(path, key, environ)

@@ -23,7 +23,7 @@ from sparsight.study.plan import WORDS, Study
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """One sentence where `$SPARSIGHT_DATA` is set and names no folder."""
+    """One error message where `$SPARSIGHT_DATA` is set and names no folder."""
     try:
         check_shared_folder(environ)
     except InputError as error:
@@ -33,7 +33,7 @@ def environment_problems(environ: Mapping[str, str] = os.environ) -> Iterator[st
 def original_file_problems(
     study: Study, environ: Mapping[str, str] = os.environ
 ) -> Iterator[tuple[str, str]]:
-    """Each data set whose files are not here and cannot be downloaded, and a sentence about it.
+    """Each data set whose files are not here and cannot be downloaded, with an error message.
 
     Those are files that their owners give out only to who asks for them (`Source.downloadable` is
     False), and files of which the configuration names no mirrors. A data set that was found before,
@@ -76,7 +76,7 @@ def original_file_problems(
 
 
 def weights_problems(study: Study, results: Path) -> Iterator[str]:
-    """One sentence for each file of initial weights that is missing and is still needed.
+    """One error message for each file of initial weights that is missing and is still needed.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def data_warnings(data_folder: str, announced: str) -> Iterator[str]:
 
     Yields
     ------
-    A sentence for each thing, with the remedy.
+    A warning for each thing, with the remedy.
     """
     datasets: Mapping[str, Mapping[str, Any]] = json.loads(announced)
     for name, wanted in datasets.items():

@@ -1,4 +1,4 @@
-"""Wording of the sentences about a configuration: values, places and what a schema allows."""
+"""Wording of the error messages about a configuration: values, places and what a schema allows."""
 
 import difflib
 import math
@@ -15,7 +15,7 @@ TYPES = {
     "object": "a mapping of keys to values",
     "null": "empty (null)",
 }
-LONGEST = 280  # characters of a sentence
+LONGEST = 280  # characters of an error message
 _FORM = ".<Class>"
 BOUNDS = {
     "minimum": "of at least {}",
@@ -122,7 +122,7 @@ def listed(names: Iterable[object], room: int = 130) -> str:
 
 
 def with_known(text: str, known: Iterable[object]) -> str:
-    """A text that ends with known names, as many as its sentence has room for."""
+    """A text that ends with known names, as many as there is room for."""
     room = max(0, min(130, LONGEST - len(f"{text} (known:  and 999 more).")))
     return f"{text} (known: {listed(known, room)})."
 
@@ -146,7 +146,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def fit(sentence: str) -> str:
-    """A sentence of at most `LONGEST` characters with one mark at its end."""
+    """An error message of at most `LONGEST` characters with one mark at its end."""
     return shortened(sentence.replace("?.", "?"), LONGEST)
 
 

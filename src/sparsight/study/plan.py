@@ -26,7 +26,7 @@ def evenly_spread(count: int, last: int) -> list[int]:
 Config = Mapping[str, Any]
 #: lists of names from the catalogue
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
-#: what `initial_weights` can be beside a path
+#: what `initial_weights` can be, other than a path
 WORDS = ("random", "imagenet")
 #: source of the data sets that have a base
 TROJANED = "trojaned"
@@ -279,7 +279,7 @@ class Study:
     def references(self, place: Place) -> list[Place]:
         """The checkpoints that a checkpoint's explanations are compared with.
 
-        A pruned or retrained network is held against its dense parent, a dense network against
+        A pruned or retrained network is compared with its dense parent, a dense network with
         those of all other seeds.
         """
         own = self.network(place.dataset, place.model).seeds
@@ -366,7 +366,7 @@ class ConceptPlan:
         ]
 
     def is_compared(self, place: Place, name: str) -> bool:
-        """Whether a checkpoint's concepts are held against those of other networks."""
+        """Whether a checkpoint's concepts are compared with those of other networks."""
         return bool(self.facts(name)["comparisons"] and self.study.references(place))
 
     def sheets(self, network: Network) -> list[str]:
@@ -511,7 +511,7 @@ def check_disk_budget(study: Study) -> None:
     Raises
     ------
     InputError
-        One sentence with the predicted size.
+        With the predicted size.
     """
     budget, predicted = study.config["disk_budget_gb"], stored_bytes(study) / 1e9
     if predicted > budget:
@@ -633,7 +633,7 @@ def pruned_for(config: Config) -> list[str]:
 
 
 def with_pruned_samples(config: Config) -> dict[str, Any]:
-    """A copy of a configuration in which explainers on pruned copies stand beside the others.
+    """A copy of a configuration in which explainers on pruned copies follow the others.
 
     Parameters
     ----------
@@ -682,6 +682,6 @@ def with_pruned_samples(config: Config) -> dict[str, Any]:
 
 
 def _crossed(names: list[str], bases: list[str], pruners: list[str]) -> list[str]:
-    """`names`, and each of them that is in `bases` once more for every sample pruner."""
+    """`names`, and each of them that is in `bases` again for every sample pruner."""
     more = [derived_name(pruner, name) for pruner in pruners for name in names if name in bases]
     return [*names, *more]

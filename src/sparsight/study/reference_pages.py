@@ -122,8 +122,8 @@ def concept_page() -> str:
         "Concepts",
         "A concept method of the catalogue names its `method`, one of these, and the `parameters` "
         "that differ from the defaults. It finds concepts in each network and measures them; "
-        "*comparisons* hold a network against its dense parent, beside the dense network that was "
-        "merely trained once more and dense networks of other seeds. Labels come from the data "
+        "*comparisons* are of a network with its dense parent, next to the dense network that was "
+        "merely trained again and dense networks of other seeds. Labels come from the data "
         "set itself or from the one that `concept_bank` names. An image of which a concept is not "
         "known (in `derm7pt`, one that shows the other kind of the same structure) is neither a "
         "positive nor a negative example of it: every method leaves it out where it learns that "
@@ -227,9 +227,9 @@ def sample_page() -> str:
         "and all linear layers, are pruned, each by its own share.",
         "A sample pruner of the catalogue names its `solver`, one of these, the `parameters` that "
         "differ from the defaults, and its `sparsities`. Those of `sample_pruning.pruners` run, "
-        "and each of the study's explainers stands once more for each of them in all tables: "
-        "`spade_fast__saliency` beside `saliency`. Metrics judge these maps with the network "
-        "itself; those that explain anew leave them out.",
+        "and each of the study's explainers appears again for each of them in all tables: "
+        "`spade_fast__saliency` next to `saliency`. Metrics judge these maps with the network "
+        "itself; those that explain again leave them out.",
         "Sparsity alone changes explanations, whatever it was chosen by. `magnitude` and `random` "
         "are controls: with the sparsities of another sample pruner (`as`), they remove as many "
         "weights from every layer without looking at the image. What a solver gains over them is "
@@ -315,7 +315,7 @@ def write_pages(folder: Path) -> None:
 
 
 def with_tables(readme: str) -> str:
-    """`results/README.md` with its list of tables, between two comments, made anew."""
+    """`results/README.md` with its list of tables, between two comments, made again."""
     rows = [(f"[`{of.file}`](../docs/tables.md#{of.name})", of.about) for of in TABLES.values()]
     before, begin, rest = readme.partition("<!-- tables, by `make docs` -->\n")
     _, end, after = rest.partition("<!-- end of tables -->")
@@ -368,7 +368,7 @@ def _explainers() -> str:
     return page(
         "Explainers",
         "An explainer of the catalogue names its `method`, one of these, and the `parameters` that "
-        "differ from the defaults. *Cost* is the number of forward passes an image with the "
+        "differ from the defaults. *Cost* is the number of forward passes per image with the "
         "defaults, a backward pass counting as two. *Signed* maps hold values below 0, which are "
         "evidence against the class. A map has the resolution of the image (*pixel*) or of a "
         "layer; an empty parameter `layer` stands for the one that the architecture names.",
@@ -376,7 +376,7 @@ def _explainers() -> str:
         "## Methods",
         *(part for name, of in methods.items() for part in _explainer(name, of)),
         "## Controls",
-        "What explanations are held against: they know nothing of the class that is explained. "
+        "Baselines for explanations: they know nothing of the class that is explained. "
         "Those that look at no network are made once per data set.",
         *(part for name, of in controls.items() for part in _explainer(name, of)),
         "## Of other libraries",
@@ -413,8 +413,8 @@ def _cost(facts: Mapping[str, Any]) -> str:
 
 
 def _passes(cost: int) -> str:
-    passes = "no forward pass" if cost == 0 else f"{cost} forward passes an image"
-    return "1 forward pass an image" if cost == 1 else passes
+    passes = "no forward pass" if cost == 0 else f"{cost} forward passes per image"
+    return "1 forward pass per image" if cost == 1 else passes
 
 
 def _foreign_explainers(prefix: str, library: str) -> str:

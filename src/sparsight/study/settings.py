@@ -178,7 +178,7 @@ class RuleSettings(_OfStudy):
         metrics = {name: self._entry("metrics", name) for name in names}
         if not self.study.sample_pruner(family):
             return metrics
-        # They would explain anew with the network itself, and not with an image's copy of it.
+        # They would explain again with the network itself, and not with an image's copy of it.
         needs = {n: metric_facts(m["method"])["needs"] for n, m in metrics.items()}
         return {n: m for n, m in metrics.items() if "explainer" not in needs[n]}
 
@@ -322,11 +322,11 @@ class TableSettings(_OfStudy):
         return {**found, "reducers": self._reducers(), "entries": entries}
 
     def contrasts(self) -> Settings:
-        """Holding levels against the dense networks; correlations, strata and predictions too."""
+        """Comparing levels with the dense networks; correlations, strata and predictions too."""
         return {**self._statistics(), "controls": self.study.controls()}
 
     def agreement(self) -> Settings:
-        """Summarising agreement beside its floors."""
+        """Summarising agreement with its floors."""
         chosen = sorted(self.study.config["agreement"])
         entries = {name: {**each, "metrics": chosen} for name, each in self.entries().items()}
         retrain = self.study.retraining_pruners()
@@ -566,7 +566,7 @@ class ConceptSettings(_OfStudy):
         return {"dataset": dataset, "model": model, "concept": concept}
 
 
-#: memory in MB of a job beside what is recorded of images: libraries, network, a batch of copies
+#: memory in MB of a job without what is recorded of images: libraries, network, a batch of copies
 _BESIDE = 4000
 
 
@@ -650,7 +650,7 @@ class SampleSettings:
         return {name: pair for name, pair in found.items() if name in runs}
 
     def summary(self) -> Settings:
-        """Holding explanations on pruned copies against those on the network."""
+        """Comparing explanations on pruned copies with those on the network."""
         return {
             **self._tables.summary(),
             **self._tables.contrasts(),

@@ -23,7 +23,7 @@ from pathlib import Path
 from sparsight.io.errors import InputError
 from sparsight.registration import Item
 
-#: beside the stages, with `track_code`: the hash of the code
+#: next to the stages, with `track_code`: the hash of the code
 CODE = "code"
 #: stage to the module that states its VERSION, or `module:NAME` where a module has several
 STAGES = {
@@ -232,7 +232,7 @@ class CodeVersion:
         return self._files[module]
 
     def _path(self, module: str) -> Path | None:
-        """File of a module: of the package, or beside the scripts, which may import each other."""
+        """File of a module: of the package, or next to the scripts, which may import each other."""
         inside = module.partition(".")[0] == self.package
         base = (self.source if inside else self.scripts).joinpath(*module.split("."))
         for candidate in (base / "__init__.py", base.with_name(f"{base.name}.py")):

@@ -1,4 +1,4 @@
-"""Reading YAML strictly, from a file or the command line: whatever is wrong is one sentence."""
+"""Reading YAML strictly, from a file or the command line: a fault is one error message."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : the file is missing, is no YAML, has a key twice or is no mapping; the sentence
+    InputError : the file is missing, is no YAML, has a key twice or is no mapping; the message
         names the file and, where there is one, the line.
     """
     text = _text_of(Path(path))

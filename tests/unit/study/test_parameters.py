@@ -62,5 +62,5 @@ def test_others_are_one_sentence(values, sentence):
 
 def test_required_parameters_have_no_kind():
     known = {"layer": "required"}
-    assert list(parameter_problems("x", {}, known)) == ["x lacks 'layer', which is required."]
+    assert list(parameter_problems("x", {}, known)) == ["'layer' is missing at x; it is required."]
     assert list(parameter_problems("x", {"layer": 3}, known)) == []

@@ -78,7 +78,7 @@ def test_an_explainer_on_the_page() -> None:
     assert section.startswith("\nMean loss of the target logit over the square windows that cover")
     for row in (
         "| reference | [arXiv:1311.2901](https://arxiv.org/abs/1311.2901) |",
-        "| cost | depends on the image: 170 forward passes an image of 28x28 pixels |",
+        "| cost | depends on the image: 170 forward passes per image of 28x28 pixels |",
         "| signed | yes |",
         "| channels | none |",
         "| resolution | the image's |",

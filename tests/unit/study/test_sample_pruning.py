@@ -185,7 +185,7 @@ def test_what_cannot_be_is_one_sentence(problems_of, overlay, found):
     [
         # 3 of the levels 0 to 5, evenly spread, are 0, 3 and 5
         ([0, 3], []),
-        ([0, 2, 4], ["gradient is explained on the network itself at other levels (2, 4 lacking)"]),
+        ([0, 2, 4], ["gradient is explained on the network itself at other levels (2, 4 missing)"]),
     ],
 )
 def test_what_is_held_against_the_network_is_explained_there(problems_of, levels, found):

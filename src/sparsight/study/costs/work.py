@@ -129,7 +129,7 @@ def metric_passes(
     ----------
     entries : of the catalogue: `method` and `parameters`.
     explainer_cost : forward passes of the explainer, for an image.
-    limit : metrics that explain anew leave out explainers that cost more.
+    limit : metrics that explain again leave out explainers that cost more.
     """
     passes = imputations = 0.0
     done: set[tuple[Any, ...]] = set()
@@ -310,7 +310,7 @@ class StudyWork:
         return self.study.families(network)[wild["family"]]
 
     def cost(self, explainer: str, dataset: str) -> float:
-        """Forward passes an image of an explainer, with its parameters, on a data set's images."""
+        """Forward passes per image of an explainer, with its parameters, on a data set's images."""
         if (explainer, dataset) not in self._costs:
             entry = {explainer: self.study.catalogue["explainers"][explainer]}
             built = build_explainers(entry)[explainer]
@@ -319,7 +319,7 @@ class StudyWork:
         return self._costs[explainer, dataset]
 
     def _family_cost(self, wild: Mapping[str, str]) -> float:
-        """Forward passes an image of all explainers of a family."""
+        """Forward passes per image of all explainers of a family."""
         return sum(self.cost(name, wild["dataset"]) for name in self._explainers(wild))
 
     def explain(self, wild: Mapping[str, str]) -> Work:
