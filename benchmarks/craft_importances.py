@@ -17,7 +17,7 @@ from sparsight.concepts.craft_factors import (
     pools_first,
     quiet,
     replicated_design,
-    seeded,
+    seed_libraries,
 )
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.resnet import ResNet18
@@ -86,7 +86,7 @@ def _fitted(network: Architecture, images: Tensor) -> tuple[Any, Tensor]:
     library = craft_class()(
         network.feature_maps, network.class_logits, CONCEPTS, BATCH, grid.side, "cpu"
     )
-    with seeded(0), quiet():
+    with seed_libraries(0), quiet():
         library.fit(images)
     return library, torch.from_numpy(library.W)
 

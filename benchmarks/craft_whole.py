@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from sparsight.concepts.craft import Craft, find_class
 from sparsight.concepts.craft_crops import CropReader
-from sparsight.concepts.craft_factors import craft_class, quiet, seeded
+from sparsight.concepts.craft_factors import craft_class, quiet, seed_libraries
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import write_arrays
 from sparsight.models.base import Architecture, build_network
@@ -83,7 +83,7 @@ def _row(network: Architecture, split: PackedSplit, images: Tensor, pairs: int) 
         library = craft_class()(
             network.feature_maps, network.class_logits, CONCEPTS, BATCH, side, "cpu"
         )
-        with seeded(0), quiet():
+        with seed_libraries(0), quiet():
             library.fit(images)
             importances = library.estimate_importance(images, LABEL, DESIGNS)
             maps = library.transform(images)

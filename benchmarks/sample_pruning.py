@@ -20,7 +20,7 @@ from sparsight.models.resnet import ResNet18
 from sparsight.spade.copies import solved_weights
 from sparsight.spade.layers import PrunedLayer, observed_inputs, pruned_layers, zeros_asked
 from sparsight.spade.registry import SOLVERS
-from sparsight.spade.sample import PUBLISHED, augmented, sample_hessians
+from sparsight.spade.sample import PUBLISHED, augmented_copies, sample_hessians
 
 #: of a ResNet-18, pixels a side, copies of the image, and the sparsity of all layers
 WIDTH, SIDE, COPIES, SPARSITY, DAMPING = 32, 64, 64, 0.9, 0.01
@@ -40,7 +40,7 @@ def rows() -> list[Row]:
     images = functional.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")
     image_ids = torch.tensor([0])
     layers = pruned_layers(network, images)
-    sample = augmented(images, copies, image_ids, "bench")[0]
+    sample = augmented_copies(images, copies, image_ids, "bench")[0]
 
     def hessians() -> dict[str, Tensor]:
         return sample_hessians(network, images, image_ids, layers, copies, "bench")
@@ -52,7 +52,7 @@ def rows() -> list[Row]:
         stages: list[tuple[str, Callable[[], object], str, Callable[[], object]]] = [
             (
                 f"augment, {copies} copies",
-                lambda: augmented(images, copies, image_ids, "bench"),
+                lambda: augmented_copies(images, copies, image_ids, "bench"),
                 "torchvision v2, copy by copy",
                 lambda: published_copies(images[0], copies),
             ),

@@ -16,7 +16,7 @@ from sparsight.concepts.craft_factors import (
     pools_first,
     quiet,
     replicated_design,
-    seeded,
+    seed_libraries,
     total_indices,
 )
 from sparsight.data.packed import PackedSplit
@@ -61,7 +61,7 @@ def fitted(network, tmp_path_factory) -> tuple:
         crops = reader.crops(positions, positions * reader.grid.count)
         activations = reader.activations(positions)
     method = library(network, reader.grid.side)
-    with seeded(5), quiet():
+    with seed_libraries(5), quiet():
         all_crops, coefficients, basis = method.fit(images)
     ours = factorise(activations, CONCEPTS, "craft_xai", 5)
     return method, images, all_crops, coefficients, basis, crops, activations, ours

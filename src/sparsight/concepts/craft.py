@@ -292,7 +292,7 @@ def compare_craft(own: Findings, reference: Findings, wanted: int) -> list[Measu
     for name in first:
         if name not in second:
             continue
-        for measure, values in _compared(first[name], second[name], wanted):
+        for measure, values in _comparisons(first[name], second[name], wanted):
             for concept, value in enumerate(values.tolist()):
                 rows.append(Measured(measure, value, name, concept_name(concept)))
             means[measure].append(float(values.nanmean()))
@@ -325,7 +325,7 @@ def _same(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(left), torch.from_numpy(right)
 
 
-def _compared(own: _Class, reference: _Class, wanted: int) -> Iterator[tuple[str, Tensor]]:
+def _comparisons(own: _Class, reference: _Class, wanted: int) -> Iterator[tuple[str, Tensor]]:
     left, right = _same(own.keys, reference.keys)
     if len(left) > 1:
         pair = own.coefficients[left], reference.coefficients[right]
@@ -378,21 +378,21 @@ def _pictures_of(
     concepts, side = found.order[: settings["top_concepts"]], settings["picture_side"]
     coefficients = found.factors.coefficients[:, concepts]
     crops = [
-        _filled(small(reader.crops(found.positions, rows), side), settings["picture_crops"])
+        _fill(small(reader.crops(found.positions, rows), side), settings["picture_crops"])
         for rows in top_crops(coefficients, settings["picture_crops"])
     ]
     wanted = settings["picture_images"]
     images = reader.split.select(found.positions[:wanted]).images("clean")
-    heat = _filled(found.heat_maps[..., concepts], wanted)
+    heat = _fill(found.heat_maps[..., concepts], wanted)
     return {
         "top_crops": torch.stack(crops),
         "picture_concepts": concepts,
-        "pictures": _filled(small(images, side), wanted),
+        "pictures": _fill(small(images, side), wanted),
         "heat_maps": heat.permute(3, 0, 1, 2).contiguous(),
     }
 
 
-def _filled(values: Tensor, wanted: int) -> Tensor:
+def _fill(values: Tensor, wanted: int) -> Tensor:
     """`values` with rows of zeros up to the wanted number."""
     return torch.cat([values, values.new_zeros((wanted - len(values), *values.shape[1:]))])
 

@@ -357,11 +357,11 @@ def correlations(own: Tensor, reference: Tensor) -> Tensor:
 
     0 where a column is constant up to rounding: what does not vary follows nothing.
     """
-    first, second = (_standardised(part) for part in (own, reference))
+    first, second = (_standardise(part) for part in (own, reference))
     return first.T @ second
 
 
-def _standardised(values: Tensor) -> Tensor:
+def _standardise(values: Tensor) -> Tensor:
     centred = values.double() - values.double().mean(dim=0)
     return torch.where(varies(values), centred / centred.norm(dim=0), torch.zeros_like(centred))
 

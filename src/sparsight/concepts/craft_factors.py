@@ -69,7 +69,7 @@ def overcomplete_class() -> Any:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seed_libraries(seed: int) -> Iterator[None]:
     """Seed the global generators of numpy and torch (CPU), and put them back at the end."""
     state = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -130,7 +130,7 @@ def factorise(activations: Tensor, concepts: int, backend: str, seed: int) -> Fa
         raise InputError("activations are negative and have no non-negative factors")
     if not varies(activations).any():
         return _of_one_feature(activations, concepts)
-    with seeded(seed), quiet():
+    with seed_libraries(seed), quiet():
         coefficients, basis = BACKENDS[backend](activations, concepts)
     lengths = basis.norm(dim=1)
     basis = basis / lengths.clamp_min(torch.finfo(torch.float32).tiny)[:, None]

@@ -201,14 +201,14 @@ class Dissection(ConceptMethod):
         descending = best.argsort(descending=True, stable=True).tolist()
         order = [index for index in descending if best[index] >= 0]
         iou = iou[:, order]
-        detects = _detected(iou, self.settings["minimum_iou"])
+        detects = _detectors(iou, self.settings["minimum_iou"])
         names = [names[index] for index in order]
         largest = max(self.settings["quantile"], overlaps.largest_region_share())
         bounds = overlap_bounds(overlaps.mask_shares()[order], largest)
         return Findings(
-            ranked=_ranked(names, iou, detects),
+            ranked=_ranked_rows(names, iou, detects),
             measured=[
-                *_measured(names, iou, detects, dead),
+                *_measured_rows(names, iou, detects, dead),
                 *with_mean("iou_bound", bounds, concepts=names),
             ],
             arrays={"iou": iou, "thresholds": thresholds.cpu(), "detects": detects},
@@ -284,7 +284,7 @@ class Dissection(ConceptMethod):
             yield maps, torch.cat([parts, whole], dim=1).to(maps.device)
 
 
-def _detected(iou: Tensor, least: float) -> Tensor:
+def _detectors(iou: Tensor, least: float) -> Tensor:
     """Place of the concept that each unit detects, int64 [U]; -1 for none."""
     if not iou.shape[1]:
         return torch.full((len(iou),), -1)
@@ -292,14 +292,16 @@ def _detected(iou: Tensor, least: float) -> Tensor:
     return torch.where(best.values >= least, best.indices, -1)
 
 
-def _ranked(names: Sequence[str], iou: Tensor, detects: Tensor) -> list[Ranked]:
+def _ranked_rows(names: Sequence[str], iou: Tensor, detects: Tensor) -> list[Ranked]:
     return [
         Ranked(WHOLE, name, place + 1, float(iou[:, place].max()), float((detects == place).sum()))
         for place, name in enumerate(names)
     ]
 
 
-def _measured(names: Sequence[str], iou: Tensor, detects: Tensor, dead: int) -> Iterator[Measured]:
+def _measured_rows(
+    names: Sequence[str], iou: Tensor, detects: Tensor, dead: int
+) -> Iterator[Measured]:
     count = int((detects >= 0).sum())
     yield Measured("detectors", count)
     yield Measured("detector_share", count / len(iou))

@@ -520,7 +520,7 @@ class Pcbm(ConceptMethod):
             **{name: logits.float() for name, logits in outputs.items()},
         }
         return Findings(
-            _ranked(arrays, test.labels, concepts.names, classes, settings["top"]),
+            _ranked_rows(arrays, test.labels, concepts.names, classes, settings["top"]),
             [
                 *bottleneck_measures(test, outputs, layer.weights),
                 *_concept_quality(checkpoint, labels, concepts),
@@ -565,7 +565,7 @@ def _concept_quality(
     return [row for row in rows if not row.concept]
 
 
-def _ranked(
+def _ranked_rows(
     arrays: Mapping[str, Tensor],
     labels: Tensor,
     concepts: Sequence[str],

@@ -211,7 +211,7 @@ def convert(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Report]
         with torch.no_grad():
             # Where nothing flows, any image gives the same.
             return Constant(model(example[:1])[0].clone()).eval(), report
-    rebuilt = {layer.link.name: layer.rebuilt() for layer in layers}
+    rebuilt = {layer.link.name: layer.rebuild() for layer in layers}
     modules = (
         (link.name.replace(".", "_"), rebuilt.get(link.name) or copy.deepcopy(link.module))
         for link in chain
@@ -261,7 +261,7 @@ class _Layer:
         # Pooling takes the maximum of equal values.
         return self.bias.clamp(min=0) if self.rectified else self.bias
 
-    def rebuilt(self) -> nn.Module:
+    def rebuild(self) -> nn.Module:
         """The layer without its dead units."""
         old, new = self.module, copy.deepcopy(self.module)
         weight, bias = self.weight[self.alive][:, self.inputs], self.bias[self.alive]

@@ -398,7 +398,7 @@ def _run_round(
 def _recipe(job: Job) -> Mapping[str, Any]:
     recipe: Mapping[str, Any] = job.settings["retraining"]
     if "schedule_never_restarted" in job.published_bugs:
-        return continued(recipe, job.level)
+        return continued_recipe(recipe, job.level)
     if "stale_schedule" in job.published_bugs:
         return {**recipe, "schedule": {"name": "constant"}}  # the initial rate throughout
     return recipe
@@ -586,7 +586,7 @@ def with_aliased_biases(point: Tensors, predecessor: Tensors, level: int) -> Ten
     }
 
 
-def continued(recipe: Mapping[str, Any], level: int) -> dict[str, Any]:
+def continued_recipe(recipe: Mapping[str, Any], level: int) -> dict[str, Any]:
     """The recipe of a round under `schedule_never_restarted`.
 
     The rate falls as if all rounds so far, the dense network's too, were one training: round k's

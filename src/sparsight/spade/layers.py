@@ -36,7 +36,7 @@ class PrunedLayer:
         return self.groups * self.rows * self.columns
 
 
-def described(name: str, module: nn.Module) -> PrunedLayer:
+def layer_of(name: str, module: nn.Module) -> PrunedLayer:
     """A layer's shape; `module` is a Conv2d or a Linear."""
     if isinstance(module, nn.Conv2d):
         block = math.prod(module.kernel_size)
@@ -71,7 +71,7 @@ def pruned_layers(network: nn.Module, images: Tensor) -> list[PrunedLayer]:
     ):
         network(images[:1])
     stem = next((name for name, module in order.items() if isinstance(module, nn.Conv2d)), "")
-    found = [described(name, module) for name, module in order.items() if name != stem]
+    found = [layer_of(name, module) for name, module in order.items() if name != stem]
     if not found:
         raise InputError("the network has no layer to prune for a sample besides its stem")
     return found
@@ -107,10 +107,10 @@ def matrices(weight: Tensor, layer: PrunedLayer) -> Tensor:
     return weight.reshape(layer.groups, layer.rows, layer.columns)
 
 
-def unfolded(module: nn.Module, inputs: Tensor) -> Tensor:
+def unfold_inputs(module: nn.Module, inputs: Tensor) -> Tensor:
     """What a layer's matrices are multiplied with.
 
-    `matrices(weight) @ unfolded(inputs)` are the outputs without bias, [N, groups, rows, L].
+    `matrices(weight) @ unfold_inputs(inputs)` are the outputs without bias, [N, groups, rows, L].
 
     `module`: a Conv2d with any kernel, stride, padding, dilation and groups, or a Linear; `inputs`:
     float32 [N, C, H, W] for a convolution, [N, ..., columns] for a linear layer. Returns float32
@@ -119,7 +119,7 @@ def unfolded(module: nn.Module, inputs: Tensor) -> Tensor:
     if not isinstance(module, nn.Conv2d):
         # every position between the first and the last axis (tokens) is one input of the layer
         return inputs.reshape(len(inputs), -1, inputs.shape[-1]).transpose(1, 2).unsqueeze(1)
-    inputs = padded(module, inputs)
+    inputs = pad_inputs(module, inputs)
     if math.prod(module.kernel_size) == 1:
         # the same as unfolding, without its copy
         vertical, horizontal = module.stride
@@ -132,7 +132,7 @@ def unfolded(module: nn.Module, inputs: Tensor) -> Tensor:
     return found
 
 
-def padded(module: nn.Conv2d, inputs: Tensor) -> Tensor:
+def pad_inputs(module: nn.Conv2d, inputs: Tensor) -> Tensor:
     """A convolution's inputs [N, C, H, W] with its padding around them."""
     sides: list[int] = []
     # pad wants the last axis first
@@ -299,7 +299,7 @@ def zeros_asked(sparsity: float, weights: int) -> int:
     return math.floor(Fraction(str(sparsity)) * weights)
 
 
-def shared_out(total: int, sizes: Sequence[int]) -> list[int]:
+def share_out(total: int, sizes: Sequence[int]) -> list[int]:
     """Divide `total` in proportion to `sizes`, in whole numbers and by largest remainder.
 
     Of equal remainders the first get more. No share is larger than its size where `total` is at
@@ -327,5 +327,5 @@ def group_counts(sparsity: float, layer: PrunedLayer, zeros: Sequence[int]) -> l
     """
     asked = zeros_asked(sparsity, layer.weights) - sum(zeros)
     left = [layer.rows * layer.columns - own for own in zeros]
-    shares = shared_out(max(asked, 0), left)
+    shares = share_out(max(asked, 0), left)
     return [own + share for own, share in zip(zeros, shares, strict=True)]

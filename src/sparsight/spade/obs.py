@@ -13,11 +13,11 @@ from sparsight.spade.solvers import (
     Hessians,
     RNGs,
     SampleSolver,
+    add_damping,
     block_shares,
     check_damping,
     cholesky,
     columns_with_signal,
-    damped,
     kept_nonzero,
     lowest,
     without_loss,
@@ -189,7 +189,7 @@ class ObsExact(_Surgeon):
         """See `_Surgeon.operate`."""
         owner, damping = f"solver {self.name}", self.settings["damping"]
         images, rows, columns = weights.shape
-        matrices = damped(hessians, damping, torch.float64)
+        matrices = add_damping(hessians, damping, torch.float64)
         inverses = torch.cholesky_inverse(cholesky(matrices, owner, damping))
         # one list of rows over all images, and the image of each
         image_of = torch.arange(images, device=weights.device).repeat_interleave(rows)
@@ -294,7 +294,9 @@ class ObsFast(_Surgeon):
         dtype = torch.float64 if self.settings["double"] else torch.float32
         # in one expression, so that each matrix is let go when the next is made
         return inverse_of_lower(
-            cholesky(damped(hessians, damping, dtype).flip(1, 2), f"solver {self.name}", damping)
+            cholesky(
+                add_damping(hessians, damping, dtype).flip(1, 2), f"solver {self.name}", damping
+            )
         ).flip(1, 2)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
 from sparsight.io.errors import InputError
-from sparsight.spade.layers import PrunedLayer, observed_inputs, unfolded
+from sparsight.spade.layers import PrunedLayer, observed_inputs, unfold_inputs
 from sparsight.training.augmentation import (
     Boxes,
     adjust_brightness,
@@ -119,15 +119,15 @@ def copy_batches(
     settings: Mapping[str, Any] = PUBLISHED,
     batch_size: int = CHUNK,
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The copies that `augmented` makes, at most `batch_size` at a time.
+    """The copies that `augmented_copies` makes, at most `batch_size` at a time.
 
     A batch holds all copies of some images, or some copies of one: how an image's copies are
     divided depends on `count` and `batch_size`, not on the images beside it.
 
-    `batch_size`: most copies at once, at least 1. For the others see `augmented`. Yields the places
-    of the images in the batch, of the copies in each image, and these copies, float32 [images,
-    copies, C, H, W] in [0, 1]. Raises InputError when the settings, the count or the size of a
-    batch cannot be used.
+    `batch_size`: most copies at once, at least 1; for the others see `augmented_copies`. Yields the
+    places of the images in the batch, of the copies in each image, and these copies, float32
+    [images, copies, C, H, W] in [0, 1]. Raises InputError when the settings, the count or the size
+    of a batch cannot be used.
     """
     for key, value in (("augmentations", count), ("batch_size", batch_size)):
         if value < 1:
@@ -155,7 +155,7 @@ def copy_batches(
             yield some, part, torch.stack(copies)
 
 
-def augmented(
+def augmented_copies(
     images: Tensor,
     count: int,
     image_ids: Tensor,
@@ -270,7 +270,7 @@ class _Moments:
             kernel = math.prod(module.kernel_size) if isinstance(module, nn.Conv2d) else 1
             step = max(1, _UNFOLDED // (own[0].numel() * kernel * _SINGLE))
             for start in range(0, len(own), step):
-                self._add(name, image, unfolded(module, own[start : start + step]))
+                self._add(name, image, unfold_inputs(module, own[start : start + step]))
 
     def _add(self, name: str, image: int, columns: Tensor) -> None:
         # [n, groups, K, L] -> [groups, K, n * L]

@@ -213,7 +213,7 @@ def columns_with_signal(hessians: Tensor) -> Tensor:
     return hessians.diagonal(dim1=1, dim2=2) != 0
 
 
-def damped(hessians: Tensor, damping: float, dtype: torch.dtype) -> Tensor:
+def add_damping(hessians: Tensor, damping: float, dtype: torch.dtype) -> Tensor:
     """H + damping · mean of the diagonal · I, in new memory.
 
     The mean is over the columns with signal. Columns without have no part in the layer: they get 1

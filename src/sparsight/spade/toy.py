@@ -13,7 +13,7 @@ from sparsight.io.arrays import write_arrays
 from sparsight.io.device import set_determinism
 from sparsight.io.tables import write_csv
 from sparsight.spade.copies import set_weights, solved_weights, working_copy
-from sparsight.spade.layers import described, observed_inputs, unfolded
+from sparsight.spade.layers import layer_of, observed_inputs, unfold_inputs
 from sparsight.spade.obs import ObsFast
 from sparsight.spade.solvers import SampleMagnitude, SampleSolver
 
@@ -92,11 +92,11 @@ def pruned_for(
     The points take the part of an image's augmented copies: Hessians are (2 / N) X Xᵀ over them.
     """
     modules = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear)]
-    layers = {name: described(name, module) for name, module in modules[1:]}
+    layers = {name: layer_of(name, module) for name, module in modules[1:]}
     hessians: dict[str, Tensor] = {}
 
     def receive(name: str, module: nn.Module, inputs: Tensor) -> None:
-        columns = unfolded(module, inputs)[:, 0, :, 0].double()
+        columns = unfold_inputs(module, inputs)[:, 0, :, 0].double()
         hessians[name] = (2 / len(columns) * columns.T @ columns)[None, None]
 
     with observed_inputs(network, list(layers), receive), torch.no_grad():

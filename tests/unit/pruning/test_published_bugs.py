@@ -19,7 +19,7 @@ from sparsight.pruning import rounds
 from sparsight.pruning.masks import dense_masks
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.pruning.rounds import (
-    continued,
+    continued_recipe,
     freeze_negative_weights,
     masks_of_regrown,
     with_aliased_biases,
@@ -299,17 +299,17 @@ def test_continuations_by_hand() -> None:
         "optimiser": {"name": "sgd", "learning_rate": 1.0},
         "schedule": {"name": "multi_step", "milestones": [5, 12], "factor": 0.5},
     }
-    found = continued(recipe, 1)
+    found = continued_recipe(recipe, 1)
     assert found["optimiser"] == {"name": "sgd", "learning_rate": 0.5}
     assert found["schedule"] == {"name": "multi_step", "milestones": [2], "factor": 0.5}
-    assert continued(recipe, 2)["optimiser"]["learning_rate"] == 0.25
-    assert continued(recipe, 0) == recipe
-    assert continued({**recipe, "schedule": {"name": "constant"}}, 3)["optimiser"] == {
+    assert continued_recipe(recipe, 2)["optimiser"]["learning_rate"] == 0.25
+    assert continued_recipe(recipe, 0) == recipe
+    assert continued_recipe({**recipe, "schedule": {"name": "constant"}}, 3)["optimiser"] == {
         "name": "sgd",
         "learning_rate": 1.0,
     }
     with pytest.raises(InputError, match="no continuation of the schedule 'cosine'"):
-        continued({**recipe, "schedule": {"name": "cosine"}}, 1)
+        continued_recipe({**recipe, "schedule": {"name": "cosine"}}, 1)
 
 
 def test_all_mistakes_of_one_study_together_prune_far_less_than_they_say(

@@ -13,10 +13,10 @@ from sparsight.spade.layers import (
     matrices,
     observed_inputs,
     pruned_layers,
-    unfolded,
+    unfold_inputs,
 )
 from sparsight.spade.sample import (
-    augmented,
+    augmented_copies,
     bytes_of_image,
     bytes_of_weights,
     images_at_once,
@@ -47,7 +47,7 @@ def test_the_quadratic_form_is_the_error_of_real_outputs(
     layers = pruned_layers(network, images)
     found = sample_hessians(network, images, ids, layers, COUNT, "name", batch_size=4)
     assert list(found) == [layer.name for layer in layers]
-    copies = augmented(images, COUNT, ids, "name")
+    copies = augmented_copies(images, COUNT, ids, "name")
     for place in range(2):
         inputs = recorded(network, copies[place], list(found))
         for layer in layers:
@@ -87,9 +87,9 @@ def test_float32_products_lose_nothing_that_counts(residual: nn.Module, pictures
     images, ids = pictures(1)
     layers = pruned_layers(residual, images)
     found = sample_hessians(residual, images, ids, layers, 16, "name", batch_size=16)
-    inputs = recorded(residual, augmented(images, 16, ids, "name")[0], list(found))
+    inputs = recorded(residual, augmented_copies(images, 16, ids, "name")[0], list(found))
     for layer in layers:
-        columns = unfolded(residual.get_submodule(layer.name), inputs[layer.name]).double()
+        columns = unfold_inputs(residual.get_submodule(layer.name), inputs[layer.name]).double()
         flat = columns.permute(1, 2, 0, 3).flatten(2)
         wanted = 2 / flat.shape[2] * flat @ flat.transpose(1, 2)
         scale = wanted.diagonal(dim1=1, dim2=2).mean()

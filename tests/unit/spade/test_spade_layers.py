@@ -10,11 +10,11 @@ from sparsight.io.errors import InputError
 from sparsight.spade.layers import (
     PrunedLayer,
     covers,
-    described,
+    layer_of,
     matrices,
     observed_inputs,
     pruned_layers,
-    unfolded,
+    unfold_inputs,
 )
 
 
@@ -98,8 +98,8 @@ def test_matrices_times_unfolded_inputs_are_a_convolution(module: nn.Conv2d) -> 
     wanted = module(inputs).detach()
     if module.bias is not None:
         wanted = wanted - module.bias.detach().view(-1, 1, 1)
-    layer = described("here", module)
-    found = matrices(module.weight.detach(), layer) @ unfolded(module, inputs)
+    layer = layer_of("here", module)
+    found = matrices(module.weight.detach(), layer) @ unfold_inputs(module, inputs)
     assert found.shape[:3] == (2, layer.groups, layer.rows)
     assert torch.allclose(found.flatten(1, 2), wanted.flatten(2), atol=1e-5)
 
@@ -108,14 +108,16 @@ def test_matrices_times_unfolded_inputs_are_a_convolution(module: nn.Conv2d) -> 
 def test_matrices_times_unfolded_inputs_are_a_linear_layer(shape: tuple[int, ...]) -> None:
     module = nn.Linear(5, 7, bias=False)
     inputs = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    found = matrices(module.weight.detach(), described("here", module)) @ unfolded(module, inputs)
+    found = matrices(module.weight.detach(), layer_of("here", module)) @ unfold_inputs(
+        module, inputs
+    )
     wanted = module(inputs).detach().reshape(3, -1, 7).transpose(1, 2)
     assert torch.allclose(found[:, 0], wanted, atol=1e-6)
 
 
 def test_other_modules_are_refused() -> None:
     with pytest.raises(InputError, match="layer 'here' is no"):
-        described("here", nn.Conv1d(1, 1, 1))
+        layer_of("here", nn.Conv1d(1, 1, 1))
 
 
 def test_hooks_are_removed_however_the_block_ends(thesis: nn.Module, pictures: Any) -> None:

@@ -15,7 +15,7 @@ from sparsight.spade.copies import pruned_copies
 from sparsight.spade.layers import pruned_layers
 from sparsight.spade.sample import (
     MEGABYTE,
-    augmented,
+    augmented_copies,
     bytes_of_image,
     bytes_of_weights,
     sample_hessians,
@@ -204,7 +204,7 @@ def test_measures_without_truth(thesis: nn.Module, pictures: Any) -> None:
         copied.classifier.weight.zero_()
         copied.classifier.bias.zero_()
         # of augmentations that the Hessians, seeded by the name alone, have not seen
-        views = augmented(images[1:], 6, ids[1:], "name:held_out")[0]
+        views = augmented_copies(images[1:], 6, ids[1:], "name:held_out")[0]
         dense = thesis(views).softmax(1)
     found = criterion.measure(copied, 1)
     # a copy that knows nothing gives a tenth to each class, and the first of equals is 0

@@ -12,7 +12,7 @@ from sparsight.spade.layers import (
     by_stage,
     group_counts,
     layer_sparsities,
-    shared_out,
+    share_out,
     zeros_asked,
 )
 
@@ -151,7 +151,7 @@ def test_zeros_of_an_earlier_pruning_count() -> None:
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.data())
 def test_shares_are_whole_and_exact(sizes: list[int], data: st.DataObject) -> None:
     total = data.draw(st.integers(0, sum(sizes)))
-    shares = shared_out(total, sizes)
+    shares = share_out(total, sizes)
     assert sum(shares) == total
     for share, size in zip(shares, sizes, strict=True):
         assert 0 <= share <= size
