@@ -105,11 +105,13 @@ def files_on_the_way() -> dict[str, int]:
     """
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder) / "project")
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        for part in ("workflow", "src", "envs"):
-            shutil.copytree(ROOT / part, project.folder / part, ignore=ignored)
-        for part in ("Snakefile", "config.yaml"):
-            shutil.copy2(ROOT / part, project.folder / part)
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        for name in listed.stdout.splitlines():
+            if not name.startswith(("tests/", "docs/", "results/")):
+                (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, project.folder / name)
         project.configure(pruners=["tiny"], agreement=[])
         traces = project.folder / "traces"
         traces.mkdir()
