@@ -67,9 +67,9 @@ class Findings:
     # `concepts/{concept}.safetensors` for comparisons and figures.
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     # lists of names along the dimensions of the arrays ("concepts", "classes"), by name; kept
-    # beside the arrays, in the file's metadata
+    # with the arrays, in the file's metadata
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    # sentences for the log and the report (concepts that were dropped or merged, ...)
+    # notes for the log and the report (concepts that were dropped or merged, ...)
     notes: Sequence[str] = ()
     # how many images went forward through the network, a backward pass counts as two, beyond those
     # of the shared features
@@ -288,10 +288,10 @@ def _write(
 def check_measured(
     method: str, where: str, known: Mapping[str, Any], measured: Sequence[Measured]
 ) -> None:
-    """Hold measured numbers against a method's facts.
+    """Check that measured numbers are those that a method's facts name.
 
-    Raises InputError when a measure is not among `known`, one of them lacks, or a number is given
-    twice.
+    Raises InputError when a measure is not among `known`, when one of these is missing, or when a
+    number is given twice.
     """
     names = {row.measure for row in measured}
     for name in sorted(names - set(known)):
@@ -341,10 +341,10 @@ def identity_of(table: pa.Table, path: Path | str) -> dict[str, str]:
     """`read_identity` of a table that was read already."""
     metadata = table.schema.metadata or {}
     found = {key.decode(): value.decode() for key, value in metadata.items()}
-    lacking = [name for name in IDENTITY if name not in found]
-    if lacking:
+    missing = [name for name in IDENTITY if name not in found]
+    if missing:
         raise InputError(
-            f"{path} does not say whose concepts it holds (no '{lacking[0]}'); delete it and run "
+            f"{path} does not say whose concepts it holds (no '{missing[0]}'); delete it and run "
             "snakemake again"
         )
     return {name: found[name] for name in IDENTITY}

@@ -640,7 +640,7 @@ def _notes(counts: Mapping[str, int], wanted: int) -> list[str]:
 
 
 def _collapsed(classes: Sequence[ClassConcepts]) -> list[str]:
-    """A sentence on classes whose crops the network does not tell apart."""
+    """A note on classes whose crops the network does not tell apart."""
     equal = [found.name for found in classes if not varies(found.factors.coefficients).any()]
     if not equal:
         return []

@@ -426,7 +426,7 @@ def alternating_medians(
 ) -> tuple[float, float]:
     """Median milliseconds of CPU time of two ways, run in turn: both meet the same disturbances.
 
-    CPU time, because a workflow runs other jobs beside this one, whose turns on a core would count
+    CPU time, because a workflow runs other jobs at the same time, whose turns on a core would count
     several times over. With one thread it is what an idle machine takes.
     """
     taken: tuple[list[float], list[float]] = ([], [])

@@ -76,7 +76,7 @@ def explain_samples(
     table = Path(fidelity)
     if wanted is not None and not table.is_file():
         wanted = replace(wanted, anew=True)
-    # Killed after its maps are written, the job leaves no table of other copies beside them.
+    # Killed after its maps are written, the job leaves no table of other copies next to them.
     before = table.read_bytes() if table.is_file() else b""
     table.unlink(missing_ok=True)
     explained = explain_family(

@@ -29,7 +29,7 @@ PUBLISHED: dict[str, Any] = {
     "flip": True,
     "colour_jitter": {"brightness": 0.5, "hue": 0.3},
 }
-#: copies that are made at once, so that memory beside the result does not grow with their number
+#: copies that are made at once, so that memory, the result aside, does not grow with their number
 CHUNK = 256
 #: parts of `colour_jitter` in the order in which they are applied
 _COLOURS = {
@@ -122,7 +122,7 @@ def copy_batches(
     """The copies that `augmented_copies` makes, at most `batch_size` at a time.
 
     A batch holds all copies of some images, or some copies of one: how an image's copies are
-    divided depends on `count` and `batch_size`, not on the images beside it.
+    divided depends on `count` and `batch_size`, not on the other images.
 
     `batch_size`: most copies at once, at least 1; for the others see `augmented_copies`. Yields the
     places of the images in the batch, of the copies in each image, and these copies, float32
@@ -187,10 +187,10 @@ def augmented_copies(
 MEGABYTE = 10**6
 #: bytes of a float64 and of a float32
 _DOUBLE, _SINGLE = 8, 4
-#: matrices as large as a layer's Hessian that solving it needs beside it: a damped copy, a factor
+#: matrices as large as a layer's Hessian that solving it needs besides: a damped copy, a factor
 #: and an inverse
 _WORKING = 3
-#: bytes for each weight of a layer that solving it needs beside the result: `obs_fast` holds
+#: bytes for each weight of a layer that solving it needs besides the result: `obs_fast` holds
 #: weights and errors in float64, a control the order of all weights
 _SOLVING = 40
 #: most bytes of unfolded inputs at once, unless one copy of an image has more: a 3x3 convolution's

@@ -73,7 +73,7 @@ class GroundTruth(Criterion):
     images, targets : float32 [B, C, H, W] in [0, 1] and int64 [B], the calibration images and the
         classes that are explained.
     masks : bool [B, H, W], where the evidence lies.
-    explain : what is held against the masks, without a sign.
+    explain : what is compared with the masks, without a sign.
     """
 
     name: ClassVar[str] = "ground_truth"
@@ -104,7 +104,7 @@ class GroundTruth(Criterion):
 class WithoutTruth(Criterion):
     """Ours: the largest sparsity at which copies still do what the network does.
 
-    A copy is held against the network on augmentations of its image that it was not pruned for.
+    A copy is compared with the network on augmentations of its image that it was not pruned for.
     `kept_prediction` is the share of them on which it predicts the network's class, and
     `kept_probability` its mean probability of that class as a share of the network's, at most 1.
 

@@ -217,7 +217,7 @@ def add_damping(hessians: Tensor, damping: float, dtype: torch.dtype) -> Tensor:
     """H + damping · mean of the diagonal · I, in new memory.
 
     The mean is over the columns with signal. Columns without have no part in the layer: they get 1
-    on the diagonal and zeros beside it, which leaves all others as they would be without them.
+    on the diagonal and zeros off it, which leaves all others as they would be without them.
 
     Parameters
     ----------
