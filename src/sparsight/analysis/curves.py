@@ -5,12 +5,11 @@ chain's means by subset of images with their replicates.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 
 from sparsight.analysis.statistics import CONSTANT, percentile_interval
 from sparsight.analysis.tables import read
-from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.errors import InputError
 from sparsight.io.files import remedy
-from sparsight.io.tables import TableWriter
+from sparsight.io.tables import TableWriter, checked_parquet
 
 DENSE = "dense"
 
@@ -142,7 +141,7 @@ def statistics_schema(replicates: int) -> pa.Schema:
     return STATISTICS_SCHEMA.append(pa.field(_REPLICATES, pa.list_(pa.float32(), replicates)))
 
 
-class StatisticsWriter:
+class StatisticsWriter(TableWriter):
     """Write `statistics.parquet`, one row group per explainer; it appears when the block ends well.
 
     Parameters
@@ -153,16 +152,10 @@ class StatisticsWriter:
 
     def __init__(self, path: Path, replicates: int, bootstrap_seed: int) -> None:
         metadata = {"replicates": str(replicates), "bootstrap_seed": str(bootstrap_seed)}
+        super().__init__(path, statistics_schema(replicates), metadata)
         self._replicates = replicates
-        self._writer = TableWriter(path, statistics_schema(replicates), metadata)
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.enter_context(self._writer)
-            self._stack = stack.pop_all()
-        return self
-
-    def append(self, frame: pd.DataFrame, replicates: NDArray[np.float32]) -> None:
+    def append_explainer(self, frame: pd.DataFrame, replicates: NDArray[np.float32]) -> None:
         """Append the rows of one explainer; call in the order of their names.
 
         Parameters
@@ -174,15 +167,7 @@ class StatisticsWriter:
         ordered = np.ascontiguousarray(replicates[rows.index.to_numpy()], dtype=np.float32)
         lists = pa.FixedSizeListArray.from_arrays(pa.array(ordered.ravel()), self._replicates)
         table = pa.Table.from_pandas(rows, STATISTICS_SCHEMA, preserve_index=False)
-        self._writer.append(table.append_column(_REPLICATES, lists))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        self.append(table.append_column(_REPLICATES, lists))
 
 
 def write_statistics(
@@ -192,7 +177,7 @@ def write_statistics(
     whole = frame.reset_index(drop=True)
     with StatisticsWriter(path, replicates.shape[1], bootstrap_seed) as writer:
         for _, rows in whole.groupby("explainer", sort=True):
-            writer.append(rows, replicates[rows.index.to_numpy()])
+            writer.append_explainer(rows, replicates[rows.index.to_numpy()])
 
 
 @dataclass(frozen=True)
@@ -246,8 +231,8 @@ def read_explainers(paths: Iterable[Path]) -> list[str]:
     """Names of the explainers that the chains hold, sorted, without the rows of the accuracy."""
     found: set[str] = set()
     for path in paths:
-        with _Open(Path(path)) as file:
-            found.update(file.groups())
+        with _opened(Path(path)) as (file, _):
+            found.update(_explainers(file))
     return sorted(found - {ACCURACY_ROWS})
 
 
@@ -261,80 +246,37 @@ class _Part:
 
 
 def _read(path: Path, explainers: Collection[str] | None) -> _Part:
-    with _Open(path) as file:
-        wanted = [
-            index
-            for index, name in enumerate(file.groups())
-            if explainers is None or name in explainers
-        ]
-        table = file.read(wanted)
-        draw, chain = file.draw, file.chain()
-    lists = table[_REPLICATES].combine_chunks()
-    values = lists.flatten().to_numpy(zero_copy_only=False)
+    with _opened(path) as (file, draw):
+        names = enumerate(_explainers(file))
+        groups = [i for i, name in names if explainers is None or name in explainers]
+        table = file.read_row_groups(groups)
+        (chain,) = file.read_row_group(0, columns=CHAIN).slice(0, 1).to_pylist()
+    values = table[_REPLICATES].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     replicates = values.reshape(table.num_rows, int(draw[0]))
-    return _Part(chain, draw, path, table.drop_columns([_REPLICATES]), replicates)
+    return _Part(tuple(chain.values()), draw, path, table.drop_columns([_REPLICATES]), replicates)
 
 
-class _Open:
-    """One file, its errors put into one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Self:
-        if not self.path.is_file():
-            raise InputError(f"{self.path} does not exist; run snakemake again to make it")
-        self._stack = ExitStack()
-        try:
-            # ParquetFile and not read_table: only wanted row groups are read
-            self._file = self._stack.enter_context(
-                pq.ParquetFile(self.path, page_checksum_verification=True)
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[pq.ParquetFile, tuple[str, ...]]]:
+    """A file of statistics and its draw: how many replicates, and their seed."""
+    with checked_parquet(path) as file:
+        metadata = file.schema_arrow.metadata or {}
+        draw = tuple(metadata.get(k, b"").decode() for k in (b"replicates", b"bootstrap_seed"))
+        if not all(draw):
+            raise InputError(f"{path} does not say how it was resampled; {remedy(path)}")
+        if not file.schema_arrow.equals(statistics_schema(int(draw[0]))):
+            raise InputError(
+                f"{path} does not have the columns of statistics of a chain; {remedy(path)}"
             )
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptFile(self._remedy("is corrupt")) from error
-        schema = self._file.schema_arrow
-        metadata = schema.metadata or {}
-        try:
-            self.draw = tuple(metadata[k].decode() for k in (b"replicates", b"bootstrap_seed"))
-        except KeyError as error:
-            raise InputError(self._remedy("does not say how it was resampled")) from error
-        if not schema.equals(statistics_schema(int(self.draw[0]))):
-            raise InputError(self._remedy("does not have the columns of statistics of a chain"))
-        return self
+        yield file, draw
 
-    def _remedy(self, fault: str) -> str:
-        return f"{self.path} {fault}; {remedy(self.path)}"
 
-    def groups(self) -> list[str]:
-        """The explainer of each row group."""
-        column = STATISTICS_SCHEMA.names.index("explainer")
-        metadata = self._file.metadata
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        # the writer gives every explainer a group of its own, so the first name is the only one
-        return [group.column(column).statistics.min for group in groups]
-
-    def chain(self) -> tuple[Any, ...]:
-        """Whose rows the file holds."""
-        row = self._checked(lambda: self._file.read_row_group(0, columns=CHAIN).slice(0, 1))
-        return tuple(row.to_pylist()[0].values())
-
-    def read(self, groups: list[int]) -> pa.Table:
-        """Some row groups."""
-        return self._checked(lambda: self._file.read_row_groups(groups))
-
-    def _checked(self, read: Any) -> pa.Table:
-        try:
-            return read()
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptFile(self._remedy("is corrupt")) from error
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+def _explainers(file: pq.ParquetFile) -> list[str]:
+    """The explainer of each row group."""
+    column = STATISTICS_SCHEMA.names.index("explainer")
+    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    # the writer gives every explainer a group of its own, so the first name is the only one
+    return [group.column(column).statistics.min for group in groups]
 
 
 KEYS = ["dataset", "model", "pruner", "explainer", "condition", "metric"]

@@ -297,7 +297,7 @@ def resample_chain(
     with StatisticsWriter(output, replicates, seed) as writer:
         for explainer in sorted(chain.rows):
             frames, parts = zip(*chain.rows.pop(explainer), strict=True)
-            writer.append(pd.concat(frames, ignore_index=True), np.concatenate(parts))
+            writer.append_explainer(pd.concat(frames, ignore_index=True), np.concatenate(parts))
 
 
 @dataclass

@@ -73,7 +73,7 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
     A missing file or column is an `InputError`, a damaged one a `CorruptFile`.
     """
     names = None if columns is None else list(columns)
-    with _checked(path) as file:
+    with checked_parquet(path) as file:
         # reading leaves unknown columns out silently
         for name in names or ():
             if name not in file.schema_arrow.names:
@@ -83,20 +83,20 @@ def read_table(path: Path | str, columns: Iterable[str] | None = None) -> pa.Tab
 
 def verify_table(path: Path | str) -> None:
     """Read a whole parquet table, a batch of rows at a time, and keep nothing."""
-    with _checked(path) as file:
+    with checked_parquet(path) as file:
         for _ in file.iter_batches():
             pass
 
 
 def table_parts(path: Path | str) -> Iterator[pa.Table]:
     """Row groups of a parquet table, one at a time; for the errors see `read_table`."""
-    with _checked(path) as file:
+    with checked_parquet(path) as file:
         for index in range(file.num_row_groups):
             yield file.read_row_group(index)
 
 
 @contextmanager
-def _checked(path: Path | str) -> Iterator[pq.ParquetFile]:
+def checked_parquet(path: Path | str) -> Iterator[pq.ParquetFile]:
     """A parquet file whose pages are compared with their checksums as they are read."""
     path = Path(path)
     if not path.is_file():
