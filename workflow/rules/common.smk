@@ -10,7 +10,7 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.tables import FEWEST_LEVELS
 from sparsight.data.packed_settings import ENVIRONMENT_VARIABLE as PACKED_VARIABLE
-from sparsight.data.packed_settings import announced
+from sparsight.data.packed_settings import settings_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import ENVIRONMENT_VARIABLE, kept_command
@@ -131,7 +131,7 @@ wildcard_constraints:
 # ------------------------------------------------------------------------------ packed data
 
 # In every process, also those that run a job on another machine.
-os.environ[PACKED_VARIABLE] = announced(
+os.environ[PACKED_VARIABLE] = settings_text(
     {name: normalised(SETTINGS.packing(name)) for name in STUDY.prepared_datasets()}
 )
 

@@ -37,7 +37,7 @@ from sparsight.concepts.craft_factors import (
 from sparsight.concepts.linear import varies
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 
 
 @dataclass(frozen=True)
@@ -618,7 +618,7 @@ class Craft(ConceptMethod):
             find_class(
                 reader, name, split.classes.index(name), positions, settings, checkpoint.seed
             )
-            for name, positions in followed(chosen.items(), "classes", len(chosen))
+            for name, positions in log_progress(chosen.items(), "classes", len(chosen))
             if len(positions)
         ]
         notes = _notes({name: len(positions) for name, positions in chosen.items()}, wanted)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sparsight.data.packed import PackedSplit, batches
 from sparsight.io.arrays import ArrayReader, ArrayWriter
 from sparsight.io.errors import InputError
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.models.base import Architecture
 
 #: of the stage `features`: see `sparsight.study.versions`
@@ -145,7 +145,7 @@ def extract_features(
         for prefix, (path, count) in files.items():
             if count:
                 parts = batches(path, torch.arange(count), batch_size)
-                for batch in followed(parts, f"batches of {prefix}", -(-count // batch_size)):
+                for batch in log_progress(parts, f"batches of {prefix}", -(-count // batch_size)):
                     maps = network.feature_maps(batch.images("clean").to(device))
                     writer.append(f"{prefix}/pooled", maps.mean(dim=(2, 3)).cpu())
                     writer.append(f"{prefix}/logits", network.class_logits(maps).cpu())

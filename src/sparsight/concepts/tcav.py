@@ -35,7 +35,7 @@ from sparsight.concepts.linear import (
 )
 from sparsight.data.packed import PackedSplit, batches
 from sparsight.explain.network import activations_and_gradients, recorded
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.models.base import Architecture
 
 
@@ -365,7 +365,7 @@ class Tcav(ConceptMethod):
 
         concepts, random = [], []
         draws = self.settings["draws"]
-        for draw in followed(range(draws), "draws of images", draws):
+        for draw in log_progress(range(draws), "draws of images", draws):
             order = drawn_order(train.image_ids, f"concept images {seed} draw {draw}")
             sides = [
                 two_sides(order[known[order]], shown, some)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sparsight.io.errors import InputError
-from sparsight.io.files import expanded
+from sparsight.io.files import expand_path
 
 ENVIRONMENT_VARIABLE = "SPARSIGHT_DATA"
 # What file systems take, and several times what the names of any data set here have.
@@ -77,7 +77,7 @@ def shared_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     given = environ.get(ENVIRONMENT_VARIABLE)
     if not given:
         return None
-    return Path(expanded(given, f"the environment variable {ENVIRONMENT_VARIABLE}", environ))
+    return Path(expand_path(given, f"the environment variable {ENVIRONMENT_VARIABLE}", environ))
 
 
 def check_shared_folder(environ: Mapping[str, str] = os.environ) -> None:

@@ -63,7 +63,7 @@ def _with_defaults(default: Any, value: Any) -> Any:
     return {**default, **value} if both else value
 
 
-def announced(datasets: Mapping[str, Settings]) -> str:
+def settings_text(datasets: Mapping[str, Settings]) -> str:
     """What the workflow writes into `SPARSIGHT_PACKED`, of the settings of all data sets."""
     return json.dumps(
         {

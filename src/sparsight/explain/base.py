@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.parameters import checked_parameters
 from sparsight.registration import Registry, UnknownName
 
@@ -275,7 +275,7 @@ def explain_batch(explainers: Mapping[str, Explainer], batch: ImageBatch) -> dic
         # A configured name holds no slash, so an explainer that shares nothing is alone.
         groups.setdefault(explainer.shares or f"/{name}", {})[name] = explainer
     found: dict[str, Tensor] = {}
-    for group in followed(groups.values(), "explainers of a batch", len(groups)):
+    for group in log_progress(groups.values(), "explainers of a batch", len(groups)):
         first = next(iter(group.values()))
         found.update(first.explain_together(group, batch))
     for name, maps in found.items():

@@ -35,7 +35,7 @@ from sparsight.io.entries import (
     with_items,
 )
 from sparsight.io.errors import InputError
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.io.tables import read_table
 from sparsight.models.networks import load_network
 
@@ -259,7 +259,7 @@ def explain_family(
         family = _Family(explainers, model, conditions, classes, device, explain)
         size = settings["batch_size"]
         made = map(family.rows, batches(packed_test, positions, size))
-        rows = followed(made, "batches explained", -(-len(positions) // size))
+        rows = log_progress(made, "batches explained", -(-len(positions) // size))
         # The sizes of the maps are known only after the first batch.
         first = next(rows)
         layout = {

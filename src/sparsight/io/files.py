@@ -18,7 +18,7 @@ from sparsight.io.errors import CorruptFile, InputError
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
-def expanded(given: str, key: str, environ: Mapping[str, str] = os.environ) -> str:
+def expand_path(given: str, key: str, environ: Mapping[str, str] = os.environ) -> str:
     """A path with `~`, `~user`, `$VARIABLE` and `${VARIABLE}` replaced, as a shell does.
 
     `key` says where the path was written, for messages; what a variable holds is not expanded

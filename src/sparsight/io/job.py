@@ -69,7 +69,7 @@ Item = TypeVar("Item")
 EVERY = 30.0
 
 
-def followed(
+def log_progress(
     items: Iterable[Item],
     what: str,
     total: int | None = None,

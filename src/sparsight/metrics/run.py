@@ -21,7 +21,7 @@ from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.entries import Wanted, present, with_items
 from sparsight.io.errors import InputError
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.preparation import masks_for
 from sparsight.metrics.registry import AGREEMENT, METRICS
@@ -379,7 +379,7 @@ class _Work:
         """First row in the explanations file, and the images of that row and those after it."""
         size = int(self.settings["batch_size"])
         starts = range(0, len(self._ids), size)
-        for start in followed(starts, "batches scored", len(starts)):
+        for start in log_progress(starts, "batches scored", len(starts)):
             yield start, self.split.select(self._positions[start : start + size].tolist())
 
     def score(self, start: int, batch: Batch, condition: str, rows: ScoreRows) -> None:

@@ -14,7 +14,7 @@ from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.files import read_json, remedy
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.parameters import checked_parameters, hint
 from sparsight.spade.layers import (
     PrunedLayer,
@@ -349,7 +349,7 @@ class OnPrunedCopies:
             self.settings,
             self.name,
         )
-        for place, copied in followed(copies, "images of a batch pruned for", len(batch)):
+        for place, copied in log_progress(copies, "images of a batch pruned for", len(batch)):
             one = batch.rows(slice(place, place + 1))
             parts.append(explain_batch(own, replace(one, model=copied)))
             self._remember(one, copied, condition)

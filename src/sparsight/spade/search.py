@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sparsight.explain.network import frozen, logit_gradient
 from sparsight.io.errors import InputError
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 from sparsight.metrics.localisation import pixel_roc_auc
 from sparsight.parameters import checked_parameters
 from sparsight.spade.copies import (
@@ -241,7 +241,7 @@ class _Search:
         hessians = None if at_once else self._hessians(layers, slice(0, len(self.images)))
         trace: list[dict[str, Any]] = []
         found: dict[str, float] = {}
-        for layer in followed(layers, "layers searched", len(layers)):
+        for layer in log_progress(layers, "layers searched", len(layers)):
             together = at_once.get(layer.name, len(self.images))
             weights = self._candidates(layer, grid, hessians, together)
             found[layer.name] = self._choose(layer, dict(zip(grid, weights, strict=True)), trace)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
-from sparsight.io.files import expanded
+from sparsight.io.files import expand_path
 from sparsight.registration import Item
 from sparsight.study.checks import (
     catalogue_problems,
@@ -132,7 +132,7 @@ def with_paths(config: Config, environ: Mapping[str, str] = os.environ) -> dict[
     found, models = dict(config), dict(config["catalogue"]["models"])
     for key, path in _given_paths(config):
         try:
-            value = expanded(path, key, environ)
+            value = expand_path(path, key, environ)
         except InputError:
             continue
         if key == "data_folder":
@@ -147,7 +147,7 @@ def path_problems(config: Config, environ: Mapping[str, str] = os.environ) -> It
     """One error message for each path that cannot be expanded, or that Snakemake would misread."""
     for key, path in _given_paths(config):
         try:
-            value = expanded(path, key, environ)
+            value = expand_path(path, key, environ)
         except InputError as error:
             yield f"{error}."
             continue

@@ -109,7 +109,7 @@ def data_warnings(data_folder: str, announced: str) -> Iterator[str]:
     Parameters
     ----------
     data_folder : as in the configuration.
-    announced : what `sparsight.data.packed_settings.announced` gave.
+    announced : what `sparsight.data.packed_settings.settings_text` gave.
 
     Yields
     ------

@@ -188,7 +188,7 @@ def jitter(images: Tensor, strengths: Mapping[str, float], draw: torch.Generator
     return images
 
 
-def augmented(images: Tensor, settings: Mapping[str, Any], draw: torch.Generator) -> Tensor:
+def augment(images: Tensor, settings: Mapping[str, Any], draw: torch.Generator) -> Tensor:
     """Crop, mirror and recolour a batch at random, in this order; float32 [N, C, H, W] in [0, 1].
 
     `settings` are a recipe's `augment`, `draw` a generator on the images' device.

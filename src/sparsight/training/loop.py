@@ -17,7 +17,7 @@ from sparsight.data.packed import TrainingSplit, load_training_split
 from sparsight.io.checkpoints import Tensors, read_state, write_state
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture
-from sparsight.training.augmentation import augmented
+from sparsight.training.augmentation import augment
 from sparsight.training.options import SELECTIONS
 from sparsight.training.randomness import derived_seed, generator
 from sparsight.training.recipe import Recipe, memory_format
@@ -371,7 +371,7 @@ def _train_epoch(
 
     order = torch.randperm(len(data.labels), generator=stream_of("order"), device=device)
     noise = stream_of("noise") if recipe.noise else None
-    augment = stream_of("augment") if recipe.augment else None
+    draw = stream_of("augment") if recipe.augment else None
     # for layers that draw on their own, such as dropout
     torch.manual_seed(derived_seed(stream.seed, stream.stage, epoch, "layers"))
     total_loss = torch.zeros((), device=device)
@@ -381,8 +381,8 @@ def _train_epoch(
     for batch in batches_of(order, recipe.batch_size):
         labels = data.labels[batch]
         images = batch_images(data.images[batch], data.noise_maximum, noise)
-        if augment is not None:
-            images = augmented(images, recipe.augment, augment)
+        if draw is not None:
+            images = augment(images, recipe.augment, draw)
         if layout == torch.channels_last:
             images = images.contiguous(memory_format=layout)
         watch.mark()

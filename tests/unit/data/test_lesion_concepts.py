@@ -12,7 +12,6 @@ from sparsight.data.sources.ham10000 import (
     blue_white_share,
     border_irregularity,
     colour_variance,
-    exceeding,
     measure,
     measure_files,
     relative_diameter,
@@ -145,7 +144,7 @@ def test_thresholds() -> None:
     limits = thresholds(values, 0.5)
     assert np.isnan(limits[1])
     # Above, not at; and nothing that was not measured.
-    assert exceeding(values, limits).tolist() == [
+    assert (values > limits).tolist() == [
         [False] * 2,
         [False] * 2,
         [True, False],

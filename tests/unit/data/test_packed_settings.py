@@ -9,10 +9,10 @@ from sparsight.data.packed import PackedSplit, read_planted
 from sparsight.data.packed_settings import (
     ENVIRONMENT_VARIABLE,
     KEY,
-    announced,
     content_settings,
     other_settings,
     packed_metadata,
+    settings_text,
 )
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
@@ -33,7 +33,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def announce(monkeypatch: Environment, **datasets: dict) -> None:
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, announced(datasets))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, settings_text(datasets))
 
 
 @pytest.mark.parametrize("same", [SMALL, {**SMALL, **DEFAULTS, "mirrors": ["http://x"]}])
@@ -80,7 +80,7 @@ def test_files_of_older_versions_are_refused(packed: Path) -> None:
         **metadata,
         "checksums": packed_metadata(packed)["checksums"],
     }
-    wanted = json.loads(announced({"digits": SMALL}))["digits"]
+    wanted = json.loads(settings_text({"digits": SMALL}))["digits"]
     assert other_settings(metadata, wanted) == ""
     del metadata[KEY]
     assert "older version" in other_settings(metadata, wanted)

@@ -1,7 +1,7 @@
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.io.files import expanded
+from sparsight.io.files import expand_path
 
 ENVIRON = {"HOME": "/home/ada", "SCRATCH": "/scratch", "ODD": "$HOME", "EMPTY": ""}
 
@@ -20,10 +20,10 @@ ENVIRON = {"HOME": "/home/ada", "SCRATCH": "/scratch", "ODD": "$HOME", "EMPTY": 
     ],
 )
 def test_as_a_shell_does(given: str, right: str) -> None:
-    assert expanded(given, "data_folder", ENVIRON) == right
+    assert expand_path(given, "data_folder", ENVIRON) == right
 
 
 @pytest.mark.parametrize("given", ["$NOWHERE/x", "${NOWHERE}", "$EMPTY/x", "~no_such_user/x"])
 def test_what_stands_for_nothing_is_an_error(given: str) -> None:
     with pytest.raises(InputError, match="data_folder"):
-        expanded(given, "data_folder", ENVIRON)
+        expand_path(given, "data_folder", ENVIRON)

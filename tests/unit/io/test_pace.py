@@ -2,14 +2,16 @@
 
 import logging
 
-from sparsight.io.job import followed
+from sparsight.io.job import log_progress
 
 
 def lines(caplog, seconds, total=None, every=30.0):
     """What a loop logs whose items take so long each."""
     clock = iter([0.0, *(sum(seconds[: n + 1]) for n in range(len(seconds)))])
     with caplog.at_level(logging.INFO):
-        items = list(followed(range(len(seconds)), "batches", total, every, lambda: next(clock)))
+        items = list(
+            log_progress(range(len(seconds)), "batches", total, every, lambda: next(clock))
+        )
     assert items == list(range(len(seconds)))
     return [record.getMessage() for record in caplog.records]
 

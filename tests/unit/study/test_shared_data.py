@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.data.location import folder_states
-from sparsight.data.packed_settings import announced
+from sparsight.data.packed_settings import settings_text
 from sparsight.study.original_files import data_warnings
 
 
@@ -25,13 +25,15 @@ def shared(tmp_path: Path) -> Path:
 
 
 def warnings(shared: Path, **settings: object) -> list[str]:
-    return list(data_warnings(str(shared), announced({"digits": {"source": "digits", **settings}})))
+    return list(
+        data_warnings(str(shared), settings_text({"digits": {"source": "digits", **settings}}))
+    )
 
 
 def test_data_of_this_study(shared: Path) -> None:
     assert warnings(shared, split={"test": 60}) == []
     # Nothing is there yet.
-    assert list(data_warnings(str(shared), announced({"mnist": {"source": "mnist"}}))) == []
+    assert list(data_warnings(str(shared), settings_text({"mnist": {"source": "mnist"}}))) == []
 
 
 def test_data_of_another_study(shared: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from sparsight.io.errors import InputError
 from sparsight.training import augmentation
-from sparsight.training.augmentation import Boxes, augmented, crop_and_flip, draw_boxes, jitter
+from sparsight.training.augmentation import Boxes, augment, crop_and_flip, draw_boxes, jitter
 from sparsight.training.randomness import generator
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def test_whole_images_stay_as_they_are() -> None:
     assert torch.allclose(crop_and_flip(images, whole, None), images, atol=1e-5)
     found = crop_and_flip(images, None, torch.tensor([True, False, True]))
     assert torch.equal(found, torch.stack((images[0].flip(2), images[1], images[2].flip(2))))
-    assert torch.equal(augmented(images, {}, generator(CPU, 0)), images)
+    assert torch.equal(augment(images, {}, generator(CPU, 0)), images)
 
 
 def test_crops_lie_inside_and_keep_to_their_bounds() -> None:
@@ -82,10 +82,10 @@ def test_colours_by_hand() -> None:
 
 def test_every_image_has_parameters_of_its_own_and_of_its_draw() -> None:
     images = torch.rand(1, 3, 16, 16).expand(8, -1, -1, -1)
-    found = augmented(images, EVERYTHING, generator(CPU, 0))
+    found = augment(images, EVERYTHING, generator(CPU, 0))
     assert len({image.numpy().tobytes() for image in found}) == 8
-    assert torch.equal(found, augmented(images, EVERYTHING, generator(CPU, 0)))
-    assert not torch.equal(found, augmented(images, EVERYTHING, generator(CPU, 1)))
+    assert torch.equal(found, augment(images, EVERYTHING, generator(CPU, 0)))
+    assert not torch.equal(found, augment(images, EVERYTHING, generator(CPU, 1)))
     assert found.min() >= 0
     assert found.max() <= 1
     assert found.dtype == torch.float32
@@ -94,9 +94,9 @@ def test_every_image_has_parameters_of_its_own_and_of_its_draw() -> None:
 def test_half_of_the_images_are_mirrored() -> None:
     images = torch.zeros(4000, 1, 1, 2)
     images[..., 0] = 1
-    flipped = augmented(images, {"flip": True}, generator(CPU, 0))[:, 0, 0, 1].mean().item()
+    flipped = augment(images, {"flip": True}, generator(CPU, 0))[:, 0, 0, 1].mean().item()
     assert abs(flipped - 0.5) < 3 * 0.5 / 4000**0.5
-    assert torch.equal(augmented(images, {"flip": False}, generator(CPU, 0)), images)
+    assert torch.equal(augment(images, {"flip": False}, generator(CPU, 0)), images)
 
 
 def test_jitter_stays_within_its_strength() -> None:
@@ -110,6 +110,6 @@ def test_jitter_stays_within_its_strength() -> None:
 
 def test_grey_images_have_no_hue() -> None:
     images = torch.rand(2, 1, 8, 8)
-    assert augmented(images, {"colour_jitter": {"contrast": 0.3}}, generator(CPU, 0)).shape[1] == 1
+    assert augment(images, {"colour_jitter": {"contrast": 0.3}}, generator(CPU, 0)).shape[1] == 1
     with pytest.raises(InputError, match="three channels only"):
-        augmented(images, {"colour_jitter": {"hue": 0.1}}, generator(CPU, 0))
+        augment(images, {"colour_jitter": {"hue": 0.1}}, generator(CPU, 0))

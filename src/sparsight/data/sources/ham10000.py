@@ -370,11 +370,6 @@ def thresholds(values: NDArray[np.float64], quantile: float) -> NDArray[np.float
     return np.array([np.quantile(one, quantile) if len(one) else np.nan for one in finite])
 
 
-def exceeding(values: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which measures lie above their thresholds, bool [N, 5]; false where there is no measure."""
-    return np.asarray(values > limits)
-
-
 _LOG = logging.getLogger(__name__)
 LEAK = "test_images_of_trained_lesions"
 
@@ -614,7 +609,8 @@ class Ham10000(Source):
         limits = thresholds(values[train], quantile)
         for name, limit in zip(CONCEPTS, limits, strict=True):
             _LOG.info("%s: above %.4f, quantile %g of the training images", name, limit, quantile)
-        return exceeding(values, limits)
+        # False where there is no measure.
+        return np.asarray(values > limits)
 
 
 def _leak(photographs: list[Photograph], places: Mapping[str, Positions]) -> float:
