@@ -17,7 +17,7 @@ import torch
 
 from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import Curves
+from sparsight.analysis.curves import ChainRows
 from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.registry import CONCEPTS
@@ -231,7 +231,7 @@ def claim():
     levels = [(seed, level) for seed in (1, 2, 3) for level in (0, 5)]
     rows = [{**place, **what, "seed": s, "level": x, "mean": 0.5 - s * x / 50} for s, x in levels]
     draws = [[r["mean"] + r["level"] * step / 50 for step in (-1, 0, 1)] for r in rows]
-    curves = Curves(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
+    curves = ChainRows(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
     claim = {**place, **claim}
     found = CLAIMS.load(claim["test"])(claim).evidence(ClaimCurves(curves, claim))
     base = merged(catalogue_and_study(Path(), own=True), overlay)

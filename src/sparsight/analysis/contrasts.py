@@ -12,7 +12,7 @@ from sparsight.analysis import tables
 from sparsight.analysis.curves import (
     ACCURACY_ROWS,
     KEYS,
-    Networks,
+    Curve,
     networks_by_subset,
     read_curves,
     read_explainers,
@@ -72,7 +72,7 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
     write_contrasts("contrasts", rows, output, settings["controls"])
 
 
-def _changes(subset: str, found: Mapping[str, Networks]) -> Networks:
+def _changes(subset: str, found: Mapping[str, Curve]) -> Curve:
     """Differences to the dense networks; of `correct_at_both` they were taken image by image."""
     if subset != BOTH:
         return found[subset].against_dense()
@@ -82,9 +82,7 @@ def _changes(subset: str, found: Mapping[str, Networks]) -> Networks:
     return found[subset].against_dense().undefined()
 
 
-def contrast_rows(
-    values: Networks, changes: Networks, confidence: float
-) -> Iterator[dict[str, Any]]:
+def contrast_rows(values: Curve, changes: Curve, confidence: float) -> Iterator[dict[str, Any]]:
     """One row per level: the columns of `contrast` from `level` on, but for `p_adjusted`.
 
     Parameters
@@ -174,7 +172,7 @@ def stratify(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
     write_contrasts("strata", rows, output, settings["controls"], (*FAMILY, "is_gap"))
 
 
-def _strata(found: Mapping[str, Networks]) -> Iterator[tuple[str, Networks, Networks]]:
+def _strata(found: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Curve]]:
     """Each stratum and the gap between them: values and changes from level 0."""
     changes = {name: networks.against_dense() for name, networks in found.items()}
     for name, networks in found.items():
@@ -232,7 +230,7 @@ def compare_predictions(
     tables.write("correctness", output, table)
 
 
-def _curve(correct: Networks, incorrect: Networks, confidence: float) -> Iterator[dict[str, Any]]:
+def _curve(correct: Curve, incorrect: Curve, confidence: float) -> Iterator[dict[str, Any]]:
     """Rows of one curve: all levels first, then level by level."""
     gap = correct.minus(incorrect)
     every = np.isfinite(gap.mean)
@@ -265,7 +263,7 @@ def _drawn_over_levels(replicates: NDArray[np.float32], entering: Entering) -> D
 
 
 def _rows(
-    correct: Networks, incorrect: Networks, gap: Networks, entering: Entering, confidence: float
+    correct: Curve, incorrect: Curve, gap: Curve, entering: Entering, confidence: float
 ) -> Iterator[dict[str, Any]]:
     """One row per seed, then their mean, over the entering levels, bool [S, L]."""
     found = _over_levels(gap.mean, entering)

@@ -16,7 +16,7 @@ from sparsight.analysis.curves import (
     ACCURACY,
     ACCURACY_ROWS,
     KEYS,
-    Networks,
+    Curve,
     networks_by_subset,
     read_curves,
 )
@@ -164,7 +164,7 @@ class DrawnCorrelations:
         Parameters
         ----------
         names : dataset, model, pruner, explainer, condition, metric and subset of the curve.
-        networks : seed to the levels that enter. Networks whose coefficient is not defined are left
+        networks : seed to the levels that enter. Curve whose coefficient is not defined are left
             out of its mean, as they are of the estimate.
 
         Returns
@@ -201,15 +201,13 @@ class DrawnCorrelations:
             found |= {f"{name}_images_low": low, f"{name}_images_high": high}
         return found
 
-    def _read(self, explainer: str) -> dict[tuple[str, ...], dict[str, Networks]]:
+    def _read(self, explainer: str) -> dict[tuple[str, ...], dict[str, Curve]]:
         curves = read_curves(self._paths, [explainer])
         found = networks_by_subset(curves, ("all", "correct_at_both"))
         return {tuple(names[key] for key in KEYS): subsets for names, subsets in found}
 
 
-def _find(
-    loaded: Mapping[tuple[str, ...], Mapping[str, Networks]], names: Mapping[str, str]
-) -> Networks:
+def _find(loaded: Mapping[tuple[str, ...], Mapping[str, Curve]], names: Mapping[str, str]) -> Curve:
     try:
         return loaded[tuple(names[key] for key in KEYS)][names["subset"]]
     except KeyError:
@@ -217,7 +215,7 @@ def _find(
 
 
 def _levels(
-    networks: Networks, seed: int, levels: NDArray[np.int64], names: Mapping[str, str]
+    networks: Curve, seed: int, levels: NDArray[np.int64], names: Mapping[str, str]
 ) -> NDArray[np.float32]:
     """Replicates [L, B] of one network at some levels."""
     if seed not in networks.seeds or not set(levels.tolist()) <= set(networks.levels):
@@ -408,7 +406,7 @@ def _with_enough_levels(frame: pd.DataFrame) -> pd.DataFrame:
 def _above(frame: pd.DataFrame, floor: float) -> pd.DataFrame:
     """Levels at which every network of a curve keeps at least the share `floor` of its weights.
 
-    Networks of one level can differ by a weight; judged one by one, the seeds of a curve would
+    Curve of one level can differ by a weight; judged one by one, the seeds of a curve would
     have different numbers of levels.
     """
     smallest = frame.groupby([*CURVE, "level"])["density"].transform("min")

@@ -1,4 +1,4 @@
-"""Curves over pruning levels, of one network and of several.
+"""ChainRows over pruning levels, of one network and of several.
 
 A *chain* is one network's pruner, with the dense network as level 0. `statistics.parquet` holds a
 chain's means by subset of images with their replicates.
@@ -53,7 +53,7 @@ def complete_curves(frame: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
 
 
 def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFrame:
-    """Curves of one performance measure, with the density of each checkpoint.
+    """ChainRows of one performance measure, with the density of each checkpoint.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def write_statistics(
 
 
 @dataclass(frozen=True)
-class Curves:
+class ChainRows:
     """Rows of one or more chains.
 
     Attributes
@@ -195,7 +195,7 @@ class Curves:
     replicates: NDArray[np.float32]
 
 
-def read_curves(paths: Iterable[Path], explainers: Collection[str] | None = None) -> Curves:
+def read_curves(paths: Iterable[Path], explainers: Collection[str] | None = None) -> ChainRows:
     """Read chains, whole or some explainers of them.
 
     Parameters
@@ -212,7 +212,9 @@ def read_curves(paths: Iterable[Path], explainers: Collection[str] | None = None
     """
     parts = sorted(_read(Path(path), explainers) for path in paths)
     if not parts:
-        return Curves(pd.DataFrame(columns=STATISTICS_SCHEMA.names), np.empty((0, 0), np.float32))
+        return ChainRows(
+            pd.DataFrame(columns=STATISTICS_SCHEMA.names), np.empty((0, 0), np.float32)
+        )
     for first, second in pairwise(parts):
         if first.chain == second.chain:
             raise InputError(
@@ -224,7 +226,7 @@ def read_curves(paths: Iterable[Path], explainers: Collection[str] | None = None
                 "delete both and run snakemake again"
             )
     frame = pa.concat_tables([part.table for part in parts]).to_pandas()
-    return Curves(frame, np.concatenate([part.replicates for part in parts]))
+    return ChainRows(frame, np.concatenate([part.replicates for part in parts]))
 
 
 def read_explainers(paths: Iterable[Path]) -> list[str]:
@@ -285,26 +287,118 @@ Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Networks:
-    """One quantity of S networks at L levels.
+class Curve:
+    """One quantity of S networks (seeds) at L levels.
 
     Attributes
     ----------
-    seeds, levels : ascending, [S] and [L].
-    density : float64 [S, L], share of prunable weights left; NaN where a network lacks the level.
-    n : int64 [S, L], images with a defined value; 0 where a network lacks the level.
-    mean : float64 [S, L], NaN where undefined.
-    replicates : float32 [S, L, B], NaN where undefined. Column b is the same draw throughout.
+    seeds : ascending, [S].
+    levels : int64 [L], ascending.
+    mean : float64 [S, L]; NaN where it is undefined or was not measured.
+    density : float64 [S, L], share of prunable weights left, in [0, 1]; NaN where unknown.
+    replicates : float32 or float64 [S, L, B], the mean in each draw of images, NaN where undefined.
+        Column b is the same draw throughout.
+    n : int64 [S, L], images with a defined value, where they were counted; else 0.
+    changes : of a subset that holds other images at every level, the mean change from the dense
+        network, image by image; None where the subset is the same at all levels.
     """
 
     seeds: tuple[int, ...]
-    levels: tuple[int, ...]
-    density: Doubles
-    n: NDArray[np.int64]
+    levels: NDArray[np.int64]
     mean: Doubles
-    replicates: NDArray[np.float32]
+    density: Doubles
+    replicates: Floats
+    n: NDArray[np.int64]
+    changes: "Curve | None" = None
 
-    def minus(self, other: "Networks") -> "Networks":
+    @classmethod
+    def of(
+        cls,
+        rows: pd.DataFrame,
+        replicates: Floats,
+        *,
+        seeds: Sequence[int],
+        levels: NDArray[np.int64] | None = None,
+        value: str = "mean",
+    ) -> "Curve":
+        """Place rows by seed and level.
+
+        Parameters
+        ----------
+        rows : columns seed, level, density, the one that `value` names, and n where it is known.
+        replicates : [rows, B], parallel to the rows.
+        seeds, levels : ascending; by default the levels of the rows.
+        """
+        at = rows["level"].to_numpy(dtype=np.int64)
+        levels = np.unique(at) if levels is None else levels
+        seed = np.searchsorted(seeds, rows["seed"].to_numpy(dtype=np.int64))
+        place, shape = (seed, np.searchsorted(levels, at)), (len(seeds), len(levels))
+        mean, density = np.full(shape, np.nan), np.full(shape, np.nan)
+        mean[place] = rows[value].to_numpy(dtype=np.float64)
+        density[place] = rows["density"].to_numpy(dtype=np.float64)
+        drawn = np.full((*shape, replicates.shape[1]), np.nan, dtype=replicates.dtype)
+        drawn[place] = replicates
+        images = np.zeros(shape, dtype=np.int64)
+        if "n" in rows:
+            images[place] = rows["n"].to_numpy()
+        return cls(tuple(map(int, seeds)), levels, mean, density, drawn, images)
+
+    def at(self, level: int) -> tuple[Doubles, Any]:
+        """Means [S] and replicates [S, B] of a level; NaN where it was not measured."""
+        (place,) = np.nonzero(self.levels == level)
+        if place.size == 0:
+            nothing = np.full_like(self.replicates[:, :1], np.nan)[:, 0]
+            return np.full(len(self.mean), np.nan), nothing
+        return self.mean[:, place[0]], self.replicates[:, place[0]]
+
+    def change(self, start: int, end: int) -> tuple[Doubles, Doubles]:
+        """Level `end` minus level `start`, of each network: [S] and replicates [S, B].
+
+        0 where they agree up to the rounding of float32 scores, as those of controls do. In a
+        subset that changes with the level, one of the two must be level 0 for the images to be the
+        same; changes between two other levels are the difference of their changes from it.
+        """
+        if self.changes is not None:
+            (first, drawn_first), (last, drawn_last) = (
+                self._from_dense(start),
+                self._from_dense(end),
+            )
+            return last - first, drawn_last - drawn_first
+        (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
+        return difference(last, first), difference(drawn_last, drawn_first)
+
+    def _from_dense(self, level: int) -> tuple[Doubles, Doubles]:
+        assert self.changes is not None  # asked before
+        if level == 0:
+            return np.zeros(len(self.mean)), np.zeros_like(self.replicates[:, 0])
+        return self.changes.at(level)
+
+    def above(self, floor: float) -> NDArray[np.bool_]:
+        """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
+
+        Networks of one level can differ by a weight; judged one by one, seeds would have different
+        numbers of levels. A level of unknown density counts only where there is no floor.
+        """
+        if floor <= 0:
+            return np.ones(len(self.levels), dtype=np.bool_)
+        # a configured density is met up to rounding of whole weights to a share
+        enough = self.density >= floor * (1.0 - 1e-9)
+        return np.asarray(enough.all(axis=0))
+
+    def on(self, levels: NDArray[np.int64]) -> "Curve":
+        """The same curve on other levels, NaN at those that were not measured."""
+        place = np.searchsorted(self.levels, levels).clip(max=len(self.levels) - 1)
+        known = self.levels[place] == levels
+        return Curve(
+            self.seeds,
+            levels=levels,
+            mean=np.where(known, self.mean[:, place], np.nan),
+            density=np.where(known, self.density[:, place], np.nan),
+            replicates=np.where(known[:, np.newaxis], self.replicates[:, place], np.nan),
+            n=np.where(known, self.n[:, place], 0),
+        )
+
+    def minus(self, other: "Curve") -> "Curve":
         """Difference to another quantity of the same networks and levels, paired by both.
 
         Differences within the rounding of float32 scores are 0: a control scores the same at every
@@ -316,18 +410,18 @@ class Networks:
             replicates=difference(self.replicates, other.replicates),
         )
 
-    def against_dense(self) -> "Networks":
+    def against_dense(self) -> "Curve":
         """Difference to level 0 of the same network; NaN at level 0 itself and where it is not."""
         if 0 not in self.levels:
             return self.undefined()
-        dense = self.levels.index(0)
+        dense = int(np.searchsorted(self.levels, 0))
         mean = difference(self.mean, self.mean[:, [dense]])
         replicates = difference(self.replicates, self.replicates[:, [dense]])
         mean[:, dense] = np.nan
         replicates[:, dense] = np.nan
         return replace(self, mean=mean, replicates=replicates)
 
-    def undefined(self) -> "Networks":
+    def undefined(self) -> "Curve":
         """The same networks and levels without any value."""
         nothing = np.full_like(self.mean, np.nan), np.full_like(self.replicates, np.nan)
         return replace(self, mean=nothing[0], replicates=nothing[1])
@@ -354,8 +448,8 @@ def difference(one: Floats, other: Floats) -> Any:
 
 
 def networks_by_subset(
-    curves: Curves, subsets: Collection[str]
-) -> Iterator[tuple[dict[str, str], dict[str, Networks]]]:
+    curves: ChainRows, subsets: Collection[str]
+) -> Iterator[tuple[dict[str, str], dict[str, Curve]]]:
     """The curves of each data set, model, pruner, explainer, condition and metric.
 
     Parameters
@@ -380,30 +474,11 @@ def networks_by_subset(
         )
     wanted = curves.frame[curves.frame["subset"].isin(list(subsets))]
     for names, rows in wanted.groupby(KEYS, sort=True):
-        seeds, levels = np.unique(rows["seed"]), np.unique(rows["level"])
-        found = {}
-        for subset, part in rows.groupby("subset", sort=True):
-            place = (
-                np.searchsorted(seeds, part["seed"].to_numpy()),
-                np.searchsorted(levels, part["level"].to_numpy()),
+        seeds, levels = (np.unique(rows[name].to_numpy(np.int64)) for name in ("seed", "level"))
+        found = {
+            str(subset): Curve.of(
+                part, curves.replicates[part.index.to_numpy()], seeds=seeds.tolist(), levels=levels
             )
-            shape = (len(seeds), len(levels))
-            images = np.zeros(shape, dtype=np.int64)
-            images[place] = part["n"].to_numpy()
-            replicates = np.full((*shape, curves.replicates.shape[1]), np.nan, dtype=np.float32)
-            replicates[place] = curves.replicates[part.index.to_numpy()]
-            found[str(subset)] = Networks(
-                seeds=tuple(seeds.tolist()),
-                levels=tuple(levels.tolist()),
-                density=_placed(part["density"].to_numpy(), place, shape),
-                n=images,
-                mean=_placed(part["mean"].to_numpy(), place, shape),
-                replicates=replicates,
-            )
+            for subset, part in rows.groupby("subset", sort=True)
+        }
         yield {key: str(name) for key, name in zip(KEYS, names, strict=True)}, found
-
-
-def _placed(values: Doubles, place: tuple[Any, Any], shape: tuple[int, int]) -> Doubles:
-    whole = np.full(shape, np.nan)
-    whole[place] = values
-    return whole

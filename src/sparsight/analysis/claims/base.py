@@ -11,87 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsight.analysis.claims.registry import COMMON_KEYS
-from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, Curves, difference
+from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, ChainRows, Curve
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
 from sparsight.analysis.statistics import correlation_interval, one_sample_t, percentile_interval
 from sparsight.analysis.tables import COMPARED
 from sparsight.io.errors import InputError
 
 Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class LevelCurve:
-    """One quantity over levels, of each network (seed).
-
-    Attributes
-    ----------
-    levels : int64 [L], ascending.
-    mean : float64 [S, L] over images; NaN where it is undefined or was not measured.
-    density : float64 [S, L], share of prunable weights left, in [0, 1]; NaN where unknown.
-    replicates : float64 [S, L, B], the mean in each draw of images.
-    changes : of a subset that holds other images at every level, the mean change from the dense
-        network, image by image; None where the subset is the same at all levels.
-    """
-
-    levels: NDArray[np.int64]
-    mean: Numbers
-    density: Numbers
-    replicates: Numbers
-    changes: "LevelCurve | None" = None
-
-    def at(self, level: int) -> tuple[Numbers, Numbers]:
-        """Means [S] and replicates [S, B] of a level; NaN where it was not measured."""
-        (place,) = np.nonzero(self.levels == level)
-        if place.size == 0:
-            nothing = np.full_like(self.replicates[:, :1], np.nan)[:, 0]
-            return np.full(len(self.mean), np.nan), nothing
-        return self.mean[:, place[0]], self.replicates[:, place[0]]
-
-    def change(self, start: int, end: int) -> tuple[Numbers, Numbers]:
-        """Level `end` minus level `start`, of each network: [S] and replicates [S, B].
-
-        0 where they agree up to the rounding of float32 scores, as those of controls do. In a
-        subset that changes with the level, one of the two must be level 0 for the images to be the
-        same; changes between two other levels are the difference of their changes from it.
-        """
-        if self.changes is not None:
-            (first, drawn_first), (last, drawn_last) = (
-                self._from_dense(start),
-                self._from_dense(end),
-            )
-            return last - first, drawn_last - drawn_first
-        (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
-        return difference(last, first), difference(drawn_last, drawn_first)
-
-    def _from_dense(self, level: int) -> tuple[Numbers, Numbers]:
-        assert self.changes is not None  # asked before
-        if level == 0:
-            return np.zeros(len(self.mean)), np.zeros_like(self.replicates[:, 0])
-        return self.changes.at(level)
-
-    def above(self, floor: float) -> NDArray[np.bool_]:
-        """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
-
-        Networks of one level can differ by a weight; judged one by one, seeds would have different
-        numbers of levels. A level of unknown density counts only where there is no floor.
-        """
-        if floor <= 0:
-            return np.ones(len(self.levels), dtype=np.bool_)
-        # a configured density is met up to rounding of whole weights to a share
-        enough = self.density >= floor * (1.0 - 1e-9)
-        return np.asarray(enough.all(axis=0))
-
-    def on(self, levels: NDArray[np.int64]) -> "LevelCurve":
-        """The same curve on other levels, NaN at those that were not measured."""
-        place = np.searchsorted(self.levels, levels).clip(max=len(self.levels) - 1)
-        known = self.levels[place] == levels
-        return LevelCurve(
-            levels=levels,
-            mean=np.where(known, self.mean[:, place], np.nan),
-            density=np.where(known, self.density[:, place], np.nan),
-            replicates=np.where(known[:, np.newaxis], self.replicates[:, place], np.nan),
-        )
 
 
 class ConceptMeasure(NamedTuple):
@@ -122,7 +48,7 @@ class ClaimCurves:
 
     def __init__(
         self,
-        curves: Curves,
+        curves: ChainRows,
         claim: Mapping[str, Any],
         concepts: pd.DataFrame | None = None,
         orders: pd.DataFrame | None = None,
@@ -162,11 +88,11 @@ class ClaimCurves:
             )
         return found
 
-    def accuracy(self) -> LevelCurve:
+    def accuracy(self) -> Curve:
         """Accuracy over all test images, in [0, 1]."""
         return self.curve(ACCURACY_ROWS, ACCURACY, "all")
 
-    def curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
+    def curve(self, explainer: str, metric: str, subset: str) -> Curve:
         """One metric of one explainer over a subset of the images.
 
         Raises
@@ -179,7 +105,7 @@ class ClaimCurves:
             return curve
         return replace(curve, changes=self._curve(explainer, metric, CHANGE_AT_BOTH))
 
-    def concept(self, wanted: ConceptMeasure) -> LevelCurve:
+    def concept(self, wanted: ConceptMeasure) -> Curve:
         """One number about concepts, of the networks as a whole or of a class or concept.
 
         It has no replicates: B is 0. Comparisons have no level 0, at which a network would be
@@ -202,11 +128,11 @@ class ClaimCurves:
             if rows.empty:
                 raise self._lacking(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
         rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
-        return self._placed(rows, rows["value"], None)
+        return Curve.of(rows, np.empty((len(rows), 0)), seeds=self.seeds, value="value")
 
     def in_top(
         self, concept: str, class_name: str, length: int, wanted: Callable[[str], bool]
-    ) -> LevelCurve:
+    ) -> Curve:
         """1 where a concept is among the first `length` of a class, 0 where it is not.
 
         A class without any concept at a level that was looked at has 0; B is 0.
@@ -238,32 +164,18 @@ class ClaimCurves:
         rows = rows.assign(found=found.astype("float64"))
         rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
         rows = rows.groupby(["seed", "level"], as_index=False)[["found", "density"]].max()
-        return self._placed(rows, rows["found"], None)
+        return Curve.of(rows, np.empty((len(rows), 0)), seeds=self.seeds, value="found")
 
-    def _curve(self, explainer: str, metric: str, subset: str) -> LevelCurve:
+    def _curve(self, explainer: str, metric: str, subset: str) -> Curve:
         rows = self._frame
         wanted = {"explainer": explainer, "metric": metric, "subset": subset}
         for key, value in wanted.items():
             rows = rows[rows[key] == value]
             if rows.empty:
                 raise self._lacking(f"{key} '{value}'")
-        return self._placed(rows, rows["mean"], self._replicates[rows.index.to_numpy()])
-
-    def _placed(
-        self, rows: pd.DataFrame, values: "pd.Series[float]", drawn: NDArray[np.float32] | None
-    ) -> LevelCurve:
-        """Values of rows by seed and level."""
-        levels = np.unique(rows["level"].to_numpy(dtype=np.int64))
-        size = (len(self.seeds), len(levels))
-        seed = np.searchsorted(self.seeds, rows["seed"].to_numpy(dtype=np.int64))
-        level = np.searchsorted(levels, rows["level"].to_numpy(dtype=np.int64))
-        mean, density = np.full(size, np.nan), np.full(size, np.nan)
-        replicates = np.full((*size, 0 if drawn is None else drawn.shape[1]), np.nan)
-        mean[seed, level] = values.to_numpy(dtype=np.float64)
-        density[seed, level] = rows["density"].to_numpy(dtype=np.float64)
-        if drawn is not None:
-            replicates[seed, level] = drawn
-        return LevelCurve(levels, mean, density, replicates)
+        return Curve.of(
+            rows, self._replicates[rows.index.to_numpy()].astype(np.float64), seeds=self.seeds
+        )
 
 
 @dataclass(frozen=True)

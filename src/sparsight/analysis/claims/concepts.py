@@ -9,12 +9,12 @@ from sparsight.analysis.claims.base import (
     ClaimTest,
     ConceptMeasure,
     Evidence,
-    LevelCurve,
     Numbers,
     mean_in_words,
     sign,
     sign_test,
 )
+from sparsight.analysis.curves import Curve
 from sparsight.analysis.tables import COMPARED, FOUND
 from sparsight.concepts.registry import SAME
 
@@ -221,7 +221,7 @@ class ConceptInTop(ClaimTest):
             counted=True,
         )
 
-    def _in_top(self, networks: ClaimCurves) -> LevelCurve:
+    def _in_top(self, networks: ClaimCurves) -> Curve:
         """0 or 1 of each network and level; concepts that were merged have all their names."""
         concept, entry = str(self.settings["concept"]), str(self.settings["entry"])
         return networks.in_top(
@@ -237,7 +237,7 @@ def _measure(settings: dict[str, Any], kind: str) -> ConceptMeasure:
     return ConceptMeasure(str(settings["concept"]), kind, *map(str, parts))
 
 
-def _over(curve: LevelCurve, first: int, last: int | None, dense: int | None) -> Numbers:
+def _over(curve: Curve, first: int, last: int | None, dense: int | None) -> Numbers:
     """Mean over the levels `first` to `last` (to the end where it is None) of each network [S].
 
     Undefined where the measure is undefined at one of them: a mean over other levels would be

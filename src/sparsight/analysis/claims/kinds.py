@@ -11,7 +11,6 @@ from sparsight.analysis.claims.base import (
     ClaimCurves,
     ClaimTest,
     Evidence,
-    LevelCurve,
     Numbers,
     above,
     both,
@@ -21,7 +20,7 @@ from sparsight.analysis.claims.base import (
     sign,
 )
 from sparsight.analysis.correlate import DRAWN_COEFFICIENTS, drawn_coefficients
-from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, difference
+from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curve, difference
 from sparsight.analysis.resample import CORRECT, INCORRECT
 from sparsight.analysis.statistics import first_difference, kendall, pearson, rank_partial, spearman
 from sparsight.io.errors import InputError
@@ -81,7 +80,7 @@ class Change(ClaimTest):
         )
 
 
-def _change(curve: LevelCurve, first: int, last: int) -> tuple[Numbers, Numbers]:
+def _change(curve: Curve, first: int, last: int) -> tuple[Numbers, Numbers]:
     """Mean over levels `first` to `last` minus level 0: [S] and replicates [S, B].
 
     Undefined where the metric is undefined at a measured level: a mean over other levels would be
@@ -96,7 +95,7 @@ def _change(curve: LevelCurve, first: int, last: int) -> tuple[Numbers, Numbers]
     return values, np.mean([drawn for _, drawn in changes], axis=0)
 
 
-def _all_levels(curve: LevelCurve) -> tuple[Numbers, Numbers]:
+def _all_levels(curve: Curve) -> tuple[Numbers, Numbers]:
     return _change(curve, 1, int(curve.levels.max()))
 
 
@@ -150,13 +149,13 @@ class BetweenPruners(ClaimTest):
             columns=columns,
         )
 
-    def _curve(self, networks: ClaimCurves, of: str) -> LevelCurve:
+    def _curve(self, networks: ClaimCurves, of: str) -> Curve:
         if of == ACCURACY:
             return networks.accuracy()
         return networks.curve(self.claim["explainer"], of, self.subset)
 
 
-def _mean(curve: LevelCurve, first: int, last: int) -> tuple[Numbers, Numbers]:
+def _mean(curve: Curve, first: int, last: int) -> tuple[Numbers, Numbers]:
     """Mean over levels `first` to `last`: [S] and replicates [S, B]; NaN where one is missing."""
     levels = [curve.at(level) for level in range(first, last + 1)]
     return (
@@ -273,9 +272,7 @@ class Correlation(ClaimTest):
             remark="" if control else self._published_form(curve, accuracy, used),
         )
 
-    def _coefficients(
-        self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]
-    ) -> Numbers:
+    def _coefficients(self, curve: Curve, accuracy: Curve, used: NDArray[np.bool_]) -> Numbers:
         """Of each network [S]."""
         coefficient, _ = _COEFFICIENTS[self.settings["coefficient"]]
         return np.array(
@@ -287,7 +284,7 @@ class Correlation(ClaimTest):
             ]
         )
 
-    def _drawn(self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]) -> Numbers:
+    def _drawn(self, curve: Curve, accuracy: Curve, used: NDArray[np.bool_]) -> Numbers:
         """Of each network in each draw of images [S, B]."""
         name = self.settings["coefficient"]
         return np.array(
@@ -308,9 +305,7 @@ class Correlation(ClaimTest):
         text = f"{name} of {metric} and accuracy over {where}"
         return f"{text}, minus the same of {control}" if control else text
 
-    def _published_form(
-        self, curve: LevelCurve, accuracy: LevelCurve, used: NDArray[np.bool_]
-    ) -> str:
+    def _published_form(self, curve: Curve, accuracy: Curve, used: NDArray[np.bool_]) -> str:
         """The seed-averaged coefficient, where the published number is one."""
         levels = used.all(axis=0)
         if self.claim.get("published") is None or len(used) < 2 or not levels.any():
@@ -473,7 +468,7 @@ class NoLoss(ClaimTest):
             columns=columns,
         )
 
-    def _level(self, curve: LevelCurve) -> int:
+    def _level(self, curve: Curve) -> int:
         density = float(self.settings["density"])
         kept = curve.above(density) & (curve.levels > 0) & np.isfinite(curve.mean).all(axis=0)
         # without a density nobody knows how sparse a level is

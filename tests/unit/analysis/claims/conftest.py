@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.curves import Curves
+from sparsight.analysis.curves import ChainRows
 
 CHAIN = {"study": "demo", "dataset": "digits", "model": "cnn", "pruner": "magnitude"}
 CLAIM = {
@@ -21,7 +21,7 @@ def claim():
 
 @pytest.fixture
 def curves():
-    """Function from (explainer, metric, subset) -> means [seeds, levels] to `Curves`.
+    """Function from (explainer, metric, subset) -> means [seeds, levels] to `ChainRows`.
 
     Levels are halved from one to the next. The draws of images are the mean plus
     `spread` x (-1, 0, 1) of each row: B is 3.
@@ -52,7 +52,7 @@ def curves():
                         }
                     )
                     draws.append(table[seed, place] + spread * np.array([-1.0, 0.0, 1.0]))
-        return Curves(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
+        return ChainRows(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
 
     return make
 

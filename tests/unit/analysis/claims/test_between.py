@@ -8,7 +8,7 @@ import pytest
 
 from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curves
+from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, ChainRows
 from sparsight.io.errors import InputError
 
 RIGHT, IOU = (ACCURACY_ROWS, ACCURACY, "all"), ("cam", "iou", "all")
@@ -18,7 +18,7 @@ OTHER = [[0.9, 0.7, 0.3], [0.9, 0.6, 0.4], [0.9, 0.6, 0.6]]
 
 def evidence(curves, claim, other, spread=0.0, table=OWN, rows=RIGHT):
     parts = [curves({rows: table}), curves({rows: other}, spread=spread, pruner="buggy")]
-    whole = Curves(
+    whole = ChainRows(
         pd.concat([part.frame for part in parts], ignore_index=True),
         np.concatenate([part.replicates for part in parts]),
     )

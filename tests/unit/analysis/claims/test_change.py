@@ -8,7 +8,7 @@ import pytest
 
 from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import Curves
+from sparsight.analysis.curves import ChainRows
 from sparsight.io.errors import InputError
 
 IOU, OTHER = ("cam", "iou", "all"), ("edges", "iou", "all")
@@ -19,7 +19,7 @@ ROOT3 = math.sqrt(3.0)
 
 def joined(*parts):
     frame = pd.concat([part.frame for part in parts], ignore_index=True)
-    return Curves(frame, np.concatenate([part.replicates for part in parts]))
+    return ChainRows(frame, np.concatenate([part.replicates for part in parts]))
 
 
 def evidence(curves, claim):

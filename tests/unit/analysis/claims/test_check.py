@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from sparsight.analysis.claims.base import ClaimCurves, LevelCurve
+from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.decide import adjusted, check_claims, claims_table, verdict
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import write_statistics
+from sparsight.analysis.curves import Curve, write_statistics
 from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
 
@@ -209,7 +209,8 @@ class Drawn:
         mean = self.means[explainer, metric, subset]
         density = np.broadcast_to(0.5 ** np.arange(LEVELS), mean.shape)
         nothing = np.empty((*mean.shape, 0))
-        return LevelCurve(np.arange(LEVELS), mean, density, nothing)
+        counted = np.zeros(mean.shape, dtype=np.int64)
+        return Curve(tuple(self.seeds), np.arange(LEVELS), mean, density, nothing, counted)
 
 
 @pytest.mark.parametrize("networks", [3, 5])
