@@ -84,6 +84,7 @@ class Explainer(ABC):
     reduction : how channels become one map ("max", "sum", "none", ...).
     value_range : range of the raw values, in words.
     cost : forward passes per image; a backward pass counts as two.
+    cost_grows_with : parameter that `cost`, stated for its default, is proportional to.
     cost_depends_on_image : whether `cost` holds for images of 28x28 only; `cost_on` then tells that
         of others.
     native : "pixel", or "layer" for a map at the resolution of a layer.
@@ -109,6 +110,7 @@ class Explainer(ABC):
     reduction: ClassVar[str]
     value_range: ClassVar[str]
     cost: ClassVar[int]
+    cost_grows_with: ClassVar[str] = ""
     cost_depends_on_image: ClassVar[bool] = False
     native: ClassVar[str] = "pixel"
     interpolation: ClassVar[str] = "none"
@@ -145,11 +147,16 @@ class Explainer(ABC):
 
     def facts(self) -> dict[str, Any]:
         """The class facts as they hold for this instance: parameters may change some."""
-        return {fact: getattr(self, fact) for fact in _FACTS}
+        return {
+            **{fact: getattr(self, fact) for fact in _FACTS},
+            "cost": self.cost_on(STATED_SHAPE),
+            "reduction": self.settings.get("reduction", self.reduction),
+        }
 
     def cost_on(self, shape: tuple[int, int, int]) -> int:
-        """The cost for images of `shape` (C, H, W): the fact `cost`, unless it depends on them."""
-        return int(self.facts()["cost"])
+        """Forward passes per image of `shape` (C, H, W), with this instance's parameters."""
+        key = self.cost_grows_with
+        return self.cost * self.settings[key] // self.parameters[key] if key else self.cost
 
 
 def to_image_size(maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:

@@ -341,9 +341,9 @@ class PerturbationCam(Explainer):
         """How many trials go into one pass, for a batch of `images` [N,C,H,W]."""
         return max(len(images), _LEAST_ROWS)
 
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of as many channels as there may be."""
-        return {**super().facts(), "cost": self.settings["channels"] + 1}
+    def cost_on(self, shape: tuple[int, int, int]) -> int:
+        """The cost of as many channels as there may be."""
+        return int(self.settings["channels"]) + 1
 
 
 # Difference between logits, as a share of the largest, that rounding may make.

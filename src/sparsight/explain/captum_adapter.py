@@ -201,12 +201,11 @@ class CaptumExplainer(Explainer):
         """Facts of the captum class."""
         from captum.attr import LayerAttribution
 
-        cost = {"cost": self.cost_on(STATED_SHAPE)}
         if self._inner is not None:
-            return {**self._inner.facts(), **cost}
+            return {**self._inner.facts(), "cost": self.cost_on(STATED_SHAPE)}
         if not issubclass(self._class, LayerAttribution):
-            return {**super().facts(), **cost, "interpolation": "none"}
-        return {**super().facts(), **cost, "native": "layer"}
+            return {**super().facts(), "interpolation": "none"}
+        return {**super().facts(), "native": "layer"}
 
     def cost_on(self, shape: tuple[int, int, int]) -> int:
         """The cost of the captum class with the parameters given, for images of `shape`."""

@@ -118,10 +118,11 @@ class GradCamLibraryExplainer(Explainer):
     def facts(self) -> dict[str, Any]:
         """Facts, with the resolution that the class gives."""
         native = "layer" if self._native else "pixel"
-        return {**super().facts(), "native": native, "cost": self._cost_of(self._class_name)}
+        return {**super().facts(), "native": native}
 
-    def _cost_of(self, class_name: str) -> int:
-        base, layers = self._base_name, max(1, len(self._layers))
+    def cost_on(self, shape: tuple[int, int, int]) -> int:
+        """The cost of the class with the layers and the base method given."""
+        class_name, base, layers = self._class_name, self._base_name, max(1, len(self._layers))
         own, inner = (self.foreign_classes[name][0] for name in (class_name, base))
         if class_name == "RefineCAM":
             return int(layers * inner)

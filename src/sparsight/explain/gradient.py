@@ -16,7 +16,7 @@ from sparsight.explain.base import (
 )
 from sparsight.explain.cam import GradCam
 from sparsight.explain.network import graph_nodes, logit_gradient, operation, require_operations
-from sparsight.explain.randomness import ImageSamples
+from sparsight.explain.randomness import ImageSamples, image_generators
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise
 from sparsight.rounding import is_constant
@@ -45,10 +45,6 @@ class Saliency(Explainer):
         sizes = logit_gradient(batch.model, batch.images, batch.targets).abs()
         return detached_float32(channel_reduction(sizes, self.settings["reduction"]))
 
-    def facts(self) -> dict[str, Any]:
-        """Facts with the chosen reduction."""
-        return {**super().facts(), "reduction": self.settings["reduction"]}
-
 
 class IntegratedGradients(Explainer):
     """Integrated gradients from a black image, by Gauss-Legendre quadrature with `n_steps` points.
@@ -68,6 +64,7 @@ class IntegratedGradients(Explainer):
     value_range: ClassVar[str] = "any; a map sums to about the logit minus that of a black image"
     complete: ClassVar[bool] = True
     cost: ClassVar[int] = 150
+    cost_grows_with: ClassVar[str] = "n_steps"
     parameters: ClassVar[dict[str, Any]] = {"n_steps": 50}
     allowed: ClassVar[dict[str, Any]] = {"n_steps": "[1, inf)"}
 
@@ -86,10 +83,6 @@ class IntegratedGradients(Explainer):
             internal_batch_size=len(batch),
         )
         return detached_float32(channel_reduction(attributions, "sum"))
-
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen number of steps."""
-        return {**super().facts(), "cost": 3 * self.settings["n_steps"]}
 
 
 class InputXGradient(Explainer):
@@ -129,12 +122,14 @@ class SmoothGrad(Explainer):
     reduction: ClassVar[str] = "max"
     value_range: ClassVar[str] = "0 or more"
     cost: ClassVar[int] = 150
+    cost_grows_with: ClassVar[str] = "n_samples"
     parameters: ClassVar[dict[str, Any]] = {"n_samples": 50, "noise": 0.15}
     allowed: ClassVar[dict[str, Any]] = {"n_samples": "[1, inf)", "noise": "[0, inf)"}
 
     def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        samples, images = ImageSamples(batch), batch.images.detach()
+        images = batch.images.detach()
+        samples = ImageSamples(images, image_generators(batch))
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
         deviation = self.settings["noise"] * spread
         total = torch.zeros_like(images)
@@ -144,10 +139,6 @@ class SmoothGrad(Explainer):
             )
         mean = total / self.settings["n_samples"]
         return detached_float32(channel_reduction(mean.abs(), "max"))
-
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen number of samples."""
-        return {**super().facts(), "cost": 3 * self.settings["n_samples"]}
 
 
 class GradientShap(Explainer):
@@ -175,6 +166,7 @@ class GradientShap(Explainer):
         "any; a map sums to about the logit minus the mean logit of baselines"
     )
     cost: ClassVar[int] = 150
+    cost_grows_with: ClassVar[str] = "n_samples"
     parameters: ClassVar[dict[str, Any]] = {"n_samples": 50, "baseline_maximum": 0.2, "noise": 0.0}
     allowed: ClassVar[dict[str, Any]] = {
         "n_samples": "[1, inf)",
@@ -184,7 +176,8 @@ class GradientShap(Explainer):
 
     def explain(self, batch: ImageBatch) -> Tensor:
         """See `Explainer.explain`; maps have image size."""
-        samples, images = ImageSamples(batch), batch.images.detach()
+        images = batch.images.detach()
+        samples = ImageSamples(images, image_generators(batch))
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
         total = torch.zeros_like(images)
         for _ in range(self.settings["n_samples"]):
@@ -196,10 +189,6 @@ class GradientShap(Explainer):
             path = noisy - baselines
             total += path * logit_gradient(batch.model, baselines + share * path, batch.targets)
         return detached_float32(channel_reduction(total / self.settings["n_samples"], "sum"))
-
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen number of samples."""
-        return {**super().facts(), "cost": 3 * self.settings["n_samples"]}
 
 
 class GuidedBackprop(Explainer):

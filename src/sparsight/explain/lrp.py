@@ -116,9 +116,9 @@ class Lrp(Explainer):
             ]
         )
 
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen composite."""
-        return {**super().facts(), "cost": _COSTS[self.settings["composite"]]}
+    def cost_on(self, shape: tuple[int, int, int]) -> int:
+        """The cost of the chosen composite."""
+        return _COSTS[self.settings["composite"]]
 
 
 def _keeps_its_input(rule: Any) -> bool:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from sparsight.explain.base import (
-    STATED_SHAPE,
     Explainer,
     ImageBatch,
     detached_float32,
@@ -84,10 +83,6 @@ class Occlusion(Explainer):
         window, stride = self.settings["window"], self.settings["stride"]
         count = math.ceil(max(side - window, 0) / stride) + 1
         return range(0, count * stride, stride)
-
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen windows on images of 28x28."""
-        return {**super().facts(), "cost": self.cost_on(STATED_SHAPE)}
 
     def cost_on(self, shape: tuple[int, int, int]) -> int:
         """One pass per window and one for the whole image."""

@@ -7,7 +7,7 @@ and the explainer's name alone, and memory stays that of one batch.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -86,25 +86,33 @@ class PerImageSeeds:
 
 
 class ImageSamples:
-    """Endless draws, each of the shape of one image, from one generator per image."""
+    """Endless draws, each of the shape of one image, from one generator per image.
 
-    def __init__(self, batch: ImageBatch) -> None:
-        self._like = batch.images
-        self._generators = image_generators(batch)
+    Parameters
+    ----------
+    images : [N,C,H,W]; gives the shape, the kind of numbers and the device.
+    generators : one for each image, on the CPU: the numbers are the same on every device.
+    """
+
+    def __init__(self, images: Tensor, generators: Iterable[torch.Generator]) -> None:
+        self._like, self._generators = images, list(generators)
 
     def normal(self) -> Tensor:
         """Standard normal numbers [N,C,H,W]."""
-        return self._stacked(torch.randn, self._like.shape[1:])
+        return self._drawn(torch.randn, self._like.shape[1:]).to(self._like)
 
     def uniform(self) -> Tensor:
         """Numbers [N,C,H,W], uniform in [0, 1)."""
-        return self._stacked(torch.rand, self._like.shape[1:])
+        return self._drawn(torch.rand, self._like.shape[1:]).to(self._like)
 
     def uniform_per_image(self) -> Tensor:
         """One number per image [N,1,1,1], uniform in [0, 1)."""
-        return self._stacked(torch.rand, torch.Size([1, 1, 1]))
+        return self._drawn(torch.rand, (1, 1, 1)).to(self._like)
 
-    def _stacked(self, draw: Callable[..., Tensor], shape: torch.Size) -> Tensor:
-        # Drawn on the CPU: the numbers are the same on every device.
+    def orders(self, count: int) -> Tensor:
+        """The numbers from 0 to `count` - 1 in random order, int64 [N,count]."""
+        return self._drawn(torch.randperm, count).to(self._like.device)
+
+    def _drawn(self, draw: Callable[..., Tensor], shape: int | Sequence[int]) -> Tensor:
         rows = [draw(shape, generator=generator) for generator in self._generators]
-        return torch.stack(rows).to(self._like)
+        return torch.stack(rows) if rows else draw(shape, generator=torch.Generator())[None][:0]

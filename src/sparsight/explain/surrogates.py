@@ -206,6 +206,7 @@ class Lime(CoalitionExplainer):
     reference: ClassVar[str] = "arXiv:1602.04938"
     value_range: ClassVar[str] = "any; in units of the output per superpixel"
     cost: ClassVar[int] = 500
+    cost_grows_with: ClassVar[str] = "n_samples"
     parameters: ClassVar[dict[str, Any]] = {
         "segments": 50,
         "n_samples": 500,
@@ -243,10 +244,6 @@ class Lime(CoalitionExplainer):
         distances = 1 - coalitions.double().mean(dim=1).sqrt()
         width: float = self.settings["kernel_width"]
         return (-((distances / width) ** 2) / 2).exp()
-
-    def facts(self) -> dict[str, Any]:
-        """Facts with the cost of the chosen number of samples."""
-        return {**super().facts(), "cost": self.settings["n_samples"]}
 
 
 def weighted_ridge(inputs: Tensor, outputs: Tensor, weights: Tensor, penalty: float) -> Tensor:
@@ -325,9 +322,9 @@ class KernelShap(CoalitionExplainer):
             weights = _kernel(proper)
         return shapley_values(proper.double(), outputs[2:], weights, outputs[1], outputs[0])
 
-    def facts(self) -> dict[str, Any]:
-        """Facts with the most that the chosen number of samples can cost."""
-        return {**super().facts(), "cost": self.settings["n_samples"] + 2}
+    def cost_on(self, shape: tuple[int, int, int]) -> int:
+        """The most that the chosen number of samples can cost."""
+        return int(self.settings["n_samples"]) + 2
 
 
 def shapley_values(

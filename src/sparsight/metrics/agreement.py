@@ -1,4 +1,8 @@
-"""Agreement of two networks' maps for the same images and classes: in order and in structure."""
+"""Agreement of two networks' maps for the same images and classes: in order and in structure.
+
+The functions `spearman`, `top_k_iou` and `ssim` compare maps float32 [N, h, w] and give float32
+[N], NaN where one of the two maps is constant or holds NaN.
+"""
 
 import math
 from typing import Any, ClassVar
@@ -19,13 +23,7 @@ def mean_ranks(values: Tensor) -> Tensor:
     Neighbours in the order are equal where they differ by no more than rounding, `ROUNDING` of
     their own magnitude: the last bits of a plateau rank no place above another.
 
-    Parameters
-    ----------
-    values : float [N, n] without NaN.
-
-    Returns
-    -------
-    float64 [N, n].
+    Values are [N, n] without NaN, ranks float64 [N, n].
     """
     ordered, order = values.sort(dim=1)
     last = values.shape[1] - 1
@@ -45,14 +43,6 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
 
     Pearson's r of the mean ranks, in float64, which is what scipy.stats.spearmanr computes; ties
     count as they should also where most of a map is 0, as after a ReLU.
-
-    Parameters
-    ----------
-    first, second : float32 [N, h, w].
-
-    Returns
-    -------
-    float32 [N] in [-1, 1]; NaN where one of the maps is constant or holds NaN.
     """
     # The mean rank is (n + 1) / 2 whatever the ties.
     middle = (first[0].numel() + 1) / 2 if len(first) else 0.0
@@ -95,14 +85,7 @@ def top_membership(values: Tensor, count: int) -> Tensor:
 def top_k_iou(first: Tensor, second: Tensor, share: float) -> Tensor:
     """Intersection over union of the highest places of two maps: Σ min / Σ max of memberships.
 
-    Parameters
-    ----------
-    first, second : float32 [N, h, w].
-    share : of the places, in (0, 1]; k is the nearest whole number, and at least 1.
-
-    Returns
-    -------
-    float32 [N] in [0, 1]; NaN where one of the maps is constant or holds NaN.
+    `share` is that of the places, in (0, 1]; k is the nearest whole number, and at least 1.
     """
     a, b = per_image(first), per_image(second)
     count = max(1, math.floor(share * a.shape[1] + 0.5))
@@ -111,7 +94,21 @@ def top_k_iou(first: Tensor, second: Tensor, share: float) -> Tensor:
     return value.masked_fill(shows_nothing(first) | shows_nothing(second), torch.nan)
 
 
-class Spearman(Metric):
+class Agreement(Metric):
+    """Base of the metrics that compare maps at the resolution at which they are stored.
+
+    The parameter `treatment` says what of signed maps is compared.
+    """
+
+    category = "agreement"
+    direction = "higher"
+    needs = ("reference",)
+    resolution = "native"
+    parameters: ClassVar[dict[str, Any]] = {"treatment": "signed"}
+    allowed: ClassVar[dict[str, Any]] = {"treatment": ("signed", "absolute", "positive")}
+
+
+class Spearman(Agreement):
     """Rank correlation of two maps at the resolution at which they are stored.
 
     Interpolating a map of a layer to image size would add places that carry no rank of their own.
@@ -122,20 +119,14 @@ class Spearman(Metric):
 
     name = "spearman"
     reference = "Adebayo et al., NeurIPS 2018, arXiv:1810.03292"
-    category = "agreement"
-    direction = "higher"
-    needs = ("reference",)
     unit = "rank correlation, -1 to 1"
-    resolution = "native"
-    parameters: ClassVar[dict[str, Any]] = {"treatment": "signed"}
-    allowed: ClassVar[dict[str, Any]] = {"treatment": ("signed", "absolute", "positive")}
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `spearman`."""
         return spearman(batch.attributions, batch.reference_maps)
 
 
-class TopKIou(Metric):
+class TopKIou(Agreement):
     """Overlap of the places that two maps attribute most to, at the maps' stored resolution.
 
     Absolute by default: the places that matter most, in either direction, as in the top-k
@@ -145,12 +136,8 @@ class TopKIou(Metric):
 
     name = "top_k_iou"
     reference = "after Ghorbani et al., AAAI 2019, arXiv:1710.10547 (top-k intersection)"
-    category = "agreement"
-    direction = "higher"
-    needs = ("reference",)
     unit = "share, 0 to 1"
     treatment = "absolute"
-    resolution = "native"
     parameters: ClassVar[dict[str, Any]] = {"treatment": "absolute", "share": 0.1}
     allowed: ClassVar[dict[str, Any]] = {
         "treatment": ("signed", "absolute", "positive"),
@@ -175,13 +162,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     window, sample (co)variances: equation 13 of the reference, and what skimage computes with
     `win_size=7, data_range=1`. In float64: a variance is the small difference of two larger means.
 
-    Parameters
-    ----------
-    first, second : float32 [N, H, W] in [0, 1].
-
-    Returns
-    -------
-    float32 [N] in [-1, 1]; NaN where one of the maps is constant or holds NaN.
+    Maps are in [0, 1].
 
     Raises
     ------
@@ -214,7 +195,7 @@ def window_means(values: Tensor) -> Tensor:
     return along_rows.unfold(1, WINDOW, 1).sum(dim=-1) / WINDOW**2
 
 
-class Ssim(Metric):
+class Ssim(Agreement):
     """Structural similarity of two maps at image size, each scaled to [0, 1] by its own range.
 
     It sees what a reader of two heatmaps sees: scale and offset of a map are gone, place and shape
@@ -229,13 +210,9 @@ class Ssim(Metric):
         "Wang et al., IEEE Trans. Image Process. 13 (2004), doi:10.1109/TIP.2003.819861; for "
         "explanations Adebayo et al., NeurIPS 2018, arXiv:1810.03292"
     )
-    category = "agreement"
-    direction = "higher"
-    needs = ("reference",)
     unit = "structural similarity, -1 to 1"
+    resolution = "image"
     normalisation = "min_max"
-    parameters: ClassVar[dict[str, Any]] = {"treatment": "signed"}
-    allowed: ClassVar[dict[str, Any]] = {"treatment": ("signed", "absolute", "positive")}
 
     def score(self, batch: MapBatch) -> Tensor:
         """float32 [N]; see `ssim`."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer, ImageBatch, target_logits
+from sparsight.explain.randomness import ImageSamples
 from sparsight.io.errors import InputError
 from sparsight.metrics.preparation import prepare
 from sparsight.parameters import checked_parameters
@@ -258,6 +259,11 @@ def image_generators(images: Tensor, name: str) -> Iterator[torch.Generator]:
     for image in pixels:
         digest = hashlib.sha256(name.encode() + b"\0" + image.tobytes()).digest()
         yield torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def image_samples(images: Tensor, name: str) -> ImageSamples:
+    """Draws that belong to each image, see `image_generators`."""
+    return ImageSamples(images, image_generators(images, name))
 
 
 def chosen_output(logits: Tensor, targets: Tensor, kind: OutputKind) -> Tensor:

@@ -15,6 +15,7 @@ from sparsight.metrics.base import (
     OutputKind,
     chosen_output,
     image_generators,
+    image_samples,
     per_image,
     shows_nothing,
 )
@@ -41,9 +42,7 @@ def tie_order(images: Tensor) -> Tensor:
     int64 [N, H * W] on the images' device: places in the flattened image, each of them once.
     """
     pixels = images.shape[2] * images.shape[3]
-    drawn = [torch.randperm(pixels, generator=one) for one in image_generators(images, "ties")]
-    order = torch.stack(drawn) if drawn else torch.zeros((0, pixels), dtype=torch.int64)
-    return order.to(images.device)
+    return image_samples(images, "ties").orders(pixels)
 
 
 def descending_ranks(values: Tensor, order: Tensor) -> Tensor:
@@ -286,10 +285,9 @@ def random_subsets(images: Tensor, size: int, samples: int, name: str) -> Iterat
     belong to the image and `name`, whatever the batch.
     """
     pixels = images.shape[2] * images.shape[3]
-    generators = list(image_generators(images, name))
+    draws = image_samples(images, name)
     for _ in range(samples):
-        drawn = [torch.randperm(pixels, generator=one)[:size] for one in generators]
-        yield torch.stack(drawn).to(images.device)
+        yield draws.orders(pixels)[:, :size]
 
 
 def row_correlation(first: Tensor, second: Tensor) -> Tensor:
@@ -594,10 +592,9 @@ class Infidelity(Metric):
             yield squares.masks(numbers)
 
     def _noise(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        generators = list(image_generators(images, f"{self.name} noise"))
+        draws = image_samples(images, f"{self.name} noise")
         for _ in range(self.settings["samples"]):
-            drawn = [torch.randn(images.shape[1:], generator=one) for one in generators]
-            perturbed = (torch.stack(drawn).to(images) * self.settings["noise"]).clamp(0, 1)
+            perturbed = (draws.normal() * self.settings["noise"]).clamp(0, 1)
             yield perturbed, (images - perturbed).sum(dim=1)
 
 
@@ -774,14 +771,12 @@ class Sufficiency(Metric):
         Each image's own pixels in another order, or uniform noise, drawn with a generator of the
         image's own.
         """
-        how, shape = self.settings["surroundings"], images.shape[1:]
-        generators = list(image_generators(images, f"{self.name} {how}"))
+        how = self.settings["surroundings"]
+        draws = image_samples(images, f"{self.name} {how}")
         flat = images.flatten(start_dim=2)
         for _ in range(self.settings["samples"]):
             if how == "uniform":
-                drawn = [torch.rand(shape, generator=one) for one in generators]
-                yield torch.stack(drawn).to(images)
+                yield draws.uniform()
             else:
-                places = [torch.randperm(flat.shape[2], generator=one) for one in generators]
-                order = torch.stack(places).to(images.device).unsqueeze(1)
+                order = draws.orders(flat.shape[2]).unsqueeze(1)
                 yield flat.gather(2, order.expand_as(flat)).view(images.shape)

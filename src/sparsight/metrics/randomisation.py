@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement import WINDOW, spearman, ssim
-from sparsight.metrics.base import MapBatch, Metric, image_generators, per_image, shows_nothing
+from sparsight.metrics.base import MapBatch, Metric, image_samples, per_image, shows_nothing
 from sparsight.models.base import predicts
 from sparsight.pruning.masks import prunable_parameters
 
@@ -314,12 +314,11 @@ class SmoothMprt(Metric):
         """Mean map [N, H, W] over the noisy copies, one of each image at a time."""
         images = batch.images
         # The same numbers at every stage, without keeping them.
-        generators = list(image_generators(images, self.name))
+        draws = image_samples(images, self.name)
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
         total = batch.explained(model=model)
         for _ in range(self.settings["samples"] - 1):
-            rows = [torch.randn(images.shape[1:], generator=one) for one in generators]
-            noise = self.settings["noise"] * spread * torch.stack(rows).to(images)
+            noise = self.settings["noise"] * spread * draws.normal()
             total = total + batch.explained(model=model, images=images + noise)
         mean: Tensor = total / self.settings["samples"]
         return mean.abs() if self.settings["absolute"] else mean
@@ -340,11 +339,7 @@ def other_classes(
     -------
     int64 [N, min(wanted, class_count - 1)], on the targets' device.
     """
-    orders = [
-        torch.randperm(class_count - 1, generator=one)[:wanted]
-        for one in image_generators(images, name)
-    ]
-    drawn = torch.stack(orders).to(targets.device)
+    drawn = image_samples(images, name).orders(class_count - 1)[:, :wanted]
     # Without the target there is one class fewer: those from the target on move up.
     return drawn + (drawn >= targets.unsqueeze(1))
 

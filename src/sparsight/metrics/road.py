@@ -13,7 +13,7 @@ from sparsight.metrics.base import (
     Metric,
     OutputKind,
     chosen_output,
-    image_generators,
+    image_samples,
     shows_nothing,
 )
 from sparsight.metrics.faithfulness import pixel_ranks
@@ -105,7 +105,7 @@ class Road(Metric):
             groups.setdefault(key, {})[name] = VALUES[settings["value"]]
         attributions, images, targets = batch.attributions, batch.images, batch.targets
         whole = batch.logits()
-        noise = _noise(images)
+        noise = image_samples(images, "road").normal()
         undefined = shows_nothing(attributions)[:, None]
         found = {}
         for (least_first, percentages, spread), kinds in groups.items():
@@ -134,13 +134,6 @@ def _counts(percentages: tuple[float, ...], ranks: Tensor) -> list[int]:
             "left to impute them from; take the percentage out of `percentages`"
         )
     return counts
-
-
-def _noise(images: Tensor) -> Tensor:
-    """Standard normal, as `images`: each image's own, the same on every device."""
-    shape = tuple(images.shape[1:])
-    drawn = [torch.randn(shape, generator=one) for one in image_generators(images, "road")]
-    return torch.stack(drawn).to(images) if drawn else torch.zeros_like(images)
 
 
 class RoadMorf(Road):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.metrics.base import MapBatch, Metric, image_generators, per_image
+from sparsight.metrics.base import MapBatch, Metric, image_samples, per_image
 
 
 def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) -> Iterator[Tensor]:
@@ -26,13 +26,9 @@ def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) ->
     `samples` tensors like `images`, one batch at a time; not cut to [0, 1], as in the papers:
     black and white areas would else move only half as much.
     """
-    generators = list(image_generators(images, "perturbed images"))
+    draws = image_samples(images, "perturbed images")
     for _ in range(samples):
-        if noise == "normal":
-            rows = [torch.randn(images.shape[1:], generator=one) for one in generators]
-        else:
-            rows = [torch.rand(images.shape[1:], generator=one) * 2 - 1 for one in generators]
-        yield images + radius * torch.stack(rows).to(images)
+        yield images + radius * (draws.normal() if noise == "normal" else draws.uniform() * 2 - 1)
 
 
 def norms(values: Tensor) -> Tensor:
