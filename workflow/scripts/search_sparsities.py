@@ -4,7 +4,7 @@ from sparsight.io.gpu import gpu_slot
 from sparsight.io.job import job
 
 with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resources.vram_mb):
-    from sparsight.spade.run import search_checkpoint
+    from sparsight.spade.search import search_checkpoint
 
     search_checkpoint(
         snakemake.params.settings,

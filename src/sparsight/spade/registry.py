@@ -6,8 +6,8 @@ SOLVERS = Registry(
     "sample solver",
     {
         "magnitude": "sparsight.spade.solvers:SampleMagnitude",
-        "obs_exact": "sparsight.spade.obs:ObsExact",
-        "obs_fast": "sparsight.spade.obs:ObsFast",
+        "obs_exact": "sparsight.spade.solvers:ObsExact",
+        "obs_fast": "sparsight.spade.solvers:ObsFast",
         "random": "sparsight.spade.solvers:SampleRandom",
     },
 )

@@ -1,22 +1,30 @@
 """Greedy search for layer sparsities on calibration images, and what it compares copies with."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from sparsight.data.packed import Batch, PackedSplit
 from sparsight.explain.network import frozen, logit_gradient
+from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.errors import InputError
+from sparsight.io.files import write_json
 from sparsight.io.job import log_progress
 from sparsight.metrics.localisation import pixel_roc_auc
+from sparsight.models.networks import load_network
 from sparsight.parameters import checked_parameters
 from sparsight.spade.copies import (
     DEFAULTS,
     check_columns,
+    configured_solver,
     restore,
+    sample_settings,
     set_weights,
     solved_weights,
     working_copy,
@@ -173,6 +181,8 @@ class WithoutTruth(Criterion):
 
 #: of the stage `sparsity_search`: see `sparsight.study.versions`
 VERSION = 1
+#: images whose masks are looked at together
+_CHUNK = 64
 #: sparsities that are tried
 GRID = (0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99)
 
@@ -340,3 +350,116 @@ class _Search:
                 )
             found[name] = min(images, (budget - held[name]) // each)
         return found
+
+
+def search_checkpoint(
+    settings: Mapping[str, Any],
+    *,
+    calibration: Path | str,
+    checkpoint: Path | str,
+    output: Path | str,
+    gpu: int,
+) -> None:
+    """Search the sparsities of a checkpoint's layers on calibration images.
+
+    Raises InputError when the split is that of the test, has too few images (with masks, where they
+    are asked for), or for unusable settings.
+
+    Parameters
+    ----------
+    settings : `threads`, and `sample_pruner` as of `explain_samples`, with `sparsities: {search:
+        ...}`: `criterion`, `images`, `grid`, and `keep_prediction` and `keep_probability` of the
+        criterion without truth.
+    calibration : packed split, not that of the test.
+    checkpoint : the network.
+    output : JSON file: `sparsities` (layer to share), `tried` (a row per layer, share and measure),
+        `image_ids` of the calibration images, and their `split`.
+    gpu : how many GPUs the job was granted.
+    """
+    set_determinism(settings["threads"])
+    device = choose_device(gpu)
+    network = load_network(checkpoint, device)
+    chosen = settings["sample_pruner"]
+    search = chosen["sparsities"]["search"]
+    with PackedSplit.open(calibration) as split:
+        if split.split == "test":
+            raise InputError(
+                f"{calibration} holds the test images, which sparsities must not be chosen on; "
+                "take another split"
+            )
+        batch = _calibration_images(split, search).to(device)
+        of_split = split.split
+    images = batch.images("clean")
+    sparsities, tried = search_sparsities(
+        network,
+        images,
+        batch.image_ids.cpu(),
+        configured_solver(chosen),
+        _criterion(search, network, images, batch, chosen),
+        sample_settings(chosen),
+        chosen["name"],
+        search["grid"],
+    )
+    found = {
+        "sparsities": sparsities,
+        "tried": tried,
+        "image_ids": batch.image_ids.tolist(),
+        "split": of_split,
+    }
+    write_json(output, found)
+    logging.info("sparsities: %s", ", ".join(f"{k} {v:g}" for k, v in sparsities.items()))
+
+
+def _criterion(
+    search: Mapping[str, Any],
+    network: nn.Module,
+    images: Tensor,
+    batch: Batch,
+    chosen: Mapping[str, Any],
+) -> Criterion:
+    if search["criterion"] == GroundTruth.name:
+        assert batch.mask_values is not None  # such images were chosen
+        return GroundTruth(images, batch.labels, batch.mask_values > 0)
+    return WithoutTruth(
+        network,
+        images,
+        batch.image_ids.cpu(),
+        chosen["name"],
+        search["keep_prediction"],
+        search["keep_probability"],
+        augment=chosen["augment"],
+        batch_size=chosen["batch_size"],
+    )
+
+
+def _calibration_images(split: PackedSplit, search: Mapping[str, Any]) -> Batch:
+    """Images of the split's shared subset, those with a mask where the truth is asked for."""
+    wanted, masked = int(search["images"]), search["criterion"] == GroundTruth.name
+    if masked and not split.has_masks:
+        raise InputError(
+            f"{split.path} has no masks, which the criterion ground_truth needs; take without_truth"
+        )
+    if not masked:
+        return split.select(split.subset(wanted).tolist())
+    found: list[int] = []
+    size = min(wanted, len(split))
+    # Masks are large and most of what there is may have none: look at no more than it takes.
+    while len(found := _with_masks(split, split.subset(size).tolist())) < wanted:
+        if size == len(split):
+            raise InputError(
+                f"{split.path} has {len(found)} images with a mask to calibrate on, not {wanted}; "
+                "ask for fewer"
+            )
+        size = min(2 * size, len(split))
+    return split.select(found[:wanted])
+
+
+def _with_masks(split: PackedSplit, positions: list[int]) -> list[int]:
+    found = []
+    for start in range(0, len(positions), _CHUNK):
+        chunk = positions[start : start + _CHUNK]
+        masks = split.select(chunk).mask_values
+        assert masks is not None  # asked before
+        shares = (masks > 0).double().mean((1, 2)).tolist()
+        found += [p for p, share in zip(chunk, shares, strict=True) if 0 < share < 1]
+    return found

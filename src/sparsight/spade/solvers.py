@@ -1,9 +1,11 @@
 """Solvers of sample-targeted pruning: from dense weights to sparse ones, in one call.
 
 What a solver is, what informed solvers share (which weights fall without loss, Hessians that can be
-inverted), and the two controls; `sparsight.spade.obs` has the informed ones.
+inverted), the two controls, and optimal brain surgeon: weight by weight (`obs_exact`), and in one
+sweep over the columns (`obs_fast`).
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -301,3 +303,352 @@ class SampleRandom(SampleSolver):
         order = torch.stack(scores) if scores else torch.zeros_like(weights)
         falls = lowest(order.masked_fill(zero, -1), counts.to(weights.device)) & ~zero
         return weights.masked_fill(falls, 0)
+
+
+#: share of removed columns at which the matrices are made smaller
+COMPACTION = 1 / 8
+
+
+def removals(
+    weights: Tensor,
+    matrices: Tensor,
+    inverses: Tensor,
+    image_of: Tensor,
+    contested: Tensor,
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Order and losses of greedy removal, for rows side by side.
+
+    In each step and row the weight j with the least w_j²/[H⁻¹]_jj falls, w -= w_j H⁻¹_j/[H⁻¹]_jj,
+    and H⁻¹ loses its row and column j: H⁻¹ -= H⁻¹_j H⁻¹_jᵀ/[H⁻¹]_jj (arXiv 2208.11580, equations 3
+    and 4).
+
+    Parameters
+    ----------
+    weights : float64 [R, K].
+    matrices, inverses : float64 [B, K, K], damped Hessians and their inverses.
+    image_of : int64 [R], which of the matrices are a row's.
+    contested : bool [R, K], the weights that can fall. The others are zero, or their columns are
+        without signal.
+    steps : how many removals, at most K.
+
+    Returns
+    -------
+    places : int64 [R, K], the step in which each weight falls, from 0; `steps` where it does not.
+    losses : float64 [R, steps], growth of ½ (w' - w) H (w' - w)ᵀ; infinite where nothing is left.
+    """
+    rows, limits = torch.arange(len(weights), device=weights.device), torch.finfo(weights.dtype)
+    places = torch.full(weights.shape, steps, device=weights.device)
+    losses = torch.full((len(weights), steps), math.inf, dtype=weights.dtype, device=weights.device)
+    left = int(contested.sum(dim=1).max())
+    columns, alive = _first_alive(contested, left)
+    inverse = _own_inverses(weights, matrices, inverses, image_of, columns)
+    weights = weights.gather(1, columns)
+    for step in range(min(steps, left)):
+        if left - step <= (1 - COMPACTION) * columns.shape[1]:
+            # no row has more than this many left: the rest is dropped, since the work of a step
+            # grows with the square of what is carried along
+            kept, alive = _first_alive(alive, left - step)
+            columns, weights = columns.gather(1, kept), weights.gather(1, kept)
+            inverse = _submatrices(inverse, kept)
+        # positive but for rounding, in a matrix that can hardly be inverted
+        diagonal = inverse.diagonal(dim1=1, dim2=2).clamp_min(limits.tiny)
+        scores = torch.nan_to_num(weights.square() / diagonal, nan=limits.max)
+        scores.masked_fill_(~alive, math.inf)
+        losses[:, step], least = (scores / 2).min(dim=1)
+        falls, column = alive[rows, least], columns[rows, least]
+        places[rows, column] = torch.where(falls, step, places[rows, column])
+        alive[rows, least] = False
+        row = inverse[rows, least] * falls[:, None]
+        scale = diagonal[rows, least, None]
+        weights -= row * (weights[rows, least, None] / scale)
+        inverse.baddbmm_((row / scale)[:, :, None], row[:, None, :], alpha=-1)
+        # keeps what has fallen away from divisions by zero
+        inverse[rows, least, least] = 1
+    return places, losses
+
+
+def _first_alive(alive: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Columns of each row, those alive first, in their order; and whether they are alive."""
+    columns = (~alive).to(torch.uint8).argsort(dim=1, stable=True)[:, :number]
+    return columns, alive.gather(1, columns)
+
+
+def _submatrices(matrices: Tensor, columns: Tensor) -> Tensor:
+    """[R, k, k] of [R, K, K], for columns int64 [R, k]."""
+    width = matrices.shape[2]
+    rows = matrices.gather(1, columns[:, :, None].expand(-1, -1, width))
+    return rows.gather(2, columns[:, None, :].expand(-1, columns.shape[1], -1))
+
+
+def _own_inverses(
+    weights: Tensor, matrices: Tensor, inverses: Tensor, image_of: Tensor, columns: Tensor
+) -> Tensor:
+    """[R, k, k]: each row's inverse once its zeros have fallen, of its `columns`."""
+    zero = weights == 0
+    if not bool(zero.any()):
+        return _submatrices(inverses[image_of], columns)
+    own = matrices[image_of]
+    own.masked_fill_(zero[:, :, None] | zero[:, None, :], 0)
+    own.diagonal(dim1=1, dim2=2).masked_fill_(zero, 1)
+    # submatrices of matrices that were factorised before: positive definite as well
+    return _submatrices(torch.cholesky_inverse(torch.linalg.cholesky(own)), columns)
+
+
+class _Surgeon(SampleSolver):
+    """What both forms share: what falls without loss falls first, the rest by surgery."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        check_damping(f"solver {self.name}", self.settings["damping"])
+
+    def solve(
+        self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int, generators: RNGs
+    ) -> Tensor:
+        """See `SampleSolver.solve`."""
+        self.check(weights, hessians, counts, block)
+        assert hessians is not None
+        falling = without_loss(weights, columns_with_signal(hessians), counts.to(weights.device))
+        found = weights.masked_fill(falling.free & (weights != 0), 0)
+        # no Hessian is factorised where nothing else falls: it need not be invertible
+        chosen = falling.remaining.nonzero().squeeze(1)
+        if len(chosen):
+            # choosing copies them: the largest there is here, and all are chosen as a rule
+            some = hessians if len(chosen) == len(hessians) else hessians[chosen]
+            part = Falling(*(values[chosen] for values in vars(falling).values()))
+            found[chosen] = self.operate(weights[chosen], some, part, block)
+        return found
+
+    @abstractmethod
+    def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
+        """Let the `remaining` of `falling` fall, and adapt the others; float32 [B, O, K]."""
+
+
+class ObsExact(_Surgeon):
+    """OBC: greedy removal in every row, then one order of losses over all rows.
+
+    1. In each row, the weight with the least loss w²/(2 [H⁻¹]_jj) falls, the others adapt, and H⁻¹
+       loses the row and column (arXiv 2208.11580, equations 3 and 4, algorithm 1), until
+       nothing is left. The losses are kept.
+    2. Over all rows of an image, the row whose next loss is least gives up its next weight, until
+       the count is reached (algorithm 2).
+    3. Each row's kept weights become those of least squares given its mask, which is what the
+       removals lead to, without their rounding.
+
+    "Exact" is the handling of each removal; the order is greedy. Zeros and weights of columns
+    without signal fall before everything else. All in float64.
+
+    Parameters: `damping` is a share of the mean diagonal. `rows` are worked on at a time: memory
+    is about 3·rows·K² numbers. Work grows with O·K³: `largest_columns` is the most columns that are
+    accepted, 0 for any number.
+    """
+
+    name: ClassVar[str] = "obs_exact"
+    reference: ClassVar[str] = "arXiv 2310.04519; Frantar et al. 2022, arXiv 2208.11580"
+    needs_hessian: ClassVar[bool] = True
+    largest_columns: ClassVar[int] = 576
+    parameters: ClassVar[dict[str, Any]] = {"damping": 0.01, "rows": 32, "largest_columns": 576}
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        if self.settings["rows"] < 1:
+            raise InputError(
+                f"solver {self.name}: rows is {self.settings['rows']}, but must be at least 1"
+            )
+
+    def check(self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int) -> None:
+        """See `SampleSolver.check`; nor does it accept more columns than `largest_columns`."""
+        super().check(weights, hessians, counts, block)
+        limit = self.settings["largest_columns"]
+        if limit and weights.shape[2] > limit:
+            raise InputError(
+                f"solver {self.name}: the layer has {weights.shape[2]} columns, more than the "
+                f"limit of {limit}; take obs_fast, leave the layer dense, or raise the parameter "
+                "largest_columns"
+            )
+
+    def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
+        """See `_Surgeon.operate`."""
+        owner, damping = f"solver {self.name}", self.settings["damping"]
+        images, rows, columns = weights.shape
+        matrices = add_damping(hessians, damping, torch.float64)
+        inverses = torch.cholesky_inverse(cholesky(matrices, owner, damping))
+        # one list of rows over all images, and the image of each
+        image_of = torch.arange(images, device=weights.device).repeat_interleave(rows)
+        flat = weights.to(torch.float64).flatten(0, 1)
+        contested = falling.contested.flatten(0, 1)
+        steps = min(columns, int(falling.remaining.max()))
+        parts = torch.arange(len(flat), device=weights.device).split(self.settings["rows"])
+        removed = [
+            removals(flat[part], matrices, inverses, image_of[part], contested[part], steps)
+            for part in parts
+        ]
+        places = torch.cat([places_of for places_of, _ in removed])
+        losses = torch.cat([losses_of for _, losses_of in removed])
+        numbers = rows_give(losses.reshape(images, rows, steps), falling.remaining)
+        fallen = (places < numbers.reshape(-1, 1)) | falling.free.flatten(0, 1)
+        adapted = [
+            least_squares(flat[part], matrices, image_of[part], fallen[part], owner, damping)
+            for part in parts
+        ]
+        return kept_nonzero(torch.cat(adapted), fallen).reshape(weights.shape)
+
+
+def rows_give(losses: Tensor, remaining: Tensor) -> Tensor:
+    """How many weights each row loses when always the row with the least next loss gives one.
+
+    A later loss in a row can be smaller than an earlier one, but cannot come before it: a weight's
+    place in the order is the largest loss of its row so far.
+
+    `losses`: float64 [B, O, steps], of each row's removals in their order; infinite after the last.
+    `remaining`: int64 [B], how many fall in all. Returns int64 [B, O].
+    """
+    return lowest(losses.cummax(dim=2).values, remaining).sum(dim=2)
+
+
+def least_squares(
+    weights: Tensor, matrices: Tensor, image_of: Tensor, fallen: Tensor, owner: str, damping: float
+) -> Tensor:
+    """Rows whose kept weights take over from the fallen ones as well as they can.
+
+    With F fallen and S kept, the change d of the kept weights solves H_SS d = H_SF w_F: the least
+    ½ (w' - w) H (w' - w)ᵀ.
+
+    Returns float64 [R, K], zero where fallen; bit for bit `weights` elsewhere in rows that lose
+    nothing.
+
+    Parameters
+    ----------
+    weights : float64 [R, K].
+    matrices : float64 [B, K, K], damped Hessians.
+    image_of : int64 [R], which matrix is a row's.
+    fallen : bool [R, K].
+    owner, damping : for the message where a matrix is not positive definite.
+    """
+    own = matrices[image_of]
+    lost = (own @ weights.masked_fill(~fallen, 0)[:, :, None]).masked_fill(fallen[:, :, None], 0)
+    kept = ~fallen
+    own.masked_fill_(~(kept[:, :, None] & kept[:, None, :]), 0)
+    own.diagonal(dim1=1, dim2=2).masked_fill_(fallen, 1)
+    change = torch.cholesky_solve(lost, cholesky(own, owner, damping))
+    return (weights + change.squeeze(2)).masked_fill(fallen, 0)
+
+
+#: columns after which all columns further right are updated, as in SparseGPT
+LAZY_COLUMNS = 128
+
+
+class ObsFast(_Surgeon):
+    """SparseGPT: masks block by block of columns, the error passed on to the columns to the right.
+
+    With U the upper Cholesky factor of the inverse damped Hessian (H⁻¹ = UᵀU), a weight's score is
+    w²/U_jj², the loss when it falls and all columns to the right adapt (arXiv 2301.00774, equation
+    4 and algorithm 1). In each block the lowest scores of all rows fall, then column after column
+    hands the error e = w/U_jj of what fell to its right: w_k -= e·U_jk.
+
+    Every block loses the same share of its weights, to the nearest number (SparseGPT's threshold
+    takes one too many in each block). Zeros and weights of columns without signal fall before and
+    are not shared out.
+
+    U comes from the Hessian read from its end: H = R Rᵀ with R upper triangular, and U = R⁻¹. That
+    is the same factor as by inverting H and factorising the inverse, with less rounding.
+
+    Parameters: `damping` is a share of the mean diagonal. `double` computes in float64. It is the
+    default, because with 1% damping the condition number is only known to be below 100·K: for
+    thousands of columns, float32 decides on some weights by rounding and fails at less damping. It
+    costs a factor of two on CPUs and data-centre GPUs, and far more on other GPUs: there
+    `double: false` makes sense.
+    """
+
+    name: ClassVar[str] = "obs_fast"
+    reference: ClassVar[str] = "arXiv 2310.04519; Frantar and Alistarh 2023, arXiv 2301.00774"
+    needs_hessian: ClassVar[bool] = True
+    parameters: ClassVar[dict[str, Any]] = {"damping": 0.01, "double": True}
+
+    def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
+        """See `_Surgeon.operate`."""
+        shares = block_shares(falling.contested, falling.remaining, block)
+        return sweep(weights, self._factors(hessians), falling.free, shares, block)
+
+    def _factors(self, hessians: Tensor) -> Tensor:
+        """Upper Cholesky factors of the inverses, [B, K, K]."""
+        damping = self.settings["damping"]
+        dtype = torch.float64 if self.settings["double"] else torch.float32
+        # in one expression, so that each matrix is let go when the next is made
+        return inverse_of_lower(
+            cholesky(
+                add_damping(hessians, damping, dtype).flip(1, 2), f"solver {self.name}", damping
+            )
+        ).flip(1, 2)
+
+
+def inverse_of_lower(lower: Tensor, direct: int = 256) -> Tensor:
+    """Inverses of lower triangular matrices [B, K, K], half by half.
+
+    Two products of matrices of half the size and two inverses of half the size: a third of the work
+    of solving for the identity, and products are what machines do fastest. Matrices of at most
+    `direct` columns are solved.
+    """
+    size = lower.shape[-1]
+    if size <= direct:
+        identity = torch.eye(size, dtype=lower.dtype, device=lower.device)
+        solved: Tensor = torch.linalg.solve_triangular(
+            lower, identity.expand_as(lower), upper=False
+        )
+        return solved
+    half = size // 2
+    found = torch.zeros_like(lower)
+    found[:, :half, :half] = inverse_of_lower(lower[:, :half, :half], direct)
+    found[:, half:, half:] = inverse_of_lower(lower[:, half:, half:], direct)
+    product = lower[:, half:, :half] @ found[:, :half, :half]
+    found[:, half:, :half] = -(found[:, half:, half:] @ product)
+    return found
+
+
+def sweep(weights: Tensor, factors: Tensor, free: Tensor, shares: Tensor, block: int) -> Tensor:
+    """Choose masks and pass on errors, from the first column to the last.
+
+    Inside a block, a column updates the rest of its block; a block updates the rest of its group of
+    about `LAZY_COLUMNS` columns; a group updates all columns to its right in one product.
+
+    Returns float32 [B, O, K].
+
+    Parameters
+    ----------
+    weights : float32 [B, O, K].
+    factors : float [B, K, K], upper triangular, U with H⁻¹ = UᵀU; its type is that of the sweep.
+    free : bool [B, O, K], weights that fall in any case.
+    shares : int64 [B, blocks], how many others fall in each block.
+    block : columns of a block.
+    """
+    # [B, K, O]: what belongs to one column lies together in memory
+    columns = factors.new_empty((len(weights), weights.shape[2], weights.shape[1]))
+    columns.copy_(weights.transpose(1, 2))
+    fallen = free.transpose(1, 2).contiguous()
+    errors = torch.zeros_like(columns)
+    diagonal = factors.diagonal(dim1=1, dim2=2)[:, :, None]
+    width = columns.shape[1]
+    group = block * max(LAZY_COLUMNS // block, 1)
+    for start in range(0, width, group):
+        end = min(start + group, width)
+        for left in range(start, end, block):
+            right = min(left + block, end)
+            here = slice(left, right)
+            scores = (columns[:, here] / diagonal[:, here]).square()
+            scores.masked_fill_(fallen[:, here], -1)
+            number = fallen[:, here].sum(dim=(1, 2)) + shares[:, left // block]
+            fallen[:, here] = lowest(scores, number)
+            for column in range(left, right):
+                error = columns[:, column] * fallen[:, column] / diagonal[:, column]
+                errors[:, column] = error
+                update = factors[:, column, column + 1 : right, None] * error[:, None]
+                columns[:, column + 1 : right] -= update
+            _hand_on(columns, errors, factors, here, slice(right, end))
+        _hand_on(columns, errors, factors, slice(start, end), slice(end, width))
+    return kept_nonzero(columns, fallen).transpose(1, 2).contiguous()
+
+
+def _hand_on(columns: Tensor, errors: Tensor, factors: Tensor, done: slice, to: slice) -> None:
+    """Update the columns `to` by the errors of the columns `done`."""
+    if to.start < to.stop:
+        columns[:, to] -= factors[:, done, to].transpose(1, 2) @ errors[:, done]

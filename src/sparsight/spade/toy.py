@@ -14,8 +14,7 @@ from sparsight.io.device import set_determinism
 from sparsight.io.tables import write_csv
 from sparsight.spade.copies import set_weights, solved_weights, working_copy
 from sparsight.spade.layers import layer_of, observed_inputs, unfold_inputs
-from sparsight.spade.obs import ObsFast
-from sparsight.spade.solvers import SampleMagnitude, SampleSolver
+from sparsight.spade.solvers import ObsFast, SampleMagnitude, SampleSolver
 
 #: of the stage `toy`: see `sparsight.study.versions`
 VERSION = 1

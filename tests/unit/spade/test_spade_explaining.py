@@ -11,7 +11,7 @@ from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.spade.copies import OnPrunedCopies, pruned_copies
 from sparsight.spade.layers import layer_sparsities, pruned_layers
-from sparsight.spade.obs import ObsFast
+from sparsight.spade.solvers import ObsFast
 
 SETTINGS: dict[str, Any] = {"augmentations": 4, "batch_size": 4}
 #: what an explainer cannot do without; few draws, since only that they run counts

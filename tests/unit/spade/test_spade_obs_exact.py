@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sparsight.io.errors import InputError
-from sparsight.spade import obs
-from sparsight.spade.obs import ObsExact, rows_give
+from sparsight.spade import solvers
+from sparsight.spade.solvers import ObsExact, rows_give
 
 Problem = Callable[..., tuple[Tensor, Tensor]]
 UNDAMPED = 0.0
@@ -75,7 +75,7 @@ def test_several_removals_are_near_the_best_of_all_masks(problem: Problem) -> No
 def test_equals_solving_anew_after_every_removal(
     problem: Problem, monkeypatch: pytest.MonkeyPatch, count: int, compaction: float
 ) -> None:
-    monkeypatch.setattr(obs, "COMPACTION", compaction)
+    monkeypatch.setattr(solvers, "COMPACTION", compaction)
     weights, hessians = problem(8, 1, 9)
     found = solve(weights, hessians, count)
     for row, hessian, pruned in zip(weights[:, 0].double(), hessians, found[:, 0], strict=True):
@@ -121,7 +121,7 @@ def test_places_and_losses_are_those_of_the_naive_algorithm(problem: Problem) ->
     flat, image_of = weights.double().flatten(0, 1), torch.tensor([0, 0, 1, 1])
     contested = torch.ones_like(flat, dtype=torch.bool)
     contested[1, :2], flat[1, :2] = False, 0
-    places, losses = obs.removals(
+    places, losses = solvers.removals(
         flat, hessians, torch.linalg.inv(hessians), image_of, contested, 6
     )
     for row in range(4):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsight.spade import obs
-from sparsight.spade.obs import ObsFast, inverse_of_lower
+from sparsight.spade import solvers
+from sparsight.spade.solvers import ObsFast, inverse_of_lower
 
 Problem = Callable[..., tuple[Tensor, Tensor]]
 
@@ -54,7 +54,7 @@ def test_equals_the_literal_loop(
     block: int,
     lazy: int,
 ) -> None:
-    monkeypatch.setattr(obs, "LAZY_COLUMNS", lazy)
+    monkeypatch.setattr(solvers, "LAZY_COLUMNS", lazy)
     weights, hessians = problem(3, rows, columns)
     per_block = rows * block * 3 // 4
     counts = torch.full((3,), per_block * columns // block)

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from sparsight.spade import toy
-from sparsight.spade.obs import ObsFast
-from sparsight.spade.solvers import SampleMagnitude
+from sparsight.spade.solvers import ObsFast, SampleMagnitude
 
 LARGER, SMALLER = toy.REGIONS
 
