@@ -75,16 +75,17 @@ def test_an_exception_in_a_job_is_told_and_repaired(
     original = (finished.folder / module).read_text(encoding="utf-8")
     # after the first rows have gone into the file
     line = "        self._writer.append(columns)\n"
+    before = (finished.folder / SCORES).read_bytes()
     finished.edit(module, line, f'{line}        raise RuntimeError("injected")\n')
     done = finished.call(*OPTIONS, "-R", "score_explanations")
     assert done.returncode != 0
     text = done.stdout + done.stderr
     assert "RuntimeError: injected" in text
     assert "Error in rule score_explanations" in text
-    assert not (finished.folder / SCORES).exists()
+    assert (finished.folder / SCORES).read_bytes() == before, "what was there is restored"
     assert not leftovers(finished)
     (finished.folder / module).write_text(original, encoding="utf-8")
-    # Tables of the earlier run are there, so that Snakemake alone would not miss the scores.
+    # The scores of the earlier run are there, so that Snakemake alone would not make them again.
     found = re.search(r"run the same command with (--forcerun [a-z_ ]+)$", text, re.M)
     assert found, text[-6000:]
     finished.run(*OPTIONS, *found[1].split())
@@ -112,11 +113,22 @@ def test_a_corrupt_checkpoint_is_remade_by_the_command_that_is_printed(
     assert files(finished) == files(undisturbed.project)
 
 
-def test_a_truncated_table_is_remade_by_the_command_that_is_printed(
+def test_a_truncated_table_is_made_again(finished: Project, undisturbed: Undisturbed) -> None:
+    scores = finished.folder / SCORES
+    scores.write_bytes(scores.read_bytes()[: scores.stat().st_size // 2])
+    finished.run(*OPTIONS)
+    assert tables(finished) == undisturbed.tables
+    assert files(finished) == files(undisturbed.project)
+
+
+def test_a_corrupt_table_is_remade_by_the_command_that_is_printed(
     finished: Project, undisturbed: Undisturbed
 ) -> None:
     scores = finished.folder / SCORES
-    scores.write_bytes(scores.read_bytes()[: scores.stat().st_size // 2])
+    content = bytearray(scores.read_bytes())
+    # in the first page: what the file says of its entries is at its end, and whole
+    content[60] ^= 255
+    scores.write_bytes(content)
     done = finished.call(*OPTIONS)
     assert done.returncode != 0
     text = done.stdout + done.stderr

@@ -16,7 +16,7 @@ from sparsight.io.entries import (
     map_digests,
     maps_digest,
     summed_up,
-    table_metadata,
+    table_entries,
 )
 from sparsight.io.errors import InputError
 from sparsight.io.provenance import content_hash
@@ -76,7 +76,7 @@ class StoredEntries:
         """
         if not Path(path).exists():
             return False
-        read = header_metadata if path.endswith(".safetensors") else table_metadata
+        read = header_metadata if path.endswith(".safetensors") else table_entries
         stored = Stored.of(read(path) or {})
         old = stored.inputs if stored is not None else {}
         digests = {}

@@ -19,6 +19,7 @@ from sparsight.io.entries import (
     maps_digest,
     present,
     summed_up,
+    table_entries,
     table_metadata,
     with_items,
 )
@@ -181,12 +182,26 @@ def test_digests_are_those_of_the_content(tmp_path):
             digest(tmp_path / name)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 300])
+def test_entries_of_tables(tmp_path, count):
+    """Read by hand from the footer, whatever the length of the text; pyarrow reads the same."""
+    path, entries = tmp_path / "a.parquet", stored(**{f"a{i}": A for i in range(count)})
+    write_table(path, pa.table({"entries": ["entries"]}), entries.metadata() | {"metrics": "{}"})
+    assert Stored.of(table_entries(path)) == Stored.of(table_metadata(path)) == entries
+    content = path.read_bytes()
+    for damaged in (b"", content[:-9], content[: len(content) // 2], b"PAR1"):
+        path.write_bytes(damaged)
+        assert Stored.of(table_entries(path)) is None
+
+
 def test_metadata_of_tables(tmp_path):
-    write_table(tmp_path / "a.parquet", pa.table({"x": [1]}), stored(a=A).metadata())
-    assert Stored.of(table_metadata(tmp_path / "a.parquet")) == stored(a=A)
+    write_table(tmp_path / "a.parquet", pa.table({"x": [1]}), {"other": "x"})
+    assert table_metadata(tmp_path / "a.parquet")["other"] == "x"
+    assert table_entries(tmp_path / "a.parquet") == {}
     (tmp_path / "b.parquet").write_bytes(b"PAR1 but no table")
     assert table_metadata(tmp_path / "b.parquet") is None
     assert table_metadata(tmp_path / "none.parquet") is None
+    assert table_entries(tmp_path / "none.parquet") == {}
 
 
 def test_what_jobs_hand_over():
