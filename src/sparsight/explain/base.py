@@ -91,7 +91,7 @@ class Explainer(ABC):
     interpolation : "bilinear" or "none": how a map is brought to image size when it is scored.
     needs_network : False for controls that look at the image at most; they are made once per data
         set.
-    control : whether it is no explanation but what explanations are held against. A control knows
+    control : whether it is no explanation but a baseline to compare them with. A control knows
         nothing of the class that is explained; a method that knows as little, but that its authors
         offer as an explanation, is none.
     complete : whether a map sums, by the method's axiom, to the logit minus that of a black image.

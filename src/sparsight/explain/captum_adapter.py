@@ -159,7 +159,7 @@ class CaptumExplainer(Explainer):
 
     def _instance(self, model: nn.Module) -> Any:
         """The captum object for `model`."""
-        arguments = _given(self.settings, _accepted(self._class.__init__))
+        arguments = _accepted_settings(self.settings, _accepted(self._class.__init__))
         if "layer" in arguments:
             arguments["layer"] = named_layer(model, str(arguments["layer"]))
         if self._inner is not None:
@@ -170,7 +170,7 @@ class CaptumExplainer(Explainer):
     def _arguments(self, images: Tensor, targets: Tensor) -> dict[str, Any]:
         """What `attribute()` is called with besides the images [N,C,H,W]."""
         signature = inspect.signature(self._class.attribute).parameters
-        arguments = _given(self.settings, _accepted(self._class.attribute))
+        arguments = _accepted_settings(self.settings, _accepted(self._class.attribute))
         if "target" in signature:
             arguments["target"] = targets
         if "internal_batch_size" in signature:
@@ -249,7 +249,7 @@ def _needed(function: Any) -> set[str]:
     return {p.name for p in parameters if p.default is p.empty} - _RESERVED
 
 
-def _given(settings: Mapping[str, Any], accepted: set[str]) -> dict[str, Any]:
+def _accepted_settings(settings: Mapping[str, Any], accepted: set[str]) -> dict[str, Any]:
     return {key: _as_tuple(key, value) for key, value in settings.items() if key in accepted}
 
 
@@ -290,7 +290,7 @@ def cost_of_features(
         return _windows(settings, shape) + 1
     count = _features(settings, shape)
     if class_name in _ABLATIONS:
-        # A layer is looked at once more, for what it gives.
+        # One more pass for the output of the layer.
         return count + (2 if class_name.startswith("Layer") else 1)
     if class_name == "ShapleyValueSampling":
         return int(settings.get("n_samples", 25)) * count + 1

@@ -1,7 +1,7 @@
 """DeepLIFT: what differs from a black image, carried back by multipliers instead of gradients.
 
 Our own, because captum 0.9.0 carries back the plain gradient of a max pooling that follows a ReLU,
-and loses completeness where the baseline's units differ within a window, as they do beside padding;
+and loses completeness where the baseline's units differ within a window, as they do near padding;
 because its multiplier of units in front of a max pooling that equal the baseline comes from the
 first image of the batch (its issue 1276); and because it does not notice ReLUs outside modules.
 Where none of this matters, equality with captum is tested.

@@ -91,7 +91,7 @@ class PredictedClasses:
         )
 
     def of(self, image_ids: Tensor) -> Tensor:
-        """Classes of `image_ids` (int64 [N] both); InputError if the table lacks one of them."""
+        """Classes of `image_ids` (int64 [N] both); InputError if one is not in the table."""
         return self._classes[places_of(image_ids, self._ids, self._source)]
 
 

@@ -202,7 +202,7 @@ class Ssim(Agreement):
     are left. Signed by default, so that evidence for and against stay apart; where a signed map's 0
     lies in [0, 1] then depends on its extremes, which `treatment: absolute` avoids at the price of
     the sign. Maps without negative values are not affected. Large empty regions count as alike, so
-    read it beside the rank correlation and the floors.
+    read it next to the rank correlation and the floors.
     """
 
     name = "ssim"

@@ -233,7 +233,7 @@ class Deletion(PixelCurve):
     set's mean colour; here 0 is black. `baseline: mean` is the image's own mean colour.
 
     The area also falls for a network that is merely less confident, before a pixel is removed:
-    between networks it says nothing unless the random control on the same network stands beside it.
+    compare networks only together with the random control on the same network.
     """
 
     name = "deletion"
@@ -316,8 +316,8 @@ class FaithfulnessCorrelation(Metric):
     Which maps: sums of attribution are compared with losses of output, so the metric is made for
     contributions (`input_x_gradient`, `integrated_gradients`, `lrp`, `deep_lift`, `gradient_shap`,
     `occlusion`, `lime`, `kernel_shap`), with the baseline that the explainer had; exact ones of a
-    linear network score 1. Slopes (gradients, `guided_backprop`) lack the change of the pixel, and
-    no setting supplies it: multiply them by the input first. For the logit x₁ + 2 x₂ + 2 x₃ at
+    linear network score 1. Slopes (gradients, `guided_backprop`) leave out the change of the pixel,
+    and no setting supplies it: multiply them by the input first. For the logit x₁ + 2 x₂ + 2 x₃ at
     x = (1, 1/2, 1/4), pixel by pixel, the contributions (1, 1, 1/2) score 1 and the exact gradient
     (1, 2, 2) scores -1/2. Unsigned maps (`saliency` and `smooth_grad` here, class activation maps)
     cannot say which pixels speak against the target, and reach 1 only where none does.

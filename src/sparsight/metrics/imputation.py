@@ -217,7 +217,7 @@ class CoarseStencil:
 def _without_rounding(grid: Grid, couplings: Tensor) -> Tensor:
     """Take out nodes that no removed pixel feels but by rounding.
 
-    Coarsening gives such a node a diagonal of some 1e-16, as good as 0 beside a pixel's of about
+    Coarsening gives such a node a diagonal of some 1e-16, as good as 0 next to a pixel's of about
     ten; a Jacobi step would divide by it, and the next grid's weights be quotients of rounding.
     Coarse grids only precondition, so that a node less costs nothing but speed.
     """
@@ -244,7 +244,7 @@ class Transfer:
     ----------
     fine, coarse : the grids; `coarse` holds h x w nodes, at least half of `fine` each way.
     even_even : weight of the coarse node at the very place.
-    left, right : of the coarse nodes beside `even_odd`.
+    left, right : of the coarse nodes next to `even_odd`.
     above, below : of those over and under `odd_even`.
     corners : of those above left, above right, below left and below right of `odd_odd`.
     """

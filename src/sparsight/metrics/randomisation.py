@@ -187,7 +187,7 @@ class EfficientMprt(Metric):
     or where the network's own map is constant (quantus refuses such maps). With class activation
     maps, whose negative values are cut off, the weights of one draw decide for a class whether its
     maps are empty, for all of its images at once: with one draw, or few, whole classes can be
-    missing, so look at the count of images beside the number.
+    missing, so look at the count of images next to the number.
 
     Copies are drawn as `NetworkRandomiser` says, once for all images; see there for batch norms and
     pruned weights. quantus makes one, and seeds all layers alike, so that layers of one size become

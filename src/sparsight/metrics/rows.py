@@ -154,7 +154,7 @@ class ScoreRows:
     Raises
     ------
     InputError
-        When the identity lacks a value.
+        When a value of the identity is missing.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class ScoreRows:
     ) -> None:
         missing = [name for name in IDENTITY if name not in identity]
         if missing:
-            raise InputError(f"the scores of {path} lack the identity value '{missing[0]}'")
+            raise InputError(f"the scores of {path} need the identity value '{missing[0]}'")
         self._identity = {name: identity[name] for name in IDENTITY}
         self._names, self._references = {name: names[name] for name in VARYING}, references
         schema = SCHEMA if references is None else AGREEMENT_SCHEMA

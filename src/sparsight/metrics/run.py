@@ -115,7 +115,7 @@ def score_family(
 ) -> None:
     """Score an explanations file and write the tidy table of scores, or of agreement.
 
-    Images are streamed in batches; beside one batch, memory holds only a few integers per image.
+    Images are streamed in batches; memory holds one batch and a few integers per image.
 
     With `wanted`, rows that the table holds already stay in it if they were made from the same
     `inputs` and maps, and only the others are computed.
