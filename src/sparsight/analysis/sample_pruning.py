@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +81,10 @@ UNPRUNED = "unpruned"
 #: the mean over all explainers, as the published table ends
 ALL_EXPLAINERS = "all"
 PLACE = ["dataset", "model", "pruner", "level"]
-#: seed, sample pruner (or UNPRUNED), explainer -> scores by condition and metric
-_Scores = dict[tuple[int, str, str], dict[tuple[str, str], "_PerImage"]]
-
-
-@dataclass(frozen=True)
-class _PerImage:
-    """One number per image: ascending ids int64 [N], values float64 [N]."""
-
-    image_id: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-    def on(self, image_id: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Values of `image_id`, all of which are there."""
-        return self.values[np.searchsorted(self.image_id, image_id)]
+#: seed, sample pruner (or UNPRUNED), explainer -> by condition and metric, a score by image id
+_Scores = dict[tuple[int, str, str], dict[tuple[str, str], "pd.Series[float]"]]
+#: of one network, two scores ("one", "other") by image id, all defined
+_Pair = pd.DataFrame
 
 
 def summarise_sample_pruning(
@@ -131,28 +121,20 @@ def summarise_sample_pruning(
     pairs = {name: tuple(pair) for name, pair in settings["pairs"].items()}
     order = [str(name) for name in settings["sample_pruners"]]
     found, densities = _scores(scores, pairs, settings.get("reducers", {}), settings.get("entries"))
-    fidelity = read_fidelity(fidelities)
+    copies = [*PLACE, "sample_pruner", "condition"]
+    of_networks = read_fidelity(fidelities).groupby([*copies, "seed"])[FIDELITY_MEASURES].mean()
+    fidelity: dict[Any, Any] = of_networks.groupby(copies).mean().to_dict("index")
     rows = []
     for place, networks in sorted(found.items()):
-        of_place = _of_place(fidelity, place)
+        identity = dict(zip(PLACE, place, strict=True))
+        density = float(np.mean(densities[place]))
         for row in _rows(place, networks, order, settings["statistics"]):
-            kept = of_place[of_place["sample_pruner"] == row["sample_pruner"]]
-            kept = kept[kept["condition"] == row["condition"]]
-            means = kept.groupby("seed")[FIDELITY_MEASURES].mean().mean()
-            density = float(np.mean(densities[place]))
-            identity = dict(zip(PLACE, place, strict=True))
-            rows.append({**identity, "density": density, **row, **means.to_dict()})
+            means = fidelity.get((*place, row["sample_pruner"], row["condition"]), {})
+            rows.append({**identity, "density": density, **row, **dict(means)})
     table = pd.DataFrame(rows, columns=tables.TABLES["sample_pruning"].names)
     table["p_adjusted"] = adjusted_p(table, ())
     names = [*PLACE, "explainer", "sample_pruner", "against", "condition", "metric"]
     tables.write("sample_pruning", output, table.sort_values(names, kind="stable"))
-
-
-def _of_place(fidelity: pd.DataFrame, place: tuple[Any, ...]) -> pd.DataFrame:
-    kept = np.ones(len(fidelity), dtype=np.bool_)
-    for key, value in zip(PLACE, place, strict=True):
-        kept &= (fidelity[key] == value).to_numpy()
-    return fidelity[kept]
 
 
 def _scores(
@@ -182,9 +164,9 @@ def _scores(
     return there, {place: list(densities[place].values()) for place in there}
 
 
-def _column(scalars: Scalars, column: int) -> _PerImage:
+def _column(scalars: Scalars, column: int) -> "pd.Series[float]":
     scored = scalars.scored[:, column]
-    return _PerImage(scalars.image_id[scored], scalars.values[scored, column])
+    return pd.Series(scalars.values[scored, column], index=scalars.image_id[scored])
 
 
 def _rows(
@@ -196,7 +178,7 @@ def _rows(
     """Rows of one place, without its own columns."""
     seeds = sorted({seed for seed, _, _ in networks})
     explainers = sorted({explainer for _, pruner, explainer in networks if pruner != UNPRUNED})
-    everything = [scores.image_id for some in networks.values() for scores in some.values()]
+    everything = [scores.index for some in networks.values() for scores in some.values()]
     image_id = np.unique(np.concatenate(everything))
     draw = draw_counts(image_id, statistics["replicates"], statistics["bootstrap_seed"])
     for index, sample_pruner in enumerate(order):
@@ -232,15 +214,6 @@ def _check_base(
             )
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Two scores of the same images of one network, both defined: ids [N], values [N] each."""
-
-    image_id: NDArray[np.int64]
-    one: NDArray[np.float64]
-    other: NDArray[np.float64]
-
-
 def _pairs(
     networks: _Scores, seeds: Sequence[int], explainer: str, one: str, other: str
 ) -> dict[tuple[str, str], list[_Pair]]:
@@ -252,10 +225,8 @@ def _pairs(
         for key in own:
             if key not in others:
                 continue
-            image_id = np.intersect1d(own[key].image_id, others[key].image_id)
-            values = own[key].on(image_id), others[key].on(image_id)
-            kept = np.isfinite(values[0]) & np.isfinite(values[1])
-            found[key].append(_Pair(image_id[kept], values[0][kept], values[1][kept]))
+            both = pd.DataFrame({"one": own[key], "other": others[key]})
+            found[key].append(both.where(both.abs() < np.inf).dropna())
     return found
 
 
@@ -263,13 +234,9 @@ def _mean(of_explainers: Mapping[str, list[_Pair]]) -> list[_Pair]:
     """The mean over explainers, of each network, of the images that all of them have."""
     found = []
     for pairs in zip(*of_explainers.values(), strict=True):
-        image_id = pairs[0].image_id
-        for pair in pairs[1:]:
-            image_id = np.intersect1d(image_id, pair.image_id)
-        places = [np.searchsorted(pair.image_id, image_id) for pair in pairs]
-        ones = [pair.one[place] for pair, place in zip(pairs, places, strict=True)]
-        others = [pair.other[place] for pair, place in zip(pairs, places, strict=True)]
-        found.append(_Pair(image_id, np.mean(ones, axis=0), np.mean(others, axis=0)))
+        shared = reduce(pd.Index.intersection, (pair.index for pair in pairs))
+        total: Any = sum(pair.loc[shared] for pair in pairs)
+        found.append(total / len(pairs))
     return found
 
 
@@ -277,13 +244,14 @@ def _row(
     pairs: Sequence[_Pair], image_id: NDArray[np.int64], draw: Any, confidence: float
 ) -> dict[str, Any]:
     """Statistics of one row from the pairs of its networks."""
-    filled = [pair for pair in pairs if len(pair.image_id)]
-    means = np.array([[pair.one.mean(), pair.other.mean()] for pair in filled]).reshape(-1, 2)
-    changes = [difference(pair.one, pair.other) for pair in filled]
+    filled = [pair for pair in pairs if len(pair)]
+    scores = [(pair["one"].to_numpy(), pair["other"].to_numpy()) for pair in filled]
+    means = np.array([[one.mean(), other.mean()] for one, other in scores]).reshape(-1, 2)
+    changes = [difference(one, other) for one, other in scores]
     test = one_sample_t(difference(means[:, 0], means[:, 1]), confidence)
     replicates = [
         replicate_means(
-            draw[:, np.searchsorted(image_id, pair.image_id)],
+            draw[:, np.searchsorted(image_id, pair.index)],
             np.asarray(change, dtype=np.float32)[:, np.newaxis],
         )[:, 0]
         for pair, change in zip(filled, changes, strict=True)
@@ -294,7 +262,7 @@ def _row(
     both = means.mean(axis=0) if len(means) else (np.nan, np.nan)
     return {
         "n_seeds": len(filled),
-        "n_images": min((len(pair.image_id) for pair in filled), default=0),
+        "n_images": min(map(len, filled), default=0),
         "mean": both[0],
         "against_mean": both[1],
         "difference": test.mean,

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.cost_paths import PATTERNS
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.entries import BETWEEN
@@ -38,6 +37,22 @@ from sparsight.study.plan import (
 )
 
 Settings = dict[str, Any]
+
+_PLACE = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
+#: the `benchmark:` paths of all rules, the first that fits counts; what a job has beside these
+#: wildcards (a concept method, a sample pruner, a metric, an epoch) stands in the column `family`
+PATTERNS = (
+    f"{_PLACE}{{pruner}}__level{{level}}__{{family}}.jsonl",
+    f"{_PLACE}{{pruner}}__level{{level}}.jsonl",
+    f"{_PLACE}start.jsonl",
+    f"{_PLACE}epoch{{family,[0-9]+}}.jsonl",
+    f"{_PLACE}{{pruner}}.jsonl",
+    "benchmarks/{rule,make_controls}/{dataset}__{family}.jsonl",
+    "benchmarks/{rule}/{dataset}__{model}__{family}.jsonl",
+    "benchmarks/{rule}/{dataset}__{model}.jsonl",
+    "benchmarks/{rule}__{dataset}.jsonl",
+    "benchmarks/{rule}.jsonl",
+)
 
 
 class Entries(NamedTuple):

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from sparsight.analysis.cost_paths import PATTERNS
 from sparsight.analysis.costs import gather_costs
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
+from sparsight.study.settings import PATTERNS
 
 PATTERN = (
     "results/{study}/{dataset}/{model}/seed{seed}/{pruner}/level{level}/benchmarks/{rule}.jsonl"
