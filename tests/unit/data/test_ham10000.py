@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import logging
+import math
 import os
 import shutil
 import zipfile
@@ -13,8 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from sparsight.data.draws import stratified_splits
 from sparsight.data.location import find_folder
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
@@ -26,6 +30,17 @@ from sparsight.data.sources.ham10000 import (
     LEAK,
     MASK_FOLDER,
     Ham10000,
+    asymmetry,
+    blue_white_share,
+    border_irregularity,
+    colour_variance,
+    lesion_splits,
+    measure,
+    measure_files,
+    read_rows,
+    relative_diameter,
+    shared_lesions,
+    thresholds,
 )
 from sparsight.io.arrays import read_metadata
 from sparsight.io.errors import InputError
@@ -407,9 +422,9 @@ def test_metadata_without_rows_or_text(folder: Path) -> None:
 def test_a_missing_mask(folder: Path) -> None:
     name = rows()[0]["image_id"]
     (folder / MASK_FOLDER / f"{name}_segmentation.png").unlink()
-    for settings in ({}, {"masks": "none", "concepts": "abcd"}):
+    for options in ({}, {"masks": "none", "concepts": "abcd"}):
         with pytest.raises(InputError, match=rf"{name}_segmentation\.png does not exist; put"):
-            SmallHam().read({**SETTINGS, **settings}, folder)
+            SmallHam().read({**SETTINGS, **options}, folder)
     SmallHam().read({**SETTINGS, "masks": "none"}, folder)
 
 
@@ -504,3 +519,223 @@ def test_real_lesions(tmp_path: Path) -> None:
     assert share > 0.1
     metadata = read_metadata(tmp_path / "lesions" / "train.safetensors")
     assert metadata[LEAK] == "0.0000"
+
+
+NAMES = ("train", "validation", "test")
+
+
+def test_the_leak_by_hand() -> None:
+    lesions = ["a", "a", "b", "b", "c", "d", "d", "d"]
+    train, test = np.array([0, 2, 5]), np.array([1, 3, 4, 6])
+    # b, a and d are trained on, c is not.
+    assert shared_lesions(lesions, train, test) == 0.75
+    assert shared_lesions(lesions, train, np.array([4])) == 0
+    assert shared_lesions(lesions, train, np.array([1, 6, 7])) == 1
+    assert math.isnan(shared_lesions(lesions, train, np.array([], np.int64)))
+
+
+def test_lesions_of_one_photograph_are_drawn_in_proportion() -> None:
+    labels = np.repeat([0, 1], [60, 40]).astype(np.int64)
+    parts = lesion_splits(labels, [str(n) for n in range(100)], 0, 0.2, 0.1)
+    assert np.bincount(labels[parts["test"]]).tolist() == [12, 8]
+    assert np.bincount(labels[parts["validation"]]).tolist() == [6, 4]
+    numbers = lesion_splits(labels, [str(n) for n in range(100)], 0, 20, 10)
+    assert all((numbers[name] == parts[name]).all() for name in NAMES)
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=40, max_size=80),
+    seed=st.integers(0, 2**64 - 1),
+    share=st.sampled_from([0.0, 0.1, 0.25]),
+)
+def test_a_lesion_is_in_one_split(sizes: list[int], seed: int, share: float) -> None:
+    lesions = [f"L{n}" for n, size in enumerate(sizes) for _ in range(size)]
+    labels = np.array([n % 2 for n, size in enumerate(sizes) for _ in range(size)], np.int64)
+    # In any order, as in a table that is sorted by image.
+    shuffled = np.random.default_rng(seed % 2**32).permutation(len(lesions))
+    lesions, labels = [lesions[place] for place in shuffled], labels[shuffled]
+    parts = lesion_splits(labels, lesions, seed, 0.25, share)
+    assert sorted(np.concatenate([parts[name] for name in NAMES]).tolist()) == list(
+        range(len(lesions))
+    )
+    found = {name: {lesions[place] for place in parts[name]} for name in NAMES}
+    assert not found["train"] & found["test"]
+    assert not found["train"] & found["validation"]
+    assert not found["validation"] & found["test"]
+    assert shared_lesions(lesions, parts["train"], parts["test"]) == 0
+    for label in (0, 1):
+        members = (labels == label).sum()
+        # Whole lesions: off by half of the largest at most, at each of two borders; and a share
+        # is first rounded to a number of photographs.
+        assert abs((labels[parts["test"]] == label).sum() - 0.25 * members) <= 3.5
+        assert abs((labels[parts["validation"]] == label).sum() - share * members) <= 7
+    again = lesion_splits(labels, lesions, seed, 0.25, 0.0)
+    assert (again["test"] == parts["test"]).all()
+
+
+def test_nothing_left() -> None:
+    labels, lesions = np.zeros(4, np.int64), ["a", "a", "b", "b"]
+    with pytest.raises(InputError, match="'split' leaves no images for 'train'"):
+        lesion_splits(labels, lesions, 0, 0.9, 0)
+    with pytest.raises(InputError, match="'split' leaves no images for 'validation'"):
+        lesion_splits(labels, lesions, 0, 0.5, 0.1)
+
+
+@pytest.mark.realdata
+def test_of_the_real_test_images_38_percent_leak(tmp_path: Path) -> None:
+    folder = find_folder("HAM10000", tmp_path / "none", os.environ)
+    path = None if folder is None else folder / "HAM10000_metadata_all10015.csv"
+    if path is None or not path.is_file():
+        pytest.skip("no HAM10000_metadata_all10015.csv below $SPARSIGHT_DATA/HAM10000")
+    rows = read_rows(path)
+    lesions = [row["lesion_id"] for row in rows]
+    labels = np.array([DIAGNOSES.index(row["dx"]) for row in rows], np.int64)
+    assert (len(rows), len(set(lesions))) == (10_015, 7470)
+    shared = []
+    for seed in range(5):
+        parts = stratified_splits(labels, seed, 0.2, 0)
+        assert (len(parts["train"]), len(parts["test"])) == (8012, 2003)
+        shared.append(2003 * shared_lesions(lesions, parts["train"], parts["test"]))
+        whole = lesion_splits(labels, lesions, seed, 0.2, 0.1)
+        assert shared_lesions(lesions, whole["train"], whole["test"]) == 0
+        assert abs(len(whole["test"]) - 2003) <= 5
+        counts = np.bincount(labels[whole["test"]]) / np.bincount(labels)
+        assert np.abs(counts - 0.2).max() < 0.02
+    # Other draws of ours gave 743 to 793.
+    assert 735 <= min(shared) <= max(shared) <= 800
+    assert np.mean(shared) / 2003 == pytest.approx(0.385, abs=0.01)
+
+
+SIDE = 200
+DOWN, ACROSS = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
+
+
+def turned(degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates along and across a direction."""
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return ACROSS * cosine + DOWN * sine, DOWN * cosine - ACROSS * sine
+
+
+DISC = np.hypot(ACROSS, DOWN) <= 60
+SQUARE = (np.abs(ACROSS) <= 50) & (np.abs(DOWN) <= 50)
+
+
+def test_a_disc_is_symmetric_and_regular() -> None:
+    assert asymmetry(DISC) == 0
+    assert border_irregularity(DISC) == pytest.approx(1, abs=0.01)
+    assert relative_diameter(DISC) == pytest.approx(120 / SIDE, abs=0.002)
+    # Elsewhere, and larger than what is seen of it.
+    assert asymmetry(np.roll(DISC, (30, -40), axis=(0, 1))) == 0
+    assert relative_diameter(DISC[:, 40:160]) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 90, 110])
+def test_figures_with_two_axes_of_symmetry(degrees: float) -> None:
+    along, across = turned(degrees)
+    ellipse = np.hypot(along / 80, across / 40) <= 1
+    oblong = (np.abs(along) <= 70) & (np.abs(across) <= 25)
+    assert asymmetry(ellipse) < 0.02
+    assert asymmetry(oblong) < 0.03
+    # Ramanujan's perimeter of the ellipse, to 1e-4; and of the oblong, as its corners are cut.
+    assert border_irregularity(ellipse) == pytest.approx(1.189, rel=0.02)
+    assert border_irregularity(oblong) == pytest.approx(380**2 / (4 * np.pi * 7000), rel=0.13)
+
+
+def half_disc_asymmetry() -> float:
+    """On paper: one axis is of symmetry; the other lies 4/3π of the radius from the straight edge.
+
+    At the distance x from the former, the half disc reaches from 0 to h = √(1 - x²); mirrored at c
+    it reaches from 2c - h to 2c.
+    """
+    x = np.linspace(-1, 1, 100_001)
+    height, centre = np.sqrt(1 - x**2), 4 / (3 * np.pi)
+    common = np.minimum(height, 2 * centre) - np.maximum(0, 2 * centre - height)
+    return float((1 - np.trapezoid(common.clip(0), x) / (np.pi / 2)) / 2)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 200])
+def test_a_half_disc(degrees: float) -> None:
+    along, across = turned(degrees)
+    mask = (np.hypot(along, across) <= 60) & (across <= 0)
+    assert half_disc_asymmetry() == pytest.approx(0.0926, abs=1e-4)
+    assert asymmetry(mask) == pytest.approx(half_disc_asymmetry(), abs=0.012)
+    # (π + 2)² / 2π²
+    assert border_irregularity(mask) == pytest.approx((np.pi + 2) ** 2 / (2 * np.pi**2), rel=0.06)
+
+
+def test_ragged_and_lopsided_is_more() -> None:
+    angle = np.arctan2(DOWN, ACROSS)
+    star = np.hypot(ACROSS, DOWN) <= 60 + 20 * np.cos(9 * angle)
+    assert border_irregularity(star) > 2 > 1.5 > border_irregularity(SQUARE)
+    lopsided = DISC | ((np.abs(ACROSS - 60) <= 30) & (np.abs(DOWN - 50) <= 20))
+    assert asymmetry(lopsided) > 0.08
+
+
+def test_colour_variance() -> None:
+    photograph = np.zeros((SIDE, SIDE, 3), np.uint8)
+    photograph[~DISC] = 77
+    assert colour_variance(photograph, DISC) == 0
+    photograph[:, : SIDE // 2] = 255
+    # Half black and half white: the variance of each channel is a quarter.
+    assert colour_variance(photograph, DISC) == pytest.approx(0.25)
+    photograph[..., 1:] = 9
+    assert colour_variance(photograph, DISC) == pytest.approx(0.25 / 3)
+
+
+@pytest.mark.parametrize(
+    ("colour", "is_blue_white"),
+    [
+        ((100, 100, 90), True),  # 90/290 of blue, red 100 below the skin's 200
+        ((100, 110, 89), False),  # 89/299 of blue
+        ((149, 150, 150), False),  # red just 51 below
+        ((148, 150, 150), True),
+        ((6, 6, 6), True),  # red just 194 below
+        ((5, 6, 6), False),
+        ((0, 0, 0), False),
+    ],
+)
+def test_blue_white_pixels(colour: tuple[int, int, int], is_blue_white: bool) -> None:
+    photograph = np.full((SIDE, SIDE, 3), (200, 150, 130), np.uint8)
+    photograph[DISC] = (120, 60, 30)
+    assert blue_white_share(photograph, DISC) == 0
+    photograph[DISC & (DOWN < 0)] = colour
+    assert blue_white_share(photograph, DISC) == pytest.approx(0.5 * is_blue_white)
+
+
+def test_what_cannot_be_measured() -> None:
+    photograph = np.full((20, 30, 3), 9, np.uint8)
+    assert np.isnan(measure(photograph, np.zeros((20, 30), np.bool_))).all()
+    whole = measure(photograph, np.ones((20, 30), np.bool_))
+    assert np.isfinite(whole[:4]).all()
+    assert np.isnan(whole[4])
+    assert len(whole) == len(CONCEPTS)
+    assert all(name.startswith("derived_") for name in CONCEPTS)
+
+
+def test_files_of_any_size_are_measured_alike(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (15, 20, 3), np.uint8).repeat(10, axis=0).repeat(10, axis=1)
+    mask = (np.hypot(np.mgrid[:150, :200][1] - 90, np.mgrid[:150, :200][0] - 70) <= 50) * 255
+    for name, factor in (("small", 1), ("large", 3)):
+        Image.fromarray(base.repeat(factor, 0).repeat(factor, 1)).save(tmp_path / f"{name}.png")
+    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "mask.png")
+    photographs = [tmp_path / "small.png", tmp_path / "large.png"]
+    small, large = measure_files(photographs, [tmp_path / "mask.png"] * 2)
+    assert small == pytest.approx(large, rel=0.05)
+    assert small[3] == pytest.approx(100 / 150, rel=0.01)
+
+
+def test_thresholds() -> None:
+    values = np.array([[1.0, np.nan], [2.0, np.nan], [4.0, np.nan], [np.nan, np.nan]])
+    assert thresholds(values, 0.5).tolist()[0] == 2
+    assert thresholds(values, 0.75)[0] == 3
+    limits = thresholds(values, 0.5)
+    assert np.isnan(limits[1])
+    # Above, not at; and nothing that was not measured.
+    assert (values > limits).tolist() == [
+        [False] * 2,
+        [False] * 2,
+        [True, False],
+        [False] * 2,
+    ]

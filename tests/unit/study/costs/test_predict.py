@@ -12,13 +12,16 @@ from sparsight.study.costs.forecast import FITTED, fitted_text
 from sparsight.study.costs.predict import (
     Measurement,
     check_lines,
+    dry_run,
     fitted_lines,
     main,
+    planned_jobs,
     predict,
     prediction_error,
     prediction_lines,
     read_images,
     read_measurements,
+    schedule,
 )
 from sparsight.study.costs.work import ImageCounts, PlannedJob, StudyWork, predicted_bytes
 
@@ -214,3 +217,105 @@ def test_the_committed_fit_is_that_of_the_measured_studies(monkeypatch):
     for kind, fit in fresh["fits"].items():
         for name in ("seconds", "megabytes"):
             assert committed["fits"][kind][name] == pytest.approx(fit[name], rel=0.05), remedy
+
+
+PRINTED = """\
+Job stats:
+job            count
+-----------  -------
+prune_level        1
+total              2
+
+
+[Wed Nov 25 21:45:30 2026]
+rule prune_level:
+    input: data/test.safetensors, results/s/start.safetensors
+    output: results/s/checkpoint.safetensors, results/s/evaluation.json
+    log: results/s/logs/prune.log
+    jobid: 72
+    benchmark: results/s/benchmarks/prune.jsonl
+    wildcards: dataset=digits, model=cnn, seed=2, pruner=random, level=01
+    resources: tmpdir=/tmp, runtime=720, gpu=1, vram_mb=4000, mem_mb=4000, mem=4 GB, mem_mib=3815
+[Wed Nov 25 21:45:30 2026]
+rule find_concepts:
+    output: results/s/cav.parquet
+    jobid: 73
+    wildcards: dataset=digits, model=cnn, concept=cav
+    resources: tmpdir=/tmp, mem_mb=6000
+
+[Wed Nov 25 21:45:30 2026]
+localrule all:
+    input: results/s/evaluation.json
+    jobid: 0
+    resources: tmpdir=/tmp
+Job stats:
+"""
+
+
+def test_blocks_become_jobs_without_the_target():
+    first, second = planned_jobs(PRINTED.splitlines(keepends=True))
+    assert first == PlannedJob(
+        "prune_level",
+        {"dataset": "digits", "model": "cnn", "seed": "2", "pruner": "random", "level": "01"},
+        ("data/test.safetensors", "results/s/start.safetensors"),
+        ("results/s/checkpoint.safetensors", "results/s/evaluation.json"),
+        gpu=True,
+        memory_mb=4000,
+    )
+    assert (second.inputs, second.gpu, second.memory_mb) == ((), False, 6000)
+
+
+def test_keys_say_what_a_job_works_on():
+    first, second = planned_jobs(PRINTED.splitlines())
+    assert first.key() == ("prune_level", "digits", "cnn", "")
+    assert second.key() == ("find_concepts", "digits", "cnn", "cav")
+
+
+def test_away_from_the_project_there_is_nothing_to_plan(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="There is no Snakefile here"):
+        dry_run(None)
+
+
+def chain(names, gpu=False):
+    """Jobs that wait for each other, by the names of what they make."""
+    return [
+        PlannedJob("work", {}, (before,), (name,), gpu=gpu)
+        for before, name in zip(("", *names), names, strict=False)
+    ]
+
+
+def test_a_chain_takes_its_sum_whatever_the_number_of_workers():
+    jobs = chain("abc")
+    for cores in (1, 4):
+        found = schedule(jobs, [1, 2, 3], cores, 0)
+        assert (found.seconds, found.critical) == (6, 6)
+
+
+def test_two_chains_run_side_by_side_on_two_cores_only():
+    jobs = [*chain("abc"), *chain("xyz")]
+    seconds = [1, 2, 3, 1, 1, 1]
+    assert schedule(jobs, seconds, 1, 0).seconds == 9
+    assert schedule(jobs, seconds, 2, 0).seconds == 6
+    assert schedule(jobs, seconds, 1, 0).critical == 6
+
+
+def test_a_table_waits_for_all_chains():
+    table = PlannedJob("table", {}, ("c", "z"), ("table",))
+    found = schedule([*chain("abc"), *chain("xyz"), table], [1, 2, 3, 1, 1, 1, 10], 8, 0)
+    assert (found.seconds, found.critical) == (16, 16)
+
+
+def test_jobs_with_a_gpu_take_turns_on_it_beside_the_others():
+    jobs = [PlannedJob("train", {}, (), (str(n),), gpu=True) for n in range(4)]
+    jobs += [PlannedJob("draw", {}, (), (f"figure{n}",)) for n in range(2)]
+    seconds = [5, 5, 5, 5, 8, 8]
+    assert schedule(jobs, seconds, 2, 1).seconds == 20
+    assert schedule(jobs, seconds, 2, 2).seconds == 10
+    # without a GPU all share the cores
+    assert schedule(jobs, seconds, 2, 0).seconds == 18
+
+
+def test_inputs_that_no_job_makes_are_there_already():
+    assert schedule([PlannedJob("work", {}, ("raw",), ("a",))], [4.0], 1, 0).seconds == 4
+    assert schedule([], [], 1, 0).critical == pytest.approx(0)

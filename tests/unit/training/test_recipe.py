@@ -2,6 +2,9 @@
 
 import ast
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,17 @@ import pytest
 import torch
 from torch import nn
 
+from sparsight.io.errors import InputError
+from sparsight.models.base import build_network
+from sparsight.models.resnet import ResNet18
 from sparsight.training import recipe
-from sparsight.training.recipe import Recipe
+from sparsight.training.options import (
+    OPTIMISERS,
+    checked_augmentation,
+    checked_choice,
+    recipe_problems,
+)
+from sparsight.training.recipe import Recipe, memory_format
 
 
 def steps(given: dict[str, Any], weight: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
@@ -122,3 +134,109 @@ def test_only_ranger_pays_for_its_library() -> None:
     heavy = [node for node in imports if "pytorch_optimizer" in ast.unparse(node)]
     assert heavy
     assert not set(heavy) & set(tree.body)
+
+
+ASKED, NOT_ASKED = (
+    Recipe(epochs=1, batch_size=8, optimiser={"name": "sgd"}, channels_last=on)
+    for on in (True, False)
+)
+
+
+@pytest.mark.parametrize(
+    ("layer", "innermost"),
+    [
+        (nn.Conv2d(4, 8, 1, stride=2), False),
+        (nn.Conv2d(7, 32, 1, stride=(1, 2)), False),
+        (nn.Conv2d(16, 16, 1, stride=2, groups=4), False),
+        (nn.Conv2d(8, 4, 1, stride=2), True),
+        (nn.Conv2d(4, 8, 1), True),
+        (nn.Conv2d(4, 8, 3, stride=2), True),
+        (nn.Linear(4, 8), True),
+    ],
+)
+def test_networks_with_a_layer_that_corrupts_memory_stay_contiguous(
+    layer: nn.Module, innermost: bool
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), layer)
+    expected = torch.channels_last if innermost else torch.contiguous_format
+    assert memory_format(network, ASKED) == expected
+    assert memory_format(network, NOT_ASKED) == torch.contiguous_format
+
+
+@pytest.mark.parametrize(("width", "innermost"), [(2, False), (4, False), (8, True), (16, True)])
+def test_narrow_residual_networks(width: int, innermost: bool) -> None:
+    network = build_network(ResNet18, 2, 0, {"width": width})
+    assert (memory_format(network, ASKED) == torch.channels_last) == innermost
+
+
+TRAINS = """
+import torch
+from sparsight.models.base import build_network
+from sparsight.models.resnet import ResNet18
+from sparsight.training.loop import Stream, TrainingData, train
+from sparsight.training.recipe import Recipe
+images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
+data = TrainingData(images, torch.arange(64) % 2, 0)
+recipe = Recipe(epochs=4, batch_size=16, optimiser={"name": "sgd", "learning_rate": 0.01},
+                channels_last=True)
+network = build_network(ResNet18, 2, 0, {"width": 4, "stem": "strided"})
+train(network, data, recipe, Stream(0, "dense/level00"), masks={})
+"""
+
+
+def test_a_narrow_network_trains_on_a_processor_without_avx512() -> None:
+    """Without the guard glibc aborts this process: `free(): invalid next size`."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "MALLOC_CHECK_": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINS], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+GOOD: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 8,
+    "optimiser": {"name": "ranger", "learning_rate": 0.001, "weight_decay": 1e-4, "epsilon": 1e-6},
+    "schedule": {"name": "cosine"},
+    "augment": {"random_resized_crop": {"scale": [0.25, 1]}, "flip": True},
+    "select": "best_validation",
+}
+
+
+def test_defaults_fill_what_is_left_out() -> None:
+    name, facts = checked_choice("optimiser", OPTIMISERS, {"name": "sgd", "learning_rate": 1})
+    assert (name, facts) == ("sgd", {"learning_rate": 1, "momentum": 0.0, "weight_decay": 0.0})
+    assert checked_augmentation({"random_resized_crop": {}}) == {
+        "random_resized_crop": {"scale": [0.08, 1.0], "ratio": [3 / 4, 4 / 3]}
+    }
+
+
+def test_a_good_recipe_has_no_problems() -> None:
+    assert recipe_problems(GOOD, ("train", "validation", "test")) == []
+    assert recipe_problems({"optimiser": GOOD["optimiser"]}, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"optimiser": {"name": "adam", "learning_rate": 1}}, "did you mean 'adamw'"),
+        ({"optimiser": {"name": "sgd"}}, "needs the parameter 'learning_rate'"),
+        ({"optimiser": {"name": "sgd", "learning_rate": 1, "betas": [0, 1]}}, "no parameter"),
+        ({"schedule": {"name": "multi_step", "factor": 0.1}}, "needs the parameter 'milestones'"),
+        ({"augment": {"flips": True}}, "did you mean 'flip'"),
+        ({"augment": {"flip": 1}}, "must be true or false"),
+        ({"augment": {"random_resized_crop": {"scale": [0.5, 1.5]}}}, "two positive numbers up to"),
+        ({"augment": {"random_resized_crop": {"ratio": [2, 1]}}}, "the smaller first"),
+        ({"augment": {"colour_jitter": {"hue": 0.6}}}, "from 0 to 0.5"),
+        ({"select": "best"}, "unknown rule 'select: best'"),
+        ({"select": "best_test"}, "needs images in the split 'test'"),
+    ],
+)
+def test_every_mistake_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
+    (problem,) = recipe_problems({**GOOD, **change}, ("train", "validation"))
+    assert sentence in problem
+
+
+def test_a_schedule_without_a_name_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown optimiser 'None'"):
+        checked_choice("optimiser", OPTIMISERS, {})
