@@ -166,17 +166,24 @@ def _pretraining_problems(study: Study, network: Network, where: str) -> Iterato
             f"{where}.pretraining_dataset: {other} has images of {shape}, but {network.dataset} "
             f"has {own} (channels, height, width); choose equal ones."
         )
-    dataset = study.catalogue["datasets"][other]
+    yield from _untrainable(study, other, {f"{where}.pretraining": entry["pretraining"]})
+
+
+def _untrainable(study: Study, name: str, recipes: Mapping[str, Any]) -> Iterator[str]:
+    """Whether recipes, by their keys, can be trained with on a data set."""
     splits: tuple[str, ...] = ("train", "test")
-    if entry["pretraining"].get("select", "last") != "last":
+    if any(recipe.get("select", "last") != "last" for recipe in recipes.values()):
+        # Only then is the source asked, which has to be imported for that.
+        dataset = study.catalogue["datasets"][name]
         source = SOURCES.load(dataset["source"])
         try:
             splits = tuple(source.split_names(dataset.get("options", {})))
         except InputError as error:
-            yield f"catalogue.datasets.{other}.options: {error}."
+            yield f"catalogue.datasets.{name}.options: {error}."
             return
-    for problem in recipe_problems(entry["pretraining"], splits):
-        yield f"{where}.pretraining on {other}: {problem}."
+    for key, recipe in recipes.items():
+        for problem in recipe_problems(recipe, splits):
+            yield f"{key} on {name}: {problem}."
 
 
 # ----------------------------------------------------------------------------------------- networks
@@ -315,19 +322,7 @@ def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
         own = study.catalogue["pruners"][pruner].get("retraining")
         recipes[f"catalogue.pruners.{pruner}.retraining"] = own
     given = {key: recipe for key, recipe in recipes.items() if recipe}
-    splits: tuple[str, ...] = ("train", "test")
-    if any(recipe.get("select", "last") != "last" for recipe in given.values()):
-        # Only then is the source asked, which has to be imported for that.
-        dataset = study.catalogue["datasets"][network.dataset]
-        source = SOURCES.load(dataset["source"])
-        try:
-            splits = tuple(source.split_names(dataset.get("options", {})))
-        except InputError as error:
-            yield f"catalogue.datasets.{network.dataset}.options: {error}."
-            return
-    for key, recipe in given.items():
-        for problem in recipe_problems(recipe, splits):
-            yield f"{key} on {network.dataset}: {problem}."
+    yield from _untrainable(study, network.dataset, given)
 
 
 def _explainer_problems(study: Study, _: str, model: str, name: str) -> Iterator[str]:

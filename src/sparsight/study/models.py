@@ -304,28 +304,23 @@ class Explainer(Part):
     parameters: dict[str, Any] = key({}, "Parameters of the method.")
 
 
-class Metric(Part):
-    """A metric."""
-
-    method: str = needed("A registered metric or quantus.<Class>.")
-    parameters: dict[str, Any] = key({}, "Parameters of the method.")
-    reducer: Literal["mean", "sum", "first", "last", "area", "aopc", "aopc_published"] = optional(
-        "How the steps of a curve become one number in tables; the method's own by default."
-    )
-
-
 class Agreement(Part):
     """A metric of agreement."""
 
-    method: str = needed("A registered metric of agreement.")
+    method: str = needed("A registered name; of a metric, also quantus.<Class>.")
     parameters: dict[str, Any] = key({}, "Parameters of the method.")
 
 
-class Concept(Part):
+class Concept(Agreement):
     """A concept method."""
 
-    method: str = needed("A registered concept method.")
-    parameters: dict[str, Any] = key({}, "Parameters of the method.")
+
+class Metric(Agreement):
+    """A metric."""
+
+    reducer: Literal["mean", "sum", "first", "last", "area", "aopc", "aopc_published"] = optional(
+        "How the steps of a curve become one number in tables; the method's own by default."
+    )
 
 
 class Search(Part):

@@ -76,7 +76,7 @@ class Study:
 
     Parameters
     ----------
-    config : as `configuration.checked` leaves it.
+    config : as `configuration.resolve` gives it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -411,40 +411,41 @@ class ConceptPlan:
 _FLOAT_BYTES = 4
 
 
-def available_images(study: Study, dataset: str) -> int:
-    """Images of a data set's test split."""
+def _told(study: Study, dataset: str, fact: str, method: str) -> Any:
+    """A fact of a data set's source; where options decide it, what the source's method says."""
     entry = study.catalogue["datasets"][dataset]
     facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
-    if "test_images" in facts.get("varying", ()):
-        return int(SOURCES.load(entry["source"]).tested_of(options))
-    return stated_test_images(facts, options)
+    if fact in facts.get("varying", ()):
+        return getattr(SOURCES.load(entry["source"]), method)(options)
+    if fact == "test_images":
+        return stated_test_images(facts, options)
+    return image_shape(facts, options) if fact == "image_shape" else facts.get(fact)
+
+
+def available_images(study: Study, dataset: str) -> int:
+    """Images of a data set's test split."""
+    return int(_told(study, dataset, "test_images", "tested_of"))
 
 
 def has_masks(study: Study, dataset: str) -> bool:
     """Whether a data set's images have masks under its options."""
-    entry = study.catalogue["datasets"][dataset]
-    facts = SOURCES.facts(entry["source"])
-    if "has_masks" in facts.get("varying", ()):
-        return bool(SOURCES.load(entry["source"]).masks_of(entry.get("options", {})))
-    return bool(facts.get("has_masks", False))
+    return bool(_told(study, dataset, "has_masks", "masks_of"))
 
 
 def has_parts(study: Study, dataset: str) -> bool:
     """Whether parts of a data set's objects have masks under its options."""
-    entry = study.catalogue["datasets"][dataset]
-    facts = SOURCES.facts(entry["source"])
-    if "part_names" in facts.get("varying", ()):
-        return bool(SOURCES.load(entry["source"]).parts_of(entry.get("options", {})))
-    return bool(facts.get("part_names", ()))
+    return bool(_told(study, dataset, "part_names", "parts_of"))
 
 
 def has_concepts(study: Study, dataset: str) -> bool:
     """Whether a data set's images have concepts under its options."""
-    entry = study.catalogue["datasets"][dataset]
-    facts = SOURCES.facts(entry["source"])
-    if "concept_names" in facts.get("varying", ()):
-        return bool(SOURCES.load(entry["source"]).has_concepts(entry.get("options", {})))
-    return bool(facts.get("concept_names", ()))
+    return bool(_told(study, dataset, "concept_names", "has_concepts"))
+
+
+def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
+    """(C, H, W) of a data set's images."""
+    channels, height, width = _told(study, dataset, "image_shape", "shape")
+    return channels, height, width
 
 
 def class_names(study: Study, dataset: str) -> list[str]:
@@ -466,16 +467,6 @@ def concept_names(study: Study, dataset: str) -> list[str]:
     """Names of a data set's concepts; empty where only the original files tell them."""
     entry = study.catalogue["datasets"][dataset]
     return list(SOURCES.load(entry["source"]).concepts_of(entry.get("options", {})))
-
-
-def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
-    """(C, H, W) of a data set's images."""
-    entry = study.catalogue["datasets"][dataset]
-    facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
-    if "image_shape" in facts.get("varying", ()):
-        channels, height, width = SOURCES.load(entry["source"]).shape(options)
-        return channels, height, width
-    return image_shape(facts, options)
 
 
 def map_size(study: Study, explainer: str, network: Network) -> tuple[int, int]:
