@@ -27,9 +27,9 @@ from sparsight.study.checks import (
     with_choices,
 )
 from sparsight.study.claims import claim_problems
+from sparsight.study.models import validated
 from sparsight.study.phrases import unknown_name
 from sparsight.study.plan import TROJANED, WORDS, with_pruned_samples
-from sparsight.study.problems import validated
 from sparsight.study.yaml_files import load_yaml
 
 # ---------------------------------------------------------------------------- data sets with a base

@@ -4,7 +4,7 @@ import pytest
 
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.study.claims import claim_problems
-from sparsight.study.problems import validated
+from sparsight.study.models import validated
 
 CLAIM = {"name": "a", "claim": "It is so.", "pruner": "magnitude"}
 CAM = {"explainer": "grad_cam_pp_conv2", "metric": "soft_iou"}

@@ -21,9 +21,8 @@ from sparsight.study.configuration import (
     with_bases,
 )
 from sparsight.study.configuration import overlaid as overlaid_by
-from sparsight.study.models import editor_schemas
+from sparsight.study.models import editor_schemas, validated
 from sparsight.study.plan import RESERVED
-from sparsight.study.problems import validated
 from sparsight.study.yaml_files import load_yaml
 
 ROOT = Path(__file__).parents[3]

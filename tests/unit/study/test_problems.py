@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sparsight.io.errors import InputError
-from sparsight.study.models import json_schema
+from sparsight.study.models import json_schema, validated
 from sparsight.study.phrases import unknown_name
-from sparsight.study.problems import validated
 from sparsight.study.yaml_files import load_yaml
 
 SCHEMA = json_schema()

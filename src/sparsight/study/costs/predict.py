@@ -46,7 +46,7 @@ def dry_run(configfile: Path | None) -> list[PlannedJob]:
 
     Parameters
     ----------
-    configfile : overlay of `config.yaml`; None, the default configuration.
+    configfile : a study; None, that of `config.yaml`.
 
     Raises
     ------
@@ -284,7 +284,7 @@ def read_measurements(file: Path) -> list[Measurement]:
 
     Parameters
     ----------
-    file : YAML with a list `measured` of `study` (overlay) and `costs` (a `costs.csv`), from the
+    file : YAML with a list `measured` of `study` (a file) and `costs` (a `costs.csv`), from the
         current folder, and `images` where a data set held a part of its images: name to train,
         validation and test.
 
@@ -431,7 +431,7 @@ def main(arguments: Sequence[str]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("sparsight.study.costs.predict", description=__doc__)
     add = parser.add_argument
-    add("--configfile", type=Path, help="overlay of config.yaml, as Snakemake gets it")
+    add("--configfile", type=Path, help="a study, as Snakemake gets it")
     add("--cores", type=int, default=2, help="jobs at a time on processor cores (default 2)")
     add("--gpus", type=int, default=0, help="jobs at a time on GPUs (default 0: on the cores)")
     add("--gpu-speedup", type=float, help="work on the GPU, times as fast as on a measured core")
