@@ -9,11 +9,10 @@ import sparsight
 from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.tables import FEWEST_LEVELS
-from sparsight.data.packed_settings import ENVIRONMENT_VARIABLE as PACKED_VARIABLE
-from sparsight.data.packed_settings import settings_text
+from sparsight.data.packed_settings import PACKED_VARIABLE, settings_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
-from sparsight.io.files import ENVIRONMENT_VARIABLE, kept_command
+from sparsight.io.files import COMMAND_VARIABLE, kept_command
 from sparsight.study.versions import CodeVersion
 from sparsight.study.plan import ConceptPlan
 from sparsight.study.settings import ConceptSettings
@@ -151,7 +150,7 @@ if workflow.is_main_process:
     for sentence in MISSING.values():
         logger.warning(f"Data: {sentence}")
     # A job that meets a damaged file names the command that remakes it.
-    os.environ[ENVIRONMENT_VARIABLE] = kept_command(sys.argv[1:])
+    os.environ[COMMAND_VARIABLE] = kept_command(sys.argv[1:])
     for warning in data_warnings(DATA, os.environ[PACKED_VARIABLE]):
         logger.warning(f"Data: {warning}")
     # The project's console reads the plan from here (src/snakemake_logger_plugin_sparsight).

@@ -13,7 +13,7 @@ from typing import Any
 from sparsight.io.errors import InputError
 from sparsight.io.files import expand_path
 
-ENVIRONMENT_VARIABLE = "SPARSIGHT_DATA"
+DATA_VARIABLE = "SPARSIGHT_DATA"
 # What file systems take, and several times what the names of any data set here have.
 LONGEST_NAME = 255
 
@@ -74,10 +74,10 @@ def places(first: Path | str, environ: Mapping[str, str] = os.environ) -> list[P
 
 def shared_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     """`$SPARSIGHT_DATA` with `~` and variables replaced; None where it is not set."""
-    given = environ.get(ENVIRONMENT_VARIABLE)
+    given = environ.get(DATA_VARIABLE)
     if not given:
         return None
-    return Path(expand_path(given, f"the environment variable {ENVIRONMENT_VARIABLE}", environ))
+    return Path(expand_path(given, f"the environment variable {DATA_VARIABLE}", environ))
 
 
 def check_shared_folder(environ: Mapping[str, str] = os.environ) -> None:
@@ -89,7 +89,7 @@ def check_shared_folder(environ: Mapping[str, str] = os.environ) -> None:
     if shared is not None and not shared.is_dir():
         what = "a file" if shared.exists() else "a folder that does not exist"
         raise InputError(
-            f"the environment variable {ENVIRONMENT_VARIABLE} names {shared}, {what}; point it at "
+            f"the environment variable {DATA_VARIABLE} names {shared}, {what}; point it at "
             "the folder with the original data, or unset it"
         )
 

@@ -19,7 +19,7 @@ from sparsight.io.files import remedy
 
 Settings = Mapping[str, Any]
 #: The workflow keeps the settings of its study's data sets here, for the jobs that it starts.
-ENVIRONMENT_VARIABLE = "SPARSIGHT_PACKED"
+PACKED_VARIABLE = "SPARSIGHT_PACKED"
 #: of the metadata of a packed file
 KEY = "settings"
 #: as of `sparsight.data.packing.pack`; 51 / 255 = 0.2: the noise of the MNIST study lies in
@@ -82,7 +82,7 @@ def refuse_other_settings(
 
     Outside of the workflow, and for data sets that are not the study's, nothing is compared.
     """
-    wanted = json.loads(environ.get(ENVIRONMENT_VARIABLE, "{}")).get(metadata.get("dataset"))
+    wanted = json.loads(environ.get(PACKED_VARIABLE, "{}")).get(metadata.get("dataset"))
     if wanted is not None and (found := other_settings(metadata, wanted)):
         raise InputError(
             f"{path} was packed with other settings than those of this study ({found}): if another "

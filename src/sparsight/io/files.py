@@ -113,7 +113,7 @@ def write_json(path: Path | str, content: Mapping[str, Any] | Sequence[Any]) -> 
 
 
 #: The workflow keeps its own command line here, for the jobs that it starts.
-ENVIRONMENT_VARIABLE = "SPARSIGHT_COMMAND"
+COMMAND_VARIABLE = "SPARSIGHT_COMMAND"
 DEFAULT_COMMAND = "snakemake --cores 1"
 RESULTS = "results"
 #: what the workflow makes in its data folder, wherever that is
@@ -137,7 +137,7 @@ def remedy(path: Path | str, environ: Mapping[str, str] = os.environ) -> str:
     folder, target = _made_by_workflow(Path(path))
     if target is None:
         return "the workflow did not make it: copy or fetch it again"
-    command = environ.get(ENVIRONMENT_VARIABLE, DEFAULT_COMMAND)
+    command = environ.get(COMMAND_VARIABLE, DEFAULT_COMMAND)
     place = f"cd {shlex.quote(str(folder))} && " if folder else ""
     return f"remake it with: {place}{command} --forcerun {shlex.quote(str(target))}"
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from sparsight.data.download import fetch_files, verify_files
-from sparsight.data.location import ENVIRONMENT_VARIABLE, places
+from sparsight.data.location import DATA_VARIABLE, places
 from sparsight.io.checkpoints import Tensors, read_checkpoint
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import write_json
@@ -59,7 +59,7 @@ def fetch_weights(
         verify_files(found, checksums)
     else:
         found = folders[0]
-        remedy = f"or into ${ENVIRONMENT_VARIABLE}/{FOLDER}"
+        remedy = f"or into ${DATA_VARIABLE}/{FOLDER}"
         fetch_files(found, checksums, mirrors, remedy=remedy)
     logger.info("weights are those of %s", found / name)
     path = found / name

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.data.location import (
-    ENVIRONMENT_VARIABLE,
+    DATA_VARIABLE,
     changed_since,
     check_shared_folder,
     find_folder,
@@ -71,7 +71,7 @@ def original_file_problems(
             yield (
                 dataset,
                 f"{where}.options.mirrors is empty, and there is no {wanted} in {data_folder} or "
-                f"${ENVIRONMENT_VARIABLE}; put the original files there, or name a mirror.",
+                f"${DATA_VARIABLE}; put the original files there, or name a mirror.",
             )
 
 

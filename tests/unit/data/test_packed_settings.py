@@ -7,8 +7,8 @@ import pytest
 
 from sparsight.data.packed import PackedSplit, read_planted
 from sparsight.data.packed_settings import (
-    ENVIRONMENT_VARIABLE,
     KEY,
+    PACKED_VARIABLE,
     content_settings,
     other_settings,
     packed_metadata,
@@ -33,7 +33,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def announce(monkeypatch: Environment, **datasets: dict) -> None:
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, settings_text(datasets))
+    monkeypatch.setenv(PACKED_VARIABLE, settings_text(datasets))
 
 
 @pytest.mark.parametrize("same", [SMALL, {**SMALL, **DEFAULTS, "mirrors": ["http://x"]}])
@@ -70,7 +70,7 @@ def test_other_settings_are_refused_and_both_are_named(
 def test_only_the_studys_own_data_sets_are_compared(packed: Path, monkeypatch: Environment) -> None:
     announce(monkeypatch, digits_2={**SMALL, "subset_seed": 3})
     PackedSplit.open(packed).close()
-    monkeypatch.delenv(ENVIRONMENT_VARIABLE)
+    monkeypatch.delenv(PACKED_VARIABLE)
     PackedSplit.open(packed).close()
 
 

@@ -8,7 +8,7 @@ import pytest
 from sparsight.io import files
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import (
-    ENVIRONMENT_VARIABLE,
+    COMMAND_VARIABLE,
     atomic_path,
     expand_path,
     kept_command,
@@ -176,7 +176,7 @@ LEVEL = "results/tiny/digits/cnn/seed1/dense/level00"
 def test_what_the_workflow_made_is_remade_by_its_command(path: str) -> None:
     assert remedy(path, {}) == f"remake it with: snakemake --cores 1 --forcerun {path}"
     command = "snakemake --cores 8 --configfile 'my study.yaml'"
-    found = remedy(path, {ENVIRONMENT_VARIABLE: command})
+    found = remedy(path, {COMMAND_VARIABLE: command})
     assert found == f"remake it with: {command} --forcerun {path}"
 
 
@@ -208,7 +208,7 @@ def test_what_it_did_not_make_cannot_be_remade(path: str) -> None:
 
 
 def test_the_environment_of_the_job_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "snakemake --workflow-profile profiles/slurm")
+    monkeypatch.setenv(COMMAND_VARIABLE, "snakemake --workflow-profile profiles/slurm")
     assert "with: snakemake --workflow-profile profiles/slurm --forcerun results/" in remedy(
         f"{LEVEL}/evaluation.json"
     )
