@@ -309,8 +309,8 @@ def _wholes(frame: pd.DataFrame) -> pd.DataFrame:
     parts = (frame["class"] != "") | (frame["concept_label"] != "")
     named = pd.MultiIndex.from_frame(frame[keys])
     averaged = ~frame["measure"].isin(NOT_AVERAGED)
-    lacking = frame[parts & averaged & ~named.isin(named[~parts])]
-    grouped = lacking.groupby(keys, sort=False)
+    missing = frame[parts & averaged & ~named.isin(named[~parts])]
+    grouped = missing.groupby(keys, sort=False)
     found = grouped["value"].agg(value="mean", averaged_over="count")
     # a mean over classes counts a reference only where all of them have a value
     found["references"] = grouped["references"].min()

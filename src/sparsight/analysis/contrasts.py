@@ -194,7 +194,7 @@ def compare_predictions(
     """Write `correctness.csv` from the statistics of all chains of a study.
 
     Per data set, model, pruner, level, explainer, condition and metric one row for each seed and
-    one with the seed "mean"; the same once more with the level "all", the mean over the levels of a
+    one with the seed "mean"; and again with the level "all", the mean over the levels of a
     network that have correct and incorrect images. One explainer at a time is in memory.
 
     The columns are those of `sparsight.analysis.tables`. A draw without incorrect images of a level

@@ -209,7 +209,7 @@ def _find(loaded: Mapping[tuple[str, ...], Mapping[str, Curve]], names: Mapping[
     try:
         return loaded[tuple(names[key] for key in KEYS)][names["subset"]]
     except KeyError:
-        raise _lacking(names) from None
+        raise _missing(names) from None
 
 
 def _levels(
@@ -217,12 +217,12 @@ def _levels(
 ) -> NDArray[np.float32]:
     """Replicates [L, B] of one network at some levels."""
     if seed not in networks.seeds or not set(levels.tolist()) <= set(networks.levels):
-        raise _lacking({**names, "seed": str(seed), "levels": ", ".join(map(str, levels))})
+        raise _missing({**names, "seed": str(seed), "levels": ", ".join(map(str, levels))})
     places = np.searchsorted(networks.levels, levels)
     return np.asarray(networks.replicates[networks.seeds.index(seed), places], dtype=np.float32)
 
 
-def _lacking(names: Mapping[str, str]) -> InputError:
+def _missing(names: Mapping[str, str]) -> InputError:
     wanted = ", ".join(f"{key} '{name}'" for key, name in names.items())
     return InputError(
         f"the statistics of the chains lack rows that the table of levels has ({wanted}); "
@@ -243,7 +243,7 @@ def write_control_gaps(
 
     One row per data set, model, pruner, explainer, control, condition, metric, subset, range of
     levels and coefficient. Of both, only the levels that both have are used: an explainer that ran
-    at six levels is held against the control at these six. Controls whose coefficient is defined
+    at six levels is compared with the control at these six. Controls whose coefficient is defined
     for no network (their score is constant) have no row.
 
     The columns are those of `sparsight.analysis.tables`.
@@ -252,7 +252,7 @@ def write_control_gaps(
     ----------
     curves : values of `PLACE`, then explainer to its networks, by seed.
     output : the table.
-    controls : explainers that are controls; they are held against no other.
+    controls : explainers that are controls; they are compared with no other.
     confidence : of the intervals, in (0, 1).
     """
     rows = [
@@ -336,7 +336,7 @@ def correlate(
     gaps: Path,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write `correlations.csv` from `levels.csv`, and `control_gaps.csv` beside it.
+    """Write `correlations.csv` from `levels.csv`, and `control_gaps.csv` next to it.
 
     One row per data set, model, pruner, explainer, condition, metric, subset, range of levels and
     seed, and one with the seed "mean". `levels` is "all" or "density_at_least_{floor}": most of a

@@ -58,9 +58,9 @@ def write_study_provenance(
 
 def _read(path: Path) -> dict[str, Any]:
     content = read_json(path)
-    lacking = [key for key in (*_DISTINCT, "seconds") if key not in content]
-    if lacking:
-        raise InputError(f"{path} has no '{lacking[0]}'; {remedy(path)}")
+    missing = [key for key in (*_DISTINCT, "seconds") if key not in content]
+    if missing:
+        raise InputError(f"{path} has no '{missing[0]}'; {remedy(path)}")
     return content
 
 

@@ -174,11 +174,11 @@ class _Factors:
 
     @classmethod
     def of(cls, deviations: Floats, finite: NDArray[np.bool_]) -> "_Factors":
-        lacking = np.flatnonzero(~finite.all(axis=0))
+        missing = np.flatnonzero(~finite.all(axis=0))
         ones = np.ones((len(finite), 1))
-        weight = np.full(finite.shape[1], finite.shape[1] + len(lacking), dtype=np.int64)
-        weight[lacking] = finite.shape[1] + np.arange(len(lacking))
-        return cls(np.hstack([deviations, finite[:, lacking], ones]), weight)
+        weight = np.full(finite.shape[1], finite.shape[1] + len(missing), dtype=np.int64)
+        weight[missing] = finite.shape[1] + np.arange(len(missing))
+        return cls(np.hstack([deviations, finite[:, missing], ones]), weight)
 
     def ordered(self, order: NDArray[np.int64]) -> "_Factors":
         return _Factors(self.matrix[order], self.weight)
@@ -256,7 +256,7 @@ def resample_chain(
 ) -> None:
     """Write `statistics.parquet` of one chain: one network's pruner, the dense network as level 0.
 
-    One score file at a time is in memory, beside those of the dense network (8 bytes a score), the
+    One score file at a time is in memory, next to those of the dense network (8 bytes a score), the
     draw and the chain's replicates (4 bytes x replicates x rows of the output). The bytes do not
     depend on the order of the score files.
 
@@ -424,7 +424,7 @@ class _Chain:
             self.rows.setdefault(explainer, []).append((frame, np.concatenate(parts)))
 
     def _dense_values(self, scalars: Scalars) -> NDArray[np.float64]:
-        """The dense network's values beside those of a level; NaN where it has none."""
+        """The dense network's values next to those of a level; NaN where it has none."""
         values = np.full(scalars.values.shape, np.nan)
         for explainer in {explainer for explainer, _ in scalars.columns}:
             start = self.starts.get((scalars.condition, explainer))

@@ -60,9 +60,9 @@ def read_fidelity(paths: Iterable[Path]) -> pd.DataFrame:
     frames = []
     for path in sorted(map(Path, paths)):
         table = read_table(path)
-        lacking = [name for name in FIDELITY_SCHEMA.names if name not in table.column_names]
-        if lacking:
-            raise InputError(f"{path} has no column '{lacking[0]}'; delete it and run again")
+        missing = [name for name in FIDELITY_SCHEMA.names if name not in table.column_names]
+        if missing:
+            raise InputError(f"{path} has no column '{missing[0]}'; delete it and run again")
         frames.append(table.select(FIDELITY_SCHEMA.names).cast(FIDELITY_SCHEMA).to_pandas())
     whole = (
         pd.concat(frames, ignore_index=True)
@@ -76,7 +76,7 @@ def read_fidelity(paths: Iterable[Path]) -> pd.DataFrame:
 
 #: of the stage `sample_pruning_table`: see `sparsight.study.versions`
 VERSION = 1
-#: what a sample pruner is held against where that is the network itself
+#: what a sample pruner is compared with where that is the network itself
 UNPRUNED = "unpruned"
 #: the mean over all explainers, as the published table ends
 ALL_EXPLAINERS = "all"
@@ -95,8 +95,8 @@ def summarise_sample_pruning(
 ) -> None:
     """Write `sample_pruning.csv`: each explainer on pruned copies against itself, paired by image.
 
-    One row per checkpoint, explainer, sample pruner, what it is held against, condition and metric.
-    A sample pruner is held against `unpruned`, the network as it is, and against every sample
+    One row per checkpoint, explainer, sample pruner, its counterpart, condition and metric.
+    A sample pruner is compared with `unpruned`, the network as it is, and against every sample
     pruner that comes after it in the configuration: its controls. Only images that both have, with
     a defined score in both, enter. Rows of the explainer `all` are the mean over the explainers, of
     the images that are defined for all of them.

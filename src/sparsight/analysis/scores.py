@@ -273,9 +273,9 @@ def of_study(table: pa.Table, network: tuple[str, str], entries: Entries | None)
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
     table = read_table(path, columns)
-    lacking = sorted(set(columns) - set(table.column_names))
-    if lacking:
-        raise InputError(f"{path} has no column '{lacking[0]}'; score the explanations again")
+    missing = sorted(set(columns) - set(table.column_names))
+    if missing:
+        raise InputError(f"{path} has no column '{missing[0]}'; score the explanations again")
     types = pa.schema([SCHEMA.field(name) for name in columns])
     try:
         found = table.select(columns).cast(types)
@@ -488,7 +488,7 @@ class Scalars:
     scored: NDArray[np.bool_]
 
     def on(self, other: "Scalars") -> NDArray[np.float64]:
-        """These values for the images and columns of `other`: [N, K] of it, NaN where lacking."""
+        """These values for the images and columns of `other`: [N, K] of it, NaN where missing."""
         found = np.full(other.values.shape, np.nan)
         if not len(self.image_id):
             return found

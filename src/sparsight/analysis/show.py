@@ -71,7 +71,7 @@ def _number(value: float) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Entry point; leaves with a sentence when the file cannot be used."""
+    """Entry point; leaves with an error message when the file cannot be used."""
     if len(arguments) not in (1, 2):
         sys.exit("Give the path of one correlations.csv, and a metric if you like.")
     try:

@@ -40,7 +40,7 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
     """Draw accuracy against level (left) and density (right), one row per condition.
 
     Every network (seed) is a thin line, the mean over them a thick one; colours are pruners.
-    Dense networks that were only trained once more are hollow diamonds at the dense level.
+    Dense networks that were only retrained are hollow diamonds at the dense level.
 
     Parameters
     ----------
@@ -136,5 +136,5 @@ def _legend(figure: "Figure", look: Mapping[str, Look], seeds: int, retrained: b
     handles = [Line2D([], [], **style.line, label=name) for name, style in look.items()]
     handles += seed_handles(seeds)
     if retrained:
-        handles.append(Line2D([], [], color="0.25", label="dense, trained once more", **FLOOR))
+        handles.append(Line2D([], [], color="0.25", label="dense, retrained", **FLOOR))
     legend_below(figure, handles)

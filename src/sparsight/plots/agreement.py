@@ -1,4 +1,4 @@
-"""How far explanations move from the dense network's, beside how far they move for less."""
+"""How far explanations move from the dense network's, next to how far they move for less."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ def draw_agreement(agreement: Path, outputs: Iterable[Path], settings: Mapping[s
     """Draw the agreement with the dense network's explanations at every level, and its two floors.
 
     Every network (seed) is a thin line or a dot, the mean a thick one with its t interval over
-    seeds. Dashed, with a darker band: dense networks that were only trained once more, against
+    seeds. Dashed, with a darker band: dense networks that were only retrained, against
     their dense parent. Dotted, with a paler band: dense networks of other seeds against each other.
     Bands are t intervals over seeds.
 
@@ -101,7 +101,7 @@ def draw_floor(axes: "Axes", rows: pd.DataFrame, kind: str) -> None:
         if row["low"] == row["low"]:
             axes.axhspan(row["low"], row["high"], color=FLOOR_COLOUR, alpha=style["alpha"],
                          linewidth=0, zorder=0.5, gid=kind)  # fmt: skip
-        # At the left, where nothing is: level 0 is not held against itself.
+        # At the left, where nothing is: level 0 is not compared with itself.
         above, side = style["name"]
         axes.annotate(kind, (0.02, row["mean"]), xycoords=("axes fraction", "data"),
                       xytext=(0, above), textcoords="offset points", fontsize=5.5, color="0.2",
@@ -123,7 +123,7 @@ def floor_handles(kinds: Iterable[str]) -> list[Any]:
     """What a legend says of floors."""
     from matplotlib.lines import Line2D
 
-    names = {"retrained": "retrain floor: dense, trained once more",
+    names = {"retrained": "retrain floor: dense, retrained",
              "other seeds": "seed floor: dense, of other seeds"}  # fmt: skip
     return [
         Line2D([], [], color=FLOOR_COLOUR, linestyle=FLOORS[kind]["linestyle"], label=names[kind])

@@ -55,7 +55,7 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
 
     Every network (seed) is a thin line or a dot, the mean a thick one with its t interval over
     seeds. A mean is filled where it differs from dense (for comparisons: from the retrain floor) at
-    an adjusted p below 1 - confidence. Dashed: networks that were only trained once more; dotted,
+    an adjusted p below 1 - confidence. Dashed: networks that were only retrained; dotted,
     for comparisons: dense networks of other seeds; dash-dotted: the measure by chance, mean over
     seeds. Numbers of single classes and concepts are in the table.
 

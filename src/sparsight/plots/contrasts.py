@@ -37,7 +37,7 @@ def draw_contrasts(contrasts: Path, outputs: Iterable[Path], settings: Mapping[s
     Points are means over seeds, filled where they differ from 0 after adjustment; pale bars are
     paired t intervals over seeds, thin lines intervals over images *for these networks*. Bars may
     leave the panel. The grey band is the retrain floor: the t interval of the same difference for
-    dense networks that were only trained once more.
+    dense networks that were only retrained.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ def draw_metric(
     Every network (seed) is a thin line, the mean over them a thick one with a ribbon for its t
     interval over seeds (cut off at the panel's edge). Explainers that are explained at some levels
     only have markers there, bars for intervals, and a dotted line that says that what lies between
-    was not measured. Dense networks that were trained once more stand left of level 0. Controls
+    was not measured. Dense networks that were retrained stand left of level 0. Controls
     that look at no network are grey lines in every panel, named at its right edge.
 
     Parameters
@@ -215,7 +215,7 @@ def _retrained(
     group: Group,
     look: Mapping[str, Look],
 ) -> None:
-    """Dense networks that were trained once more, left of level 0."""
+    """Dense networks that were retrained, left of level 0."""
     rows = rows[rows["level"] > 0]
     span = max(int(chain["level"].max()), 1)
     left = -0.045 * span
@@ -277,6 +277,6 @@ def _legend(figure: "Figure", frame: pd.DataFrame, floors: Iterable[str]) -> Non
         handles.append(Line2D([], [], color="0.3", marker="o", markersize=4, **GAPPED,
                               label="only markers are measured"))  # fmt: skip
     if len(frame[frame["pruner"].isin(list(floors)) & (frame["level"] > 0)]):
-        handles.append(Line2D([], [], color="0.3", **FLOOR, label="dense, trained once more"))
+        handles.append(Line2D([], [], color="0.3", **FLOOR, label="dense, retrained"))
     handles.append(Line2D([], [], color="0.4", linewidth=0.7, label="control without a network"))
     legend_below(figure, handles)

@@ -32,7 +32,7 @@ BAND = 0.16
 # The scale of densities: dark at 100%, and not so light at the other end that it fades on white.
 SCALE, LIGHTEST = "plasma", 0.84
 NAMED = 6
-# Characters of a line beside a single row of panels.
+# Characters of a line next to a single row of panels.
 WIDEST = 30
 
 
@@ -41,7 +41,7 @@ def draw_step_curves(curves: Path, outputs: Iterable[Path], settings: Mapping[st
 
     Lines are means over seeds, coloured by the share of weights left: from dark (dense, the broad
     line) to light. Bands are the t intervals over seeds of the dense network and of the sparsest
-    level of the panel; they may leave it. Dashed: dense networks that were trained once more.
+    level of the panel; they may leave it. Dashed: dense networks that were retrained.
     Controls stand last; those that look at no network have panels too, since what is measured with
     their maps changes with the network.
 
@@ -160,7 +160,7 @@ def _legend(figure: "Figure", curves: pd.DataFrame, colour_of: _Colours, floor: 
         for name, share in (list(shares.items())[place] for place in places)
     ]
     if floor:
-        handles.append(Line2D([], [], label="dense, trained once more", **RETRAINED))
+        handles.append(Line2D([], [], label="dense, retrained", **RETRAINED))
     seeds = int(curves["n_seeds"].max())
     if curves["low"].notna().any():
         text = f"t interval over {seeds} seeds: dense, sparsest"

@@ -45,7 +45,7 @@ THIN: dict[str, Any] = {
     "markersize": 2.5,
     "markeredgewidth": 0,
 }
-# One dense network that was trained once more.
+# One dense network that was retrained.
 FLOOR: dict[str, Any] = {
     "linestyle": "",
     "marker": "D",

@@ -51,7 +51,7 @@ def test_retrained_networks_are_points_at_dense_and_no_curve(make_levels, lines_
 def test_legend_says_when_there_is_one_seed(make_levels):
     figure = accuracy_figure(performance(make_levels(seeds=(1,))), SETTINGS)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["magnitude", "one seed: no spread to show", "dense, trained once more"]
+    assert names == ["magnitude", "one seed: no spread to show", "dense, retrained"]
 
 
 def test_only_retraining_is_no_curve(make_levels):

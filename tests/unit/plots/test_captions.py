@@ -83,8 +83,8 @@ def test_metric_caption_states_unit_and_direction():
 
 @pytest.mark.parametrize("name", ["metric", "accuracy"])
 def test_retrained_networks_are_explained_where_they_are_drawn(name):
-    assert "trained once more" in rendered(name, {"retrain": ["retrain"]})
-    assert "trained once more" not in rendered(name)
+    assert "networks that were retrained" in rendered(name, {"retrain": ["retrain"]})
+    assert "networks that were retrained" not in rendered(name)
 
 
 def test_captions_are_honest():
@@ -107,7 +107,7 @@ def test_captions_of_concepts_name_the_method_and_the_floor():
     text = rendered("concepts_figure", {"confidence": 0.9})
     assert "What pcbm measures in thesis_cnn on digits_28" in text
     assert "an adjusted p below 0.1" in text
-    assert "only trained once more (retrain)" in rendered("concepts", {"retrain": ["retrain"]})
+    assert "only retrained (retrain)" in rendered("concepts", {"retrain": ["retrain"]})
     assert "pruned by magnitude" in rendered("concept_sheet")
 
 

@@ -145,9 +145,9 @@ def test_the_retrain_floor_is_dashed_and_of_the_same_explainer(make_curves, sett
         (line,) = lines_of(axes, "retrained")
         np.testing.assert_allclose(line.get_ydata(), [value(1, s, place) + 0.005 for s in range(3)])
         assert line.get_linestyle() != "-"
-    assert "dense, trained once more" in legend(figure)
+    assert "dense, retrained" in legend(figure)
     without = step_curves_figure(rows[rows["pruner"] != "retrain"], settings)
-    assert "dense, trained once more" not in legend(without)
+    assert "dense, retrained" not in legend(without)
 
 
 def test_the_legend_names_some_densities(make_curves, settings):

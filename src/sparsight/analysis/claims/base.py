@@ -60,12 +60,12 @@ class ClaimCurves:
         for key in ("dataset", "model", "pruner", "condition"):
             kept &= (frame[key] == claim[key]).to_numpy(dtype=np.bool_)
             if not kept.any():
-                raise self._lacking(f"{key} '{claim[key]}'")
+                raise self._missing(f"{key} '{claim[key]}'")
         self._frame = frame[kept]
         self._replicates = curves.replicates
         self.seeds = sorted({int(seed) for seed in self._frame["seed"]})
 
-    def _lacking(self, what: str) -> InputError:
+    def _missing(self, what: str) -> InputError:
         return InputError(
             f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
             "nothing; name one that runs"
@@ -118,7 +118,7 @@ class ClaimCurves:
         """
         rows = self._concepts
         if rows is None:
-            raise self._lacking("concepts")
+            raise self._missing("concepts")
         own = rows["pruner"] == self._claim["pruner"]
         rows = rows[own if wanted.kind == COMPARED else own | (rows["pruner"] == DENSE)]
         columns = ("concept", "kind", "measure", "class", "concept_label")
@@ -126,7 +126,7 @@ class ClaimCurves:
         for key, value in {**named, **dict(zip(columns, wanted, strict=True))}.items():
             rows = rows[rows[key] == value]
             if rows.empty:
-                raise self._lacking(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
+                raise self._missing(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
         rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
         return Curve.of(rows, np.empty((len(rows), 0)), seeds=self.seeds, value="value")
 
@@ -149,16 +149,16 @@ class ClaimCurves:
             When there are no such orders.
         """
         if self._orders is None:
-            raise self._lacking("order of concepts")
+            raise self._missing("order of concepts")
         rows = self._orders[self._orders["pruner"].isin([self._claim["pruner"], DENSE])]
         named = {key: self._claim[key] for key in ("dataset", "model")}
         for key, value in {**named, "concept": concept}.items():
             rows = rows[rows[key] == value]
             if rows.empty:
-                raise self._lacking(f"{key} '{value}'")
+                raise self._missing(f"{key} '{value}'")
         of_class = rows["class"] == class_name
         if not of_class.any():
-            raise self._lacking(f"class '{class_name}'" if class_name else "order of all classes")
+            raise self._missing(f"class '{class_name}'" if class_name else "order of all classes")
         first = rows[[f"top_{place}" for place in range(1, length + 1)]]
         found = first.map(wanted).any(axis=1) & of_class
         rows = rows.assign(found=found.astype("float64"))
@@ -172,7 +172,7 @@ class ClaimCurves:
         for key, value in wanted.items():
             rows = rows[rows[key] == value]
             if rows.empty:
-                raise self._lacking(f"{key} '{value}'")
+                raise self._missing(f"{key} '{value}'")
         return Curve.of(
             rows, self._replicates[rows.index.to_numpy()].astype(np.float64), seeds=self.seeds
         )

@@ -1,4 +1,4 @@
-"""Do a network's concepts change with pruning, and beyond what training once more changes?"""
+"""Do a network's concepts change with pruning, and beyond what retraining changes?"""
 
 from typing import Any, ClassVar
 
@@ -100,7 +100,7 @@ class ConceptDrift(ClaimTest):
     """How a measure of likeness to dense concepts differs between pruning and retraining alone.
 
     The mean over `levels` of a comparison with the dense parent, minus that of the networks of the
-    same seed that were only trained once more (`floor`, a pruner that prunes nothing), over all its
+    same seed that were only retrained (`floor`, a pruner that prunes nothing), over all its
     levels. Student t over networks. `expected` says on which side pruning is: "negative" for
     measures of likeness that pruning lowers, such as a Jaccard index.
     """
