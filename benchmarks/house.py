@@ -139,7 +139,7 @@ def _files(traces: Path, process: str) -> set[str]:
         line
         for path in traces.glob(f"{process}.*.txt")
         for line in path.read_text(encoding="utf-8").splitlines()
-        if "/.snakemake/" not in line
+        if "/.snakemake/" not in line and not line.endswith("__init__.py")
     }
 
 
