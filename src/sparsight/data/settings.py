@@ -97,6 +97,19 @@ def yes_or_no(settings: Mapping[str, Any], key: str) -> bool:
     return value
 
 
+def split_rule(
+    settings: Mapping[str, Any], defaults: Mapping[str, Any], rules: Sequence[str]
+) -> dict[str, Any]:
+    """The setting `split` with its defaults: `rule`, `test` and `validation` images, and `seed`."""
+    values = section(settings, "split", defaults)
+    return {
+        "rule": one_of(values, "rule", rules[0], rules),
+        "test": share_or_number(values["test"], "split: test"),
+        "validation": share_or_number(values["validation"], "split: validation"),
+        "seed": seed_number(values["seed"], "split: seed"),
+    }
+
+
 def seed_number(value: Any, key: str) -> int:
     """`value`, when it can be a seed: an integer from 0 to 2^64 - 1."""
     return whole_number(value, key, 0, SEED_LIMIT - 1)

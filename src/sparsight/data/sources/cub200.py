@@ -31,9 +31,7 @@ from sparsight.data.settings import (
     number_between,
     number_of,
     one_of,
-    section,
-    seed_number,
-    share_or_number,
+    split_rule,
     yes_or_no,
 )
 from sparsight.io.errors import InputError
@@ -466,16 +464,12 @@ class Cub200(Source):
     @classmethod
     def _split_rule(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """`split` with its defaults; its `test` is 0 where the official test set is meant."""
-        values = section(settings, "split", cls.parameters["split"])
-        rule = one_of(values, "rule", "official", ("official", "random"))
-        if rule == "official" and "test" in settings.get("split", {}):
+        found = split_rule(settings, cls.parameters["split"], ("official", "random"))
+        if found["rule"] == "random":
+            return found
+        if "test" in settings.get("split", {}):
             raise InputError("'split: test' has no meaning for 'rule: official'; leave it out")
-        return {
-            "rule": rule,
-            "validation": share_or_number(values["validation"], "split: validation"),
-            "test": share_or_number(values["test"], "split: test") if rule == "random" else 0,
-            "seed": seed_number(values["seed"], "split: seed"),
-        }
+        return {**found, "test": 0}
 
     @classmethod
     def _mask_rule(cls, settings: Mapping[str, Any]) -> str:

@@ -39,9 +39,7 @@ from sparsight.data.settings import (
     number_between,
     number_of,
     one_of,
-    section,
-    seed_number,
-    share_or_number,
+    split_rule,
     yes_or_no,
 )
 from sparsight.io.errors import InputError
@@ -455,14 +453,7 @@ class Ham10000(Source):
 
     @classmethod
     def _split_rule(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """`split` with its defaults."""
-        values = section(settings, "split", cls.parameters["split"])
-        return {
-            "rule": one_of(values, "rule", "lesion", ("lesion", "image")),
-            "test": share_or_number(values["test"], "split: test"),
-            "validation": share_or_number(values["validation"], "split: validation"),
-            "seed": seed_number(values["seed"], "split: seed"),
-        }
+        return split_rule(settings, cls.parameters["split"], ("lesion", "image"))
 
     @classmethod
     def class_names(cls) -> list[str]:
