@@ -147,16 +147,16 @@ class Project:
         assert old in text, f"{path} no longer holds {old!r}"
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
-    def raise_version(self, path: str, class_name: str = "") -> None:
-        """Raise the version that a class in a module states, or that of the module's stage."""
+    def raise_version(self, path: str, name: str = "VERSION") -> None:
+        """Raise the version of a stage, stated under this name, or that of a class."""
         file = self.folder / "src" / "sparsight" / path
         text = file.read_text(encoding="utf-8")
-        if class_name:
-            old, new = rf"(class {class_name}\(\w+\):\n)", r"\1    version: ClassVar[int] = 2\n"
+        if name.isupper():
+            old, new = rf"^{name} = 1$", f"{name} = 2"
         else:
-            old, new = "^VERSION = 1$", "VERSION = 2"
+            old, new = rf"(class {name}\(\w+\):\n)", r"\1    version: ClassVar[int] = 2\n"
         text, count = re.subn(old, new, text, count=1, flags=re.M)
-        assert count, f"{path} has no {class_name or 'VERSION'}"
+        assert count, f"{path} has no {name}"
         file.write_text(text, encoding="utf-8")
 
     def tables(self) -> dict[str, bytes]:

@@ -226,7 +226,7 @@ FOLLOWS = {"summarise_concepts": 1, "draw_concepts": 2, "write_concept_tables": 
 
 
 @pytest.mark.parametrize(
-    ("path", "class_name", "expected"),
+    ("path", "name", "expected"),
     [
         pytest.param(
             "concepts/example_channels.py",
@@ -241,14 +241,17 @@ FOLLOWS = {"summarise_concepts": 1, "draw_concepts": 2, "write_concept_tables": 
             id="another method's jobs are left alone",
         ),
         pytest.param(
-            "plots/concept_sheet.py", "", {"draw_concept_sheet": 1}, id="a plot redraws only"
+            "plots/concept_sheet.py",
+            "VERSION",
+            {"draw_concept_sheet": 1},
+            id="a plot redraws only",
         ),
     ],
 )
 def test_a_raised_version_runs_what_uses_it(
-    edited: Project, path: str, class_name: str, expected: dict[str, int]
+    edited: Project, path: str, name: str, expected: dict[str, int]
 ) -> None:
-    edited.raise_version(path, class_name)
+    edited.raise_version(path, name)
     assert edited.planned(*TARGETS) == expected
 
 

@@ -170,7 +170,7 @@ def test_one_rule_is_run_again_alone(finished: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "class_name", "expected"),
+    ("path", "name", "expected"),
     [
         pytest.param(
             "metrics/localisation.py",
@@ -185,16 +185,19 @@ def test_one_rule_is_run_again_alone(finished: Project) -> None:
             id="a metric that is not in the study runs nothing",
         ),
         pytest.param(
-            "plots/strata.py", "", {"draw_strata": 1, **RECORDED}, id="a plot redraws only"
+            "plots/contrasts.py",
+            "STRATA_VERSION",
+            {"draw_strata": 1, **RECORDED},
+            id="a plot redraws only",
         ),
         pytest.param(
-            "metrics/agreement/structure.py",
+            "metrics/agreement.py",
             "Ssim",
             {"compare_explanations": 3, **AGREEMENT, **RECORDED, "gather_costs": 1},
             id="a metric of agreement compares again only",
         ),
         pytest.param(
-            "analysis/claims/loss.py",
+            "analysis/claims/kinds.py",
             "NoLoss",
             {"check_claims": 1, "draw_claims": 1, **RECORDED},
             id="a test of claims decides again only",
@@ -219,16 +222,16 @@ def test_one_rule_is_run_again_alone(finished: Project) -> None:
         ),
         pytest.param(
             "training/loop.py",
-            "",
+            "VERSION",
             {"make_rewind_point": 1, "train_dense": 1, "prune_level": 3},
             id="the loop retrains everything",
         ),
     ],
 )
 def test_a_raised_version_runs_what_uses_it(
-    finished: Project, path: str, class_name: str, expected: dict[str, int]
+    finished: Project, path: str, name: str, expected: dict[str, int]
 ) -> None:
-    finished.raise_version(path, class_name)
+    finished.raise_version(path, name)
     planned = finished.planned()
     if not expected:
         assert planned == {}
