@@ -72,59 +72,48 @@ def places_of(image_ids: Tensor, known: Tensor, source: str) -> Tensor:
     return found
 
 
-class PredictedClasses:
-    """Predicted classes by image id, from a checkpoint's `predictions.parquet`.
+def predicted_classes(path: Path, condition: str, image_ids: Tensor) -> Tensor:
+    """Classes that a checkpoint's `predictions.parquet` has of images, int64 [N] both.
 
-    Parameters
-    ----------
-    path : the table, with columns image_id, condition, predicted.
-    condition : `clean` or `noisy`.
+    Raises
+    ------
+    InputError
+        For an image that is not in the table under this condition.
     """
-
-    def __init__(self, path: Path, condition: str) -> None:
-        self._source = f"{path} under condition '{condition}'"
-        table = read_table(path, ["image_id", "condition", "predicted"])
-        rows = table["condition"].to_numpy() == condition
-        self._ids, self._classes = (
-            torch.from_numpy(table[name].to_numpy()[rows].astype(np.int64))
-            for name in ("image_id", "predicted")
-        )
-
-    def of(self, image_ids: Tensor) -> Tensor:
-        """Classes of `image_ids` (int64 [N] both); InputError if one is not in the table."""
-        return self._classes[places_of(image_ids, self._ids, self._source)]
-
-
-@dataclass(frozen=True)
-class _Classes:
-    """What is explained in one condition (None: the labels), and what the network predicts."""
-
-    targets: PredictedClasses | None
-    predictions: PredictedClasses
+    table = read_table(path, ["image_id", "condition", "predicted"])
+    rows = table["condition"].to_numpy() == condition
+    ids, classes = (
+        torch.from_numpy(table[name].to_numpy()[rows].astype(np.int64))
+        for name in ("image_id", "predicted")
+    )
+    return classes[places_of(image_ids, ids, f"{path} under condition '{condition}'")]
 
 
 @dataclass(frozen=True)
 class _Family:
-    """All that a batch needs to be explained; `classes` is empty for controls."""
+    """All that a batch needs to be explained.
+
+    `classes` has int64 [N] of all images for `predictions` and `targets` and a condition; it is
+    empty for controls.
+    """
 
     explainers: Mapping[str, Explainer]
     model: nn.Module
     conditions: Sequence[str]
-    classes: Mapping[str, _Classes]
+    classes: Mapping[tuple[str, str], Tensor]
     device: torch.device
     explain: ExplainBatch
 
-    def rows(self, batch: Batch) -> dict[str, Tensor]:
-        """Rows of every tensor of the file for a batch, on the CPU."""
+    def rows(self, start: int, batch: Batch) -> dict[str, Tensor]:
+        """Rows of every tensor of the file from row `start` on, for a batch, on the CPU."""
         rows = {"image_ids": batch.image_ids}
         for condition in self.conditions:
             targets = batch.labels
             if self.classes:
-                classes = self.classes[condition]
-                rows[f"predictions/{condition}"] = classes.predictions.of(batch.image_ids)
-                if classes.targets is not None:
-                    targets = classes.targets.of(batch.image_ids)
-                rows[f"targets/{condition}"] = targets
+                for kind in ("predictions", "targets"):
+                    of_all = self.classes[kind, condition]
+                    rows[f"{kind}/{condition}"] = of_all[start : start + len(batch)]
+                targets = rows[f"targets/{condition}"]
             images, wanted = batch.images(condition).to(self.device), targets.to(self.device)
             given = ImageBatch(self.model, images, wanted, batch.image_ids)
             maps = self.explain(self.explainers, given, condition)
@@ -246,19 +235,31 @@ def explain_family(
     explainers = build_explainers(entries)
     _check(explainers, network)
     conditions: list[str] = list(settings["conditions"])
-    classes = _classes(settings["target"], conditions, network, predictions, dense_predictions)
+    rule = settings["target"]
+    _check_target(rule, network, predictions, dense_predictions)
     with PackedSplit.open(packed_test) as split:
         positions = split.subset(settings["images"])
+        ids, labels = split.image_ids()[positions], split.labels()[positions]
         shape = split.image_shape
         source = {"dataset": split.dataset, "split": split.split, "data_hash": split.data_hash}
     facts = _facts(entries, explainers, shape)
+    classes: dict[tuple[str, str], Tensor] = {}
+    if network is not None and predictions is not None:
+        for condition in conditions:
+            predicted = predicted_classes(predictions, condition, ids)
+            targets = {"true": labels, "predicted": predicted}
+            if rule not in targets and dense_predictions is not None:
+                targets[rule] = predicted_classes(dense_predictions, condition, ids)
+            classes["predictions", condition] = predicted
+            classes["targets", condition] = targets[rule]
     # Controls look at no network: any module will do.
     model = nn.Identity() if network is None else network.to(device)
     with ExitStack() as stack:
         stack.enter_context(frozen(model))
         family = _Family(explainers, model, conditions, classes, device, explain)
         size = settings["batch_size"]
-        made = map(family.rows, batches(packed_test, positions, size))
+        starts = itertools.count(0, size)
+        made = map(family.rows, starts, batches(packed_test, positions, size))
         rows = log_progress(made, "batches explained", -(-len(positions) // size))
         # The sizes of the maps are known only after the first batch.
         first = next(rows)
@@ -337,32 +338,19 @@ def _check(explainers: Mapping[str, Explainer], network: nn.Module | None) -> No
             )
 
 
-def _classes(
-    rule: str,
-    conditions: Sequence[str],
-    network: nn.Module | None,
-    predictions: Path | None,
-    dense_predictions: Path | None,
-) -> dict[str, _Classes]:
-    """Condition to classes; empty without a network."""
+def _check_target(
+    rule: str, network: nn.Module | None, predictions: Path | None, dense_predictions: Path | None
+) -> None:
     if rule not in TARGET_RULES:
         raise InputError(f"target '{rule}' is not one of {', '.join(TARGET_RULES)}")
     if network is None:
-        return {}
+        return
     if predictions is None:
         raise InputError("explaining a network needs the predictions.parquet of its checkpoint")
     if rule == "dense_predicted" and dense_predictions is None:
         raise InputError(
             "target 'dense_predicted' needs the predictions.parquet of the dense network"
         )
-    found = {}
-    for condition in conditions:
-        predicted = PredictedClasses(predictions, condition)
-        targets = predicted if rule == "predicted" else None
-        if rule == "dense_predicted" and dense_predictions is not None:
-            targets = PredictedClasses(dense_predictions, condition)
-        found[condition] = _Classes(targets, predicted)
-    return found
 
 
 def _facts(

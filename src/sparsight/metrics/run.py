@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sparsight.data.packed import Batch, PackedSplit
 from sparsight.explain.base import build_explainers, build_items
 from sparsight.explain.network import frozen
-from sparsight.explain.run import TARGET_RULES, PredictedClasses, places_of
+from sparsight.explain.run import TARGET_RULES, places_of, predicted_classes
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.device import choose_device, set_determinism
@@ -363,7 +363,7 @@ class _Work:
 
         def classes(path: Path) -> dict[str, Tensor]:
             conditions = self.settings["conditions"]
-            return {one: PredictedClasses(path, one).of(self._ids) for one in conditions}
+            return {one: predicted_classes(path, one, self._ids) for one in conditions}
 
         self._predicted = classes(predictions)
         self._dense: dict[str, Tensor] = {}
