@@ -1,4 +1,4 @@
-"""Tables of concepts: means, differences to dense, floors and tests, worked out by hand."""
+"""Tables of concepts: means, differences, floors, orders, notes, and fits that did not converge."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sparsight.analysis.concepts import summarise_concepts
+from sparsight.analysis.concepts import (
+    convergence,
+    convergence_warnings,
+    summarise_concepts,
+    unconverged,
+)
 from sparsight.analysis.tables import read
 from sparsight.concepts.base import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
 from sparsight.io.errors import InputError
@@ -334,3 +339,35 @@ def test_tables_that_lack_a_column_are_refused(files):
         read("concepts", path)
     with pytest.raises(InputError, match="does not exist"):
         read("concept_tables", files.folder / "none.csv")
+
+
+def rows(concept: str, values: list[float], measure: str = "converged") -> pd.DataFrame:
+    """One network of a pruner for each value, and their mean."""
+    place = {"dataset": "birds", "model": "cnn", "pruner": "magnitude", "level": 1}
+    named = {"concept": concept, "kind": "found", "measure": measure}
+    whole = [{**place, **named, "seed": str(seed), "value": v} for seed, v in enumerate(values)]
+    return pd.DataFrame([*whole, {**whole[0], "seed": "mean", "value": 0.5}])
+
+
+def test_every_method_with_a_fit_that_did_not_converge_is_named_once() -> None:
+    table = pd.concat(
+        [
+            rows("pcbm", [1.0, 0.0, 0.0]),
+            rows("predictor", [1.0, 1.0]),
+            rows("cav", [0.0], "concept_accuracy"),
+            rows("other", [float("nan")]),
+        ]
+    )
+    assert convergence(table)["converged"].tolist() == [True, False, False, True, True]
+    (warning,) = convergence_warnings(table)
+    for part in ("pcbm", "birds", "cnn", "2 of 3", "iterations"):
+        assert part in warning
+
+
+def test_only_the_networks_of_a_claim_count() -> None:
+    table = rows("pcbm", [1.0, 0.0, 0.0])
+    where = ("birds", "cnn")
+    assert unconverged(table, *where, {"magnitude"}, {"pcbm"}).startswith("2 of 3 ")
+    assert unconverged(table, *where, {"random"}, {"pcbm"}) == ""
+    assert unconverged(table, *where, {"magnitude"}, {"cav"}) == ""
+    assert unconverged(table, "digits", "cnn", {"magnitude"}, {"pcbm"}) == ""

@@ -1,4 +1,4 @@
-"""Correlations against numbers worked by hand, against scipy, and where they are not defined."""
+"""Associations, intervals, tests, their correction, and the bootstrap over images."""
 
 import math
 
@@ -9,12 +9,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sparsight.analysis.statistics import (
+    benjamini_hochberg,
+    draw_counts,
     first_difference,
+    holm,
     is_constant,
     kendall,
     naive_p,
+    one_sample_t,
     pearson,
+    percentile_interval,
     rank_partial,
+    replicate_means,
     spearman,
     student_interval,
 )
@@ -120,3 +126,167 @@ def test_student_interval_of_one_or_none():
     none = student_interval([math.nan])
     assert none.networks == 0
     assert math.isnan(none.mean)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [-0.3, 0.1], [0.2, -0.4, -0.5, -0.1, -0.9]])
+def test_against_scipy(values):
+    test = one_sample_t(values, 0.9)
+    library = stats.ttest_1samp(values, 0.0)
+    limits = library.confidence_interval(0.9)
+    assert test.p == pytest.approx(library.pvalue)
+    assert (test.low, test.high) == pytest.approx((limits.low, limits.high))
+    assert test.p_greater == pytest.approx(stats.ttest_1samp(values, 0, alternative="greater")[1])
+    assert test.p_less == pytest.approx(stats.ttest_1samp(values, 0, alternative="less")[1])
+    assert test.effect_size == pytest.approx(np.mean(values) / np.std(values, ddof=1))
+
+
+def test_by_hand():
+    # mean 2, sd 1: t = 2 sqrt(3) with 2 degrees of freedom, where cdf = 1/2 + t / 2 sqrt(2 + t^2)
+    test = one_sample_t([1.0, 2.0, 3.0])
+    assert test.p == pytest.approx(1 - math.sqrt(12 / 14))
+    assert (test.mean, test.effect_size, test.n, test.up, test.down) == (2, 2, 3, 3, 0)
+
+
+def test_undefined_networks_are_left_out_and_not_counted():
+    assert one_sample_t([1.0, math.nan, 2.0, 4.0]) == one_sample_t([1.0, 2.0, 4.0])
+
+
+def test_zeros_are_neither_up_nor_down():
+    test = one_sample_t([0.0, 1.0, -2.0, -3.0])
+    assert (test.n, test.up, test.down) == (4, 1, 2)
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [math.nan, 0.5]])
+def test_fewer_than_two_networks_give_no_test(values):
+    test = one_sample_t(values)
+    assert np.isnan([test.p, test.p_greater, test.p_less, test.effect_size, test.low]).all()
+    assert test.n == len([value for value in values if value == value])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -0.7])
+def test_an_estimate_without_spread_has_no_test(value):
+    # three times 0.1 have a standard deviation of 1e-17: p would be 1e-33
+    test = one_sample_t([value] * 3)
+    assert np.isnan([test.p, test.p_greater, test.p_less, test.effect_size]).all()
+    assert (test.mean, test.low, test.high) == pytest.approx((value, value, value))
+
+
+def test_holm_by_hand():
+    # sorted .01 .02 .04 times 3, 2, 1, never falling
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.6]) == pytest.approx([1.0, 1.0])
+
+
+def test_benjamini_hochberg_by_hand():
+    # sorted .01 .02 .04 .8 times 4/1, 4/2, 4/3, 4/4: .04 .04 .0533 .8, never rising backwards
+    found = benjamini_hochberg([0.8, 0.04, 0.01, 0.02])
+    assert found == pytest.approx([0.8, 0.16 / 3, 0.04, 0.04])
+
+
+@pytest.mark.parametrize("correct", [holm, benjamini_hochberg])
+def test_no_test_is_not_counted_and_stays_undefined(correct):
+    found = correct([0.01, math.nan, 0.04])
+    assert found[[0, 2]] == pytest.approx(correct([0.01, 0.04]))
+    assert np.isnan(found[1])
+
+
+@pytest.mark.parametrize("correct", [holm, benjamini_hochberg])
+def test_nothing_to_correct(correct):
+    assert correct([]).shape == (0,)
+    assert np.isnan(correct([math.nan])).all()
+    p = np.array([0.01, 0.02])
+    correct(p)
+    assert p.tolist() == [0.01, 0.02]
+
+
+IDS = np.arange(50, dtype=np.int64)
+
+
+def test_every_replicate_draws_as_many_images_as_there_are():
+    counts = draw_counts(IDS, 200, 0)
+    assert (counts.shape, counts.dtype) == ((200, 50), np.float32)
+    assert (counts.sum(axis=1) == 50).all()
+    assert (counts == np.rint(counts)).all()
+    assert (counts >= 0).all()
+
+
+def test_counts_have_the_moments_of_a_multinomial():
+    counts = draw_counts(IDS, 20_000, 1)
+    # variance N p (1 - p) = 0.98 and covariance -N p^2 = -0.02 for N = 50, p = 1/50
+    error = 1 / np.sqrt(20_000)
+    assert counts.mean(axis=0) == pytest.approx(1.0, abs=5 * error)
+    assert counts.var(axis=0) == pytest.approx(0.98, abs=10 * error)
+    covariance = np.cov(counts.T)[~np.eye(50, dtype=bool)]
+    assert covariance.mean() == pytest.approx(-0.02, abs=error / 10)
+
+
+def test_one_seed_gives_one_draw_and_another_gives_another():
+    assert np.array_equal(draw_counts(IDS, 5, 3), draw_counts(IDS, 5, 3))
+    assert not np.array_equal(draw_counts(IDS, 5, 3), draw_counts(IDS, 5, 4))
+
+
+def test_more_replicates_go_on_with_the_same_draw():
+    assert np.array_equal(draw_counts(IDS, 5, 3), draw_counts(IDS, 9, 3)[:5])
+
+
+@pytest.mark.parametrize("ids", [[1, 3, 2], [1, 1, 2]])
+def test_unsorted_or_doubled_ids_are_refused(ids):
+    with pytest.raises(ValueError, match="ascend"):
+        draw_counts(np.array(ids), 2, 0)
+
+
+def test_replicate_means_by_hand():
+    counts = np.array([[1, 1, 1], [0, 3, 0], [2, 0, 1]], dtype=np.float32)
+    values = np.array([[1, 4], [2, np.nan], [6, 7]], dtype=np.float32)
+    means = replicate_means(counts, values)
+    assert means.dtype == np.float32
+    assert means[:, 0] == pytest.approx([3, 2, 8 / 3])
+    # the second replicate drew only the undefined image
+    assert means[:, 1] == pytest.approx([5.5, np.nan, 5], nan_ok=True)
+
+
+def test_infinite_values_are_undefined_as_in_the_table_of_levels():
+    counts = np.ones((1, 3), dtype=np.float32)
+    assert replicate_means(counts, np.array([[1], [np.inf], [3]], np.float32))[0, 0] == 2
+    assert np.isnan(replicate_means(counts, np.full((3, 1), np.nan, np.float32)))
+
+
+def test_a_constant_column_has_constant_replicates():
+    # else the correlation with a model-independent control would be one with rounding errors
+    means = replicate_means(draw_counts(IDS, 100, 0), np.full((50, 1), 0.1, np.float32))
+    assert np.ptp(means) == 0
+
+
+def test_a_small_spread_on_a_large_value_survives_float32():
+    values = (1000 + 1e-3 * np.random.default_rng(0).standard_normal((50, 1))).astype(np.float32)
+    counts = draw_counts(IDS, 300, 0)
+    exact = counts.astype(np.float64) @ values.astype(np.float64) / 50
+    # float32 numbers near 1000 lie 6e-5 apart: the mean is rounded once, not at every step
+    assert replicate_means(counts, values) == pytest.approx(exact, abs=3.1e-5)
+
+
+def test_interval_against_numpy():
+    replicates = np.random.default_rng(0).standard_normal((3, 4, 501))
+    low, high = percentile_interval(replicates, 0.9)
+    assert low == pytest.approx(np.quantile(replicates, 0.05, axis=-1))
+    assert high == pytest.approx(np.quantile(replicates, 0.95, axis=-1))
+
+
+def test_interval_of_one_row_is_a_number():
+    low, high = percentile_interval(np.arange(101.0), 0.9)
+    assert (float(low), float(high)) == pytest.approx((5, 95))
+
+
+def test_a_few_undefined_replicates_are_left_out_and_many_undo_the_interval():
+    replicates = np.arange(1000.0)
+    replicates[:10] = np.nan
+    low, _ = percentile_interval(replicates, 0.9)
+    assert low == pytest.approx(np.quantile(replicates[10:], 0.05))
+    replicates[10] = np.inf
+    assert np.isnan(percentile_interval(replicates, 0.9)).all()
+
+
+def test_no_replicates_give_no_interval():
+    low, high = percentile_interval(np.empty((2, 0)), 0.95)
+    assert np.isnan([low, high]).all()
+    assert low.shape == high.shape == (2,)
