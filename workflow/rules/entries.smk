@@ -65,7 +65,9 @@ class Updated:
                 return []
             tell_jobs_what_is_forced()
             if os.path.exists(path):
-                files = {name: located(made, wildcards) for name, made in inputs.items()}
+                files = {
+                    name: located(made, wildcards) for name, made in inputs.items()
+                }
                 files = {name: paths[0] for name, paths in files.items() if paths}
                 explained = located(maps, wildcards) if maps else ()
                 if STORED.is_stale(path, wanted(wildcards), files, explained):
