@@ -1,7 +1,8 @@
 # Every target that runs something makes its own environment in .venv first.
 
 PYTHON ?= python3
-CORES ?= $(shell nproc)
+# Without OMP_NUM_THREADS, which nproc takes for the number of cores.
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 # Options for Snakemake: make resume ARGS="--configfile studies/thesis_mnist.yaml"
 ARGS ?=
 
