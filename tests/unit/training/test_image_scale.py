@@ -106,13 +106,13 @@ def test_an_epoch_draws_its_own_augmentation_and_a_rewind_resumes_it(
     pictures: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
-    real = loop.augmented
+    real = loop.augment
 
     def record(*arguments: Any) -> torch.Tensor:
         seen.append(real(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(loop, "augmented", record)
+    monkeypatch.setattr(loop, "augment", record)
     trained(pictures, recipe())
     whole = list(seen)
     assert len({batch.numpy().tobytes() for batch in whole}) == 9
