@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from sparsight.io.errors import InputError
 from sparsight.study.configuration import normalised, resolve
-from sparsight.study.phrases import shown
+from sparsight.study.phrases import as_yaml
 from tests.bad_input.counting import Tried, check_sentence
 from tests.bad_input.mutations import (
     CONFIG,
@@ -83,7 +83,7 @@ def names_a_part(sentences: list[str], mistaken: Mistaken) -> bool:
         # ... and another choice of what runs may be contradicted by any other part, which is named.
         known += list(mistaken.config)
     return any(
-        text and shown(text).strip("'\"")[:30] in words for text in [*known, *mistaken.missed]
+        text and as_yaml(text).strip("'\"")[:30] in words for text in [*known, *mistaken.missed]
     )
 
 

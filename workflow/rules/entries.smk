@@ -10,7 +10,7 @@ from functools import cache
 from sparsight.study.stored_entries import (
     EVERYTHING,
     FORCED_VARIABLE,
-    forced,
+    mark_forced,
     wanted_entries,
 )
 
@@ -56,7 +56,7 @@ class Updated:
                 settings(wildcards),
                 version(wildcards),
             )
-            return forced(found, rule, *located(output, wildcards))
+            return mark_forced(found, rule, *located(output, wildcards))
 
         @signed
         def check(wildcards):

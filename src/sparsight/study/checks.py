@@ -17,7 +17,14 @@ from sparsight.parameters import REQUIRED, hint
 from sparsight.pruning.registry import BUGS_OF_TRAINING, CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.phrases import TYPES, given, listed, misread, shown, unknown_name
+from sparsight.study.phrases import (
+    TYPES,
+    as_yaml,
+    in_words,
+    join_names,
+    misread,
+    unknown_name,
+)
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
@@ -75,7 +82,7 @@ def parameter_problems(
             yield from parameter_problems(key, value, known[name])
         elif not _fits(value, known[name]):
             kind = _kind(known[name])
-            yield f"{key} is {given(value)}, but must be {TYPES[kind]}{misread(value, kind)}."
+            yield f"{key} is {in_words(value)}, but must be {TYPES[kind]}{misread(value, kind)}."
     for name, default in known.items():
         if default == REQUIRED and name not in values:
             yield f"'{name}' is missing at {where}; it is required."
@@ -523,7 +530,7 @@ def _analysis_problems(study: Study) -> Iterator[str]:
                 )
         if 0 not in levels:
             yield (
-                f"concept_analysis.levels is {given(levels)} without 0; add level 0, the dense "
+                f"concept_analysis.levels is {in_words(levels)} without 0; add level 0, the dense "
                 "network that all others are compared with."
             )
 
@@ -567,7 +574,7 @@ def _level_problems(study: Study) -> Iterator[str]:
             if study.explains(family, owner, level) and not study.explains(own, owner, level)
         ]
         if lacking:
-            levels = listed([str(level) for level in sorted(set(lacking))])
+            levels = join_names([str(level) for level in sorted(set(lacking))])
             yield (
                 f"sample_pruning.levels: {own} is explained on the network itself at other levels "
                 f"({levels} missing), so that copies have nothing to be compared with there; give "
@@ -653,7 +660,7 @@ def visualisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
     classes = {name: stickers_of(study, name) for name in datasets}
     if not any(classes.values()):
         yield (
-            f"{_WHERE}.classes is {shown(chosen['classes'])}, but no data set of the study has a "
+            f"{_WHERE}.classes is {as_yaml(chosen['classes'])}, but no data set of the study has a "
             "trojan; make it [], or choose a data set with `trojan` in the catalogue."
         )
         return
@@ -662,7 +669,7 @@ def visualisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if not any(wanted in facts for facts in marked):
             standing = ", ".join(dict.fromkeys(f"{name} ({label})" for label, name in marked))
             yield (
-                f"{_WHERE}.classes names {shown(wanted)}, for which no sticker stands; choose "
+                f"{_WHERE}.classes names {as_yaml(wanted)}, for which no sticker stands; choose "
                 f"among {standing}."
             )
     for dataset in datasets:
@@ -763,7 +770,7 @@ def pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
         where = f"catalogue.pruners.{pruner}"
         falling = entry.get("densities", [])
         if any(b >= a for a, b in pairwise(falling)):
-            yield f"{where}.densities must fall from level to level, not {shown(falling)}."
+            yield f"{where}.densities must fall from level to level, not {as_yaml(falling)}."
         bugs = entry.get("published_bugs", [])
         for bug in _BUGS_OF_A_RATE.intersection(bugs if "densities" in entry else []):
             yield f"{where}: {bug} belongs to a rate, not to densities; drop one."

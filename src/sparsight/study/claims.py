@@ -7,7 +7,7 @@ from typing import Any
 from sparsight.analysis.claims.registry import ACCURACY_MEASURE, CLAIMS, COMMON_KEYS
 from sparsight.concepts.registry import SAME
 from sparsight.study.checks import parameter_problems
-from sparsight.study.phrases import given, shown, unknown_name
+from sparsight.study.phrases import as_yaml, in_words, unknown_name
 from sparsight.study.plan import (
     ConceptPlan,
     Network,
@@ -90,8 +90,9 @@ def _name_problems(
     facts, network = plan.facts(claim["concept"]), _network(plan.study, claim)
     if not facts["shared_names"]:
         yield (
-            f"{key} is {given(value)}, but {claim['concept']} only numbers its concepts, network "
-            "by network, so that a number means another one in each; name a method that has names."
+            f"{key} is {in_words(value)}, but {claim['concept']} only numbers its concepts, "
+            "network by network, so that a number means another one in each; name a method that "
+            "has names."
         )
     elif "concept_labels" in facts["needs"] and network:
         bank = plan.study.concept_bank(network.dataset)
@@ -106,12 +107,12 @@ def _concept_level_problems(
 ) -> Iterator[str]:
     whole = isinstance(value, list) and len(value) == 2
     if not (whole and all(isinstance(x, int) for x in value) and value[0] <= value[1]):
-        yield f"{key} is {shown(value)}, but must be a list of two levels, the lower one first."
+        yield f"{key} is {as_yaml(value)}, but must be a list of two levels, the lower one first."
         return
     first, last = value
     pruner, end = claim["pruner"], study.level_count(claim["pruner"])
     if first < 1 or last > end:
-        yield f"{key} is {shown(value)}, but {pruner} has the pruned levels 1 to {end}."
+        yield f"{key} is {as_yaml(value)}, but {pruner} has the pruned levels 1 to {end}."
         return
     for level in range(first, last + 1):
         if not study.finds_concepts(pruner, level):
@@ -214,7 +215,7 @@ def _own_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterato
     for key, (low, high) in facts["ranges"].items():
         if not (_is_number(settings[key]) and low <= settings[key] <= high):
             upper = f" to {high:g}" if high < 1e9 else " or more"
-            yield f"{where}.{key} is {given(settings[key])}, but must be {low:g}{upper}."
+            yield f"{where}.{key} is {in_words(settings[key])}, but must be {low:g}{upper}."
     for key, kind in facts["refers"].items():
         # an empty default names nothing
         if key in own or settings[key] != "":
@@ -251,24 +252,24 @@ def _reference_problems(
     elif kind == "whole number":
         # what is no number at all is out of its range
         if isinstance(value, float) and not value.is_integer():
-            yield f"{key} is {given(value)}, but must be a whole number."
+            yield f"{key} is {in_words(value)}, but must be a whole number."
     elif kind == "level":
         yield from _level_problems(study, key, value, claim)
     elif not _is_range(value):
-        yield f"{key} is {shown(value)}, but must be a list of two levels, the lower one first."
+        yield f"{key} is {as_yaml(value)}, but must be a list of two levels, the lower one first."
     else:
         last = study.level_count(claim["pruner"])
         if value[0] < 0 or value[1] > last:
-            yield f"{key} is {shown(value)}, but {claim['pruner']} has the levels 0 to {last}."
+            yield f"{key} is {as_yaml(value)}, but {claim['pruner']} has the levels 0 to {last}."
             return
         if value[1] < 1:
-            yield f"{key} is {shown(value)}, dense against itself; end with level 1 or later."
+            yield f"{key} is {as_yaml(value)}, dense against itself; end with level 1 or later."
             return
         yield from _unexplained(study, key, range(int(value[0]), int(value[1]) + 1), claim)
         other = str(claim.get("other_pruner"))
         if other in study.config["pruners"] and value[1] > study.level_count(other):
             last = study.level_count(other)
-            yield f"{key} is {shown(value)}, but {other} has the levels 0 to {last}."
+            yield f"{key} is {as_yaml(value)}, but {other} has the levels 0 to {last}."
 
 
 def _other_images(study: Study, key: str, other: str, claim: Mapping[str, Any]) -> Iterator[str]:
@@ -314,7 +315,7 @@ def _level_problems(study: Study, key: str, value: Any, claim: Mapping[str, Any]
     pruner = claim["pruner"]
     last = study.level_count(pruner)
     if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= last):
-        yield f"{key} is {given(value)}, but {pruner} has the levels 0 to {last}."
+        yield f"{key} is {in_words(value)}, but {pruner} has the levels 0 to {last}."
     else:
         yield from _unexplained(study, key, [value], claim)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from sparsight.io.errors import InputError
-from sparsight.study.phrases import listed, near_miss, shown
+from sparsight.study.phrases import as_yaml, join_names, near_miss
 from sparsight.study.yaml_files import LONGEST_PATH, load_yaml, nearest_file
 
 #: resources that an engine or its executors know without any rule that asks for them
@@ -47,7 +47,7 @@ def check_rules(
                 continue
             what = "rule" if is_file is None else "rule, nor a file that a rule makes"
             hint = near_miss(name, [*rules, *files], LONGEST_PATH)
-            remedy = hint or f" (rules: {listed(sorted(rules))})."
+            remedy = hint or f" (rules: {join_names(sorted(rules))})."
             raise InputError(f"{option}: '{name}' is no {what}{remedy}")
 
 
@@ -67,8 +67,10 @@ def check_resources(named: Mapping[str, Iterable[str]], known: Collection[str], 
             near = difflib.get_close_matches(name, everything, 1, _ALIKE)
             if name in everything or (far and not near):
                 continue
-            remedy = f"; did you mean '{near[0]}'?" if near else f" (known: {listed(everything)})."
-            raise InputError(f"{option}: no rule asks for the resource {shown(name)}{remedy}")
+            remedy = (
+                f"; did you mean '{near[0]}'?" if near else f" (known: {join_names(everything)})."
+            )
+            raise InputError(f"{option}: no rule asks for the resource {as_yaml(name)}{remedy}")
 
 
 def check_configuration_file(option: str, path: Path) -> None:
@@ -104,9 +106,9 @@ def check_profile(option: str, name: str | None, folders: Iterable[Path]) -> Non
     found = sorted(
         {entry.parent.name for folder in places for entry in folder.glob("*/profile*.yaml")}
     )
-    known = listed(found) if found else "none"
+    known = join_names(found) if found else "none"
     remedy = near_miss(Path(str(name)).name, found) or f" (profiles: {known})."
-    raise InputError(f"{option}: there is no profile {shown(name)}{remedy}")
+    raise InputError(f"{option}: there is no profile {as_yaml(name)}{remedy}")
 
 
 def check_profile_file(path: Path, options: Collection[str]) -> None:
@@ -122,7 +124,7 @@ def check_profile_file(path: Path, options: Collection[str]) -> None:
         return
     for key, value in content.items():
         if isinstance(value, dict) and key not in options:
-            raise InputError(f"{path}: {shown(key)} is no option{near_miss(key, options) or '.'}")
+            raise InputError(f"{path}: {as_yaml(key)} is no option{near_miss(key, options) or '.'}")
 
 
 def check_writable(folder: Path, remedy: str) -> None:

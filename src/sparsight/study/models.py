@@ -16,14 +16,14 @@ from pydantic_core import PydanticCustomError
 
 from sparsight.study.phrases import (
     allowed_by,
-    dotted,
-    fit,
-    given,
-    listed,
+    as_yaml,
+    clip_message,
+    dotted_key,
+    in_words,
+    join_names,
     misread,
     near_miss,
     quote_it,
-    shown,
 )
 
 
@@ -715,7 +715,7 @@ def validated(config: Any) -> tuple[dict[str, Any], list[str]]:
             for pair in _explained(config, error.errors(include_url=False))
             if pair[0] not in unusable
         ]
-    ordered = sorted({(_rank(place), fit(f"{text}.")) for place, text in found})
+    ordered = sorted({(_rank(place), clip_message(f"{text}.")) for place, text in found})
     return {} if ordered else whole, list(dict.fromkeys(text for _, text in ordered))
 
 
@@ -731,16 +731,16 @@ def _usable(value: Any, place: Place, unusable: dict[Place, str]) -> Any:
             if isinstance(key, str):
                 copy[key] = _usable(inner, (*place, key), unusable)
             else:
-                text = f"a key at {dotted(place)} is {given(key)}{quote_it(key)}"
+                text = f"a key at {dotted_key(place)} is {in_words(key)}{quote_it(key)}"
                 unusable[(*place, str(key))] = text
         return copy
     if isinstance(value, list | tuple):
         return [_usable(inner, (*place, index), unusable) for index, inner in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        unusable[place] = f"{dotted(place)} is {value}; give a finite number"
+        unusable[place] = f"{dotted_key(place)} is {value}; give a finite number"
         return 0
     if isinstance(value, int) and abs(value) > 2**63:
-        unusable[place] = f"{dotted(place)} is a number beyond 64 bits"
+        unusable[place] = f"{dotted_key(place)} is a number beyond 64 bits"
         return 0
     return value
 
@@ -783,28 +783,31 @@ def _message(config: Any, schema: Any, place: Place, error: Any) -> tuple[Place,
     if place[-1:] == ("[key]",):
         *above, name, _ = place
         bound = _schema_at(schema, tuple(above)).get("propertyNames", {"type": "string"})
-        text = f"the name {shown(name)} at {dotted(above)} must be {allowed_by(bound)}"
+        text = f"the name {as_yaml(name)} at {dotted_key(above)} must be {allowed_by(bound)}"
         return (*above, name), text
     if kind == "missing":
         allowed = allowed_by(_schema_at(schema, place))
-        text = f"{shown(place[-1])} is missing at {dotted(place[:-1])}"
+        text = f"{as_yaml(place[-1])} is missing at {dotted_key(place[:-1])}"
         return place, f"{text}; it must be {allowed}" if allowed else text
     if kind == "extra_forbidden":
         part = _schema_at(schema, place[:-1])
         known = [k for one in part.get("anyOf", [part]) for k in one.get("properties", {})]
         hint = near_miss(place[-1], known)
-        text = f"unknown key {shown(place[-1])} at {dotted(place[:-1])}{hint}"
-        return place, f"{text} (known: {listed(known)})"
+        text = f"unknown key {as_yaml(place[-1])} at {dotted_key(place[:-1])}{hint}"
+        return place, f"{text} (known: {join_names(known)})"
     if kind == "repeated":
-        return place, f"{dotted(place)} {error['msg']}"
+        return place, f"{dotted_key(place)} {error['msg']}"
     if kind == "needs":
-        return place, f"{error['msg']} at {dotted(place)}"
+        return place, f"{error['msg']} at {dotted_key(place)}"
     if kind in ("conflict", "plain"):
-        text = f"{dotted(place)}: {error['msg']}"
+        text = f"{dotted_key(place)}: {error['msg']}"
         return place, f"{text}{_new_entry(place)}" if kind == "conflict" else text
     part = _schema_at(schema, place)
     hint = near_miss(value, _words(part)) or misread(value, _types(part))
-    return place, f"{dotted(place)} is {given(value)}, but must be {allowed_by(part)}{hint}"
+    return (
+        place,
+        f"{dotted_key(place)} is {in_words(value)}, but must be {allowed_by(part)}{hint}",
+    )
 
 
 def _new_entry(place: Place) -> str:

@@ -41,35 +41,35 @@ def allowed_by(schema: Any) -> str:
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
-        return f"one of {listed(schema['enum'])}"
+        return f"one of {join_names(schema['enum'])}"
     types = schema.get("type", ["string"] if "pattern" in schema else [])
     names = [TYPES[name] for name in ([types] if isinstance(types, str) else types)]
     bounds = [text.format(schema[bound]) for bound, text in BOUNDS.items() if bound in schema]
     comma = "," if len(names) > 1 and bounds else ""
     phrase = f"{' or '.join(names)}{comma} {' and '.join(bounds)}".strip()
-    return shortened(re.sub(r"\b1 (entr|key|character)(ies|s)\b", _singular, phrase), 150)
+    return shorten(re.sub(r"\b1 (entr|key|character)(ies|s)\b", _singular, phrase), 150)
 
 
 def _singular(found: re.Match[str]) -> str:
     return f"1 {found[1]}{'y' if found[2] == 'ies' else ''}"
 
 
-def given(value: object) -> str:
+def in_words(value: object) -> str:
     """A value in a phrase that follows "is"."""
     if value is None:
         return "empty"
     if isinstance(value, dict):
-        return f"a mapping with the keys {listed(value, 60)}" if value else "an empty mapping"
+        return f"a mapping with the keys {join_names(value, 60)}" if value else "an empty mapping"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}" if value else "an empty list"
-    return shown(value)
+    return as_yaml(value)
 
 
-def shown(value: object) -> str:
+def as_yaml(value: object) -> str:
     """A value as it stands in YAML, shortened."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return shortened(repr(value) if isinstance(value, str | list | dict) else str(value), 60)
+    return shorten(repr(value) if isinstance(value, str | list | dict) else str(value), 60)
 
 
 def misread(value: object, types: object) -> str:
@@ -102,14 +102,14 @@ def near_miss(name: object, known: Iterable[str], longest: int = 60) -> str:
     names = {str(other).lower(): str(other) for other in known}
     if not isinstance(name, str):
         truth = isinstance(name, bool) and {"no", "off", "yes", "on"} & {*names}
-        return quote_it(name) if truth or shown(name) in names else ""
+        return quote_it(name) if truth or as_yaml(name) in names else ""
     near = difflib.get_close_matches(name[: longest + 20].lower(), names, 1)
-    return f"; did you mean '{shortened(names[near[0]], longest)}'?" if near else ""
+    return f"; did you mean '{shorten(names[near[0]], longest)}'?" if near else ""
 
 
-def listed(names: Iterable[object], room: int = 130) -> str:
+def join_names(names: Iterable[object], room: int = 130) -> str:
     """Names in their order, as many as fit; forms of names ("quantus.<Class>") last and always."""
-    texts = [shortened(name if isinstance(name, str) else shown(name), 40) for name in names]
+    texts = [shorten(name if isinstance(name, str) else as_yaml(name), 40) for name in names]
     # One form stands for all the names of a library, which nobody could guess from the others.
     forms = [text for text in texts if text.endswith(_FORM)]
     plain = [text for text in texts if not text.endswith(_FORM)]
@@ -124,30 +124,30 @@ def listed(names: Iterable[object], room: int = 130) -> str:
 def with_known(text: str, known: Iterable[object]) -> str:
     """A text that ends with known names, as many as there is room for."""
     room = max(0, min(130, LONGEST - len(f"{text} (known:  and 999 more).")))
-    return f"{text} (known: {listed(known, room)})."
+    return f"{text} (known: {join_names(known, room)})."
 
 
-def dotted(place: Iterable[str | int]) -> str:
+def dotted_key(place: Iterable[str | int]) -> str:
     """Dotted path of a key, with the positions in lists in brackets."""
     text = ""
     for step in place:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += "." + (step if re.fullmatch(r"[\w\-]{1,40}", step) else shown(step))
+            text += "." + (step if re.fullmatch(r"[\w\-]{1,40}", step) else as_yaml(step))
     text = text.removeprefix(".")
     return (f"…{text[-100:]}" if len(text) > 100 else text) or "the top level"
 
 
-def shortened(text: str, longest: int) -> str:
+def shorten(text: str, longest: int) -> str:
     """Text on one line, of at most `longest` characters."""
     text = " ".join(text.splitlines())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def fit(sentence: str) -> str:
+def clip_message(sentence: str) -> str:
     """An error message of at most `LONGEST` characters with one mark at its end."""
-    return shortened(sentence.replace("?.", "?"), LONGEST)
+    return shorten(sentence.replace("?.", "?"), LONGEST)
 
 
 def unknown_name(kind: str, key: str, name: object, known: Iterable[str]) -> str:
@@ -161,7 +161,7 @@ def unknown_name(kind: str, key: str, name: object, known: Iterable[str]) -> str
     known : the names that there are.
     """
     if isinstance(name, str):
-        text = f"{key} names the unknown {kind} {shown(name)}{near_miss(name, known)}"
+        text = f"{key} names the unknown {kind} {as_yaml(name)}{near_miss(name, known)}"
     else:
-        text = f"{key} must name a {kind}, but is {given(name)}{quote_it(name)}"
-    return fit(with_known(text, known))
+        text = f"{key} must name a {kind}, but is {in_words(name)}{quote_it(name)}"
+    return clip_message(with_known(text, known))

@@ -14,7 +14,7 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.registry import METRICS
 from sparsight.models.options import layer_names, layer_size
 from sparsight.models.registry import MODELS
-from sparsight.study.phrases import listed
+from sparsight.study.phrases import join_names
 
 
 def evenly_spread(count: int, last: int) -> list[int]:
@@ -268,11 +268,11 @@ class Study:
             for family in self.network_families()
             if family not in compared and not self.sample_pruner(family)
         ]
-        text = f"Agreement will be measured for {listed(compared) or 'no family'}"
+        text = f"Agreement will be measured for {join_names(compared) or 'no family'}"
         if not others:
             return f"{text}."
         return (
-            f"{text}, not for {listed(others)}: that takes explanations of one fixed class "
+            f"{text}, not for {join_names(others)}: that takes explanations of one fixed class "
             "(target true or dense_predicted), of the dense networks too (level 0)."
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.study.costs.forecast import Forecast, JobKind, job_kind
-from sparsight.study.phrases import listed
+from sparsight.study.phrases import join_names
 from sparsight.study.versions import CODE, STAGES
 
 #: wildcards whose values say nothing without their name
@@ -380,8 +380,8 @@ def summary_lines(
     for key, meaning in WHY.items():
         if of_rules := [rule for rule in rules if reasons[rule][key]]:
             names = sorted({name for job in jobs if job.why == key for name in job.changed})
-            what = f"{meaning} {listed(names, 80)}" if names else meaning
-            yield f"{key}: {what} ({listed(of_rules, 60 if names else 100 - len(meaning))})"
+            what = f"{meaning} {join_names(names, 80)}" if names else meaning
+            yield f"{key}: {what} ({join_names(of_rules, 60 if names else 100 - len(meaning))})"
     if forecast.bytes:
         sizes = ", ".join(f"{kind} {size / 1e9:.2f}" for kind, size in forecast.bytes.items())
         yield f"The whole study stores {sum(forecast.bytes.values()) / 1e9:.2f} GB: {sizes}."

@@ -42,7 +42,7 @@ def wanted_entries(
     return Wanted(settings, version, keys, normalised(entries.groups))
 
 
-def forced(wanted: Wanted, rule: str, output: str) -> Wanted:
+def mark_forced(wanted: Wanted, rule: str, output: str) -> Wanted:
     """The same, to be computed again where the command line forces the rule or the file."""
     names = os.environ.get(FORCED_VARIABLE, "").splitlines()
     return replace(wanted, anew=any(name in names for name in (EVERYTHING, rule, output)))

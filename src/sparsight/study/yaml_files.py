@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from sparsight.io.errors import InputError
-from sparsight.study.phrases import given, near_miss, shortened, shown
+from sparsight.study.phrases import as_yaml, in_words, near_miss, shorten
 
 #: characters of a path that is suggested
 LONGEST_PATH = 200
@@ -33,11 +33,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         raise InputError(_syntax_problem(path, error)) from error
     except (yaml.YAMLError, ValueError) as error:  # an unprintable character, the 45th of May
-        raise InputError(f"{path} is not valid YAML: {shortened(str(error), 120)}.") from error
+        raise InputError(f"{path} is not valid YAML: {shorten(str(error), 120)}.") from error
     if not isinstance(content, dict):
         raise InputError(
             f"{path} must hold a mapping of keys to values at its top level, but is "
-            f"{given(content)}."
+            f"{in_words(content)}."
         )
     check_depth(content, str(path))
     return content
@@ -123,7 +123,7 @@ class _StrictLoader(yaml.SafeLoader):
             name, line = self.construct_object(key), key.start_mark.line + 1
             if name in lines:
                 problem = (
-                    f"the key {shown(name)} stands twice in one mapping, first on line "
+                    f"the key {as_yaml(name)} stands twice in one mapping, first on line "
                     f"{lines[name]}: leave one"
                 )
                 raise _RepeatedKey(problem=problem, problem_mark=key.start_mark)
@@ -140,7 +140,7 @@ class _ArgumentLoader(_StrictLoader):
 def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f" line {mark.line + 1}" if mark else ""
-    problem = shortened(", ".join(filter(None, (error.context, error.problem))), 200)
+    problem = shorten(", ".join(filter(None, (error.context, error.problem))), 200)
     remedy = ": indent with spaces, not tabs" if r"'\t'" in problem else ""
     return f"{path}{where}: {problem}{remedy}."
 

@@ -11,7 +11,12 @@ from sparsight.io.entries import Key, Stored, Update, Wanted, digest, maps_diges
 from sparsight.io.tables import write_table
 from sparsight.registration import Item
 from sparsight.study.settings import Entries
-from sparsight.study.stored_entries import FORCED_VARIABLE, StoredEntries, forced, wanted_entries
+from sparsight.study.stored_entries import (
+    FORCED_VARIABLE,
+    StoredEntries,
+    mark_forced,
+    wanted_entries,
+)
 
 SALIENCY = Item("explainer", "saliency", "m", "Saliency", 1)
 SETTINGS, VERSION = {"images": 40}, {"explaining": 1}
@@ -115,4 +120,4 @@ def test_scores_are_compared_with_their_maps(study):
 def test_what_the_command_line_forces_is_computed_anew(monkeypatch, names, anew):
     monkeypatch.setenv(FORCED_VARIABLE, names)
     wanted = wanted_entries(entries(a=1), SETTINGS, VERSION)
-    assert forced(wanted, "explain_images", "a/b.parquet").anew == anew
+    assert mark_forced(wanted, "explain_images", "a/b.parquet").anew == anew
