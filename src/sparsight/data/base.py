@@ -123,9 +123,15 @@ def read_columns(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             separator = max(",;\t", key=file.readline().count)
             file.seek(0)
             table = csv.DictReader(file, delimiter=separator)
+            found = list(table.fieldnames or ())
             for name in columns:
-                if name not in (table.fieldnames or ()):
-                    raise InputError(f"{path} has no column '{name}'; put the original file there")
+                if name not in found:
+                    # such as the table of the ISIC 2018 challenge under the name of HAM10000's
+                    others = ", ".join(column[:20] for column in found[:4])
+                    raise InputError(
+                        f"{path} has no column '{name}' (it has {others or 'none'}, and must have "
+                        f"{', '.join(columns)}); put the original file there"
+                    )
             return [{name: row[name] or "" for name in columns} for row in table]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
