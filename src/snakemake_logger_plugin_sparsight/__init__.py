@@ -23,13 +23,14 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_sparsight.arguments import refuse_what_stops_snakemake
-from sparsight.study.costs.forecast import ForecastProcess, JobKind, job_kind
+from sparsight.study.costs.predict import ForecastProcess, JobKind, job_kind, schedule
 from sparsight.study.progress import (
     RunProgress,
     SummaryJob,
     benchmark_seconds,
     closing_lines,
     summary_lines,
+    time_line,
     wildcard_text,
 )
 
@@ -170,12 +171,19 @@ class LogHandler(LogHandlerBase):
 
     def _summary(self, order: list[str]) -> Iterator[str]:
         """Lines of the summary of a dry run; rules in Snakemake's order."""
-        dag, place = self._workflow.dag, {rule: index for index, rule in enumerate(order)}
-        jobs = [SummaryJob.of(job, dag.reason(job), self._stale) for job in self._planned_jobs()]
-        jobs.sort(key=lambda job: place.get(job.rule, len(place)))
+        dag, planned = self._workflow.dag, self._planned_jobs()
+        jobs = [SummaryJob.of(job, dag.reason(job), self._stale) for job in planned]
         assert self._forecast is not None
+        forecast = self._forecast.result()
         yield f"Study {self._config['study']}: what would run"
-        yield from summary_lines(jobs, self._forecast.result())
+        yield from summary_lines(sorted(jobs, key=lambda job: order.index(job.rule)), forecast)
+        if forecast.seconds:
+            seconds = [forecast.seconds.get(job.kind, 0.0) for job in jobs]
+            place = {job: index for index, job in enumerate(planned)}
+            after = [{place[o] for o in dag.dependencies[job] if o in place} for job in planned]
+            limits = self._workflow.resource_settings
+            workers = limits.nodes or limits.cores or 1
+            yield time_line(forecast, workers, *schedule(seconds, after, workers))
         yield "Nothing has been run. All jobs one by one: the same command with -p."
 
     def _started(self, facts: dict[str, Any]) -> str:

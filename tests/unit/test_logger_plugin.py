@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 import snakemake_logger_plugin_sparsight as plugin
 from snakemake_logger_plugin_sparsight import LogHandler
-from sparsight.study.costs.forecast import Forecast
+from sparsight.study.costs.predict import Forecast
 
 
 @pytest.fixture
@@ -106,8 +107,17 @@ def test_a_dry_run_lists_its_jobs(console):
     assert "    output: a" in stream.getvalue()
 
 
+@dataclass(eq=False)
+class Job:
+    """What the console asks of Snakemake's job."""
+
+    rule: SimpleNamespace
+    wildcards_dict: dict[str, str]
+    output: tuple[str, ...] = ()
+
+
 class Planned:
-    """A workflow whose two jobs are new, and a forecast of 1 h each."""
+    """A workflow of two new jobs, one after the other, and a forecast of 1 h each."""
 
     def __init__(self, monkeypatch):
         missing = SimpleNamespace(forced=False, missing_output={"a"}, params_changed=None,
@@ -115,8 +125,13 @@ class Planned:
                                   updated_input=set(), updated_input_run=set(),
                                   software_stack_changed=False)  # fmt: skip
         rule = SimpleNamespace(name="train")
-        jobs = [SimpleNamespace(rule=rule, wildcards_dict={"seed": seed}) for seed in "12"]
-        self.dag = SimpleNamespace(needrun_jobs=lambda **_: iter(jobs), reason=lambda job: missing)
+        jobs = [Job(rule, {"seed": seed}) for seed in "12"]
+        self.dag = SimpleNamespace(
+            needrun_jobs=lambda **_: iter(jobs),
+            reason=lambda job: missing,
+            dependencies={jobs[0]: {}, jobs[1]: {jobs[0]: {"a"}}},
+        )
+        self.resource_settings = SimpleNamespace(cores=2, nodes=None)
         made = SimpleNamespace(ready=lambda: True, stop=lambda: None,
                                result=lambda: Forecast({("train",): 3600.0}))  # fmt: skip
         monkeypatch.setattr(plugin, "ForecastProcess", lambda config, kinds: made)
@@ -134,6 +149,8 @@ def test_a_dry_run_is_summed_up(console, monkeypatch):
     handler.handle(record("Reasons:\n    output files have to be generated"))
     text = stream.getvalue()
     assert re.search(r"^train +2 +2.00  2 new$", text, re.M), text
+    # the second waits for the first
+    assert "About 2 h 0 min with 2 jobs at a time" in text
     assert "rule train:" not in text
     assert "Reasons:" not in text
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsight.study.costs.forecast import Forecast, JobKind, job_kind
+from sparsight.study.costs.predict import Forecast, JobKind, job_kind
 from sparsight.study.phrases import join_names
 from sparsight.study.versions import CODE, STAGES
 
@@ -387,9 +387,24 @@ def summary_lines(
         yield f"The whole study stores {sum(forecast.bytes.values()) / 1e9:.2f} GB: {sizes}."
     unknown = sum(job.kind not in forecast.seconds for job in jobs)
     if not forecast.seconds:
-        yield "Hours cannot be predicted: python -m sparsight.study.costs.predict says why."
+        yield "Hours cannot be predicted: no job of these kinds was measured (docs/costs.md)."
     elif unknown:
         yield f"Hours leave out {unknown:,} jobs (–) of kinds that were never measured."
+
+
+def time_line(forecast: Forecast, workers: int, seconds: float, critical: float) -> str:
+    """How long all jobs take and what memory the largest needs.
+
+    Parameters
+    ----------
+    workers : jobs at a time.
+    seconds, critical : with so many workers, and with any number, as `schedule` gives them.
+    """
+    return (
+        f"About {duration(seconds)} with {workers:,} jobs at a time, no less than "
+        f"{duration(critical)} with any number, on cores like the measured ones. "
+        f"Memory: up to {forecast.megabytes / 1024:.1f} GiB ({forecast.largest})."
+    )
 
 
 def _hours(kinds: Counter[JobKind], forecast: Forecast) -> str:

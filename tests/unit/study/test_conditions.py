@@ -1,6 +1,6 @@
 """Images of data sets without noise are clean, whatever the study asks for."""
 
-from sparsight.study.costs.work import ImageCounts, StudyWork
+from sparsight.study.costs.work import StudyWork
 from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
 
 CLAIM = {
@@ -53,7 +53,7 @@ def test_nothing_is_done_twice(study_of):
     assert both.conditions("digits") == ["clean", "noisy"]
     assert both.conditions("shapes") == ["clean"]
     wild = {"dataset": "shapes", "model": "resnet18_shapes", "family": "gradient"}
-    once, twice = (StudyWork(s, ImageCounts(s)) for s in (study_of(overlay()), both))
+    once, twice = map(StudyWork, (study_of(overlay()), both))
     assert twice.explain(wild) == once.explain(wild)
 
 

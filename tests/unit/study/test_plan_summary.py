@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sparsight.study.costs.forecast import Forecast, ForecastProcess, job_kind
-from sparsight.study.progress import WHY, SummaryJob, summary_lines, why
+from sparsight.study.costs.predict import Forecast, ForecastProcess, job_kind
+from sparsight.study.progress import WHY, SummaryJob, summary_lines, time_line, why
 
 
 def reason(**changes):
@@ -140,8 +140,15 @@ def test_the_forecast_is_made_by_a_process(study_of):
     assert list(found.seconds) == kinds[:1]
     assert 0 < found.seconds[kinds[0]] < 600
     assert found.bytes["explanations"] > 0
+    assert (found.largest, found.megabytes > 500) == ("prune_level", True)
 
 
 def test_a_forecast_that_fails_is_empty():
     found = ForecastProcess({"study": "broken"}, [("train",)]).result()
     assert (found.seconds, found.bytes) == ({}, {})
+
+
+def test_the_time_and_the_memory_of_a_run():
+    line = time_line(Forecast({}, {}, 2048.0, "train"), 2, 7200.0, 90.0)
+    assert "2 h 0 min with 2 jobs at a time, no less than 1 min 30 s" in line
+    assert "2.0 GiB (train)" in line

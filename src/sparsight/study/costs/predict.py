@@ -1,286 +1,305 @@
-"""Predict what a study will cost: `python -m sparsight.study.costs.predict --configfile FILE`."""
+"""Predict what the jobs of a study cost, from jobs that ran.
 
-import argparse
+A model is fitted to the studies of `benchmarks/costs/measured.yaml` and kept in `fitted.json`:
+`python -m sparsight.study.costs.predict --fit`. With `--check` it predicts each of these studies
+from the others. Snakemake's console predicts in a process of its own (`ForecastProcess`), since
+the sizes of networks take torch, which Snakemake itself does not import.
+"""
+
 import heapq
+import json
 import math
-import re
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import pandas as pd
-
-from sparsight.analysis import tables
-from sparsight.analysis.cost_model import START, CostModel, MeasuredJob
 from sparsight.io.errors import InputError
-from sparsight.study.configuration import (
-    catalogue_and_study,
-    normalised,
-    overlaid,
-    resolve,
-)
-from sparsight.study.costs.work import (
-    UNITS,
-    ImageCounts,
-    PlannedJob,
-    StudyWork,
-    cost_job,
-    predicted_bytes,
-)
+from sparsight.study.configuration import catalogue_and_study, normalised, overlaid, resolve
 from sparsight.study.plan import Study
 from sparsight.study.yaml_files import load_yaml
 
+if TYPE_CHECKING:
+    from sparsight.study.costs.work import CostJob, StudyWork
+
+FITTED = Path(__file__).with_name("fitted.json")
 #: the studies that ran
 MEASURED = Path("benchmarks/costs/measured.yaml")
-#: all jobs, whatever is finished; without a profile, whose limits hide what a rule asks for
-OPTIONS = ("--dry-run", "--forceall", "--workflow-profile", "none", "--quiet", "reason")
-_START = re.compile(r"^(?:local)?rule (\w+):$")
-_FACT = re.compile(r"^    (\w+): (.*)$")
+#: name of the part of a job's time and memory that is the same for all jobs of its kind
+START = "start"
+#: wildcards on which no prediction depends: seeds and levels of a chain cost alike
+_REPEATS = ("seed", "level")
+JobKind = tuple[str, ...]
 
 
-def dry_run(configfile: Path | None) -> list[PlannedJob]:
-    """All jobs of a study, by a dry run in the current folder.
+def job_kind(rule: str, wildcards: Mapping[str, str]) -> JobKind:
+    """What jobs of equal predictions share: the rule and "name=value" of its other wildcards."""
+    return rule, *(f"{name}={x}" for name, x in wildcards.items() if name not in _REPEATS)
+
+
+def _job(work: "StudyWork", kind: JobKind) -> "CostJob":
+    return work.job(kind[0], dict(pair.split("=", 1) for pair in kind[1:]))
+
+
+# ------------------------------------------------------------------------------------------ model
+
+
+class MeasuredJob(NamedTuple):
+    """A job that ran.
+
+    Wall-clock seconds, largest resident memory in MiB (NaN: not sampled), and its seed, None where
+    it belongs to no seed.
+    """
+
+    job: "CostJob"
+    seconds: float
+    megabytes: float
+    seed: int | None = None
+
+
+class Cost(NamedTuple):
+    """What a job takes: seconds of starting, seconds of work, and MiB of memory."""
+
+    start: float
+    work: float
+    megabytes: float
+
+    @property
+    def seconds(self) -> float:
+        """Both together."""
+        return self.start + self.work
+
+
+class Fit(NamedTuple):
+    """Coefficients of a kind of jobs, under `START` those of every job.
+
+    `seconds` per unit of work that some measured job had, `megabytes` (MiB) per GB of what memory
+    follows.
+    """
+
+    seconds: dict[str, float]
+    megabytes: dict[str, float]
+
+
+class CostModel:
+    """Predicts jobs from measured ones.
+
+    Seconds are a sum: a start, and a coefficient (0 or more) times each unit of work, the same for
+    all jobs of a kind. They are fitted by least squares, a job of s seconds weighing 1/s, so that
+    totals come out and short jobs count too. Where jobs of a key were measured, their total divided
+    by their prediction corrects all jobs of that key: a pilot run makes its own study's prediction
+    better. Memory is fitted in the same way.
 
     Parameters
     ----------
-    configfile : a study; None, that of `config.yaml`.
-
-    Raises
-    ------
-    InputError
-        When the workflow refuses the configuration, with what it says, or is not there.
-    """
-    if not Path("Snakefile").is_file():
-        raise InputError("There is no Snakefile here; change to the project's folder")
-    chosen = [] if configfile is None else ["--configfile", str(configfile)]
-    command = [sys.executable, "-m", "snakemake", *OPTIONS, *chosen]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise InputError(f"The dry run failed: {done.stderr.strip() or done.stdout.strip()}")
-    return planned_jobs((done.stdout + "\n" + done.stderr).splitlines())
-
-
-def planned_jobs(lines: Iterable[str]) -> list[PlannedJob]:
-    """The jobs of a printed dry run, in its order, the target `all` left out."""
-    found: list[tuple[str, dict[str, str]]] = []
-    inside = False
-    for line in lines:
-        if started := _START.match(line.rstrip("\n")):
-            found.append((started[1], {}))
-            inside = True
-        elif inside and (fact := _FACT.match(line.rstrip("\n"))):
-            found[-1][1][fact[1]] = fact[2]
-        else:
-            inside = False
-    return [_planned_job(rule, facts) for rule, facts in found if rule != "all"]
-
-
-def _planned_job(rule: str, facts: Mapping[str, str]) -> PlannedJob:
-    texts = defaultdict(list, {key: text.split(", ") for key, text in facts.items()})
-    wildcards, resources = (
-        dict(part.split("=", 1) for part in texts[key] if "=" in part)
-        for key in ("wildcards", "resources")
-    )
-    return PlannedJob(
-        rule,
-        wildcards,
-        tuple(texts["input"]),
-        tuple(texts["output"]),
-        gpu=int(resources.get("gpu", "0")) > 0,
-        memory_mb=int(resources.get("mem_mb", "0")),
-    )
-
-
-class Schedule(NamedTuple):
-    """Seconds from the start of the first job to the end of the last.
-
-    `seconds` with the given workers; `critical` with any number of them: the longest chain of jobs
-    that wait for each other.
+    fits : kind of jobs to its coefficients.
+    corrections : key of jobs to the factors of their seconds and of their memory.
     """
 
-    seconds: float
-    critical: float
+    def __init__(self, fits: Mapping[str, Fit], corrections: Mapping[str, Sequence[float]]) -> None:
+        self.fits, self.corrections = fits, corrections
+
+    @classmethod
+    def fit(cls, measured: Iterable[MeasuredJob]) -> Self:
+        """The model of jobs that ran."""
+        kinds: dict[str, list[MeasuredJob]] = defaultdict(list)
+        keys: dict[str, list[MeasuredJob]] = defaultdict(list)
+        for one in measured:
+            kinds[one.job.kind].append(one)
+            keys[one.job.key].append(one)
+        plain = cls({kind: _fit(jobs) for kind, jobs in kinds.items()}, {})
+        return cls(plain.fits, {key: plain._correction(jobs) for key, jobs in keys.items()})
+
+    @classmethod
+    def read(cls) -> Self:
+        """The model in `fitted.json`."""
+        found = json.loads(FITTED.read_text(encoding="utf-8"))
+        fits = {kind: Fit(**fit) for kind, fit in found["fits"].items()}
+        return cls(fits, found["corrections"])
+
+    def to_json(self) -> str:
+        """What `fitted.json` holds: coefficients and corrections with four digits each."""
+        fits = {kind: fit._asdict() for kind, fit in self.fits.items()}
+        exact = json.dumps({"fits": fits, "corrections": self.corrections})
+        rounded = json.loads(exact, parse_float=lambda text: float(f"{float(text):.4g}"))
+        return json.dumps(rounded, indent=1, sort_keys=True) + "\n"
+
+    def predict(self, job: "CostJob") -> Cost | None:
+        """What a job takes; None where no job of its kind had all units of its work."""
+        fit = self.fits.get(job.kind)
+        units = {unit: amount for unit, amount in job.work.items() if amount}
+        if fit is None or not units.keys() <= fit.seconds.keys():
+            return None
+        seconds, memory = self.corrections.get(job.key, (1.0, 1.0))
+        work = sum(fit.seconds[unit] * amount for unit, amount in units.items())
+        whole = seconds * (fit.seconds[START] + work)
+        # Starting takes what it takes, unless the whole job was faster than that.
+        start = min(fit.seconds[START], whole)
+        growing = sum(fit.megabytes.get(name, 0.0) * size for name, size in job.memory.items())
+        return Cost(start, whole - start, memory * (fit.megabytes[START] + growing))
+
+    def _correction(self, jobs: Sequence[MeasuredJob]) -> tuple[float, float]:
+        found = [(one, cost) for one in jobs if (cost := self.predict(one.job))]
+        sampled = [(one, cost) for one, cost in found if not math.isnan(one.megabytes)]
+        return (
+            _ratio([(one.seconds, cost.seconds) for one, cost in found]),
+            _ratio([(one.megabytes, cost.megabytes) for one, cost in sampled]),
+        )
+
+
+def _ratio(pairs: Iterable[tuple[float, float]]) -> float:
+    real, fitted = (sum(values) for values in zip(*pairs, strict=True)) if pairs else (0, 0)
+    return real / fitted if fitted > 0 else 1.0
+
+
+def _fit(jobs: Sequence[MeasuredJob]) -> Fit:
+    sampled = [one for one in jobs if not math.isnan(one.megabytes)]
+    return Fit(
+        _coefficients([one.job.work for one in jobs], [one.seconds for one in jobs]),
+        _coefficients([one.job.memory for one in sampled], [one.megabytes for one in sampled]),
+    )
+
+
+def _coefficients(
+    amounts: Sequence[Mapping[str, float]], values: Sequence[float]
+) -> dict[str, float]:
+    """Non-negative coefficients of a sum with a constant, by least squares weighted by 1/value."""
+    import numpy as np
+    from scipy.optimize import nnls
+
+    if not amounts:
+        return {START: 0.0}
+    units = sorted({unit for amount in amounts for unit, size in amount.items() if size})
+    design = np.array([[1.0, *(amount.get(unit, 0.0) for unit in units)] for amount in amounts])
+    weights = 1 / np.sqrt(np.maximum(values, 1e-3))
+    # Columns of one size, so that the solver's tolerance means the same for all.
+    sizes = np.maximum(np.abs(design).max(axis=0), 1e-12)
+    found, _ = nnls(design / sizes * weights[:, None], values * weights)
+    return dict(zip([START, *units], (found / sizes).tolist(), strict=True))
+
+
+# --------------------------------------------------------------------------- forecast of a console
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study will take on one core of the measured machine.
+
+    `seconds` by kind of job, without those that were never measured; `bytes` of the whole study by
+    kind of file; `megabytes` (MiB) of memory of the largest job, and its rule.
+    """
+
+    seconds: Mapping[JobKind, float] = field(default_factory=dict)
+    bytes: Mapping[str, int] = field(default_factory=dict)
+    megabytes: float = 0.0
+    largest: str = ""
+
+    def total(self, kinds: Mapping[JobKind, int]) -> float:
+        """Seconds of all jobs whose costs are known."""
+        return sum(self.seconds.get(kind, 0.0) * count for kind, count in kinds.items())
+
+
+class ForecastProcess:
+    """A forecast of a completed configuration and kinds of jobs, made by a process of its own."""
+
+    def __init__(self, config: Mapping[str, Any], kinds: Iterable[JobKind]) -> None:
+        self._output = tempfile.TemporaryFile("w+", encoding="utf-8")
+        command = [sys.executable, "-m", "sparsight.study.costs.predict", "--forecast"]
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as given:
+            json.dump({"config": config, "kinds": list(kinds)}, given)
+            given.seek(0)
+            self._process = subprocess.Popen(
+                command, stdin=given, stdout=self._output, stderr=subprocess.DEVNULL
+            )
+
+    def ready(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def result(self) -> Forecast:
+        """Wait for the forecast; an empty one where it could not be made."""
+        self._process.wait()
+        self._output.seek(0)
+        with self._output, suppress(ValueError):
+            found = json.load(self._output)
+            found["seconds"] = {tuple(kind): seconds for kind, seconds in found["seconds"]}
+            return Forecast(**found)
+        return Forecast()
+
+    def stop(self) -> None:
+        """End the process and wait for its end."""
+        self._process.kill()
+        self._process.wait()
+        self._output.close()
+
+
+def forecast(config: Mapping[str, Any], kinds: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """The fields of a `Forecast` as JSON.
+
+    Kinds of which no job was measured, or whose number of images nobody knows, are left out.
+    """
+    from sparsight.study.costs.work import StudyWork, predicted_bytes
+
+    work, model = StudyWork(Study(config)), CostModel.read()
+    costs: dict[JobKind, Cost] = {}
+    for kind in map(tuple, kinds):
+        with suppress(InputError):
+            if cost := model.predict(_job(work, kind)):
+                costs[kind] = cost
+    sizes: dict[str, int] = {}
+    with suppress(InputError):
+        sizes = predicted_bytes(work)
+    megabytes, largest = max(((c.megabytes, k[0]) for k, c in costs.items()), default=(0.0, ""))
+    seconds = [(kind, cost.seconds) for kind, cost in costs.items()]
+    return {"seconds": seconds, "bytes": sizes, "megabytes": megabytes, "largest": largest}
 
 
 def schedule(
-    jobs: Sequence[PlannedJob], seconds: Sequence[float], cores: int, gpus: int
-) -> Schedule:
+    seconds: Sequence[float], after: Sequence[Collection[int]], workers: int
+) -> tuple[float, float]:
     """Run jobs in turn, each as soon as its inputs are there, on the first free worker.
 
     Parameters
     ----------
     seconds : of each job.
-    cores : jobs at a time that need no GPU.
-    gpus : jobs at a time that ask for one; 0 where they run on the cores, as the others do.
-    """
-    maker = {path: index for index, job in enumerate(jobs) for path in job.outputs}
-    waits = [{maker[path] for path in job.inputs if path in maker} for job in jobs]
-    after = defaultdict(list)
-    for index, needed in enumerate(waits):
-        for other in needed:
-            after[other].append(index)
-    missing = [len(needed) for needed in waits]
-    critical = [0.0] * len(jobs)
-    on_gpu = [bool(gpus) and job.gpu for job in jobs]
-    free = {True: gpus, False: cores}
-    ready: dict[bool, list[int]] = {True: [], False: []}
-    for index, count in enumerate(missing):
-        if not count:
-            heapq.heappush(ready[on_gpu[index]], index)
-    running: list[tuple[float, int]] = []
-    clock = 0.0
-    while running or any(ready.values()):
-        for kind, queue in ready.items():
-            while queue and free[kind]:
-                index = heapq.heappop(queue)
-                free[kind] -= 1
-                heapq.heappush(running, (clock + seconds[index], index))
-        clock, index = heapq.heappop(running)
-        free[on_gpu[index]] += 1
-        critical[index] += seconds[index]
-        for other in after[index]:
-            critical[other] = max(critical[other], critical[index])
-            missing[other] -= 1
-            if not missing[other]:
-                heapq.heappush(ready[on_gpu[other]], other)
-    return Schedule(clock, max(critical, default=0.0))
-
-
-def predict(
-    model: CostModel,
-    work: StudyWork,
-    jobs: Sequence[PlannedJob],
-    cores: int,
-    gpus: int = 0,
-    speedup: float = 1.0,
-) -> tuple[pd.DataFrame, Schedule]:
-    """Predict the jobs of a study.
-
-    Parameters
-    ----------
-    cores, gpus : how many jobs run at a time; without GPUs, those that ask for one run on the
-        cores.
-    speedup : by how much the work of a job is faster on a GPU than where it was measured; its start
-        is not.
+    after : of each job, the places of the jobs that it waits for.
+    workers : jobs at a time.
 
     Returns
     -------
-    A row per rule: number of `jobs`, and of those of a kind that was never measured (`unknown`,
-    which count nothing); whether they use a `gpu`; their `seconds` together; and, of one job, the
-    largest memory (`megabytes`, MiB) and what it reserves at its first attempt (`reserved`, MB).
-    And the wall time.
+    Seconds from the start of the first job to the end of the last, and those that no number of
+    workers gets below: the longest chain of jobs that wait for each other.
     """
-    rows = []
-    for job in jobs:
-        found = cost_job(work, job)
-        cost = model.predict(found) if model.knows(found) else None
-        on_gpu = bool(gpus) and job.gpu
-        seconds = cost.start + cost.work / (speedup if on_gpu else 1.0) if cost else 0.0
-        megabytes = cost.megabytes if cost else 0.0
-        rows.append((job.rule, cost is None, on_gpu, seconds, megabytes, job.memory_mb))
-    columns = ["rule", "unknown", "gpu", "seconds", "megabytes", "reserved"]
-    frame = pd.DataFrame(rows, columns=columns)
-    rules = frame.groupby("rule", sort=False).agg(
-        jobs=("seconds", "size"),
-        unknown=("unknown", "sum"),
-        gpu=("gpu", "max"),
-        seconds=("seconds", "sum"),
-        megabytes=("megabytes", "max"),
-        reserved=("reserved", "max"),
-    )
-    return rules, schedule(jobs, frame["seconds"].tolist(), cores, gpus)
+    order = TopologicalSorter(dict(enumerate(after)))
+    order.prepare()
+    ready: list[int] = []
+    running: list[tuple[float, int]] = []
+    critical: dict[int, float] = {}
+    clock = 0.0
+    while order.is_active():
+        for index in order.get_ready():
+            heapq.heappush(ready, index)
+        while ready and len(running) < workers:
+            index = heapq.heappop(ready)
+            heapq.heappush(running, (clock + seconds[index], index))
+        clock, index = heapq.heappop(running)
+        before = max((critical[other] for other in after[index]), default=0.0)
+        critical[index] = before + seconds[index]
+        order.done(index)
+    return clock, max(critical.values(), default=0.0)
 
 
-def prediction_lines(
-    name: str,
-    rules: pd.DataFrame,
-    time: Schedule,
-    sizes: Mapping[str, int],
-    options: argparse.Namespace,
-) -> Iterator[str]:
-    """Totals, a row for each rule, bytes, and what could not be predicted, as Markdown."""
-    workers = f"{options.cores} cores"
-    if options.gpus:
-        workers += (
-            f" and {options.gpus} GPUs, assumed to do the work of a job {options.gpu_speedup:g} "
-            "times as fast as a measured core"
-        )
-    yield f"{name}: {rules['jobs'].sum()} jobs on {workers}"
-    yield ""
-    yield f"* wall time: {_time(time.seconds)}"
-    yield f"* no less with any number of workers (chains): {_time(time.critical)}"
-    on_gpu = rules["seconds"][rules["gpu"]].sum()
-    on_cores = rules["seconds"].sum() - on_gpu
-    yield f"* core-hours: {on_cores / 3600:.1f}, GPU-hours: {on_gpu / 3600:.1f}"
-    yield f"* largest memory of a job: {rules['megabytes'].max() / 1024:.1f} GiB"
-    if unknown := rules["unknown"].sum():
-        yield f"* not in these numbers: {unknown} jobs of kinds that were never measured"
-    kinds = ", ".join(f"{kind} {size / 1e9:.2f}" for kind, size in sizes.items())
-    yield f"* disk, GB: {sum(sizes.values()) / 1e9:.2f} ({kinds})"
-    yield ""
-    yield "| rule | jobs | hours | a job, s | memory, MiB | reserved, MB |"
-    yield "|---|---|---|---|---|---|"
-    for rule, cost in rules.sort_values("seconds", ascending=False, kind="stable").iterrows():
-        known = cost["jobs"] - cost["unknown"]
-        count, row = f"{cost['jobs']}", "not measured | | "
-        if known:
-            count += f", {cost['unknown']} not measured" if cost["unknown"] else ""
-            each = cost["seconds"] / known
-            row = f"{cost['seconds'] / 3600:.2f} | {each:.1f} | {cost['megabytes']:.0f}"
-        yield f"| {rule} | {count} | {row} | {cost['reserved']} |"
+# ------------------------------------------------------------------------- the studies that ran
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def fitted_lines(model: CostModel) -> Iterator[str]:
-    """The fitted coefficients as Markdown, a row for each kind of jobs."""
-    yield "| jobs | measured | start, s | seconds per unit of work | memory, MiB |"
-    yield "|---|---|---|---|---|"
-    for kind, fit in sorted(model.fits.items()):
-        work, memory = (
-            [(name, value) for name, value in of.items() if name != START and value]
-            for of in (fit.seconds, fit.megabytes)
-        )
-        units = ", ".join(f"{value:.3g} × {unit}" for unit, value in work) or "–"
-        more = " ".join(f"+ {value:.0f} × {name}" for name, value in memory)
-        start, least = fit.seconds[START], fit.megabytes[START]
-        yield f"| {kind} | {fit.jobs} | {start:.1f} | {units} | {least:.0f} {more} |"
-    yield ""
-    yield from (f"* `{unit}`: {meaning}" for unit, meaning in UNITS.items())
-    yield "* `batch`: 10⁹ numbers that layers put out for a batch; `data`: GB of training images"
-
-
-def load_study(configfile: Path | None, root: Path = Path()) -> Study:
-    """The study of a file; that of `config.yaml` without one.
-
-    Raises
-    ------
-    InputError
-        When a file cannot be read, or the configuration is not sound.
-    """
-    whole = catalogue_and_study(root, own=configfile is not None)
-    if configfile is not None:
-        whole = overlaid(whole, load_yaml(configfile))
-    whole, problems = resolve(normalised(whole))
-    if problems:
-        raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
-    return Study(whole)
-
-
-class Measurement(NamedTuple):
-    """A study that ran: its jobs, each with its seed, None where it belongs to no seed."""
-
-    name: str
-    jobs: list[tuple[int | None, MeasuredJob]]
-
-
-def read_measurements(file: Path) -> list[Measurement]:
-    """The studies that a file lists.
+def read_measurements(file: Path) -> dict[str, list[MeasuredJob]]:
+    """Name of each study that a file lists to its jobs.
 
     Parameters
     ----------
@@ -293,29 +312,35 @@ def read_measurements(file: Path) -> list[Measurement]:
     InputError
         When a file is missing or is not what it should be.
     """
-    listed = load_yaml(file)
-    entries = listed.get("measured") if isinstance(listed, Mapping) else None
-    if not isinstance(entries, list) or not entries:
+    from sparsight.study.costs.work import StudyWork
+
+    found = {}
+    for entry in load_yaml(file).get("measured") or ():
+        own = overlaid(catalogue_and_study(Path(), own=True), load_yaml(Path(entry["study"])))
+        config, problems = resolve(normalised(own))
+        if problems:
+            raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
+        work = StudyWork(Study(config), entry.get("images"))
+        found[config["study"]] = list(_measured_jobs(Path(entry["costs"]), work))
+    if not found:
         raise InputError(f"{file} lists no measured study; see benchmarks/costs/measured.yaml")
-    found = []
-    for entry in entries:
-        missing = [key for key in ("study", "costs") if key not in entry]
-        if missing:
-            raise InputError(f"{file}: an entry of `measured` has no {missing[0]}; add it")
-        study = load_study(Path(entry["study"]))
-        work = StudyWork(study, ImageCounts(study, entry.get("images")))
-        found.append(Measurement(study.name, list(_measured_jobs(Path(entry["costs"]), work))))
     return found
 
 
-def _measured_jobs(table: Path, work: StudyWork) -> Iterator[tuple[int | None, MeasuredJob]]:
+def _measured_jobs(table: Path, work: "StudyWork") -> Iterator[MeasuredJob]:
+    import pandas as pd
+
+    from sparsight.analysis import tables
+
+    jobs: dict[JobKind, CostJob] = {}
     names = ("dataset", "model", "seed", "pruner", "level", "family")
     for row in tables.read("costs", table).to_dict("records"):
         wildcards = {n: str(row[n]) for n in names if not pd.isna(row[n]) and row[n] != ""}
         if row["rule"] == "make_epoch_point":
             wildcards["epoch"] = wildcards.pop("family", "0")
+        kind = job_kind(row["rule"], wildcards)
         try:
-            job = cost_job(work, PlannedJob(row["rule"], wildcards))
+            job = jobs[kind] = jobs.get(kind) or _job(work, kind)
         except (KeyError, StopIteration) as error:
             raise InputError(
                 f"{table} has a job of {row['rule']} that {work.study.name} does not have "
@@ -323,124 +348,60 @@ def _measured_jobs(table: Path, work: StudyWork) -> Iterator[tuple[int | None, M
             ) from error
         if math.isfinite(row["seconds"]):
             seed = int(wildcards["seed"]) if "seed" in wildcards else None
-            yield seed, MeasuredJob(job, float(row["seconds"]), float(row["max_rss_mb"]))
+            yield MeasuredJob(job, float(row["seconds"]), float(row["max_rss_mb"]), seed)
 
 
-def read_images(file: Path) -> dict[str, dict[str, int]]:
-    """Images of data sets: name to train, validation and test.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read or says something else.
-    """
-    found = load_yaml(file)
-    for splits in found.values():
-        names = set(splits) if isinstance(splits, Mapping) else set()
-        if not {"train", "test"} <= names <= {"train", "validation", "test"} or not all(
-            type(count) is int and count >= 0 for count in splits.values()
-        ):
-            raise InputError(
-                f"{file} must hold lines like `cub200_64: {{train: 300, test: 243}}`, with "
-                "`validation` where there are such images"
-            )
-    return {name: dict(splits) for name, splits in found.items()}
-
-
-def prediction_error(fitted: Iterable[MeasuredJob], tested: Iterable[MeasuredJob]) -> pd.DataFrame:
-    """Fit some jobs and predict others: `rule`, `measured` and `predicted` seconds of each.
-
-    Of kinds of jobs that were not fitted, nothing is predicted (NaN).
-    """
-    model = CostModel(fitted)
-    rows = [
-        (
-            one.job.key[0],
-            one.seconds,
-            model.predict(one.job).seconds if model.knows(one.job) else math.nan,
-        )
-        for one in tested
-    ]
-    frame = pd.DataFrame(rows, columns=["rule", "measured", "predicted"])
-    return frame.astype({"measured": float, "predicted": float})
-
-
-def check_lines(measured: Sequence[Measurement]) -> Iterator[str]:
+def check_lines(measured: Mapping[str, Sequence[MeasuredJob]]) -> Iterator[str]:
     """A table of errors, by study and by the rules that take most of its time, as Markdown.
 
     Each study is predicted from all others, and its further seeds from these and its first seed.
     """
+    import pandas as pd
+
     yield "| study | fitted | measured, s | predicted, s | error | not predicted, s | of rules |"
     yield "|---|---|---|---|---|---|---|"
-    for one in measured:
-        others = [job for other in measured if other is not one for _, job in other.jobs]
-        pilot = min((seed for seed, _ in one.jobs if seed is not None), default=None)
-        first = [job for seed, job in one.jobs if seed == pilot]
-        rest = [job for seed, job in one.jobs if seed not in (pilot, None)]
-        whole = [job for _, job in one.jobs]
-        for how, frame in (
-            ("other studies", prediction_error(others, whole)),
-            ("and its first seed", prediction_error([*others, *first], rest)),
+    for name, jobs in measured.items():
+        others = [job for other, of in measured.items() if other != name for job in of]
+        pilot = min((job.seed for job in jobs if job.seed is not None), default=None)
+        first = [job for job in jobs if job.seed == pilot]
+        rest = [job for job in jobs if job.seed not in (pilot, None)]
+        for how, fitted, tested in (
+            ("other studies", others, jobs),
+            ("and its first seed", [*others, *first], rest),
         ):
+            model = CostModel.fit(fitted)
+            costs = [model.predict(one.job) for one in tested]
+            frame = pd.DataFrame(
+                {
+                    "rule": [one.job.key.partition("/")[0] for one in tested],
+                    "measured": [one.seconds for one in tested],
+                    "predicted": [cost.seconds if cost else math.nan for cost in costs],
+                }
+            )
             known, unknown = frame.dropna(), frame["measured"][frame["predicted"].isna()].sum()
             seconds, predicted = known["measured"].sum(), known["predicted"].sum()
             error = predicted / seconds - 1 if seconds else 0.0
             largest = known.groupby("rule").sum().nlargest(4, "measured")
-            rules = ", ".join(
-                f"{rule} {row['predicted'] / row['measured'] - 1:+.0%}"
-                for rule, row in largest.iterrows()
-            )
+            errors = largest["predicted"] / largest["measured"] - 1
+            rules = ", ".join(f"{rule} {value:+.0%}" for rule, value in errors.items())
             yield (
-                f"| {one.name} | {how} | {seconds:.0f} | {predicted:.0f} | {error:+.0%} "
+                f"| {name} | {how} | {seconds:.0f} | {predicted:.0f} | {error:+.0%} "
                 f"| {unknown:.0f} | {rules} |"
             )
 
 
 def main(arguments: Sequence[str]) -> str:
-    """What the command prints."""
-    options = _parser().parse_args(arguments)
-    if options.gpus > 0 and options.gpu_speedup is None:
-        raise InputError(
-            "--gpus needs --gpu-speedup: how much faster the work of a job is on that GPU than on "
-            "a core of the measured machine; nothing here has measured one"
-        )
-    speedup = 1.0 if options.gpu_speedup is None else options.gpu_speedup
-    if options.cores < 1 or options.gpus < 0 or speedup <= 0:
-        raise InputError(
-            f"--cores {options.cores}, --gpus {options.gpus} and --gpu-speedup {speedup:g} cannot "
-            "be: give at least 1 core, no negative number of GPUs, a speedup above 0"
-        )
-    measured = read_measurements(options.measured)
-    if options.check:
-        return "\n".join(check_lines(measured)) + "\n"
-    model = CostModel(job for one in measured for _, job in one.jobs)
-    if options.fitted:
-        return "\n".join(fitted_lines(model)) + "\n"
-    study = load_study(options.configfile)
-    counts = ImageCounts(study, read_images(options.images) if options.images else None)
-    work, plan = StudyWork(study, counts), options.plan
-    try:
-        jobs = dry_run(options.configfile) if plan is None else planned_jobs(open(plan))
-    except OSError as error:
-        raise InputError(f"{plan} cannot be read ({error.strerror}); leave out --plan") from error
-    rules, time = predict(model, work, jobs, options.cores, options.gpus, speedup)
-    lines = prediction_lines(study.name, rules, time, predicted_bytes(work), options)
-    return "\n".join(lines) + "\n"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("sparsight.study.costs.predict", description=__doc__)
-    add = parser.add_argument
-    add("--configfile", type=Path, help="a study, as Snakemake gets it")
-    add("--cores", type=int, default=2, help="jobs at a time on processor cores (default 2)")
-    add("--gpus", type=int, default=0, help="jobs at a time on GPUs (default 0: on the cores)")
-    add("--gpu-speedup", type=float, help="work on the GPU, times as fast as on a measured core")
-    add("--measured", type=Path, default=MEASURED, help=f"what is fitted (default {MEASURED})")
-    add("--images", type=Path, help="YAML with images of data sets: train, validation, test")
-    add("--plan", type=Path, help="the dry run's output, instead of a dry run now")
-    add("--fitted", action="store_true", help="print the fitted coefficients")
-    add("--check", action="store_true", help="predict each measured study from the others")
-    return parser
+    """What the command prints, or the console reads."""
+    if arguments == ["--forecast"]:
+        return json.dumps(forecast(**json.load(sys.stdin)))
+    if arguments == ["--fit"]:
+        measured = read_measurements(MEASURED).values()
+        model = CostModel.fit(job for jobs in measured for job in jobs)
+        FITTED.write_text(model.to_json(), encoding="utf-8")
+        return f"{FITTED} holds the fit of {len(measured)} studies.\n"
+    if arguments == ["--check"]:
+        return "\n".join(check_lines(read_measurements(MEASURED))) + "\n"
+    raise InputError("usage: python -m sparsight.study.costs.predict --fit | --check")
 
 
 if __name__ == "__main__":

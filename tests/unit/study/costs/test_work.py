@@ -4,7 +4,7 @@ import pytest
 
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError
-from sparsight.study.costs.work import ImageCounts, PlannedJob, StudyWork, metric_passes
+from sparsight.study.costs.work import StudyWork, metric_passes, predicted_bytes
 
 #: of the thesis network for images of 28 x 28, see tests/unit/models/test_networks.py
 OPERATIONS, ELEMENTS = 61_184, 8_430
@@ -14,18 +14,18 @@ NETWORK = {"dataset": "digits", "model": "thesis_cnn_digits"}
 @pytest.fixture(scope="module")
 def work(study_of):
     study = study_of({"explaining": {"images": 100, "conditions": ["clean", "noisy"]}})
-    return StudyWork(study, ImageCounts(study))
+    return StudyWork(study)
 
 
 def of(work, rule, **wildcards):
-    return work.of(PlannedJob(rule, {**NETWORK, **wildcards}))
+    return work.job(rule, {**NETWORK, **wildcards}).work
 
 
 def test_images_of_splits_follow_from_the_options(study_of):
-    counts = ImageCounts(study_of())
+    counts = StudyWork(study_of())
     splits = ("train", "validation", "test")
     found = {
-        name: tuple(counts.split(name, split) for split in splits)
+        name: tuple(counts.images(name, split) for split in splits)
         for name in ("digits", "mnist", "shapes_32", "imagenette", "imagenette_64")
     }
     assert found == {
@@ -36,32 +36,32 @@ def test_images_of_splits_follow_from_the_options(study_of):
         "imagenette_64": (4000, 0, 2000),
     }
     # stickers are planted in the images of the base, and in copies of test images
-    assert counts.split("imagenette_64_stickers", "train") == 4000
-    assert counts.split("imagenette_64_stickers", "test") == 2400
-    assert counts.all("digits") == 1797
+    assert counts.images("imagenette_64_stickers", "train") == 4000
+    assert counts.images("imagenette_64_stickers", "test") == 2400
+    assert counts.all_images("digits") == 1797
 
 
 def test_a_share_of_the_training_images_may_be_set_aside(study_of):
     share = {"options": {"validation": {"share": 0.1, "seed": 0}}}
-    counts = ImageCounts(study_of({"catalogue": {"datasets": {"mnist": share}}}))
-    assert [counts.split("mnist", split) for split in ("train", "validation")] == [54_000, 6_000]
+    counts = StudyWork(study_of({"catalogue": {"datasets": {"mnist": share}}}))
+    assert [counts.images("mnist", split) for split in ("train", "validation")] == [54_000, 6_000]
 
 
 def test_images_that_are_given_count_before_those_of_the_source(study_of):
-    counts = ImageCounts(study_of(), {"digits": {"train": 300, "test": 243}})
-    found = [counts.split("digits", split) for split in ("train", "validation", "test")]
+    counts = StudyWork(study_of(), {"digits": {"train": 300, "test": 243}})
+    found = [counts.images("digits", split) for split in ("train", "validation", "test")]
     assert found == [300, 0, 243]
 
 
 def test_images_of_a_data_set_that_the_study_has_not_are_refused(study_of):
     with pytest.raises(InputError, match="Images are given of 'digit', which digits does not have"):
-        ImageCounts(study_of(), {"digit": {"train": 1, "test": 1}})
+        StudyWork(study_of(), {"digit": {"train": 1, "test": 1}})
 
 
 def test_a_source_of_unknown_size_asks_for_its_images(study_of, facts_with):
     facts_with(SOURCES, "digits", original_images=(0, 0))
-    with pytest.raises(InputError, match="how many training images digits has; give them"):
-        ImageCounts(study_of()).split("digits", "train")
+    with pytest.raises(InputError, match="how many training images digits has; state"):
+        StudyWork(study_of()).images("digits", "train")
 
 
 def test_training_counts_three_passes_an_image_and_epoch(work):
@@ -88,7 +88,7 @@ def test_an_epoch_is_judged_on_the_split_that_selects_it(study_of, select, judge
             }
         }
     )
-    found = of(StudyWork(study, ImageCounts(study)), "prune_level", pruner="magnitude")
+    found = of(StudyWork(study), "prune_level", pruner="magnitude")
     passes = 20 * (3 * 1000 + judged) + 1797
     assert found["operations"] == pytest.approx(passes * OPERATIONS / 1e12)
 
@@ -109,7 +109,7 @@ def test_a_later_rewind_point_leaves_fewer_epochs(study_of):
             },
         }
     )
-    late = StudyWork(study, ImageCounts(study))
+    late = StudyWork(study)
     assert of(late, "prune_level", pruner="late")["images"] == pytest.approx(15 * 1.297)
     assert of(late, "make_epoch_point", epoch="5")["images"] == pytest.approx(5 * 1.297)
 
@@ -150,25 +150,45 @@ def test_rows_of_a_chain_and_of_the_study(work):
     assert of(work, "resample_images", pruner="magnitude")["rows"] == pytest.approx(rows)
     # a retraining is explained at both levels
     again = 200 * 7 * 2 * 14 / 1e6
-    assert work.of(PlannedJob("summarise"))["rows"] == pytest.approx(3 * (rows + again))
+    assert work.job("summarise", {}).work["rows"] == pytest.approx(3 * (rows + again))
 
 
 def test_other_jobs_take_what_their_rule_takes(work):
-    assert work.of(PlannedJob("contrast")) == {}
+    assert work.job("contrast", {}).work == {}
     assert of(work, "measure_conversion", pruner="magnitude")["operations"] == pytest.approx(
         2 * 100 * 30 * 6 * OPERATIONS / 1e12
     )
-    assert work.of(PlannedJob("prepare_dataset", {"dataset": "digits"})) == {"images": 1.797}
+    assert work.job("prepare_dataset", {"dataset": "digits"}).work == {"images": 1.797}
 
 
 def test_what_memory_follows(work):
-    job = PlannedJob("prune_level", {**NETWORK, "pruner": "magnitude", "level": "01"})
-    assert work.batch_elements(job) == pytest.approx(32 * ELEMENTS / 1e9)
-    assert work.data_gigabytes(job) == pytest.approx(1297 * 28 * 28 / 1e9)
-    explain = PlannedJob("explain_images", {**NETWORK, "family": "cam"})
-    assert work.batch_elements(explain) == pytest.approx(250 * ELEMENTS / 1e9)
-    assert work.data_gigabytes(explain) == 0
-    assert work.batch_elements(PlannedJob("contrast")) == 0
+    train = work.job("prune_level", {**NETWORK, "pruner": "magnitude", "level": "01"})
+    assert train.memory == pytest.approx(
+        {"batch": 32 * ELEMENTS / 1e9, "data": 1297 * 28 * 28 / 1e9}
+    )
+    explain = work.job("explain_images", {**NETWORK, "family": "cam"})
+    assert explain.memory == pytest.approx({"batch": 250 * ELEMENTS / 1e9})
+    assert work.job("contrast", {}).memory == {}
+
+
+def test_keys_say_what_a_job_works_on(work):
+    level = work.job("prune_level", {**NETWORK, "seed": "2", "pruner": "magnitude", "level": "01"})
+    assert level.key == "prune_level/digits/thesis_cnn_digits/"
+    explain = work.job("explain_images", {**NETWORK, "family": "cam"})
+    assert explain.key == "explain_images/digits/thesis_cnn_digits/cam"
+
+
+def test_bytes_of_a_small_study(study_of):
+    overlay = {"explaining": {"images": 100}, "seeds": [1], "pruners": ["retrain"]}
+    found = predicted_bytes(StudyWork(study_of(overlay)))
+    # one channel of the image, one of noise, a mask
+    assert found["packed data"] == 1797 * 3 * 28 * 28
+    # the start and two levels
+    assert found["checkpoints"] == 2346 * (8 + 2 * 5)
+    # both levels explained with 14 explainers and 7 metrics
+    assert found["scores"] == 2 * 7 * (2 * 100 * 14 * 7)
+    assert found["statistics"] == 2 * 14 * 7 * 1000 * 8 * 4
+    assert found["features"] == 0
 
 
 def passes(*methods, cost=3.0, limit=60.0):
