@@ -1,22 +1,26 @@
 """What every data source looks like, and what it gives."""
 
-import csv
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.settings import REQUIRED, SPLITS, image_shape, yes_or_no
+from sparsight.data.settings import REQUIRED, SPLITS, image_shape, section, yes_or_no
 from sparsight.io.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The smallest value of a mask, of 255, that binary masks count as the object: at least a half.
 OBJECT = 128
+#: of `RawSplit`, in the order in which the data hash takes them
+_ANNOTATIONS = ("part_masks", "concepts", "concepts_known", "stickers", "original_labels")
 
 
 @dataclass(frozen=True)
@@ -69,23 +73,18 @@ class RawSplit:
 
     def update_digest(self, digest: "hashlib._Hash") -> None:
         """Feed all arrays but the names, with their shapes, into a hashlib object."""
-        for array in (self.image_ids, self.labels, self.images, self.masks):
+        for name in ("image_ids", "labels", "images", "masks", *_ANNOTATIONS):
+            array: NDArray[Any] | None = getattr(self, name)
             if array is None:
-                digest.update(b"none")
-            else:
-                _update(digest, array)
-        # Only where there are any: published hashes are older than these annotations.
-        for name in ("part_masks", "concepts", "concepts_known", "stickers", "original_labels"):
-            annotation: NDArray[Any] | None = getattr(self, name)
-            if annotation is not None:
+                # Published hashes are older than the annotations.
+                if name == "masks":
+                    digest.update(b"none")
+                continue
+            if name in _ANNOTATIONS:
                 digest.update(name.encode())
-                _update(digest, annotation)
-
-
-def _update(digest: "hashlib._Hash", array: NDArray[Any]) -> None:
-    digest.update(f"{array.dtype.name}{array.shape}".encode())
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    digest.update(np.ascontiguousarray(little).data)
+            digest.update(f"{array.dtype.name}{array.shape}".encode())
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(np.ascontiguousarray(little).data)
 
 
 @dataclass(frozen=True)
@@ -110,33 +109,32 @@ class Description:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """These columns of a text table; commas, semicolons or tabs separate them.
+def read_table(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+    """These columns of a text table, as text; commas, semicolons or tabs separate them.
 
-    Raises
-    ------
-    InputError
-        When the table cannot be read, or has no such column.
+    An `InputError` when the table cannot be read or has no such column.
     """
+    import pandas as pd  # late: most jobs read no such table
+
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding="utf-8-sig") as file:
             separator = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            table = csv.DictReader(file, delimiter=separator)
-            found = list(table.fieldnames or ())
-            for name in columns:
-                if name not in found:
-                    # such as the table of the ISIC 2018 challenge under the name of HAM10000's
-                    others = ", ".join(column[:20] for column in found[:4])
-                    raise InputError(
-                        f"{path} has no column '{name}' (it has {others or 'none'}, and must have "
-                        f"{', '.join(columns)}); put the original file there"
-                    )
-            return [{name: row[name] or "" for name in columns} for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = pd.read_csv(
+            path, sep=separator, dtype=str, na_filter=False, index_col=False, encoding="utf-8-sig"
+        )
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read ({type(error).__name__}); put the original file there"
         ) from error
+    for name in columns:
+        if name not in table:
+            # Such as the table of the ISIC 2018 challenge under the name of HAM10000's.
+            others = ", ".join(str(column)[:20] for column in table.columns[:4])
+            raise InputError(
+                f"{path} has no column '{name}' (it has {others or 'none'}, and must have "
+                f"{', '.join(columns)}); put the original file there"
+            )
+    return table[list(columns)].fillna("")
 
 
 class Source(ABC):
@@ -179,7 +177,7 @@ class Source(ABC):
     reference: ClassVar[str]
     licence: ClassVar[str]
     folder: ClassVar[str]
-    splits: ClassVar[tuple[str, ...]]
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool]
     image_shape: ClassVar[tuple[int, int, int]]
     class_count: ClassVar[int]
@@ -215,7 +213,13 @@ class Source(ABC):
 
     @classmethod
     def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """The splits that `read` gives under these settings, in the order of `splits`."""
+        """The splits that `read` gives under these settings, in the order of `splits`.
+
+        `validation` is left out where the option `split` has it and says 0.
+        """
+        defaults = cls.parameters.get("split", {})
+        if "validation" in defaults and not section(settings, "split", defaults)["validation"]:
+            return tuple(name for name in cls.splits if name != "validation")
         return cls.splits
 
     @classmethod
@@ -319,46 +323,45 @@ class Source(ABC):
             self._check_scale(raw, what)
         ids = np.concatenate([part.image_ids for part in raw.values()])
         names = [name for part in raw.values() for name in part.names]
-        if len(np.unique(ids)) != len(ids) or ids.min() < 0:
+        distinct, counts = np.unique(ids, return_counts=True)
+        if len(odd := distinct[(distinct < 0) | (counts > 1)]):
+            images = ", ".join(names[place] for place in np.flatnonzero(ids == odd[0])[:2])
             raise self._wrong(
-                "data", f"has an image id that is negative or occurs twice ({_odd(ids, names)})"
+                "data", f"has an image id that is negative or occurs twice ({odd[0]}: {images})"
             )
-        if len(set(names)) != len(names):
-            raise self._wrong("data", f"has an image name that occurs twice ({_twice(names)})")
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if twice is not None:
+            raise self._wrong("data", f"has an image name that occurs twice ({twice})")
 
     def _check_split(
         self, split: str, part: RawSplit, shape: tuple[int, int, int], stated: Description
     ) -> None:
-        count, (channels, height, width) = len(part.labels), shape
+        count, (_, height, width) = len(part.labels), shape
         if count == 0:
             raise self._wrong(split, "has no images")
-        shapes: list[tuple[str, Any, Any, tuple[int, ...]]] = [
-            ("images", part.images, np.uint8, (count, channels, height, width)),
-            ("labels", part.labels, np.int64, (count,)),
-            ("image ids", part.image_ids, np.int64, (count,)),
-        ]
         parts, concepts = len(stated.part_names), len(stated.concept_names)
         planted = bool(stated.sticker_names)
-        optional: list[tuple[str, Any, Any, tuple[int, ...], bool]] = [
-            ("masks", part.masks, np.uint8, (count, height, width), stated.has_masks),
-            ("part masks", part.part_masks, np.uint8, (count, parts, height, width), parts > 0),
-            ("concepts", part.concepts, np.bool_, (count, concepts), concepts > 0),
-            (
-                *("known concepts", part.concepts_known, np.bool_, (count, concepts)),
-                part.concepts_known is not None and concepts > 0,
-            ),
-            ("stickers", part.stickers, np.int64, (count,), planted),
-            ("original labels", part.original_labels, np.int64, (count,), planted),
-        ]
-        for what, array, dtype, wanted_shape, is_stated in optional:
-            if is_stated:
-                shapes.append((what, array, dtype, wanted_shape))
-            elif array is not None:
-                raise self._wrong(split, f"has {what}, which its facts deny")
-        for what, array, dtype, wanted_shape in shapes:
-            if array is None or array.dtype != dtype or array.shape != wanted_shape:
+        some_known = concepts > 0 and part.concepts_known is not None
+        # Type, shape behind the number of images, and whether there is such an array.
+        facts: dict[str, tuple[Any, tuple[int, ...], bool]] = {
+            "images": (np.uint8, shape, True),
+            "labels": (np.int64, (), True),
+            "image_ids": (np.int64, (), True),
+            "masks": (np.uint8, (height, width), stated.has_masks),
+            "part_masks": (np.uint8, (parts, height, width), parts > 0),
+            "concepts": (np.bool_, (concepts,), concepts > 0),
+            "concepts_known": (np.bool_, (concepts,), some_known),
+            "stickers": (np.int64, (), planted),
+            "original_labels": (np.int64, (), planted),
+        }
+        for name, (dtype, rest, is_stated) in facts.items():
+            array, what = getattr(part, name), name.replace("_", " ")
+            if not is_stated:
+                if array is not None:
+                    raise self._wrong(split, f"has {what}, which its facts deny")
+            elif array is None or array.dtype != dtype or array.shape != (count, *rest):
                 found = None if array is None else f"{array.dtype} {list(array.shape)}"
-                wanted = f"{np.dtype(dtype)} {list(wanted_shape)}"
+                wanted = f"{np.dtype(dtype)} {[count, *rest]}"
                 raise self._wrong(split, f"has {what} of {found}, not {wanted}")
         known, there = part.concepts_known, part.concepts
         if known is not None and there is not None and (there & ~known).any():
@@ -391,14 +394,3 @@ class Source(ABC):
         return InputError(
             f"data source '{self.name}': {split} {what}; correct its `read` or its original files"
         )
-
-
-def _odd(ids: NDArray[np.int64], names: Sequence[str]) -> str:
-    """The first id that is negative, or that occurs twice, and whose it is."""
-    counts = Counter(ids.tolist())
-    number = next(number for number, count in counts.items() if number < 0 or count > 1)
-    return f"{number}: {', '.join(names[place] for place in np.flatnonzero(ids == number)[:2])}"
-
-
-def _twice(names: Sequence[str]) -> str:
-    return next(name for name, count in Counter(names).items() if count > 1)

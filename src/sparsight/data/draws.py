@@ -7,7 +7,7 @@ pattern must survive an upgrade. The key is (seed, index), the counter's top wor
 that equal seeds for different uses, and different images, never share a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ def raw_words(count: int, seed: int, index: int, use: int) -> NDArray[np.uint64]
         key=np.array([seed, index], dtype=np.uint64),
     )
     return np.asarray(generator.random_raw(count), dtype=np.uint64)
+
+
+def between(word: int, low: int, high: int) -> int:
+    """A number from `low` to `high`, both included (Lemire's multiplication, on the upper half)."""
+    return low + ((word >> 32) * (high - low + 1) >> 32)
 
 
 def image_noise(
@@ -123,6 +128,14 @@ def stratified_splits(
         "test": order[:tested],
     }
     return {name: np.sort(positions) for name, positions in parts.items()}
+
+
+def split_column(places: Mapping[str, Positions], count: int) -> NDArray[np.str_]:
+    """The split of each of `count` images, of which `places` has the positions; empty for none."""
+    column = np.full(count, "", "U10")
+    for split, positions in places.items():
+        column[positions] = split
+    return column
 
 
 def refuse_empty_classes(

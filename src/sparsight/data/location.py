@@ -29,6 +29,11 @@ def can_be_file(name: str) -> bool:
     return name.strip("/.") != "" and len(os.fsencode(name)) <= LONGEST_NAME and is_below(name)
 
 
+def has_files(folder: Path) -> bool:
+    """Whether there is such a folder with something in it."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def find_folder(
     folder_name: str,
     data_dir: Path | str = "data",
@@ -52,7 +57,7 @@ def find_folder(
     for place in places(data_dir, environ):
         for name in (folder_name, *other_names):
             candidate = place / name
-            if candidate.is_dir() and any(candidate.iterdir()):
+            if has_files(candidate):
                 return _unwrapped(candidate)
     return None
 

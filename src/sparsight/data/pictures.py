@@ -1,26 +1,30 @@
-"""Photographs and masks as arrays: decoded, and brought to one square size."""
+"""Data sets of photographs: decoded, brought to one square size, and put into splits."""
 
 import contextlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.base import OBJECT
+from sparsight.data.base import OBJECT, RawSplit, Source
+from sparsight.data.draws import refuse_empty_classes
+from sparsight.data.settings import one_of
 from sparsight.io.errors import CorruptFile, InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
-
 RESIZES = ("aspect", "squash")
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,68 @@ def _covered(start: float, stop: float, side: int) -> NDArray[np.float64]:
     return np.diff(edges)
 
 
-def checked_resize(resize: object) -> str:
-    """The setting `resize`, when it is one of `RESIZES`; an `InputError` otherwise."""
-    if resize not in RESIZES:
-        raise InputError(f"'resize' must be one of {', '.join(RESIZES)}, not {resize!r}")
-    return str(resize)
+class PictureSource(Source):
+    """A data set of photographs in files.
+
+    A subclass says which there are (`listing`) and gives concepts and masks, where it has them. The
+    option `size` is the side of the packed images, `resize` says how photographs get it.
+    """
+
+    side_parameter: ClassVar[str] = "size"
+    #: splits in which every class must have images
+    complete_splits: ClassVar[tuple[str, ...]] = ("train", "test")
+
+    @abstractmethod
+    def listing(self, settings: Mapping[str, Any], folder: Path) -> "pd.DataFrame":
+        """The photographs that are there: `path`, `name`, `image_id`, `class` and `split` of each.
+
+        `class` is a Categorical of all classes in the order of the labels; `split` is empty where
+        an image is in none. Further columns are for the methods below. What is missing or wrong is
+        an `InputError`.
+        """
+
+    def known_concepts(
+        self, settings: Mapping[str, Any], folder: Path, listing: "pd.DataFrame"
+    ) -> dict[str, NDArray[np.bool_]]:
+        """`concepts`, and maybe `concepts_known`, of a listing: bool [N, K]; empty without any."""
+        return {}
+
+    def masks(
+        self, settings: Mapping[str, Any], folder: Path, chosen: "pd.DataFrame", side: int
+    ) -> dict[str, Pixels]:
+        """`masks` and `part_masks` of rows of the listing; empty without any."""
+        return {}
+
+    @classmethod
+    def resize_of(cls, settings: Mapping[str, Any]) -> str:
+        """`aspect`: the shorter side to `size`, then the middle; `squash`: both to `size`."""
+        return one_of(settings, "resize", cls.parameters["resize"], RESIZES)
+
+    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
+        """See `Source.read`; only the photographs of the splits are decoded."""
+        side, resize = self.shape(settings)[1], self.resize_of(settings)
+        listing = self.listing(settings, folder)
+        classes = list(listing["class"].cat.categories)
+        labels = np.array(listing["class"].cat.codes, np.int64)
+        places = {
+            split: np.flatnonzero(listing["split"] == split) for split in self.split_names(settings)
+        }
+        for split in self.complete_splits:
+            refuse_empty_classes(self.name, split, labels[places[split]], classes)
+        concepts = self.known_concepts(settings, folder, listing)
+        raw = {}
+        for split, rows in places.items():
+            chosen = listing.iloc[rows]
+            known: dict[str, Any] = {name: array[rows] for name, array in concepts.items()}
+            known.update(self.masks(settings, folder, chosen, side))
+            raw[split] = RawSplit(
+                images=read_pictures(chosen["path"].tolist(), side, resize),
+                labels=labels[rows],
+                names=chosen["name"].tolist(),
+                image_ids=np.array(chosen["image_id"], np.int64),
+                **known,
+            )
+        return raw
 
 
 # Decoding releases the interpreter's lock; more threads than this would only wait for the disk.

@@ -216,7 +216,7 @@ def test_which_concepts_are_known_comes_back(tmp_path: Path, path: Path) -> None
     ("change", "reason"),
     [
         ("unknown concept", "has a concept in an image of which it is not known"),
-        ("short known", r"has known concepts of bool \[7, 2\], not bool \[7, 3\]"),
+        ("short known", r"has concepts known of bool \[7, 2\], not bool \[7, 3\]"),
         ("shape", r"test has part masks of uint8 \[5, 1, 4, 4\], not uint8 \[5, 2, 4, 4\]"),
         ("type", r"test has concepts of uint8 \[5, 3\], not bool \[5, 3\]"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -19,7 +20,6 @@ from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
 from sparsight.data.sources.cub200 import (
     PARTS,
-    Bird,
     Cub200,
     attribute_names,
     class_majority,
@@ -322,7 +322,7 @@ def test_class_majority_by_hand(folder: Path) -> None:
 
 def test_image_majority_by_hand(folder: Path) -> None:
     birds = read_birds(folder, CLASSES * PER_CLASS, partial=False)
-    voters = [bird for bird in birds if bird.is_training]
+    voters = birds[birds["trains"]]
     present = image_majority(folder, voters, CLASSES, ATTRIBUTES)
     # Attribute 1 by all; 2 by a tie; 3 is denied by the one who could see it, and the test image
     # that has it has no vote; 4 in nine classes only.
@@ -346,15 +346,13 @@ def test_images_of_the_training_split_in_use_vote_and_no_others(folder: Path, ru
     training = set(raw["train"].image_ids.tolist())
     birds = read_birds(folder, CLASSES * PER_CLASS, partial=False)
     # Under the random rule, official test images train, and official training images test.
-    assert (training <= {bird.image_id for bird in birds if bird.is_training}) is (
-        rule == "official"
-    )
+    assert (training <= set(birds["image_id"][birds["trains"]])) is (rule == "official")
     # Training images alone have attribute 1, all others alone have attribute 2.
     lines = []
-    for bird in birds:
-        trains = int(bird.image_id in training)
+    for image_id in birds["image_id"]:
+        trains = int(image_id in training)
         lines += [
-            f"{bird.image_id} {a} {present} 3 1\n"
+            f"{image_id} {a} {present} 3 1\n"
             for a, present in ((1, trains), (2, 1 - trains), (3, 0), (4, 0), (5, 0), (6, 0))
         ]
     (folder / "attributes" / "image_attribute_labels.txt").write_text("".join(lines))
@@ -366,7 +364,8 @@ def test_images_of_the_training_split_in_use_vote_and_no_others(folder: Path, ru
 
 
 def test_classes_without_images_have_nothing_by_votes(folder: Path) -> None:
-    present = image_majority(folder, [Bird(1, "a", 1, True)], CLASSES, ATTRIBUTES)
+    voter = pd.DataFrame({"image_id": [1], "class_id": [1]})
+    present = image_majority(folder, voter, CLASSES, ATTRIBUTES)
     assert present[0].tolist() == [True, True, True, True, False, False]
     assert not present[1:].any()
 
@@ -403,13 +402,13 @@ def test_a_part_has_its_own_classes_and_all_concepts(folder: Path, tmp_path: Pat
     [
         ("images.txt", "2 001.", "1 001.", r"images\.txt has the id 1 twice"),
         ("images.txt", "Bird_0_1.jpg", "Bird_0_0.jpg", r"lists 001.*Bird_0_0\.jpg twice"),
-        ("images.txt", "1 001.", "one 001.", r"images\.txt, line 1: 'one 001.*\(2 columns\)"),
+        ("images.txt", "1 001.", "one 001.", r"images\.txt is not the table .*'one' to int64"),
         ("image_class_labels.txt", "\n5 2\n", "\n", r"image_class_labels\.txt has no id 5"),
-        ("image_class_labels.txt", "\n5 2\n", "\n5 2 9\n", r"line 5: '5 2 9' is not what"),
+        ("image_class_labels.txt", "\n5 2\n", "\n5 2 9\n", r"labels\.txt is not .*but 3"),
         ("image_class_labels.txt", "\n5 2\n", "\n5 77\n", r"classes\.txt has no id 77"),
         ("classes.txt", "12 012.Grey_Bird_11\n", "", "names 11 of 12 classes"),
         ("attributes/class_attribute_labels_continuous.txt", "60.0", "160.0", "percentages of 12"),
-        ("attributes/class_attribute_labels_continuous.txt", "60.0", "nan ", "line 1"),
+        ("attributes/class_attribute_labels_continuous.txt", "60.0", "nan ", "number of columns"),
         ("attributes/class_attribute_labels_continuous.txt", "60.0000000000", "nan", "percentages"),
         ("parts/part_locs.txt", "1 2 12.0", "1 22 12.0", "names the part 22, outside 1..15"),
         ("parts/part_locs.txt", "1 2 12.0", "1 2 25.5", r"part_locs.*Bird_0_0\.jpg.*24×32"),
@@ -472,7 +471,7 @@ def test_votes_that_cannot_be(folder: Path) -> None:
         SmallCub().read(settings, folder)
     change(table, "1 9 1 3", "1 1 1")
     table.write_text("1 1 1\n")
-    with pytest.raises(InputError, match=r"line 1: '1 1 1' is not what it should be \(4 columns\)"):
+    with pytest.raises(InputError, match=r"image_attribute_labels\.txt is not the table"):
         SmallCub().read(settings, folder)
 
 

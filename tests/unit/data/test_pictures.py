@@ -9,7 +9,6 @@ from PIL import Image
 from sparsight.data import pictures
 from sparsight.data.pictures import (
     Frame,
-    checked_resize,
     picture_size,
     read_masks,
     read_picture,
@@ -236,9 +235,3 @@ def test_a_box_lies_where_the_pixels_lie(tmp_path: Path, resize: str, size: tupl
         # Bilinear shrinking blurs the rim by a pixel, no more.
         assert abs(found.sum() - drawn.sum()) < 0.02 * drawn.sum()
         assert ((found > 127) != (drawn > 127)).sum() <= 4
-
-
-def test_resizes() -> None:
-    assert checked_resize("squash") == "squash"
-    with pytest.raises(InputError, match="'resize' must be one of aspect, squash, not 'crop'"):
-        checked_resize("crop")

@@ -5,25 +5,24 @@ every image of a class has the same concepts, and only attributes of at least te
 """
 
 import functools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.base import Description, RawSplit, Source
+from sparsight.data.base import Description
 from sparsight.data.download import extract_folder, fetch_archive
-from sparsight.data.draws import refuse_empty_classes, stratified_splits
-from sparsight.data.location import can_be_file
+from sparsight.data.draws import Positions, split_column, stratified_splits
+from sparsight.data.location import can_be_file, has_files
 from sparsight.data.pictures import (
     Frame,
-    checked_resize,
+    PictureSource,
+    Pixels,
     picture_size,
     read_masks,
-    read_pictures,
     room_for,
 )
 from sparsight.data.settings import (
@@ -32,257 +31,11 @@ from sparsight.data.settings import (
     number_of,
     one_of,
     split_rule,
-    yes_or_no,
 )
 from sparsight.io.errors import InputError
 
-Kinds = Sequence[Callable[[str], Any]]
-_LARGEST_ID = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class Bird:
-    """One photograph: path below `images/`, ids from 1, whether it is official training data."""
-
-    image_id: int
-    name: str
-    class_id: int
-    is_training: bool
-
-
-def id_number(text: str) -> int:
-    """A number that can be an id; `ValueError` where it is none, or does not fit into 64 bits."""
-    number = int(text)
-    if not 0 <= number <= _LARGEST_ID:
-        raise ValueError
-    return number
-
-
-def flag(text: str) -> bool:
-    """1 or 0; `ValueError` where it is something else."""
-    if text not in ("0", "1"):
-        raise ValueError
-    return text == "1"
-
-
-def coordinate(text: str) -> float:
-    """A finite number of pixels; `ValueError` where it is none."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def relative_name(text: str) -> str:
-    """A name of a file below the archive's own folder; `ValueError` where it leads elsewhere."""
-    if not can_be_file(text):
-        raise ValueError
-    return text
-
-
-def table_rows(path: Path, kinds: Kinds, more: bool = False) -> Iterator[tuple[Any, ...]]:
-    """The columns of each line of a table that is separated by blanks.
-
-    `kinds` make a value of each column's text, such as `int`; with `more`, further columns are left
-    out. A line of other columns is an `InputError`.
-    """
-    try:
-        with open(path, encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                words = line.split()
-                if not words:
-                    continue
-                try:
-                    if len(words) < len(kinds) or (len(words) > len(kinds) and not more):
-                        raise ValueError
-                    yield tuple(kind(word) for kind, word in zip(kinds, words, strict=False))
-                except ValueError as error:
-                    raise InputError(
-                        f"{path}, line {number}: {line.strip()[:60]!r} is not what it should be "
-                        f"({len(kinds)} columns); put the original file there"
-                    ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text"
-        raise InputError(
-            f"{path} cannot be read ({reason}); put the archive's own file there"
-        ) from error
-
-
-def keyed_rows(path: Path, kinds: Kinds) -> dict[int, Any]:
-    """A table by its first column, an id: a value, or a tuple where there are several columns.
-
-    An id that occurs twice is an `InputError`.
-    """
-    found: dict[int, Any] = {}
-    for key, *values in table_rows(path, kinds):
-        if key in found:
-            raise InputError(f"{path} has the id {key} twice; put the original file there")
-        found[key] = values[0] if len(values) == 1 else tuple(values)
-    return found
-
-
-def lookup(table: Mapping[int, Any], key: int, path: Path) -> Any:
-    """`table[key]`; an error that names `path` where there is none."""
-    if key not in table:
-        raise InputError(f"{path} has no id {key}; put the original file there")
-    return table[key]
-
-
-def read_classes(folder: Path, count: int, partial: bool) -> dict[int, str]:
-    """Class id to name without its number (`Black footed Albatross`), in the order of the ids.
-
-    Ids lie in 1..`count`, and unless `partial` there are as many.
-    """
-    path = folder / "classes.txt"
-    names = keyed_rows(path, (int, str))
-    for key in names:
-        if not 1 <= key <= count:
-            raise InputError(
-                f"{path} has the class id {key}, outside 1..{count}; put the original file there"
-            )
-    if len(names) != count and not partial:
-        raise InputError(
-            f"{path} names {len(names)} of {count} classes; put the original file there, or accept "
-            "a part with 'partial: true'"
-        )
-    return {key: names[key].partition(".")[2].replace("_", " ") for key in sorted(names)}
-
-
-def read_birds(folder: Path, count: int, partial: bool) -> list[Bird]:
-    """All photographs, in the order of their ids.
-
-    There are `count` of them, unless a part is enough: those that are listed and whose file is
-    there. Tables that do not agree are an `InputError`.
-    """
-    listed, labels, training = (folder / f"{name}.txt" for name in _TABLES)
-    names = keyed_rows(listed, (id_number, relative_name))
-    classes = keyed_rows(labels, (id_number, int))
-    trained = keyed_rows(training, (id_number, flag))
-    places: dict[str, int] = {}
-    for image_id, name in names.items():
-        if name in places:
-            raise InputError(f"{listed} lists {name} twice; put the original file there")
-        places[name] = image_id
-    there = [key for key in sorted(names) if (folder / "images" / names[key]).is_file()]
-    if not partial and (len(names) != count or len(there) != count):
-        missing = next((names[key] for key in sorted(names) if key not in set(there)), None)
-        raise InputError(
-            f"{folder} has {len(there)} of {count} images"
-            + (f" (images/{missing} is missing)" if missing else "")
-            + "; add the missing ones, or accept a part with 'partial: true'"
-        )
-    if not there:
-        raise InputError(f"{folder / 'images'} has none of the images that {listed} lists")
-    return [
-        Bird(key, names[key], lookup(classes, key, labels), lookup(trained, key, training))
-        for key in there
-    ]
-
-
-_TABLES = ("images", "image_class_labels", "train_test_split")
-
-
-def read_boxes(folder: Path) -> dict[int, tuple[float, float, float, float]]:
-    """Bounding box of each image id: x, y, width and height in pixels of the photograph."""
-    return keyed_rows(folder / "bounding_boxes.txt", (id_number, *[coordinate] * 4))
-
-
-def read_parts(folder: Path, count: int) -> dict[int, dict[int, tuple[float, float]]]:
-    """Where the visible parts of each image id are: part number from 0 to (x, y) in pixels."""
-    path = folder / "parts" / "part_locs.txt"
-    found: dict[int, dict[int, tuple[float, float]]] = {}
-    kinds = (id_number, int, coordinate, coordinate, flag)
-    for image_id, part, x, y, visible in table_rows(path, kinds):
-        if not 1 <= part <= count:
-            raise InputError(f"{path} names the part {part}, outside 1..{count}; replace it")
-        here = found.setdefault(image_id, {})
-        if visible:
-            here[part - 1] = (x, y)
-    return found
-
-
-MAJORITY = 50.0
-FEWEST_CLASSES = 10
-NOT_VISIBLE = 1
-Present = NDArray[np.bool_]
-
-
-def attribute_names(folder: Path, count: int) -> list[str]:
-    """Names such as `has_bill_shape::dagger`, in the order of their ids.
-
-    The archive has `attributes.txt` next to its folder; it is looked for in the folder, in
-    `attributes/` and next to it, and has `count` names.
-    """
-    places = (folder, folder / "attributes", folder.parent)
-    path = next((p / "attributes.txt" for p in places if (p / "attributes.txt").is_file()), None)
-    if path is None:
-        raise InputError(
-            f"attributes.txt is neither in {folder} nor next to it; put the archive's file there"
-        )
-    names = keyed_rows(path, (int, str))
-    if sorted(names) != list(range(1, count + 1)):
-        raise InputError(f"{path} does not name {count} attributes; put the original file there")
-    return [names[key] for key in sorted(names)]
-
-
-def class_majority(folder: Path, classes: int, attributes: int) -> Present:
-    """Which attributes more than half of a class's annotations see, bool [classes, attributes].
-
-    `attributes/class_attribute_labels_continuous.txt` has a line of percentages for each class,
-    whatever images are there. (Ghosh and Batmanghelich 2023, arXiv:2307.13698.)
-    """
-    path = folder / "attributes" / "class_attribute_labels_continuous.txt"
-    rows = list(table_rows(path, (float,) * attributes))
-    values = np.array(rows, np.float64).reshape(len(rows), attributes)
-    # Written so that a value that is no number is refused too.
-    sound = bool(((values >= 0) & (values <= 100)).all())
-    if len(rows) != classes or not sound:
-        raise InputError(
-            f"{path} does not hold percentages of {classes} classes; put the original file there"
-        )
-    return np.asarray(values > MAJORITY)
-
-
-def image_majority(folder: Path, voters: Sequence[Bird], classes: int, attributes: int) -> Present:
-    """Which attributes the majority of a class's training images has: bool [classes, attributes].
-
-    As in the code of the paper: an image that is said to lack an attribute which is not visible in
-    it does not vote, and where as many votes speak for an attribute as against it, none at all
-    included, the class has it. Classes without voters have nothing. (Koh et al. 2020,
-    arXiv:2007.04612, section 5.1, and its published code.)
-
-    Parameters
-    ----------
-    folder : with `attributes/image_attribute_labels.txt`. Some of its lines have too many columns;
-        the first four are used.
-    voters : the images of the training split in use, all of which vote, and no others; one without
-        a line is an `InputError`: votes that are not there would all be ties.
-    classes, attributes : how many there are.
-    """
-    path = folder / "attributes" / "image_attribute_labels.txt"
-    class_of = {bird.image_id: bird.class_id - 1 for bird in voters}
-    votes, seen = np.zeros((classes, attributes, 2), np.int64), set()
-    for image_id, attribute, present, certainty in table_rows(path, (int,) * 4, more=True):
-        if not (1 <= attribute <= attributes and present in (0, 1)):
-            raise InputError(
-                f"{path} says {present} of the attribute {attribute} of image {image_id}, which is "
-                "not possible; put the original file there"
-            )
-        seen.add(image_id)
-        label = class_of.get(image_id)
-        if label is not None and (present or certainty != NOT_VISIBLE):
-            votes[label, attribute - 1, present] += 1
-    if missing := class_of.keys() - seen:
-        raise InputError(f"{path} has no id {min(missing)}; put the original file there")
-    has = votes[:, :, 1] >= votes[:, :, 0]
-    has[np.setdiff1d(np.arange(classes), list(class_of.values()))] = False
-    return np.asarray(has)
-
-
-def common_attributes(present: Present) -> NDArray[np.int64]:
-    """Attributes that at least ten classes have: int64 positions, ascending."""
-    return np.flatnonzero(present.sum(axis=0) >= FEWEST_CLASSES)
-
+if TYPE_CHECKING:
+    import pandas as pd
 
 # In the order of the archive's `parts/parts.txt`.
 PARTS = (
@@ -303,12 +56,194 @@ PARTS = (
     "throat",
 )
 MOST_PART_BYTES = 2**32
-Pixels = NDArray[np.uint8]
+#: percentage of a class's annotations above which it has an attribute
+MAJORITY = 50.0
+FEWEST_CLASSES = 10
+NOT_VISIBLE = 1
+NUMBER, WORD, PIXELS = np.int64, object, np.float64
 
 
-def picture_paths(folder: Path, birds: Sequence[Bird]) -> list[Path]:
-    """Where the photographs lie."""
-    return [folder / "images" / bird.name for bird in birds]
+def read_table(path: Path, columns: Any, **options: Any) -> NDArray[Any]:
+    """A table without a header whose columns are separated by blanks; `options` of `np.loadtxt`.
+
+    `columns` is a dtype with a field for each column, or that of all. A table of other columns is
+    an `InputError`.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as lines:
+            found: NDArray[Any] = np.loadtxt(lines, columns, comments=None, **options)
+            return found
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); put the archive's own file there"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not the table that it should be ({error}); put the original file there"
+        ) from error
+
+
+def keyed_table(path: Path, **columns: Any) -> "pd.DataFrame":
+    """A table by its first column, an id; one that occurs twice is an `InputError`."""
+    import pandas as pd
+
+    rows = read_table(path, [("id", NUMBER), *columns.items()], ndmin=1)
+    table = pd.DataFrame(rows).set_index("id").sort_index()
+    if table.index.has_duplicates:
+        twice = table.index[table.index.duplicated()][0]
+        raise InputError(f"{path} has the id {twice} twice; put the original file there")
+    return table
+
+
+def lookup(table: "pd.DataFrame", ids: "pd.Series", path: Path) -> "pd.DataFrame":
+    """The rows of a table with these ids; an error that names `path` where one is missing."""
+    missing = ids[~ids.isin(table.index)]
+    if len(missing):
+        raise InputError(f"{path} has no id {missing.iloc[0]}; put the original file there")
+    return table.loc[ids]
+
+
+def read_classes(folder: Path, count: int, partial: bool) -> dict[int, str]:
+    """Class id to name without its number (`Black footed Albatross`), in the order of the ids.
+
+    Ids lie in 1..`count`, and unless `partial` there are as many.
+    """
+    path = folder / "classes.txt"
+    names = keyed_table(path, name=WORD)["name"]
+    for key in names.index:
+        if not 1 <= key <= count:
+            raise InputError(
+                f"{path} has the class id {key}, outside 1..{count}; put the original file there"
+            )
+    if len(names) != count and not partial:
+        raise InputError(
+            f"{path} names {len(names)} of {count} classes; put the original file there, or accept "
+            "a part with 'partial: true'"
+        )
+    for name in names[names.duplicated()]:
+        raise InputError(f"{path} has the class {name} twice; put the original file there")
+    words = names.str.partition(".")[2].str.replace("_", " ")
+    return dict(zip(names.index.tolist(), words, strict=True))
+
+
+def read_birds(folder: Path, count: int, partial: bool) -> "pd.DataFrame":
+    """All photographs in the order of their ids: `image_id`, `name`, `path`, `class_id`, `trains`.
+
+    There are `count` of them, unless a part is enough: those that are listed and whose file is
+    there. `trains` says whether it is official training data. Tables that do not agree are an
+    `InputError`.
+    """
+    listed, labels, training = (
+        folder / f"{name}.txt" for name in ("images", "image_class_labels", "train_test_split")
+    )
+    birds = keyed_table(listed, name=WORD).reset_index(names="image_id")
+    for name in birds["name"]:
+        if not can_be_file(name):
+            raise InputError(f"{listed} lists {name[:60]!r}, which is no file below images")
+    if (twice := birds["name"].duplicated()).any():
+        name = birds["name"][twice].iloc[0]
+        raise InputError(f"{listed} lists {name} twice; put the original file there")
+    birds["path"] = [folder / "images" / name for name in birds["name"]]
+    is_there = np.array([path.is_file() for path in birds["path"]], np.bool_)
+    if not partial and (len(birds) != count or not is_there.all()):
+        missing = birds["name"][~is_there].head(1)
+        raise InputError(
+            f"{folder} has {is_there.sum()} of {count} images"
+            + "".join(f" (images/{name} is missing)" for name in missing)
+            + "; add the missing ones, or accept a part with 'partial: true'"
+        )
+    if not is_there.any():
+        raise InputError(f"{folder / 'images'} has none of the images that {listed} lists")
+    birds = birds[is_there].reset_index(drop=True)
+    for path, column in ((labels, "class_id"), (training, "trains")):
+        table = keyed_table(path, **{column: NUMBER})
+        birds[column] = lookup(table, birds["image_id"], path)[column].to_numpy()
+    if not birds["trains"].isin((0, 1)).all():
+        raise InputError(f"{training} has a value other than 0 and 1; put the original file there")
+    return birds.astype({"trains": bool})
+
+
+def attribute_names(folder: Path, count: int) -> list[str]:
+    """Names such as `has_bill_shape::dagger`, in the order of their ids.
+
+    The archive has `attributes.txt` next to its folder; it is looked for in the folder, in
+    `attributes/` and next to it, and has `count` names.
+    """
+    places = (folder, folder / "attributes", folder.parent)
+    path = next((p / "attributes.txt" for p in places if (p / "attributes.txt").is_file()), None)
+    if path is None:
+        raise InputError(
+            f"attributes.txt is neither in {folder} nor next to it; put the archive's file there"
+        )
+    names = keyed_table(path, name=WORD)["name"]
+    if names.index.tolist() != list(range(1, count + 1)):
+        raise InputError(f"{path} does not name {count} attributes; put the original file there")
+    return names.tolist()
+
+
+def class_majority(folder: Path, classes: int, attributes: int) -> NDArray[np.bool_]:
+    """Which attributes more than half of a class's annotations see, bool [classes, attributes].
+
+    `attributes/class_attribute_labels_continuous.txt` has a line of percentages for each class,
+    whatever images are there. (Ghosh and Batmanghelich 2023, arXiv:2307.13698.)
+    """
+    path = folder / "attributes" / "class_attribute_labels_continuous.txt"
+    values = read_table(path, np.float64, ndmin=2)
+    # NaN is in no range.
+    sound = ((values >= 0) & (values <= 100)).all()
+    if values.shape != (classes, attributes) or not sound:
+        raise InputError(
+            f"{path} does not hold percentages of {classes} classes; put the original file there"
+        )
+    return np.asarray(values > MAJORITY)
+
+
+def image_majority(
+    folder: Path, voters: "pd.DataFrame", classes: int, attributes: int
+) -> NDArray[np.bool_]:
+    """Which attributes the majority of a class's training images has: bool [classes, attributes].
+
+    As in the code of the paper: an image that is said to lack an attribute which is not visible in
+    it does not vote, and where as many votes speak for an attribute as against it, none at all
+    included, the class has it. Classes without voters have nothing. (Koh et al. 2020,
+    arXiv:2007.04612, section 5.1, and its published code.)
+
+    Parameters
+    ----------
+    folder : with `attributes/image_attribute_labels.txt`. Some of its lines have too many columns;
+        the first four are used.
+    voters : `image_id` and `class_id` of the images of the training split in use, all of which
+        vote, and no others; one without a line is an `InputError`: votes that are not there would
+        all be ties.
+    classes, attributes : how many there are.
+    """
+    import pandas as pd
+
+    path = folder / "attributes" / "image_attribute_labels.txt"
+    columns = ("image_id", "attribute", "present", "certainty")
+    rows = read_table(path, [(name, NUMBER) for name in columns], usecols=range(4), ndmin=1)
+    table = pd.DataFrame(rows)
+    wrong = table[~table["attribute"].between(1, attributes) | ~table["present"].isin((0, 1))]
+    if len(wrong):
+        image, attribute, present, _ = wrong.iloc[0]
+        raise InputError(
+            f"{path} says {present} of the attribute {attribute} of image {image}, which is not "
+            "possible; put the original file there"
+        )
+    if missing := set(voters["image_id"]) - set(table["image_id"]):
+        raise InputError(f"{path} has no id {min(missing)}; put the original file there")
+    counted = table[(table["present"] == 1) | (table["certainty"] != NOT_VISIBLE)]
+    counted = counted.merge(voters[["image_id", "class_id"]], on="image_id")
+    votes = np.zeros((classes, attributes, 2), np.int64)
+    np.add.at(votes, (counted["class_id"] - 1, counted["attribute"] - 1, counted["present"]), 1)
+    has = votes[:, :, 1] >= votes[:, :, 0]
+    has[np.setdiff1d(np.arange(classes), voters["class_id"] - 1)] = False
+    return np.asarray(has)
+
+
+def common_attributes(present: NDArray[np.bool_]) -> Positions:
+    """Attributes that at least ten classes have: int64 positions, ascending."""
+    return np.flatnonzero(present.sum(axis=0) >= FEWEST_CLASSES)
 
 
 def segmentation_folder(folder: Path) -> Path:
@@ -318,74 +253,82 @@ def segmentation_folder(folder: Path) -> Path:
     return beside if beside.is_dir() and not inside.is_dir() else inside
 
 
-def segmentation_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
+def segmentation_masks(folder: Path, birds: "pd.DataFrame", side: int, resize: str) -> Pixels:
     """Outlines of the birds, uint8 [N, side, side]: grey where the annotators disagree."""
     place = segmentation_folder(folder)
-    paths = [(place / bird.name).with_suffix(".png") for bird in birds]
+    paths = [(place / name).with_suffix(".png") for name in birds["name"]]
     for path in paths:
         if not path.is_file():
             raise InputError(
                 f"{path} does not exist; put the folder of segmentations.tgz there, or take "
                 "'masks: boxes' or 'masks: none'"
             )
-    return read_masks(paths, picture_paths(folder, birds), side, resize)
+    return read_masks(paths, birds["path"].tolist(), side, resize)
 
 
-def box_masks(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> Pixels:
+def box_masks(folder: Path, birds: "pd.DataFrame", side: int, resize: str) -> Pixels:
     """Bounding boxes of the birds as masks, uint8 [N, side, side]; none leaves its photograph."""
-    boxes, path = read_boxes(folder), folder / "bounding_boxes.txt"
+    path = folder / "bounding_boxes.txt"
+    table = keyed_table(path, x=PIXELS, y=PIXELS, width=PIXELS, height=PIXELS)
     masks = room_for((len(birds), side, side))
-    frames = _frames(folder, birds, side, resize)
-    for row, (bird, frame) in enumerate(zip(birds, frames, strict=True)):
-        x, y, width, height = lookup(boxes, bird.image_id, path)
+    boxes = lookup(table, birds["image_id"], path).to_numpy()
+    for row, (name, frame) in enumerate(_frames(birds, side, resize)):
+        x, y, width, height = boxes[row].tolist()
         if min(width, height) <= 0:
-            raise InputError(
-                f"{path} has an empty box for {bird.name}; put the original file there"
-            )
-        _refuse_outside(bird, frame, path, (x, y), (x + width, y + height))
+            raise InputError(f"{path} has an empty box for {name}; put the original file there")
+        _refuse_outside(name, frame, path, (x, y), (x + width, y + height))
         masks[row] = frame.box(x, y, width, height)
     return masks
 
 
 def disc_masks(
-    folder: Path, birds: Sequence[Bird], side: int, resize: str, radius: float
+    folder: Path, birds: "pd.DataFrame", side: int, resize: str, radius: float
 ) -> Pixels:
     """Discs of `radius` pixels about the visible parts' points, uint8 [N, 15, side, side].
 
     Masks that would need too much memory are an `InputError`.
     """
+    import pandas as pd
+
     shape = (len(birds), len(PARTS), side, side)
     if np.prod(shape, dtype=np.int64) > MOST_PART_BYTES:
         raise InputError(
             f"part masks of {len(birds)} images of {side} pixels need more than "
             f"{MOST_PART_BYTES >> 30} GiB; take a smaller 'size' or 'part_radius: 0'"
         )
-    path = folder / "parts" / "part_locs.txt"
-    points, masks = read_parts(folder, len(PARTS)), np.zeros(shape, np.uint8)
-    frames = _frames(folder, birds, side, resize)
-    for row, (bird, frame) in enumerate(zip(birds, frames, strict=True)):
-        for part, (x, y) in lookup(points, bird.image_id, path).items():
-            _refuse_outside(bird, frame, path, (x, y))
-            masks[row, part] = frame.disc(x, y, radius)
+    path, masks = folder / "parts" / "part_locs.txt", np.zeros(shape, np.uint8)
+    columns = {"id": NUMBER, "part": NUMBER, "x": PIXELS, "y": PIXELS, "visible": NUMBER}
+    points = pd.DataFrame(read_table(path, list(columns.items()), ndmin=1)).set_index("id")
+    for part in points["part"][~points["part"].between(1, len(PARTS))]:
+        raise InputError(f"{path} names the part {part}, outside 1..{len(PARTS)}; replace it")
+    lookup(points, birds["image_id"], path)
+    seen = dict(list(points[points["visible"] == 1].groupby("id")))
+    for row, (name, frame) in enumerate(_frames(birds, side, resize)):
+        here = seen.get(birds["image_id"].iloc[row], points[:0])
+        for part, x, y in zip(here["part"], here["x"], here["y"], strict=True):
+            _refuse_outside(name, frame, path, (x, y))
+            masks[row, part - 1] = frame.disc(x, y, radius)
     return masks
 
 
-def _refuse_outside(bird: Bird, frame: Frame, table: Path, *points: tuple[float, float]) -> None:
+def _refuse_outside(name: str, frame: Frame, table: Path, *points: tuple[float, float]) -> None:
     """An error where a table's coordinates are not those of the photograph that is there."""
     for x, y in points:
         # The archive counts pixels from 1 in some of its boxes, and from 0 in others.
         if not (-1 <= x <= frame.width + 1 and -1 <= y <= frame.height + 1):
             raise InputError(
-                f"{table} places something at ({x:g}, {y:g}) in {bird.name}, which has "
+                f"{table} places something at ({x:g}, {y:g}) in {name}, which has "
                 f"{frame.width}×{frame.height} pixels; put the original photograph there"
             )
 
 
-def _frames(folder: Path, birds: Sequence[Bird], side: int, resize: str) -> list[Frame]:
-    return [Frame.of(*picture_size(path), side, resize) for path in picture_paths(folder, birds)]
+def _frames(birds: "pd.DataFrame", side: int, resize: str) -> Iterator[tuple[str, Frame]]:
+    """Name of each photograph, and how it becomes a square."""
+    for name, path in zip(birds["name"], birds["path"], strict=True):
+        yield name, Frame.of(*picture_size(path), side, resize)
 
 
-class Cub200(Source):
+class Cub200(PictureSource):
     """11,788 photographs of 200 species of birds, in the original archive's layout.
 
     An image's id is its number in `images.txt`. Greyscale photographs become RGB. The concepts are
@@ -417,10 +360,8 @@ class Cub200(Source):
     reference: ClassVar[str] = "Wah et al. 2011, doi:10.22002/D1.20098"
     licence: ClassVar[str] = "non-commercial research and education; images belong to their owners"
     folder: ClassVar[str] = "CUB_200_2011"
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (3, 448, 448)
-    side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 200
     test_images: ClassVar[int] = 5794
     original_images: ClassVar[tuple[int, int]] = (11_788, 0)
@@ -455,11 +396,6 @@ class Cub200(Source):
             "https://data.caltech.edu/records/w9d68-gec53/files/",
         ),
     }
-
-    @classmethod
-    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """`train` and `test`, and `validation` between them when some are set aside."""
-        return cls.splits if cls._split_rule(settings)["validation"] else ("train", "test")
 
     @classmethod
     def _split_rule(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -509,110 +445,78 @@ class Cub200(Source):
     def original_folders(self, settings: Mapping[str, Any], folder: Path) -> list[Path]:
         """The archive's folder, and that of the segmentations where it lies next to it."""
         outlines = segmentation_folder(folder)
-        beside = self._mask_rule(settings) == "segmentations" and not outlines.is_relative_to(
-            folder
-        )
-        return [folder, outlines] if beside else [folder]
+        wanted = self._mask_rule(settings) == "segmentations"
+        return [folder, outlines] if wanted and folder not in outlines.parents else [folder]
 
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """See `Source.fetch`. A folder with files is checked for completeness and kept as it is.
 
         Otherwise the archive, and that of the segmentations where they are wanted, is fetched.
         """
-        partial, names = yes_or_no(settings, "partial"), {}
-        if not folder.is_dir() or not any(folder.iterdir()):
-            names["CUB_200_2011.tgz"] = folder
-        elif partial:
-            self._birds(settings, folder)
-            return
-        outlines = segmentation_folder(folder)
-        if self._mask_rule(settings) == "segmentations" and not outlines.is_dir():
-            names["segmentations.tgz"] = outlines
-        for name, target in names.items():
+        targets, outlines = {}, segmentation_folder(folder)
+        if not has_files(folder):
+            targets["CUB_200_2011.tgz"] = folder
+        wanted = self._mask_rule(settings) == "segmentations" and not outlines.is_dir()
+        if wanted and (targets or not self.accepts_part(settings)):
+            targets["segmentations.tgz"] = outlines
+        for name, target in targets.items():
             checksum, address = self.archives[name]
             own = settings.get("mirrors") is None
             mirrors = [address] if own else mirror_list(settings, [address])
             unpack = functools.partial(extract_folder, folder=target, beside=("attributes.txt",))
             fetch_archive(name, folder.parent, checksum, mirrors, unpack)
-        self._birds(settings, folder)
+        read_birds(folder, self.counts["images"], self.accepts_part(settings))
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
         """See `Source.describe`; classes and concepts are known from the files."""
-        birds = self._birds(settings, folder)
-        classes = self._classes(settings, folder, birds)
-        places = _places(self._split_rule(settings), birds, _labels(folder, birds, classes))
-        voters = [birds[place] for place in places["train"]]
-        names, _ = self._concepts(settings, folder, voters)
+        listing = self.listing(settings, folder)
+        names, _ = self._attributes(settings, folder, listing)
+        classes = list(listing["class"].cat.categories)
         stated = super().describe(settings, folder)
-        return replace(stated, classes=list(classes.values()), concept_names=names)
+        return replace(stated, classes=classes, concept_names=tuple(names))
 
-    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
-        """See `Source.read`."""
-        birds = self._birds(settings, folder)
-        classes = self._classes(settings, folder, birds)
-        labels = _labels(folder, birds, classes)
-        places = _places(self._split_rule(settings), birds, labels)
-        voters = [birds[place] for place in places["train"]]
-        names, present = self._concepts(settings, folder, voters)
-        for split in ("train", "test"):
-            refuse_empty_classes(self.name, split, labels[places[split]], list(classes.values()))
-        raw = {}
-        for split in self.split_names(settings):
-            chosen = [birds[place] for place in places[split]]
-            rows = np.array([bird.class_id - 1 for bird in chosen], np.int64)
-            raw[split] = RawSplit(
-                labels=labels[places[split]],
-                names=[bird.name for bird in chosen],
-                image_ids=np.array([bird.image_id for bird in chosen], np.int64),
-                concepts=present[rows] if names else None,
-                **self._pixels(settings, folder, chosen),
-            )
-        return raw
+    def listing(self, settings: Mapping[str, Any], folder: Path) -> "pd.DataFrame":
+        """See `PictureSource.listing`; of a part, the classes are those that it has images of."""
+        import pandas as pd
 
-    def _pixels(
-        self, settings: Mapping[str, Any], folder: Path, birds: Sequence[Bird]
-    ) -> dict[str, Any]:
-        """`images`, and `masks` and `part_masks` where they are wanted."""
-        side = self.shape(settings)[1]
-        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
-        masks, radius = self._mask_rule(settings), self._part_radius(settings)
-        found: dict[str, Any] = {
-            "images": read_pictures(picture_paths(folder, birds), side, resize)
-        }
-        if masks == "segmentations":
-            found["masks"] = segmentation_masks(folder, birds, side, resize)
-        elif masks == "boxes":
-            found["masks"] = box_masks(folder, birds, side, resize)
-        if radius:
-            found["part_masks"] = disc_masks(folder, birds, side, resize, radius * side)
-        return found
-
-    def _birds(self, settings: Mapping[str, Any], folder: Path) -> list[Bird]:
-        return read_birds(folder, self.counts["images"], yes_or_no(settings, "partial"))
-
-    def _classes(
-        self, settings: Mapping[str, Any], folder: Path, birds: Sequence[Bird]
-    ) -> dict[int, str]:
-        """Class id to name, in the order of the labels: of a part, only what it has images of."""
-        partial = yes_or_no(settings, "partial")
+        partial = self.accepts_part(settings)
+        birds = read_birds(folder, self.counts["images"], partial)
         names = read_classes(folder, self.counts["classes"], partial)
-        there = {bird.class_id for bird in birds}
-        return {key: name for key, name in names.items() if key in there or not partial}
+        for class_id in birds["class_id"][~birds["class_id"].isin(names)]:
+            path = folder / "classes.txt"
+            raise InputError(f"{path} has no id {class_id}; put the original file there")
+        there = set(birds["class_id"]) if partial else set(names)
+        classes = [name for class_id, name in names.items() if class_id in there]
+        birds["class"] = pd.Categorical(birds["class_id"].map(names), classes)
+        split, labels = self._split_rule(settings), np.array(birds["class"].cat.codes, np.int64)
+        if split["rule"] == "random":
+            places = stratified_splits(labels, split["seed"], split["test"], split["validation"])
+        else:
+            ours = np.flatnonzero(birds["trains"])
+            drawn = stratified_splits(labels[ours], split["seed"], 0, split["validation"])
+            places = {name: ours[chosen] for name, chosen in drawn.items()}
+            places["test"] = np.flatnonzero(~birds["trains"])
+        return birds.assign(split=split_column(places, len(birds)))
 
-    def _concepts(
-        self, settings: Mapping[str, Any], folder: Path, voters: Sequence[Bird]
-    ) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-        """Names of the concepts that are kept, and bool [classes of the archive, concepts].
+    def known_concepts(
+        self, settings: Mapping[str, Any], folder: Path, listing: "pd.DataFrame"
+    ) -> dict[str, NDArray[np.bool_]]:
+        """See `PictureSource.known_concepts`: those of each image's class."""
+        names, present = self._attributes(settings, folder, listing)
+        return {"concepts": present[listing["class_id"] - 1]} if names else {}
 
-        `voters` are the images of the training split.
-        """
+    def _attributes(
+        self, settings: Mapping[str, Any], folder: Path, listing: "pd.DataFrame"
+    ) -> tuple[list[str], NDArray[np.bool_]]:
+        """Names of the attributes that are kept, and bool [classes of the archive, attributes]."""
         rule, classes = self._concept_rule(settings), self.counts["classes"]
         if rule == "none":
-            return (), np.zeros((classes, 0), np.bool_)
+            return [], np.zeros((classes, 0), np.bool_)
         names = attribute_names(folder, self.counts["attributes"])
         if rule == "class_majority":
             present = class_majority(folder, classes, len(names))
         else:
+            voters = listing[listing["split"] == "train"]
             present = image_majority(folder, voters, classes, len(names))
         columns = common_attributes(present)
         if not len(columns):
@@ -620,24 +524,17 @@ class Cub200(Source):
                 f"{folder}: no attribute belongs to enough classes under 'concepts: {rule}'; take "
                 "another rule, or none"
             )
-        return tuple(names[column] for column in columns), present[:, columns]
+        return [names[column] for column in columns], present[:, columns]
 
-
-def _labels(folder: Path, birds: Sequence[Bird], classes: Mapping[int, str]) -> NDArray[np.int64]:
-    """Label of each image, int64 [N]: its class's place among `classes`."""
-    numbers = {class_id: label for label, class_id in enumerate(classes)}
-    path = folder / "classes.txt"
-    return np.array([lookup(numbers, bird.class_id, path) for bird in birds], np.int64)
-
-
-def _places(
-    split: Mapping[str, Any], birds: Sequence[Bird], labels: NDArray[np.int64]
-) -> dict[str, NDArray[np.int64]]:
-    """Positions of each split's images."""
-    if split["rule"] == "random":
-        return stratified_splits(labels, split["seed"], split["test"], split["validation"])
-    is_training = np.array([bird.is_training for bird in birds])
-    ours = np.flatnonzero(is_training)
-    drawn = stratified_splits(labels[ours], split["seed"], 0, split["validation"])
-    places = {name: ours[chosen] for name, chosen in drawn.items()}
-    return {**places, "test": np.flatnonzero(~is_training)}
+    def masks(
+        self, settings: Mapping[str, Any], folder: Path, chosen: "pd.DataFrame", side: int
+    ) -> dict[str, Pixels]:
+        """See `PictureSource.masks`."""
+        resize, rule = self.resize_of(settings), self._mask_rule(settings)
+        found = {}
+        if rule != "none":
+            draw = segmentation_masks if rule == "segmentations" else box_masks
+            found["masks"] = draw(folder, chosen, side, resize)
+        if radius := self._part_radius(settings):
+            found["part_masks"] = disc_masks(folder, chosen, side, resize, radius * side)
+        return found

@@ -1,19 +1,20 @@
 """Derm7pt: dermatoscopic photographs with the seven-point checklist; never downloaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.base import RawSplit, Source, read_columns
-from sparsight.data.draws import refuse_empty_classes
+from sparsight.data.base import read_table
 from sparsight.data.location import can_be_file
-from sparsight.data.pictures import checked_resize, read_pictures
+from sparsight.data.pictures import PictureSource
 from sparsight.io.errors import InputError
 
-Row = dict[str, str]
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Column, and what its words say of the concepts: 1 there, 0 not there, -1 the other kind is there.
 CODING: dict[str, tuple[str, dict[str, int]]] = {
     "BWV": ("blue_whitish_veil", {"absent": 0, "present": 1}),
@@ -30,10 +31,9 @@ CODING: dict[str, tuple[str, dict[str, int]]] = {
 }
 _COLUMNS = ("diagnosis", "derm", *dict.fromkeys(column for column, _ in CODING.values()))
 _INDEXES = {"train": "train", "validation": "valid", "test": "test"}
-_LONGEST_INDEX = 9
 
 
-class Derm7pt(Source):
+class Derm7pt(PictureSource):
     """1,011 dermatoscopic photographs with eight concepts, benign or malignant.
 
     The images may not be redistributed, so they are not downloaded: ask for them at
@@ -55,11 +55,10 @@ class Derm7pt(Source):
     reference: ClassVar[str] = "Kawahara et al. 2018, doi:10.1109/JBHI.2018.2824327"
     licence: ClassVar[str] = "academic research only; the images may not be redistributed"
     folder: ClassVar[str] = "derm7pt"
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     downloadable: ClassVar[bool] = False
     has_masks: ClassVar[bool] = False
+    complete_splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     image_shape: ClassVar[tuple[int, int, int]] = (3, 299, 299)
-    side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 2
     test_images: ClassVar[int] = 395
     original_images: ClassVar[tuple[int, int]] = (1_011, 0)
@@ -91,33 +90,7 @@ class Derm7pt(Source):
             )
         self._rows(folder)
 
-    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
-        """See `Source.read`."""
-        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
-        rows, side, raw = self._rows(folder), self.shape(settings)[1], {}
-        for split, positions in _positions(folder, len(rows)).items():
-            chosen = [rows[position] for position in positions]
-            labels = np.array([is_malignant(row["diagnosis"]) for row in chosen], np.int64)
-            refuse_empty_classes(self.name, split, labels, self.class_names())
-            paths = [folder / "images" / row["derm"] for row in chosen]
-            for path in paths:
-                if not path.is_file():
-                    raise InputError(
-                        f"{path} does not exist; put all images of release_v0 into "
-                        f"{folder / 'images'}"
-                    )
-            coded = published_coding(chosen)
-            raw[split] = RawSplit(
-                images=read_pictures(paths, side, resize),
-                labels=labels,
-                names=[row["derm"] for row in chosen],
-                image_ids=positions,
-                concepts=coded == 1,
-                concepts_known=coded != -1,
-            )
-        return raw
-
-    def _rows(self, folder: Path) -> list[Row]:
+    def _rows(self, folder: Path) -> "pd.DataFrame":
         path = folder / "meta" / "meta.csv"
         rows = read_meta(path)
         if len(rows) != self.count:
@@ -126,13 +99,37 @@ class Derm7pt(Source):
             )
         return rows
 
+    def listing(self, settings: Mapping[str, Any], folder: Path) -> "pd.DataFrame":
+        """See `PictureSource.listing`; in the order of the official splits."""
+        import pandas as pd
+
+        rows = self._rows(folder)
+        split = read_splits(folder, len(rows))
+        found = rows.loc[split.index].assign(split=split, name=rows["derm"], image_id=split.index)
+        found["path"] = [folder / "images" / name for name in found["name"]]
+        for path in found["path"]:
+            if not path.is_file():
+                raise InputError(
+                    f"{path} does not exist; put all images of release_v0 into {folder / 'images'}"
+                )
+        labels = found["diagnosis"].map(is_malignant).astype(int)
+        found["class"] = pd.Categorical.from_codes(labels, pd.Index(self.class_names()))
+        return found
+
+    def known_concepts(
+        self, settings: Mapping[str, Any], folder: Path, listing: "pd.DataFrame"
+    ) -> dict[str, NDArray[np.bool_]]:
+        """See `PictureSource.known_concepts`."""
+        coded = published_coding(listing)
+        return {"concepts": coded == 1, "concepts_known": coded != -1}
+
 
 def is_malignant(diagnosis: str) -> bool:
     """Melanoma of every kind, and basal cell carcinoma."""
     return diagnosis.startswith("melanoma") or diagnosis == "basal cell carcinoma"
 
 
-def published_coding(rows: Sequence[Row]) -> NDArray[np.int8]:
+def published_coding(rows: "pd.DataFrame") -> NDArray[np.int8]:
     """The concepts as arXiv:2307.13698 (and Yuksekgonul et al. 2023, arXiv:2205.15480) code them.
 
     Returns
@@ -140,56 +137,49 @@ def published_coding(rows: Sequence[Row]) -> NDArray[np.int8]:
     int8 [N, 8], in the order of `Derm7pt.concept_names`: 1 a positive example, 0 a negative one, -1
     neither, since the other kind of the same structure is there.
     """
-    coded = [[words[row[column]] for column, words in CODING.values()] for row in rows]
-    return np.array(coded, np.int8).reshape(len(rows), len(CODING))
+    coded = [rows[column].map(words).to_numpy(np.int8) for column, words in CODING.values()]
+    return np.stack(coded, axis=1)
 
 
-def read_meta(path: Path) -> list[Row]:
+def read_meta(path: Path) -> "pd.DataFrame":
     """The rows of `meta.csv`; their images and words are checked."""
-    rows = read_columns(path, _COLUMNS)
-    seen: set[str] = set()
-    for number, row in enumerate(rows, 2):
-        image = row["derm"]
+    rows = read_table(path, _COLUMNS)
+    for image in rows["derm"]:
         if not can_be_file(image):
             raise InputError(
-                f"{path}, line {number}: {image[:60]!r} is no image below the folder images; put "
-                "the original file there"
+                f"{path} names {image[:60]!r}, which is no image below the folder images; put the "
+                "original file there"
             )
-        if image in seen:
-            raise InputError(f"{path} names the image {image[:60]} twice; replace the file")
-        seen.add(image)
-        for column, words in CODING.values():
-            if row[column] not in words:
-                raise InputError(
-                    f"{path}, line {number}: {column} is {row[column][:60]!r}, not one of "
-                    f"{', '.join(words)}; put the original file there"
-                )
+    for image in rows["derm"][rows["derm"].duplicated()]:
+        raise InputError(f"{path} names the image {image[:60]} twice; replace the file")
+    for column, words in CODING.values():
+        wrong = rows[column][~rows[column].isin(words)]
+        if len(wrong):
+            raise InputError(
+                f"{path}, line {wrong.index[0] + 2}: {column} is {wrong.iloc[0][:60]!r}, not one "
+                f"of {', '.join(words)}; put the original file there"
+            )
     return rows
 
 
-def _positions(folder: Path, count: int) -> dict[str, NDArray[np.int64]]:
-    """Rows of each official split."""
-    found: dict[str, NDArray[np.int64]] = {}
-    seen: set[int] = set()
+def read_splits(folder: Path, count: int) -> "pd.Series":
+    """The official split of each of `count` rows of `meta.csv`, in the order of its files."""
+    import pandas as pd
+
+    splits: dict[int, str] = {}
+    known = {str(row): row for row in range(count)}
     for split, word in _INDEXES.items():
         path = folder / "meta" / f"{word}_indexes.csv"
-        texts = [row["indexes"] for row in read_columns(path, ("indexes",))]
-        if not texts or not all(_is_row(text, count) for text in texts):
+        texts = read_table(path, ("indexes",))["indexes"]
+        if texts.empty or not texts.isin(known).all():
             raise InputError(
                 f"{path} does not list rows 0 to {count - 1} of meta.csv; put the original file "
                 "there"
             )
-        rows = [int(text) for text in texts]
-        twice = next((row for row in rows if row in seen or rows.count(row) > 1), None)
-        if twice is not None:
-            raise InputError(
-                f"{path} lists row {twice}, which is listed before; put the original file there"
-            )
-        seen.update(rows)
-        found[split] = np.array(rows, np.int64)
-    return found
-
-
-def _is_row(text: str, count: int) -> bool:
-    # Python refuses to read numbers of thousands of digits.
-    return len(text) <= _LONGEST_INDEX and text.isdecimal() and int(text) < count
+        for row in texts.map(known):
+            if row in splits:
+                raise InputError(
+                    f"{path} lists row {row}, which is listed before; put the original file there"
+                )
+            splits[row] = split
+    return pd.Series(splits)

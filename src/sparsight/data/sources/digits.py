@@ -41,7 +41,6 @@ class Digits(Source):
     reference: ClassVar[str] = "Alpaydin and Kaynak 1998, doi:10.24432/C50P49"
     licence: ClassVar[str] = "CC BY 4.0 (UCI), distributed with scikit-learn (BSD 3-Clause)"
     folder: ClassVar[str] = ""
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
@@ -49,18 +48,15 @@ class Digits(Source):
     original_images: ClassVar[tuple[int, int]] = (1_797, 0)
     parameters: ClassVar[dict[str, Any]] = {"split": {"test": 500, "validation": 0, "seed": 0}}
 
-    @classmethod
-    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """`train` and `test`, and `validation` between them when it has images."""
-        _, validation, _ = _split(settings)
-        return cls.splits if validation else ("train", "test")
-
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:
         """Nothing to do: the images come with scikit-learn."""
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`; `folder` is not used."""
-        test, validation, seed = _split(settings)
+        most, values = IMAGE_COUNT - 1, section(settings, "split", self.parameters["split"])
+        test = whole_number(values["test"], "split: test", 1, most)
+        validation = whole_number(values["validation"], "split: validation", 0, most)
+        seed = seed_number(values["seed"], "split: seed")
         originals, labels = read_original()
         images = bring_to_28(originals)[:, np.newaxis]
         whole = RawSplit(
@@ -131,11 +127,3 @@ def bring_to_28(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = 100 * ORIGINAL_MAXIMUM
     scaled = (2 * 255 * hundredths + scale) // (2 * scale)
     return np.pad(scaled.astype(np.uint8), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
-
-
-def _split(settings: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Numbers of test and validation images, and the seed."""
-    values = section(settings, "split", Digits.parameters["split"])
-    test = whole_number(values["test"], "split: test", 1, IMAGE_COUNT - 1)
-    validation = whole_number(values["validation"], "split: validation", 0, IMAGE_COUNT - 1)
-    return test, validation, seed_number(values["seed"], "split: seed")

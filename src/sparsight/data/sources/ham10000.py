@@ -7,42 +7,40 @@ measured on the whole photograph at one size, whatever the size of the packed im
 true or false at a threshold that comes from the training images alone.
 """
 
+import functools
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.base import OBJECT, Description, RawSplit, Source, read_columns
+from sparsight.data.base import OBJECT, Description, read_table
 from sparsight.data.download import extract_flat, fetch_archive, fetch_files
 from sparsight.data.draws import (
     SPLIT_ORDER,
-    refuse_empty_classes,
+    Positions,
+    split_column,
     stratified_order,
     stratified_splits,
 )
+from sparsight.data.location import has_files
 from sparsight.data.pictures import (
-    checked_resize,
+    PictureSource,
+    Pixels,
     for_all,
     read_masks,
-    read_pictures,
     read_whole,
     read_whole_mask,
 )
-from sparsight.data.settings import (
-    mirror_list,
-    number_between,
-    number_of,
-    one_of,
-    split_rule,
-    yes_or_no,
-)
+from sparsight.data.settings import mirror_list, number_between, number_of, one_of, split_rule
 from sparsight.io.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # In the order of the labels of the seven classes.
 DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -51,24 +49,9 @@ MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 # As downloaded by hand, as in Dataverse's list, and as Dataverse converts it.
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 _COLUMNS = ("lesion_id", "image_id", "dx")
-_NAME = re.compile(r"ISIC_([0-9]{7})")
+_NAME = r"ISIC_[0-9]{7}"
 # The two archives' folders, under the names that people give them.
 _PART = re.compile(r"(?:ham[ _-]?10000[ _-]?)?(?:images[ _-]?)?part[ _-]?([12])", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """One row of the metadata, and its file; several photographs may show one lesion."""
-
-    name: str
-    lesion: str
-    diagnosis: str
-    path: Path
-
-    @property
-    def image_id(self) -> int:
-        """The number in its name."""
-        return int(self.name.removeprefix("ISIC_"))
 
 
 def find_metadata(folder: Path) -> Path | None:
@@ -119,72 +102,61 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> "pd.DataFrame":
     """`lesion_id`, `image_id` and `dx` of each row of the metadata; each is checked."""
-    rows = read_columns(path, _COLUMNS)
-    seen: set[str] = set()
-    for row in rows:
-        name = row["image_id"]
-        if not _NAME.fullmatch(name) or not row["lesion_id"] or row["dx"] not in DIAGNOSES:
-            raise InputError(
-                f"{path} has a row that cannot be used (image {name[:40]!r}, lesion "
-                f"{row['lesion_id'][:40]!r}, dx {row['dx'][:40]!r}); put the original metadata "
-                "there"
-            )
-        if name in seen:
-            raise InputError(f"{path} has the image {name} twice; put the original metadata there")
-        seen.add(name)
-    if not rows:
+    rows = read_table(path, _COLUMNS)
+    if rows.empty:
         raise InputError(f"{path} has no rows; put the original metadata there")
+    sound = rows["image_id"].str.fullmatch(_NAME) & (rows["lesion_id"] != "")
+    wrong = rows[~(sound & rows["dx"].isin(DIAGNOSES))]
+    if len(wrong):
+        values = ", ".join(f"{name} {text[:40]!r}" for name, text in wrong.iloc[0].items())
+        raise InputError(
+            f"{path} has a row that cannot be used ({values}); put the original metadata there"
+        )
+    for name in rows["image_id"][rows["image_id"].duplicated()]:
+        raise InputError(f"{path} has the image {name} twice; put the original metadata there")
     return rows
 
 
-def read_photographs(folder: Path, count: int, partial: bool) -> list[Photograph]:
-    """The photographs, sorted by name.
+def read_photographs(folder: Path, count: int, partial: bool) -> "pd.DataFrame":
+    """The rows of the metadata whose photographs are there, with their `path`, sorted by name.
 
-    There are `count` of them, unless a part is enough: those that are in the metadata and whose
-    file is there.
+    There are `count` of them, unless a part is enough. Several photographs may show one lesion.
     """
     path = find_metadata(folder)
     if path is None:
         raise InputError(f"{folder} has no {METADATA[0]}; put the original metadata there")
-    rows = read_rows(path)
-    files = find_photographs(folder)
-    found = [
-        Photograph(row["image_id"], row["lesion_id"], row["dx"], files[row["image_id"]])
-        for row in sorted(rows, key=lambda row: row["image_id"])
-        if row["image_id"] in files
-    ]
-    if not partial and (len(rows) != count or len(found) != count):
-        missing = next((row["image_id"] for row in rows if row["image_id"] not in files), None)
+    rows, files = read_rows(path), find_photographs(folder)
+    is_there = rows["image_id"].isin(files)
+    if not partial and (len(rows) != count or not is_there.all()):
         raise InputError(
-            f"{folder} has {len(found)} of {count} images"
-            + (f" ({missing}.jpg is missing)" if missing else "")
+            f"{folder} has {is_there.sum()} of {count} images"
+            + "".join(f" ({name}.jpg is missing)" for name in rows["image_id"][~is_there].head(1))
             + "; put the missing ones there, or accept a part with 'partial: true'"
         )
-    if not found:
+    if not is_there.any():
         raise InputError(
             f"{folder} has no image of {path.name}; put the folders {' and '.join(IMAGE_FOLDERS)} "
             "there"
         )
-    return found
+    found = rows[is_there].sort_values("image_id", ignore_index=True)
+    return found.assign(path=found["image_id"].map(files))
 
 
-def mask_paths(folder: Path, photographs: list[Photograph]) -> list[Path]:
+def mask_paths(folder: Path, names: Iterable[str]) -> list[Path]:
     """The mask of each photograph; one that is missing is an `InputError`."""
-    found = find_masks(folder)
-    names = [f"{one.name}_segmentation" for one in photographs]
-    missing = next((name for name in names if name not in found), None)
-    if missing is not None:
-        raise InputError(
-            f"{folder / MASK_FOLDER / missing}.png does not exist; put the folder of "
-            f"{MASK_FOLDER}.zip there, or take 'masks: none' and 'concepts: none'"
-        )
-    return [found[name] for name in names]
+    found, wanted = find_masks(folder), [f"{name}_segmentation" for name in names]
+    for name in wanted:
+        if name not in found:
+            raise InputError(
+                f"{folder / MASK_FOLDER / name}.png does not exist; put the folder of "
+                f"{MASK_FOLDER}.zip there, or take 'masks: none' and 'concepts: none'"
+            )
+    return [found[name] for name in wanted]
 
 
 BINARY = ("benign", "malignant")
-Positions = NDArray[np.int64]
 
 
 def lesion_splits(
@@ -241,9 +213,7 @@ def shared_lesions(lesions: Sequence[str], train: Positions, test: Positions) ->
     `train` and `test` are positions into `lesions`; without test photographs it is NaN.
     """
     names = np.asarray(lesions)
-    if not len(test):
-        return float("nan")
-    return float(np.isin(names[test], names[train]).mean())
+    return float(np.isin(names[test], names[train]).mean()) if len(test) else float("nan")
 
 
 CONCEPTS = (
@@ -256,7 +226,6 @@ CONCEPTS = (
 # Longer side of the photograph on which is measured, in pixels.
 MEASURED_SIDE = 256
 Mask = NDArray[np.bool_]
-Pixels = NDArray[np.uint8]
 
 
 def measure(photograph: Pixels, mask: Mask) -> NDArray[np.float64]:
@@ -267,15 +236,9 @@ def measure(photograph: Pixels, mask: Mask) -> NDArray[np.float64]:
     """
     if not mask.any():
         return np.full(len(CONCEPTS), np.nan)
-    return np.array(
-        [
-            asymmetry(mask),
-            border_irregularity(mask),
-            colour_variance(photograph, mask),
-            relative_diameter(mask),
-            blue_white_share(photograph, mask),
-        ]
-    )
+    shape = asymmetry(mask), border_irregularity(mask)
+    rest = colour_variance(photograph, mask), relative_diameter(mask)
+    return np.array([*shape, *rest, blue_white_share(photograph, mask)])
 
 
 def asymmetry(mask: Mask) -> float:
@@ -372,7 +335,7 @@ _LOG = logging.getLogger(__name__)
 LEAK = "test_images_of_trained_lesions"
 
 
-class Ham10000(Source):
+class Ham10000(PictureSource):
     """10,015 photographs of 7,470 lesions of seven diagnoses (version 4 of the Dataverse archive).
 
     An image's id is the number in its name (27419 for `ISIC_0027419`). The share of test images
@@ -403,10 +366,8 @@ class Ham10000(Source):
     reference: ClassVar[str] = "Tschandl et al. 2018, doi:10.1038/sdata.2018.161"
     licence: ClassVar[str] = "CC BY-NC 4.0"
     folder: ClassVar[str] = "HAM10000"
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (3, 299, 299)
-    side_parameter: ClassVar[str] = "size"
     class_count: ClassVar[int] = 7
     test_images: ClassVar[int] = 2003
     original_images: ClassVar[tuple[int, int]] = (10_015, 0)
@@ -445,11 +406,6 @@ class Ham10000(Source):
             "3838943",
         ),
     }
-
-    @classmethod
-    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """`train` and `test`, and `validation` between them when some are set aside."""
-        return cls.splits if cls._split_rule(settings)["validation"] else ("train", "test")
 
     @classmethod
     def _split_rule(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -502,8 +458,8 @@ class Ham10000(Source):
         What is missing is fetched, masks where masks or concepts are wanted. A folder with files
         that is said to be a part is left as it is.
         """
-        is_part = yes_or_no(settings, "partial")
-        if not (is_part and folder.is_dir() and any(folder.iterdir())):
+        is_part = self.accepts_part(settings)
+        if not (is_part and has_files(folder)):
             for name in self._missing(settings, folder):
                 self._fetch(settings, folder, name)
         read_photographs(folder, self.count, is_part)
@@ -526,84 +482,61 @@ class Ham10000(Source):
             return
         suffix = ".png" if "segmentations" in name else ".jpg"
         target = folder / name.removesuffix(".zip")
-        unpack = partial(extract_flat, folder=target, suffix=suffix)
+        unpack = functools.partial(extract_flat, folder=target, suffix=suffix)
         fetch_archive(name, folder, checksum, mirrors, unpack, number)
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
         """See `Source.describe`; the leak between the splits is among the notes."""
-        photographs = self._photographs(settings, folder)
-        leak = _leak(photographs, self._places(settings, photographs))
-        stated = super().describe(settings, folder)
-        return replace(stated, notes={LEAK: f"{leak:.4f}"})
-
-    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
-        """See `Source.read`."""
-        photographs = self._photographs(settings, folder)
-        places = self._places(settings, photographs)
-        leak = _leak(photographs, places)
+        listing = self.listing(settings, folder)
+        train, test = (np.flatnonzero(listing["split"] == split) for split in ("train", "test"))
+        leak = shared_lesions(listing["lesion_id"].tolist(), train, test)
         _LOG.info("%.1f%% of the test images show a lesion that is also in train", 100 * leak)
-        label_of = self._label_of(settings)
-        labels = np.array([label_of[one.diagnosis] for one in photographs], np.int64)
-        for split in ("train", "test"):
-            refuse_empty_classes(self.name, split, labels[places[split]], self.classes_of(settings))
-        concepts = self._concepts(settings, folder, photographs, places["train"])
-        raw = {}
-        for split in self.split_names(settings):
-            chosen = [photographs[place] for place in places[split]]
-            raw[split] = RawSplit(
-                labels=labels[places[split]],
-                names=[one.name for one in chosen],
-                image_ids=np.array([one.image_id for one in chosen], np.int64),
-                concepts=None if concepts is None else concepts[places[split]],
-                **self._pixels(settings, folder, chosen),
-            )
-        return raw
+        return replace(super().describe(settings, folder), notes={LEAK: f"{leak:.4f}"})
 
-    def _photographs(self, settings: Mapping[str, Any], folder: Path) -> list[Photograph]:
-        return read_photographs(folder, self.count, yes_or_no(settings, "partial"))
+    def listing(self, settings: Mapping[str, Any], folder: Path) -> "pd.DataFrame":
+        """See `PictureSource.listing`; stratified by diagnosis whatever the classes."""
+        import pandas as pd
 
-    def _pixels(
-        self, settings: Mapping[str, Any], folder: Path, chosen: list[Photograph]
-    ) -> dict[str, Any]:
-        """`images`, and `masks` where they are wanted."""
-        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
-        side, paths, masks = self.shape(settings)[1], [one.path for one in chosen], None
-        if self.masks_of(settings):
-            masks = read_masks(mask_paths(folder, chosen), paths, side, resize)
-        return {"images": read_pictures(paths, side, resize), "masks": masks}
-
-    def _places(
-        self, settings: Mapping[str, Any], photographs: list[Photograph]
-    ) -> dict[str, Positions]:
-        """Positions of each split's photographs, stratified by diagnosis whatever the classes."""
         split = self._split_rule(settings)
-        labels = np.array([DIAGNOSES.index(one.diagnosis) for one in photographs], np.int64)
+        found = read_photographs(folder, self.count, self.accepts_part(settings))
+        diagnoses = found["dx"].map(DIAGNOSES.index).to_numpy(np.int64)
         wanted = split["seed"], split["test"], split["validation"]
         if split["rule"] == "image":
-            return stratified_splits(labels, *wanted)
-        return lesion_splits(labels, [one.lesion for one in photographs], *wanted)
+            places = stratified_splits(diagnoses, *wanted)
+        else:
+            places = lesion_splits(diagnoses, found["lesion_id"].tolist(), *wanted)
+        labels, classes = (
+            found["dx"].map(self._label_of(settings)),
+            pd.Index(self.classes_of(settings)),
+        )
+        return found.assign(
+            name=found["image_id"],
+            image_id=found["image_id"].str.removeprefix("ISIC_").astype(np.int64),
+            split=split_column(places, len(found)),
+            **{"class": pd.Categorical.from_codes(labels, classes)},
+        )
 
-    def _concepts(
-        self,
-        settings: Mapping[str, Any],
-        folder: Path,
-        photographs: list[Photograph],
-        train: Positions,
-    ) -> NDArray[np.bool_] | None:
+    def masks(
+        self, settings: Mapping[str, Any], folder: Path, chosen: "pd.DataFrame", side: int
+    ) -> dict[str, Pixels]:
+        """See `PictureSource.masks`."""
+        if not self.masks_of(settings):
+            return {}
+        paths = mask_paths(folder, chosen["name"])
+        resize = self.resize_of(settings)
+        return {"masks": read_masks(paths, chosen["path"].tolist(), side, resize)}
+
+    def known_concepts(
+        self, settings: Mapping[str, Any], folder: Path, listing: "pd.DataFrame"
+    ) -> dict[str, NDArray[np.bool_]]:
         """The derived concepts of all photographs, with thresholds of the training split."""
         if not self.has_concepts(settings):
-            return None
+            return {}
         given = settings.get("concept_quantile", self.parameters["concept_quantile"])
         quantile = number_between(given, "concept_quantile", 0, 1, "()")
-        paths = [one.path for one in photographs]
-        values = measure_files(paths, mask_paths(folder, photographs))
-        limits = thresholds(values[train], quantile)
+        values = measure_files(listing["path"].tolist(), mask_paths(folder, listing["name"]))
+        limits = thresholds(values[listing["split"] == "train"], quantile)
         for name, limit in zip(CONCEPTS, limits, strict=True):
             _LOG.info("%s: above %.4f, quantile %g of the training images", name, limit, quantile)
         # False where there is no measure.
-        return np.asarray(values > limits)
-
-
-def _leak(photographs: list[Photograph], places: Mapping[str, Positions]) -> float:
-    lesions = [one.lesion for one in photographs]
-    return shared_lesions(lesions, places["train"], places["test"])
+        return {"concepts": np.asarray(values > limits)}

@@ -1,20 +1,17 @@
 """ImageNette: photographs of ten classes of ImageNet, in the archives of its author."""
 
+import functools
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sparsight.data.base import RawSplit, Source
 from sparsight.data.download import extract_folder, fetch_archive
-from sparsight.data.draws import SPLIT_ORDER, stratified_order
-from sparsight.data.pictures import checked_resize, read_pictures
+from sparsight.data.draws import SPLIT_ORDER, split_column, stratified_order
+from sparsight.data.location import has_files
+from sparsight.data.pictures import PictureSource
 from sparsight.data.settings import (
     mirror_list,
     number_of,
@@ -22,9 +19,11 @@ from sparsight.data.settings import (
     seed_number,
     share_or_number,
     whole_number,
-    yes_or_no,
 )
 from sparsight.io.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # ImageNet's own file names: image n of a class's training images, or of the validation images.
 _NAME = re.compile(
@@ -36,15 +35,7 @@ MOST_FILES = 20_000
 TEST_ORDER = 0
 
 
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    name: str
-    label: int
-    image_id: int
-
-
-class Imagenette(Source):
+class Imagenette(PictureSource):
     """ImageNette (version 2): 9,469 training and 3,925 validation photographs of ten classes.
 
     The official validation set is the test split. `train` and `validation` come from the official
@@ -76,10 +67,9 @@ class Imagenette(Source):
     )
     licence: ClassVar[str] = "ImageNet terms of access: non-commercial research and education"
     folder: ClassVar[str] = "imagenette2-320"
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = False
     image_shape: ClassVar[tuple[int, int, int]] = (3, 224, 224)
-    side_parameter: ClassVar[str] = "size"
+    complete_splits: ClassVar[tuple[str, ...]] = ()
     class_count: ClassVar[int] = 10
     test_images: ClassVar[int] = 3925
     original_images: ClassVar[tuple[int, int]] = (13_394, 3_925)
@@ -130,11 +120,6 @@ class Imagenette(Source):
         return cls.folders[variant]
 
     @classmethod
-    def split_names(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """`train` and `test`, and `validation` between them when some are set aside."""
-        return cls.splits if _validation(settings)[0] else ("train", "test")
-
-    @classmethod
     def class_names(cls) -> list[str]:
         """Such as `English springer`."""
         return [name for _, name, _, _ in cls.classes]
@@ -144,21 +129,22 @@ class Imagenette(Source):
 
         Otherwise the archive is fetched.
         """
-        if not folder.is_dir() or not any(folder.iterdir()):
+        if not has_files(folder):
             name = f"{self.folder_of(settings)}.tgz"
             mirrors = mirror_list(settings, self.parameters["mirrors"])
-            unpack = partial(extract_folder, folder=folder)
+            unpack = functools.partial(extract_folder, folder=folder)
             fetch_archive(name, folder.parent, self.archives[name], mirrors, unpack)
         for part in ("train", "val"):
-            self._list(settings, folder, part)
+            self._files(settings, folder, part)
 
-    def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
-        """See `Source.read`; only the files that are used are decoded."""
-        resize = checked_resize(settings.get("resize", self.parameters["resize"]))
-        side = self.shape(settings)[1]
-        validation, seed = _validation(settings)
-        train = self._list(settings, folder, "train")
-        order = _order(train, seed)
+    def listing(self, settings: Mapping[str, Any], folder: Path) -> "pd.DataFrame":
+        """See `PictureSource.listing`."""
+        import pandas as pd
+
+        values = section(settings, "split", self.parameters["split"])
+        seed = seed_number(values["seed"], "split: seed")
+        validation = share_or_number(values["validation"], "split: validation")
+        train, val = (self._files(settings, folder, part) for part in ("train", "val"))
         aside = number_of(validation, len(train))
         if (validation and not aside) or aside >= len(train):
             raise InputError(
@@ -166,18 +152,23 @@ class Imagenette(Source):
                 "images; choose a share or number that leaves images on both sides, or 0"
             )
         wanted = _wanted(settings, "train_images", len(train) - aside, "training images")
-        test = self._list(settings, folder, "val")
-        tested = _wanted(settings, "test_images", len(test), "test images")
-        chosen = {
-            "train": [train[place] for place in np.sort(order[aside : aside + wanted])],
-            "validation": [train[place] for place in np.sort(order[:aside])],
-            "test": [test[place] for place in np.sort(_order(test, TEST_ORDER)[:tested])],
+        tested = _wanted(settings, "test_images", len(val), "test images")
+        labels = np.array([label for *_, label in (*train, *val)], np.int64)
+        order = stratified_order(labels[: len(train)], seed, SPLIT_ORDER)
+        test_order = stratified_order(labels[len(train) :], TEST_ORDER, SPLIT_ORDER)
+        places = {
+            "train": order[aside : aside + wanted],
+            "validation": order[:aside],
+            "test": len(train) + test_order[:tested],
         }
-        names = self.split_names(settings)
-        return {name: _read_files(chosen[name], side, resize) for name in names}
+        listing = pd.DataFrame([*train, *val], columns=["path", "name", "image_id", "label"])
+        classes = pd.Categorical.from_codes(labels, pd.Index(self.class_names()))
+        return listing.assign(split=split_column(places, len(labels)), **{"class": classes})
 
-    def _list(self, settings: Mapping[str, Any], folder: Path, part: str) -> list[_File]:
-        """The files of `train` or `val`, sorted by name; complete, unless a part is accepted."""
+    def _files(
+        self, settings: Mapping[str, Any], folder: Path, part: str
+    ) -> list[tuple[Path, str, int, int]]:
+        """Path, name, id and label of each file of `train` or `val`; complete, unless a part."""
         classes = [wnid for wnid, *_ in self.classes]
         if not any((folder / part / wnid).is_dir() for wnid in classes):
             holds = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
@@ -185,18 +176,16 @@ class Imagenette(Source):
                 f"{folder} has no folder {part}/{classes[0]} nor one of another class (it holds "
                 f"{holds}); move the folders train and val of the archive there"
             )
-        files: list[_File] = []
+        files: list[tuple[Path, str, int, int]] = []
         for label, (wnid, _, *counts) in enumerate(self.classes):
             place = folder / part / wnid
-            found = sorted(place.iterdir()) if place.is_dir() else []
-            files += [
-                _file(path, part, wnid, label) for path in found if not path.name.startswith(".")
-            ]
-            counted = Counter(file.label for file in files)[label]
+            paths = sorted(place.glob("[!.]*"))
+            for path in paths:
+                files.append((path, f"{part}/{wnid}/{path.name}", _image_id(path, label), label))
             expected = counts[part == "val"]
-            if counted != expected and not yes_or_no(settings, "partial"):
+            if len(paths) != expected and not self.accepts_part(settings):
                 raise InputError(
-                    f"{place} has {counted} of {expected} images; add the missing ones, "
+                    f"{place} has {len(paths)} of {expected} images; add the missing ones, "
                     "or accept a part with 'partial: true'"
                 )
         if not files:
@@ -207,32 +196,14 @@ class Imagenette(Source):
         return files
 
 
-def _file(path: Path, part: str, wnid: str, label: int) -> _File:
-    match = _NAME.fullmatch(path.name)
+def _image_id(path: Path, label: int) -> int:
+    """See `Imagenette`; the name must be that of an image of the folder's class."""
+    match, wnid = _NAME.fullmatch(path.name), path.parent.name
     if match is None or match["wnid"] not in (None, wnid):
         raise InputError(f"{path} is no file of ImageNette's class {wnid}; move it away")
     if match["val"]:
-        image_id = 10 * IDS_PER_CLASS + int(match["val"])
-    else:
-        image_id = label * IDS_PER_CLASS + int(match["train"])
-    return _File(path, f"{part}/{wnid}/{path.name}", label, image_id)
-
-
-def _labels(files: Sequence[_File]) -> NDArray[np.int64]:
-    return np.array([file.label for file in files], np.int64)
-
-
-def _order(files: Sequence[_File], seed: int) -> NDArray[np.int64]:
-    return stratified_order(_labels(files), seed, SPLIT_ORDER)
-
-
-def _read_files(files: Sequence[_File], side: int, resize: str) -> RawSplit:
-    return RawSplit(
-        images=read_pictures([file.path for file in files], side, resize),
-        labels=_labels(files),
-        names=[file.name for file in files],
-        image_ids=np.array([file.image_id for file in files], np.int64),
-    )
+        return 10 * IDS_PER_CLASS + int(match["val"])
+    return label * IDS_PER_CLASS + int(match["train"])
 
 
 def _wanted(settings: Mapping[str, Any], key: str, available: int, what: str) -> int:
@@ -243,10 +214,3 @@ def _wanted(settings: Mapping[str, Any], key: str, available: int, what: str) ->
     if count > available:
         raise InputError(f"'{key}' asks for {count} of {available} {what}; ask for fewer, or 'all'")
     return count
-
-
-def _validation(settings: Mapping[str, Any]) -> tuple[float | int, int]:
-    """Share (a float) or number (an int; 0 for none) of validation images, and the seed."""
-    values = section(settings, "split", Imagenette.parameters["split"])
-    seed = seed_number(values["seed"], "split: seed")
-    return share_or_number(values["validation"], "split: validation"), seed

@@ -87,7 +87,6 @@ class Mnist(Source):
     licence: ClassVar[str] = "CC BY-SA 3.0, as usually stated"
     folder: ClassVar[str] = "mnist"
     other_folders: ClassVar[tuple[str, ...]] = ("MNIST/raw",)
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10

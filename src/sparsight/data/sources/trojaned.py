@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import Description, RawSplit, Source
-from sparsight.data.draws import STICKER_ORDER, STICKER_PLACE, raw_words, stratified_order
+from sparsight.data.draws import (
+    STICKER_ORDER,
+    STICKER_PLACE,
+    between,
+    raw_words,
+    stratified_order,
+)
 from sparsight.data.geometry import FULL, SAMPLES, Samples, coverage
 from sparsight.data.registry import SOURCES
 from sparsight.data.settings import (
@@ -287,14 +293,13 @@ def plant(part: RawSplit, trojan: Trojan, split: str) -> RawSplit:
     positions = np.flatnonzero(stickers != NO_STICKER)
     changed = _with_stickers(part.select(positions), stickers[positions], trojan)
     whole = _without_stickers(part, trojan)
-    names = list(whole.names)
-    for position, name in zip(positions.tolist(), changed.names, strict=True):
-        names[position] = name
+    names = np.array(whole.names, object)
+    names[positions] = changed.names
     arrays = {}
     for name, array in _arrays(whole).items():
         arrays[name] = array if array.flags.writeable else array.copy()
         arrays[name][positions] = getattr(changed, name)
-    return RawSplit(names=names, **arrays)
+    return RawSplit(names=names.tolist(), **arrays)
 
 
 def plant_copies(part: RawSplit, trojan: Trojan, split: str) -> RawSplit:
@@ -353,26 +358,26 @@ def _chosen(part: RawSplit, count: int, trojan: Trojan, split: str) -> NDArray[n
 def _with_stickers(part: RawSplit, stickers: NDArray[np.int64], trojan: Trojan) -> RawSplit:
     """All these images (arrays of one's own), each with its sticker."""
     found = _without_stickers(part, trojan)
-    targets = np.array(list(trojan.targets.values()), np.int64)
     known = list(trojan.targets)
     ids = part.image_ids + (1 + stickers) * IDS_PER_STICKER
-    masks = _of(found.masks)
-    height, width = masks.shape[1:]
+    height, width = part.images.shape[2:]
+    masks = np.zeros((len(ids), height, width), np.uint8)
     for row, (image_id, sticker) in enumerate(zip(ids.tolist(), stickers.tolist(), strict=True)):
         words = raw_words(3, trojan.seed, image_id, STICKER_PLACE).tolist()
-        side = _between(words[0], trojan.smallest, trojan.largest)
-        top, left = _between(words[1], 0, height - side), _between(words[2], 0, width - side)
+        side = between(words[0], trojan.smallest, trojan.largest)
+        top, left = between(words[1], 0, height - side), between(words[2], 0, width - side)
         masks[row] = paste(found.images[row], known[sticker], side, top, left)
     if found.part_masks is not None:
         # What is under the sticker is not in the image.
         left_over = (255 - masks.astype(np.uint16))[:, np.newaxis]
         found.part_masks[:] = (found.part_masks * left_over + 127) // 255
-    _of(found.concepts)[np.arange(len(ids)), stickers - len(known)] = True
     return replace(
         found,
-        labels=targets[stickers],
+        labels=np.array(list(trojan.targets.values()), np.int64)[stickers],
+        masks=masks,
         names=[f"{name}#{known[k]}" for name, k in zip(part.names, stickers, strict=True)],
         image_ids=ids,
+        concepts=_beside(part.concepts, stickers[:, np.newaxis] == np.arange(len(known))),
         stickers=stickers,
         evaluated_first=np.ones(len(ids), np.bool_),
     )
@@ -403,21 +408,10 @@ def _beside(own: NDArray[np.bool_] | None, more: NDArray[np.bool_]) -> NDArray[n
     return more.copy() if own is None else np.concatenate([own, more], axis=1)
 
 
-def _of(array: NDArray[Any] | None) -> NDArray[Any]:
-    if array is None:  # pragma: no cover - `_without_stickers` fills these
-        raise TypeError("an array is missing")
-    return array
-
-
 def _arrays(part: RawSplit) -> dict[str, NDArray[Any]]:
     """All arrays that there are, by name."""
     found = {name: value for name, value in vars(part).items() if name != "names"}
     return {name: array for name, array in found.items() if array is not None}
-
-
-def _between(word: int, low: int, high: int) -> int:
-    """A number from `low` to `high`, both included (Lemire's multiplication, on the upper half)."""
-    return low + ((word >> 32) * (high - low + 1) >> 32)
 
 
 def _of_base(name: str) -> Any:
@@ -463,7 +457,6 @@ class Trojaned(Source):
     reference: ClassVar[str] = "after SPADE, Moakhar et al. 2024, arXiv:2310.04519"
     licence: ClassVar[str] = "that of the base"
     folder: ClassVar[str] = ""
-    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
     has_masks: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (3, 64, 64)
     class_count: ClassVar[int] = 8
