@@ -238,7 +238,7 @@ def equal_explaining(scored: Scored) -> None:
     close(scored.ours("random_logit"), expected)
 
     def randomised(self: Any, **_: Any) -> Iterator[tuple[str, nn.Module]]:
-        yield "all layers", NetworkRandomiser(0, True).randomised(self.model)
+        yield "all layers", NetworkRandomiser(0, True).randomise(self.model)
 
     with (
         mock.patch.object(PyTorchModel, "get_random_layer_generator", randomised),

@@ -101,7 +101,7 @@ def score(
     size = (images.shape[2], images.shape[3])
 
     def prepared(raw: Tensor) -> Tensor:
-        found: Tensor = chosen.prepared(raw, size, interpolation)
+        found: Tensor = chosen.prepare_maps(raw, size, interpolation)
         return found
 
     again = None
@@ -138,7 +138,7 @@ def compare(first: Tensor, second: Tensor, metric: str = "spearman", **parameter
         raise InputError(f"maps {tuple(first.shape)} and {tuple(second.shape)} differ in shape")
     chosen = _load(AGREEMENT, metric)(**parameters)
     size = (first.shape[1], first.shape[2])
-    maps, others = (chosen.prepared(maps, size, "none") for maps in (first, second))
+    maps, others = (chosen.prepare_maps(maps, size, "none") for maps in (first, second))
     # no metric of agreement looks at images or classes
     nothing = torch.empty(len(first), 0), torch.zeros(len(first), dtype=torch.int64)
     return _scored(chosen, MapBatch(maps, *nothing, reference=others))

@@ -211,7 +211,7 @@ def _compared(
         def compute(method: str = method, entry: dict[str, Any] = entry) -> Tensor:
             metric = AGREEMENT.load(method)(**(entry.get("parameters") or {}))
             first, second = (
-                metric.prepared(maps, (28, 28), "bilinear")
+                metric.prepare_maps(maps, (28, 28), "bilinear")
                 for maps in (fixed.maps[0], fixed.maps[0] + fixed.maps[1])
             )
             batch = MapBatch(first, fixed.images, fixed.targets, reference=second)

@@ -165,7 +165,7 @@ def agreement():
     metric = AGREEMENT.load(entry["method"])()
     first = torch.tensor([[[1, -2], [0, 3]], [[1, -2], [0, 3]], [[1, 1], [1, 1]]]).float()
     second = torch.tensor([[[9, -1], [0, 1]], [[9, -1], [0, -1]], [[1, 2], [3, 4]]]).float()
-    first, second = (metric.prepared(maps, (2, 2), "none") for maps in (first, second))
+    first, second = (metric.prepare_maps(maps, (2, 2), "none") for maps in (first, second))
     nothing = torch.zeros(3, 1, 2, 2), torch.zeros(3).long()
     ways = {"one_way": (first, second), "other_way": (second, first)}
     return {

@@ -56,7 +56,6 @@ class ClassActivationMap(Explainer):
         """
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; h and w are the layer's."""
         return self.explain_together({"": self}, batch)[""]
 
     @classmethod
@@ -104,7 +103,6 @@ class WeightedCam(ClassActivationMap):
         """Weights [N,C] of the channels, from two float32 [N,C,h,w]."""
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
-        """See `ClassActivationMap.map_of`."""
         return weighted_map(activations, self.weights(activations, gradients))
 
 
@@ -201,7 +199,6 @@ class HiResCam(ClassActivationMap):
     value_range: ClassVar[str] = "any; in units of the logit"
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
-        """See `ClassActivationMap.map_of`."""
         return (gradients * activations).sum(dim=1)
 
 
@@ -215,7 +212,6 @@ class LayerCam(ClassActivationMap):
     reference: ClassVar[str] = "doi:10.1109/TIP.2021.3089943"
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
-        """See `ClassActivationMap.map_of`."""
         return (gradients.clamp_min(0) * activations).sum(dim=1).clamp_min(0)
 
 
@@ -250,7 +246,6 @@ class EigenCam(ClassActivationMap):
     needs_gradients: ClassVar[bool] = False
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
-        """See `ClassActivationMap.map_of`; `gradients` is not looked at."""
         rows = activations.flatten(2).transpose(1, 2).double()
         finite = rows.isfinite().flatten(1).all(dim=1)
         rows = torch.where(finite[:, None, None], rows, 0)
@@ -321,7 +316,6 @@ class PerturbationCam(Explainer):
         """
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; h and w are the layer's."""
         layer = explained_layer(batch.model, self.settings["layer"])
         with torch.no_grad():
             with recorded(batch.model, [layer]) as outputs:
@@ -367,7 +361,6 @@ class AblationCam(PerturbationCam):
     value_range: ClassVar[str] = "0 or more; in units of the logit times the activation"
 
     def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
-        """See `PerturbationCam.weights`."""
         model, images, targets = batch.model, batch.images, batch.targets
         whole = target_logits(logits, targets)
         rows = self.rows_of_a_pass(images)
@@ -454,7 +447,6 @@ class ScoreCam(PerturbationCam):
     value_range: ClassVar[str] = "0 or more; a weighted mean of the channels"
 
     def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
-        """See `PerturbationCam.weights`."""
         model, images, targets = batch.model, batch.images, batch.targets
         black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
         scores = target_logits(black, targets)[:, None].repeat(1, activations.shape[1])

@@ -146,7 +146,6 @@ class CaptumExplainer(Explainer):
             raise InputError(f"captum.{self._class_name} needs the parameter '{parameter}'")
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; channels are summed."""
 
         def method(some: ImageBatch) -> Tensor:
             inputs = some.inputs

@@ -42,7 +42,6 @@ class RandomMap(Control):
     value_range: ClassVar[str] = "0 to 1"
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`."""
         size = batch.images.shape[2:]
         rows = [torch.rand(size, generator=one) for one in image_generators(batch)]
         return torch.stack(rows).to(batch.images.device)
@@ -60,7 +59,6 @@ class Edges(Control):
     value_range: ClassVar[str] = "0 to sqrt(2)"
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`."""
         grey = functional.pad(greyscale(batch.images).unsqueeze(1), (1, 1, 1, 1), mode="replicate")
         across = grey.new_tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4
         kernels = torch.stack([across, across.T]).unsqueeze(1)
@@ -81,7 +79,6 @@ class CentrePrior(Control):
     allowed: ClassVar[dict[str, Any]] = {"sigma": "(0, inf)"}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`."""
         sides = [self._profile(side) for side in batch.images.shape[2:]]
         prior = torch.outer(*sides).to(batch.images.device, torch.float32)
         return prior.expand(len(batch), *prior.shape).contiguous()
@@ -100,7 +97,6 @@ class InputImage(Control):
     value_range: ClassVar[str] = "0 to 1"
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`."""
         return greyscale(batch.images)
 
 
@@ -123,7 +119,6 @@ class MeanActivation(Explainer):
     parameters: ClassVar[dict[str, Any]] = {"layer": ""}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; h and w are the layer's, and `targets` is not looked at."""
         layer = explained_layer(batch.model, self.settings["layer"])
         with torch.no_grad(), recorded(batch.model, [layer]) as outputs:
             batch.model(batch.images)

@@ -98,7 +98,6 @@ class GradCamLibraryExplainer(Explainer):
         self._seeds = PerImageSeeds()
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
         layers = [named_layer(batch.model, layer) for layer in self._layers]

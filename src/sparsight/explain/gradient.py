@@ -41,7 +41,6 @@ class Saliency(Explainer):
     allowed: ClassVar[dict[str, Any]] = {"reduction": ("max", "sum", "mean")}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         sizes = logit_gradient(batch.model, batch.images, batch.targets).abs()
         return detached_float32(channel_reduction(sizes, self.settings["reduction"]))
 
@@ -69,7 +68,6 @@ class IntegratedGradients(Explainer):
     allowed: ClassVar[dict[str, Any]] = {"n_steps": "[1, inf)"}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         # The import adds about 1 s to torch's.
         from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
@@ -99,7 +97,6 @@ class InputXGradient(Explainer):
     cost: ClassVar[int] = 3
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         product = batch.images * logit_gradient(batch.model, batch.images, batch.targets)
         return detached_float32(channel_reduction(product, "sum"))
 
@@ -127,7 +124,6 @@ class SmoothGrad(Explainer):
     allowed: ClassVar[dict[str, Any]] = {"n_samples": "[1, inf)", "noise": "[0, inf)"}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         images = batch.images.detach()
         samples = ImageSamples(images, image_generators(batch))
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
@@ -175,7 +171,6 @@ class GradientShap(Explainer):
     }
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         images = batch.images.detach()
         samples = ImageSamples(images, image_generators(batch))
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
@@ -254,7 +249,6 @@ class GuidedGradCam(Explainer):
     parameters: ClassVar[dict[str, Any]] = {"layer": ""}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         where = GradCam(layer=self.settings["layer"]).explain(batch)
         height, width = batch.images.shape[2:]
         where = to_image_size(where, (height, width), GradCam.interpolation)

@@ -51,7 +51,6 @@ class Occlusion(Explainer):
             )
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         model, images, targets = batch.model, batch.images, batch.targets
         height, width = images.shape[2:]
         window = self.settings["window"]

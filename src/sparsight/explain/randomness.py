@@ -34,7 +34,7 @@ def image_generators(batch: ImageBatch) -> list[torch.Generator]:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators for libraries that know no other; restore them at the end."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -72,7 +72,7 @@ class PerImageSeeds:
         """`method(batch)` -> [N,h,w], with the randomness of each image its own."""
         device = batch.images.device
         if not self._draws:
-            with _seeded(0, device):
+            with seeded(0, device):
                 before = _global_states(device)
                 maps = method(batch)
                 self._draws = _global_states(device) != before
@@ -80,7 +80,7 @@ class PerImageSeeds:
                 return maps
         rows = []
         for row, image_id in enumerate(batch.image_ids.tolist()):
-            with _seeded(image_seed(image_id, batch.seed_name), device):
+            with seeded(image_seed(image_id, batch.seed_name), device):
                 rows.append(method(batch.rows(slice(row, row + 1))))
         return torch.cat(rows)
 

@@ -117,7 +117,6 @@ class CoalitionExplainer(Explainer):
         """One value per superpixel, float64 [M], from bool [S,M] and float64 [S] on the CPU."""
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size."""
         images = batch.images.detach()
         segments = superpixels(images, self.settings["segments"])
         counts = (segments.amax(dim=(1, 2)) + 1).tolist()
@@ -227,14 +226,12 @@ class Lime(CoalitionExplainer):
     }
 
     def coalitions(self, segments: int, generator: torch.Generator) -> Tensor:
-        """See `CoalitionExplainer.coalitions`."""
         shape = (self.settings["n_samples"], segments)
         drawn = torch.randint(0, 2, shape, generator=generator).bool()
         drawn[0] = True
         return drawn
 
     def values(self, coalitions: Tensor, outputs: Tensor) -> Tensor:
-        """See `CoalitionExplainer.values`."""
         return weighted_ridge(
             coalitions.double(), outputs, self.weights(coalitions), self.settings["ridge"]
         )
@@ -315,7 +312,6 @@ class KernelShap(CoalitionExplainer):
         return torch.cat([ends, proper])
 
     def values(self, coalitions: Tensor, outputs: Tensor) -> Tensor:
-        """See `CoalitionExplainer.values`."""
         proper = coalitions[2:]
         weights = torch.ones(len(proper), dtype=torch.float64)
         if _is_enumerated(coalitions.shape[1], self.settings["n_samples"]):

@@ -12,86 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import MapBatch, Metric, per_image, shows_nothing
+from sparsight.metrics.base import MapBatch, Metric, per_image, row_correlation, shows_nothing
 from sparsight.metrics.localisation import map_scale
 from sparsight.rounding import ROUNDING
-
-
-def mean_ranks(values: Tensor) -> Tensor:
-    """Ranks of each row, 1 for the lowest; equal values share the mean of their ranks.
-
-    Neighbours in the order are equal where they differ by no more than rounding, `ROUNDING` of
-    their own magnitude: the last bits of a plateau rank no place above another.
-
-    Values are [N, n] without NaN, ranks float64 [N, n].
-    """
-    ordered, order = values.sort(dim=1)
-    last = values.shape[1] - 1
-    place = torch.arange(last + 1, device=values.device)
-    # Of each place in the order, where the run of values equal to it begins and ends.
-    size = ordered[:, 1:].abs().maximum(ordered[:, :-1].abs())
-    breaks = ordered[:, 1:] - ordered[:, :-1] > ROUNDING * size
-    begins = functional.pad(torch.where(breaks, place[1:], 0), (1, 0)).cummax(dim=1).values
-    ends = functional.pad(torch.where(breaks, place[:-1], last), (0, 1), value=last)
-    ends = ends.flip(1).cummin(dim=1).values.flip(1)
-    ranks = (begins + ends).to(torch.float64) / 2 + 1
-    return torch.empty_like(ranks).scatter_(1, order, ranks)
-
-
-def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Spearman rank correlation over the places of each pair of maps.
-
-    Pearson's r of the mean ranks, in float64, which is what scipy.stats.spearmanr computes; ties
-    count as they should also where most of a map is 0, as after a ReLU.
-    """
-    # The mean rank is (n + 1) / 2 whatever the ties.
-    middle = (first[0].numel() + 1) / 2 if len(first) else 0.0
-    a, b = mean_ranks(per_image(first)) - middle, mean_ranks(per_image(second)) - middle
-    size = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
-    value = ((a * b).sum(dim=1) / size).clamp(-1, 1)
-    undefined = shows_nothing(first) | shows_nothing(second)
-    return value.masked_fill(undefined, torch.nan).to(torch.float32)
-
-
-def top_membership(values: Tensor, count: int) -> Tensor:
-    """How much each place belongs to the `count` highest of its row.
-
-    Places tied at the last value share what is left: of t tied places for r, each belongs by r/t
-    (values within `ROUNDING` of the map's scale are tied, see `map_scale`). Places at the row's
-    lowest value never belong: two maps that each light up one place, and not the same, would else
-    agree by the share of the empty rest that fills both sets. Such a set is smaller than `count`.
-
-    Parameters
-    ----------
-    values : float32 [N, n].
-    count : 1 to n.
-
-    Returns
-    -------
-    float32 [N, n] in [0, 1]; all 0 where a row is constant or holds NaN.
-    """
-    lowest = values.amin(dim=1, keepdim=True)
-    threshold = values.topk(count, dim=1).values[:, -1:]
-    tolerance = ROUNDING * map_scale(values)
-    shown = values > lowest + tolerance
-    above = values > threshold + tolerance
-    tied = shown & ((values - threshold).abs() <= tolerance)
-    # Counts are sums of float32, which are many times faster than sums of bool.
-    left = count - above.float().sum(dim=1, keepdim=True)
-    share = (left / tied.float().sum(dim=1, keepdim=True)).clamp_max(1)
-    return torch.where(tied, share, above.float())
-
-
-def top_k_iou(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """Intersection over union of the highest places of two maps: Σ min / Σ max of memberships.
-
-    `share` is that of the places, in (0, 1]; k is the nearest whole number, and at least 1.
-    """
-    a, b = per_image(first), per_image(second)
-    count = max(1, math.floor(share * a.shape[1] + 0.5))
-    a, b = top_membership(a, count), top_membership(b, count)
-    value = torch.minimum(a, b).sum(dim=1) / torch.maximum(a, b).sum(dim=1)
-    return value.masked_fill(shows_nothing(first) | shows_nothing(second), torch.nan)
 
 
 class Agreement(Metric):
@@ -108,6 +31,35 @@ class Agreement(Metric):
     allowed: ClassVar[dict[str, Any]] = {"treatment": ("signed", "absolute", "positive")}
 
 
+def mean_ranks(values: Tensor) -> Tensor:
+    """Ranks float64 of each row [N, n] without NaN, from 1 up; equal values share their mean.
+
+    Neighbours in the order are equal where they differ by no more than rounding, `ROUNDING` of
+    their own magnitude: the last bits of a plateau rank no place above another.
+    """
+    ordered, order = values.sort(dim=1)
+    last = values.shape[1] - 1
+    place = torch.arange(last + 1, device=values.device)
+    # Of each place in the order, where the run of values equal to it begins and ends.
+    size = ordered[:, 1:].abs().maximum(ordered[:, :-1].abs())
+    breaks = ordered[:, 1:] - ordered[:, :-1] > ROUNDING * size
+    begins = functional.pad(torch.where(breaks, place[1:], 0), (1, 0)).cummax(dim=1).values
+    ends = functional.pad(torch.where(breaks, place[:-1], last), (0, 1), value=last)
+    ends = ends.flip(1).cummin(dim=1).values.flip(1)
+    ranks = (begins + ends).to(torch.float64) / 2 + 1
+    return torch.empty_like(ranks).scatter_(1, order, ranks)
+
+
+def spearman(first: Tensor, second: Tensor) -> Tensor:
+    """Spearman rank correlation over the places of each pair of maps, as scipy.stats.spearmanr.
+
+    Pearson's r of the mean ranks: ties count as they should also where most of a map is 0.
+    """
+    ranks = (mean_ranks(per_image(maps)) for maps in (first, second))
+    undefined = shows_nothing(first) | shows_nothing(second)
+    return row_correlation(*ranks).masked_fill(undefined, torch.nan).to(torch.float32)
+
+
 class Spearman(Agreement):
     """Rank correlation of two maps at the resolution at which they are stored.
 
@@ -122,8 +74,37 @@ class Spearman(Agreement):
     unit = "rank correlation, -1 to 1"
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `spearman`."""
         return spearman(batch.attributions, batch.reference_maps)
+
+
+def top_membership(values: Tensor, count: int) -> Tensor:
+    """How much each place belongs to the `count` highest of its row, [N, n] in [0, 1].
+
+    Of t places tied at the last value for r, each belongs by r/t (values within `ROUNDING` of
+    `map_scale` are tied). Places at the row's lowest value never belong: two maps that each light
+    up one place, and not the same, would else agree by the share of the empty rest that fills both
+    sets. Such a set is smaller than `count`. All 0 where a row is constant or holds NaN.
+    """
+    lowest = values.amin(dim=1, keepdim=True)
+    threshold = values.topk(count, dim=1).values[:, -1:]
+    tolerance = ROUNDING * map_scale(values)
+    above = values > threshold + tolerance
+    tied = (values > lowest + tolerance) & ((values - threshold).abs() <= tolerance)
+    # Counts are sums of float32, which are many times faster than sums of bool.
+    left = count - above.float().sum(dim=1, keepdim=True)
+    share = (left / tied.float().sum(dim=1, keepdim=True)).clamp_max(1)
+    return torch.where(tied, share, above.float())
+
+
+def top_k_iou(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Intersection over union of the highest places of two maps: Σ min / Σ max of memberships.
+
+    `share` is that of the places, in (0, 1]; k is the nearest whole number, and at least 1.
+    """
+    count = max(1, math.floor(share * per_image(first).shape[1] + 0.5))
+    a, b = (top_membership(per_image(maps), count) for maps in (first, second))
+    value = torch.minimum(a, b).sum(dim=1) / torch.maximum(a, b).sum(dim=1)
+    return value.masked_fill(shows_nothing(first) | shows_nothing(second), torch.nan)
 
 
 class TopKIou(Agreement):
@@ -145,7 +126,6 @@ class TopKIou(Agreement):
     }
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `top_k_iou`."""
         share = float(self.settings["share"])
         return top_k_iou(batch.attributions, batch.reference_maps, share)
 
@@ -156,18 +136,12 @@ K1, K2 = 0.01, 0.03
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Mean structural similarity over all windows of 7 × 7 that lie inside the image.
+    """Mean structural similarity over all windows of 7 × 7 that lie inside maps in [0, 1].
 
     (2 μ₁ μ₂ + C₁)(2 σ₁₂ + C₂) / ((μ₁² + μ₂² + C₁)(σ₁² + σ₂² + C₂)), C₁ = 0.01², C₂ = 0.03², uniform
     window, sample (co)variances: equation 13 of the reference, and what skimage computes with
     `win_size=7, data_range=1`. In float64: a variance is the small difference of two larger means.
-
-    Maps are in [0, 1].
-
-    Raises
-    ------
-    InputError
-        When the maps are smaller than a window.
+    InputError when the maps are smaller than a window.
     """
     if min(first.shape[1:]) < WINDOW:
         raise InputError(
@@ -215,5 +189,4 @@ class Ssim(Agreement):
     normalisation = "min_max"
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `ssim`."""
         return ssim(batch.attributions, batch.reference_maps)

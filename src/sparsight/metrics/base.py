@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,26 +18,51 @@ from sparsight.parameters import checked_parameters
 from sparsight.rounding import is_constant
 
 T = TypeVar("T")
-OutputKind = Literal["logit", "probability", "correct"]
+OutputKind = Literal["logit", "probability", "accuracy"]
 
 
-class Explain(Protocol):
-    """Explains images anew with the explainer whose attributions are being scored.
+@dataclass(frozen=True)
+class BatchExplainer:
+    """Explains images anew with the explainer whose maps are scored, bound to the ids of a batch.
 
-    What comes back has been resized, treated and normalised exactly like the attributions that the
-    metric was given.
+    Attributes
+    ----------
+    explainer : the explainer.
+    image_ids : int64 [N] of the scored batch.
+    name : the explainer's configured name, with which its randomness is seeded.
+    prepare : raw maps [n, h, w] to maps [n, H, W], resized, treated and normalised like those
+        that are scored.
     """
+
+    explainer: Explainer
+    image_ids: Tensor
+    name: str
+    prepare: Callable[[Tensor], Tensor]
 
     def __call__(
         self, model: nn.Module, images: Tensor, targets: Tensor, rows: Tensor | None = None
     ) -> Tensor:
-        """Attributions float32 [n, H, W] of `images` float32 [n, C, H, W] for `targets` int64 [n].
+        """Maps float32 [n, H, W] of `images` float32 [n, C, H, W] for `targets` int64 [n].
 
         `rows` int64 [n] says from which images of the scored batch the given ones are made, so
         that a random explainer draws for an image what it drew before. By default they are the
-        whole batch in order, once or several times over.
+        whole batch in order, once or several times over. At most N images are explained at a time.
         """
-        ...
+        count = len(self.image_ids)
+        if rows is None:
+            if len(images) % count:
+                raise InputError(
+                    f"{len(images)} images cannot be matched to a batch of {count} without rows"
+                )
+            rows = torch.arange(len(images)) % count
+        ids = self.image_ids.cpu()[rows.cpu()]
+        parts = zip(images.split(count), targets.split(count), ids.split(count), strict=True)
+        return torch.cat(
+            [
+                self.prepare(self.explainer.explain(ImageBatch(model, *part, self.name)))
+                for part in parts
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +77,7 @@ class MapBatch:
     targets : int64 [N], the class that was explained.
     masks : float32 or bool [N, H, W] as the metric's `mask_rule` says; None where that is "none".
     model : frozen network that gives logits [N, K], where the metric needs it.
-    explain : the explainer of the maps, where the metric needs it.
+    explain : the explainer of the maps (`BatchExplainer`), where the metric needs it.
     reference : maps like `attributions`, of the network to compare with, where the metric needs it.
     """
 
@@ -61,7 +86,7 @@ class MapBatch:
     targets: Tensor
     masks: Tensor | None = None
     model: nn.Module | None = None
-    explain: Explain | None = None
+    explain: Callable[..., Tensor] | None = None
     reference: Tensor | None = None
 
     def __len__(self) -> int:
@@ -82,7 +107,7 @@ class MapBatch:
         """`reference`; InputError where there is none."""
         return _present(self.reference, "maps to compare with", "name it under `agreement`")
 
-    def explained(
+    def explain_again(
         self,
         *,
         model: nn.Module | None = None,
@@ -90,7 +115,7 @@ class MapBatch:
         targets: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """Maps of another network, of other images or for other classes; see `Explain`."""
+        """Maps of another network, of other images or for other classes; see `BatchExplainer`."""
         explain = _present(self.explain, "an explainer", "give it one")
         return explain(
             self.network if model is None else model,
@@ -117,10 +142,10 @@ def _present(value: T | None, what: str, remedy: str) -> T:
 
 
 class Metric(ABC):
-    """Base of all metrics; a subclass states its facts as literal class attributes.
+    """Base of all metrics; a subclass states its facts as class attributes.
 
-    The facts are read from the source without importing it (`Registry.facts`), so they must be
-    literals. An adapter to another library sets them on the instance instead.
+    These must be literals: the workflow reads them from the source without importing it
+    (`Registry.facts`). An adapter to another library sets them on the instance instead.
 
     Attributes
     ----------
@@ -171,7 +196,7 @@ class Metric(ABC):
         )
         self.treatment = self.settings.get("treatment", self.treatment)
 
-    def prepared(self, maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+    def prepare_maps(self, maps: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
         """Raw maps float32 [N, h, w] as this metric wants them; see `prepare`."""
         wanted = size if self.resolution == "image" else (maps.shape[1], maps.shape[2])
         return prepare(maps, wanted, interpolation, self.treatment, self.normalisation)
@@ -200,8 +225,8 @@ class Metric(ABC):
     def score_together(cls, metrics: Mapping[str, "Metric"], batch: MapBatch) -> dict[str, Tensor]:
         """Score a batch with several metrics (configured name to metric).
 
-        The results are those of separate calls of `score`, whose parameters these are. Override
-        this, and set `shares`, where the metrics can share passes.
+        The results are those of separate calls of `score`. Override this, and set `shares`, where
+        the metrics can share passes.
         """
         return {name: metric.score(batch) for name, metric in metrics.items()}
 
@@ -238,21 +263,30 @@ def zeros_and_ones(flags: Tensor) -> Tensor:
     return flags.view(torch.uint8).float()
 
 
+def row_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's r of each row of `first` with that of `second`, both [N, n].
+
+    float64 [N] in [-1, 1]; NaN where a row is constant up to rounding or holds NaN.
+    """
+    a, b = first.double(), second.double()
+    # By the range: rounding of the mean keeps the spread of equal values from being exactly 0.
+    varies = ~(is_constant(a, 1) | is_constant(b, 1))
+    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
+    scale = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
+    return torch.where(varies, (a * b).sum(dim=1) / scale, torch.nan).clamp(-1, 1)
+
+
 def image_generators(images: Tensor, name: str) -> Iterator[torch.Generator]:
     """A generator on the CPU for each image, seeded by its pixels and the metric's name.
 
-    Randomness belongs to an image and a metric, never to a position in a batch. A metric is given
-    images, not their ids, so the pixels name the image. Every level and explainer sees the same
-    image and therefore the same perturbations: scores are paired.
+    Randomness belongs to an image and a metric, never to a position in a batch. Metrics are given
+    no ids, so the pixels name the image. Every level and explainer sees the same image and
+    therefore the same perturbations, on every device: scores are paired.
 
     Parameters
     ----------
     images : float32 [N, C, H, W] in [0, 1], the images as they were explained.
     name : of the metric, and of the use where it draws for several.
-
-    Yields
-    ------
-    N generators, in the order of the images; the numbers are the same on every device.
     """
     # The pixels come from bytes: rounding makes the seed independent of the device's arithmetic.
     pixels = (images.detach() * 255).round().to(torch.uint8).cpu().numpy()
@@ -269,52 +303,8 @@ def image_samples(images: Tensor, name: str) -> ImageSamples:
 def chosen_output(logits: Tensor, targets: Tensor, kind: OutputKind) -> Tensor:
     """The output for each image's target, float32 [N], of logits [N, K].
 
-    `kind` is "logit"; "probability" (softmax); or "correct", 1 where the target is the prediction.
+    `kind` is "logit"; "probability" (softmax); or "accuracy", 1 where the target is predicted.
     """
-    if kind == "probability":
-        return target_logits(logits.softmax(dim=1), targets)
-    if kind == "correct":
+    if kind == "accuracy":
         return (logits.argmax(dim=1) == targets).float()
-    return target_logits(logits, targets)
-
-
-class BatchExplainer:
-    """An explainer bound to the ids of a batch; see `sparsight.metrics.base.Explain`.
-
-    Parameters
-    ----------
-    explainer : the explainer.
-    image_ids : int64 [N] of the scored batch.
-    name : the explainer's configured name, with which its randomness is seeded.
-    prepare : raw maps [n, h, w] to treated and normalised maps [n, H, W].
-    """
-
-    def __init__(
-        self,
-        explainer: Explainer,
-        image_ids: Tensor,
-        name: str,
-        prepare: Callable[[Tensor], Tensor],
-    ) -> None:
-        self._explainer, self._name, self._prepare = explainer, name, prepare
-        self._image_ids = image_ids.cpu()
-
-    def __call__(
-        self, model: nn.Module, images: Tensor, targets: Tensor, rows: Tensor | None = None
-    ) -> Tensor:
-        """float32 [n, H, W]; at most the scored batch's number of images is explained at a time."""
-        count = len(self._image_ids)
-        if rows is None:
-            if len(images) % count:
-                raise InputError(
-                    f"{len(images)} images cannot be matched to a batch of {count} without rows"
-                )
-            rows = torch.arange(len(images)) % count
-        ids = self._image_ids[rows.cpu()]
-        parts = [
-            self._prepare(self._explainer.explain(ImageBatch(model, *part, self._name)))
-            for part in zip(
-                images.split(count), targets.split(count), ids.split(count), strict=True
-            )
-        ]
-        return torch.cat(parts)
+    return target_logits(logits.softmax(dim=1) if kind == "probability" else logits, targets)

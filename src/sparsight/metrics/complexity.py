@@ -5,6 +5,7 @@ better. The thesis (Lukkien) gives mean .179 and standard deviation .218 at iter
 .252 at iteration 10, and suspects that they, rather than a better localisation, raise the IoU.
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -13,8 +14,23 @@ from torch import Tensor
 from sparsight.metrics.base import MapBatch, Metric, ascending, per_image, zeros_and_ones
 
 
+class Complexity(Metric):
+    """Base of the metrics of a map's values alone, in whatever order."""
+
+    category = "complexity"
+    direction = "lower"
+    treatment = "absolute"
+
+    @abstractmethod
+    def measure(self, values: Tensor, /) -> Tensor:
+        """One number [N] for each row of values float32 [N, n]."""
+
+    def score(self, batch: MapBatch) -> Tensor:
+        return self.measure(per_image(batch.attributions)).to(torch.float32)
+
+
 def gini(magnitudes: Tensor) -> Tensor:
-    """Gini index of non-negative values: Σ(2i - n - 1)·a₍ᵢ₎ / (n·Σa), a ascending, i from 1.
+    """Gini index of each row: Σ(2i - n - 1)·a₍ᵢ₎ / (n·Σa), a ascending, i from 1.
 
     Parameters
     ----------
@@ -29,6 +45,22 @@ def gini(magnitudes: Tensor) -> Tensor:
     count = ordered.shape[1]
     weights = 2 * torch.arange(1, count + 1, device=ordered.device, dtype=torch.float64) - count - 1
     return (ordered * weights).sum(dim=1) / (count * ordered.sum(dim=1))
+
+
+class GiniSparseness(Complexity):
+    """Gini index of the absolute attributions: Σ(2i - n - 1)·a₍ᵢ₎ / (n·Σa), a ascending.
+
+    It is taken at image size, as all metrics are: an interpolated class activation map is smoother
+    than at its layer's resolution, so compare maps of one layer only. quantus.Sparseness agrees to
+    about 1e-5; it adds 1e-7 to each value of the map (divided by its maximum), which gives 0 to an
+    all-zero map where this is NaN.
+    """
+
+    name = "gini_sparseness"
+    reference = "Chalasani et al., ICML 2020, arXiv:1810.06583"
+    direction = "higher"
+    unit = "Gini index, 0 to 1"
+    measure = staticmethod(gini)
 
 
 def entropy(magnitudes: Tensor) -> Tensor:
@@ -51,6 +83,19 @@ def entropy(magnitudes: Tensor) -> Tensor:
     return total.log() - terms.sum(dim=1, dtype=torch.float64) / total
 
 
+class Entropy(Complexity):
+    """Entropy of how the absolute attribution is shared by the pixels: -Σ p ln p, p = |a| / Σ|a|.
+
+    The paper's "complexity" of an explanation. Its upper end depends on the size of the image,
+    ln(H·W). quantus.Complexity agrees to about 1e-6: it adds 1e-12 in the logarithm.
+    """
+
+    name = "entropy"
+    reference = "Bhatt et al., IJCAI 2020, arXiv:2005.00631"
+    unit = "nats, 0 to ln(pixels)"
+    measure = staticmethod(entropy)
+
+
 def effective_complexity(magnitudes: Tensor, threshold: float) -> Tensor:
     """Number of values above `threshold` times the greatest of their row: #{i : aᵢ > t · max a}.
 
@@ -68,73 +113,37 @@ def effective_complexity(magnitudes: Tensor, threshold: float) -> Tensor:
     return torch.where(highest[:, 0] > 0, counted, torch.nan)
 
 
-class GiniSparseness(Metric):
-    """Gini index of the absolute attributions.
-
-    It is taken at image size, as all metrics are: a class activation map after interpolation. An
-    interpolated map is smoother than at its layer's resolution, so its index differs from that of
-    the native map; compare maps of one layer only. quantus.Sparseness agrees to about 1e-5; it adds
-    1e-7 to each value of the map (divided by its maximum), which gives 0 to an all-zero map where
-    this is NaN.
-    """
-
-    name = "gini_sparseness"
-    reference = "Chalasani et al., ICML 2020, arXiv:1810.06583"
-    category = "complexity"
-    direction = "higher"
-    unit = "Gini index, 0 to 1"
-    treatment = "absolute"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `gini`."""
-        return gini(per_image(batch.attributions)).to(torch.float32)
-
-
-class Entropy(Metric):
-    """Entropy of how the absolute attribution is shared among the pixels, `entropy` of |a|.
-
-    The paper's "complexity" of an explanation. Its upper end depends on the size of the image,
-    ln(H·W). quantus.Complexity agrees to about 1e-6: it adds 1e-12 in the logarithm.
-    """
-
-    name = "entropy"
-    reference = "Bhatt et al., IJCAI 2020, arXiv:2005.00631"
-    category = "complexity"
-    direction = "lower"
-    unit = "nats, 0 to ln(pixels)"
-    treatment = "absolute"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `entropy`."""
-        return entropy(per_image(batch.attributions)).to(torch.float32)
-
-
-class EffectiveComplexity(Metric):
+class EffectiveComplexity(Complexity):
     """Number of pixels whose absolute attribution exceeds `threshold` times the map's maximum.
 
     This is quantus' reading. The paper counts how many of the most attributed features must stay
     for the expected loss to be below a tolerance, which needs the network. quantus compares with
     the number `eps` (1e-5) what it has divided by the maximum over the *batch*; here it is each
-    map's own maximum, so that the other images do not matter: equal where a map comes alone. An
-    all-zero map is undefined here, and 0 there, the best value of all.
+    map's own maximum: equal where a map comes alone. An all-zero map is undefined here, and 0
+    there, the best value of all.
 
     At the default the count is hardly more than that of non-zero pixels. An interpolated class
-    activation map is rarely zero, so for those choose a threshold that a heatmap shows, such as
-    0.1.
+    activation map is rarely zero: choose a threshold that a heatmap shows, such as 0.1.
     """
 
     name = "effective_complexity"
     reference = "Nguyen and Martinez 2020, arXiv:2007.07584; as in quantus.EffectiveComplexity"
-    category = "complexity"
-    direction = "lower"
     unit = "pixels"
-    treatment = "absolute"
     parameters: ClassVar[dict[str, Any]] = {"threshold": 1e-5}
     allowed: ClassVar[dict[str, Any]] = {"threshold": "[0, 1)"}
 
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `effective_complexity`."""
-        return effective_complexity(per_image(batch.attributions), self.settings["threshold"])
+    def measure(self, values: Tensor, /) -> Tensor:
+        return effective_complexity(values, self.settings["threshold"])
+
+
+class Descriptive(Complexity):
+    """Base of what describes the heatmap in [0, 1]: negative attributions count as 0."""
+
+    category = "descriptive"
+    direction = ""
+    reference = "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps"
+    treatment = "positive"
+    normalisation = "min_max"
 
 
 def heatmap_mean(heatmaps: Tensor) -> Tensor:
@@ -143,16 +152,13 @@ def heatmap_mean(heatmaps: Tensor) -> Tensor:
 
 
 def heatmap_spread(heatmaps: Tensor) -> Tensor:
-    """Standard deviation over the pixels, divisor n: float32 [N] of float32 [N, H, W].
-
-    NaN where they hold NaN.
-    """
+    """Standard deviation over the pixels, divisor n, float32 [N], of heatmaps float32 [N, H, W]."""
     values = per_image(heatmaps)
     # torch's own `std` is some twenty times slower on many short rows.
     return (values - values.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt()
 
 
-class HeatmapMean(Metric):
+class HeatmapMean(Descriptive):
     """Mean of the heatmap in [0, 1]: how much of the image is highlighted, on average.
 
     Negative attributions count as 0. A constant map shows nothing: it is 0 after min-max, and so is
@@ -160,32 +166,16 @@ class HeatmapMean(Metric):
     """
 
     name = "heatmap_mean"
-    reference = "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps"
-    category = "descriptive"
-    direction = ""
     unit = "grey level, 0 to 1"
-    treatment = "positive"
-    normalisation = "min_max"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `heatmap_mean`."""
-        return heatmap_mean(batch.attributions)
+    measure = staticmethod(heatmap_mean)
 
 
-class HeatmapSpread(Metric):
+class HeatmapSpread(Descriptive):
     """Standard deviation of the heatmap in [0, 1] over its pixels (divisor n).
 
     Negative attributions count as 0. A constant map scores 0.
     """
 
     name = "heatmap_spread"
-    reference = "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps"
-    category = "descriptive"
-    direction = ""
     unit = "grey level, 0 to 0.5"
-    treatment = "positive"
-    normalisation = "min_max"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `heatmap_spread`."""
-        return heatmap_spread(batch.attributions)
+    measure = staticmethod(heatmap_spread)

@@ -1,5 +1,6 @@
 """Faithfulness: what a network's output loses as the pixels that an explanation ranks change."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from sparsight.metrics.base import (
     image_generators,
     image_samples,
     per_image,
+    row_correlation,
     shows_nothing,
 )
 from sparsight.rounding import is_constant
@@ -41,8 +43,7 @@ def tie_order(images: Tensor) -> Tensor:
     -------
     int64 [N, H * W] on the images' device: places in the flattened image, each of them once.
     """
-    pixels = images.shape[2] * images.shape[3]
-    return image_samples(images, "ties").orders(pixels)
+    return image_samples(images, "ties").orders(images.shape[2] * images.shape[3])
 
 
 def descending_ranks(values: Tensor, order: Tensor) -> Tensor:
@@ -57,30 +58,22 @@ def descending_ranks(values: Tensor, order: Tensor) -> Tensor:
 
 
 def pixel_ranks(attributions: Tensor, images: Tensor) -> Tensor:
-    """Place of each pixel in the descending order of its map, int64 [N, H, W] from 0.
+    """Place of each pixel in the descending order of its map [N, H, W], int64 from 0.
 
-    Pixels that are alike go in the `tie_order` of the image.
-
-    Parameters
-    ----------
-    attributions : float32 [N, H, W].
-    images : float32 [N, C, H, W] in [0, 1], to which the order of ties belongs.
+    Pixels that are alike go in the `tie_order` of the images [N, C, H, W].
     """
     return descending_ranks(per_image(attributions), tie_order(images)).view_as(attributions)
 
 
 def stand_ins(images: Tensor, baseline: str) -> Tensor:
-    """What stands in for each pixel once it is removed.
+    """What stands in for each pixel once it is removed, float32 [N, C, H, W] in [0, 1].
 
     Parameters
     ----------
     images : float32 [N, C, H, W] in [0, 1].
     baseline : "zero" (black); "mean" (the mean colour of the image itself); "blur" (the image under
-        a Gaussian of standard deviation 5, cut off at 11x11 pixels); "inverted" (1 - x).
-
-    Returns
-    -------
-    float32 [N, C, H, W] in [0, 1].
+        a Gaussian of standard deviation 5, cut off at 11x11 pixels; edge pixels are repeated, where
+        the authors pad with zeros, which darkens the border); "inverted" (1 - x).
     """
     if baseline == "zero":
         return torch.zeros_like(images)
@@ -88,11 +81,6 @@ def stand_ins(images: Tensor, baseline: str) -> Tensor:
         return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
     if baseline == "inverted":
         return 1 - images
-    return _blurred(images)
-
-
-def _blurred(images: Tensor) -> Tensor:
-    """Edge pixels are repeated; the authors pad with zeros, which darkens the border."""
     channels = images.shape[1]
     offsets = torch.arange(BLUR_SIDE, device=images.device) - BLUR_SIDE // 2
     weights = torch.exp(-(offsets / BLUR_SIGMA).square() / 2)
@@ -102,21 +90,88 @@ def _blurred(images: Tensor) -> Tensor:
     return functional.conv2d(rows, weights.transpose(2, 3), groups=channels)
 
 
-def replaced(images: Tensor, others: Tensor, where: Tensor) -> Tensor:
-    """`images` with the pixels `where` (bool [N, H, W]) taken from `others`; [N, C, H, W]."""
+def replace_pixels(images: Tensor, others: Tensor, where: Tensor) -> Tensor:
+    """`images` [N, C, H, W] with the pixels `where` (bool [N, H, W]) taken from `others`."""
     return torch.where(where.unsqueeze(1), others, images)
 
 
-class PixelCurve(Metric):
+class BatchPasses:
+    """What the curves of a batch share: the order of its pixels, and logits of some images."""
+
+    def __init__(self, batch: MapBatch) -> None:
+        self.batch = batch
+        self._ranks: dict[bool, Tensor] = {}
+        self._logits: dict[str, Tensor] = {}
+
+    def ranks(self, least_first: bool = False) -> Tensor:
+        """See `pixel_ranks`; `least_first` for the ascending order."""
+        if least_first not in self._ranks:
+            maps = self.batch.attributions
+            self._ranks[least_first] = pixel_ranks(
+                -maps if least_first else maps, self.batch.images
+            )
+        return self._ranks[least_first]
+
+    def logits(self, name: str, images: Tensor) -> Tensor:
+        """Logits [N, K] of the images of that name; one pass for each name."""
+        if name not in self._logits:
+            self._logits[name] = self.batch.logits(images)
+        return self._logits[name]
+
+
+class OutputCurve(Metric):
+    """Base of curves of the target's output as pixels change in the order of the map.
+
+    Pixels that are alike go in a random order, the image's own (`tie_order`), from either end of
+    the map: where a map is silent its curve is that of the random control. A constant map ranks no
+    pixel above another: NaN, as for a map of NaN.
+
+    One step of the whole batch is one pass, which curves of equal `passes_key` share: they differ
+    in the parameter `value` ("accuracy", "probability" or "logit"), or in how they are reduced.
+    """
+
+    category = "faithfulness"
+    direction = "higher"
+    needs = ("model",)
+
+    @abstractmethod
+    def passes_key(self) -> tuple[Any, ...]:
+        """What the passes of the curve depend on."""
+
+    @abstractmethod
+    def logits(self, passes: BatchPasses) -> Iterator[Tensor]:
+        """Logits [N, K] at each step."""
+
+    def score(self, batch: MapBatch) -> Tensor:
+        return self.score_together({"": self}, batch)[""]
+
+    @classmethod
+    def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
+        groups: dict[tuple[Any, ...], dict[str, OutputCurve]] = {}
+        for name, metric in metrics.items():
+            assert isinstance(metric, OutputCurve)  # no other metric shares these passes
+            groups.setdefault(metric.passes_key(), {})[name] = metric
+        undefined = shows_nothing(batch.attributions)[:, None]
+        passes, found = BatchPasses(batch), {}
+        for group in groups.values():
+            kinds: dict[str, OutputKind] = {
+                name: one.settings["value"] for name, one in group.items()
+            }
+            curves: dict[OutputKind, list[Tensor]] = {kind: [] for kind in kinds.values()}
+            for logits in next(iter(group.values())).logits(passes):
+                for kind, steps in curves.items():
+                    steps.append(chosen_output(logits, batch.targets, kind))
+            for name, kind in kinds.items():
+                curve = torch.stack(curves[kind], dim=1)
+                found[name] = curve.masked_fill(undefined, torch.nan)
+        return {name: found[name] for name in metrics}
+
+
+class PixelCurve(OutputCurve):
     """Base of curves over pixels that are removed, or inserted, from the highest attribution on.
 
     Step k of `steps` has changed the round(k·n / steps) highest of n pixels, all channels at once;
-    step 0 none, the last all. Pixels that are alike go in a random order, the image's own
-    (`tie_order`). A constant map ranks no pixel above another: NaN, as for a map of
-    NaN.
-
-    One step of the whole batch is one pass. The unperturbed and the fully perturbed batch, and the
-    passes of curves that differ only in `value`, are shared with the other curves of the group.
+    step 0 none, the last all.
 
     Parameters
     ----------
@@ -125,13 +180,9 @@ class PixelCurve(Metric):
     value : "probability" (softmax) or "logit" of the target.
     """
 
-    category = "faithfulness"
-    direction = "higher"
     unit = "output for the target at each step: probability 0 to 1, or logit"
-    needs = ("model",)
     shares = "pixel_curves"
     inserts: ClassVar[bool] = False
-
     allowed: ClassVar[dict[str, Any]] = {
         "steps": "[1, inf)",
         "baseline": ("zero", "mean", "blur", "inverted"),
@@ -143,66 +194,25 @@ class PixelCurve(Metric):
         steps = self.settings["steps"]
         return [100 * step / steps for step in range(steps + 1)]
 
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N, steps + 1]; see `Metric.score` and the class."""
-        return self.score_together({"": self}, batch)[""]
+    def passes_key(self) -> tuple[Any, ...]:
+        return self.inserts, self.settings["baseline"], self.settings["steps"]
 
-    @classmethod
-    def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
-        """Curves float32 [N, steps + 1] of several metrics; see `Metric.score_together`."""
-        groups: dict[tuple[str, bool, int], dict[str, OutputKind]] = {}
-        for name, metric in metrics.items():
-            assert isinstance(metric, PixelCurve)  # no other metric shares these passes
-            _check_steps(metric, batch.images)
-            key = (metric.settings["baseline"], metric.inserts, metric.settings["steps"])
-            groups.setdefault(key, {})[name] = metric.settings["value"]
-        undefined = shows_nothing(batch.attributions)[:, None]
-        passes = _Passes(batch)
-        found = {}
-        for key, kinds in groups.items():
-            curves: dict[OutputKind, list[Tensor]] = {kind: [] for kind in kinds.values()}
-            for logits in passes.curve(*key):
-                for kind, values in curves.items():
-                    values.append(chosen_output(logits, batch.targets, kind))
-            for name, kind in kinds.items():
-                curve = torch.stack(curves[kind], dim=1)
-                found[name] = curve.masked_fill(undefined, torch.nan)
-        return {name: found[name] for name in metrics}
-
-
-def _check_steps(metric: Metric, images: Tensor) -> None:
-    height, width = images.shape[2:]
-    if metric.settings["steps"] > height * width:
-        raise InputError(
-            f"metric {metric.name}: parameter 'steps' is {metric.settings['steps']}, but the "
-            f"images have only {height}x{width} pixels"
-        )
-
-
-class _Passes:
-    """Logits of a batch as its pixels change; those of unchanged and of blank images are kept."""
-
-    def __init__(self, batch: MapBatch) -> None:
-        self._batch, self._ranks = batch, pixel_ranks(batch.attributions, batch.images)
-        self._ends: dict[str, Tensor] = {}
-
-    def curve(self, baseline: str, inserts: bool, steps: int) -> Iterator[Tensor]:
-        """Logits [N, K] at each of the `steps` + 1 steps."""
-        images = self._batch.images
-        blank = stand_ins(images, baseline)
-        first, last = ("", baseline) if not inserts else (baseline, "")
-        start, finish = (images, blank) if not inserts else (blank, images)
-        pixels = self._ranks[0].numel()
-        yield self._end(first, start)
+    def logits(self, passes: BatchPasses) -> Iterator[Tensor]:
+        images, steps = passes.batch.images, self.settings["steps"]
+        height, width = images.shape[2:]
+        if steps > height * width:
+            raise InputError(
+                f"metric {self.name}: parameter 'steps' is {steps}, but the images have only "
+                f"{height}x{width} pixels"
+            )
+        baseline = self.settings["baseline"]
+        ends = [("unchanged", images), (baseline, stand_ins(images, baseline))]
+        start, finish = ends[::-1] if self.inserts else ends
+        yield passes.logits(*start)
         for step in range(1, steps):
-            changed = self._ranks < round(step * pixels / steps)
-            yield self._batch.logits(replaced(start, finish, changed))
-        yield self._end(last, finish)
-
-    def _end(self, name: str, images: Tensor) -> Tensor:
-        if name not in self._ends:
-            self._ends[name] = self._batch.logits(images)
-        return self._ends[name]
+            changed = passes.ranks() < round(step * height * width / steps)
+            yield passes.batch.logits(replace_pixels(start[1], finish[1], changed))
+        yield passes.logits(*finish)
 
 
 class Insertion(PixelCurve):
@@ -279,39 +289,20 @@ class PixelFlipping(PixelCurve):
 def random_subsets(images: Tensor, size: int, samples: int, name: str) -> Iterator[Tensor]:
     """Random subsets of each image's pixels, without replacement.
 
-    Yields
-    ------
-    `samples` tensors int64 [N, size] of places in the flattened image, on the images' device. They
-    belong to the image and `name`, whatever the batch.
+    Yields `samples` tensors int64 [N, size] of places in the flattened image, on the images'
+    device. They belong to the image and `name`, whatever the batch.
     """
-    pixels = images.shape[2] * images.shape[3]
     draws = image_samples(images, name)
     for _ in range(samples):
-        yield draws.orders(pixels)[:, :size]
-
-
-def row_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson's r of each row of `first` with that of `second`, both [N, n].
-
-    Returns
-    -------
-    float64 [N] in [-1, 1]; NaN where a row is constant up to rounding or holds NaN.
-    """
-    a, b = first.double(), second.double()
-    # By the range: rounding of the mean keeps the spread of equal values from being exactly 0.
-    varies = ~(is_constant(a, 1) | is_constant(b, 1))
-    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
-    scale = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
-    return torch.where(varies, (a * b).sum(dim=1) / scale, torch.nan).clamp(-1, 1)
+        yield draws.orders(images.shape[2] * images.shape[3])[:, :size]
 
 
 class FaithfulnessCorrelation(Metric):
     """Correlation of subsets' summed attribution with the loss of output when they are removed.
 
     Pearson's r over random subsets S of |S| pixels: Σ_{i in S} a_i with f(x) - f(x without S), f
-    the target's logit. The subsets of an image are the same at every
-    level and for every explainer. The value is NaN where the map is constant, or where no removal
-    changes the output.
+    the target's logit. The subsets of an image are the same at every level and for every
+    explainer. The value is NaN where the map is constant, or where no removal changes the output.
 
     Which maps: sums of attribution are compared with losses of output, so the metric is made for
     contributions (`input_x_gradient`, `integrated_gradients`, `lrp`, `deep_lift`, `gradient_shap`,
@@ -322,10 +313,10 @@ class FaithfulnessCorrelation(Metric):
     (1, 2, 2) scores -1/2. Unsigned maps (`saliency` and `smooth_grad` here, class activation maps)
     cannot say which pixels speak against the target, and reach 1 only where none does.
 
-    Defaults are those of `quantus.FaithfulnessCorrelation`, made for images of 224x224; there the
-    subset is a two-hundredth of the pixels, so choose `subset_size` for the images at hand. On
-    colour images quantus removes the values of single channels; here a pixel goes with all of its
-    channels. "Black" is there the image's lowest value, here 0.
+    Defaults are those of `quantus.FaithfulnessCorrelation`, made for images of 224x224: choose
+    `subset_size` for the images at hand (there, a two-hundredth of the pixels). On colour images
+    quantus removes the values of single channels; here a pixel goes with all of its channels.
+    "Black" is there the image's lowest value, here 0.
 
     Parameters
     ----------
@@ -355,22 +346,19 @@ class FaithfulnessCorrelation(Metric):
     }
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and the class."""
-        images, attributions = batch.images, batch.attributions
-        size, samples = self.settings["subset_size"], self.settings["samples"]
+        images, size, kind = batch.images, self.settings["subset_size"], self.settings["value"]
         height, width = images.shape[2:]
         if size >= height * width:
             raise InputError(
                 f"metric {self.name}: parameter 'subset_size' is {size}, it must be below the "
                 f"{height}x{width} pixels of the images"
             )
-        kind = self.settings["value"]
-        others, flat = stand_ins(images, self.settings["baseline"]), per_image(attributions)
+        others, flat = stand_ins(images, self.settings["baseline"]), per_image(batch.attributions)
         whole = batch.outputs(kind)
         sums, outputs = [], []
-        for subset in random_subsets(images, size, samples, self.name):
+        for subset in random_subsets(images, size, self.settings["samples"], self.name):
             removed = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, subset, True)
-            perturbed = replaced(images, others, removed.view_as(attributions))
+            perturbed = replace_pixels(images, others, removed.view_as(batch.attributions))
             outputs.append(batch.outputs(kind, perturbed))
             sums.append(flat.gather(1, subset).sum(dim=1, dtype=torch.float64))
         losses = whole[:, None] - torch.stack(outputs, dim=1)
@@ -387,11 +375,10 @@ def infidelity(
 
     Parameters
     ----------
-    predicted : float [N, n], IᵀΦ of each perturbation.
-    lost : float [N, n], f(x) - f(x - I).
+    predicted, lost : float [N, n], IᵀΦ and f(x) - f(x - I) of each perturbation.
     scaled : whether β is the scale that makes the mean least, Σ predicted·lost / Σ predicted²,
         instead of 1. It does not matter where `predicted` is 0 throughout.
-    non_negative_scale : whether β must be 0 or more. Where the best β is below 0, it is then 0.
+    non_negative_scale : whether a β below 0 becomes 0.
 
     Returns
     -------
@@ -422,17 +409,15 @@ class Squares:
         place = torch.searchsorted(self._ends, numbers, right=True)
         side, rest = place + 1, numbers - self._starts[place]
         columns = self._width - side + 1
-        top, left = rest // columns, rest % columns
-        return (
-            self._along(self._height, top, side)[:, :, None]
-            & (self._along(self._width, left, side)[:, None, :])
+        tops, lefts = rest // columns, rest % columns
+        rows, columns = (
+            (places >= start[:, None]) & (places < (start + side)[:, None])
+            for places, start in (
+                (torch.arange(self._height, device=numbers.device), tops),
+                (torch.arange(self._width, device=numbers.device), lefts),
+            )
         )
-
-    @staticmethod
-    def _along(length: int, start: Tensor, side: Tensor) -> Tensor:
-        """Bool [N, length]: from `start`, `side` pixels."""
-        places = torch.arange(length, device=start.device)
-        return (places >= start[:, None]) & (places < (start + side)[:, None])
+        return rows[:, :, None] & columns[:, None, :]
 
 
 class Infidelity(Metric):
@@ -441,7 +426,7 @@ class Infidelity(Metric):
     Over perturbations I of the image x it is the mean of (IᵀΦ - (f(x) - f(x - I)))², Φ the map and
     f the target's logit. A map has one value a pixel: its colour channels share it.
 
-    Scale: with `scaled` (the default) each map is first multiplied by the factor that suits it
+    Scale: with `scaled` (the default) each map is first multiplied by the factor β that suits it
     best, as the authors' code does; only so can maps be compared that are no gradients, such as
     class activation maps. quantus and captum (`normalize=False`) do not. The value is in squared
     units of the output, so networks with smaller logits have smaller infidelity: compare explainers
@@ -486,9 +471,7 @@ class Infidelity(Metric):
     baseline : what the pixels of a square become; see `stand_ins`.
     multiplied_by_input : whether the map holds contributions, so that IᵀΦ is its sum over the
         square, instead of slopes, so that IᵀΦ is the sum of slope times change. Squares only.
-    scaled : see above.
-    non_negative_scale : whether β must be 0 or more; only with `scaled`. The authors' code lets it
-        be below 0.
+    scaled, non_negative_scale : see above; the second needs the first.
     value : "logit" or "probability" of the target.
     """
 
@@ -532,39 +515,30 @@ class Infidelity(Metric):
             )
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and the class."""
         kind = self.settings["value"]
         whole = batch.outputs(kind)
         predicted, lost = [], []
         for perturbed, weights in self.perturbations(batch.images):
             lost.append(whole - batch.outputs(kind, perturbed))
             predicted.append((batch.attributions * weights).sum(dim=(1, 2), dtype=torch.float64))
-        found = infidelity(
-            torch.stack(predicted, dim=1),
-            torch.stack(lost, dim=1),
-            self.settings["scaled"],
-            self.settings["non_negative_scale"],
-        )
-        return found.to(torch.float32)
+        scales = self.settings["scaled"], self.settings["non_negative_scale"]
+        return infidelity(torch.stack(predicted, dim=1), torch.stack(lost, dim=1), *scales).float()
 
     def perturbations(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The perturbations of a batch, one of each image at a time.
+        """The perturbations of images float32 [N, C, H, W] in [0, 1], one of each at a time.
 
-        Parameters
-        ----------
-        images : float32 [N, C, H, W] in [0, 1].
-
-        Yields
-        ------
-        The perturbed images x - I, float32 [N, C, H, W], and what their maps are weighted with to
-        give IᵀΦ, float32 [N, H, W]: I summed over channels, or 1 where a pixel is removed.
+        Yields the perturbed images x - I, float32 [N, C, H, W], and what their maps are weighted
+        with to give IᵀΦ, float32 [N, H, W]: I summed over channels, or 1 where a pixel is removed.
         """
         if self.settings["perturbation"] == "noise":
-            yield from self._noise(images)
+            draws = image_samples(images, f"{self.name} noise")
+            for _ in range(self.settings["samples"]):
+                perturbed = (draws.normal() * self.settings["noise"]).clamp(0, 1)
+                yield perturbed, (images - perturbed).sum(dim=1)
             return
         others = stand_ins(images, self.settings["baseline"])
         for square in self._squares(images):
-            perturbed = replaced(images, others, square)
+            perturbed = replace_pixels(images, others, square)
             if self.settings["multiplied_by_input"]:
                 yield perturbed, square.to(images.dtype)
             else:
@@ -583,19 +557,12 @@ class Infidelity(Metric):
             for number in range(squares.count):
                 yield squares.masks(torch.full((len(images),), number, device=images.device))
             return
-        shape = (self.settings["samples"],)
         drawn = [
-            torch.randint(squares.count, shape, generator=generator)
+            torch.randint(squares.count, (self.settings["samples"],), generator=generator)
             for generator in image_generators(images, f"{self.name} squares")
         ]
         for numbers in torch.stack(drawn, dim=1).to(images.device):
             yield squares.masks(numbers)
-
-    def _noise(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        draws = image_samples(images, f"{self.name} noise")
-        for _ in range(self.settings["samples"]):
-            perturbed = (draws.normal() * self.settings["noise"]).clamp(0, 1)
-            yield perturbed, (images - perturbed).sum(dim=1)
 
 
 def segment_ranks(attributions: Tensor, segments: Tensor, ties: Tensor) -> tuple[Tensor, Tensor]:
@@ -609,30 +576,24 @@ def segment_ranks(attributions: Tensor, segments: Tensor, ties: Tensor) -> tuple
 
     Returns
     -------
-    int64 [N, H, W] from 0, segments of equal mean in a random order that `ties` gives; and int64
-    [N], the numbers of segments.
+    int64 [N, H, W] from 0, segments of equal mean in the order in which `ties` meets the first
+    pixel of each; and int64 [N], the numbers of segments.
     """
     labels, values = segments.flatten(1), attributions.flatten(1).double()
     counts = labels.amax(dim=1) + 1
-    size = int(counts.max())
+    size, pixels = int(counts.max()), labels.shape[1]
     areas = values.new_zeros(len(labels), size).scatter_add_(1, labels, torch.ones_like(values))
     sums = torch.zeros_like(areas).scatter_add_(1, labels, values)
+    # One pixel a segment tells its place among equals, so that a large one does not come early.
+    numbers = torch.arange(pixels, device=labels.device).expand_as(labels)
+    places = torch.empty_like(ties).scatter_(1, ties, numbers)
+    first = torch.full((len(labels), size), pixels, device=labels.device)
+    first = first.scatter_reduce(1, labels, numbers, "amin")
+    found = places.gather(1, first.clamp_max(pixels - 1))
     # Numbers that an image does not use come last.
-    means = torch.where(areas > 0, sums / areas, -torch.inf)
-    ranks = descending_ranks(means, _segment_order(labels, size, ties))
+    order = torch.where(first < pixels, found, pixels).argsort(dim=1, stable=True)
+    ranks = descending_ranks(torch.where(areas > 0, sums / areas, -torch.inf), order)
     return ranks.gather(1, labels).view_as(segments), counts
-
-
-def _segment_order(labels: Tensor, size: int, ties: Tensor) -> Tensor:
-    """Segments int64 [N, size] in the order in which `ties` meets the first pixel of each."""
-    pixels = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
-    places = torch.empty_like(ties).scatter_(1, ties, pixels)
-    first = torch.full((len(labels), size), labels.shape[1], device=labels.device)
-    first = first.scatter_reduce(1, labels, pixels, "amin")
-    # One pixel a segment, so that a large one does not come early; unused numbers stay last.
-    used = first < labels.shape[1]
-    found = places.gather(1, first.clamp_max(labels.shape[1] - 1))
-    return torch.where(used, found, labels.shape[1]).argsort(dim=1, stable=True)
 
 
 class Irof(Metric):
@@ -672,11 +633,7 @@ class Irof(Metric):
     direction = "higher"
     unit = "area over the relative probability, at most 1"
     needs = ("model",)
-    parameters: ClassVar[dict[str, Any]] = {
-        "segments": 100,
-        "baseline": "mean",
-        "floor": 0.01,
-    }
+    parameters: ClassVar[dict[str, Any]] = {"segments": 100, "baseline": "mean", "floor": 0.01}
     allowed: ClassVar[dict[str, Any]] = {
         "segments": "[1, inf)",
         "baseline": ("zero", "mean", "blur", "inverted"),
@@ -684,7 +641,6 @@ class Irof(Metric):
     }
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and the class."""
         images, attributions = batch.images, batch.attributions
         segments = superpixels(images, self.settings["segments"])
         ranks, counts = segment_ranks(attributions, segments, tie_order(images))
@@ -694,7 +650,7 @@ class Irof(Metric):
         for step in range(1, int(counts.max()) + 1):
             # Images that have no segments left need no pass.
             rows = (counts >= step).nonzero()[:, 0]
-            changed = replaced(images[rows], others[rows], ranks[rows] < step)
+            changed = replace_pixels(images[rows], others[rows], ranks[rows] < step)
             after = chosen_output(batch.logits(changed), batch.targets[rows], "probability")
             ratio = after.double() / whole[rows]
             area[rows] += (before[rows] + ratio) / 2
@@ -740,11 +696,7 @@ class Sufficiency(Metric):
     direction = "higher"
     unit = "share of images, 0 to 1"
     needs = ("model",)
-    parameters: ClassVar[dict[str, Any]] = {
-        "share": 0.1,
-        "samples": 50,
-        "surroundings": "shuffled",
-    }
+    parameters: ClassVar[dict[str, Any]] = {"share": 0.1, "samples": 50, "surroundings": "shuffled"}
     allowed: ClassVar[dict[str, Any]] = {
         "share": "(0, 1)",
         "samples": "[1, inf)",
@@ -752,18 +704,16 @@ class Sufficiency(Metric):
     }
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N] in [0, 1]; see `Metric.score` and the class."""
         images, attributions = batch.images, batch.attributions
         predicted = batch.logits().argmax(dim=1)
-        pixels = images.shape[2] * images.shape[3]
-        count = max(round(self.settings["share"] * pixels), 1)
+        count = max(round(self.settings["share"] * images.shape[2] * images.shape[3]), 1)
         outside = pixel_ranks(attributions, images) >= count
-        kept = torch.zeros(len(images), device=images.device)
+        same = torch.zeros(len(images), device=images.device)
         for others in self.neighbours(images):
-            mixed = replaced(images, others, outside)
-            kept += chosen_output(batch.logits(mixed), predicted, "correct")
-        found: Tensor = kept / self.settings["samples"]
-        return found.masked_fill(shows_nothing(attributions), torch.nan)
+            mixed = replace_pixels(images, others, outside)
+            same += chosen_output(batch.logits(mixed), predicted, "accuracy")
+        share: Tensor = same / self.settings["samples"]
+        return share.masked_fill(shows_nothing(attributions), torch.nan)
 
     def neighbours(self, images: Tensor) -> Iterator[Tensor]:
         """`samples` times what surrounds the highlighted pixels, float32 [N, C, H, W] in [0, 1].

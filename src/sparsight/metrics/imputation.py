@@ -16,9 +16,7 @@ from the coarse nodes around them. Restriction is the transpose, and the coarse 
 product, so that the coarse solution is the best of all interpolated corrections in the norm of A.
 """
 
-import functools
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -85,37 +83,9 @@ class Grid:
         return row
 
 
-class Stencil(Protocol):
-    """A symmetric matrix of 3x3 neighbourhoods, one for each problem of a batch.
-
-    Attributes
-    ----------
-    grid : where it acts.
-    diagonal : [B, 1, size], 0 for nodes that take no part.
-    inverse : [B, 1, size], weights of a Jacobi step that always converges; 0 as `diagonal`.
-    """
-
-    grid: Grid
-    diagonal: Tensor
-    inverse: Tensor
-
-    def less_applied(self, right: Tensor | None, values: Tensor) -> Tensor:
-        """`right` - A `values`, [B, C, size]; without `right`, -A `values`."""
-        ...
-
-    def coupling(self, down: int, right: int) -> Tensor:
-        """-A between each node and the neighbour so far from it, [B, 1, size]."""
-        ...
-
-
 # Diagonals of coarse matrices below this are rounding: a millionth of a removed pixel's 12, which
 # interpolation makes smaller. Not of the largest on their own grid, where all may be rounding.
 _LEAST = 12e-6
-
-
-def _blank_margins(row: Tensor, grid: Grid) -> None:
-    row[..., : grid.margin] = 0
-    row[..., -grid.margin :] = 0
 
 
 class PixelStencil:
@@ -123,8 +93,14 @@ class PixelStencil:
 
     Parameters
     ----------
+    grid : where it acts.
     unknown : [B, 1, size], 1 for removed pixels, otherwise 0.
     height, width : of the image.
+
+    Attributes
+    ----------
+    diagonal : [B, 1, size], 0 for nodes that take no part.
+    inverse : [B, 1, size], weights of a Jacobi step that always converges; 0 as `diagonal`.
     """
 
     def __init__(self, grid: Grid, unknown: Tensor, height: int, width: int) -> None:
@@ -157,10 +133,11 @@ class PixelStencil:
         return values[..., :length]
 
     def less_applied(self, right: Tensor | None, values: Tensor) -> Tensor:
-        """See `Stencil`."""
+        """`right` - A `values`, [B, C, size]; without `right`, -A `values`."""
         grid = self.grid
         found = torch.empty_like(values)
-        _blank_margins(found, grid)
+        found[..., : grid.margin] = 0
+        found[..., -grid.margin :] = 0
         unknown, inner = grid.shifted(self.unknown), grid.shifted(found)
         negative = self._smoothed(values)
         negative.addcmul_(self._weights, grid.shifted(values), value=-1)
@@ -170,26 +147,26 @@ class PixelStencil:
             torch.addcmul(grid.shifted(right), unknown, negative, out=inner)
         return found
 
-    def coupling(self, down: int, right: int) -> Tensor:
-        """See `Stencil`."""
-        found = torch.zeros_like(self.unknown)
-        both = self.grid.shifted(self.unknown) * self.grid.shifted(self.unknown, down, right)
-        self.grid.shifted(found).copy_(both * (1 if down and right else 2))
-        return found
-
 
 class CoarseStencil:
-    """A matrix given by its numbers, as coarsening leaves it.
+    """A matrix given by its numbers, as coarsening leaves it; otherwise like `PixelStencil`.
+
+    Nodes that no removed pixel feels but by rounding are taken out: coarsening gives such a node a
+    diagonal of some 1e-16, by which a Jacobi step would divide, and the next grid's weights would
+    be quotients of rounding. Coarse grids only precondition: a node less costs nothing but speed.
 
     Parameters
     ----------
     couplings : [B, 9, size], -A between each node and its neighbour at each of `OFFSETS`; rows of
-        nodes that take no part are 0. Changed in place: rows and columns of nodes whose diagonal is
-        rounding are set to 0 as well.
+        nodes that take no part are 0. Changed in place.
     """
 
     def __init__(self, grid: Grid, couplings: Tensor) -> None:
-        self.grid, self._couplings = grid, _without_rounding(grid, couplings)
+        self.grid, self._couplings = grid, couplings
+        alive = (-couplings[:, CENTRE : CENTRE + 1] > _LEAST).to(couplings.dtype)
+        for index, (down, across) in enumerate(OFFSETS):
+            one = grid.shifted(couplings[:, index : index + 1])
+            one.mul_(grid.shifted(alive)).mul_(grid.shifted(alive, down, across))
         self.diagonal = -couplings[:, CENTRE : CENTRE + 1]
         # By Gershgorin, the eigenvalues relative to this are below 1 / 0.55 < 2: whatever the
         # matrix, the Jacobi step converges and the cycle is a symmetric positive preconditioner.
@@ -199,7 +176,7 @@ class CoarseStencil:
         )
 
     def less_applied(self, right: Tensor | None, values: Tensor) -> Tensor:
-        """See `Stencil`."""
+        """`right` - A `values`, [B, C, size]; without `right`, -A `values`."""
         grid = self.grid
         found = torch.zeros_like(values) if right is None else right.clone()
         inner = grid.shifted(found)
@@ -209,25 +186,12 @@ class CoarseStencil:
         return found
 
     def coupling(self, down: int, right: int) -> Tensor:
-        """See `Stencil`."""
+        """-A between each node and the neighbour so far from it, [B, 1, size]."""
         index = OFFSETS.index((down, right))
         return self._couplings[:, index : index + 1]
 
 
-def _without_rounding(grid: Grid, couplings: Tensor) -> Tensor:
-    """Take out nodes that no removed pixel feels but by rounding.
-
-    Coarsening gives such a node a diagonal of some 1e-16, as good as 0 next to a pixel's of about
-    ten; a Jacobi step would divide by it, and the next grid's weights be quotients of rounding.
-    Coarse grids only precondition, so that a node less costs nothing but speed.
-    """
-    diagonal = -couplings[:, CENTRE : CENTRE + 1]
-    alive = (diagonal > _LEAST).to(couplings.dtype)
-    for index, (down, across) in enumerate(OFFSETS):
-        one = grid.shifted(couplings[:, index : index + 1])
-        one.mul_(grid.shifted(alive)).mul_(grid.shifted(alive, down, across))
-    return couplings
-
+Stencil = PixelStencil | CoarseStencil
 
 # Kinds of nodes are named by row and column: `even_odd` lies in an even row between two coarse
 # nodes, `odd_odd` in the middle of four.
@@ -242,7 +206,7 @@ class Transfer:
 
     Attributes
     ----------
-    fine, coarse : the grids; `coarse` holds h x w nodes, at least half of `fine` each way.
+    fine : the finer grid; `coarse` holds h x w nodes, at least half of it each way.
     even_even : weight of the coarse node at the very place.
     left, right : of the coarse nodes next to `even_odd`.
     above, below : of those over and under `odd_even`.
@@ -250,7 +214,6 @@ class Transfer:
     """
 
     fine: Grid
-    coarse: Grid
     even_even: Tensor
     left: Tensor
     right: Tensor
@@ -258,11 +221,13 @@ class Transfer:
     below: Tensor
     corners: tuple[Tensor, Tensor, Tensor, Tensor]
 
-    def add_interpolated(self, values: Tensor, coarse_values: Tensor) -> None:
-        """Add to `values` [B, C, fine size] what interpolates `coarse_values` [B, C, coarse size].
+    @property
+    def coarse(self) -> Grid:
+        """The coarser grid."""
+        return Grid.holding(self.fine.height // 2, self.fine.width // 2)
 
-        In place.
-        """
+    def add_interpolated(self, values: Tensor, coarse_values: Tensor) -> None:
+        """Add to `values` [B, C, fine size], in place, what interpolates [B, C, coarse size]."""
         fine, coarse = self.fine.plane(values), self.coarse.plane(coarse_values)
         height, width = self.even_even.shape[-2:]
         near = coarse[..., 1 : height + 1, 1 : width + 1]
@@ -280,9 +245,10 @@ class Transfer:
     def restricted(self, values: Tensor) -> Tensor:
         """The transpose of the interpolation, [B, C, coarse size] of `values` [B, C, fine size]."""
         fine = self.fine.plane(values)
-        even_odd = fine[..., _EVEN, _ODD].contiguous()
-        odd_even = fine[..., _ODD, _EVEN].contiguous()
-        odd_odd = fine[..., _ODD, _ODD].contiguous()
+        even_odd, odd_even, odd_odd = (
+            fine[..., rows, columns].contiguous()
+            for rows, columns in ((_EVEN, _ODD), (_ODD, _EVEN), (_ODD, _ODD))
+        )
         height, width = self.even_even.shape[-2:]
         found = values.new_zeros((*values.shape[:-1], self.coarse.size))
         coarse = self.coarse.plane(found)
@@ -299,10 +265,6 @@ class Transfer:
         )
         coarse[..., 2 : height + 2, 2 : width + 2].addcmul_(self.corners[3], odd_odd)
         return found
-
-
-def _coarse_grid(fine: Grid) -> Grid:
-    return Grid.holding(fine.height // 2, fine.width // 2)
 
 
 def bilinear(fine: Grid, unknown: Tensor) -> Transfer:
@@ -323,11 +285,10 @@ def bilinear(fine: Grid, unknown: Tensor) -> Transfer:
     column[-1], row[-1] = 1, 1
     even_odd, odd_even = plane[..., _EVEN, _ODD], plane[..., _ODD, _EVEN]
     odd_odd = plane[..., _ODD, _ODD]
-    shares = (row * column, row * (1 - column), (1 - row) * column, (1 - row) * (1 - column))
-    above_left, above_right, below_left, below_right = (odd_odd * share for share in shares)
+    corners = (row * column, row * (1 - column), (1 - row) * column, (1 - row) * (1 - column))
+    above_left, above_right, below_left, below_right = (odd_odd * share for share in corners)
     return Transfer(
         fine,
-        _coarse_grid(fine),
         plane[..., _EVEN, _EVEN].contiguous(),
         even_odd * column,
         even_odd * (1 - column),
@@ -337,7 +298,7 @@ def bilinear(fine: Grid, unknown: Tensor) -> Transfer:
     )
 
 
-def operator_dependent(stencil: Stencil) -> Transfer:
+def operator_dependent(stencil: CoarseStencil) -> Transfer:
     """Interpolation that nearly solves the system between coarse nodes.
 
     Between two nodes, couplings across are added to the diagonal; in the middle of four, the
@@ -387,7 +348,6 @@ def operator_dependent(stencil: Stencil) -> Transfer:
 
     return Transfer(
         grid,
-        _coarse_grid(grid),
         alive[..., _EVEN, _EVEN].contiguous(),
         left,
         right,
@@ -417,79 +377,6 @@ def galerkin(stencil: Stencil, transfer: Transfer) -> CoarseStencil:
     return CoarseStencil(coarse, responses.gather(1, wanted.expand_as(responses)))
 
 
-#: the node itself and one of each pair of opposite neighbours; a symmetric matrix has no more
-HALF = [(0, 0), (0, 1), (1, -1), (1, 0), (1, 1)]
-_SELF, _RIGHT, _BELOW_LEFT, _BELOW, _BELOW_RIGHT = range(5)
-
-
-@functools.cache
-def _kernels() -> Tensor:
-    """[5, 5, 5, 5]: coarse pair, fine pair, and where the fine pair lies around the coarse node.
-
-    With the hat b(0) = 1, b(±1) = 1/2 in each direction, nodes at 0 and 2 `coarse` and a pixel pair
-    at t and t + `fine`, the pair counts b(t) b(t + fine - 2 coarse) + b(t + fine) b(t - 2 coarse).
-    All are multiples of 1/16, and the couplings small integers: the sums are exact.
-    """
-
-    def hat(row: int, column: int) -> float:
-        return max(0.0, 1 - abs(row) / 2) * max(0.0, 1 - abs(column) / 2)
-
-    found = torch.zeros(5, 5, 5, 5)
-    for first, (down, right) in enumerate(HALF):
-        for second, (step, turn) in enumerate(HALF):
-            for row in range(-2, 3):
-                for column in range(-2, 3):
-                    value = hat(row, column) * hat(row + step - 2 * down, column + turn - 2 * right)
-                    if second != _SELF:
-                        value += hat(row + step, column + turn) * hat(
-                            row - 2 * down, column - 2 * right
-                        )
-                    found[first, second, row + 2, column + 2] = value
-    return found
-
-
-def coarsened_pixels(stencil: PixelStencil, transfer: Transfer) -> CoarseStencil:
-    """What `galerkin` gives for `bilinear` interpolation, in one convolution.
-
-    With bilinear interpolation to removed pixels, a number of the coarse matrix is a fixed weighted
-    sum over the couplings of the pixels near its two nodes. `galerkin` takes three times as long,
-    and the pixels are the grid where that counts.
-    """
-    fine, coarse = transfer.fine, transfer.coarse
-    fields = stencil.diagonal.new_zeros((len(stencil.diagonal), 5, fine.height + 5, fine.width + 5))
-    for index, offset in enumerate(HALF):
-        row = stencil.coupling(*offset) if any(offset) else -stencil.diagonal
-        fields[:, index, 1:-2, 1:-2] = fine.plane(row[:, 0])
-    found = functional.conv2d(fields, _kernels().to(fields), stride=2)
-    found = _folded(found)
-    # Each coupling stands at both of its nodes.
-    height, width = found.shape[-2:]
-    planes = fields.new_zeros((len(found), 9, coarse.height + 2, coarse.width + 2))
-    for index, (down, right) in enumerate(HALF):
-        part = found[:, index]
-        planes[:, OFFSETS.index((down, right)), 1 : height + 1, 1 : width + 1] = part
-        if index != _SELF:
-            opposite = planes[:, OFFSETS.index((-down, -right))]
-            opposite[:, 1 + down : height + 1 + down, 1 + right : width + 1 + right] = part
-    return CoarseStencil(coarse, planes.flatten(2))
-
-
-def _folded(found: Tensor) -> Tensor:
-    """Without the nodes beyond the border, for which the last ones stand. [B, 5, h + 1, w + 1]."""
-    found[:, _SELF, -2] += found[:, _SELF, -1] + 2 * found[:, _BELOW, -2]
-    found[:, _RIGHT, -2] += found[:, _RIGHT, -1] + found[:, _BELOW_RIGHT, -2]
-    found[:, _RIGHT, -2, :-1] += found[:, _BELOW_LEFT, -2, 1:]
-    found = found[:, :, :-1]
-    found[:, _BELOW_LEFT:, -1] = 0
-    found[:, _SELF, :, -2] += found[:, _SELF, :, -1] + 2 * found[:, _RIGHT, :, -2]
-    found[:, _BELOW, :, -2] += found[:, _BELOW, :, -1] + found[:, _BELOW_RIGHT, :, -2]
-    found[:, _BELOW, :, -2] += found[:, _BELOW_LEFT, :, -1]
-    found = found[..., :-1]
-    found[:, _RIGHT, :, -1] = 0
-    found[:, _BELOW_RIGHT, :, -1] = 0
-    return found
-
-
 # Grids of at most this many nodes are solved with a dense inverse.
 _DENSE = 64
 # Iterations on the first coarse grid, which give the start on the pixels.
@@ -500,18 +387,15 @@ _LIMIT = 60
 
 @dataclass(frozen=True)
 class Level:
-    """One grid, and the way to the next.
+    """One grid: its matrix, and the way to the next coarser one.
 
-    Attributes
-    ----------
-    stencil : the matrix here.
-    transfer : to the next coarser level; None on the coarsest.
-    dense : [B, n, n] inverse on the coarsest grid, None elsewhere.
+    Of `transfer` and `dense`, the inverse [B, n, n], the coarsest grid has only the second, all
+    others only the first.
     """
 
     stencil: Stencil
-    transfer: Transfer | None
-    dense: Tensor | None
+    transfer: Transfer | None = None
+    dense: Tensor | None = None
 
 
 def hierarchy(removed: Tensor) -> list[Level]:
@@ -529,13 +413,13 @@ def hierarchy(removed: Tensor) -> list[Level]:
     grid = Grid.holding(height, width)
     unknown = grid.spread(removed[:, None])
     pixels, transfer = PixelStencil(grid, unknown, height, width), bilinear(grid, unknown)
-    levels = [Level(pixels, transfer, None)]
-    stencil: Stencil = coarsened_pixels(pixels, transfer)
+    levels = [Level(pixels, transfer)]
+    stencil = galerkin(pixels, transfer)
     while stencil.grid.height * stencil.grid.width > _DENSE:
         transfer = operator_dependent(stencil)
-        levels.append(Level(stencil, transfer, None))
+        levels.append(Level(stencil, transfer))
         stencil = galerkin(stencil, transfer)
-    return [*levels, Level(stencil, None, _dense_inverse(stencil))]
+    return [*levels, Level(stencil, dense=_dense_inverse(stencil))]
 
 
 def _dense_inverse(stencil: Stencil) -> Tensor:
@@ -555,33 +439,16 @@ def _dense_inverse(stencil: Stencil) -> Tensor:
 
 def cycle(levels: list[Level], right: Tensor) -> Tensor:
     """One V-cycle from zero: nearly A⁻¹ `right`, [B, C, size]. Symmetric and positive definite."""
-    stencil, transfer = levels[0].stencil, levels[0].transfer
-    if transfer is None:
-        return _solved_densely(levels[0], right)
+    stencil, transfer, dense = levels[0].stencil, levels[0].transfer, levels[0].dense
+    if dense is not None:
+        grid = stencil.grid
+        inner = grid.plane(right)[..., 1:-1, 1:-1].flatten(-2)
+        return grid.spread((inner @ dense.mT).unflatten(-1, (grid.height, grid.width)))
+    assert transfer is not None
     values = stencil.inverse * right
     left_over = transfer.restricted(stencil.less_applied(right, values))
     transfer.add_interpolated(values, cycle(levels[1:], left_over))
     return values.addcmul_(stencil.inverse, stencil.less_applied(right, values))
-
-
-def _solved_densely(level: Level, right: Tensor) -> Tensor:
-    assert level.dense is not None
-    grid = level.stencil.grid
-    inner = grid.plane(right)[..., 1:-1, 1:-1].flatten(-2)
-    found = torch.matmul(inner, level.dense.mT)
-    return grid.spread(found.unflatten(-1, (grid.height, grid.width)))
-
-
-def start(levels: list[Level], right: Tensor) -> Tensor:
-    """A first guess [B, C, size] on the pixels: the coarse problem's solution, interpolated."""
-    transfer = levels[0].transfer
-    assert transfer is not None
-    coarse = transfer.restricted(right)
-    guess = torch.zeros_like(right)
-    transfer.add_interpolated(
-        guess, solve(levels[1:], coarse, torch.zeros_like(coarse), None, _START)
-    )
-    return guess
 
 
 def solve(
@@ -692,15 +559,15 @@ def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
     for first in range(0, count * shares, max(1, size)):
         some = slice(first, first + max(1, size))
         who = owners[some]
-        target[some] = _imputed(images[who], means[who], _FLOOR * peaks[who], masks[some])
+        target[some] = _impute(images[who], means[who], _FLOOR * peaks[who], masks[some])
     return found
 
 
-def _imputed(images: Tensor, means: Tensor, floors: Tensor, removed: Tensor) -> Tensor:
-    """The same for [B, C, H, W] with one mask each, [B, H, W].
+def _impute(images: Tensor, means: Tensor, floors: Tensor, removed: Tensor) -> Tensor:
+    """`linear_imputation` of [B, C, H, W] with one mask each, [B, H, W].
 
-    `means` [B, C, 1, 1] are subtracted meanwhile; `floors` [B, C, 1] are the least values that
-    errors are measured against.
+    `means` [B, C, 1, 1] are subtracted meanwhile; errors are relative to `floors` [B, C, 1] at
+    least.
     """
     levels = hierarchy(removed.to(images.dtype))
     stencil = levels[0].stencil
@@ -709,7 +576,12 @@ def _imputed(images: Tensor, means: Tensor, floors: Tensor, removed: Tensor) -> 
     # Removed pixels are 0 here, so the matrix leaves only what they get from known neighbours.
     known = (images - means).masked_fill_(gaps, 0)
     right = stencil.less_applied(None, grid.spread(known))
-    values = start(levels, right)
+    values, transfer = torch.zeros_like(right), levels[0].transfer
+    assert transfer is not None
+    # A first guess: the coarse problem's solution, interpolated.
+    coarse = transfer.restricted(right)
+    guess = solve(levels[1:], coarse, torch.zeros_like(coarse), None, _START)
+    transfer.add_interpolated(values, guess)
     whole = grid.plane(values)[..., 1 : images.shape[2] + 1, 1 : images.shape[3] + 1]
     scale = ((whole + means) * gaps).flatten(2).norm(dim=2, keepdim=True)
     least = floors * removed.flatten(1).sum(dim=1).sqrt()[:, None, None]

@@ -7,94 +7,24 @@ Unless they say otherwise, the functions take heatmaps float32 [N, H, W] and mas
 and give float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds NaN.
 """
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
-from sparsight.metrics.base import (
-    MapBatch,
-    Metric,
-    ascending,
-    per_image,
-    zeros_and_ones,
-)
+from sparsight.metrics.base import MapBatch, Metric, ascending, per_image, zeros_and_ones
 from sparsight.rounding import ROUNDING, is_constant
 
 
 def map_scale(values: Tensor) -> Tensor:
-    """Of what `ROUNDING` is taken to say which pixels of a map are tied: range or magnitude.
+    """Scale of each row [N, n] by which `ROUNDING` says what is tied: range or magnitude, [N, 1].
 
-    Interpolating a plateau in float32 leaves differences in it of about 1e-7 of its height, by
-    which no order should be decided. The larger of the two: a map far from 0 is rounded at the
-    scale of its distance.
-
-    Parameters
-    ----------
-    values : float32 [N, n].
-
-    Returns
-    -------
-    float32 [N, 1], 0 for a map of zeros.
+    Interpolating a plateau in float32 leaves differences of about 1e-7 of its height, which must
+    decide no order. The larger of the two: a map far from 0 is rounded at the scale of its
+    distance.
     """
     highest, lowest = values.amax(dim=1, keepdim=True), values.amin(dim=1, keepdim=True)
     return (highest - lowest).maximum(highest.abs()).maximum(lowest.abs())
-
-
-def soft_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Σ min(A, B) / Σ max(A, B) per image (Lukkien, equation 2.8), both float32 in [0, 1].
-
-    A heatmap of zeros scores 0.
-    """
-    a, b = per_image(heatmaps), per_image(masks)
-    value = torch.minimum(a, b).sum(dim=1) / torch.maximum(a, b).sum(dim=1)
-    return value.masked_fill(b.sum(dim=1) == 0, torch.nan)
-
-
-def expected_hits(heatmaps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of the heatmap's k highest pixels lie in the mask, k being the mask's area.
-
-    Pixels tied at the k-th value share the places that are left: of t tied pixels for r places,
-    each belongs to the set by r/t. That is the number expected when ties are broken at random, and
-    no order of pixels in memory matters.
-
-    Returns
-    -------
-    hits : float32 [N]; NaN where the heatmap holds NaN (it compares as false with everything: no
-        pixel is chosen, and 0 times infinity remains). Without meaning where the mask is empty.
-    area : float32 [N], k.
-    """
-    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
-    area = inside.sum(dim=1)
-    ordered = ascending(values)
-    place = (values.shape[1] - area.clamp_min(1)).long()[:, None]
-    threshold, tolerance = ordered.gather(1, place), ROUNDING * map_scale(values)
-    above = zeros_and_ones(values > threshold + tolerance)
-    tied = zeros_and_ones((values - threshold).abs() <= tolerance)
-    share = (area - above.sum(dim=1)) / tied.sum(dim=1)
-    return (above * inside).sum(dim=1) + share * (tied * inside).sum(dim=1), area
-
-
-def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Intersection over union of the mask with the heatmap's k highest pixels, k the mask's area.
-
-    With h expected hits (see `expected_hits`) it is h / (2k - h): equation 2.8 on that fractional
-    set. A constant map scores what k random pixels score, (k/n) / (2 - k/n).
-    """
-    intersection, area = expected_hits(heatmaps, masks)
-    value = intersection / (2 * area - intersection)
-    return value.masked_fill(area == 0, torch.nan)
-
-
-def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Whether the heatmap's maximum lies inside the mask; of tied maxima, the share inside.
-
-    The share is the chance of a hit when one of the tied maxima is drawn at random. A constant map
-    has all pixels tied and scores the mask's share of the image: chance level.
-    """
-    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
-    highest = values.amax(dim=1, keepdim=True)
-    maxima = zeros_and_ones(values >= highest - ROUNDING * map_scale(values))
-    value = (maxima * inside).sum(dim=1) / maxima.sum(dim=1)
-    return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 
 
 class Localisation(Metric):
@@ -107,12 +37,27 @@ class Localisation(Metric):
     treatment = "positive"
     mask_rule = "binary"
 
+    @staticmethod
+    @abstractmethod
+    def fit(heatmaps: Tensor, masks: Tensor, /) -> Tensor:
+        """Score float32 [N] of heatmaps and masks [N, H, W]."""
+
+    def score(self, batch: MapBatch) -> Tensor:
+        return self.fit(batch.attributions, batch.object_masks)
+
+
+def soft_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """Σ min(A, B) / Σ max(A, B) per image, both float32 in [0, 1]; a heatmap of zeros scores 0."""
+    a, b = per_image(heatmaps), per_image(masks)
+    value = torch.minimum(a, b).sum(dim=1) / torch.maximum(a, b).sum(dim=1)
+    return value.masked_fill(b.sum(dim=1) == 0, torch.nan)
+
 
 class SoftIou(Localisation):
-    """Overlap of the heatmap in [0, 1] with a soft mask (the noiseless image for MNIST).
+    """Overlap Σ min(A, B) / Σ max(A, B) of the heatmap A in [0, 1] with a soft mask B.
 
-    The first of four fits of a heatmap to a mask: as it is. `otsu_iou`, `area_matched_iou` and
-    `affine_iou` differ in what of the heatmap's scale and spread they leave out.
+    The mask is the noiseless image for MNIST. The first of four fits of a heatmap to a mask: as it
+    is. `otsu_iou`, `area_matched_iou` and `affine_iou` leave out parts of its scale and spread.
 
     Equation 2.7 of the thesis is printed upside down; this is 2.8. Negative attributions count as
     0: after min-max over a signed map, pixels without any attribution would stand in mid-range.
@@ -125,43 +70,75 @@ class SoftIou(Localisation):
     )
     normalisation = "min_max"
     mask_rule = "soft"
+    fit = staticmethod(soft_iou)
 
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `soft_iou`."""
-        return soft_iou(batch.attributions, batch.object_masks)
+
+def expected_hits(heatmaps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the heatmap's k highest pixels lie in the mask, and k, the mask's area.
+
+    Of t pixels tied at the k-th value for r places, each belongs to the set by r/t: the number
+    expected when ties are broken at random.
+
+    Returns
+    -------
+    hits : float32 [N]; NaN where the heatmap holds NaN (it compares as false with everything: no
+        pixel is chosen, and 0 times infinity remains). Without meaning where the mask is empty.
+    area : float32 [N].
+    """
+    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
+    area = inside.sum(dim=1)
+    place = (values.shape[1] - area.clamp_min(1)).long()[:, None]
+    threshold, tolerance = ascending(values).gather(1, place), ROUNDING * map_scale(values)
+    above = zeros_and_ones(values > threshold + tolerance)
+    tied = zeros_and_ones((values - threshold).abs() <= tolerance)
+    share = (area - above.sum(dim=1)) / tied.sum(dim=1)
+    return (above * inside).sum(dim=1) + share * (tied * inside).sum(dim=1), area
+
+
+def area_matched_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """h / (2k - h), with h of the k highest pixels in the mask, k its area (`expected_hits`)."""
+    intersection, area = expected_hits(heatmaps, masks)
+    value = intersection / (2 * area - intersection)
+    return value.masked_fill(area == 0, torch.nan)
 
 
 class AreaMatchedIou(Localisation):
-    """Binary overlap at the mask's own area, free of the heatmap's scale and spread."""
+    """Intersection over union of the mask with as many of the highest pixels as it has.
+
+    Free of the heatmap's scale and spread. A constant map scores what k random of n pixels score,
+    (k/n) / (2 - k/n).
+    """
 
     name = "area_matched_iou"
     reference = "Lukkien, eq. 2.8 on binary sets; threshold by the ground truth's own area"
+    fit = staticmethod(area_matched_iou)
 
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `area_matched_iou`."""
-        return area_matched_iou(batch.attributions, batch.object_masks)
+
+def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """Whether the heatmap's maximum lies inside the mask; of tied maxima, the share inside."""
+    values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
+    highest = values.amax(dim=1, keepdim=True)
+    maxima = zeros_and_ones(values >= highest - ROUNDING * map_scale(values))
+    value = (maxima * inside).sum(dim=1) / maxima.sum(dim=1)
+    return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 
 
 class PointingGame(Localisation):
-    """Hit of the maximum in the mask, without the original's tolerance of 15 pixels.
+    """Whether the maximum lies in the mask, without the original's tolerance of 15 pixels.
 
-    quantus.PointingGame gives 1 when any of several tied maxima hits; here it is their share.
+    Of tied maxima it is the share inside, the chance of a hit when one is drawn at random
+    (quantus.PointingGame gives 1 when any of them hits). A constant map scores the mask's share of
+    the image: chance level.
     """
 
     name = "pointing_game"
     reference = "Zhang et al., IJCV 126 (2018), doi:10.1007/s11263-017-1059-x"
     unit = "share of hits, 0 to 1"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `pointing_game`."""
-        return pointing_game(batch.attributions, batch.object_masks)
+    fit = staticmethod(pointing_game)
 
 
 def relevance_mass_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
-    """Share of the relevance inside the mask: Σ_{p in mask} R_p / Σ_p R_p, R not negative.
-
-    NaN also where the relevance is 0 throughout.
-    """
+    """Σ_{p in mask} R_p / Σ_p R_p, R not negative; NaN also where R is 0 throughout."""
     values, inside = per_image(relevances), zeros_and_ones(per_image(masks))
     # By the maximum first: sums of very small or large relevances must not leave float32.
     values = values / values.amax(dim=1, keepdim=True)
@@ -169,46 +146,17 @@ def relevance_mass_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
     return value.masked_fill(inside.sum(dim=1) == 0, torch.nan)
 
 
-def relevance_rank_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
-    """Share of the mask among the k most relevant pixels, k its area: |top k in the mask| / k.
-
-    Tied pixels share the last places (see `expected_hits`); a constant map scores the mask's share
-    of the image, which is chance.
-    """
-    hits, area = expected_hits(relevances, masks)
-    return (hits / area).masked_fill(area == 0, torch.nan)
-
-
 class RelevanceMassAccuracy(Localisation):
     """Share of the positive attribution that falls inside the binary mask.
 
-    The paper's masks are sets of pixels, and its relevances are pooled over channels to be
-    non-negative; here negative attributions count as 0 (its pooling "sum,pos"). The same number is
-    known as the energy-based pointing game. It depends on the area of the mask: a constant map
-    scores the mask's share of the image.
+    The paper pools relevances over channels to be non-negative; here negative attributions count
+    as 0 (its pooling "sum,pos"). The same number is known as the energy-based pointing game. It
+    depends on the area of the mask: a constant map scores the mask's share of the image.
     """
 
     name = "relevance_mass_accuracy"
     reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `relevance_mass_accuracy`."""
-        return relevance_mass_accuracy(batch.attributions, batch.object_masks)
-
-
-class RelevanceRankAccuracy(Localisation):
-    """Share of the mask among as many of the most relevant pixels as it has.
-
-    It is a rising function of `area_matched_iou` x, 2x / (1 + x), given under the name and on the
-    scale that the literature uses.
-    """
-
-    name = "relevance_rank_accuracy"
-    reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `relevance_rank_accuracy`."""
-        return relevance_rank_accuracy(batch.attributions, batch.object_masks)
+    fit = staticmethod(relevance_mass_accuracy)
 
 
 class BackgroundShare(Localisation):
@@ -223,19 +171,31 @@ class BackgroundShare(Localisation):
     reference = "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus arXiv:2003.07258"
     direction = "lower"
 
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score`; NaN as `relevance_mass_accuracy` has it."""
-        return 1 - relevance_mass_accuracy(batch.attributions, batch.object_masks)
+    @staticmethod
+    def fit(heatmaps: Tensor, masks: Tensor, /) -> Tensor:
+        return 1 - relevance_mass_accuracy(heatmaps, masks)
+
+
+def relevance_rank_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
+    """|top k in the mask| / k, k the mask's area; tied pixels share places (`expected_hits`)."""
+    hits, area = expected_hits(relevances, masks)
+    return (hits / area).masked_fill(area == 0, torch.nan)
+
+
+class RelevanceRankAccuracy(Localisation):
+    """Share of the mask among as many of the most relevant pixels as it has.
+
+    It is a rising function of `area_matched_iou` x, 2x / (1 + x), given under the name and on the
+    scale that the literature uses. A constant map scores the mask's share of the image: chance.
+    """
+
+    name = "relevance_rank_accuracy"
+    reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
+    fit = staticmethod(relevance_rank_accuracy)
 
 
 def pixel_roc_auc(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Area under the ROC curve of the heatmap as a score for "pixel inside the mask".
-
-    It is the chance that a random pixel inside the mask is higher than one outside,
-    P(in > out) + P(in = out) / 2 (Mann and Whitney): tied pixels get average ranks. Pixels count as
-    tied when they differ by less than `ROUNDING` of the map's scale (`map_scale`). Libraries
-    compare exactly, and let rounding order the plateaus that interpolation leaves at the border of
-    a map; they differ there by some 1e-3 on 28x28 pixels. A constant map scores 0.5.
+    """P(in > out) + P(in = out) / 2 of a random pixel inside the mask and one outside.
 
     NaN also where the mask is the whole image.
     """
@@ -270,38 +230,31 @@ def _not_below(scaled: Tensor, chosen: Tensor, count: Tensor) -> Tensor:
 class PixelRocAuc(Localisation):
     """ROC AUC of the positive attribution for "this pixel lies in the mask".
 
-    Free of the heatmap's scale and spread, and of the mask's area: 0.5 is chance whatever the area.
-    With |saliency| and a sticker as the mask it is the measure of SPADE
-    (arXiv:2310.04519).
+    It is the chance that a random pixel inside the mask is higher than one outside (Mann and
+    Whitney), 0.5 by chance whatever the mask's area; free of the heatmap's scale and spread. With
+    |saliency| and a sticker as the mask it is the measure of SPADE (arXiv:2310.04519).
+
+    Pixels count as tied when they differ by less than a millionth of the map's scale. Libraries
+    compare exactly, and let rounding order the plateaus that interpolation leaves at the border of
+    a map; they differ there by some 1e-3 on 28x28 pixels. A constant map scores 0.5.
     """
 
     name = "pixel_roc_auc"
     reference = "Fawcett, Pattern Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010"
     unit = "area, 0 to 1; chance 0.5"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `pixel_roc_auc`."""
-        return pixel_roc_auc(batch.attributions, batch.object_masks)
+    fit = staticmethod(pixel_roc_auc)
 
 
 OTSU_BINS = 256
 
 
 def otsu_threshold(values: Tensor) -> Tensor:
-    """Otsu's threshold of each row of values in [0, 1] that begin at 0 and end at 1.
+    """Otsu's threshold of each row [N, n] of values in [0, 1] that begin at 0 and end at 1.
 
     With w₀, w₁ the numbers of values in the bins up to and above a bin, and μ₀, μ₁ their means, it
     is the centre of the first bin at which w₀ w₁ (μ₀ - μ₁)² is greatest; 256 bins over [0, 1].
     Equal to `skimage.filters.threshold_otsu`, whose bins span the map's range. As there, the pixels
-    of that bin itself fall to both sides, below and above its centre.
-
-    Parameters
-    ----------
-    values : float32 [N, n] in [0, 1], the lowest 0 and the highest 1 unless all are equal.
-
-    Returns
-    -------
-    float32 [N]; 0 for a row of zeros, NaN for one that holds NaN.
+    of that bin itself fall to both sides of its centre. 0 for a row of zeros, NaN for one with NaN.
     """
     # Edges and centres of 256 bins are exact in float32, so no value falls into a wrong bin.
     bins = (values.nan_to_num() * OTSU_BINS).long().clamp_max(OTSU_BINS - 1)
@@ -319,10 +272,7 @@ def otsu_threshold(values: Tensor) -> Tensor:
 
 
 def otsu_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Intersection over union of the mask with the pixels above Otsu's threshold.
-
-    Heatmaps are min-max normalised. One of zeros has no pixel above its threshold and scores 0.
-    """
+    """Intersection over union of the mask with the pixels of a min-max heatmap above Otsu's."""
     values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
     threshold = otsu_threshold(values)[:, None]
     chosen = zeros_and_ones(values > threshold)
@@ -332,14 +282,25 @@ def otsu_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     return value.masked_fill(undefined, torch.nan)
 
 
-def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Equation 2.8 of the soft mask B with the heatmap A scaled to it: clip(a·A + b, 0, 1).
+class OtsuIou(Localisation):
+    """Overlap of the mask with the heatmap binarised by its own Otsu threshold.
 
-    Both are float32 in [0, 1].
+    The threshold knows nothing of the mask. Where area-matched IoU asks for the order of pixels
+    only, this one also asks that the heatmap separate the object from the rest. A constant map has
+    no pixel above its threshold and scores 0.
+    """
+
+    name = "otsu_iou"
+    reference = "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, equation 2.8 on binary sets"
+    normalisation = "min_max"
+    fit = staticmethod(otsu_iou)
+
+
+def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
+    """`soft_iou` of the mask B with clip(a·A + b, 0, 1), the heatmap A scaled to it.
 
     a = max(cov(A, B) / var(A), 0) and b = mean(B) - a·mean(A): least squares of B on A under
-    a >= 0. A heatmap that runs against the mask is thus fitted by the constant mean(B), and so is
-    a constant heatmap.
+    a >= 0. A heatmap that runs against the mask, or is constant, becomes the constant mean(B).
     """
     a, b = per_image(heatmaps), per_image(masks)
     average = b.mean(dim=1, keepdim=True)
@@ -347,42 +308,22 @@ def affine_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     spread = centred.square().sum(dim=1, keepdim=True)
     slope = (centred * (b - average)).sum(dim=1, keepdim=True) / spread
     # Without spread the slope is 0/0. Rounding of the mean keeps that from being exact zeros.
-    constant = is_constant(a, 1, keepdim=True)
-    slope = slope.masked_fill(constant, 0).clamp_min(0)
-    fitted = (slope * centred + average).clamp(0, 1)
-    return soft_iou(fitted, b)
-
-
-class OtsuIou(Localisation):
-    """Overlap of the mask with the heatmap binarised by its own Otsu threshold.
-
-    The threshold knows nothing of the mask. Where area-matched IoU asks for the order of pixels
-    only, this one also asks that the heatmap separate the object from the rest.
-    """
-
-    name = "otsu_iou"
-    reference = "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, equation 2.8 on binary sets"
-    normalisation = "min_max"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `otsu_iou`."""
-        return otsu_iou(batch.attributions, batch.object_masks)
+    slope = slope.masked_fill(is_constant(a, 1, keepdim=True), 0).clamp_min(0)
+    return soft_iou((slope * centred + average).clamp(0, 1), b)
 
 
 class AffineIou(Localisation):
     """Overlap of the soft mask with the heatmap under its best linear scaling to that mask.
 
-    An oracle's fit: slope and offset are taken from the mask itself, so it is no measure of how
-    well a heatmap does on its own. It says what is left of a difference in `soft_iou` once the mean
-    and spread of the heatmap no longer matter. Least squares is not the best IoU: a fit can score
-    below the heatmap as it was. A constant map scores like an image of the mask's mean grey.
+    An oracle's fit: slope (0 or more) and offset are taken from the mask itself, so it is no
+    measure of how well a heatmap does on its own. It says what is left of a difference in
+    `soft_iou` once the mean and spread of the heatmap no longer matter. Least squares is not the
+    best IoU: a fit can score below the heatmap as it was. A constant map scores like an image of
+    the mask's mean grey.
     """
 
     name = "affine_iou"
     reference = "Lukkien, equation 2.8; least squares of the mask on the heatmap"
     normalisation = "min_max"
     mask_rule = "soft"
-
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and `affine_iou`."""
-        return affine_iou(batch.attributions, batch.object_masks)
+    fit = staticmethod(affine_iou)

@@ -6,6 +6,9 @@ since bilinear interpolation commutes with scale and offset. In float32 it does:
 rounds at the scale of the offset, which a single min-max afterwards would blow up.
 """
 
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -14,27 +17,20 @@ from sparsight.explain.base import to_image_size
 from sparsight.io.errors import InputError
 from sparsight.rounding import is_constant
 
-TREATMENTS = ("signed", "absolute", "positive")
-NORMALISATIONS = ("none", "min_max")
-MASK_RULES = ("none", "soft", "binary")
+T = TypeVar("T")
 
 
-def treat(maps: Tensor, treatment: str) -> Tensor:
-    """`maps` as they are ("signed"), |maps| ("absolute"), or negative values as 0 ("positive")."""
-    if treatment == "signed":
-        return maps
-    if treatment == "absolute":
-        return maps.abs()
-    if treatment == "positive":
-        return maps.clamp_min(0)
-    raise InputError(f"treatment '{treatment}' is unknown (known: {', '.join(TREATMENTS)})")
+def _find(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name not in known:
+        raise InputError(f"{kind} '{name}' is unknown (known: {', '.join(known)})")
+    return known[name]
 
 
 def min_max(maps: Tensor) -> Tensor:
     """Map each image's range to [0, 1]: (x - min) / (max - min), float32 [N, h, w].
 
     A map that is constant up to rounding (`is_constant`) becomes zeros, as a constant one does in
-    pytorch-grad-cam, which divides by max + 1e-7: such a map shows nothing. pytorch-grad-cam's 1e-7
+    pytorch-grad-cam: such a map shows nothing. The 1e-7 that pytorch-grad-cam adds to the maximum
     also dims maps whose maximum is near it; here maps of any scale give the same result. NaN stays
     NaN.
     """
@@ -44,24 +40,38 @@ def min_max(maps: Tensor) -> Tensor:
     return ((maps - lowest) / spread).masked_fill(constant, 0)
 
 
-def without_rounding(maps: Tensor) -> Tensor:
-    """Maps float32 [N, h, w], each that is constant up to rounding at its lowest value.
+TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "signed": lambda maps: maps,
+    "absolute": torch.abs,
+    "positive": lambda maps: maps.clamp_min(0),
+}
+NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda maps: maps,
+    "min_max": min_max,
+}
+MASK_RULES: dict[str, Callable[[Batch], Tensor | None]] = {
+    "none": lambda batch: None,
+    "soft": Batch.soft_masks,
+    "binary": Batch.binary_masks,
+}
 
-    Networks whose maps have lost all contrast differ from place to place in the last bits. No
-    metric may rank, stretch or threshold these: such a map scores what a constant one does.
-    """
-    constant = is_constant(maps, (1, 2), keepdim=True)
-    return torch.where(constant, maps.amin(dim=(1, 2), keepdim=True), maps)
+
+def treat(maps: Tensor, treatment: str) -> Tensor:
+    """`maps` as they are ("signed"), |maps| ("absolute"), or negative values as 0 ("positive")."""
+    return _find("treatment", treatment, TREATMENTS)(maps)
 
 
 def normalise(maps: Tensor, normalisation: str) -> Tensor:
     """`maps` as they are ("none") or `min_max` of them."""
-    if normalisation == "none":
-        return maps
-    if normalisation == "min_max":
-        return min_max(maps)
-    known = ", ".join(NORMALISATIONS)
-    raise InputError(f"normalisation '{normalisation}' is unknown (known: {known})")
+    return _find("normalisation", normalisation, NORMALISATIONS)(maps)
+
+
+def masks_for(batch: Batch, mask_rule: str) -> Tensor | None:
+    """A batch's masks as a metric wants them: float32 [N, H, W] in [0, 1], bool, or None.
+
+    A pixel is inside a binary mask from half of the full mask value on.
+    """
+    return _find("mask rule", mask_rule, MASK_RULES)(batch)
 
 
 def prepare(
@@ -80,7 +90,8 @@ def prepare(
     -------
     float32 [N, H, W]. A map that holds NaN or infinity is NaN throughout, so that every metric of
     it is undefined; a map that is constant up to rounding at its own resolution, once treated, is
-    exactly constant.
+    exactly constant: no metric may rank, stretch or threshold the last bits of a map that has lost
+    all contrast.
 
     Raises
     ------
@@ -91,27 +102,12 @@ def prepare(
         raise InputError(f"maps have the shape {tuple(maps.shape)} instead of [N, h, w]")
     # 0 times infinity is NaN, and so is a sum with NaN: this adds NaN where there is either.
     treated = treat(maps + (maps * 0).sum(dim=(1, 2), keepdim=True), treatment)
-    treated = without_rounding(treated)
+    constant = is_constant(treated, (1, 2), keepdim=True)
+    treated = torch.where(constant, treated.amin(dim=(1, 2), keepdim=True), treated)
     if tuple(maps.shape[1:]) != tuple(size):
         native = normalise(treated, normalisation)
-        lowest, highest = (
-            native.amin(dim=(1, 2), keepdim=True),
-            native.amax(dim=(1, 2), keepdim=True),
-        )
-        treated = to_image_size(native, size, interpolation)
-        treated = torch.where(lowest == highest, lowest, treated)
+        lowest = native.amin(dim=(1, 2), keepdim=True)
+        highest = native.amax(dim=(1, 2), keepdim=True)
+        resized = to_image_size(native, size, interpolation)
+        treated = torch.where(lowest == highest, lowest, resized)
     return normalise(treated, normalisation)
-
-
-def masks_for(batch: Batch, mask_rule: str) -> Tensor | None:
-    """A batch's masks as a metric wants them: float32 [N, H, W] in [0, 1], bool, or None.
-
-    A pixel is inside a binary mask from half of the full mask value on.
-    """
-    if mask_rule == "none":
-        return None
-    if mask_rule == "soft":
-        return batch.soft_masks()
-    if mask_rule == "binary":
-        return batch.binary_masks()
-    raise InputError(f"mask rule '{mask_rule}' is unknown (known: {', '.join(MASK_RULES)})")

@@ -4,12 +4,10 @@ quantus is imported when a metric is made, never with this module: the import ta
 torch's.
 """
 
-import difflib
 import inspect
 import re
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -17,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.randomness import seeded
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import MapBatch, Metric
+from sparsight.parameters import hint
 from sparsight.rounding import is_constant
 
 # How quantus begins the assertions by which it refuses a map as such.
@@ -63,9 +63,7 @@ class QuantusMetric(Metric):
     unit = "as defined by quantus"
     #: those that cannot be used, and why
     foreign_refused: ClassVar[dict[str, str]] = {
-        "BatchSufficiency": (
-            "it compares the images of a batch, so its value depends on the batch size"
-        ),
+        "BatchSufficiency": "it compares the images of a batch, so its value depends on its size",
         "Consistency": "it compares the images of a batch, so its value depends on the batch size",
         "Focus": "it needs mosaics of images of two classes, which are not made here",
         "InputInvariance": (
@@ -138,25 +136,43 @@ class QuantusMetric(Metric):
         self._metric: Any = None
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N] or [N, steps]; see `Metric.score` and the class."""
-        given = {"mask": batch.masks, "model": batch.model, "explainer": batch.explain}
+        at_hand = {"mask": batch.masks, "model": batch.model, "explainer": batch.explain}
         for need in self.needs:
-            if given[need] is None:
+            if at_hand[need] is None:
                 raise InputError(f"metric {self.name} needs a {need}, and none was given")
         if self.class_name in self.foreign_grey_only and batch.images.shape[1] != 1:
             why = self.foreign_grey_only[self.class_name]
             raise InputError(f"metric {self.name} takes images of one channel only: {why}")
-        usable = _usable(batch)
+        usable = _usable_rows(batch)
         # Of an empty tensor `split` makes one empty part.
         group = 1 if "model" in self.needs else len(usable)
         groups = torch.split(usable, group) if len(usable) else ()
         found = [values for rows in groups for values in self._score_rows(batch, rows)]
-        return _assemble(found, usable, len(batch)).to(batch.attributions.device)
+        steps = max((values.size for values in found if values.ndim), default=0)
+        scores = torch.full((len(batch), steps) if steps else (len(batch),), torch.nan)
+        for row, values in zip(usable.tolist(), found, strict=True):
+            value = torch.from_numpy(np.asarray(values, dtype=np.float32))
+            if steps and value.ndim:
+                # Curves of different lengths (numbers of segments) are filled with NaN.
+                scores[row, : len(value)] = value
+            elif not steps:
+                scores[row] = value
+        return scores.to(batch.attributions.device)
 
     def _score_rows(self, batch: MapBatch, rows: Tensor) -> list[np.ndarray]:
         """One array (a value or a curve) for each of `rows`; NaN where quantus refuses a map."""
+        arguments = _arguments(batch, rows)
+        seed = zlib.crc32(arguments["x_batch"].tobytes())
         try:
-            return _per_image(self._call(batch, rows), len(rows), self.name)
+            if self._metric is None:
+                own = {}
+                if self.class_name == "RandomLogit" and "num_classes" not in self.settings:
+                    own["num_classes"] = batch.logits(batch.images[:1]).shape[1]
+                self._metric = self._class(**self.settings, **own)
+            if self.class_name == "RandomLogit":
+                self._metric.seed = (seed + self.settings.get("seed", 0)) % 2**32
+            with seeded(seed, batch.images.device), _former_numpy_names():
+                return _per_image(self._metric(**arguments), len(rows), self.name)
         except AssertionError as error:
             if not str(error).startswith(UNUSABLE_MAP):
                 raise InputError(f"metric {self.name}: {error}") from error
@@ -165,27 +181,22 @@ class QuantusMetric(Metric):
         except (ValueError, TypeError, IndexError) as error:
             raise InputError(f"metric {self.name}: {error}") from error
 
-    def _call(self, batch: MapBatch, rows: Tensor) -> Any:
-        arguments = _arguments(batch, rows)
-        if self._metric is None:
-            self._metric = self._class(**self._with_classes(batch))
-        seed = zlib.crc32(arguments["x_batch"].tobytes())
-        if self.class_name == "RandomLogit":
-            self._metric.seed = (seed + self.settings.get("seed", 0)) % 2**32
-        with _seeded(seed, batch.images.device), _former_numpy_names():
-            return self._metric(**arguments)
-
-    def _with_classes(self, batch: MapBatch) -> dict[str, Any]:
-        if self.class_name != "RandomLogit" or "num_classes" in self.settings:
-            return self.settings
-        return {**self.settings, "num_classes": batch.logits(batch.images[:1]).shape[1]}
-
 
 def _arguments(batch: MapBatch, rows: Tensor) -> dict[str, Any]:
     """Keyword arguments of a quantus metric; copied arrays, since quantus writes to them."""
 
     def array(values: Tensor) -> np.ndarray:
         return np.array(values[rows].detach().cpu().numpy())
+
+    device = batch.images.device
+
+    def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
+        images = torch.as_tensor(inputs, dtype=torch.float32, device=device)
+        classes = torch.as_tensor(targets, dtype=torch.int64, device=device)
+        repeats = -(-len(images) // len(rows))
+        of = rows.repeat(repeats)[: len(images)]
+        maps = batch.explain_again(model=model, images=images, targets=classes, rows=of)
+        return maps.detach().cpu().numpy()[:, None]
 
     return {
         "model": batch.model,
@@ -194,31 +205,16 @@ def _arguments(batch: MapBatch, rows: Tensor) -> dict[str, Any]:
         "a_batch": array(batch.attributions)[:, None],
         "s_batch": None if batch.masks is None else array(batch.masks)[:, None],
         "channel_first": True,
-        "explain_func": None if batch.explain is None else _explain_function(batch, rows),
-        "device": str(batch.images.device),
+        "explain_func": None if batch.explain is None else explain_func,
+        "device": str(device),
         "batch_size": len(rows),
     }
 
 
-def _explain_function(batch: MapBatch, rows: Tensor) -> Callable[..., np.ndarray]:
-    device = batch.images.device
-
-    def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
-        images = torch.as_tensor(inputs, dtype=torch.float32, device=device)
-        classes = torch.as_tensor(targets, dtype=torch.int64, device=device)
-        repeats = -(-len(images) // len(rows))
-        of = rows.repeat(repeats)[: len(images)]
-        maps = batch.explained(model=model, images=images, targets=classes, rows=of)
-        return maps.detach().cpu().numpy()[:, None]
-
-    return explain_func
-
-
-def _usable(batch: MapBatch) -> Tensor:
+def _usable_rows(batch: MapBatch) -> Tensor:
     """Rows [n] whose map quantus would take on its own and whose mask, if any, is not empty."""
     flat = batch.attributions.flatten(1)
-    highest = flat.amax(dim=1)
-    usable = ~is_constant(flat, 1) & (highest >= 0)  # False for NaN
+    usable = ~is_constant(flat, 1) & (flat.amax(dim=1) >= 0)  # False for NaN
     if batch.masks is not None:
         usable &= batch.masks.flatten(1).any(dim=1)
     return usable.nonzero()[:, 0].cpu()
@@ -235,40 +231,9 @@ def _per_image(result: Any, count: int, name: str) -> list[np.ndarray]:
         if any(len(column) != count for column in columns):
             raise InputError(f"metric {name} gave no value per image")
         return list(np.stack(columns, axis=1))
-    values = [np.asarray(value, dtype=np.float64) for value in result]
-    if len(values) != count:
-        raise InputError(f"metric {name} gave {len(values)} values for {count} images")
-    return values
-
-
-def _assemble(found: list[np.ndarray], usable: Tensor, count: int) -> Tensor:
-    """float32 [count] or [count, steps]: `found` at the rows `usable`, NaN elsewhere.
-
-    Curves of different lengths (images of different numbers of segments) are filled with NaN.
-    """
-    steps = max((values.size for values in found if values.ndim), default=0)
-    scores = torch.full((count, steps) if steps else (count,), torch.nan)
-    for row, values in zip(usable.tolist(), found, strict=True):
-        value = torch.from_numpy(np.asarray(values, dtype=np.float32))
-        if steps and value.ndim:
-            scores[row, : len(value)] = value
-        elif not steps:
-            scores[row] = value
-    return scores
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed numpy's and torch's global generators within the block; put them back after it."""
-    before = np.random.get_state()
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
+    if len(result) != count:
+        raise InputError(f"metric {name} gave {len(result)} values for {count} images")
+    return [np.asarray(value, dtype=np.float64) for value in result]
 
 
 @contextmanager
@@ -290,43 +255,16 @@ OWN_PARAMETERS = frozenset(
 )
 
 
-def needs_of(quantus_class: Any) -> tuple[str, ...]:
-    """What a quantus class needs, from its category and from whether its code explains anew."""
-    from quantus.metrics.base import Metric as Base
-
-    category = quantus_class.evaluation_category.value
-    if category == "Localisation":
-        return ("mask",)
-    if category == "Complexity":
-        return ()
-    own = [base for base in quantus_class.__mro__ if issubclass(base, Base)]
-    with warnings.catch_warnings():
-        # quantus has escape sequences that newer Pythons warn of when they parse it
-        warnings.simplefilter("ignore")
-        code = "".join(inspect.getsource(base) for base in own if base is not Base)
-    explains = "explain_batch(" in code or "assert_explain_func" in code
-    return ("model", "explainer") if explains else ("model",)
-
-
-def _classes() -> dict[str, Any]:
+def find_class(class_name: str) -> Any:
+    """The quantus metric class of that name; `InputError` for an unknown one."""
     import quantus
     from quantus.metrics.base import Metric as Base
 
-    return {
-        name: found
-        for name, found in vars(quantus).items()
-        if inspect.isclass(found) and issubclass(found, Base)
-    }
-
-
-def find_class(class_name: str) -> Any:
-    """The quantus metric class of that name; `InputError` for an unknown one."""
-    known = _classes()
-    if class_name not in known:
-        near = difflib.get_close_matches(class_name, known, 3)
-        hint = f"; did you mean {' or '.join(f'quantus.{name}' for name in near)}?" if near else ""
-        raise InputError(f"quantus has no metric '{class_name}'{hint}")
-    return known[class_name]
+    found = getattr(quantus, class_name, None)
+    if inspect.isclass(found) and issubclass(found, Base):
+        return found
+    known = [name for name in QuantusMetric.foreign_facts if hasattr(quantus, name)]
+    raise InputError(f"quantus has no metric '{class_name}'{hint(class_name, known)}")
 
 
 def reference_of(quantus_class: Any) -> str:
@@ -336,22 +274,20 @@ def reference_of(quantus_class: Any) -> str:
     return " ".join(found.group(1).split()) if found else ""
 
 
-def arguments_of(quantus_class: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Constructor arguments: `given`, checked, with functions looked up, and the adapter's own."""
+def arguments_of(quantus_class: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments: parameters, checked, functions looked up, and the adapter's own."""
     owner = f"metric quantus.{quantus_class.__name__}"
     signature = inspect.signature(quantus_class).parameters
     named = {name for name, item in signature.items() if item.kind is not item.VAR_KEYWORD}
     allowed = sorted(named - OWN_PARAMETERS)
     arguments: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in parameters.items():
         if key not in allowed:
-            raise InputError(f"{owner} has no parameter '{key}' (known: {', '.join(allowed)})")
+            raise InputError(f"{owner} has no parameter '{key}'{hint(key, allowed)}")
         is_function = key.endswith("_func") and isinstance(value, str)
         arguments[key] = _find_function(owner, key, value) if is_function else value
-    if given.get("normalise_func", "normalise_by_max") in (
-        "normalise_by_max",
-        "normalise_by_negative",
-    ):
+    normalisation = parameters.get("normalise_func", "normalise_by_max")
+    if normalisation in ("normalise_by_max", "normalise_by_negative"):
         # By default quantus normalises by the maximum over the batch: over one image instead.
         own = arguments.get("normalise_func_kwargs") or {}
         arguments["normalise_func_kwargs"] = {"normalise_axes": [1, 2, 3], **own}
@@ -371,7 +307,7 @@ def _find_function(owner: str, key: str, name: str) -> Any:
             if inspect.isfunction(item) and item.__module__ == module.__name__
         }
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise InputError(f"{owner}: quantus has no function '{name}' for '{key}'{hint}")
+        raise InputError(
+            f"{owner}: quantus has no function '{name}' for '{key}'{hint(name, known)}"
+        )
     return known[name]

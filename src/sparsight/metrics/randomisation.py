@@ -21,8 +21,7 @@ def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
 
     Those are the modules with `reset_parameters`, batch norms among them, in the order in which
     they are registered, which is that of the forward pass in all architectures here. What only
-    trains (fact `training_only`) takes no part in a prediction, so that drawing it would be a stage
-    in which nothing changes: it is left out.
+    trains (fact `training_only`) takes no part in a prediction and is left out.
 
     Raises
     ------
@@ -33,12 +32,10 @@ def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
     for name, module in model.named_modules():
         if not predicts(model, name):
             continue
-        weights = next(module.parameters(recurse=False), None)
-        statistics = next(module.buffers(recurse=False), None)
         if hasattr(module, "reset_parameters"):
-            if weights is not None or statistics is not None:
+            if _own_tensors(module):
                 layers[name] = module
-        elif weights is not None:
+        elif next(module.parameters(recurse=False), None) is not None:
             raise InputError(
                 f"layer '{name}' ({type(module).__name__}) has weights but no reset_parameters, so "
                 "it cannot be randomised; give it one, or leave out the metrics of randomisation"
@@ -48,22 +45,19 @@ def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters(recurse=False)
-    yield from module.named_buffers(recurse=False)
+def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {
+        **dict(module.named_parameters(recurse=False)),
+        **dict(module.named_buffers(recurse=False)),
+    }
 
 
 def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
-    """What `reset_parameters` makes of a layer, drawn for its name.
+    """What `reset_parameters` makes of a layer, which itself stays as it is.
 
     Convolutions and linear layers get new weights and biases; a batch norm becomes one that has
-    seen nothing (scale 1, shift 0, mean 0, variance 1). The layer itself stays as it is.
-
-    Parameters
-    ----------
-    layer : the module.
-    name : of the layer; with `seed` it seeds the draw, so that no two layers share numbers.
-    seed : of the whole network.
+    seen nothing (scale 1, shift 0, mean 0, variance 1). The layer's name and the seed of the whole
+    network seed the draw, so that no two layers share numbers.
 
     Returns
     -------
@@ -76,8 +70,8 @@ def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         fresh.reset_parameters()  # type: ignore[operator]
-    devices = {own: tensor.device for own, tensor in _own_tensors(layer)}
-    return {own: tensor.detach().to(devices[own]) for own, tensor in _own_tensors(fresh)}
+    new = _own_tensors(fresh)
+    return {own: new[own].detach().to(old.device) for own, old in _own_tensors(layer).items()}
 
 
 class NetworkRandomiser:
@@ -115,35 +109,29 @@ class NetworkRandomiser:
         One and the same copy, in evaluation mode and without parameter gradients, further
         randomised each time.
         """
-        drawn = self._weights(model)
-        names = list(drawn) if order == "bottom_up" else list(drawn)[::-1]
-        count = min(count, len(names))
-        network = copy.deepcopy(model).eval().requires_grad_(False)
-        prunable = set(prunable_parameters(network)) if self._keep_sparsity else set()
-        layers = dict(network.named_modules())
-        done = 0
-        for stage in range(1, count + 1):
-            until = stage * len(names) // count
-            for name in names[done:until]:
-                for own, tensor in _own_tensors(layers[name]):
-                    new = drawn[name][own].to(tensor.device)
-                    if f"{name}.{own}" in prunable:
-                        new = torch.where(tensor == 0, torch.zeros_like(new), new)
-                    tensor.copy_(new)
-            done = until
-            yield network
-
-    def randomised(self, model: nn.Module) -> nn.Module:
-        """A copy of `model` with all layers random."""
-        return next(self.stages(model, 1, "bottom_up"))
-
-    def _weights(self, model: nn.Module) -> dict[str, dict[str, Tensor]]:
         if model not in self._drawn:
             self._drawn[model] = {
                 name: drawn_weights(layer, name, self._seed)
                 for name, layer in drawable_layers(model).items()
             }
-        return self._drawn[model]
+        drawn = self._drawn[model]
+        names = list(drawn) if order == "bottom_up" else list(drawn)[::-1]
+        count = min(count, len(names))
+        network = copy.deepcopy(model).eval().requires_grad_(False)
+        prunable = set(prunable_parameters(network)) if self._keep_sparsity else set()
+        layers = dict(network.named_modules())
+        for stage in range(count):
+            for name in names[stage * len(names) // count : (stage + 1) * len(names) // count]:
+                for own, tensor in _own_tensors(layers[name]).items():
+                    new = drawn[name][own].to(tensor.device)
+                    if f"{name}.{own}" in prunable:
+                        new = torch.where(tensor == 0, torch.zeros_like(new), new)
+                    tensor.copy_(new)
+            yield network
+
+    def randomise(self, model: nn.Module) -> nn.Module:
+        """A copy of `model` with all layers random."""
+        return next(self.stages(model, 1, "bottom_up"))
 
 
 def histogram_entropy(maps: Tensor, bins: int) -> Tensor:
@@ -178,19 +166,20 @@ class EfficientMprt(Metric):
     """Rise of the explanation's complexity when all layers of the network are random.
 
     (H(ê) - H(e)) / H(e), with e the map of the network, ê that of a copy whose layers are all drawn
-    anew, and H the `histogram_entropy`: the paper's eMPRT and quantus.EfficientMPRT with their
-    defaults (100 bins, signed values as they are). What a random network looks for is less ordered,
-    so the complexity of a faithful explanation rises; 0 for one that does not look at the network.
+    anew, and H the entropy of the histogram of a map's values over `bins` equal bins: the paper's
+    eMPRT and quantus.EfficientMPRT with their defaults (100 bins, signed values as they are). What
+    a random network looks for is less ordered, so the complexity of a faithful explanation rises; 0
+    for one that does not look at the network.
 
-    The value is the mean over `draws` copies. An empty map is undefined: for a copy whose map of an
-    image is constant that copy is left out of the image's mean, and the value is NaN where all are,
-    or where the network's own map is constant (quantus refuses such maps). With class activation
-    maps, whose negative values are cut off, the weights of one draw decide for a class whether its
-    maps are empty, for all of its images at once: with one draw, or few, whole classes can be
-    missing, so look at the count of images next to the number.
+    The value is the mean over `draws` copies. A copy whose map of an image is constant is left out
+    of that image's mean; the value is NaN where all are, or where the network's own map is constant
+    (quantus refuses such maps). With class activation maps, whose negative values are cut off, the
+    weights of one draw decide for a class whether its maps are empty, for all of its images at
+    once: with few draws whole classes can be missing, so look at the count of images next to the
+    number.
 
-    Copies are drawn as `NetworkRandomiser` says, once for all images; see there for batch norms and
-    pruned weights. quantus makes one, and seeds all layers alike, so that layers of one size become
+    Copies are drawn once for all images and explainers; a batch norm becomes one that has seen
+    nothing. quantus makes one copy, and seeds all layers alike, so that layers of one size become
     equal.
 
     Parameters
@@ -198,7 +187,7 @@ class EfficientMprt(Metric):
     bins : of the histogram.
     draws : number of random copies, each of which takes one explanation.
     seed : of the random weights of the first copy; the others have the next whole numbers.
-    keep_sparsity : whether pruned weights stay 0.
+    keep_sparsity : whether pruned weights stay 0, see `NetworkRandomiser`.
     """
 
     name = "efficient_mprt"
@@ -226,11 +215,10 @@ class EfficientMprt(Metric):
         ]
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and the class."""
         bins = self.settings["bins"]
         before = histogram_entropy(batch.attributions, bins)
-        copies = (one.randomised(batch.network) for one in self._randomisers)
-        maps = (batch.explained(model=one) for one in copies)
+        copies = (one.randomise(batch.network) for one in self._randomisers)
+        maps = (batch.explain_again(model=one) for one in copies)
         # The mean of differences: exactly 0 where all draws explain alike.
         rises = torch.stack([histogram_entropy(some, bins) - before for some in maps])
         return (rises.nanmean(dim=0) / before).to(torch.float32)
@@ -251,8 +239,7 @@ class SmoothMprt(Metric):
     other noise at each stage, and leaves 1 for the network as given in the mean. Its normalisation
     does not matter to ranks. NaN where a smoothed map is constant or holds NaN.
 
-    The copies are drawn as `NetworkRandomiser` says; see there for batch norms and pruned weights.
-    A score takes samples · (layers + 1) explanations.
+    The copies are drawn as for `efficient_mprt`. A score takes samples · (layers + 1) explanations.
 
     Parameters
     ----------
@@ -263,7 +250,7 @@ class SmoothMprt(Metric):
     order : "bottom_up", as the paper advises, or "top_down", as in Adebayo et al., which keeps what
         the lower layers know for long.
     absolute : whether the absolute values of the smoothed maps are ranked.
-    seed, keep_sparsity : see `EfficientMprt`.
+    seed, keep_sparsity : see `NetworkRandomiser`.
     """
 
     name = "smooth_mprt"
@@ -303,23 +290,22 @@ class SmoothMprt(Metric):
         return [float(stage) for stage in range(1, self.settings["layers"] + 1)]
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N, stages]; see `Metric.score` and the class."""
-        network, count = batch.network, self.settings["layers"]
-        before = self._smoothed(batch, network)
-        stages = self._randomiser.stages(network, count, self.settings["order"])
-        steps = [spearman(before, self._smoothed(batch, one)) for one in stages]
-        return torch.stack(steps, dim=1)
+        before = self._smooth_map(batch, batch.network)
+        stages = self._randomiser.stages(
+            batch.network, self.settings["layers"], self.settings["order"]
+        )
+        return torch.stack([spearman(before, self._smooth_map(batch, one)) for one in stages], 1)
 
-    def _smoothed(self, batch: MapBatch, model: nn.Module) -> Tensor:
+    def _smooth_map(self, batch: MapBatch, model: nn.Module) -> Tensor:
         """Mean map [N, H, W] over the noisy copies, one of each image at a time."""
         images = batch.images
         # The same numbers at every stage, without keeping them.
         draws = image_samples(images, self.name)
         spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
-        total = batch.explained(model=model)
+        total = batch.explain_again(model=model)
         for _ in range(self.settings["samples"] - 1):
             noise = self.settings["noise"] * spread * draws.normal()
-            total = total + batch.explained(model=model, images=images + noise)
+            total = total + batch.explain_again(model=model, images=images + noise)
         mean: Tensor = total / self.settings["samples"]
         return mean.abs() if self.settings["absolute"] else mean
 
@@ -360,10 +346,6 @@ class RandomLogit(Metric):
     As `quantus.RandomLogit` with two differences: that takes the similarity of maps written as one
     row (windows of 7 pixels of a row), this of maps (windows of 7 × 7, `ssim`); and that divides
     maps by the greatest magnitude in the batch, this scales each to its own range.
-
-    Parameters
-    ----------
-    others : number of other classes.
     """
 
     name = "random_logit"
@@ -377,7 +359,6 @@ class RandomLogit(Metric):
     allowed: ClassVar[dict[str, Any]] = {"others": "[1, inf)"}
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and the class."""
         images = batch.images
         if min(images.shape[2:]) < WINDOW:
             raise InputError(
@@ -389,6 +370,5 @@ class RandomLogit(Metric):
             raise InputError(f"metric {self.name} needs a network of two or more classes")
         wanted = self.settings["others"]
         others = other_classes(images, batch.targets, class_count, wanted, self.name)
-        maps = (batch.explained(targets=some) for some in others.unbind(dim=1))
-        values = [ssim(batch.attributions, some) for some in maps]
-        return torch.stack(values).nanmean(dim=0)
+        maps = (batch.explain_again(targets=some) for some in others.unbind(dim=1))
+        return torch.stack([ssim(batch.attributions, some) for some in maps]).nanmean(dim=0)

@@ -1,47 +1,30 @@
 """ROAD: the network's output as pixels are replaced by what their surroundings say of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.base import (
-    MapBatch,
-    Metric,
-    OutputKind,
-    chosen_output,
-    image_samples,
-    shows_nothing,
-)
-from sparsight.metrics.faithfulness import pixel_ranks
+from sparsight.metrics.base import image_samples
+from sparsight.metrics.faithfulness import BatchPasses, OutputCurve
 from sparsight.metrics.imputation import linear_imputation
 
-# what the parameter `value` names, in terms of `chosen_output`
-VALUES: dict[str, OutputKind] = {"accuracy": "correct", "probability": "probability"}
 
-
-class Road(Metric):
+class Road(OutputCurve):
     """Base of the curves over noisy linear imputation.
 
     Step 0 is the image as it is. At each further step the given percentage of pixels (rounded to
     whole pixels, all channels at once) is imputed: see `linear_imputation`. Then noise is added to
-    what was imputed, so that the network cannot tell imputed pixels by their smoothness. Pixels are
-    taken in the order of the map's values. Those that are alike go in a random order, the image's
-    own (`tie_order`), from either end of the map: where a map is silent its curve is
-    that of the random control. Negative attribution speaks against the target, and comes after none
-    at all; for absolute attributions choose an explainer that gives them. A constant map ranks no
-    pixel above another: NaN, as for a map of NaN.
+    what was imputed, so that the network cannot tell imputed pixels by their smoothness. Negative
+    attribution speaks against the target, and comes after none at all; for absolute attributions
+    choose an explainer that gives them.
 
     The noise belongs to the image: a pixel gets the same at every step, in both orders, at every
     level and from every explainer, so differences between them are not noise. The authors' code
     draws anew for every step, which is the same for each step alone. Images are not clipped to
     [0, 1] afterwards, there and here.
-
-    One step of the whole batch is one pass. Curves that differ only in `value` or in how they are
-    reduced share imputations and passes, all share the unperturbed batch.
 
     Parameters
     ----------
@@ -52,9 +35,6 @@ class Road(Metric):
     """
 
     reference = "Rong et al., ICML 2022, arXiv:2202.00449"
-    category = "faithfulness"
-    direction = "higher"
-    needs = ("model",)
     reducer = "aopc"
     step_axis = "pixels imputed, %"
     shares = "road"
@@ -72,13 +52,9 @@ class Road(Metric):
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
         percentages = self.settings["percentages"]
-        numbers = all(
-            isinstance(one, (int, float)) and not isinstance(one, bool) for one in percentages
-        )
         if (
-            not numbers
-            or not percentages
-            or not all(0 < one < 100 for one in percentages)
+            not percentages
+            or any(type(one) not in (int, float) or not 0 < one < 100 for one in percentages)
             or any(a >= b for a, b in pairwise(percentages))
         ):
             raise InputError(
@@ -90,50 +66,26 @@ class Road(Metric):
         """Share of the pixels that are imputed: 0, then the `percentages`."""
         return [0.0, *map(float, self.settings["percentages"])]
 
-    def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N, percentages + 1]; see `Metric.score` and the class."""
-        return self.score_together({"": self}, batch)[""]
+    def passes_key(self) -> tuple[Any, ...]:
+        return self.least_first, *self.settings["percentages"], self.settings["noise"]
 
-    @classmethod
-    def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
-        """Curves float32 [N, percentages + 1] of several; see `Metric.score_together`."""
-        groups: dict[tuple[bool, tuple[float, ...], float], dict[str, OutputKind]] = {}
-        for name, metric in metrics.items():
-            assert isinstance(metric, Road)  # no other metric shares these passes
-            settings = metric.settings
-            key = (metric.least_first, tuple(settings["percentages"]), settings["noise"])
-            groups.setdefault(key, {})[name] = VALUES[settings["value"]]
-        attributions, images, targets = batch.attributions, batch.images, batch.targets
-        whole = batch.logits()
+    def logits(self, passes: BatchPasses) -> Iterator[Tensor]:
+        images, percentages = passes.batch.images, self.settings["percentages"]
+        pixels = images.shape[2] * images.shape[3]
+        counts = [round(one * pixels / 100) for one in percentages]
+        if counts[-1] >= pixels:
+            raise InputError(
+                f"ROAD at {percentages[-1]}% removes all {pixels} pixels of an image, and nothing "
+                "is left to impute them from; take the percentage out of `percentages`"
+            )
+        yield passes.logits("unchanged", images)
+        ranks = passes.ranks(self.least_first)
         noise = image_samples(images, "road").normal()
-        undefined = shows_nothing(attributions)[:, None]
-        found = {}
-        for (least_first, percentages, spread), kinds in groups.items():
-            ranks = pixel_ranks(-attributions if least_first else attributions, images)
-            curves = {kind: [chosen_output(whole, targets, kind)] for kind in kinds.values()}
-            for count in _counts(percentages, ranks):
-                removed = ranks < count
-                imputed = linear_imputation(images, removed[:, None])[:, 0]
-                imputed.addcmul_(noise, removed[:, None].to(noise.dtype), value=spread)
-                logits = batch.logits(imputed)
-                for kind, values in curves.items():
-                    values.append(chosen_output(logits, targets, kind))
-            for name, kind in kinds.items():
-                curve = torch.stack(curves[kind], dim=1)
-                found[name] = curve.masked_fill(undefined, torch.nan)
-        return {name: found[name] for name in metrics}
-
-
-def _counts(percentages: tuple[float, ...], ranks: Tensor) -> list[int]:
-    """Pixels that each percentage removes, of maps [N, H, W]."""
-    pixels = ranks.shape[1] * ranks.shape[2]
-    counts = [round(one * pixels / 100) for one in percentages]
-    if counts[-1] >= pixels:
-        raise InputError(
-            f"ROAD at {percentages[-1]}% removes all {pixels} pixels of an image, and nothing is "
-            "left to impute them from; take the percentage out of `percentages`"
-        )
-    return counts
+        for count in counts:
+            removed = (ranks < count)[:, None]
+            imputed = linear_imputation(images, removed)[:, 0]
+            imputed.addcmul_(noise, removed.to(noise.dtype), value=self.settings["noise"])
+            yield passes.batch.logits(imputed)
 
 
 class RoadMorf(Road):

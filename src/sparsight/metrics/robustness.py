@@ -11,7 +11,9 @@ from sparsight.metrics.base import MapBatch, Metric, image_samples, per_image
 
 
 def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) -> Iterator[Tensor]:
-    """Images with noise on every value, which belongs to the image whatever the batch.
+    """`samples` times the images with noise on every value, which belongs to the image.
+
+    Not cut to [0, 1], as in the papers: black and white areas would else move only half as much.
 
     Parameters
     ----------
@@ -20,11 +22,6 @@ def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) ->
     radius : "uniform" noise is in [-radius, radius) (the ball of the maximum norm); "normal" noise
         has it as its standard deviation.
     noise : "uniform" or "normal".
-
-    Yields
-    ------
-    `samples` tensors like `images`, one batch at a time; not cut to [0, 1], as in the papers:
-    black and white areas would else move only half as much.
     """
     draws = image_samples(images, "perturbed images")
     for _ in range(samples):
@@ -38,43 +35,23 @@ def norms(values: Tensor) -> Tensor:
 
 
 def relative_change(before: Tensor, after: Tensor) -> Tensor:
-    """‖after - before‖ / ‖before‖ of each map [N, H, W].
+    """‖after - before‖ / ‖before‖ of each map [N, H, W], float64 [N].
 
-    Returns
-    -------
-    float64 [N], 0 or more; NaN where `before` is all 0 or one of the maps holds NaN.
+    NaN where `before` is all 0 or one of the maps holds NaN.
     """
     size = norms(before)
     return norms(after - before) / size.where(size > 0, torch.nan)
-
-
-def lipschitz_ratio(before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
-    """‖after - before‖ / ‖perturbed - images‖.
-
-    Parameters
-    ----------
-    before, after : maps float32 [N, H, W] of `images` and of `perturbed`.
-    images, perturbed : float32 [N, C, H, W].
-
-    Returns
-    -------
-    float64 [N], 0 or more; NaN where `before` is all 0, an image has not moved or a map holds NaN.
-    """
-    moved = norms(perturbed - images)
-    defined = (moved > 0) & (norms(before) > 0)
-    return norms(after - before) / moved.where(defined, torch.nan)
-
-
-def scaled_by_maximum(maps: Tensor) -> Tensor:
-    """Maps [N, H, W] divided by their own greatest magnitude; an all-zero map stays as it is."""
-    highest = maps.abs().amax(dim=(1, 2), keepdim=True)
-    return maps / torch.where(highest == 0, torch.ones_like(highest), highest)
 
 
 class PerturbationMetric(Metric):
     """Base of the metrics that compare a map with those of perturbed copies of its image.
 
     Metrics with the same perturbations share the maps: they are explained once.
+
+    Parameters
+    ----------
+    samples : perturbed copies of each image, each of which is explained.
+    radius, noise : see `perturbed_images`; copies are not cut to [0, 1].
     """
 
     category = "robustness"
@@ -90,19 +67,23 @@ class PerturbationMetric(Metric):
 
     @abstractmethod
     def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
-        """How much each map has changed, float64 [N]; parameters as in `lipschitz_ratio`."""
+        """How much each map has changed, float64 [N].
+
+        Parameters
+        ----------
+        before, after : maps float32 [N, H, W] of `images` and of `perturbed`.
+        images, perturbed : float32 [N, C, H, W].
+        """
 
     def summary(self, changes: Tensor) -> Tensor:
         """One number [N] of the changes [samples, N]: the largest."""
         return changes.amax(dim=0)
 
     def score(self, batch: MapBatch) -> Tensor:
-        """float32 [N]; see `Metric.score` and the class."""
         return self.score_together({"": self}, batch)[""]
 
     @classmethod
     def score_together(cls, metrics: Mapping[str, Metric], batch: MapBatch) -> dict[str, Tensor]:
-        """See `Metric.score_together`: equal perturbations are explained once."""
         groups: dict[tuple[Any, ...], dict[str, PerturbationMetric]] = {}
         for name, metric in metrics.items():
             assert isinstance(metric, PerturbationMetric)
@@ -112,7 +93,7 @@ class PerturbationMetric(Metric):
         for (samples, radius, noise), group in groups.items():
             changes: dict[str, list[Tensor]] = {name: [] for name in group}
             for perturbed in perturbed_images(batch.images, samples, radius, noise):
-                maps = batch.explained(images=perturbed)
+                maps = batch.explain_again(images=perturbed)
                 for name, metric in group.items():
                     changes[name].append(
                         metric.change(batch.attributions, maps, batch.images, perturbed)
@@ -132,11 +113,6 @@ class MaxSensitivity(PerturbationMetric):
 
     The class that is explained stays the same, and an explainer that draws, draws the same numbers
     for every copy: what counts is the image alone.
-
-    Parameters
-    ----------
-    samples : perturbed copies of each image, each of which is explained.
-    radius, noise : see `perturbed_images`; copies are not cut to [0, 1].
     """
 
     name = "max_sensitivity"
@@ -144,19 +120,14 @@ class MaxSensitivity(PerturbationMetric):
     unit = "change relative to the map's norm, 0 or more"
 
     def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
-        """float64 [N]; see `relative_change`."""
         return relative_change(before, after)
 
 
-class AverageSensitivity(PerturbationMetric):
+class AverageSensitivity(MaxSensitivity):
     """Mean relative change of the map among randomly perturbed copies of the image.
 
     As `MaxSensitivity`, with the mean in place of the maximum: it does not grow with the number of
     samples. quantus.AvgSensitivity leaves out copies whose map holds NaN; here the value is NaN.
-
-    Parameters
-    ----------
-    samples, radius, noise : see `MaxSensitivity`.
     """
 
     name = "average_sensitivity"
@@ -164,11 +135,6 @@ class AverageSensitivity(PerturbationMetric):
         "Yeh et al., NeurIPS 2019, arXiv:1901.09392; the mean after Bhatt et al., IJCAI 2020, "
         "arXiv:2005.00631"
     )
-    unit = "change relative to the map's norm, 0 or more"
-
-    def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
-        """float64 [N]; see `relative_change`."""
-        return relative_change(before, after)
 
     def summary(self, changes: Tensor) -> Tensor:
         """The mean [N] of the changes [samples, N]."""
@@ -181,14 +147,10 @@ class LocalLipschitz(PerturbationMetric):
     max ‖Φ(x + δ) - Φ(x)‖₂ / ‖δ‖₂ over `samples` draws of δ: the paper's L̂, by sampling
     (the authors search with Bayesian optimisation). Its value scales with the attributions and with
     the number of pixels, so compare within a data set, and by default each map is first divided by
-    its own greatest magnitude: a network whose logits are twice as large is not less robust.
-    quantus.LocalLipschitzEstimate divides by the greatest magnitude in the batch and adds normal
-    noise (`noise: normal, radius: 0.1`). NaN for an all-zero map, and where a copy's map holds NaN.
-
-    Parameters
-    ----------
-    samples, radius, noise : see `MaxSensitivity`.
-    scaling : "maximum", or "none" for the attributions as they are.
+    its own greatest magnitude (`scaling: maximum`; or `none`): a network whose logits are twice as
+    large is not less robust. quantus.LocalLipschitzEstimate divides by the greatest magnitude in
+    the batch and adds normal noise (`noise: normal, radius: 0.1`). NaN for an all-zero map, and
+    where a copy's map holds NaN or an image has not moved.
     """
 
     name = "local_lipschitz"
@@ -208,7 +170,14 @@ class LocalLipschitz(PerturbationMetric):
     }
 
     def change(self, before: Tensor, after: Tensor, images: Tensor, perturbed: Tensor) -> Tensor:
-        """float64 [N]; see `lipschitz_ratio`."""
         if self.settings["scaling"] == "maximum":
-            before, after = scaled_by_maximum(before), scaled_by_maximum(after)
-        return lipschitz_ratio(before, after, images, perturbed)
+            before, after = _scale_to_one(before), _scale_to_one(after)
+        moved = norms(perturbed - images)
+        defined = (moved > 0) & (norms(before) > 0)
+        return norms(after - before) / moved.where(defined, torch.nan)
+
+
+def _scale_to_one(maps: Tensor) -> Tensor:
+    """Maps [N, H, W] divided by their own greatest magnitude; an all-zero map stays as it is."""
+    highest = maps.abs().amax(dim=(1, 2), keepdim=True)
+    return maps / torch.where(highest == 0, torch.ones_like(highest), highest)

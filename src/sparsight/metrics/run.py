@@ -430,7 +430,7 @@ class _Work:
     def _prepared(self, explainer: str, raw: Tensor, metric: Metric) -> Tensor:
         """Raw maps of `explainer` as `metric` wants them."""
         size = (self.split.image_shape[1], self.split.image_shape[2])
-        return metric.prepared(raw, size, self._recorded[explainer]["interpolation"])
+        return metric.prepare_maps(raw, size, self._recorded[explainer]["interpolation"])
 
     def _bound_explainer(
         self, explainer: str, batch: Batch, metric: Metric

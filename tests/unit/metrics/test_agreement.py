@@ -135,7 +135,7 @@ def test_a_map_that_shows_nothing_leaves_agreement_undefined(metric, which):
     pair[which][0] = 0.0
     pair[which][1] = 0.7
     pair[which][2, 3, 3] = torch.inf
-    first, second = (instance.prepared(raw, (8, 8), "none") for raw in pair)
+    first, second = (instance.prepare_maps(raw, (8, 8), "none") for raw in pair)
     values = compare(instance, first, second)
     assert values.isnan().tolist() == [True, True, True, False]
     assert values.dtype == torch.float32
@@ -145,7 +145,7 @@ def test_a_map_that_shows_nothing_leaves_agreement_undefined(metric, which):
 def test_symmetric_and_independent_of_the_batch(metric):
     instance = metric()
     raw = random_maps(6, 9, 3, zeros=0.7), random_maps(6, 9, 4, zeros=0.7)
-    first, second = (instance.prepared(one, (14, 14), "bilinear") for one in raw)
+    first, second = (instance.prepare_maps(one, (14, 14), "bilinear") for one in raw)
     values = compare(instance, first, second)
     assert torch.equal(values, compare(instance, second, first))
     single = [
@@ -161,7 +161,7 @@ def test_scale_and_offset_of_a_map_do_not_matter(scale, offset, seed):
     raw, other = random_maps(2, 8, seed), random_maps(2, 8, seed + 1)
     for metric in (Spearman(), TopKIou(treatment="signed"), Ssim()):
         first, moved, second = (
-            metric.prepared(one, (8, 8), "none") for one in (raw, raw * scale + offset, other)
+            metric.prepare_maps(one, (8, 8), "none") for one in (raw, raw * scale + offset, other)
         )
         expected = compare(metric, first, second).tolist()
         # An offset takes digits away: values that rounding cannot tell apart share their rank.
@@ -170,15 +170,15 @@ def test_scale_and_offset_of_a_map_do_not_matter(scale, offset, seed):
 
 def test_resolutions_and_treatments():
     raw = random_maps(2, 5)
-    assert Spearman().prepared(raw, (20, 20), "bilinear").shape == (2, 5, 5)
-    assert TopKIou().prepared(raw, (20, 20), "bilinear").shape == (2, 5, 5)
-    assert Ssim().prepared(raw, (20, 20), "bilinear").shape == (2, 20, 20)
-    assert torch.equal(TopKIou().prepared(raw, (5, 5), "none"), raw.abs())
-    assert torch.equal(Spearman().prepared(raw, (5, 5), "none"), raw)
+    assert Spearman().prepare_maps(raw, (20, 20), "bilinear").shape == (2, 5, 5)
+    assert TopKIou().prepare_maps(raw, (20, 20), "bilinear").shape == (2, 5, 5)
+    assert Ssim().prepare_maps(raw, (20, 20), "bilinear").shape == (2, 20, 20)
+    assert torch.equal(TopKIou().prepare_maps(raw, (5, 5), "none"), raw.abs())
+    assert torch.equal(Spearman().prepare_maps(raw, (5, 5), "none"), raw)
     absolute = Spearman(treatment="absolute")
     assert absolute.treatment == "absolute"
-    assert torch.equal(absolute.prepared(raw, (5, 5), "none"), raw.abs())
-    scaled = Ssim().prepared(raw, (5, 5), "none")
+    assert torch.equal(absolute.prepare_maps(raw, (5, 5), "none"), raw.abs())
+    scaled = Ssim().prepare_maps(raw, (5, 5), "none")
     assert scaled.amin((1, 2)).tolist() == [0, 0]
     assert scaled.amax((1, 2)).tolist() == [1, 1]
 

@@ -102,7 +102,7 @@ def test_two_networks_without_signal_do_not_agree(metric):
     instance = metric()
     for second in (rounded(0.5), torch.rand(6, 11, 11)):
         first, other = (
-            instance.prepared(one, (SIDE, SIDE), "bilinear") for one in (rounded(0.079), second)
+            instance.prepare_maps(one, (SIDE, SIDE), "bilinear") for one in (rounded(0.079), second)
         )
         batch = MapBatch(first, first[:, None], torch.zeros(len(first)), reference=other)
         assert instance.score(batch).isnan().all()

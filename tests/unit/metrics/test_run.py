@@ -275,8 +275,8 @@ class Curve(Metric):
         assert batch.masks is None
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
-        again = batch.explained()
-        twice = batch.explained(images=images.repeat(2, 1, 1, 1), targets=targets.repeat(2))
+        again = batch.explain_again()
+        twice = batch.explain_again(images=images.repeat(2, 1, 1, 1), targets=targets.repeat(2))
         assert torch.allclose(again.repeat(2, 1, 1), twice, atol=1e-6)
         logits = model(images).gather(1, targets[:, None])[:, 0]
         return torch.stack([images.sum((1, 2, 3)), logits, again.sum((1, 2))], dim=1)

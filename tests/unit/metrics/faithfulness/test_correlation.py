@@ -4,12 +4,8 @@ import pytest
 import torch
 
 from sparsight.metrics import faithfulness
-from sparsight.metrics.base import MapBatch
-from sparsight.metrics.faithfulness import (
-    FaithfulnessCorrelation,
-    random_subsets,
-    row_correlation,
-)
+from sparsight.metrics.base import MapBatch, row_correlation
+from sparsight.metrics.faithfulness import FaithfulnessCorrelation, random_subsets
 
 TARGETS = torch.zeros(5, dtype=torch.int64)
 

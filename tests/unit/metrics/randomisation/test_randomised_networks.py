@@ -59,13 +59,13 @@ def test_stages_go_from_one_end_to_the_other(network):
                 randomised_layers(network, one) for one in randomiser.stages(network, count, order)
             ]
             assert found == [[name for name in LAYERS if name in layers[:end]] for end in ends]
-    assert randomised_layers(network, randomiser.randomised(network)) == LAYERS
+    assert randomised_layers(network, randomiser.randomise(network)) == LAYERS
 
 
 def test_batch_norms_have_seen_nothing(network):
     before = network[1]
     assert not torch.equal(before.running_mean, torch.zeros(4))
-    norm = NetworkRandomiser(0, True).randomised(network)[1]
+    norm = NetworkRandomiser(0, True).randomise(network)[1]
     expected = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}
     for name, value in expected.items():
         assert (getattr(norm, name) == value).all(), name
@@ -74,21 +74,21 @@ def test_batch_norms_have_seen_nothing(network):
 
 
 def test_weights_belong_to_seed_and_layer_alone(network):
-    first = states(NetworkRandomiser(0, True).randomised(network))
+    first = states(NetworkRandomiser(0, True).randomise(network))
     torch.manual_seed(99)
     other = copy.deepcopy(network)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(1)
-    again = states(NetworkRandomiser(0, True).randomised(other))
+    again = states(NetworkRandomiser(0, True).randomise(other))
     assert equal(first, again) == set(first)
-    reseeded = states(NetworkRandomiser(1, True).randomised(network))
+    reseeded = states(NetworkRandomiser(1, True).randomise(network))
     assert not {"0.weight", "3.weight", "8.weight", "8.bias"} & equal(first, reseeded)
     twins = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    drawn = NetworkRandomiser(0, True).randomised(twins)
+    drawn = NetworkRandomiser(0, True).randomise(twins)
     assert not torch.equal(drawn[0].weight, drawn[1].weight)
     # as `reset_parameters` draws: uniform in ± 1 / sqrt(fan in)
-    weight = NetworkRandomiser(0, True).randomised(nn.Linear(100, 400)).weight
+    weight = NetworkRandomiser(0, True).randomise(nn.Linear(100, 400)).weight
     assert weight.abs().max().item() == pytest.approx(0.1, rel=1e-3)
     assert weight.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.02)
 
@@ -99,8 +99,8 @@ def test_pruned_weights_stay_zero_unless_told(network):
         network[8].weight[1] = 0
         network[8].bias.zero_()
     alive = {name: network.state_dict()[name] != 0 for name in ("3.weight", "8.weight")}
-    kept = NetworkRandomiser(0, True).randomised(network).state_dict()
-    filled = NetworkRandomiser(0, False).randomised(network).state_dict()
+    kept = NetworkRandomiser(0, True).randomise(network).state_dict()
+    filled = NetworkRandomiser(0, False).randomise(network).state_dict()
     for name, mask in alive.items():
         assert torch.equal(kept[name] != 0, mask)
         assert (filled[name] != 0).all()
@@ -111,9 +111,9 @@ def test_pruned_weights_stay_zero_unless_told(network):
 def test_sparsity_is_that_of_the_moment(network):
     """The weights are drawn once; what is pruned may change between two calls."""
     randomiser = NetworkRandomiser(0, True)
-    assert (randomiser.randomised(network)[8].weight != 0).all()
+    assert (randomiser.randomise(network)[8].weight != 0).all()
     network[8].weight[0] = 0
-    assert (randomiser.randomised(network)[8].weight[0] == 0).all()
+    assert (randomiser.randomise(network)[8].weight[0] == 0).all()
 
 
 def test_the_network_and_the_global_generator_stay_as_they_are(network):
@@ -142,10 +142,10 @@ def test_weights_are_drawn_once_and_go_with_the_network(network, monkeypatch):
     monkeypatch.setattr(randomisation, "drawn_weights", counted)
     randomiser, mine = NetworkRandomiser(0, True), copy.deepcopy(network)
     for _ in range(3):
-        randomiser.randomised(mine)
+        randomiser.randomise(mine)
         list(randomiser.stages(mine, 5, "top_down"))
     assert calls == LAYERS
-    randomiser.randomised(network)
+    randomiser.randomise(network)
     assert calls == LAYERS * 2
     gone = weakref.ref(mine)
     del mine
@@ -163,6 +163,6 @@ class Token(nn.Module):
 
 def test_networks_that_cannot_be_randomised():
     with pytest.raises(InputError, match=r"layer 'body' \(Token\) has weights but no reset_param"):
-        NetworkRandomiser(0, True).randomised(nn.ModuleDict({"body": Token()}))
+        NetworkRandomiser(0, True).randomise(nn.ModuleDict({"body": Token()}))
     with pytest.raises(InputError, match="no layer that can be randomised"):
         drawable_layers(nn.Sequential(nn.ReLU()))
