@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from sparsight.analysis.curves import StatisticsWriter
 from sparsight.analysis.tables import TABLES, write
 
 _NEUTRAL = {"str": "", "bool": False, "int64": 0, "int32": 0}
@@ -27,3 +29,13 @@ def completed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 def write_rows(name: str, path: Path, frame: pd.DataFrame) -> None:
     """Write the completed rows; see `completed`."""
     write(name, path, completed(name, frame))
+
+
+def write_statistics(
+    path: Path, frame: pd.DataFrame, replicates: np.ndarray, bootstrap_seed: int
+) -> None:
+    """Write a whole `statistics.parquet`: columns of `STATISTICS_SCHEMA`, float32 [rows, B]."""
+    whole = frame.reset_index(drop=True)
+    with StatisticsWriter(path, replicates.shape[1], bootstrap_seed) as writer:
+        for _, rows in whole.groupby("explainer", sort=True):
+            writer.append_explainer(rows, replicates[rows.index.to_numpy()])

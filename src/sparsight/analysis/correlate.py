@@ -38,12 +38,25 @@ from sparsight.analysis.statistics import (
 from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
 from sparsight.io.errors import InputError
 
-COEFFICIENTS = ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
+_OF_TWO = {
+    "pearson": pearson,
+    "spearman": spearman,
+    "kendall": kendall,
+    "first_difference": first_difference,
+}
+COEFFICIENTS = (*_OF_TWO, "rank_partial")
 #: Coefficients with an interval over draws of images. First differences have none: their noise is
 #: that of the images, which a draw doubles, so that no interval covered what it said.
 DRAWN_COEFFICIENTS = ("pearson", "spearman")
 Replicates = NDArray[np.floating]
 Doubles = NDArray[np.float64]
+
+
+def coefficient(name: str, metric: Series, accuracy: Series, density: Series) -> float:
+    """One of `COEFFICIENTS` over levels [n], in [-1, 1] or NaN."""
+    if name == "rank_partial":
+        return rank_partial(metric, accuracy, density)
+    return _OF_TWO[name](metric, accuracy)
 
 
 @dataclass(frozen=True)
@@ -67,13 +80,8 @@ class Association:
     @cached_property
     def coefficients(self) -> dict[str, float]:
         """Each of `COEFFICIENTS`, in [-1, 1] or NaN."""
-        return {
-            "pearson": pearson(self.metric, self.accuracy),
-            "spearman": spearman(self.metric, self.accuracy),
-            "kendall": kendall(self.metric, self.accuracy),
-            "first_difference": first_difference(self.metric, self.accuracy),
-            "rank_partial": rank_partial(self.metric, self.accuracy, self.density),
-        }
+        series = self.metric, self.accuracy, self.density
+        return {name: coefficient(name, *series) for name in COEFFICIENTS}
 
     def at(self, levels: Iterable[int]) -> "Association":
         """The same network at some of its levels."""

@@ -1,4 +1,4 @@
-"""ChainRows over pruning levels, of one network and of several.
+"""Curves over pruning levels, of one network and of several.
 
 A *chain* is one network's pruner, with the dense network as level 0. `statistics.parquet` holds a
 chain's means by subset of images with their replicates.
@@ -6,10 +6,10 @@ chain's means by subset of images with their replicates.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,46 +29,24 @@ DENSE = "dense"
 def complete_curves(frame: pd.DataFrame, series: Sequence[str]) -> pd.DataFrame:
     """Let each pruner's curve start at the dense network, which all pruners share.
 
-    Parameters
-    ----------
-    frame : rows with at least `pruner`, `level` and the columns `series`. Rows of the dense network
-        have the pruner `dense`.
-    series : columns that, together with the pruner, name one curve (data set, model, seed, ...);
-        none of them may hold undefined values.
-
-    Returns
-    -------
-    DataFrame in which every dense row is repeated under each pruner that has rows of its own in the
-    same series. The added column `checkpoint_pruner` tells whose checkpoint a row was measured on.
-    `dense` itself is no curve and does not appear as a pruner.
+    `series` are the columns that, with the pruner, name one curve; none may hold undefined values.
+    Each row of the pruner "dense" is repeated under every pruner that has rows in the same series,
+    and only there. The new column `checkpoint_pruner` says whose checkpoint was measured.
     """
-    names = list(series)
-    dense = frame[frame["pruner"] == DENSE]
-    pruned = frame[frame["pruner"] != DENSE]
-    owners = pruned[[*names, "pruner"]].drop_duplicates()
-    start = dense.drop(columns="pruner").merge(owners, on=names, how="inner")
-    start["checkpoint_pruner"] = DENSE
-    whole = pd.concat([start, pruned.assign(checkpoint_pruner=pruned["pruner"])])
-    return whole[[*frame.columns, "checkpoint_pruner"]].reset_index(drop=True)
+    dense = frame["pruner"] == DENSE
+    pruned = frame[~dense]
+    owners = pruned[[*series, "pruner"]].drop_duplicates()
+    start = frame[dense].drop(columns="pruner").merge(owners, on=list(series))
+    parts = start.assign(checkpoint_pruner=DENSE), pruned.assign(checkpoint_pruner=pruned["pruner"])
+    return pd.concat(parts)[[*frame.columns, "checkpoint_pruner"]].reset_index(drop=True)
 
 
 def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFrame:
-    """ChainRows of one performance measure, with the density of each checkpoint.
+    """One performance measure (`metric` of `split`) of all checkpoints in `evaluations.parquet`.
 
-    Parameters
-    ----------
-    evaluations : `evaluations.parquet` as written by `summarise`.
-    split, metric : which rows, such as "test" and "accuracy".
-
-    Returns
-    -------
-    DataFrame with the columns dataset, model, pruner, seed, level, condition, value, density (share
-    of prunable weights that are left, in (0, 1]) and checkpoint_pruner; sorted.
-
-    Raises
-    ------
-    InputError
-        When the table has no such rows.
+    The columns are dataset, model, pruner, seed, level, condition, value, density (share of
+    prunable weights left, in (0, 1]) and checkpoint_pruner; sorted. Without such rows an
+    `InputError` is raised.
     """
     frame = read("evaluations", evaluations)
     checkpoint = ["dataset", "model", "pruner", "seed", "level"]
@@ -86,30 +64,17 @@ def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFra
 
 
 def mean_over_seeds(frame: pd.DataFrame, series: Sequence[str], value: str) -> pd.DataFrame:
-    """Mean of `value` and of the density over the networks of each level.
+    """Mean of the column `value` and of the density over the networks of each level.
 
-    Parameters
-    ----------
-    frame : rows with `seed`, `level`, `density`, `value` and the columns `series`.
-    series : columns that name one curve, without the seed.
-    value : the column to average.
-
-    Returns
-    -------
-    DataFrame with the columns `series`, level, density, `value`, seeds (how many networks had a
-    defined value). A level at which not every network has a value is left out: the mean would
-    otherwise jump because its members change, not because the networks do.
+    `series` are the columns that name one curve, without the seed. The columns are those, level,
+    density, `value` and seeds (networks with a value). A level at which a network lacks a value is
+    left out: the mean would jump because its members change, not because the networks do.
     """
-    names = list(series)
-    expected = frame.groupby(names)["seed"].nunique().rename("expected").reset_index()
-    defined = frame.dropna(subset=[value])
-    grouped = defined.groupby([*names, "level"], as_index=False).agg(
-        **{"density": ("density", "mean"), value: (value, "mean"), "seeds": ("seed", "nunique")}
-    )
-    whole = grouped.merge(expected, on=names)
-    return (
-        whole[whole["seeds"] == whole["expected"]].drop(columns="expected").reset_index(drop=True)
-    )
+    expected = frame.groupby(list(series))["seed"].nunique().rename("expected").reset_index()
+    means = {"density": ("density", "mean"), value: (value, "mean"), "seeds": ("seed", "nunique")}
+    grouped = frame.dropna(subset=[value]).groupby([*series, "level"], as_index=False).agg(**means)
+    whole = grouped.merge(expected, on=list(series)).query("seeds == expected")
+    return whole.drop(columns="expected").reset_index(drop=True)
 
 
 #: explainer of the rows that hold the accuracy
@@ -144,10 +109,7 @@ def statistics_schema(replicates: int) -> pa.Schema:
 class StatisticsWriter(TableWriter):
     """Write `statistics.parquet`, one row group per explainer; it appears when the block ends well.
 
-    Parameters
-    ----------
-    path : the file.
-    replicates, bootstrap_seed : of the draw; kept in the metadata.
+    The metadata say of which draw it is: `replicates` and `bootstrap_seed`.
     """
 
     def __init__(self, path: Path, replicates: int, bootstrap_seed: int) -> None:
@@ -156,28 +118,15 @@ class StatisticsWriter(TableWriter):
         self._replicates = replicates
 
     def append_explainer(self, frame: pd.DataFrame, replicates: NDArray[np.float32]) -> None:
-        """Append the rows of one explainer; call in the order of their names.
+        """Append the rows of one explainer, in any order; call in the order of their names.
 
-        Parameters
-        ----------
-        frame : columns of `STATISTICS_SCHEMA`, in any order of rows.
-        replicates : float32 [rows, B], parallel to `frame`.
+        `frame` has the columns of `STATISTICS_SCHEMA`; replicates, float32 [rows, B], are parallel.
         """
         rows = frame.reset_index(drop=True).sort_values(ORDER, kind="stable")
         ordered = np.ascontiguousarray(replicates[rows.index.to_numpy()], dtype=np.float32)
         lists = pa.FixedSizeListArray.from_arrays(pa.array(ordered.ravel()), self._replicates)
         table = pa.Table.from_pandas(rows, STATISTICS_SCHEMA, preserve_index=False)
         self.append(table.append_column(_REPLICATES, lists))
-
-
-def write_statistics(
-    path: Path, frame: pd.DataFrame, replicates: NDArray[np.float32], bootstrap_seed: int
-) -> None:
-    """Write a whole `statistics.parquet`: columns of `STATISTICS_SCHEMA`, float32 [rows, B]."""
-    whole = frame.reset_index(drop=True)
-    with StatisticsWriter(path, replicates.shape[1], bootstrap_seed) as writer:
-        for _, rows in whole.groupby("explainer", sort=True):
-            writer.append_explainer(rows, replicates[rows.index.to_numpy()])
 
 
 @dataclass(frozen=True)
@@ -196,21 +145,13 @@ class ChainRows:
 
 
 def read_curves(paths: Iterable[Path], explainers: Collection[str] | None = None) -> ChainRows:
-    """Read chains, whole or some explainers of them.
+    """Read `statistics.parquet` of each chain, in any order of paths.
 
-    Parameters
-    ----------
-    paths : `statistics.parquet` of each chain, in any order.
-    explainers : names; "" stands for the rows of the accuracy. None reads all. Only their row
-        groups are read.
-
-    Raises
-    ------
-    InputError
-        When a file is missing, corrupt or no such table, when two files hold one chain, or when
-        they do not come from one draw.
+    `explainers` are the row groups to read, "" that of the accuracy; None reads all. An
+    `InputError` is raised for a file that is missing, corrupt or no such table, and where two files
+    hold one chain or do not come from one draw.
     """
-    parts = sorted(_read(Path(path), explainers) for path in paths)
+    parts = sorted((_read(Path(path), explainers) for path in paths), key=lambda part: part[:3])
     if not parts:
         return ChainRows(
             pd.DataFrame(columns=STATISTICS_SCHEMA.names), np.empty((0, 0), np.float32)
@@ -238,13 +179,12 @@ def read_explainers(paths: Iterable[Path]) -> list[str]:
     return sorted(found - {ACCURACY_ROWS})
 
 
-@dataclass(frozen=True, order=True)
-class _Part:
+class _Part(NamedTuple):
     chain: tuple[Any, ...]
     draw: tuple[str, ...]
     path: Path
-    table: pa.Table = field(compare=False)
-    replicates: NDArray[np.float32] = field(compare=False)
+    table: pa.Table
+    replicates: NDArray[np.float32]
 
 
 def _read(path: Path, explainers: Collection[str] | None) -> _Part:
@@ -286,6 +226,27 @@ Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 
 
+class Quantity(NamedTuple):
+    """One number of each network [S], and the same in each draw of images [S, B]."""
+
+    values: Doubles
+    drawn: Any
+
+    def minus(self, other: "Quantity") -> "Quantity":
+        """The difference, paired by network; 0 where both agree up to rounding."""
+        return Quantity(*map(difference, self, other))
+
+    def less(self, other: "Quantity") -> "Quantity":
+        """The difference, paired by network, as it comes: of what are differences already."""
+        return Quantity(self.values - other.values, self.drawn - other.drawn)
+
+    @staticmethod
+    def mean_of(parts: Sequence["Quantity"]) -> "Quantity":
+        """The mean; undefined where a part is undefined, as it would be another quantity."""
+        values, drawn = zip(*parts, strict=True)
+        return Quantity(np.mean(values, axis=0), np.mean(drawn, axis=0))
+
+
 @dataclass(frozen=True)
 class Curve:
     """One quantity of S networks (seeds) at L levels.
@@ -323,11 +284,9 @@ class Curve:
     ) -> "Curve":
         """Place rows by seed and level.
 
-        Parameters
-        ----------
-        rows : columns seed, level, density, the one that `value` names, and n where it is known.
-        replicates : [rows, B], parallel to the rows.
-        seeds, levels : ascending; by default the levels of the rows.
+        `rows` have the columns seed, level, density, the one that `value` names, and n where it is
+        known; `replicates` [rows, B] are parallel. `seeds` and `levels` (by default those of the
+        rows) ascend.
         """
         at = rows["level"].to_numpy(dtype=np.int64)
         levels = np.unique(at) if levels is None else levels
@@ -343,35 +302,40 @@ class Curve:
             images[place] = rows["n"].to_numpy()
         return cls(tuple(map(int, seeds)), levels, mean, density, drawn, images)
 
-    def at(self, level: int) -> tuple[Doubles, Any]:
-        """Means [S] and replicates [S, B] of a level; NaN where it was not measured."""
+    def at(self, level: int) -> Quantity:
+        """The value at a level; NaN where it was not measured."""
         (place,) = np.nonzero(self.levels == level)
         if place.size == 0:
             nothing = np.full_like(self.replicates[:, :1], np.nan)[:, 0]
-            return np.full(len(self.mean), np.nan), nothing
-        return self.mean[:, place[0]], self.replicates[:, place[0]]
+            return Quantity(np.full(len(self.mean), np.nan), nothing)
+        return Quantity(self.mean[:, place[0]], self.replicates[:, place[0]])
 
-    def change(self, start: int, end: int) -> tuple[Doubles, Doubles]:
-        """Level `end` minus level `start`, of each network: [S] and replicates [S, B].
+    def change(self, start: int, end: int) -> Quantity:
+        """Level `end` minus level `start`, of each network.
 
         0 where they agree up to the rounding of float32 scores, as those of controls do. In a
         subset that changes with the level, one of the two must be level 0 for the images to be the
         same; changes between two other levels are the difference of their changes from it.
         """
-        if self.changes is not None:
-            (first, drawn_first), (last, drawn_last) = (
-                self._from_dense(start),
-                self._from_dense(end),
-            )
-            return last - first, drawn_last - drawn_first
-        (first, drawn_first), (last, drawn_last) = self.at(start), self.at(end)
-        return difference(last, first), difference(drawn_last, drawn_first)
+        if self.changes is None:
+            return self.at(end).minus(self.at(start))
+        nothing = Quantity(np.zeros(len(self.mean)), np.zeros_like(self.replicates[:, 0]))
+        first, last = (self.changes.at(level) if level else nothing for level in (start, end))
+        return last.less(first)
 
-    def _from_dense(self, level: int) -> tuple[Doubles, Doubles]:
-        assert self.changes is not None  # asked before
-        if level == 0:
-            return np.zeros(len(self.mean)), np.zeros_like(self.replicates[:, 0])
-        return self.changes.at(level)
+    def over(self, first: int, last: int | None = None, start: int | None = None) -> Quantity:
+        """Mean over the levels `first` to `last` (None: to the end) that were measured.
+
+        With `start`, the mean change from that level. NaN without levels, and where the value is
+        undefined at one of them: a mean over other levels would be another quantity.
+        """
+        end = self.levels.max() if last is None else last
+        inside = [int(level) for level in self.levels if first <= level <= end]
+        if not inside:
+            return self.at(-1)
+        if start is None:
+            return Quantity.mean_of([self.at(level) for level in inside])
+        return Quantity.mean_of([self.change(start, level) for level in inside])
 
     def above(self, floor: float) -> NDArray[np.bool_]:
         """Levels at which *every* network keeps at least the share `floor` of its weights: [L].
@@ -429,8 +393,8 @@ class Curve:
     def image_intervals(self, confidence: float) -> tuple[Doubles, Doubles]:
         """Limits [L] of the mean over networks on other images, *for these networks*.
 
-        The networks with a defined mean are averaged draw by draw. A draw in which one of them is
-        undefined is undefined: without it the average would be one of other networks.
+        The networks with a defined mean are averaged draw by draw; a draw in which one of them is
+        undefined has no average.
         """
         defined = np.isfinite(self.mean)
         count = defined.sum(axis=0)
@@ -452,20 +416,9 @@ def networks_by_subset(
 ) -> Iterator[tuple[dict[str, str], dict[str, Curve]]]:
     """The curves of each data set, model, pruner, explainer, condition and metric.
 
-    Parameters
-    ----------
-    curves : chains of one study; which networks they are of is told by the seed.
-    subsets : which subsets of images are wanted.
-
-    Yields
-    ------
-    `KEYS` with their values, in sorted order, and subset to its networks. All subsets of a key have
-    the same seeds and levels.
-
-    Raises
-    ------
-    InputError
-        When the chains belong to several studies.
+    Yields `KEYS` with their values, in sorted order, and each of `subsets` that there is to its
+    networks; all subsets of a key have the same seeds and levels. Chains of several studies are an
+    `InputError`.
     """
     studies = sorted(set(curves.frame["study"]))
     if len(studies) > 1:

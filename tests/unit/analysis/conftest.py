@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsight.analysis.curves import write_statistics
 from sparsight.io.tables import write_table
+from tests.tables import write_statistics
 
 WriteEvaluation = Callable[..., Path]
 WriteScores = Callable[..., Path]

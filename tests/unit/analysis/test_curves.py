@@ -16,10 +16,10 @@ from sparsight.analysis.curves import (
     performance_curves,
     read_curves,
     read_explainers,
-    write_statistics,
 )
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.tables import write_table
+from tests.tables import write_statistics
 
 SERIES = ["seed", "explainer"]
 

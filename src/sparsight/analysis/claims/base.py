@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsight.analysis.claims.registry import COMMON_KEYS
-from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, ChainRows, Curve
+from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, ChainRows, Curve, Quantity
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
 from sparsight.analysis.statistics import correlation_interval, one_sample_t, percentile_interval
 from sparsight.analysis.tables import COMPARED
@@ -33,17 +33,14 @@ class ConceptMeasure(NamedTuple):
 class ClaimCurves:
     """The networks of one claim: a data set, a model, a pruner and a condition of the images.
 
+    Each method raises an `InputError` that names the key for which there are no rows.
+
     Parameters
     ----------
     curves : chains of a study, of at least this one's explainers; others are left out.
     claim : `name`, `dataset`, `model`, `pruner`, `condition`.
     concepts : rows of `concepts.csv`, where a claim is about concepts.
     orders : rows of `concept_tables.csv`, where a claim is about the order of concepts.
-
-    Raises
-    ------
-    InputError
-        When the chains hold none of these networks.
     """
 
     def __init__(
@@ -53,32 +50,13 @@ class ClaimCurves:
         concepts: pd.DataFrame | None = None,
         orders: pd.DataFrame | None = None,
     ) -> None:
-        self._claim, self._curves, self._concepts = claim, curves, concepts
-        self._orders = orders
-        frame = curves.frame
-        kept = np.ones(len(frame), dtype=np.bool_)
-        for key in ("dataset", "model", "pruner", "condition"):
-            kept &= (frame[key] == claim[key]).to_numpy(dtype=np.bool_)
-            if not kept.any():
-                raise self._missing(f"{key} '{claim[key]}'")
-        self._frame = frame[kept]
-        self._replicates = curves.replicates
+        self._claim, self._curves = claim, curves
+        self._concepts, self._orders = concepts, orders
+        self._frame = self._choose(curves.frame, self._own("pruner", "condition"))
         self.seeds = sorted({int(seed) for seed in self._frame["seed"]})
 
-    def _missing(self, what: str) -> InputError:
-        return InputError(
-            f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
-            "nothing; name one that runs"
-        )
-
     def of_pruner(self, pruner: str) -> "ClaimCurves":
-        """The same networks, pruned by another pruner.
-
-        Raises
-        ------
-        InputError
-            When there are none, or not of the same seeds: they could not be paired.
-        """
+        """The same networks under another pruner; seeds must be the same to be paired."""
         claim = {**self._claim, "pruner": pruner}
         found = ClaimCurves(self._curves, claim, self._concepts, self._orders)
         if found.seeds != self.seeds:
@@ -93,88 +71,67 @@ class ClaimCurves:
         return self.curve(ACCURACY_ROWS, ACCURACY, "all")
 
     def curve(self, explainer: str, metric: str, subset: str) -> Curve:
-        """One metric of one explainer over a subset of the images.
-
-        Raises
-        ------
-        InputError
-            When there are no such rows.
-        """
-        curve = self._curve(explainer, metric, subset)
+        """One metric of one explainer over a subset of the images."""
+        wanted = {"explainer": explainer, "metric": metric, "subset": subset}
+        rows = self._choose(self._frame, wanted)
+        replicates = self._curves.replicates[rows.index.to_numpy()].astype(np.float64)
+        found = Curve.of(rows, replicates, seeds=self.seeds)
         if subset != BOTH:
-            return curve
-        return replace(curve, changes=self._curve(explainer, metric, CHANGE_AT_BOTH))
+            return found
+        return replace(found, changes=self.curve(explainer, metric, CHANGE_AT_BOTH))
 
     def concept(self, wanted: ConceptMeasure) -> Curve:
-        """One number about concepts, of the networks as a whole or of a class or concept.
+        """One number about concepts, of the networks as a whole or of a class or concept; B is 0.
 
-        It has no replicates: B is 0. Comparisons have no level 0, at which a network would be
-        compared with itself.
-
-        Raises
-        ------
-        InputError
-            When there are no such rows.
+        Comparisons have no level 0, at which a network would be compared with itself.
         """
         rows = self._concepts
         if rows is None:
             raise self._missing("concepts")
-        own = rows["pruner"] == self._claim["pruner"]
-        rows = rows[own if wanted.kind == COMPARED else own | (rows["pruner"] == DENSE)]
+        pruners = [self._claim["pruner"], *([] if wanted.kind == COMPARED else [DENSE])]
         columns = ("concept", "kind", "measure", "class", "concept_label")
-        named = {key: self._claim[key] for key in ("dataset", "model")}
-        for key, value in {**named, **dict(zip(columns, wanted, strict=True))}.items():
-            rows = rows[rows[key] == value]
-            if rows.empty:
-                raise self._missing(f"{key} '{value}'" if value else f"{wanted.measure} of it all")
-        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
-        return Curve.of(rows, np.empty((len(rows), 0)), seeds=self.seeds, value="value")
+        named = {**self._own(), **dict(zip(columns, wanted, strict=True))}
+        return self._of_seeds(self._choose(rows[rows["pruner"].isin(pruners)], named), "value")
 
     def in_top(
         self, concept: str, class_name: str, length: int, wanted: Callable[[str], bool]
     ) -> Curve:
-        """1 where a concept is among the first `length` of a class, 0 where it is not.
+        """1 where a concept is among the first `length` of a class, 0 where it is not; B is 0.
 
-        A class without any concept at a level that was looked at has 0; B is 0.
-
-        Parameters
-        ----------
-        concept : the configured method.
-        class_name : "" where one order holds for all classes.
-        wanted : whether a name is that of the concept.
-
-        Raises
-        ------
-        InputError
-            When there are no such orders.
+        `concept` is the configured method; `wanted` tells whether a name is that of the concept. A
+        class without any concept at a level that was looked at has 0.
         """
         if self._orders is None:
             raise self._missing("order of concepts")
         rows = self._orders[self._orders["pruner"].isin([self._claim["pruner"], DENSE])]
-        named = {key: self._claim[key] for key in ("dataset", "model")}
-        for key, value in {**named, "concept": concept}.items():
-            rows = rows[rows[key] == value]
-            if rows.empty:
-                raise self._missing(f"{key} '{value}'")
-        of_class = rows["class"] == class_name
-        if not of_class.any():
-            raise self._missing(f"class '{class_name}'" if class_name else "order of all classes")
-        first = rows[[f"top_{place}" for place in range(1, length + 1)]]
-        found = first.map(wanted).any(axis=1) & of_class
+        rows = self._choose(rows, {**self._own(), "concept": concept})
+        of_class = self._choose(rows, {"class": class_name})
+        first = of_class[[f"top_{place}" for place in range(1, length + 1)]]
+        found = first.map(wanted).any(axis=1).reindex(rows.index, fill_value=False)
         rows = rows.assign(found=found.astype("float64"))
-        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
         rows = rows.groupby(["seed", "level"], as_index=False)[["found", "density"]].max()
-        return Curve.of(rows, np.empty((len(rows), 0)), seeds=self.seeds, value="found")
+        return self._of_seeds(rows, "found")
 
-    def _curve(self, explainer: str, metric: str, subset: str) -> Curve:
-        rows = self._frame
-        wanted = {"explainer": explainer, "metric": metric, "subset": subset}
+    def _own(self, *more: str) -> dict[str, Any]:
+        return {key: self._claim[key] for key in ("dataset", "model", *more)}
+
+    def _choose(self, rows: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
+        """The rows with these values."""
         for key, value in wanted.items():
             rows = rows[rows[key] == value]
             if rows.empty:
-                raise self._missing(f"{key} '{value}'")
-        return Curve.of(
-            rows, self._replicates[rows.index.to_numpy()].astype(np.float64), seeds=self.seeds
+                raise self._missing(f"{key} '{value}'" + ("" if value else " (all together)"))
+        return rows
+
+    def _of_seeds(self, rows: pd.DataFrame, value: str) -> Curve:
+        """Rows of tables, where seeds are texts, as a curve without draws of images."""
+        rows = rows[rows["seed"].isin([str(seed) for seed in self.seeds])]
+        return Curve.of(rows, np.empty((len(rows), 0)), seeds=self.seeds, value=value)
+
+    def _missing(self, what: str) -> InputError:
+        return InputError(
+            f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
+            "nothing; name one that runs"
         )
 
 
@@ -185,9 +142,8 @@ class Evidence:
     Attributes
     ----------
     statistic : the quantity in words.
-    values : float64 [S], the quantity of each network (seed); NaN where it is undefined.
-    replicates : float64 [B], mean over the networks with a value in each draw of images; [0] where
-        the quantity has no sound interval over images.
+    quantity : one number of each network; without draws (B is 0) where it has no sound interval
+        over images.
     p_for : one-sided p against all values of the quantity for which the claim is false.
     p_against : one-sided p against all values for which it is true.
     holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
@@ -198,8 +154,7 @@ class Evidence:
     """
 
     statistic: str
-    values: Numbers
-    replicates: Numbers
+    quantity: Quantity
     p_for: float
     p_against: float
     holds_from: float = math.nan
@@ -209,6 +164,19 @@ class Evidence:
     correlation: bool = False
     counted: bool = False
 
+    @property
+    def values(self) -> Numbers:
+        """The quantity of each network (seed), float64 [S]; NaN where it is undefined."""
+        return self.quantity.values
+
+    @property
+    def replicates(self) -> Numbers:
+        """Mean over the networks with a value in each draw of images, float64 [B]."""
+        defined = np.isfinite(self.values)
+        if not defined.any():
+            return np.full(self.quantity.drawn.shape[1], np.nan)
+        return np.asarray(self.quantity.drawn[defined].mean(axis=0))
+
     def images_interval(self, confidence: float) -> tuple[float, float]:
         """Interval of the mean over networks, over draws of images; NaN where there is none."""
         if self.correlation and np.isfinite(self.values).any():
@@ -216,6 +184,15 @@ class Evidence:
             return correlation_interval(self.replicates, estimate, confidence)
         low, high = percentile_interval(self.replicates, confidence)
         return float(low), float(high)
+
+
+class Sign(NamedTuple):
+    """A test of the side of a bound on which a quantity lies, in the order of `Evidence`."""
+
+    p_for: float
+    p_against: float
+    holds_from: float
+    holds_to: float
 
 
 class ClaimTest(ABC):
@@ -252,7 +229,8 @@ class ClaimTest(ABC):
 
     def explainers(self) -> set[str]:
         """Explainers whose rows are read."""
-        named = {self.settings[k] for k, kind in self.refers.items() if kind == "explainer"}
+        kinds = ("explainer", "explainer of the same images")
+        named = {self.settings[key] for key, kind in self.refers.items() if kind in kinds}
         return {name for name in (self.claim.get("explainer"), *named) if name}
 
     def concepts(self) -> set[str]:
@@ -261,13 +239,19 @@ class ClaimTest(ABC):
 
     @abstractmethod
     def evidence(self, networks: ClaimCurves) -> Evidence:
-        """Test the claim.
+        """Test the claim; an `InputError` where the statistics lack what it is about."""
 
-        Raises
-        ------
-        InputError
-            When the statistics lack what the claim is about.
-        """
+
+class SignedClaim(ClaimTest):
+    """A claim on the sign of a quantity, `expected`: one number a network, Student t over them."""
+
+    reference: ClassVar[str] = "Student 1908, doi:10.1093/biomet/6.1.1"
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"expected": ("positive", "negative")}
+
+    def decide(self, statistic: str, quantity: Quantity, **more: Any) -> Evidence:
+        """Whether the mean over networks has the expected sign; `more` goes to `Evidence`."""
+        tested = sign(quantity.values, self.settings["expected"])
+        return Evidence(statistic, quantity, *tested, **more)
 
 
 def above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
@@ -280,21 +264,9 @@ def above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
     return test.p_greater, test.p_less
 
 
-class Sign(NamedTuple):
-    """A test of the sign of a quantity, by the names of `Evidence`."""
-
-    p_for: float
-    p_against: float
-    holds_from: float
-    holds_to: float
-
-
 def sign(values: Numbers, expected: str) -> Sign:
     """Test whether the mean over networks [S] has the `expected` sign, positive or negative."""
-    p_above, p_below = above(values)
-    if expected == "positive":
-        return Sign(p_above, p_below, 0.0, math.nan)
-    return Sign(p_below, p_above, math.nan, 0.0)
+    return _on_side(*above(values), expected, 0.0)
 
 
 def sign_test(values: Numbers, expected: str, bound: float = 0.0) -> Sign:
@@ -303,32 +275,28 @@ def sign_test(values: Numbers, expected: str, bound: float = 0.0) -> Sign:
     The exact sign test; of one 0 or 1 minus another, paired by network, it is McNemar's. Networks
     on the bound say nothing: where all are, both ps are 1. NaN without any network.
     """
+    from scipy import stats  # late: it takes a second to import
+
     defined = values[np.isfinite(values)] - bound
-    up, down = int((defined > 0).sum()), int((defined < 0).sum())
-    p_above, p_below = (_at_least(k, up + down) for k in (up, down))
     if not defined.size:
-        p_above = p_below = math.nan
+        return _on_side(math.nan, math.nan, expected, bound)
+    sides = np.array([(defined > 0).sum(), (defined < 0).sum()])
+    p_above, p_below = stats.binom.sf(sides - 1, sides.sum(), 0.5).tolist()
+    return _on_side(p_above, p_below, expected, bound)
+
+
+def _on_side(p_above: float, p_below: float, expected: str, bound: float) -> Sign:
     if expected == "positive":
         return Sign(p_above, p_below, bound, math.nan)
     return Sign(p_below, p_above, math.nan, bound)
 
 
-def _at_least(heads: int, tosses: int) -> float:
-    """Probability of at least as many heads of a fair coin."""
-    ways = sum(math.comb(tosses, k) for k in range(heads, tosses + 1))
-    return ways / float(2**tosses)
-
-
 def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """`p_for` and `p_against` of "both are so" from those of the two.
+    """`p_for` and `p_against` of "both are so" from those of the two; NaN where one has no test.
 
-    For: both must be shown, so the larger p (intersection-union). Against: one suffices, and which
-    of them is chosen after the fact, so twice the smaller p (Bonferroni). NaN where one has no
-    test.
-
-    References
-    ----------
-    Berger 1982, "Multiparameter hypothesis testing and acceptance sampling".
+    For: both must be shown, so the larger p (intersection-union; Berger 1982,
+    doi:10.1080/00401706.1982.10487790). Against: one suffices, and which of them is chosen after
+    the fact, so twice the smaller p (Bonferroni).
     """
     ps = np.array([first, second])
     if np.isnan(ps).any():
@@ -339,16 +307,3 @@ def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float
 def mean_in_words(values: Numbers) -> str:
     """Mean over the networks with a value, on three digits; for remarks."""
     return f"{np.nanmean(values):.3g}" if np.isfinite(values).any() else "undefined"
-
-
-def mean_over_networks(values: Numbers, replicates: Numbers) -> Numbers:
-    """Mean [B] of replicates [S, B] over the networks whose value [S] is defined."""
-    defined = np.isfinite(values)
-    if not defined.any():
-        return np.full(replicates.shape[1], np.nan)
-    return np.asarray(replicates[defined].mean(axis=0))
-
-
-def percent(density: float) -> str:
-    """Share of weights left, for a sentence."""
-    return f"{100.0 * density:.2g}%"

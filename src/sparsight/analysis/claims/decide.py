@@ -34,13 +34,10 @@ def check_claims(
 ) -> None:
     """Write `claims.csv`: one row a claim, in the order of the configuration.
 
-    The columns are those of `sparsight.analysis.tables`. Claims whose quantity only counts networks
-    have no interval, and those without a sound interval over images (steps from level to level,
-    gaps to a control) none over these. A claim without a test (one network, no spread between
-    networks, moot, fits that had not converged) counts in the correction with p = 1: whether it can
-    be tested depends on the data, and the family must not. The verdict is "supported" where
-    p_for < p_against and p_adjusted < 1 - confidence, "contradicted" where p_against < p_for and
-    p_adjusted < 1 - confidence, else "undecided".
+    Claims whose quantity only counts networks have no interval, and those without a sound interval
+    over images (steps from level to level, gaps to a control) none over these. A claim without a
+    test (one network, no spread between networks, moot, fits that had not converged) counts in the
+    correction with p = 1: whether it can be tested depends on the data, and the family must not.
 
     A verdict is wrong in any row of a study with probability at most 1 - confidence: under every
     dependence of the rows where the quantities lie on their bounds (Holm 1979); for wrong signs
@@ -49,7 +46,6 @@ def check_claims(
     Parameters
     ----------
     statistics : `statistics.parquet` of the chains that the claims are about; more do no harm.
-    output : the table.
     settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
         `condition`, and what the test asks for), `statistics` (with `confidence`).
     concepts : `concepts.csv`, where a claim is about concepts.
@@ -63,12 +59,12 @@ def check_claims(
     tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
     wanted = {name for test in tests for name in test.explainers()}
     curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
-    measured = [tables.read("concepts", Path(path)) for path in concepts]
-    found = pd.concat(measured) if measured else None
-    tops = [tables.read("concept_tables", Path(path)) for path in orders]
-    ordered = pd.concat(tops) if tops else None
-    networks = [ClaimCurves(curves, test.claim, found, ordered) for test in tests]
-    refused = [_refusal(test, found) for test in tests]
+    measured, ordered = (
+        pd.concat(parts) if (parts := [tables.read(name, Path(path)) for path in paths]) else None
+        for name, paths in (("concepts", concepts), ("concept_tables", orders))
+    )
+    networks = [ClaimCurves(curves, test.claim, measured, ordered) for test in tests]
+    refused = [_refusal(test, measured) for test in tests]
     for test, reason in zip(tests, refused, strict=True):
         if reason:
             logger.warning("claim %s is not testable here: %s", test.claim["name"], reason)
@@ -87,17 +83,12 @@ def claims_table(
     `refused` says why a claim has no test, whatever its numbers; "" for those that have one.
     """
     reasons = [""] * len(tests) if refused is None else refused
-    rows = [
-        _row(test, curves, confidence, reason)
-        for test, curves, reason in zip(tests, networks, reasons, strict=True)
-    ]
+    claims = zip(tests, networks, reasons, strict=True)
+    rows = [_row(test, curves, confidence, reason) for test, curves, reason in claims]
     frame = pd.DataFrame(rows, columns=tables.TABLES["claims"].names)
     frame["p_adjusted"] = adjusted(frame["p"].to_numpy(dtype=np.float64))
     ps = frame[["p_for", "p_against", "p_adjusted"]].to_numpy(dtype=np.float64)
-    frame["verdict"] = [
-        verdict(p_for, p_against, p_adjusted, 1.0 - confidence)
-        for p_for, p_against, p_adjusted in ps.tolist()
-    ]
+    frame["verdict"] = [verdict(a, b, c, 1.0 - confidence) for a, b, c in ps.tolist()]
     return frame
 
 
@@ -120,8 +111,8 @@ def adjusted(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> str:
-    """ "supported", "contradicted" or "undecided"; the last where there is no test (NaN)."""
-    # NaN is below nothing
+    """What the smaller p says where the adjusted one is below the level; else "undecided"."""
+    # NaN (no test) is below nothing
     if p_adjusted < level and p_for != p_against:
         return SUPPORTED if p_for < p_against else CONTRADICTED
     return UNDECIDED

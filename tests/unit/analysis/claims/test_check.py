@@ -8,9 +8,10 @@ import pytest
 from sparsight.analysis.claims.base import ClaimCurves
 from sparsight.analysis.claims.decide import adjusted, check_claims, claims_table, verdict
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import Curve, write_statistics
+from sparsight.analysis.curves import Curve
 from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
+from tests.tables import write_statistics
 
 ACCURACY = ("", "accuracy", "all")
 IOU = ("cam", "iou", "all")

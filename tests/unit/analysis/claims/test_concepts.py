@@ -10,10 +10,9 @@ from scipy.stats import binomtest
 from sparsight.analysis.claims.base import ClaimCurves, sign_test
 from sparsight.analysis.claims.decide import check_claims
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import write_statistics
 from sparsight.analysis.tables import read
 from sparsight.io.errors import InputError
-from tests.tables import write_rows
+from tests.tables import write_rows, write_statistics
 
 ROOT3 = math.sqrt(3.0)
 LEVELS = {"levels": [1, 2], "concept": "pcbm", "measure": "accuracy"}
@@ -218,7 +217,7 @@ def test_orders_that_lack_are_said(evidence):
     for keys, words in (
         ({"concept": "cav"}, "is about the concept 'cav', of which"),
         ({"class": "duck"}, "is about the class 'duck', of which"),
-        ({"class": ""}, "is about the order of all classes, of which"),
+        ({"class": ""}, r"is about the class '' \(all together\), of which"),
     ):
         with pytest.raises(InputError, match=words):
             evidence("concept_in_top", None, table, **{**IN_TOP, **keys})
