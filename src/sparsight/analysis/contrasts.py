@@ -1,4 +1,9 @@
-"""Levels against dense, hard images against easy ones, correct predictions against incorrect."""
+"""Levels against dense, hard images against easy ones, correct predictions against incorrect.
+
+Each table is written from `statistics.parquet` of all chains of a study, in any order, one
+explainer at a time. `settings` are `controls` (explainers that are controls) and `statistics` (with
+`confidence`). Files that are missing, corrupt or do not belong together are an `InputError`.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +18,7 @@ from sparsight.analysis.curves import (
     ACCURACY_ROWS,
     KEYS,
     Curve,
+    Doubles,
     networks_by_subset,
     read_curves,
     read_explainers,
@@ -31,93 +37,77 @@ from sparsight.analysis.tables import ALL_LEVELS, MEAN
 #: of the stage `contrasts`: see `sparsight.study.versions`
 VERSION = 1
 CONTRASTED_SUBSETS = ("all", BOTH)
-_READ = (*CONTRASTED_SUBSETS, CHANGE_AT_BOTH)
 PLACE = ["dataset", "model", "pruner", "level", "explainer", "condition", "metric", "subset"]
 
 
 def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
-    """Write `contrasts.csv` from the statistics of all chains of a study.
+    """Write `contrasts.csv`.
 
     One row per data set, model, pruner, level, explainer, condition, metric and subset (`all`,
     `correct_at_both`), and the same for the accuracy over all test images (explainer "", metric
-    "accuracy"). One explainer at a time is in memory.
-
-    The columns are those of `sparsight.analysis.tables`. `difference` is the mean over networks of
-    this level minus level 0 of the same network, in `correct_at_both` image by image over what both
-    get right; only networks that are defined at both enter. Differences below 1e-6 of the values,
-    the rounding of scores, are 0. `p` is that of the paired t; it is empty with fewer than two
-    networks and where all networks differ by the same amount, which no test covers.
-
-    Parameters
-    ----------
-    statistics : `statistics.parquet` of each chain, in any order.
-    output : the table.
-    settings : `controls` (explainers that are controls), `statistics` (with `confidence`).
-
-    Raises
-    ------
-    InputError
-        When files are missing, corrupt, or do not belong together.
+    "accuracy"). `difference` is the mean over networks of this level minus level 0 of the same
+    network, in `correct_at_both` image by image over what both get right; only networks that are
+    defined at both enter. Differences below 1e-6 of the values, the rounding of scores, are 0. `p`
+    is that of the paired t; it is empty with fewer than two networks and where all networks differ
+    by the same amount, which no test covers.
     """
-    paths = [Path(path) for path in statistics]
     confidence = float(settings["statistics"]["confidence"])
     rows = [
         {**names, "subset": subset, **row}
-        for explainer in [ACCURACY_ROWS, *read_explainers(paths)]
-        for names, found in networks_by_subset(read_curves(paths, [explainer]), _READ)
+        for names, found in _curves(statistics, (*CONTRASTED_SUBSETS, CHANGE_AT_BOTH), True)
         for subset, networks in found.items()
         if subset in CONTRASTED_SUBSETS
-        for row in contrast_rows(networks, _changes(subset, found), confidence)
+        for row in _contrast_rows(networks, _changes(subset, found), confidence)
     ]
-    write_contrasts("contrasts", rows, output, settings["controls"])
+    _write_contrasts("contrasts", rows, output, settings["controls"])
+
+
+def _curves(
+    statistics: Iterable[Path], subsets: Sequence[str], accuracy: bool = False
+) -> Iterator[tuple[dict[str, str], dict[str, Curve]]]:
+    """`networks_by_subset` of all explainers, and of the accuracy, one after the other."""
+    paths = [Path(path) for path in statistics]
+    for explainer in [*([ACCURACY_ROWS] if accuracy else []), *read_explainers(paths)]:
+        yield from networks_by_subset(read_curves(paths, [explainer]), subsets)
 
 
 def _changes(subset: str, found: Mapping[str, Curve]) -> Curve:
     """Differences to the dense networks; of `correct_at_both` they were taken image by image."""
     if subset != BOTH:
         return found[subset].against_dense()
-    if CHANGE_AT_BOTH in found:
-        return found[CHANGE_AT_BOTH]
     # Dense networks alone: nothing was pruned, or nothing of it explained.
-    return found[subset].against_dense().undefined()
+    return found.get(CHANGE_AT_BOTH) or found[subset].undefined()
 
 
-def contrast_rows(values: Curve, changes: Curve, confidence: float) -> Iterator[dict[str, Any]]:
-    """One row per level: the columns of `contrast` from `level` on, but for `p_adjusted`.
-
-    Parameters
-    ----------
-    values : the networks.
-    changes : their difference to the dense networks, of the same seeds and levels.
-    confidence : of all intervals, in (0, 1).
-    """
-    images = values.image_intervals(confidence), changes.image_intervals(confidence)
+def _contrast_rows(values: Curve, changes: Curve, confidence: float) -> Iterator[dict[str, Any]]:
+    """A row per level; `changes` are the differences to dense, of the same seeds and levels."""
+    intervals = {
+        "mean_images": values.image_intervals(confidence),
+        "difference_images": changes.image_intervals(confidence),
+    }
     for place, level in enumerate(values.levels):
         mean = student_interval(values.mean[:, place].tolist(), confidence)
         change = one_sample_t(changes.mean[:, place], confidence)
-        density = values.density[:, place]
-        known = density[np.isfinite(density)]
         yield {
             "level": level,
-            "density": float(known.mean()) if known.size else np.nan,
+            "density": _mean_density(values, place),
             "n_seeds": mean.networks,
-            **_estimate("mean", mean.mean, mean.low, mean.high),
-            **_estimate("mean_images", None, images[0][0][place], images[0][1][place]),
-            **_estimate("difference", change.mean, change.low, change.high),
-            **_estimate("difference_images", None, images[1][0][place], images[1][1][place]),
-            "effect_size": change.effect_size,
-            "seeds_up": change.up if change.n else None,
-            "seeds_down": change.down if change.n else None,
-            "p": change.p,
+            **{"mean": mean.mean, "mean_low": mean.low, "mean_high": mean.high},
+            **change.columns("difference"),
+            **({} if change.n else {"seeds_up": None, "seeds_down": None}),
+            **{f"{name}_low": low[place] for name, (low, _) in intervals.items()},
+            **{f"{name}_high": high[place] for name, (_, high) in intervals.items()},
         }
 
 
-def _estimate(name: str, value: float | None, low: float, high: float) -> dict[str, float]:
-    limits = {f"{name}_low": float(low), f"{name}_high": float(high)}
-    return limits if value is None else {name: value, **limits}
+def _mean_density(curve: Curve, place: int) -> float:
+    """Over the networks at a level whose density is known."""
+    density = curve.density[:, place]
+    known = density[np.isfinite(density)]
+    return float(known.mean()) if known.size else np.nan
 
 
-def write_contrasts(
+def _write_contrasts(
     name: str,
     rows: Sequence[Mapping[str, Any]],
     output: Path,
@@ -138,38 +128,22 @@ GAP = "hard_minus_easy"
 
 
 def stratify(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
-    """Write `strata.csv` from the statistics of all chains of a study.
+    """Write `strata.csv`: rows as those of `contrast`, for other subsets.
 
-    Rows and columns are those of `sparsight.analysis.contrasts.contrast`, for the subsets `hard`,
-    `medium` and `easy` (thirds of the images by the *dense* network's margin, the same images at
-    every level of a chain) and for `hard_minus_easy`. There `mean` is that of the hard minus that
-    of the easy images of each network, and `difference` is how much more the hard images changed
-    from level 0 than the easy ones: 0 where both changed alike.
-
-    `p_adjusted` is Benjamini-Hochberg within data set, model and pruner, controls not counted. The
-    rows `hard_minus_easy` ask another question than the strata and are a family of their own.
-
-    Parameters
-    ----------
-    statistics : `statistics.parquet` of each chain, in any order.
-    output : the table.
-    settings : `controls` (explainers that are controls), `statistics` (with `confidence`).
-
-    Raises
-    ------
-    InputError
-        When files are missing, corrupt, or do not belong together.
+    They are `hard`, `medium` and `easy` (thirds of the images by the *dense* network's margin, the
+    same images at every level of a chain) and `hard_minus_easy`. There `mean` is that of the hard
+    minus that of the easy images of each network, and `difference` is how much more the hard images
+    changed from level 0 than the easy ones: 0 where both changed alike. These rows ask another
+    question than the strata, and are a family of their own in the correction.
     """
-    paths = [Path(path) for path in statistics]
     confidence = float(settings["statistics"]["confidence"])
     rows = [
         {**names, "subset": subset, "is_gap": subset == GAP, **row}
-        for explainer in read_explainers(paths)
-        for names, found in networks_by_subset(read_curves(paths, [explainer]), STRATA)
+        for names, found in _curves(statistics, STRATA)
         for subset, values, changes in _strata(found)
-        for row in contrast_rows(values, changes, confidence)
+        for row in _contrast_rows(values, changes, confidence)
     ]
-    write_contrasts("strata", rows, output, settings["controls"], (*FAMILY, "is_gap"))
+    _write_contrasts("strata", rows, output, settings["controls"], (*FAMILY, "is_gap"))
 
 
 def _strata(found: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Curve]]:
@@ -184,65 +158,79 @@ def _strata(found: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Curve]]:
 
 #: of the stage `correctness`: see `sparsight.study.versions`
 CORRECTNESS_VERSION = 1
-Doubles = NDArray[np.float64]
 Entering = NDArray[np.bool_]
 
 
 def compare_predictions(
     statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]
 ) -> None:
-    """Write `correctness.csv` from the statistics of all chains of a study.
+    """Write `correctness.csv`.
 
     Per data set, model, pruner, level, explainer, condition and metric one row for each seed and
     one with the seed "mean"; and again with the level "all", the mean over the levels of a
-    network that have correct and incorrect images. One explainer at a time is in memory.
-
-    The columns are those of `sparsight.analysis.tables`. A draw without incorrect images of a level
-    has no difference there; over all levels it is then the mean over the others.
-
-    Parameters
-    ----------
-    statistics : `statistics.parquet` of each chain, in any order.
-    output : the table.
-    settings : `controls` (explainers that are controls), `statistics` (with `confidence`).
-
-    Raises
-    ------
-    InputError
-        When files are missing, corrupt, or do not belong together.
+    network that have correct and incorrect images. A draw without incorrect images of a level has
+    no difference there; over all levels it is then the mean over the others.
     """
-    paths = [Path(path) for path in statistics]
     confidence = float(settings["statistics"]["confidence"])
     rows = [
         {**names, **row}
-        for explainer in read_explainers(paths)
-        for names, found in networks_by_subset(
-            read_curves(paths, [explainer]), (CORRECT, INCORRECT)
-        )
+        for names, found in _curves(statistics, (CORRECT, INCORRECT))
         if CORRECT in found and INCORRECT in found
-        for row in _curve(found[CORRECT], found[INCORRECT], confidence)
+        for row in _correctness(found[CORRECT], found[INCORRECT], confidence)
     ]
     table = pd.DataFrame(rows, columns=tables.TABLES["correctness"].names)
     table["control"] = control_flags(table, settings["controls"])
     table["p_adjusted"] = adjusted_p(table, settings["controls"])
     # Stable: levels and seeds of a curve stay in their order.
-    table = table.sort_values(KEYS, kind="stable")
-    tables.write("correctness", output, table)
+    tables.write("correctness", output, table.sort_values(KEYS, kind="stable"))
 
 
-def _curve(correct: Curve, incorrect: Curve, confidence: float) -> Iterator[dict[str, Any]]:
+def _correctness(correct: Curve, incorrect: Curve, confidence: float) -> Iterator[dict[str, Any]]:
     """Rows of one curve: all levels first, then level by level."""
     gap = correct.minus(incorrect)
     every = np.isfinite(gap.mean)
     for row in _rows(correct, incorrect, gap, every, confidence):
         yield {**row, "level": ALL_LEVELS}
     for place, level in enumerate(gap.levels):
-        here = np.zeros_like(every)
-        here[:, place] = every[:, place]
-        density = gap.density[:, place]
-        known = density[np.isfinite(density)]
+        here = every & (np.arange(len(gap.levels)) == place)
         for row in _rows(correct, incorrect, gap, here, confidence):
-            yield {**row, "level": str(level), "density": known.mean() if known.size else np.nan}
+            yield {**row, "level": str(level), "density": _mean_density(gap, place)}
+
+
+def _rows(
+    correct: Curve, incorrect: Curve, gap: Curve, entering: Entering, confidence: float
+) -> Iterator[dict[str, Any]]:
+    """One row per seed, then their mean, over the entering levels, bool [S, L]."""
+    replicates = _drawn_over_levels(gap.replicates, entering)
+    low, high = percentile_interval(replicates, confidence)
+    per_seed = {
+        "n_levels": entering.sum(axis=1),
+        "n_correct": (correct.n * entering).sum(axis=1),
+        "n_incorrect": (incorrect.n * entering).sum(axis=1),
+        "mean_correct": _over_levels(correct.mean, entering),
+        "mean_incorrect": _over_levels(incorrect.mean, entering),
+        "difference": _over_levels(gap.mean, entering),
+        "difference_images_low": low,
+        "difference_images_high": high,
+    }
+    defined = np.isfinite(per_seed["difference"])
+    for place, seed in enumerate(gap.seeds):
+        values = {name: column[place] for name, column in per_seed.items()}
+        yield {"seed": str(seed), "n_seeds": int(defined[place]), **values}
+    counts = {name: int(per_seed[name].sum()) for name in ("n_correct", "n_incorrect")}
+    mean = {"seed": MEAN, "n_seeds": int(defined.sum()), "n_levels": 0, **counts}
+    if defined.any():
+        # Undefined where one of these networks is: else this were the mean over other networks.
+        low, high = percentile_interval(replicates[defined].mean(axis=0), confidence)
+        averages = ("mean_correct", "mean_incorrect")
+        mean |= {
+            "n_levels": int(per_seed["n_levels"][defined].min()),
+            **{name: float(per_seed[name][defined].mean()) for name in averages},
+            **one_sample_t(per_seed["difference"], confidence).columns("difference"),
+            "difference_images_low": float(low),
+            "difference_images_high": float(high),
+        }
+    yield mean
 
 
 def _over_levels(values: Doubles, entering: Entering) -> Doubles:
@@ -260,54 +248,3 @@ def _drawn_over_levels(replicates: NDArray[np.float32], entering: Entering) -> D
     count = defined.sum(axis=1)
     total = np.where(defined, part, np.float32(0.0)).sum(axis=1, dtype=np.float64)
     return np.asarray(total / np.where(count, count, np.nan), dtype=np.float64)
-
-
-def _rows(
-    correct: Curve, incorrect: Curve, gap: Curve, entering: Entering, confidence: float
-) -> Iterator[dict[str, Any]]:
-    """One row per seed, then their mean, over the entering levels, bool [S, L]."""
-    found = _over_levels(gap.mean, entering)
-    replicates = _drawn_over_levels(gap.replicates, entering)
-    low, high = percentile_interval(replicates, confidence)
-    per_seed = {
-        "n_levels": entering.sum(axis=1),
-        "n_correct": (correct.n * entering).sum(axis=1),
-        "n_incorrect": (incorrect.n * entering).sum(axis=1),
-        "mean_correct": _over_levels(correct.mean, entering),
-        "mean_incorrect": _over_levels(incorrect.mean, entering),
-        "difference": found,
-        "difference_images_low": low,
-        "difference_images_high": high,
-    }
-    for place, seed in enumerate(gap.seeds):
-        values = {name: column[place] for name, column in per_seed.items()}
-        yield {"seed": str(seed), "n_seeds": int(np.isfinite(found[place])), **values}
-    yield {"seed": MEAN, **_mean_row(per_seed, replicates, confidence)}
-
-
-def _mean_row(
-    per_seed: Mapping[str, NDArray[Any]], replicates: Doubles, confidence: float
-) -> dict[str, Any]:
-    defined = np.isfinite(per_seed["difference"])
-    counts = ("n_correct", "n_incorrect")
-    if not defined.any():
-        return {"n_seeds": 0, "n_levels": 0, **dict.fromkeys(counts, 0)}
-    test = one_sample_t(per_seed["difference"], confidence)
-    # Undefined where one of these networks is: without it, this were the mean over other networks.
-    low, high = percentile_interval(replicates[defined].mean(axis=0), confidence)
-    averages = ("mean_correct", "mean_incorrect")
-    return {
-        "n_seeds": test.n,
-        "n_levels": int(per_seed["n_levels"][defined].min()),
-        **{name: float(per_seed[name][defined].mean()) for name in averages},
-        **{name: int(per_seed[name].sum()) for name in counts},
-        "difference": test.mean,
-        "difference_low": test.low,
-        "difference_high": test.high,
-        "difference_images_low": float(low),
-        "difference_images_high": float(high),
-        "effect_size": test.effect_size,
-        "seeds_up": test.up,
-        "seeds_down": test.down,
-        "p": test.p,
-    }

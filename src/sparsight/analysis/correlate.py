@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,8 @@ from sparsight.analysis.curves import (
     ACCURACY_ROWS,
     KEYS,
     Curve,
+    Doubles,
+    Floats,
     networks_by_subset,
     read_curves,
 )
@@ -38,18 +41,13 @@ from sparsight.analysis.statistics import (
 from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
 from sparsight.io.errors import InputError
 
-_OF_TWO = {
-    "pearson": pearson,
-    "spearman": spearman,
-    "kendall": kendall,
-    "first_difference": first_difference,
-}
+_OF_TWO = {of.__name__: of for of in (pearson, spearman, kendall, first_difference)}
 COEFFICIENTS = (*_OF_TWO, "rank_partial")
 #: Coefficients with an interval over draws of images. First differences have none: their noise is
 #: that of the images, which a draw doubles, so that no interval covered what it said.
 DRAWN_COEFFICIENTS = ("pearson", "spearman")
-Replicates = NDArray[np.floating]
-Doubles = NDArray[np.float64]
+CURVE = [*KEYS, "subset"]
+CORRELATED_SUBSETS = ("all", "correct_at_both")
 
 
 def coefficient(name: str, metric: Series, accuracy: Series, density: Series) -> float:
@@ -92,17 +90,11 @@ class Association:
         return Association(self.levels[kept], *(column[kept] for column in columns))
 
 
-def drawn_coefficients(metric: Replicates, accuracy: Replicates) -> dict[str, Doubles]:
-    """Each of `DRAWN_COEFFICIENTS` in every draw of images.
+def drawn_coefficients(metric: Floats, accuracy: Floats) -> dict[str, Doubles]:
+    """Each of `DRAWN_COEFFICIENTS` in every draw of images, float64 [B].
 
-    Parameters
-    ----------
-    metric, accuracy : [L, B] means of L levels, ascending, in B draws.
-
-    Returns
-    -------
-    Coefficient to float64 [B]; NaN where the function of `sparsight.analysis.statistics` of that
-    name is, or a level is undefined in the draw.
+    `metric` and `accuracy` are means [L, B] of L levels, ascending, in B draws. NaN where the
+    function of `sparsight.analysis.statistics` is, or a level is undefined in the draw.
     """
     return {
         "pearson": _correlated(metric, accuracy),
@@ -110,7 +102,7 @@ def drawn_coefficients(metric: Replicates, accuracy: Replicates) -> dict[str, Do
     }
 
 
-def _correlated(x: Replicates, y: Replicates) -> Doubles:
+def _correlated(x: Floats, y: Floats) -> Doubles:
     """Pearson r over the first axis; NaN where a series is constant or too short."""
     if x.shape[0] < FEWEST_LEVELS:
         return np.full(x.shape[1], np.nan)
@@ -120,14 +112,14 @@ def _correlated(x: Replicates, y: Replicates) -> Doubles:
     return np.asarray(np.clip(r, -1.0, 1.0), dtype=np.float64)
 
 
-def _centred(values: Replicates) -> Doubles:
+def _centred(values: Floats) -> Doubles:
     """Deviations from the mean over the first axis; 0 in draws in which the series is constant."""
     wide = np.asarray(values, dtype=np.float64)
     constant = np.ptp(wide, axis=0) <= CONSTANT * np.max(np.abs(wide), axis=0)
     return np.where(constant, 0.0, wide - wide.mean(axis=0))
 
 
-def _ranks(values: Replicates) -> Doubles:
+def _ranks(values: Floats) -> Doubles:
     """Ranks along the first axis, ties at their mean rank; NaN where the draw has a NaN.
 
     A constant series has equal ranks.
@@ -144,16 +136,6 @@ class DrawnCorrelations:
 
     Metric and accuracy meet the same draw. The replicates of one explainer are in memory at a time,
     so ask for one explainer after the other.
-
-    Parameters
-    ----------
-    statistics : `statistics.parquet` of each chain.
-    confidence : of the intervals, in (0, 1).
-
-    Raises
-    ------
-    InputError
-        When files are missing, corrupt, or do not belong together.
     """
 
     def __init__(self, statistics: Iterable[Path], confidence: float) -> None:
@@ -167,64 +149,58 @@ class DrawnCorrelations:
     ) -> dict[str, float]:
         """`{coefficient}_images_low` and `_high` of the mean over networks.
 
-        Parameters
-        ----------
-        names : dataset, model, pruner, explainer, condition, metric and subset of the curve.
-        networks : seed to the levels that enter. Curve whose coefficient is not defined are left
-            out of its mean, as they are of the estimate.
-
-        Returns
-        -------
-        Limits in [-1, 1]; NaN where no network has the coefficient, or more than 1% of the draws do
-        not have it.
-
-        Raises
-        ------
-        InputError
-            When the statistics lack the curve, or a level of it.
+        `names` are the values of `CURVE`; of each network (by seed) the levels of its association
+        enter. Networks whose coefficient is not defined are left out, as they are of the estimate.
+        NaN where no network has the coefficient, or more than 1% of the draws do not have it. An
+        `InputError` where the statistics lack the curve, or a level of it.
         """
         if names["explainer"] != self._explainer:
             self._explainer, self._loaded = names["explainer"], self._read(names["explainer"])
-        rows_of_accuracy = {"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"}
+        of_accuracy = {"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"}
         metric = _find(self._loaded, names)
-        accuracy = _find(self._accuracy, {**names, **rows_of_accuracy})
-        drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in DRAWN_COEFFICIENTS}
+        accuracy = _find(self._accuracy, {**names, **of_accuracy})
+        drawn: dict[str, list[Doubles]] = {name: [] for name in DRAWN_COEFFICIENTS}
         for seed, one in networks.items():
-            if np.isnan([one.coefficients[name] for name in DRAWN_COEFFICIENTS]).all():
-                continue
-            x, y = (_levels(part, seed, one.levels, names) for part in (metric, accuracy))
-            for name, values in drawn_coefficients(x, y).items():
-                if not np.isnan(one.coefficients[name]):
-                    drawn[name].append(values)
-        found: dict[str, float] = {}
+            defined = [name for name in drawn if not np.isnan(one.coefficients[name])]
+            if defined:
+                x, y = (_levels(part, seed, one.levels, names) for part in (metric, accuracy))
+                found = drawn_coefficients(x, y)
+                for name in defined:
+                    drawn[name].append(found[name])
+        limits: dict[str, float] = {}
         for name, parts in drawn.items():
             low = high = math.nan
             if parts:
-                estimate = np.nanmean([one.coefficients[name] for one in networks.values()])
-                low, high = correlation_interval(
-                    np.mean(parts, axis=0), float(estimate), self._confidence
-                )
-            found |= {f"{name}_images_low": low, f"{name}_images_high": high}
-        return found
+                estimate = float(np.nanmean([n.coefficients[name] for n in networks.values()]))
+                replicates = np.mean(parts, axis=0)
+                low, high = correlation_interval(replicates, estimate, self._confidence)
+            limits |= {f"{name}_images_low": low, f"{name}_images_high": high}
+        return limits
 
-    def _read(self, explainer: str) -> dict[tuple[str, ...], dict[str, Curve]]:
-        curves = read_curves(self._paths, [explainer])
-        found = networks_by_subset(curves, ("all", "correct_at_both"))
-        return {tuple(names[key] for key in KEYS): subsets for names, subsets in found}
+    def _read(self, explainer: str) -> dict[tuple[str, ...], Curve]:
+        curves = networks_by_subset(read_curves(self._paths, [explainer]), CORRELATED_SUBSETS)
+        return {
+            _key({**names, "subset": subset}): curve
+            for names, subsets in curves
+            for subset, curve in subsets.items()
+        }
 
 
-def _find(loaded: Mapping[tuple[str, ...], Mapping[str, Curve]], names: Mapping[str, str]) -> Curve:
-    try:
-        return loaded[tuple(names[key] for key in KEYS)][names["subset"]]
-    except KeyError:
-        raise _missing(names) from None
+def _key(names: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(names[key] for key in CURVE)
+
+
+def _find(loaded: Mapping[tuple[str, ...], Curve], names: Mapping[str, str]) -> Curve:
+    if _key(names) not in loaded:
+        raise _missing(names)
+    return loaded[_key(names)]
 
 
 def _levels(
     networks: Curve, seed: int, levels: NDArray[np.int64], names: Mapping[str, str]
 ) -> NDArray[np.float32]:
-    """Replicates [L, B] of one network at some levels."""
-    if seed not in networks.seeds or not set(levels.tolist()) <= set(networks.levels):
+    """Floats [L, B] of one network at some levels."""
+    if seed not in networks.seeds or not np.isin(levels, networks.levels).all():
         raise _missing({**names, "seed": str(seed), "levels": ", ".join(map(str, levels))})
     places = np.searchsorted(networks.levels, levels)
     return np.asarray(networks.replicates[networks.seeds.index(seed), places], dtype=np.float32)
@@ -251,17 +227,8 @@ def write_control_gaps(
 
     One row per data set, model, pruner, explainer, control, condition, metric, subset, range of
     levels and coefficient. Of both, only the levels that both have are used: an explainer that ran
-    at six levels is compared with the control at these six. Controls whose coefficient is defined
-    for no network (their score is constant) have no row.
-
-    The columns are those of `sparsight.analysis.tables`.
-
-    Parameters
-    ----------
-    curves : values of `PLACE`, then explainer to its networks, by seed.
-    output : the table.
-    controls : explainers that are controls; they are compared with no other.
-    confidence : of the intervals, in (0, 1).
+    at six levels is compared with the control at these six. Controls are compared with no other,
+    and those whose coefficient is defined for no network (their score is constant) have no row.
     """
     rows = [
         {**dict(zip(PLACE, place, strict=True)), **row}
@@ -284,57 +251,37 @@ def _gaps(
     def coefficients(name: str, seed: int, levels: tuple[int, ...]) -> dict[str, float]:
         return found[name][seed].at(levels).coefficients
 
-    for explainer in sorted(set(found) - set(controls)):
-        for control in sorted(set(found) & set(controls)):
-            levels = _shared(found[explainer], found[control])
+    explainers, against = sorted(set(found) - set(controls)), sorted(set(found) & set(controls))
+    for explainer, control in product(explainers, against):
+        one, other = found[explainer], found[control]
+        # the levels that both have, of each network that both have
+        levels = {
+            seed: tuple(np.intersect1d(one[seed].levels, other[seed].levels).tolist())
+            for seed in sorted(set(one) & set(other))
+        }
+        counts = np.array([len(at) for at in levels.values()])
+        for name in GAP_COEFFICIENTS:
             pairs = [
-                tuple(coefficients(name, seed, at) for name in (explainer, control))
+                [coefficients(who, seed, at)[name] for who in (explainer, control)]
                 for seed, at in levels.items()
             ]
-            counts = np.array([len(at) for at in levels.values()])
-            for name in GAP_COEFFICIENTS:
-                values = np.array([[one[name], other[name]] for one, other in pairs])
-                row = _gap(values.reshape(-1, 2), counts, confidence)
-                if row:
-                    yield {"explainer": explainer, "control": control, "coefficient": name, **row}
-
-
-def _shared(
-    one: Mapping[int, Association], other: Mapping[int, Association]
-) -> dict[int, tuple[int, ...]]:
-    """The levels that both have, of each network that both have."""
-    return {
-        seed: tuple(np.intersect1d(one[seed].levels, other[seed].levels).tolist())
-        for seed in sorted(set(one) & set(other))
-    }
-
-
-def _gap(values: Any, counts: Any, confidence: float) -> dict[str, Any]:
-    """Columns of one row from coefficients [S, 2]; none where the control has no coefficient."""
-    if np.isnan(values[:, 1]).all():
-        return {}
-    both = np.isfinite(values).all(axis=1)
-    test = one_sample_t(values[both, 0] - values[both, 1], confidence)
-    means = values[both].mean(axis=0) if test.n else (np.nan, np.nan)
-    return {
-        "n_seeds": test.n,
-        "n_levels": int(counts[both].min()) if test.n else 0,
-        "explainer_mean": means[0],
-        "control_mean": means[1],
-        "gap": test.mean,
-        "gap_low": test.low,
-        "gap_high": test.high,
-        "effect_size": test.effect_size,
-        "seeds_up": test.up,
-        "seeds_down": test.down,
-        "p": test.p,
-    }
+            values = np.array(pairs).reshape(-1, 2)
+            if np.isnan(values[:, 1]).all():
+                continue
+            both = np.isfinite(values).all(axis=1)
+            test = one_sample_t(values[both, 0] - values[both, 1], confidence)
+            means = values[both].mean(axis=0) if test.n else (np.nan, np.nan)
+            yield {
+                **{"explainer": explainer, "control": control, "coefficient": name},
+                "n_seeds": test.n,
+                "n_levels": int(counts[both].min()) if test.n else 0,
+                **{"explainer_mean": means[0], "control_mean": means[1]},
+                **test.columns("gap"),
+            }
 
 
 #: of the stage `correlations`: see `sparsight.study.versions`
 VERSION = 1
-CURVE = ["dataset", "model", "pruner", "explainer", "condition", "metric", "subset"]
-CORRELATED_SUBSETS = ("all", "correct_at_both")
 
 
 def correlate(
@@ -351,16 +298,14 @@ def correlate(
     correlation usually comes from the collapse at the sparse end, which the second range leaves
     out. Pruners with fewer than three levels have no rows.
 
-    The columns are those of `sparsight.analysis.tables`. Where a control correlates as well as an
-    explainer, the correlation says nothing about that explainer; see `write_control_gaps`.
-    `published_p` is wrong as a test: levels are ordered and autocorrelated (independent AR(.7)
-    series of 26 levels fall below .05 in 24% of cases). The intervals over images take in each draw
-    the coefficient of every network, then their mean (`correlation_interval`); they are empty where
-    more than 1% of the draws lack the mean of a level. `p` takes r as one number per network,
-    without a transform.
-
-    A cell is empty where the quantity is not defined (a series that is constant, as that of a
-    model-independent control; too few levels). It is never 0 in its place.
+    Where a control correlates as well as an explainer, the correlation says nothing about that
+    explainer; see `write_control_gaps`. `published_p` is wrong as a test: levels are ordered and
+    autocorrelated (independent AR(.7) series of 26 levels fall below .05 in 24% of cases). The
+    intervals over images take in each draw the coefficient of every network, then their mean
+    (`correlation_interval`); they are empty where more than 1% of the draws lack the mean of a
+    level. `p` takes r as one number per network, without a transform. A cell is empty, never 0,
+    where the quantity is not defined (a series that is constant, as that of a model-independent
+    control; too few levels).
 
     Parameters
     ----------
@@ -378,17 +323,26 @@ def correlate(
     floor = float(settings["statistics"]["density_floor"])
     confidence = float(settings["statistics"]["confidence"])
     controls = set(settings["controls"])
-    frame = _with_enough_levels(tables.read("levels", levels))
-    frame = frame[frame["subset"].isin(CORRELATED_SUBSETS)]
-    kept = {"all": frame, f"density_at_least_{floor:g}": _above(frame, floor)}
+    frame = tables.read("levels", levels)
+    # Retraining, for one, has a single level and no curve.
+    count = frame.groupby(["dataset", "model", "pruner"])["level"].transform("nunique")
+    frame = frame[(count >= FEWEST_LEVELS) & frame["subset"].isin(CORRELATED_SUBSETS)]
+    # Levels at which every network of a curve keeps the share `floor`, up to the rounding of whole
+    # weights: judged one by one, the seeds of a curve would have different numbers of levels.
+    smallest = frame.groupby([*CURVE, "level"])["density"].transform("min")
+    above = frame[smallest >= floor * (1.0 - 1e-9)]
+    ranges = {"all": frame, f"density_at_least_{floor:g}": above}
     drawn = DrawnCorrelations(statistics, confidence)
     rows: list[dict[str, Any]] = []
     curves: dict[tuple[str, ...], dict[str, dict[int, Association]]] = {}
     # Explainer by explainer, for the replicates of one at a time are in memory.
-    for label, explainer, part in _by_explainer(kept):
-        for key, curve in part.groupby(CURVE, sort=True):
+    for explainer, (label, part) in product(sorted(frame["explainer"].unique()), ranges.items()):
+        for key, curve in part[part["explainer"] == explainer].groupby(CURVE, sort=True):
             names = {column: str(name) for column, name in zip(CURVE, key, strict=True)}
-            networks = _networks(curve)
+            networks = {
+                int(str(seed)): Association.of(of_seed)
+                for seed, of_seed in curve.groupby("seed", sort=True)
+            }
             intervals = drawn.intervals(names, networks)
             for row in _correlate_curve(networks, curve, confidence):
                 images = intervals if row["seed"] == MEAN else {}
@@ -401,38 +355,6 @@ def correlate(
     # Stable: the seeds of a curve stay in their order, their mean last.
     tables.write("correlations", output, table.sort_values([*CURVE, "levels"], kind="stable"))
     write_control_gaps(curves, gaps, controls, confidence)
-
-
-def _with_enough_levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of pruners that have a curve: retraining, for one, has a single level and none."""
-    levels = frame.groupby(["dataset", "model", "pruner"])["level"].transform("nunique")
-    return frame[levels >= FEWEST_LEVELS]
-
-
-def _above(frame: pd.DataFrame, floor: float) -> pd.DataFrame:
-    """Levels at which every network of a curve keeps at least the share `floor` of its weights.
-
-    Curve of one level can differ by a weight; judged one by one, the seeds of a curve would
-    have different numbers of levels.
-    """
-    smallest = frame.groupby([*CURVE, "level"])["density"].transform("min")
-    # A configured density is met up to rounding of whole weights to a share.
-    return frame[smallest >= floor * (1.0 - 1e-9)]
-
-
-def _by_explainer(
-    ranges: Mapping[str, pd.DataFrame],
-) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Range of levels, explainer, rows; the ranges of one explainer after each other."""
-    grouped = {label: dict(list(part.groupby("explainer"))) for label, part in ranges.items()}
-    for explainer in sorted({str(name) for parts in grouped.values() for name in parts}):
-        for label, parts in grouped.items():
-            if explainer in parts:
-                yield label, explainer, parts[explainer]
-
-
-def _networks(curve: pd.DataFrame) -> dict[int, Association]:
-    return {int(str(seed)): Association.of(rows) for seed, rows in curve.groupby("seed", sort=True)}
 
 
 def _correlate_curve(
@@ -457,12 +379,10 @@ def _published(curve: pd.DataFrame) -> dict[str, Any]:
     """Pearson r and naive p of the seed-averaged series (levels that all seeds share)."""
     # [levels, seeds]; a level that a seed lacks, or at which it is undefined, gives NaN.
     table = curve.pivot(index="level", columns="seed", values=["mean", "accuracy"])
-    metric = table["mean"].to_numpy(dtype=np.float64).mean(axis=1)
-    accuracy = table["accuracy"].to_numpy(dtype=np.float64).mean(axis=1)
+    metric, accuracy = (
+        table[name].to_numpy(dtype=np.float64).mean(axis=1) for name in ("mean", "accuracy")
+    )
     shared = np.isfinite(metric) & np.isfinite(accuracy)
     x, y = metric[shared], accuracy[shared]
-    return {
-        "n_levels": int(shared.sum()),
-        "published_form": pearson(x, y),
-        "published_p": naive_p(x, y),
-    }
+    found = {"published_form": pearson(x, y), "published_p": naive_p(x, y)}
+    return {"n_levels": int(shared.sum()), **found}

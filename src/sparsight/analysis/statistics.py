@@ -34,7 +34,8 @@ Owen 2007, "The pigeonhole bootstrap" (crossed factors), doi:10.1214/07-AOAS122.
 
 import math
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,88 +52,73 @@ CONSTANT = ROUNDING
 
 def is_constant(values: Series) -> bool:
     """Whether a series [n] does not vary beyond the rounding of float32 scores."""
-    if values.size == 0:
-        return True
-    return bool(np.ptp(values) <= CONSTANT * np.max(np.abs(values)))
+    return not values.size or bool(np.ptp(values) <= CONSTANT * np.max(np.abs(values)))
 
 
 def _undefined(x: Series, y: Series) -> bool:
     return x.size < FEWEST_LEVELS or is_constant(x) or is_constant(y)
 
 
-def pearson(x: Series, y: Series) -> float:
-    """Pearson r of two series [n] in [-1, 1]; NaN below three levels or if either is constant."""
+def _of_scipy(function: str, x: Series, y: Series) -> Any:
+    """A result of scipy.stats, below three levels or if either series is constant one of NaN."""
     if _undefined(x, y):
-        return math.nan
+        return SimpleNamespace(statistic=math.nan, pvalue=math.nan)
     from scipy import stats  # late: it takes a second to import
 
-    return float(stats.pearsonr(x, y).statistic)
+    return getattr(stats, function)(x, y)
+
+
+def pearson(x: Series, y: Series) -> float:
+    """Pearson r of two series [n] in [-1, 1]; NaN below three levels or if either is constant."""
+    return float(_of_scipy("pearsonr", x, y).statistic)
 
 
 def naive_p(x: Series, y: Series) -> float:
-    """Two-sided p of Pearson r under independent observations, which levels are not.
+    """Two-sided p of Pearson r under independent observations; NaN where `pearson` is.
 
-    Levels are ordered and autocorrelated, so this p is far too small; it is given only for
-    comparison with published numbers. NaN where `pearson` is.
+    Levels are ordered and autocorrelated, so it is far too small; it is given only for comparison
+    with published numbers.
     """
-    if _undefined(x, y):
-        return math.nan
-    from scipy import stats  # late: it takes a second to import
-
-    return float(stats.pearsonr(x, y).pvalue)
+    return float(_of_scipy("pearsonr", x, y).pvalue)
 
 
 def spearman(x: Series, y: Series) -> float:
     """Spearman rho of two series [n], ties at their mean rank; NaN where `pearson` is."""
-    if _undefined(x, y):
-        return math.nan
-    from scipy import stats  # late: it takes a second to import
-
-    return float(stats.spearmanr(x, y).statistic)
+    return float(_of_scipy("spearmanr", x, y).statistic)
 
 
 def kendall(x: Series, y: Series) -> float:
     """Kendall tau-b of two series [n]; NaN where `pearson` is."""
-    if _undefined(x, y):
-        return math.nan
-    from scipy import stats  # late: it takes a second to import
-
-    return float(stats.kendalltau(x, y).statistic)
+    return float(_of_scipy("kendalltau", x, y).statistic)
 
 
 def first_difference(x: Series, y: Series) -> float:
-    """Pearson r of the steps from each level to the next.
+    """Pearson r of the steps from each level to the next, which a shared trend does not raise.
 
-    Two series that merely share a trend correlate in levels but not in steps. NaN below three steps
-    or where either series steps by a constant.
+    NaN below three steps or where either series steps by a constant.
     """
-    if _undefined(x, y):
-        return math.nan
-    steps_x, steps_y = np.diff(x), np.diff(y)
     # Steps are compared with the size of the series that they were taken from: steps of a straight
     # line differ only by rounding, however small they are.
-    if np.ptp(steps_x) <= CONSTANT * np.max(np.abs(x)) or np.ptp(steps_y) <= CONSTANT * np.max(
-        np.abs(y)
+    if _undefined(x, y) or any(
+        np.ptp(np.diff(series)) <= CONSTANT * np.max(np.abs(series)) for series in (x, y)
     ):
         return math.nan
-    return pearson(steps_x, steps_y)
+    return pearson(np.diff(x), np.diff(y))
 
 
 def rank_partial(x: Series, y: Series, given: Series) -> float:
     """Spearman correlation of `x` and `y` with the ranks of `given` held fixed.
 
-    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)) on ranks. NaN below four levels, if a
-    series is constant, or if `x` or `y` is monotone in `given`: nothing is then left to correlate.
-
-    References
-    ----------
-    Kendall & Gibbons, Rank Correlation Methods, 5th ed., chapter 8.
+    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)) on ranks (Kendall & Gibbons, Rank
+    Correlation Methods, 5th ed., chapter 8). NaN below four levels, if a series is constant, or if
+    `x` or `y` is monotone in `given`: nothing is then left to correlate.
     """
-    if x.size <= FEWEST_LEVELS or _undefined(x, y) or is_constant(given):
+    if x.size <= FEWEST_LEVELS:
         return math.nan
     xy, xz, yz = spearman(x, y), spearman(x, given), spearman(y, given)
     left = (1.0 - xz**2) * (1.0 - yz**2)
-    if left <= 1e-12:
+    # also where it is NaN
+    if not left > 1e-12:
         return math.nan
     return float(np.clip((xy - xz * yz) / math.sqrt(left), -1.0, 1.0))
 
@@ -149,15 +135,10 @@ class Interval(NamedTuple):
 def student_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Mean of one value per trained network, with a Student t interval.
 
-    Parameters
-    ----------
-    values : one per network; NaN (undefined) is left out and not counted.
-    confidence : coverage in (0, 1) if the values were normal and the networks independent.
-
-    Returns
-    -------
-    Interval; the limits are NaN with fewer than two values. They are not cut at the bounds of a
-    correlation: a limit beyond 1 says that there are too few networks.
+    NaN (undefined) is left out and not counted; the limits are NaN with fewer than two values. They
+    are not cut at the bounds of a correlation: a limit beyond 1 says that there are too few
+    networks. `confidence`, in (0, 1), is the coverage if values are normal and networks
+    independent.
     """
     defined = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     if defined.size == 0:
@@ -165,9 +146,9 @@ def student_interval(values: Sequence[float], confidence: float = 0.95) -> Inter
     mean = float(defined.mean())
     if defined.size == 1:
         return Interval(mean, math.nan, math.nan, 1)
-    error = float(defined.std(ddof=1)) / math.sqrt(defined.size)
-    from scipy import stats  # late: see `pearson`
+    from scipy import stats  # late: it takes a second to import
 
+    error = float(defined.std(ddof=1)) / math.sqrt(defined.size)
     reach = float(stats.t.ppf(0.5 + confidence / 2.0, defined.size - 1)) * error
     return Interval(mean, mean - reach, mean + reach, int(defined.size))
 
@@ -192,84 +173,51 @@ class TTest(NamedTuple):
     up: int
     down: int
 
+    def columns(self, name: str) -> dict[str, Any]:
+        """Columns of a row of a table: `name`, its limits, effect size, signs and p."""
+        limits = {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+        signs = {"seeds_up": self.up, "seeds_down": self.down}
+        return {**limits, "effect_size": self.effect_size, **signs, "p": self.p}
+
 
 def one_sample_t(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> TTest:
-    """Test one value per trained network against 0.
+    """Test one value per trained network against 0 (Student 1908, doi:10.1093/biomet/6.1.1).
 
-    Parameters
-    ----------
-    values : one per network: a difference to the dense network of the same seed, a correlation
-        over levels, a gap to a control. NaN (undefined) is left out and not counted.
-    confidence : coverage of the interval, in (0, 1).
-
-    Returns
-    -------
-    TTest. With fewer than two networks the limits, the ps and the effect size are NaN. The same
-    holds for ps and effect size where all networks agree up to the rounding of float32 scores: an
-    estimate without spread has no test, however far from 0 it is. Its interval then has no width.
-
-    References
-    ----------
-    Student 1908, doi:10.1093/biomet/6.1.1. Exact for independent networks and normal values.
+    Exact for independent networks and normal values. NaN (undefined) is left out and not counted.
+    With fewer than two networks limits, ps and effect size are NaN. So are ps and effect size
+    where all networks agree up to the rounding of float32 scores: an estimate without spread has no
+    test, however far from 0 it is. `confidence`, in (0, 1), is that of the interval.
     """
     defined = np.asarray(values, dtype=np.float64)
     defined = defined[~np.isnan(defined)]
-    interval = student_interval(defined.tolist(), confidence)
+    mean, low, high, count = student_interval(defined.tolist(), confidence)
     p = p_greater = p_less = effect = math.nan
-    if defined.size > 1 and not is_constant(defined):
-        from scipy import special  # late: see `pearson`
+    if count > 1 and not is_constant(defined):
+        from scipy import special  # late: it takes a second to import
 
-        effect = interval.mean / float(defined.std(ddof=1))
-        t, freedom = effect * math.sqrt(defined.size), defined.size - 1
-        p_less, p_greater = float(special.stdtr(freedom, t)), float(special.stdtr(freedom, -t))
+        effect = mean / float(defined.std(ddof=1))
+        t = effect * math.sqrt(count)
+        p_less, p_greater = (float(special.stdtr(count - 1, side)) for side in (t, -t))
         p = 2.0 * min(p_less, p_greater)
-    return TTest(
-        mean=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        p=p,
-        p_greater=p_greater,
-        p_less=p_less,
-        effect_size=effect,
-        n=interval.networks,
-        up=int((defined > 0).sum()),
-        down=int((defined < 0).sum()),
-    )
+    up, down = int((defined > 0).sum()), int((defined < 0).sum())
+    return TTest(mean, low, high, p, p_greater, p_less, effect, count, up, down)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's adjusted p: the chance of *any* false rejection among them stays below the level.
+    """Holm's adjusted p [n]: the chance of *any* false rejection among them is below the level.
 
-    Parameters
-    ----------
-    p : [n] of one family of tests; NaN (no test) stays NaN and is not counted.
-
-    Returns
-    -------
-    float64 [n] in [0, 1]. Valid under every dependence.
-
-    References
-    ----------
-    Holm 1979, "A simple sequentially rejective multiple test procedure".
+    Valid under every dependence (Holm 1979, "A simple sequentially rejective multiple test
+    procedure"). NaN (no test) stays NaN and is not counted.
     """
     return _adjusted(p, "holm")
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p: the expected share of false ones among the rejected stays below the level.
+    """Adjusted p [n]: the expected share of false ones among the rejected is below the level.
 
-    Parameters
-    ----------
-    p : [n] of one family of tests; NaN (no test) stays NaN and is not counted.
-
-    Returns
-    -------
-    float64 [n] in [0, 1]. Valid for independent and for positively dependent tests.
-
-    References
-    ----------
-    Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x; Benjamini & Yekutieli 2001,
-    doi:10.1214/aos/1013699998 (positive dependence).
+    Valid for independent and for positively dependent tests (Benjamini & Hochberg 1995,
+    doi:10.1111/j.2517-6161.1995.tb02031.x; Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998).
+    NaN (no test) stays NaN and is not counted.
     """
     return _adjusted(p, "fdr_bh")
 
@@ -289,24 +237,21 @@ FAMILY = ("dataset", "model", "pruner")
 
 
 def adjusted_p(
-    table: pd.DataFrame, controls: Collection[str], family: Sequence[str] = FAMILY
+    table: pd.DataFrame,
+    controls: Collection[str] = (),
+    family: Sequence[str] = FAMILY,
+    name: str = "p",
 ) -> pd.Series:
-    """Adjusted `p` of each row, by Benjamini and Hochberg within each family.
+    """Adjusted p of each row, by Benjamini and Hochberg within each family; float64.
 
-    Parameters
-    ----------
-    table : with the columns `explainer`, `p` and those of `family`.
-    controls : explainers that are controls. They are the yardstick, no finding: they are not
-        counted and have no adjusted p.
-    family : columns; rows that are equal in them are one family.
-
-    Returns
-    -------
-    float64, parallel to the table; NaN for controls and for rows without p.
+    The column `name` holds the ps. Rows that are equal in the columns `family` are one family.
+    Rows whose `explainer` is one of `controls`, the yardstick and no finding, are not counted and
+    have NaN.
     """
     found = pd.Series(np.nan, index=table.index, dtype="float64")
-    for _, rows in table[~table["explainer"].isin(list(controls))].groupby(list(family)):
-        found[rows.index] = benjamini_hochberg(rows["p"].to_numpy(dtype=np.float64))
+    tested = table[~control_flags(table, controls)] if controls else table
+    for _, rows in tested.groupby(list(family)):
+        found[rows.index] = benjamini_hochberg(rows[name].to_numpy(dtype=np.float64))
     return found
 
 
@@ -324,24 +269,18 @@ NEAR_ONE = 1e-7
 
 
 def draw_counts(image_ids: NDArray[np.int64], replicates: int, seed: int) -> Counts:
-    """How often each image is drawn in each replicate.
+    """How often each image is drawn in each of B = `replicates` samples with replacement.
 
     Parameters
     ----------
-    image_ids : int64 [N], all test images of the data set, ascending without repetition, so that
-        the same images always meet the same draw, however a file orders them.
-    replicates : B, how many samples of N images are drawn with replacement.
+    image_ids : int64 [N], all test images of the data set, ascending without repetition (else a
+        `ValueError`), so that the same images always meet the same draw.
     seed : of the generator; not the seed of a network.
 
     Returns
     -------
     float32 [B, N] whole numbers; each row is multinomial and sums to N. float32 because it enters
     matrix products as a factor; counts are exact in it.
-
-    Raises
-    ------
-    ValueError
-        When the ids do not ascend strictly.
     """
     if np.any(np.diff(image_ids) <= 0):
         raise ValueError("image_ids must ascend without repetition")
@@ -354,7 +293,7 @@ def draw_counts(image_ids: NDArray[np.int64], replicates: int, seed: int) -> Cou
 
 
 def replicate_means(counts: Counts, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of each column in each replicate.
+    """Mean of each column in each replicate, Σ w·x / Σ w over the finite values: float32 [B, K].
 
     Parameters
     ----------
@@ -363,8 +302,8 @@ def replicate_means(counts: Counts, values: NDArray[np.float32]) -> NDArray[np.f
 
     Returns
     -------
-    float32 [B, K], Σ w·x / Σ w over the finite members; NaN in replicates that drew none of them.
-    A column without spread has replicates without spread.
+    NaN in replicates that drew no finite value. A column without spread has replicates without
+    spread.
     """
     finite = np.isfinite(values)
     centre = centres(values)
@@ -400,19 +339,11 @@ def ratio(
 def percentile_interval(
     replicates: NDArray[np.floating], confidence: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Percentile interval *for these networks*.
+    """Percentile interval *for these networks*: low and high, float64 [...].
 
+    `replicates` are [..., B]; one that is not finite is undefined. Quantiles are interpolated
+    linearly between the defined ones; NaN where more than 1% are undefined, or there are none.
     Sound for means and their differences, not for correlations: see `correlation_interval`.
-
-    Parameters
-    ----------
-    replicates : [..., B]; a replicate that is not finite is undefined.
-    confidence : share of replicates between the limits, in (0, 1).
-
-    Returns
-    -------
-    low, high : float64 [...]; NaN where more than 1% of the replicates are undefined, or there are
-    none. Quantiles are interpolated linearly between the defined replicates.
     """
     values = np.where(np.isfinite(replicates), replicates, np.nan)
     size = values.shape[-1]
@@ -423,9 +354,17 @@ def percentile_interval(
     ordered = np.sort(values, axis=-1)
     defined = np.isfinite(ordered).sum(axis=-1)
     enough = defined >= size * (1.0 - UNDEFINED_SHARE)
-    tail = (1.0 - confidence) / 2.0
-    low, high = (_quantile(ordered, defined, share) for share in (tail, 1.0 - tail))
-    return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
+    last = np.maximum(defined - 1, 0)
+    limits = []
+    for share in ((1.0 - confidence) / 2.0, 1.0 - (1.0 - confidence) / 2.0):
+        place = share * last
+        below = np.floor(place).astype(np.int64)
+        first, second = (
+            np.take_along_axis(ordered, index[..., np.newaxis], axis=-1)[..., 0].astype(np.float64)
+            for index in (below, np.minimum(below + 1, last))
+        )
+        limits.append(np.where(enough, first + (place - below) * (second - first), np.nan))
+    return limits[0], limits[1]
 
 
 def correlation_interval(
@@ -433,25 +372,15 @@ def correlation_interval(
 ) -> tuple[float, float]:
     """Basic interval *for these networks* of a correlation over levels, on Fisher's scale.
 
+    `replicates` [B] are correlations, or means of them over networks, and `estimate` is that of the
+    images as they are. NaN where `percentile_interval` is.
+
     The noise of finite images weakens a correlation, and every replicate has that noise twice. So
     replicates lie too far towards 0, by about as much as the estimate does, and a percentile
     interval may miss the estimate itself. This one is reflected at the estimate: with z = artanh,
-    its limits are tanh(2 z(r) - z(q)), q the quantiles of the replicates. Where accuracy falls by 3
-    points only it still covers less than it says, at 1,000 images (`tests/statistics`).
-
-    Parameters
-    ----------
-    replicates : [B] correlations, or means of them over networks; not finite is undefined.
-    estimate : of the images as they are, in [-1, 1].
-    confidence : in (0, 1).
-
-    Returns
-    -------
-    low, high in [-1, 1]; NaN where `percentile_interval` is.
-
-    References
-    ----------
-    Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2 (basic interval).
+    its limits are tanh(2 z(r) - z(q)), q the quantiles of the replicates (Davison & Hinkley 1997,
+    Bootstrap Methods and their Application, section 5.2). Where accuracy falls by 3 points only it
+    still covers less than it says, at 1,000 images (`tests/statistics`).
     """
     low, high = percentile_interval(np.arctanh(_inside(replicates)), confidence)
     twice = 2.0 * np.arctanh(_inside(np.float64(estimate)))
@@ -461,16 +390,3 @@ def correlation_interval(
 def _inside(r: NDArray[np.floating] | np.float64) -> NDArray[np.float64]:
     """Correlations off the ends -1 and 1, where Fisher's z is infinite."""
     return np.clip(np.asarray(r, dtype=np.float64), -1.0 + NEAR_ONE, 1.0 - NEAR_ONE)
-
-
-def _quantile(
-    ordered: NDArray[np.floating], defined: NDArray[np.int64], share: float
-) -> NDArray[np.float64]:
-    place = share * np.maximum(defined - 1, 0)
-    below = np.floor(place).astype(np.int64)
-    above = np.minimum(below + 1, np.maximum(defined - 1, 0))
-    first, second = (
-        np.take_along_axis(ordered, index[..., np.newaxis], axis=-1)[..., 0].astype(np.float64)
-        for index in (below, above)
-    )
-    return np.asarray(first + (place - below) * (second - first), dtype=np.float64)
