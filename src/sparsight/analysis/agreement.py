@@ -4,9 +4,10 @@ The other reasons are the floors: networks that were retrained, and networks of 
 is bounded by the largest single file and the draw of images, never by the number of files.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from sparsight.analysis.curves import DENSE
 from sparsight.analysis.scores import Entries, ScoreFile, of_study, open_files
 from sparsight.analysis.statistics import (
     Counts,
-    benjamini_hochberg,
+    adjusted_p,
     control_flags,
     draw_counts,
     one_sample_t,
@@ -59,7 +60,6 @@ def describe(
 
     Parameters
     ----------
-    file : the file.
     image_ids : int64 [N] of all images of the data set's files, ascending.
     counts : float32 [B, N], `draw_counts` of them.
     entries : what to read of the file: see `sparsight.analysis.scores.of_study`.
@@ -69,12 +69,8 @@ def describe(
     (explainer, condition, metric) to what was found. `n` counts the finite values of all images and
     references, `undefined` the others; `sd` (n - 1 in the denominator) and `median` are over them.
     `mean` is the mean over the references of each one's mean over images, so that each network has
-    the same weight. NaN where there is nothing to average.
-
-    Raises
-    ------
-    InputError
-        When an image is compared twice with one network.
+    the same weight. NaN where there is nothing to average. An `InputError` where an image is
+    compared twice with one network.
     """
     columns = [*CURVE, *REFERENCE, "image_id", "value"]
     table = read_table(file.path, columns).unify_dictionaries()
@@ -132,13 +128,14 @@ def mean_of_defined(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     A network without any defined value is left out of all draws. One that is undefined in some
     draws only makes those undefined: else the mean would jump with its members.
     """
-    kept = rows[np.isfinite(rows).any(axis=1)]
-    if not len(kept):
+    defined = rows[np.isfinite(rows).any(axis=1)]
+    if not len(defined):
         return np.full(rows.shape[1], np.nan, dtype=np.float32)
-    return np.asarray(kept.mean(axis=0), dtype=np.float32)
+    return np.asarray(defined.mean(axis=0), dtype=np.float32)
 
 
-FLOORS = ("retrain_floor", "seed_floor")
+DENSE_PARENT, SEED_FLOOR = "dense_parent", "seed_floor"
+FLOORS = ("retrain_floor", SEED_FLOOR)
 FEWEST_NETWORKS = 3
 
 
@@ -149,7 +146,8 @@ def pseudo_values(values: Mapping[int, float], partners: Mapping[int, int]) -> d
     independent, and they spread less than their mean errs: where networks differ, a t interval over
     them is two to four times too short (for n = 2 it has no width). The pseudo-value
     n θ - (n - 1) θ₋ᵢ (θ is the mean over all pairs, θ₋ᵢ over those without network i) counts
-    each network's influence in full; here it is (2 (n - 1) vᵢ - n θ) / (n - 2).
+    each network's influence in full; here it is (2 (n - 1) vᵢ - n θ) / (n - 2). See Arvesen 1969,
+    "Jackknifing U-statistics", Annals of Mathematical Statistics 40, 2076-2100.
 
     Parameters
     ----------
@@ -160,38 +158,15 @@ def pseudo_values(values: Mapping[int, float], partners: Mapping[int, int]) -> d
     -------
     Network to pseudo-value. Their mean is θ; all are NaN below three networks, or where a pair of
     those with a value has none.
-
-    References
-    ----------
-    Arvesen 1969, "Jackknifing U-statistics", Annals of Mathematical Statistics 40, 2076-2100.
     """
     defined = {seed: value for seed, value in values.items() if np.isfinite(value)}
-    count = len(defined)
+    count, found = len(defined), dict.fromkeys(values, np.nan)
     if count < FEWEST_NETWORKS or any(partners[seed] != count - 1 for seed in defined):
-        return dict.fromkeys(values, np.nan)
+        return found
     centre = float(np.mean(list(defined.values())))
-    found = dict.fromkeys(values, np.nan)
     for seed, value in defined.items():
         found[seed] = (2 * (count - 1) * value - count * centre) / (count - 2)
     return found
-
-
-def floor_spread(dense: Iterable[Mapping[str, Any]]) -> dict[int, float]:
-    """`pseudo_values` of the seed floor from its rows of one curve: seed, mean, references."""
-    rows = list(dense)
-    values = {row["seed"]: row["mean"] for row in rows}
-    return pseudo_values(values, {row["seed"]: row["references"] for row in rows})
-
-
-@dataclass(frozen=True)
-class _Floor:
-    """Agreement of one curve's networks that were not pruned, by seed.
-
-    `spread` has the mean of `values` over all seeds, and the spread that a test needs.
-    """
-
-    values: dict[int, float]
-    spread: dict[int, float]
 
 
 class Floors:
@@ -199,48 +174,54 @@ class Floors:
 
     Parameters
     ----------
-    rows : dataset, model, pruner, seed, mean and references of every network, and what names a
-        curve.
+    rows : dataset, model, pruner, seed, mean, density, reference and references (how many networks
+        the mean is over) of every network, and what names a curve.
     retrain : the pruners that only retrain.
     curve : the columns that name a curve of a data set and model.
     """
 
     def __init__(
-        self,
-        rows: Iterable[Mapping[str, Any]],
-        retrain: set[str],
-        curve: Sequence[str] = CURVE,
+        self, rows: Iterable[Mapping[str, Any]], retrain: set[str], curve: Sequence[str] = CURVE
     ) -> None:
-        self._names = ("dataset", "model", *curve)
-        self._retrained: dict[tuple[Any, ...], dict[int, list[float]]] = {}
-        self._dense: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        self._curve = itemgetter("dataset", "model", *curve)
+        self._retrain = retrain
+        self._retrained: dict[Any, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._dense: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
         for row in rows:
             if row["pruner"] == DENSE:
-                self._dense.setdefault(self._curve(row), []).append(row)
+                self._dense[self._curve(row)].append(row)
             elif row["pruner"] in retrain and np.isfinite(row["mean"]):
-                levels = self._retrained.setdefault(self._curve(row), {})
-                levels.setdefault(row["seed"], []).append(row["mean"])
+                self._retrained[self._curve(row)][row["seed"]].append(row["mean"])
 
-    def differences(
-        self, row: Mapping[str, Any], values: Mapping[int, float], confidence: float
-    ) -> dict[str, float]:
-        """What pruned networks agree less (or more) than the networks of each floor.
+    def mean_row(self, rows: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, Any]:
+        """Columns of the row of the seed "mean" of one curve's level, from those of its networks.
 
-        Parameters
-        ----------
-        row : names the curve.
-        values : seed to agreement of its pruned network; NaN is left out.
-        confidence : of the intervals, in (0, 1).
-
-        Returns
-        -------
-        For each of `FLOORS` `minus_{floor}` (mean over the seeds that have both) and its `_low`,
-        `_high`, `_seeds` and `_p`, from the t test of the differences paired by seed.
+        For pruned networks they include, for each of `FLOORS`, `minus_{floor}` (the mean over the
+        seeds that have both) and its `_low`, `_high`, `_seeds` and `_p`, from the t test of the
+        differences paired by seed.
         """
-        found: dict[str, float] = {}
-        for name, floor in self._of(row).items():
-            paired = _paired(values, floor.values)
-            test = one_sample_t(_paired(values, floor.spread), confidence)
+        first, values = rows[0], _by_seed(rows)
+        # No other row can tell by how much the mean over pairs errs.
+        spread = _spread(rows) if first["reference"] == SEED_FLOOR else values
+        interval = student_interval(list(spread.values()), confidence)
+        defined = [value for value in values.values() if np.isfinite(value)]
+        found = {
+            "seed": MEAN,
+            "density": float(np.mean([row["density"] for row in rows])),
+            "n_seeds": len(defined),
+            "mean": float(np.mean(defined)) if defined else np.nan,
+            "low": interval.low,
+            "high": interval.high,
+        }
+        if first["pruner"] in (DENSE, *self._retrain):
+            return found
+        levels = self._retrained.get(self._curve(first), {})
+        retrained = {seed: float(np.mean(means)) for seed, means in levels.items()}
+        dense = self._dense.get(self._curve(first), [])
+        floors = (retrained, retrained), (_by_seed(dense), _spread(dense))
+        for name, (floor, spread) in zip(FLOORS, floors, strict=True):
+            paired = _paired(values, floor)
+            test = one_sample_t(_paired(values, spread), confidence)
             # Below three networks the seed floor has no spread, but a mean.
             estimate = test.mean if test.n else (float(np.mean(paired)) if paired else np.nan)
             key = f"minus_{name}"
@@ -248,18 +229,14 @@ class Floors:
             found |= {f"{key}_seeds": len(paired), f"{key}_p": test.p}
         return found
 
-    def _curve(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in self._names)
 
-    def _of(self, row: Mapping[str, Any]) -> dict[str, _Floor]:
-        levels = self._retrained.get(self._curve(row), {})
-        retrained = {seed: float(np.mean(means)) for seed, means in levels.items()}
-        dense = self._dense.get(self._curve(row), [])
-        values = {one["seed"]: one["mean"] for one in dense}
-        return {
-            "retrain_floor": _Floor(retrained, retrained),
-            "seed_floor": _Floor(values, floor_spread(dense)),
-        }
+def _by_seed(rows: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+    return {row["seed"]: row["mean"] for row in rows}
+
+
+def _spread(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Values with the mean of the seed floor, and the spread that a test of it needs."""
+    return pseudo_values(_by_seed(rows), {row["seed"]: row["references"] for row in rows})
 
 
 def _paired(values: Mapping[int, float], floor: Mapping[int, float]) -> list[float]:
@@ -284,16 +261,14 @@ def summarise_agreement(
     the rows of a retraining pruner are the *retrain floor*: networks that differ in nothing but the
     order of their batches. Agreement below that floor is what pruning does.
 
-    The columns are those of `sparsight.analysis.tables`. `mean` of the seed floor is the mean over
-    the other seeds; a dense network takes part in several pairs, so its interval is over the
-    jackknife's pseudo-values (`pseudo_values`), and below three networks there is none. The
-    agreement of retrained networks is the mean over their levels. Adjusted ps are by
-    Benjamini-Hochberg within data set, model and pruner, controls not counted.
+    `mean` of the seed floor is the mean over the other seeds; a dense network takes part in several
+    pairs, so its interval is over the jackknife's pseudo-values (`pseudo_values`), and below three
+    networks there is none. The agreement of retrained networks is the mean over their levels. Each
+    floor is a family of its own in the correction.
 
     Parameters
     ----------
     agreement : files as `sparsight.metrics.agreement` writes them, read one at a time.
-    output : the table.
     settings : `statistics` (`replicates`, `bootstrap_seed`, `confidence`), `retrain` (pruners that
         only retrain), `controls` (explainers that are controls).
 
@@ -302,50 +277,46 @@ def summarise_agreement(
     InputError
         When files are missing, doubled, or do not belong together.
     """
-    statistics = settings["statistics"]
+    statistics, entries = settings["statistics"], settings.get("entries")
     confidence = float(statistics["confidence"])
+    filled = [path for path in agreement if read_table(path, []).num_rows]
+    files = [file for file in open_files(filled, entries) if file.explainers]
+    # the seeds of a level come together
+    files.sort(key=lambda file: (*file.place, file.seed, file.explainers))
     by_seed: list[dict[str, Any]] = []
     images: dict[tuple[Any, ...], tuple[float, float]] = {}
-    entries = settings.get("entries")
-    for _, files in groupby(_files(agreement, entries), lambda file: file.dataset):
-        members = list(files)
-        ids = np.unique(np.concatenate([_image_ids(file) for file in members]))
+    for _, of_dataset in groupby(files, lambda file: file.dataset):
+        members = list(of_dataset)
+        columns = [read_table(file.path, ["image_id"])["image_id"] for file in members]
+        ids = np.unique(np.concatenate([pc.unique(column).to_numpy() for column in columns]))
         counts = draw_counts(ids, int(statistics["replicates"]), int(statistics["bootstrap_seed"]))
         for place, level in groupby(members, lambda file: file.place):
-            drawn: dict[tuple[str, ...], list[NDArray[np.float32]]] = {}
+            drawn: dict[tuple[str, ...], list[NDArray[np.float32]]] = defaultdict(list)
             for file in level:
                 for curve, described in describe(file, ids, counts, entries).items():
                     by_seed.append(_row(file, curve, described))
-                    drawn.setdefault(curve, []).append(described.replicates)
+                    drawn[curve].append(described.replicates)
             for curve, replicates in drawn.items():
                 low, high = percentile_interval(mean_of_defined(np.stack(replicates)), confidence)
                 images[place + curve] = (float(low), float(high))
-    retrain, controls = set(settings["retrain"]), set(settings["controls"])
-    rows = list(_with_means(by_seed, images, retrain, confidence))
+    rows = list(_with_means(by_seed, images, set(settings["retrain"]), confidence))
     table = pd.DataFrame(rows, columns=tables.TABLES["agreement"].names)
-    table["control"] = control_flags(table, controls)
-    tables.write("agreement", output, _adjusted(table))
-
-
-def _files(paths: Iterable[Path], entries: Entries | None) -> list[ScoreFile]:
-    """All files with rows; the seeds of a level come together."""
-    filled = [path for path in paths if read_table(path, []).num_rows]
-    files = [file for file in open_files(filled, entries) if file.explainers]
-    return sorted(files, key=lambda file: (*file.place, file.seed, file.explainers))
-
-
-def _image_ids(file: ScoreFile) -> NDArray[np.int64]:
-    """Ids of a file's images, each once, int64 [n]."""
-    return np.asarray(pc.unique(read_table(file.path, ["image_id"])["image_id"]).to_numpy())
+    table["control"] = control_flags(table, settings["controls"])
+    for floor in FLOORS:
+        table[f"minus_{floor}_p_adjusted"] = adjusted_p(
+            table[table["seed"] == MEAN], settings["controls"], name=f"minus_{floor}_p"
+        )
+    # Where nothing was tested, a column would hold no numbers, and be written as it comes.
+    numbers = [name for name in table.columns if name.startswith("minus_")]
+    tables.write("agreement", output, table.astype(dict.fromkeys(numbers, "float64")))
 
 
 def _row(file: ScoreFile, curve: tuple[str, ...], described: Described) -> dict[str, Any]:
     return {
-        **dict(zip(LEVEL, file.place, strict=True)),
-        **dict(zip(CURVE, curve, strict=True)),
+        **dict(zip([*LEVEL, *CURVE], file.place + curve, strict=True)),
         "subset": "all",
         "seed": file.seed,
-        "reference": "seed_floor" if file.pruner == DENSE else "dense_parent",
+        "reference": SEED_FLOOR if file.pruner == DENSE else DENSE_PARENT,
         "density": file.density,
         "n_seeds": 1,
         **described.facts,
@@ -359,41 +330,14 @@ def _with_means(
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
     """Rows of each curve's level: the seeds in their order, then their mean."""
-    floors = Floors(by_seed, retrain)
-    names = [*LEVEL, *CURVE]
-    ordered = sorted(by_seed, key=lambda row: (*(row[name] for name in names), row["seed"]))
-    for key, members in groupby(ordered, lambda row: tuple(row[name] for name in names)):
+    floors, curve = Floors(by_seed, retrain), itemgetter(*LEVEL, *CURVE)
+    ordered = sorted(by_seed, key=lambda row: (curve(row), row["seed"]))
+    for key, members in groupby(ordered, curve):
         rows = list(members)
         yield from rows
-        low, high = images[key]
-        values = {row["seed"]: row["mean"] for row in rows}
-        first = rows[0]
-        is_floor = first["pruner"] in (DENSE, *retrain)
-        # No other row can tell by how much the mean over pairs errs.
-        spread = floor_spread(rows) if first["pruner"] == DENSE else values
-        interval = student_interval(list(spread.values()), confidence)
-        defined = [value for value in values.values() if np.isfinite(value)]
         yield {
-            **{name: first[name] for name in (*names, "subset", "reference")},
-            "seed": MEAN,
-            "density": float(np.mean([row["density"] for row in rows])),
-            "n_seeds": len(defined),
+            **{name: rows[0][name] for name in (*LEVEL, *CURVE, "subset", "reference")},
             **{name: sum(row[name] for row in rows) for name in ("n", "undefined")},
-            "mean": float(np.mean(defined)) if defined else np.nan,
-            "low": interval.low,
-            "high": interval.high,
-            "images_low": low,
-            "images_high": high,
-            **({} if is_floor else floors.differences(first, values, confidence)),
+            **floors.mean_row(rows, confidence),
+            **dict(zip(("images_low", "images_high"), images[key], strict=True)),
         }
-
-
-def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
-    """Adjust the ps of each pruner's rows; each floor is a family of its own."""
-    tested = table[(table["seed"] == MEAN) & ~table["control"]]
-    for _, rows in tested.groupby(["dataset", "model", "pruner"]):
-        for floor in FLOORS:
-            p = rows[f"minus_{floor}_p"].to_numpy(dtype=np.float64)
-            table.loc[rows.index, f"minus_{floor}_p_adjusted"] = benjamini_hochberg(p)
-    # Where nothing was tested, a column would hold no numbers, and be written as it comes.
-    return table.astype({name: "float64" for name in table.columns if name.startswith("minus_")})

@@ -2,17 +2,18 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sparsight.analysis.agreement import FLOORS, Floors, floor_spread
+from sparsight.analysis.agreement import DENSE_PARENT, FLOORS, SEED_FLOOR, Floors
 from sparsight.analysis.curves import DENSE, difference
-from sparsight.analysis.statistics import FAMILY, benjamini_hochberg, one_sample_t, student_interval
+from sparsight.analysis.statistics import adjusted_p, one_sample_t
 from sparsight.analysis.tables import COMPARED, FOUND, LONG, MEAN, SHORT, TABLES, write
 from sparsight.concepts.base import PASSES, identity_of
 from sparsight.io.errors import InputError
@@ -22,18 +23,13 @@ from sparsight.io.tables import read_table
 PLACE = ["dataset", "model", "pruner", "level"]
 #: one number over levels and seeds, in the tables; the name of a concept is its label there
 MEASURE = ["concept", "method", "kind", "measure", "class", "concept_label"]
-DENSE_PARENT, SEED_FLOOR = "dense_parent", "seed_floor"
 
 
 def read_measures(paths: Iterable[Path]) -> pd.DataFrame:
     """What methods measured in all checkpoints: `PLACE`, seed, density, `MEASURE`, value.
 
-    `references` is 1 throughout, and `reference` is empty.
-
-    Raises
-    ------
-    InputError
-        When files are missing, doubled, damaged, or of several studies.
+    `references` is 1 throughout, and `reference` is empty. An `InputError` is raised for files that
+    are missing, doubled, damaged, or of several studies.
     """
     return _read(paths, FOUND).assign(references=1, reference="")
 
@@ -44,11 +40,6 @@ def read_drift(paths: Iterable[Path]) -> pd.DataFrame:
     `value` is the mean over the references with a value, `references` how many they are, and
     `reference` is "seed_floor" for dense networks, which are compared with those of other seeds,
     and "dense_parent" for all others.
-
-    Raises
-    ------
-    InputError
-        As `read_measures`.
     """
     frame = _read(paths, COMPARED)
     keys = [*PLACE, "seed", "density", *MEASURE]
@@ -59,13 +50,10 @@ def read_drift(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def read_rankings(paths: Iterable[Path]) -> pd.DataFrame:
-    """Orders of concepts of all checkpoints: `PLACE`, seed, density, concept, method, class,
-    concept_label, rank, weight and value.
+    """Orders of concepts of all checkpoints, as `read_measures`.
 
-    Raises
-    ------
-    InputError
-        As `read_measures`.
+    The columns are `PLACE`, seed, density, concept, method, class, concept_label, rank, weight and
+    value.
     """
     return _read(paths, "").drop(columns="kind")
 
@@ -113,30 +101,25 @@ OWNER = ["dataset", "model", "concept", "method"]
 def concept_notes(paths: Iterable[Path]) -> pd.DataFrame:
     """The table `concept_notes.csv`: each sentence of a method once, with its networks.
 
-    Parameters
-    ----------
-    paths : tables of measures of all checkpoints; only their metadata are read. The notes of a
-        method that most networks have come first, then by their text.
+    `paths` are the tables of measures of all checkpoints, of which only the metadata are read. The
+    notes of a method that most networks have come first, then by their text.
     """
-    rows: list[dict[str, str]] = []
-    looked_at: list[dict[str, str]] = []
+    notes: list[dict[str, str]] = []
+    networks: list[dict[str, str]] = []
     for path in map(Path, paths):
         table = read_table(path, [])
         identity = identity_of(table, path)
         owner = {name: identity[name] for name in OWNER}
-        looked_at.append(owner)
+        networks.append(owner)
         found = (table.schema.metadata or {}).get(b"notes", b"[]").decode()
         # a method may say the same of two classes
-        rows += [{**owner, "note": str(note)} for note in dict.fromkeys(json.loads(found))]
-    notes = pd.DataFrame(rows, columns=[*OWNER, "note"])
-    counted = notes.groupby([*OWNER, "note"], as_index=False).size()
-    total = pd.DataFrame(looked_at, columns=OWNER).groupby(OWNER, as_index=False).size()
-    whole = counted.rename(columns={"size": "networks"}).merge(
-        total.rename(columns={"size": "of"}), on=OWNER
-    )
+        notes += [{**owner, "note": str(note)} for note in dict.fromkeys(json.loads(found))]
+    counted = pd.DataFrame(notes, columns=[*OWNER, "note"]).groupby([*OWNER, "note"]).size()
+    total = pd.DataFrame(networks, columns=OWNER).groupby(OWNER).size()
+    whole = counted.reset_index(name="networks").merge(total.reset_index(name="of"), on=OWNER)
     order = [*OWNER, "networks", "note"]
     ascending = [name != "networks" for name in order]
-    return whole.sort_values(order, ascending=ascending).reset_index(drop=True)
+    return whole.sort_values(order, ascending=ascending, ignore_index=True)
 
 
 #: the measure by which a method reports whether its solvers reached their tolerance, 1 or 0
@@ -144,30 +127,19 @@ CONVERGED = "converged"
 
 
 def convergence(concepts: pd.DataFrame) -> pd.DataFrame:
-    """Whether the fits of each network converged.
+    """Whether the fits of each network converged, from rows of `concepts.csv`.
 
-    Parameters
-    ----------
-    concepts : rows of `concepts.csv`.
-
-    Returns
-    -------
     The rows of single networks that report it: `dataset`, `model`, `pruner`, `level`, `seed`,
     `concept`, and `converged` (bool). Methods without a solver report nothing.
     """
     said = (concepts["kind"] == FOUND) & (concepts["measure"] == CONVERGED)
-    rows = concepts[said & (concepts["seed"] != "mean") & concepts["value"].notna()]
-    columns = ["dataset", "model", "pruner", "level", "seed", "concept"]
-    return rows[columns].assign(converged=rows["value"] == 1).reset_index(drop=True)
+    rows = concepts[said & (concepts["seed"] != MEAN) & concepts["value"].notna()]
+    found = rows[[*PLACE, "seed", "concept"]].assign(converged=rows["value"] == 1)
+    return found.reset_index(drop=True)
 
 
 def convergence_warnings(concepts: pd.DataFrame) -> list[str]:
-    """One sentence for each data set, model and concept method with a fit that did not converge.
-
-    Parameters
-    ----------
-    concepts : rows of `concepts.csv`.
-    """
+    """One sentence for each data set, model and concept method with a fit that did not converge."""
     found = convergence(concepts).groupby(["dataset", "model", "concept"])["converged"]
     return [
         f"{concept} of {dataset} {model}: the fits of {int((~reached).sum())} of {len(reached)} "
@@ -187,11 +159,8 @@ def unconverged(
 ) -> str:
     """Why a claim about these networks cannot be tested: "k of n fits had not converged", or "".
 
-    Parameters
-    ----------
-    concepts : rows of `concepts.csv`.
-    pruners : of the networks, at all levels.
-    names : configured concept methods.
+    `concepts` are rows of `concepts.csv`, `names` configured concept methods; all levels of the
+    pruners count.
     """
     rows = convergence(concepts)
     rows = rows[(rows["dataset"] == dataset) & (rows["model"] == model)]
@@ -205,37 +174,25 @@ KEYS = ["dataset", "model", "concept", "method", "pruner", "seed", "class", "lev
 
 
 def top_concepts(rankings: pd.DataFrame) -> pd.DataFrame:
-    """The table `concept_tables.csv`: one row per network, level, method and class.
-
-    Parameters
-    ----------
-    rankings : see `sparsight.analysis.concepts.read_rankings`.
-    """
+    """The table `concept_tables.csv`, from the frame of `read_rankings`."""
     ordered = rankings[rankings["rank"] <= LONG].sort_values([*KEYS, "rank"])
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     names: dict[tuple[Any, ...], list[str]] = {}
     for key, rows in ordered.groupby(KEYS, sort=True):
-        labels = rows["concept_label"].tolist()
-        names[key] = labels
+        names[key] = rows["concept_label"].tolist()
         found[key] = {
             **dict(zip(KEYS, key, strict=True)),
             "density": rows["density"].iloc[0],
-            **{f"top_{place}": label for place, label in enumerate(labels, start=1)},
+            **{f"top_{place}": label for place, label in enumerate(names[key], start=1)},
             **{f"weight_{place}": w for place, w in enumerate(rows["weight"], start=1)},
         }
     for key, row in found.items():
-        dense = names.get(_dense(key))
+        of_dense = {**row, "pruner": DENSE, "level": 0}
+        dense = names.get(tuple(of_dense[name] for name in KEYS))
         if dense is not None:
             for length in (SHORT, LONG):
-                shared = set(names[key][:length]) & set(dense[:length])
-                row[f"shared_top_{length}"] = len(shared)
+                row[f"shared_top_{length}"] = len(set(names[key][:length]) & set(dense[:length]))
     return pd.DataFrame(list(found.values()), columns=TABLES["concept_tables"].names)
-
-
-def _dense(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The key of the dense network of a row's seed and class."""
-    whole = dict(zip(KEYS, key, strict=True))
-    return tuple({**whole, "pruner": DENSE, "level": 0}[name] for name in KEYS)
 
 
 logger = logging.getLogger(__name__)
@@ -243,8 +200,7 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 #: measures whose mean is none of its kind
 NOT_AVERAGED = ("p_value", "adjusted_p")
-_DIFFERENCE = ("", "_low", "_high", "_seeds", "_p", "_p_adjusted")
-_COMPARISONS = ["difference", *(f"minus_{floor}" for floor in FLOORS)]
+_COMPARISONS = ("difference", *(f"minus_{floor}" for floor in FLOORS))
 
 
 def summarise_concepts(
@@ -261,14 +217,13 @@ def summarise_concepts(
     One row per data set, model, pruner, level, configured concept method, measure, class, concept
     label and seed, and one with the seed "mean". The dense network's rows have the pruner "dense".
 
-    The columns are those of `sparsight.analysis.tables`. Where a method gives a measure by class or
-    concept alone, the row for the whole is their mean, over `averaged_over` defined numbers (in
-    rows "mean" the fewest of a seed). A mean of p values is no p value, so these have no such row.
-    Concepts that are only numbered in each network (not among `tables`) have rows of single
-    networks alone, without difference or test: what two networks call "1" is not the same concept.
-    The interval of the seed floor is over the jackknife's pseudo-values (`pseudo_values`); adjusted
-    ps are by Benjamini-Hochberg, one family per comparison. The order of the files
-    does not matter.
+    Where a method gives a measure by class or concept alone, the row for the whole is their mean,
+    over `averaged_over` defined numbers (in rows "mean" the fewest of a seed). A mean of p values
+    is no p value, so these have no such row. Concepts that are only numbered in each network (not
+    among `tables`) have rows of single networks alone, without difference or test: what two
+    networks call "1" is not the same concept. The interval of the seed floor is over the
+    jackknife's pseudo-values (`pseudo_values`); each comparison is a family of its own in the
+    correction. The order of the files does not matter.
 
     Parameters
     ----------
@@ -284,20 +239,26 @@ def summarise_concepts(
     measures = [Path(path) for path in measures]
     frame = pd.concat([read_measures(measures), read_drift(drift)], ignore_index=True)
     whole = pd.concat([frame.assign(averaged_over=1), _wholes(frame)], ignore_index=True)
+    whole = whole.rename(columns={"value": "mean"}).assign(n_seeds=1)
+    whole = whole.sort_values([*PLACE, *MEASURE, "seed"])
     alone = (whole["concept_label"] != "") & ~whole["concept"].isin(settings["tables"])
     rows = list(_with_means(whole[~alone], set(settings["retrain"]), float(settings["confidence"])))
-    rows += _unmatched(whole[alone])
+    rows += _records(whole[alone])
     facts = settings["measures"]
     passes = {measure: list(of[:2]) for measure, of in PASSES.items()}
     for row in rows:
         known = {**facts.get(row["concept"], {}).get(row["kind"], {}), **passes}
         row["direction"], row["unit"] = known.get(row["measure"], ("", ""))
-    table = _adjusted(pd.DataFrame(rows, columns=TABLES["concepts"].names))
+    names = TABLES["concepts"].names
+    table = pd.DataFrame(rows).rename(columns={"mean": "value"}).reindex(columns=names)
+    # How much was computed is no finding.
+    tested = table[(table["seed"] == MEAN) & ~table["measure"].isin(list(PASSES))]
+    for name in _COMPARISONS:
+        table[f"{name}_p_adjusted"] = adjusted_p(tested, name=f"{name}_p")
     write("concepts", concepts, table)
     orders = read_rankings(rankings)
-    write(
-        "concept_tables", tables, top_concepts(orders[orders["concept"].isin(settings["tables"])])
-    )
+    orders = orders[orders["concept"].isin(settings["tables"])]
+    write("concept_tables", tables, top_concepts(orders))
     write("concept_notes", notes, concept_notes(measures))
     for warning in convergence_warnings(table):
         logger.warning(warning)
@@ -321,104 +282,33 @@ def _with_means(
     frame: pd.DataFrame, retrain: set[str], confidence: float
 ) -> Iterator[dict[str, Any]]:
     """Rows of each number's level: the seeds in their order, then their mean."""
-    records = _records(frame)
+    of_network = ["dataset", "model", "seed", *MEASURE]
+    found, dense = frame["kind"] == FOUND, frame["pruner"] == DENSE
+    parents = frame[found & dense].set_index(of_network)["mean"].rename("parent")
+    frame = frame.join(parents, on=of_network)
+    changes = difference(frame["mean"].to_numpy(), frame["parent"].to_numpy())
+    records = _records(frame.assign(difference=np.where(found & ~dense, changes, np.nan)))
     # A network's own numbers are no floor of other networks' numbers.
-    floors = Floors(
-        [row for row in records if row["kind"] == COMPARED or row["pruner"] != DENSE],
-        retrain,
-        MEASURE,
-    )
-    dense = {
-        _key(row, MEASURE, "dataset", "model", "seed"): row["mean"]
-        for row in records
-        if row["pruner"] == DENSE and row["kind"] == FOUND
-    }
-    for _, members in groupby(records, lambda row: _key(row, [*PLACE, *MEASURE])):
+    compared = [row for row in records if row["kind"] == COMPARED or row["pruner"] != DENSE]
+    floors = Floors(compared, retrain, MEASURE)
+    for _, members in groupby(records, itemgetter(*PLACE, *MEASURE)):
         rows = list(members)
+        yield from rows
         first = rows[0]
-        changes: list[float] = []
+        row = floors.mean_row(rows, confidence)
+        for floor in FLOORS:
+            if not row.get(f"minus_{floor}_seeds"):
+                row = {key: row[key] for key in row if not key.startswith(f"minus_{floor}")}
         if first["kind"] == FOUND and first["pruner"] != DENSE:
-            parents = [
-                dense.get(_key(row, MEASURE, "dataset", "model", "seed"), np.nan) for row in rows
-            ]
-            own = np.array([row["mean"] for row in rows])
-            changes = difference(own, np.array(parents)).tolist()
-        yield from _seeds(rows, changes)
-        values = {row["seed"]: row["mean"] for row in rows}
-        is_floor = first["pruner"] in (DENSE, *retrain)
-        spread = values
-        if first["kind"] == COMPARED and first["pruner"] == DENSE:
-            spread = floor_spread(rows)
-        interval = student_interval(list(spread.values()), confidence)
-        defined = [value for value in values.values() if np.isfinite(value)]
+            test = one_sample_t([row["difference"] for row in rows], confidence)
+            row |= {"difference": test.mean, "difference_p": test.p, "difference_seeds": test.n}
+            row |= {"difference_low": test.low, "difference_high": test.high}
         yield {
             **{name: first[name] for name in (*PLACE, *MEASURE, "reference")},
-            "seed": MEAN,
-            "density": float(np.mean([row["density"] for row in rows])),
-            "n_seeds": len(defined),
             "averaged_over": min(row["averaged_over"] for row in rows),
-            "value": float(np.mean(defined)) if defined else np.nan,
-            "low": interval.low,
-            "high": interval.high,
-            **(_tested(changes, confidence) if changes else {}),
-            **({} if is_floor else _beside(floors, first, values, confidence)),
+            **row,
         }
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    frame = frame.rename(columns={"value": "mean"}).sort_values([*PLACE, *MEASURE, "seed"])
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _unmatched(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of single networks whose concepts have no counterpart in another."""
-    return list(_seeds(_records(frame), []))
-
-
-def _key(row: Mapping[str, Any], names: Sequence[str], *more: str) -> tuple[Any, ...]:
-    return tuple(row[name] for name in (*names, *more))
-
-
-def _seeds(rows: Sequence[Mapping[str, Any]], changes: Sequence[float]) -> Iterator[dict[str, Any]]:
-    """The rows of single networks."""
-    names = (*PLACE, *MEASURE, "reference", "seed", "density", "averaged_over")
-    for index, row in enumerate(rows):
-        found = {**{name: row[name] for name in names}, "n_seeds": 1, "value": row["mean"]}
-        yield {**found, "difference": changes[index]} if changes else found
-
-
-def _tested(changes: Sequence[float], confidence: float) -> dict[str, float]:
-    test = one_sample_t(list(changes), confidence)
-    return {
-        "difference": test.mean,
-        "difference_low": test.low,
-        "difference_high": test.high,
-        "difference_seeds": test.n,
-        "difference_p": test.p,
-    }
-
-
-def _beside(
-    floors: Floors, row: Mapping[str, Any], values: Mapping[int, float], confidence: float
-) -> dict[str, float]:
-    """Differences to the floors that there are."""
-    found = floors.differences(row, values, confidence)
-    there = [floor for floor in FLOORS if found[f"minus_{floor}_seeds"]]
-    return {
-        name: value
-        for name, value in found.items()
-        if any(name.startswith(f"minus_{floor}") for floor in there)
-    }
-
-
-def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
-    """Adjust the ps of each pruner's rows; each comparison is a family of its own."""
-    numbers = [f"{name}{part}" for name in _COMPARISONS for part in _DIFFERENCE if part != "_seeds"]
-    table = table.astype(dict.fromkeys(numbers, "float64"))
-    # How much was computed is no finding.
-    tested = table[(table["seed"] == MEAN) & ~table["measure"].isin(list(PASSES))]
-    for _, rows in tested.groupby(list(FAMILY)):
-        for name in _COMPARISONS:
-            p = rows[f"{name}_p"].to_numpy(dtype=np.float64)
-            table.loc[rows.index, f"{name}_p_adjusted"] = benjamini_hochberg(p)
-    return table
