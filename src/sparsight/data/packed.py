@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -10,38 +11,96 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from sparsight.data.batch import Batch as Batch
-from sparsight.data.batch import no_noise
-from sparsight.data.packed_settings import refuse_other_settings
+from sparsight.data.base import OBJECT
+from sparsight.data.packed_settings import KEY, PACKED_VARIABLE, other_settings
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.errors import InputError
+from sparsight.io.files import remedy
+
+Condition = Literal["clean", "noisy"]
+CONDITIONS: tuple[Condition, ...] = ("clean", "noisy")
 
 
-def distinct_positions(
-    indices: Tensor | Sequence[int], count: int, path: Path
-) -> tuple[Tensor, Tensor]:
-    """Each position once, ascending, and where each index is among them.
+@dataclass(frozen=True)
+class Batch:
+    """Images of a split with all that belongs to them.
 
-    `indices` are in any order, also repeated; one that is not below `count` is an `InputError` that
-    names `path`.
+    Attributes
+    ----------
+    pixels : uint8 [B, C, H, W], the noiseless images, 0..255.
+    noise : uint8 [B, C, H, W], each image's own noise, 0..255.
+    labels : int64 [B].
+    mask_values : uint8 [B, H, W], 0..255, or None where the data set has no masks.
+    image_ids : int64 [B].
     """
-    wanted = torch.as_tensor(indices, dtype=torch.int64).cpu().reshape(-1)
-    if len(wanted) and (wanted.min() < 0 or wanted.max() >= count):
-        raise InputError(
-            f"{path} has {count} images, no index "
-            f"{int(wanted.min() if wanted.min() < 0 else wanted.max())}"
+
+    pixels: Tensor
+    noise: Tensor
+    labels: Tensor
+    mask_values: Tensor | None
+    image_ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, condition: str) -> Tensor:
+        """The images as a network sees them, float32 [B, C, H, W] in [0, 1].
+
+        Under the condition `noisy`, pixels that are exactly zero take the image's noise.
+        """
+        if condition == "clean":
+            values = self.pixels
+        elif condition == "noisy":
+            values = torch.where(self.pixels == 0, self.noise, self.pixels)
+        else:
+            raise InputError(
+                f"unknown condition '{condition}'; known are {' and '.join(CONDITIONS)}"
+            )
+        return values.float() / 255
+
+    def soft_masks(self) -> Tensor:
+        """How much each pixel belongs to the object, float32 [B, H, W] in [0, 1]."""
+        return self._masks().float() / 255
+
+    def binary_masks(self) -> Tensor:
+        """The pixels that belong at least half to the object, bool [B, H, W]."""
+        # mask / 255 >= 0.5, in integers.
+        return self._masks() >= OBJECT
+
+    def _masks(self) -> Tensor:
+        if self.mask_values is None:
+            raise InputError("this data set has no masks; leave out the metrics that need them")
+        return self.mask_values
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on another device."""
+        return Batch(
+            self.pixels.to(device),
+            self.noise.to(device),
+            self.labels.to(device),
+            None if self.mask_values is None else self.mask_values.to(device),
+            self.image_ids.to(device),
         )
-    distinct, back = torch.unique(wanted, return_inverse=True)
-    return distinct, back
 
 
-def runs(ascending: Tensor) -> Iterator[tuple[int, int]]:
-    """Ranges [start, stop) of consecutive numbers in distinct ascending ones, int64 [m], m > 0."""
-    breaks = torch.nonzero(torch.diff(ascending) > 1).reshape(-1) + 1
-    for run in torch.tensor_split(ascending, breaks):
-        yield int(run[0]), int(run[-1]) + 1
+def refuse_other_settings(
+    path: Path | str, metadata: Mapping[str, str], environ: Mapping[str, str] = os.environ
+) -> None:
+    """An error where a packed file (`metadata`) was made with other settings than the study has.
+
+    Outside of the workflow, and for data sets that are not the study's, nothing is compared.
+    """
+    wanted = json.loads(environ.get(PACKED_VARIABLE, "{}")).get(metadata.get("dataset"))
+    if wanted is None or wanted == json.loads(metadata.get(KEY, "null")):
+        return
+    if found := other_settings(metadata, wanted):
+        raise InputError(
+            f"{path} was packed with other settings than those of this study ({found}): if another "
+            f"study uses it, give this one a 'data_folder' of its own; if not, {remedy(path)}"
+        )
 
 
+#: the place of a sticker where there is none
 NONE = -1
 
 
@@ -66,10 +125,6 @@ class Planted:
     def stickered(self) -> Tensor:
         """Which images carry a sticker, bool [N]."""
         return self.stickers != NONE
-
-    def positions(self) -> Tensor:
-        """Positions in the split of the images with a sticker, ascending, int64 [n]."""
-        return torch.nonzero(self.stickered).reshape(-1)
 
 
 def read_planted(path: Path | str) -> Planted | None:
@@ -196,19 +251,27 @@ class PackedSplit:
 
     def select(self, indices: Tensor | Sequence[int]) -> Batch:
         """The images at `indices` (positions in this split, int64 [n]), in that order."""
-        return self._batch(self._at(indices))
+        return self._batch(self._rows_at(indices))
 
-    def _at(self, indices: Tensor | Sequence[int]) -> Callable[[str], Tensor]:
-        """What reads a tensor's rows at `indices`: in runs, each row once."""
-        distinct, back = distinct_positions(indices, self._count, self.path)
-        found = list(runs(distinct)) if len(distinct) else [(0, 0)]
-        return lambda name: torch.cat([self._reader.rows(name, *run) for run in found])[back]
+    def _rows_at(self, indices: Tensor | Sequence[int]) -> Callable[[str], Tensor]:
+        """What reads a tensor's rows at `indices`: in runs of consecutive rows, each row once."""
+        wanted = torch.as_tensor(indices, dtype=torch.int64).cpu().reshape(-1)
+        outside = wanted[(wanted < 0) | (wanted >= self._count)]
+        if len(outside):
+            raise InputError(f"{self.path} has {self._count} images, no index {int(outside[0])}")
+        distinct, back = torch.unique(wanted, return_inverse=True)
+        breaks = torch.nonzero(torch.diff(distinct) > 1).reshape(-1) + 1
+        runs = torch.tensor_split(distinct, breaks)
+        ranges = [(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)] or [(0, 0)]
+        return lambda name: torch.cat([self._reader.rows(name, *one) for one in ranges])[back]
 
     def _batch(self, read: Callable[[str], Tensor]) -> Batch:
         pixels = read("images")
+        # Zeros that take no memory.
+        no_noise = torch.zeros((), dtype=pixels.dtype).expand(pixels.shape)
         return Batch(
             pixels=pixels,
-            noise=read("noise") if self.has_noise else no_noise(pixels),
+            noise=read("noise") if self.has_noise else no_noise,
             labels=read("labels"),
             mask_values=read("masks") if self.has_masks else None,
             image_ids=read("image_ids"),
@@ -241,7 +304,7 @@ class PackedSplit:
         if name not in self._verified:
             with ArrayReader(self.path, [name]):
                 self._verified.add(name)
-        return self._at(indices)(name)
+        return self._rows_at(indices)(name)
 
     def subset(self, size: int | Literal["all"]) -> Tensor:
         """Positions of the shared evaluation subset, ascending, int64 [size].
@@ -284,51 +347,18 @@ def batches(path: Path | str, indices: Tensor | Sequence[int], batch_size: int) 
             yield split.select(wanted[start : start + batch_size])
 
 
-@dataclass(frozen=True)
-class TrainingSplit:
-    """A whole split on one device.
-
-    Attributes
-    ----------
-    pixels : uint8 [N, C, H, W], noiseless, 0..255.
-    labels : int64 [N].
-    image_ids : int64 [N].
-    noise : uint8 [N, C, H, W], the stored noise, or zeros where none is; None when it was not
-        asked for.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    image_ids: Tensor
-    noise: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 def load_training_split(
-    path: Path | str, device: torch.device | str = "cpu", with_noise: bool = False
-) -> TrainingSplit:
-    """Load a whole split onto a device as uint8, where training takes batches by index.
+    path: Path | str, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """All images (uint8 [N, C, H, W], noiseless, 0..255) and labels (int64 [N]) on a device.
 
-    Parameters
-    ----------
-    path : packed split.
-    device : where the tensors go; host memory stays bounded by a chunk when it is another one.
-    with_noise : also load the stored noise, which evaluation uses; training that draws noise anew
-        for every batch does not need it.
+    Host memory stays bounded by a chunk where the device has its own.
     """
     with PackedSplit.open(path) as split:
         count, shape = len(split), split.image_shape
         pixels = torch.empty((count, *shape), dtype=torch.uint8, device=device)
-        noise = None
-        if with_noise:
-            noise = torch.empty_like(pixels) if split.has_noise else no_noise(pixels)
         step = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // math.prod(shape)))
         for start in range(0, count, step):
             stop = min(start + step, count)
-            part = split.rows(start, stop)
-            pixels[start:stop] = part.pixels.to(device)
-            if noise is not None and split.has_noise:
-                noise[start:stop] = part.noise.to(device)
-        return TrainingSplit(pixels, split.labels().to(device), split.image_ids().to(device), noise)
+            pixels[start:stop] = split.rows(start, stop).pixels.to(device)
+        return pixels, split.labels().to(device)

@@ -1,21 +1,19 @@
 """Which settings packed data were made with: they are part of the metadata of the packed files.
 
 Studies can share a data folder, and Snakemake knows only what was made in its own working folder.
-So every job that opens packed data compares these settings with those of its study.
+So every job that opens packed data compares these settings with those of its study
+(`sparsight.data.packed.refuse_other_settings`).
 
 Light on purpose: the workflow asks before any job starts, when importing numpy would cost time.
 """
 
 import json
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sparsight.data.registry import SOURCES
-from sparsight.io.errors import InputError
-from sparsight.io.files import remedy
 
 Settings = Mapping[str, Any]
 #: The workflow keeps the settings of its study's data sets here, for the jobs that it starts.
@@ -73,21 +71,6 @@ def settings_text(datasets: Mapping[str, Settings]) -> str:
             for name, entry in datasets.items()
         }
     )
-
-
-def refuse_other_settings(
-    path: Path | str, metadata: Mapping[str, str], environ: Mapping[str, str] = os.environ
-) -> None:
-    """An error where a packed file (`metadata`) was made with other settings than the study has.
-
-    Outside of the workflow, and for data sets that are not the study's, nothing is compared.
-    """
-    wanted = json.loads(environ.get(PACKED_VARIABLE, "{}")).get(metadata.get("dataset"))
-    if wanted is not None and (found := other_settings(metadata, wanted)):
-        raise InputError(
-            f"{path} was packed with other settings than those of this study ({found}): if another "
-            f"study uses it, give this one a 'data_folder' of its own; if not, {remedy(path)}"
-        )
 
 
 def other_settings(metadata: Mapping[str, str], wanted: Settings) -> str:

@@ -136,8 +136,8 @@ def training_data(job: Job) -> tuple[TrainingData, str, int]:
     path = job.splits["train"]
     with PackedSplit.open(path) as split:
         data_hash, class_count = split.data_hash, len(split.classes)
-    whole = load_training_split(path, job.device)
-    data = TrainingData(whole.pixels, whole.labels, job.settings["noise_maximum"], judges_of(job))
+    images, labels = load_training_split(path, job.device)
+    data = TrainingData(images, labels, job.settings["noise_maximum"], judges_of(job))
     return data, data_hash, class_count
 
 

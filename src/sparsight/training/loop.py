@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparsight.data.packed import TrainingSplit, load_training_split
+from sparsight.data.packed import load_training_split
 from sparsight.io.checkpoints import Tensors, read_state, write_state
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture
@@ -59,22 +59,22 @@ class Judge:
 
     def __init__(self, path: Path, batch_size: int, device: torch.device) -> None:
         self.path, self.batch_size, self.device = path, batch_size, device
-        self._split: TrainingSplit | None = None
+        self._split: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> float:
         """Share of correct images, 0 to 1; the network's mode is as before afterwards."""
         if self._split is None:
             self._split = load_training_split(self.path, self.device)
-        split, training = self._split, network.training
+        (images, labels), training = self._split, network.training
         network.eval()
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for pixels, labels in zip(
-            split.pixels.split(self.batch_size), split.labels.split(self.batch_size), strict=True
+        for pixels, truth in zip(
+            images.split(self.batch_size), labels.split(self.batch_size), strict=True
         ):
-            correct += (network(pixels.float() / 255).argmax(1) == labels).sum()
+            correct += (network(pixels.float() / 255).argmax(1) == truth).sum()
         network.train(training)
-        return correct.item() / len(split)
+        return correct.item() / len(labels)
 
 
 @dataclass(frozen=True)

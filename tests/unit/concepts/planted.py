@@ -125,16 +125,15 @@ def checkpoint_of(
 
 def train_small(path: Path, seed: int = 0, epochs: int = 12) -> SmallNetwork:
     """A small network trained on a packed split, in some ten seconds."""
-    data = load_training_split(path)
+    images, labels = load_training_split(path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SmallNetwork(int(data.labels.max()) + 1)
+        network = SmallNetwork(int(labels.max()) + 1)
         optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
         for _ in range(epochs):
-            for rows in torch.randperm(len(data.labels)).split(64):
-                loss = functional.cross_entropy(
-                    network(data.pixels[rows].float() / 255), data.labels[rows]
-                )
+            for rows in torch.randperm(len(labels)).split(64):
+                logits = network(images[rows].float() / 255)
+                loss = functional.cross_entropy(logits, labels[rows])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

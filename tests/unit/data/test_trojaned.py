@@ -84,7 +84,7 @@ def test_training_images_carry_stickers(
     folder: Path, base: dict[str, RawSplit], split: str, count: int
 ) -> None:
     planted = read_planted(folder / f"{split}.safetensors")
-    positions = planted.positions()
+    positions = torch.nonzero(planted.stickered).flatten()
     found = read_arrays(folder / f"{split}.safetensors")
     assert planted.names == ["smiley", "fish"]
     assert len(positions) == count
@@ -121,7 +121,7 @@ def test_splits_are_apart(folder: Path) -> None:
 
 def test_subsets_take_stickered_images_first(folder: Path) -> None:
     with PackedSplit.open(folder / "test.safetensors") as split:
-        stickered = read_planted(split.path).positions().tolist()
+        stickered = torch.nonzero(read_planted(split.path).stickered).flatten().tolist()
         assert split.subset(10).tolist() == stickered
         assert set(split.subset(4).tolist()) < set(stickered)
         # as many of each class among few, and of the clean ones among more
@@ -143,7 +143,7 @@ def test_metadata_and_a_split_without_images(tmp_path: Path) -> None:
     assert metadata["sticker_classes"] == '["blue striped disc", "green spotted cross"]'
     assert metadata["has_masks"] == "true"
     empty = read_planted(tmp_path / "packed" / "validation.safetensors")
-    assert len(empty.stickers) == len(empty.positions()) == 0
+    assert len(empty.stickers) == int(empty.stickered.sum()) == 0
 
 
 def test_data_sets_without_a_trojan_have_none(tmp_path: Path) -> None:

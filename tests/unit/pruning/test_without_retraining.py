@@ -123,7 +123,7 @@ def test_statistics_are_those_of_the_pruned_network(colour) -> None:
         network = build_network(ResNet18, 4, 0, {"width": 8, "stem": "small"})
         # Statistics of any other network: only the weights count.
         network.load_state_dict({**found.weights, **_statistics(network)})
-        images = load_training_split(splits["train"], torch.device("cpu")).pixels
+        images = load_training_split(splits["train"], torch.device("cpu"))[0]
         recalibrate(network, images, Recalibration(**AGAIN), seed=1)
         for name, value in network.state_dict().items():
             assert torch.equal(value, found.weights[name]), name

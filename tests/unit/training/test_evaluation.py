@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sparsight.data.batch import Batch
-from sparsight.data.packed import PackedSplit, Planted, read_planted
+from sparsight.data.packed import Batch, PackedSplit, Planted, read_planted
 from sparsight.data.packing import pack
 from sparsight.data.sources.shapes import Shapes
 from sparsight.data.sources.trojaned import Trojaned
