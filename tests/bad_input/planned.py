@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sparsight.study.configuration import normalised, resolve
+from sparsight.study.configuration import normalise, resolve
 from sparsight.study.plan import DENSE, ConceptPlan, Place, Study, check_disk_budget, stored_bytes
 from sparsight.study.settings import (
     ConceptSettings,
@@ -40,7 +40,7 @@ def plan(config: Mapping[str, Any]) -> None:
         *_of_samples(study),
         *_of_tables(study),
     ]
-    json.dumps(normalised(asked), allow_nan=False)
+    json.dumps(normalise(asked), allow_nan=False)
 
 
 def _of_data(study: Study) -> list[Any]:
@@ -106,8 +106,8 @@ def _of_families(study: Study) -> list[Any]:
 
 def _of_concepts(study: Study) -> list[Any]:
     plan_, rules = ConceptPlan(study), ConceptSettings(study)
-    found: list[Any] = [rules.features(), rules.summary(), rules.page(), plan_.claimed()]
-    found.append(plan_.claimed_orders())
+    found: list[Any] = [rules.features(), rules.summary(), rules.page(), plan_.has_concept_claims()]
+    found.append(plan_.has_order_claims())
     for place, name in plan_.places():
         seed = str(place.seed)
         pair = (place.dataset, place.model)
@@ -130,15 +130,15 @@ def _of_samples(study: Study) -> list[Any]:
         pair = (network.dataset, network.model)
         for family in study.families(network):
             if name := study.sample_pruner(family):
-                found += [samples.searched(name), samples.megabytes(name)]
+                found += [samples.search_of(name), samples.megabytes(name)]
                 found += [samples.unpruned_family(family), samples.explain(family, *pair)]
                 found += [samples.explain_items(family, *pair)]
-        for name in samples.searching():
+        for name in samples.searching_pruners():
             found += [samples.search(name), samples.calibration_split(name)]
             found += [samples.search_items(name, network.model)]
         if samples.pairs(network):
             found.append(samples.figure(*pair))
-    for network in samples.visualised():
+    for network in samples.visualised_networks():
         found += [samples.visualise(network.dataset), samples.visualise_items(network.model)]
     return found
 

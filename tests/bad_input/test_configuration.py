@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from sparsight.io.errors import InputError
-from sparsight.study.configuration import normalised, resolve
+from sparsight.study.configuration import normalise, resolve
 from sparsight.study.phrases import as_yaml
 from tests.bad_input.counting import Tried, check_sentence
 from tests.bad_input.mutations import (
@@ -53,7 +53,7 @@ def refused(tried: Tried, config: Mapping[str, Any]) -> list[str]:
     sentences: list[str] = []
 
     def ask() -> None:
-        whole = normalised(config)
+        whole = normalise(config)
         sentences.extend(resolve(whole)[1])
         if not sentences:
             sentences.extend(over_budget(whole))
@@ -102,7 +102,7 @@ def test_several_mistakes_and_odd_combinations(tried: Tried, mistaken: Mistaken)
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_the_studies_themselves_are_planned(name: str) -> None:
-    whole = normalised(WHOLE[name])
+    whole = normalise(WHOLE[name])
     assert resolve(whole)[1] == []
     plan(whole)
 

@@ -32,7 +32,7 @@ from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
 from sparsight.study.configuration import catalogue_and_study
-from sparsight.study.versions import STAGES, Versions
+from sparsight.study.versions import STAGES, versions
 
 IMAGES = 8
 LEVELS = ("tiny/level01", "tiny/level02", "retrain/level01")
@@ -98,7 +98,6 @@ def _number(text: str) -> float | None:
 def stage_numbers(project: Path) -> dict[str, dict[str, Any]]:
     """Stage to its version and the fingerprints of its files in a finished tiny study."""
     study = project / "results" / "tiny"
-    versions = Versions()
     found = {}
     for stage, names in FILES.items():
         numbers = {}

@@ -36,7 +36,7 @@ from sparsight.pruning.registry import CRITERIA
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import (
     catalogue_and_study,
-    normalised,
+    normalise,
     resolve,
 )
 from sparsight.study.yaml_files import load_yaml
@@ -53,7 +53,7 @@ def problems():
     """Problems of the configuration with each recipe's overlay."""
     base = catalogue_and_study(Path(), own=True)
     return {
-        path.stem: resolve(normalised(merged(base, load_yaml(path))))[1]
+        path.stem: resolve(normalise(merged(base, load_yaml(path))))[1]
         for path in sorted(Path("studies").glob("example_*.yaml"))
     }
 
@@ -238,7 +238,7 @@ def claim():
     wrong = {}
     for key, value in (("end", 6), ("expected", "falling")):
         config = {**base, "claims": [{**base["claims"][0], key: value}]}
-        wrong[key] = resolve(normalised(config))[1]
+        wrong[key] = resolve(normalise(config))[1]
     return {
         "statistic": found.statistic,
         "values": numbers(found.values),

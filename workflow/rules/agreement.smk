@@ -55,7 +55,7 @@ rule compare_explanations:
     params:
         settings=COMPARED.settings,
         version=COMPARED.version,
-        entries=COMPARED.wanted,
+        entries=COMPARED.entries,
     script:
         "../scripts/compare_explanations.py"
 

@@ -13,12 +13,11 @@ from sparsight.data.packed_settings import PACKED_VARIABLE, settings_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import COMMAND_VARIABLE, kept_command
-from sparsight.study.versions import CodeVersion
 from sparsight.study.plan import ConceptPlan
 from sparsight.study.settings import ConceptSettings
 from sparsight.study.configuration import (
     catalogue_and_study,
-    normalised,
+    normalise,
     resolve,
 )
 from sparsight.study.settings import FigureSettings
@@ -34,7 +33,7 @@ from sparsight.study.original_files import data_warnings
 from sparsight.study.plan import check_disk_budget, stored_bytes
 from sparsight.study.stored_entries import StoredEntries
 from sparsight.study.settings import TableSettings
-from sparsight.study.versions import Versions
+from sparsight.study.versions import CodeVersion, versions
 from sparsight.study.yaml_files import check_depth, load_yaml, typed_values
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
@@ -66,7 +65,7 @@ def load_configuration(given):
         sys.exit(str(error))
     for part in (given, *arguments):
         update_config(whole, part)
-    whole, problems = resolve(normalised(whole))
+    whole, problems = resolve(normalise(whole))
     if problems:
         sys.exit("\n".join(f"Configuration: {problem}" for problem in problems))
     return whole
@@ -80,7 +79,6 @@ DRAWN = FigureSettings(STUDY)
 PLAN = ConceptPlan(STUDY)
 CONCEPTS = ConceptSettings(STUDY)
 SAMPLES = SampleSettings(STUDY)
-VERSIONS = Versions()
 STORED = StoredEntries()
 CODE = CodeVersion(WORKFLOW / "scripts", Path(sparsight.__file__).parents[1])
 
@@ -131,7 +129,7 @@ wildcard_constraints:
 
 # In every process, also those that run a job on another machine.
 os.environ[PACKED_VARIABLE] = settings_text(
-    {name: normalised(SETTINGS.packing(name)) for name in STUDY.prepared_datasets()}
+    {name: normalise(SETTINGS.packing(name)) for name in STUDY.prepared_datasets()}
 )
 
 
@@ -197,7 +195,7 @@ onerror:
 # ------------------------------------------------------------------------- functions of every job
 
 
-def signed(function):
+def with_signature(function):
     """The function, with its signature kept: Snakemake asks each for it several times a job."""
     function.__signature__ = inspect.signature(function)
     return function
@@ -212,7 +210,7 @@ def growing(amount):
     `amount` is a number, or a function of the job's wildcards.
     """
 
-    @signed
+    @with_signature
     def resource(wildcards, attempt):
         first = amount(wildcards) if callable(amount) else amount
         return first * 2 ** (attempt - 1)
@@ -226,10 +224,10 @@ def growing(amount):
 def settings_of(get, *names):
     """A params function: `get`, called with the job's wildcards of these names."""
 
-    @signed
+    @with_signature
     def settings(wildcards):
         values = [int(wildcards[n]) if n == "level" else wildcards[n] for n in names]
-        return normalised(get(*values))
+        return normalise(get(*values))
 
     return settings
 
@@ -241,10 +239,10 @@ def version_of(script, stages, get=None, *names, apart=()):
     content hash of the script and of all items' modules.
     """
 
-    @signed
+    @with_signature
     def version(wildcards):
         items = get(*(wildcards[name] for name in names)) if get else []
-        found = VERSIONS(stages, [item for item in items if item.kind not in apart])
+        found = versions(stages, [item for item in items if item.kind not in apart])
         if config["track_code"]:
             own = [stage for stage in stages if "." in stage]
             found["code"] = CODE(script, *own, *(item.module for item in items))

@@ -46,12 +46,12 @@ def reference_findings(ending):
 
 def claimed_concepts():
     """The table of concepts, where a claim is about them."""
-    return [f"{SUMMARY}/concepts.csv"] if PLAN.claimed() else []
+    return [f"{SUMMARY}/concepts.csv"] if PLAN.has_concept_claims() else []
 
 
-def claimed_orders():
+def has_order_claims():
     """The table of the most important concepts, where a claim is about their order."""
-    return [f"{SUMMARY}/concept_tables.csv"] if PLAN.claimed_orders() else []
+    return [f"{SUMMARY}/concept_tables.csv"] if PLAN.has_order_claims() else []
 
 
 def concept_pages():

@@ -112,16 +112,16 @@ def concept_benchmarks():
 def sample_benchmarks():
     """What searching sparsities and visualising features took."""
     searched = {
-        (place, SAMPLES.searched(STUDY.sample_pruner(family)))
+        (place, SAMPLES.search_of(STUDY.sample_pruner(family)))
         for place, family in sample_places()
     }
     shown = []
     pictures = job_files(
         "benchmarks", "visualise_features", "{pruner}__level{level}.jsonl"
     )
-    for network in SAMPLES.visualised():
+    for network in SAMPLES.visualised_networks():
         place = Place(network.dataset, network.model, network.seeds[0], DENSE, 0)
-        searched.add((place, SAMPLES.searched(SAMPLES.visualising())))
+        searched.add((place, SAMPLES.search_of(SAMPLES.visualisation_pruner())))
         shown.append(place_path(pictures, place))
     searches = [
         place_path(

@@ -44,34 +44,34 @@ class Updated:
         def of(values):
             return entries(*values)
 
-        def located(made, wildcards):
+        def paths_of(made, wildcards):
             made = made(wildcards) if callable(made) else made.format_map(wildcards)
             paths = [made] if isinstance(made, str) else made
             return [str(MODIFY(path)) for path in paths]
 
-        @signed
-        def wanted(wildcards):
+        @with_signature
+        def entries_of(wildcards):
             found = wanted_entries(
                 of(tuple(wildcards[name] for name in names)),
                 settings(wildcards),
                 version(wildcards),
             )
-            return mark_forced(found, rule, *located(output, wildcards))
+            return mark_forced(found, rule, *paths_of(output, wildcards))
 
-        @signed
+        @with_signature
         def check(wildcards):
-            (path,) = located(output, wildcards)
+            (path,) = paths_of(output, wildcards)
             if not workflow.is_main_process:
                 return []
             tell_jobs_what_is_forced()
             if os.path.exists(path):
                 files = {
-                    name: located(made, wildcards) for name, made in inputs.items()
+                    name: paths_of(made, wildcards) for name, made in inputs.items()
                 }
                 files = {name: paths[0] for name, paths in files.items() if paths}
-                explained = located(maps, wildcards) if maps else ()
-                if STORED.is_stale(path, wanted(wildcards), files, explained):
+                explained = paths_of(maps, wildcards) if maps else ()
+                if STORED.is_stale(path, entries_of(wildcards), files, explained):
                     workflow.dag.forcefiles.add(path)
             return []
 
-        self.wanted, self.check = wanted, check
+        self.entries, self.check = entries_of, check

@@ -69,7 +69,7 @@ rule explain_images:
     params:
         settings=MAPS.settings,
         version=MAPS.version,
-        entries=MAPS.wanted,
+        entries=MAPS.entries,
     script:
         "../scripts/explain_images.py"
 
@@ -96,6 +96,6 @@ rule make_controls:
     params:
         settings=CONTROL_MAPS.settings,
         version=CONTROL_MAPS.version,
-        entries=CONTROL_MAPS.wanted,
+        entries=CONTROL_MAPS.entries,
     script:
         "../scripts/make_controls.py"

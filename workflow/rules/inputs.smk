@@ -256,7 +256,7 @@ def figure_files():
     ]
     names += [
         f"visualisation/{network.dataset}__{network.model}"
-        for network in SAMPLES.visualised()
+        for network in SAMPLES.visualised_networks()
     ]
     if SAMPLES.draws_toy():
         names.append("sample_pruning_toy")

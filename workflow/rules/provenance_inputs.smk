@@ -19,7 +19,7 @@ def recorded_files(wildcards):
     if config["concepts"]:
         found += rules.summarise_concepts.output
     for place, family in sample_places():
-        if name := SAMPLES.searched(STUDY.sample_pruner(family)):
+        if name := SAMPLES.search_of(STUDY.sample_pruner(family)):
             found.append(place_path(SPARSITIES.replace("{sample_pruner}", name), place))
     found += [*figure_files(), *concept_pages(), *MORE]
     # Tables of statistics are outputs of other rules too, and families share sparsities.

@@ -13,7 +13,7 @@ def calibration_split(wildcards):
 
 def searched_sparsities(wildcards):
     """The sparsities of a family's sample pruner, where they were searched for."""
-    name = SAMPLES.searched(STUDY.sample_pruner(wildcards.family))
+    name = SAMPLES.search_of(STUDY.sample_pruner(wildcards.family))
     return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
 
 
@@ -56,7 +56,7 @@ def fidelity_files(wildcards):
 
 def visualisation_sparsities(wildcards):
     """The sparsities of the sample pruner, where they were searched for."""
-    name = SAMPLES.searched(SAMPLES.visualising())
+    name = SAMPLES.search_of(SAMPLES.visualisation_pruner())
     return SPARSITIES.format(**wildcards, sample_pruner=name) if name else []
 
 

@@ -43,7 +43,7 @@ rule search_sparsities:
             "{pruner}__level{level}__{sample_pruner}.jsonl",
         )
     wildcard_constraints:
-        sample_pruner=one_of(SAMPLES.searching()),
+        sample_pruner=one_of(SAMPLES.searching_pruners()),
     conda:
         ENVIRONMENT
     threads: 1
@@ -100,7 +100,7 @@ rule explain_pruned_samples:
     params:
         settings=COPIES_MAPS.settings,
         version=COPIES_MAPS.version,
-        entries=COPIES_MAPS.wanted,
+        entries=COPIES_MAPS.entries,
     script:
         "../scripts/explain_pruned_samples.py"
 

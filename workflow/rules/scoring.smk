@@ -55,6 +55,6 @@ rule score_explanations:
     params:
         settings=SCORES.settings,
         version=SCORES.version,
-        entries=SCORES.wanted,
+        entries=SCORES.entries,
     script:
         "../scripts/score_explanations.py"

@@ -152,7 +152,7 @@ rule check_claims:
     input:
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
         concepts=claimed_concepts(),
-        orders=claimed_orders(),
+        orders=has_order_claims(),
     output:
         claims=report(
             f"{SUMMARY}/claims.csv",

@@ -45,7 +45,7 @@ from sparsight.study.plan import (
     sparsities_from,
     stickers_of,
     unpruned_family,
-    visualised,
+    visualisation,
 )
 from sparsight.training.options import recipe_problems
 
@@ -643,7 +643,7 @@ def _entry_problems(known: Mapping[str, Any], name: str, entry: Mapping[str, Any
 
 def visualisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Sentences on what is wrong with `sample_pruning.visualised`; data sets must be sound."""
-    chosen = visualised(config)
+    chosen = visualisation(config)
     if not chosen:
         return
     study = Study(config)

@@ -164,19 +164,19 @@ def _given_paths(config: Config) -> Iterator[tuple[str, str]]:
             yield f"catalogue.models.{model}.initial_weights", given
 
 
-def normalised(value: Any) -> Any:
+def normalise(value: Any) -> Any:
     """A copy with sorted keys and whole floats as integers.
 
     Snakemake compares a rule's settings as text: 1.0 and 1, or another order of keys, would
     repeat jobs for nothing. An unquoted `target: true` becomes the name that it stands for.
     """
     if isinstance(value, Mapping):
-        found = {key: normalised(value[key]) for key in sorted(value, key=str)}
+        found = {key: normalise(value[key]) for key in sorted(value, key=str)}
         if found.get("target") is True:
             found["target"] = "true"
         return found
     if isinstance(value, list | tuple):
-        return [normalised(item) for item in value]
+        return [normalise(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -230,7 +230,7 @@ def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     found = found or [*base_problems(whole), *path_problems(whole)]
     if found:
         return whole, found
-    whole = with_paths(with_bases(normalised(whole)))
+    whole = with_paths(with_bases(normalise(whole)))
     found = [*catalogue_problems(whole["catalogue"]), *choice_problems(whole)]
     found = found or [*dataset_problems(whole)]
     if found:
@@ -239,7 +239,7 @@ def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     found = [*sample_pruning_problems(whole)]
     if found:
         return whole, found
-    whole = normalised(with_pruned_samples(whole))
+    whole = normalise(with_pruned_samples(whole))
     found = [*network_problems(whole)] or [
         *pruner_problems(whole),
         *family_problems(whole),

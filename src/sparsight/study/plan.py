@@ -392,11 +392,11 @@ class ConceptPlan:
         levels = range(1, (last if wanted == "last" else min(wanted, last)) + 1)
         return [level for level in levels if self.study.finds_concepts(pruner, level)]
 
-    def claimed(self) -> bool:
+    def has_concept_claims(self) -> bool:
         """Whether a claim of the study is about concepts."""
         return any("concept" in claim for claim in self.study.config.get("claims", []))
 
-    def claimed_orders(self) -> bool:
+    def has_order_claims(self) -> bool:
         """Whether a claim of the study is about the order of concepts."""
         claims = self.study.config.get("claims", [])
         return any(CLAIMS.facts(claim["test"])["orders"] for claim in claims)
@@ -534,7 +534,7 @@ def _family_bytes(study: Study, family: str, network: Network) -> int:
 # ------------------------------------------------------------------------------- visualised classes
 
 
-def visualised(config: Mapping[str, Any]) -> dict[str, Any]:
+def visualisation(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part `sample_pruning.visualised`; empty where nothing is visualised."""
     found = dict(config.get("sample_pruning", {}).get("visualised", {}))
     return found if found.get("classes") else {}
@@ -555,7 +555,7 @@ def stickers_of(study: Study, dataset: str) -> dict[str, tuple[int, str]]:
 
 def visualised_stickers(study: Study, dataset: str) -> list[str]:
     """The stickers of a data set whose classes are visualised, in the order of the data set."""
-    chosen = visualised(study.config).get("classes", [])
+    chosen = visualisation(study.config).get("classes", [])
     stickers = stickers_of(study, dataset) if chosen else {}
     if chosen == "all":
         return list(stickers)
@@ -607,7 +607,7 @@ def prunes_for(config: Config, explainer: str) -> bool:
     return bool(facts.get("needs_network", True)) and not facts.get("control", False)
 
 
-def pruned_for(config: Config) -> list[str]:
+def explainers_for_copies(config: Config) -> list[str]:
     """The explainers that also run on pruned copies, in the order of the configuration."""
     chosen = config.get("sample_pruning", {})
     if not chosen.get("pruners"):
@@ -637,7 +637,7 @@ def with_pruned_samples(config: Config) -> dict[str, Any]:
     `sample_pruner`, and `families` has how their families are explained.
     """
     chosen = config.get("sample_pruning", {})
-    bases = pruned_for(config)
+    bases = explainers_for_copies(config)
     if not bases:
         return dict(config)
     catalogue = dict(config["catalogue"])

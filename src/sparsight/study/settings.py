@@ -26,12 +26,12 @@ from sparsight.study.plan import (
     Place,
     Study,
     derived_name,
+    explainers_for_copies,
     metric_facts,
-    pruned_for,
     searches,
     sparsities_from,
     unpruned_family,
-    visualised,
+    visualisation,
     visualised_networks,
     visualised_stickers,
 )
@@ -596,7 +596,7 @@ class SampleSettings:
     def _entry(self, sample_pruner: str) -> Settings:
         return dict(self.study.catalogue["sample_pruners"][sample_pruner])
 
-    def searched(self, sample_pruner: str) -> str:
+    def search_of(self, sample_pruner: str) -> str:
         """The sample pruner whose search gives this one's sparsities; empty where there is none."""
         giver = sparsities_from(self.study.catalogue, sample_pruner)
         return giver if searches(self._entry(giver)) else ""
@@ -622,12 +622,12 @@ class SampleSettings:
             *self._solver_items(self.study.sample_pruner(family)),
         ]
 
-    def searching(self) -> list[str]:
+    def searching_pruners(self) -> list[str]:
         """The sample pruners that search for sparsities, for themselves or for others."""
         chosen = [*self.study.config.get("sample_pruning", {}).get("pruners", [])]
-        if self.visualising():
-            chosen.append(self.visualising())
-        return list(dict.fromkeys(filter(None, map(self.searched, chosen))))
+        if self.visualisation_pruner():
+            chosen.append(self.visualisation_pruner())
+        return list(dict.fromkeys(filter(None, map(self.search_of, chosen))))
 
     def unpruned_family(self, family: str) -> str:
         """The family of the same explainers on the network itself."""
@@ -660,7 +660,7 @@ class SampleSettings:
         found = {
             derived_name(pruner, base): [pruner, base]
             for pruner in self.study.config.get("sample_pruning", {}).get("pruners", [])
-            for base in pruned_for(self.study.config)
+            for base in explainers_for_copies(self.study.config)
         }
         return {name: pair for name, pair in found.items() if name in runs}
 
@@ -680,33 +680,35 @@ class SampleSettings:
         return {
             "dataset": dataset,
             "model": model,
-            "explainers": [n for n in pruned_for(self.study.config) if n in network.explainers],
+            "explainers": [
+                n for n in explainers_for_copies(self.study.config) if n in network.explainers
+            ],
             "sample_pruners": list(self.study.config["sample_pruning"]["pruners"]),
             "metrics": self._tables.metric_facts(),
             "confidence": self.study.config["statistics"]["confidence"],
         }
 
-    def visualising(self) -> str:
+    def visualisation_pruner(self) -> str:
         """The sample pruner on whose copies classes are visualised; empty where none are."""
-        return str(visualised(self.study.config).get("sample_pruner", ""))
+        return str(visualisation(self.study.config).get("sample_pruner", ""))
 
-    def visualised(self) -> list[Network]:
+    def visualised_networks(self) -> list[Network]:
         """The networks of which classes are visualised."""
         return visualised_networks(self.study)
 
     def visualise(self, dataset: str) -> Settings:
         """Making pictures of the classes that stickers stand for."""
-        chosen = visualised(self.study.config)
+        chosen = visualisation(self.study.config)
         return {
             "stickers": visualised_stickers(self.study, dataset),
             "visualised": {key: chosen[key] for key in ("method", "steps", "crops", "seed")},
-            "sample_pruner": self._pruning(self.visualising()),
+            "sample_pruner": self._pruning(self.visualisation_pruner()),
             "threads": self.study.config["torch_threads"],
         }
 
     def visualise_items(self, model: str) -> list[Item]:
         """The solver and the architecture."""
-        return [*self._solver_items(self.visualising()), *self._rules.network_items(model)]
+        return [*self._solver_items(self.visualisation_pruner()), *self._rules.network_items(model)]
 
     def sheet(self, dataset: str, model: str) -> Settings:
         """A sheet of these pictures."""

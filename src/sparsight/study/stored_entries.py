@@ -20,7 +20,7 @@ from sparsight.io.entries import (
 )
 from sparsight.io.errors import InputError
 from sparsight.io.provenance import content_hash
-from sparsight.study.configuration import normalised
+from sparsight.study.configuration import normalise
 from sparsight.study.settings import Entries
 
 #: the rules and files that the command line forces, for the jobs of a run; one a line
@@ -34,12 +34,12 @@ def wanted_entries(
     """What a job shall have in its file, given what all entries share."""
     keys = {
         name: Key(
-            content_hash(normalised(entries.settings[name])),
+            content_hash(normalise(entries.settings[name])),
             ", ".join(f"{item.attribute} {item.version}" for item in items),
         )
         for name, items in entries.items.items()
     }
-    return Wanted(settings, version, keys, normalised(entries.groups))
+    return Wanted(settings, version, keys, normalise(entries.groups))
 
 
 def mark_forced(wanted: Wanted, rule: str, output: str) -> Wanted:

@@ -7,7 +7,7 @@ registered item (an explainer, a metric, a criterion) states its own as the clas
 reworded message, a moved module or a faster loop re-runs nothing. `tests/golden` holds numbers of
 every stage and names the version to raise where they change.
 
-`--config track_code=true` adds the content hash of the code (`code_version`), for developers who
+`--config track_code=true` adds the content hash of the code (`CodeVersion`), for developers who
 want every edit to re-run what it touches.
 """
 
@@ -17,8 +17,8 @@ import functools
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sparsight.io.errors import InputError
 from sparsight.registration import Item
@@ -77,69 +77,52 @@ STAGES = {
 }
 
 
-class Versions:
-    """Versions of stages and items, read from the source without importing it.
+def versions(stages: Iterable[str], items: Iterable[Item] = ()) -> dict[str, int | str]:
+    """Name of each stage and item to its version, read from the source without importing it.
 
-    Every file is read once in the life of the object: one planning sees one state of the code.
+    Parameters
+    ----------
+    stages : keys of `STAGES`, or modules of your own that state a VERSION.
+    items : what the job's settings name, as `Registry.item` gives it.
+
+    Returns
+    -------
+    Stage to its number; kind and name of an item (`explainer saliency`) to the name of its class
+    and its number (`Saliency 1`), so that another class behind a name is another version.
+
+    Raises
+    ------
+    InputError
+        When a module states no version, or another than a whole number from 1.
     """
-
-    def __init__(self) -> None:
-        self._numbers = functools.cache(_whole_numbers)
-
-    def __call__(self, stages: Iterable[str], items: Iterable[Item] = ()) -> dict[str, int | str]:
-        """Name of each stage and item to its version.
-
-        Parameters
-        ----------
-        stages : keys of `STAGES`, or modules of your own that state a VERSION.
-        items : what the job's settings name, as `Registry.item` gives it.
-
-        Returns
-        -------
-        Stage to its number; kind and name of an item (`explainer saliency`) to the name of its
-        class and its number (`Saliency 1`), so that another class behind a name is another version.
-
-        Raises
-        ------
-        InputError
-            When a module states no version, or another than a whole number from 1.
-        """
-        found: dict[str, int | str] = {
-            stage: self._stated(STAGES.get(stage, stage)) for stage in stages
-        }
-        for item in items:
-            found[f"{item.kind} {item.name}"] = f"{item.attribute} {item.version}"
-        return found
-
-    def _stated(self, place: str) -> int:
-        module, _, name = place.partition(":")
-        version = self._numbers(module).get(name or "VERSION", 0)
-        if version < 1:
+    found: dict[str, int | str] = {}
+    for stage in stages:
+        module, _, name = STAGES.get(stage, stage).partition(":")
+        found[stage] = _whole_numbers(module).get(name or "VERSION", 0)
+        if found[stage] == 0:
             raise InputError(f"{module} must state {name or 'VERSION'}, a whole number from 1")
-        return version
+    for item in items:
+        found[f"{item.kind} {item.name}"] = f"{item.attribute} {item.version}"
+    return found
 
 
+@functools.cache
 def _whole_numbers(module: str) -> dict[str, int]:
-    """Constants of a module that are whole numbers."""
+    """Constants of a module that are whole numbers from 1."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise InputError(f"there is no module {module}; correct STAGES in {__name__}")
     return {
         target.id: node.value.value
         for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Constant)
-        and type(node.value.value) is int
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if type(node.value.value) is int and node.value.value > 0
         for target in node.targets
         if isinstance(target, ast.Name)
     }
 
 
-_REGISTRY = "registry"
-
-
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     """What a job's hash needs to know of one source file."""
 
     digest: str
@@ -149,10 +132,8 @@ class _File:
 class CodeVersion:
     """Content hashes of scripts together with the code that they import.
 
-    Every file is read once in the life of the object and every combination of arguments is
-    answered from memory after the first time, so a graph of tens of thousands of jobs costs as
-    much as its few distinct combinations. Edits made after that are not seen: one planning of the
-    workflow sees one state of the code.
+    Every file is read once in the life of the object, and every combination of arguments is
+    answered from memory after the first time: one planning sees one state of the code.
 
     Parameters
     ----------
@@ -162,11 +143,9 @@ class CodeVersion:
     """
 
     def __init__(self, scripts: Path, source: Path, package: str = "sparsight") -> None:
-        self.scripts = Path(scripts)
-        self.source = Path(source)
-        self.package = package
-        self._files: dict[str, _File] = {}
-        self._versions: dict[tuple[str, ...], str] = {}
+        self.scripts, self.source, self.package = scripts, source, package
+        self._file = functools.cache(self._read)
+        self._hash = functools.cache(self._hash_of)
 
     def __call__(self, script: str, *modules: str) -> str:
         """Hash of a script, of `modules` and of everything that these import.
@@ -185,120 +164,89 @@ class CodeVersion:
         ------
         InputError : a script or module does not exist, or does not parse.
         """
-        arguments = (script, *modules)
-        if arguments not in self._versions:
-            lines = (f"{name} {digest}" for name, digest in self.closure(script, *modules).items())
-            self._versions[arguments] = _sha256("\n".join(lines))[:16]
-        return self._versions[arguments]
+        return self._hash(script, *modules)
+
+    def _hash_of(self, *names: str) -> str:
+        lines = (f"{name} {digest}" for name, digest in self.closure(*names).items())
+        return _sha256("\n".join(lines))[:16]
 
     def closure(self, script: str, *modules: str) -> dict[str, str]:
         """Digest of every file behind a job, by script or module name, sorted by name.
 
         This is what to compare when a job re-runs and nobody knows why.
         """
-        digests = {script: self._script(script).digest}
-        waiting = {*self._script(script).imports, *modules}
+        digests: dict[str, str] = {}
+        waiting = {script, *modules}
         while waiting:
-            module = waiting.pop()
+            name = waiting.pop()
             # A registry names every item there is. Were it hashed, or its neighbours followed,
             # registering one metric would re-run every job that looks a metric up. What a job
             # takes from the table enters its hash as the module of each item that it names.
-            if module in digests or _is_registry(module):
-                continue
-            file = self._module(module)
-            digests[module] = file.digest
-            waiting |= file.imports | self._parent(module)
+            if name not in digests and name.rpartition(".")[2] != "registry":
+                digests[name] = self._file(name).digest
+                waiting |= self._file(name).imports
         return dict(sorted(digests.items()))
 
-    def _script(self, script: str) -> _File:
-        if script not in self._files:
-            path = self.scripts / script
-            if not path.is_file():
-                near = difflib.get_close_matches(script, _names(self.scripts), 1)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
-                raise InputError(f"There is no script '{script}' in {self.scripts}{hint}")
-            self._files[script] = self._read(path, module="")
-        return self._files[script]
-
-    def _module(self, module: str) -> _File:
-        if module not in self._files:
-            path = self._path(module)
-            if path is None:
-                raise InputError(
-                    f"There is no module '{module}' under {self.source}: correct the name, or add "
-                    "the file."
-                )
-            self._files[module] = self._read(path, module)
-        return self._files[module]
+    def _read(self, name: str) -> _File:
+        """Read a script (`….py`) or a module."""
+        module = "" if name.endswith(".py") else name
+        path = self._path(name) if module or not name else self.scripts / name
+        if path is None or not path.is_file():
+            near = difflib.get_close_matches(name, [p.name for p in self.scripts.glob("*.py")], 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise InputError(f"There is no '{name}' in {self.scripts} or {self.source}{hint}")
+        try:
+            tree = ast.parse(path.read_bytes())
+            imports = frozenset(self._imports(tree, path, module))
+        except SyntaxError as error:
+            raise InputError(
+                f"{path} line {error.lineno} is not valid Python: {error.msg}."
+            ) from error
+        except ValueError as error:  # a null byte
+            raise InputError(f"{path} is not a Python text file: {error}.") from error
+        return _File(_sha256(_significant(tree)), imports)
 
     def _path(self, module: str) -> Path | None:
         """File of a module: of the package, or next to the scripts, which may import each other."""
         inside = module.partition(".")[0] == self.package
         base = (self.source if inside else self.scripts).joinpath(*module.split("."))
-        for candidate in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-            if candidate.is_file():
-                return candidate
-        return None
-
-    def _parent(self, module: str) -> set[str]:
-        """Package around a module, whose `__init__.py` runs first; none without that file."""
-        parent = module.rpartition(".")[0]
-        return {parent} if parent and self._path(parent) is not None else set()
-
-    def _read(self, path: Path, module: str) -> _File:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-            tree = ast.parse(text)
-            imports = frozenset(self._imports(tree, path, module))
-            digest = _sha256(_significant(tree))
-        except SyntaxError as error:
-            raise InputError(
-                f"{path} line {error.lineno} is not valid Python: {error.msg}."
-            ) from error
-        except ValueError as error:  # not UTF-8, or a null byte
-            raise InputError(f"{path} is not a Python text file: {error}.") from error
-        return _File(digest, imports)
+        candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+        return next((path for path in candidates if path.is_file()), None)
 
     def _imports(self, tree: ast.Module, path: Path, module: str) -> Iterator[str]:
-        """Modules that a file imports anywhere in it, functions included."""
-        parts = module.split(".") if module else []
-        package = parts if path.name == "__init__.py" else parts[:-1]
+        """Modules that run before or with a file: those it imports anywhere, and its package."""
+        parent = module.rpartition(".")[0]
+        found = [parent]
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                origins, members = [alias.name for alias in node.names], []
+                origins = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                if node.level > len(package):
+                relative = "." * node.level + (node.module or "")
+                package = module if path.name == "__init__.py" else parent
+                try:
+                    origins = [importlib.util.resolve_name(relative, package)]
+                except ImportError as error:
                     raise InputError(
                         f"{path} line {node.lineno} imports from above its package, or from a "
                         "script: name the module in full."
-                    )
-                base = package[: len(package) - node.level + 1] if node.level else []
-                origin = ".".join([*base, *([node.module] if node.module else [])])
-                origins = [origin] if origin else []
+                    ) from error
                 # A name imported from a package is a module or an attribute: only the files tell.
-                members = [f"{origin}.{alias.name}" for alias in node.names]
+                found += [f"{origins[0]}.{alias.name}" for alias in node.names]
             else:
                 continue
             for origin in origins:
                 inside = origin.partition(".")[0] == self.package
-                if inside and self._path(origin) is None and not self._folder(origin):
+                if (
+                    inside
+                    and not self._path(origin)
+                    and not self.source.joinpath(*origin.split(".")).is_dir()
+                ):
                     raise InputError(
                         f"{path} line {node.lineno} imports '{origin}', which is not under "
                         f"{self.source}."
                     )
-            yield from (name for name in (*origins, *members) if self._path(name) is not None)
-
-    def _folder(self, module: str) -> bool:
-        """Whether a module is a folder without `__init__.py`, which holds no code of its own."""
-        return self.source.joinpath(*module.split(".")).is_dir()
-
-
-def _is_registry(module: str) -> bool:
-    return module.rpartition(".")[2] == _REGISTRY
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*.py"))
+            found += origins
+        yield from (name for name in found if name and self._path(name))
 
 
 def _sha256(text: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.study.configuration import (
     catalogue_and_study,
-    normalised,
+    normalise,
     resolve,
 )
 from sparsight.study.configuration import overlaid as overlaid_by
@@ -62,7 +62,7 @@ class Parted(ConceptMethod):
 @pytest.fixture(scope="session")
 def overlaid():
     """Function from an overlay to the configuration before any check."""
-    return lambda overlay=(): normalised(overlaid_by(CONFIG, dict(overlay)))
+    return lambda overlay=(): normalise(overlaid_by(CONFIG, dict(overlay)))
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def places(plan, name):
 def test_without_concepts_nothing_is_planned(study_of):
     plan = ConceptPlan(study_of(NETWORK))
     assert (plan.names(), plan.places()) == ([], [])
-    assert not plan.claimed()
+    assert not plan.has_concept_claims()
 
 
 def test_every_checkpoint_is_looked_at_and_compared_with_its_references(study_of):

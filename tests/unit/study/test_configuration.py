@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from sparsight.io.errors import InputError
 from sparsight.study.configuration import (
     catalogue_and_study,
-    normalised,
+    normalise,
     resolve,
     with_bases,
 )
@@ -41,7 +41,7 @@ def test_every_study_is_sound():
     found = [
         f"studies/{path.name}: {problem}"
         for path in STUDIES
-        for problem in resolve(normalised(overlaid_by(below, load_yaml(path))))[1]
+        for problem in resolve(normalise(overlaid_by(below, load_yaml(path))))[1]
     ]
     assert found == []
 
@@ -128,7 +128,7 @@ print([name for name in {heavy} if name in sys.modules])
 # --- normalised, and defaults
 
 
-def test_normalised_by_example():
+def test_normalise_by_example():
     given_ = {
         "seeds": ["333", 334.0, "x"],
         "b": {"target": True, "levels": [0.0, 12, -1], "rate": 0.5},
@@ -136,7 +136,7 @@ def test_normalised_by_example():
         "target": False,
         "levels": "7",
     }
-    found = normalised(given_)
+    found = normalise(given_)
     assert json.dumps(found) == json.dumps(
         {
             "a": [{"y": -2, "z": 1}, True, None],
@@ -165,15 +165,15 @@ def shuffled(value, order):
 
 @settings(deadline=None)
 @given(VALUES, st.randoms(use_true_random=False))
-def test_normalised_does_not_know_the_order_of_keys(value, order):
-    text = json.dumps(normalised(value))
-    assert json.dumps(normalised(shuffled(value, order))) == text
-    assert json.dumps(normalised(normalised(value))) == text
+def test_normalise_does_not_know_the_order_of_keys(value, order):
+    text = json.dumps(normalise(value))
+    assert json.dumps(normalise(shuffled(value, order))) == text
+    assert json.dumps(normalise(normalise(value))) == text
 
 
-def test_normalised_leaves_its_argument_alone():
+def test_normalise_leaves_its_argument_alone():
     config = {"seeds": ["1"], "x": {"b": 1.0, "a": 2}}
-    normalised(config)
+    normalise(config)
     assert repr(config) == "{'seeds': ['1'], 'x': {'b': 1.0, 'a': 2}}"
 
 

@@ -98,8 +98,8 @@ def test_metrics_that_explain_anew_leave_copies_out(study_of):
 
 def test_who_searches_and_who_takes_what_was_found(study_of):
     samples = SampleSettings(study_of(SPADE))
-    assert samples.searching() == ["spade_fast"]
-    assert samples.searched("spade_random") == "spade_fast"
+    assert samples.searching_pruners() == ["spade_fast"]
+    assert samples.search_of("spade_random") == "spade_fast"
     explained = samples.explain("spade_random__gradient", "shapes", "resnet18_shapes")
     assert explained["sample_pruner"]["sparsities"] == {}
     assert explained["sample_pruner"]["solver"] == "random"
@@ -115,7 +115,7 @@ def test_given_sparsities_are_handed_on_to_those_that_take_them(study_of):
     }
     overlay = {**chosen(pruners=["one", "other"]), "catalogue": {"sample_pruners": pruners}}
     samples = SampleSettings(study_of(overlay))
-    assert samples.searching() == []
+    assert samples.searching_pruners() == []
     found = samples.explain("other__gradient", "shapes", "resnet18_shapes")["sample_pruner"]
     assert found["sparsities"] == {"constant": 0.5}
     assert found["augmentations"] == 1024

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from sparsight.metrics import registry
-from sparsight.study.configuration import normalised
+from sparsight.study.configuration import normalise
 from sparsight.study.plan import DENSE
 from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
 
@@ -59,7 +59,7 @@ def jobs_of(study):
     found = {}
 
     def add(name, get, modules, *wildcards):
-        found[":".join(map(str, (name, *wildcards)))] = (normalised(get(*wildcards)), modules)
+        found[":".join(map(str, (name, *wildcards)))] = (normalise(get(*wildcards)), modules)
 
     for dataset in study.config["datasets"]:
         add("fetching", rules.fetching, rules.dataset_items(dataset), dataset)

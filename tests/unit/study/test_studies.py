@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.study.configuration import (
     catalogue_and_study,
-    normalised,
+    normalise,
     overlaid,
     resolve,
 )
@@ -89,7 +89,7 @@ def test_a_study_of_three_lines_can_be_planned(dataset):
     planned = 0
     for model in CATALOGUE["models"]:
         lines = {"study": "mine", "datasets": [dataset], "models": [model]}
-        config = normalised({**lines, "catalogue": CATALOGUE})
+        config = normalise({**lines, "catalogue": CATALOGUE})
         whole, problems = resolve(config)
         if problems and all(any(reason in text for reason in UNFIT) for text in problems):
             continue
@@ -114,7 +114,7 @@ def test_what_all_networks_name_need_not_be_named_again():
         {"dataset": "digits", "model": "thesis_cnn", "seeds": [3, 1], "pruners": ["retrain"]},
         {"dataset": "mnist", "model": "thesis_cnn", "seeds": [2, 3]},
     ]
-    config = normalised({"study": "mine", "networks": networks, "catalogue": CATALOGUE})
+    config = normalise({"study": "mine", "networks": networks, "catalogue": CATALOGUE})
     whole, problems = resolve(config)
     assert problems == []
     assert (whole["datasets"], whole["models"]) == (["digits", "mnist"], ["thesis_cnn"])
@@ -133,7 +133,7 @@ def test_explainers_and_metrics_are_chosen_network_by_network(facts_with):
             {"dataset": "imagenette_64", "model": "resnet18_w32", "explainers": ["saliency"]},
         ],
     }
-    config = normalised({**lines, "catalogue": CATALOGUE})
+    config = normalise({**lines, "catalogue": CATALOGUE})
     whole, problems = resolve(config)
     assert problems == []
     digits, objects = Study(whole).networks()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.study import versions
-from sparsight.study.versions import STAGES, Versions
+from sparsight.study import versions as module_of_versions
+from sparsight.study.versions import STAGES, versions
 
 
 @pytest.fixture
@@ -15,19 +15,19 @@ def two_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     module = "two_stages_of_one_module"
     stages = {"one": module, "table": f"{module}:TABLE_VERSION", "none": f"{module}:LOST"}
-    monkeypatch.setattr(versions, "STAGES", stages)
+    monkeypatch.setattr(module_of_versions, "STAGES", stages)
 
 
 def test_every_stage_states_a_version() -> None:
-    assert all(version >= 1 for version in Versions()(STAGES).values())  # type: ignore[operator]
+    assert all(version >= 1 for version in versions(STAGES).values())  # type: ignore[operator]
 
 
 @pytest.mark.usefixtures("two_stages")
 def test_a_module_can_hold_several_stages() -> None:
-    assert Versions()(["one", "table"]) == {"one": 3, "table": 5}
+    assert versions(["one", "table"]) == {"one": 3, "table": 5}
 
 
 @pytest.mark.usefixtures("two_stages")
 def test_a_missing_version_is_named() -> None:
     with pytest.raises(InputError, match="LOST"):
-        Versions()(["none"])
+        versions(["none"])

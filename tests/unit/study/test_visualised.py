@@ -21,9 +21,9 @@ def chosen(datasets=("shapes_stickers",), **keys):
 
 def test_nothing_is_visualised_by_default(study_of):
     samples = SampleSettings(study_of(STUDY))
-    assert samples.visualised() == []
-    assert samples.visualising() == ""
-    assert samples.searching() == []
+    assert samples.visualised_networks() == []
+    assert samples.visualisation_pruner() == ""
+    assert samples.searching_pruners() == []
     assert not samples.draws_toy()
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_visualised_by_default(study_of):
 def test_classes_are_chosen_by_number_or_count(study_of, classes, stickers):
     samples = SampleSettings(study_of(chosen(classes=classes)))
     assert samples.visualise("shapes_stickers")["stickers"] == stickers
-    assert [network.dataset for network in samples.visualised()] == ["shapes_stickers"]
+    assert [network.dataset for network in samples.visualised_networks()] == ["shapes_stickers"]
 
 
 def test_what_a_job_needs(study_of):
@@ -49,7 +49,7 @@ def test_what_a_job_needs(study_of):
     assert settings["sample_pruner"]["solver"] == "magnitude"
     # a search fills a file that the job reads
     assert settings["sample_pruner"]["sparsities"] == {}
-    assert samples.searching() == ["spade_fast"]
+    assert samples.searching_pruners() == ["spade_fast"]
 
 
 @pytest.mark.parametrize(

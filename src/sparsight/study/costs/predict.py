@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sparsight.io.errors import InputError
-from sparsight.study.configuration import catalogue_and_study, normalised, overlaid, resolve
+from sparsight.study.configuration import catalogue_and_study, normalise, overlaid, resolve
 from sparsight.study.plan import Study
 from sparsight.study.yaml_files import load_yaml
 
@@ -317,7 +317,7 @@ def read_measurements(file: Path) -> dict[str, list[MeasuredJob]]:
     found = {}
     for entry in load_yaml(file).get("measured") or ():
         own = overlaid(catalogue_and_study(Path(), own=True), load_yaml(Path(entry["study"])))
-        config, problems = resolve(normalised(own))
+        config, problems = resolve(normalise(own))
         if problems:
             raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
         work = StudyWork(Study(config), entry.get("images"))
