@@ -18,7 +18,7 @@ from sparsight.concepts.features import Features, extract_features
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.io.checkpoints import read_checkpoint
-from sparsight.io.device import choose_device, set_determinism
+from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.models.networks import load_network
 
 #: of the stage `concepts`: see `sparsight.study.versions`

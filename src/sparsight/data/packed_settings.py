@@ -8,9 +8,7 @@ Light on purpose: the workflow asks before any job starts, when importing numpy 
 """
 
 import json
-import struct
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sparsight.data.registry import SOURCES
@@ -25,7 +23,6 @@ KEY = "settings"
 NOISE_DEFAULTS: dict[str, Any] = {"maximum": 51, "seed": 0}
 #: where the files come from, which changes nothing in them
 _ORIGINS = ("mirrors",)
-_LONGEST_HEADER = 2**26
 
 
 def content_settings(source: str, parameters: Settings, settings: Settings) -> dict[str, Any]:
@@ -95,19 +92,3 @@ def _flat(settings: Settings, place: str = "") -> dict[str, Any]:
         else:
             found[f"{place}{key}"] = list(value) if isinstance(value, tuple) else value
     return found
-
-
-def packed_metadata(path: Path | str) -> dict[str, str] | None:
-    """The metadata of a packed file, unverified; None where there is no such file.
-
-    `sparsight.io.arrays` verifies them, and imports torch.
-    """
-    try:
-        with open(path, "rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(size, _LONGEST_HEADER)))
-            found: dict[str, str] = header["__metadata__"]
-            return found
-    # Whatever is wrong with it, the first job that opens it says so.
-    except (OSError, ValueError, LookupError, TypeError, struct.error):
-        return None

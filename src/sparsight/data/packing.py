@@ -27,11 +27,11 @@ from sparsight.data.packed_settings import (
     NOISE_DEFAULTS,
     content_settings,
     other_settings,
-    packed_metadata,
 )
 from sparsight.data.registry import SOURCES
 from sparsight.data.settings import SPLITS, section, seed_number, whole_number
 from sparsight.io.arrays import ArrayWriter
+from sparsight.io.entries import header_metadata
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import read_json, remedy, write_json
 from sparsight.io.tables import write_table
@@ -336,7 +336,7 @@ def _refuse_other_files(
 
 def _just_packed(source: Source, settings: Settings, folder: Path) -> bool:
     """Whether the process that had the lock has packed what this job is to pack."""
-    metadata = packed_metadata(folder / "test.safetensors")
+    metadata = header_metadata(folder / "test.safetensors")
     if metadata is None or not (folder / IDS_FILE).is_file():
         return False
     wanted = json.loads(json.dumps(content_settings(source.name, source.parameters, settings)))

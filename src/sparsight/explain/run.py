@@ -24,7 +24,6 @@ from sparsight.explain.base import (
 )
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import ArrayReader, ArrayWriter
-from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.entries import (
     Stored,
     Update,
@@ -35,6 +34,7 @@ from sparsight.io.entries import (
     with_items,
 )
 from sparsight.io.errors import InputError
+from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.job import log_progress
 from sparsight.io.tables import read_table
 from sparsight.models.networks import load_network

@@ -1,4 +1,4 @@
-"""A job takes its share of a GPU, before it imports torch.
+"""The device of a job, and its share of a GPU, which it takes before it imports torch.
 
 Snakemake counts GPUs and hands out none. So a job claims memory of one for as long as it runs: an
 empty file in a folder of this user on this machine, named after the GPU and the MB, under a lock
@@ -11,8 +11,7 @@ empty file in a folder of this user on this machine, named after the GPU and the
   is not overtaken by small ones for ever.
 
 A process that the job forked (not one it started by `exec`, for which Python closes the file) holds
-the lock until it, too, is gone. So it is with the GPU's memory: the driver's files are inherited
-in the same way.
+the lock until it, too, is gone, as it holds the GPU's memory.
 """
 
 import fcntl
@@ -30,9 +29,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from sparsight.io.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 #: what CUDA reads, and what a cluster or the user restricts
@@ -45,6 +48,44 @@ _PART_LINE = re.compile(r"\s+MIG (?:\w+\.)+(\d+)gb\S*\s+Device\s+\d+: \(UUID: (M
 # nvidia-smi tells the memory of a part only in its name, in GB and rounded up: a part of an H200
 # that is called 1g.18gb has 16 GiB. So count an eighth less than 1024 MB for each.
 _MEGABYTES_OF_A_PART = 896
+
+
+def choose_device(gpu: int) -> "torch.device":
+    """`cuda` when the job was granted a GPU (`gpu` > 0) and one is there, else `cpu`.
+
+    The default profile clamps the resource `gpu` to 0, so that every rule runs on the CPU.
+    """
+    import torch
+
+    return torch.device("cuda" if gpu > 0 and torch.cuda.is_available() else "cpu")
+
+
+def set_determinism(threads: int) -> None:
+    """Fix the number of torch threads and choose deterministic kernels, TF32 off.
+
+    `threads` comes from the configuration and not from the scheduler: the order in which a sum is
+    taken depends on it, and results must not depend on `--cores`.
+    """
+    import torch
+
+    # cuBLAS is deterministic only with a fixed workspace, read when its handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    # What use_deterministic_algorithms(True) does, without importing the compiler, which would cost
+    # every job seconds.
+    torch.set_deterministic_debug_mode("error")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def device_name(device: "torch.device") -> str:
+    """What to write into a provenance: the GPU's model, or the CPU's architecture."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({os.uname().machine})"
 
 
 @dataclass(frozen=True)
@@ -84,13 +125,13 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu] | None:
     names = visible_names(environ)
     if names == []:
         return []
-    gpus = _listed(environ[LISTED]) if environ.get(LISTED) else _found(environ)
+    gpus = _gpus_from(environ[LISTED]) if environ.get(LISTED) else _gpus_of_driver(environ)
     if names is None or gpus is None:
         return gpus
-    return list(dict.fromkeys(gpu for name in names for gpu in _called(name, gpus)))
+    return list(dict.fromkeys(gpu for name in names for gpu in _gpus_named(name, gpus)))
 
 
-def _called(name: str, gpus: list[Gpu]) -> list[Gpu]:
+def _gpus_named(name: str, gpus: list[Gpu]) -> list[Gpu]:
     """The GPUs that an entry of `CUDA_VISIBLE_DEVICES` means; UUIDs may be cut short."""
     if name.isdigit():
         found = [gpu for gpu in gpus if gpu.index == name]
@@ -105,7 +146,7 @@ def _called(name: str, gpus: list[Gpu]) -> list[Gpu]:
     )
 
 
-def _listed(text: str) -> list[Gpu]:
+def _gpus_from(text: str) -> list[Gpu]:
     """GPUs from `SPARSIGHT_GPUS`, "name=MB,name=MB"."""
     gpus = []
     for entry in text.split(","):
@@ -119,7 +160,7 @@ def _listed(text: str) -> list[Gpu]:
     return gpus
 
 
-def _found(environ: Mapping[str, str]) -> list[Gpu] | None:
+def _gpus_of_driver(environ: Mapping[str, str]) -> list[Gpu] | None:
     """GPUs that nvidia-smi tells of."""
     table = _nvidia_smi(environ, *_QUERY)
     if table is None:
@@ -194,13 +235,16 @@ def gpu_slot(
             f"than {largest} MB: lower it with --set-resources RULE:vram_mb={largest}, or run the "
             "rule without a GPU (--set-resources RULE:gpu=0)."
         )
-    claim = _wait_for_room(gpus, vram_mb, lock_folder(environ))
-    before = environ.get(VISIBLE)
-    environ[VISIBLE] = claim.gpu.name
+    name, claim, handle = _wait_for_room(gpus, vram_mb, lock_folder(environ))
+    before, process = environ.get(VISIBLE), os.getpid()
+    environ[VISIBLE] = name
     try:
         yield
     finally:
-        claim.give_back()
+        # A forked process may leave the same block; the claim stays.
+        if process == os.getpid():
+            claim.unlink(missing_ok=True)
+            os.close(handle)
         if before is None:
             del environ[VISIBLE]
         else:
@@ -234,22 +278,6 @@ def lock_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class _Claim:
-    """Memory of a GPU that this process holds."""
-
-    gpu: Gpu
-    path: Path
-    handle: int
-    process: int
-
-    def give_back(self) -> None:
-        """Remove the claim. In a forked process, which may leave the same block, it stays."""
-        if self.process == os.getpid():
-            self.path.unlink(missing_ok=True)
-            os.close(self.handle)
-
-
 def _to_share(gpu: int, environ: Mapping[str, str]) -> list[Gpu]:
     """The GPUs of which the job has to take one; none where there is nothing to choose."""
     if gpu < 1:
@@ -267,8 +295,11 @@ def _to_share(gpu: int, environ: Mapping[str, str]) -> list[Gpu]:
     return gpus or []
 
 
-def _wait_for_room(gpus: list[Gpu], megabytes: int, folder: Path) -> _Claim:
-    """Claim memory of the GPU with most room, as soon as there is enough on one."""
+def _wait_for_room(gpus: list[Gpu], megabytes: int, folder: Path) -> tuple[str, Path, int]:
+    """Claim memory of the GPU with most room, as soon as there is enough on one.
+
+    Returns its name, and the file of the claim with the handle that locks it.
+    """
     names = ",".join(sorted(gpu.name for gpu in gpus))
     # Jobs that see other GPUs stand in another line.
     line = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.line"
@@ -277,7 +308,7 @@ def _wait_for_room(gpus: list[Gpu], megabytes: int, folder: Path) -> _Claim:
     with _locked(line, "Other jobs are waiting for room on a GPU; this one waits behind them."):
         while True:
             with _locked(folder):
-                claimed = _claimed(folder)
+                claimed = _claimed_megabytes(folder)
                 best = max(gpus, key=lambda gpu: gpu.megabytes - claimed[gpu.name])
                 free = best.megabytes - claimed[best.name]
                 if megabytes <= free:
@@ -285,7 +316,10 @@ def _wait_for_room(gpus: list[Gpu], megabytes: int, folder: Path) -> _Claim:
                         "Took %d MB of GPU %s (%s); %d of %d MB stay free.",
                         *(megabytes, best.index, best.name, free - megabytes, best.megabytes),
                     )
-                    return _claim(folder, best, megabytes)
+                    prefix = f"{quote(best.name, safe='')}@{megabytes}@{os.getpid()}-"
+                    handle, path = tempfile.mkstemp(prefix=prefix, suffix=".claim", dir=folder)
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                    return best.name, Path(path), handle
             if not waiting:
                 logger.info("No GPU has %d MB free (at most %d): waiting.", megabytes, free)
                 waiting = True
@@ -313,15 +347,7 @@ def _locked(path: Path, waiting: str = "") -> Iterator[None]:
         os.close(handle)
 
 
-def _claim(folder: Path, gpu: Gpu, megabytes: int) -> _Claim:
-    """Make a claim and lock it; the folder's lock is held."""
-    prefix = f"{quote(gpu.name, safe='')}@{megabytes}@{os.getpid()}-"
-    handle, path = tempfile.mkstemp(prefix=prefix, suffix=".claim", dir=folder)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    return _Claim(gpu, Path(path), handle, os.getpid())
-
-
-def _claimed(folder: Path) -> Counter[str]:
+def _claimed_megabytes(folder: Path) -> Counter[str]:
     """MB that live jobs hold, by the GPU's name; the folder's lock is held.
 
     Claims that nobody holds any more are removed.

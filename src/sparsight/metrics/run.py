@@ -18,9 +18,9 @@ from sparsight.explain.network import frozen
 from sparsight.explain.run import TARGET_RULES, places_of, predicted_classes
 from sparsight.io.arrays import ArrayReader
 from sparsight.io.checkpoints import read_checkpoint
-from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.entries import Wanted, present, with_items
 from sparsight.io.errors import InputError
+from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.job import log_progress
 from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.preparation import masks_for

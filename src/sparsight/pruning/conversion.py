@@ -25,9 +25,9 @@ from torch import fx, nn
 
 from sparsight.data.packed import PackedSplit
 from sparsight.io.checkpoints import read_checkpoint
-from sparsight.io.device import set_determinism
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.files import write_json
+from sparsight.io.gpu import set_determinism
 from sparsight.models.networks import load_network
 
 #: of the stage `conversion`: see `sparsight.study.versions`

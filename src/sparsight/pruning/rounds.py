@@ -24,9 +24,9 @@ from sparsight.io.checkpoints import (
     write_checkpoint,
     write_groups,
 )
-from sparsight.io.device import choose_device, device_name, set_determinism
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.files import write_json
+from sparsight.io.gpu import choose_device, device_name, set_determinism
 from sparsight.io.provenance import content_hash, provenance, sha256_of
 from sparsight.io.tables import write_table
 from sparsight.models.base import Architecture, build_network

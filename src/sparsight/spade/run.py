@@ -7,9 +7,9 @@ from typing import Any
 
 from sparsight.data.packed import PackedSplit
 from sparsight.explain.run import explain_family
-from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.entries import Wanted, present, with_items
 from sparsight.io.files import atomic_path
+from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.tables import write_table
 from sparsight.models.networks import load_network
 from sparsight.spade.copies import (

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from sparsight.data.packed import Batch, PackedSplit
 from sparsight.explain.network import frozen, logit_gradient
-from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.errors import InputError
 from sparsight.io.files import write_json
+from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.job import log_progress
 from sparsight.metrics.localisation import pixel_roc_auc
 from sparsight.models.networks import load_network

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.io.arrays import write_arrays
-from sparsight.io.device import set_determinism
+from sparsight.io.gpu import set_determinism
 from sparsight.io.tables import write_csv
 from sparsight.spade.copies import set_weights, solved_weights, working_copy
 from sparsight.spade.layers import layer_of, observed_inputs, unfold_inputs

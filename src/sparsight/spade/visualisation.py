@@ -16,8 +16,8 @@ from torch.nn import functional
 from sparsight.data.packed import NONE, PackedSplit, Planted, read_planted
 from sparsight.explain.network import frozen
 from sparsight.io.arrays import read_arrays, write_arrays
-from sparsight.io.device import choose_device, set_determinism
 from sparsight.io.errors import InputError
+from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.models.networks import load_network
 from sparsight.parameters import checked_parameters
 from sparsight.spade.copies import (

@@ -14,8 +14,9 @@ from sparsight.data.location import (
     places,
     raw_folder,
 )
-from sparsight.data.packed_settings import other_settings, packed_metadata
+from sparsight.data.packed_settings import other_settings
 from sparsight.data.registry import SOURCES
+from sparsight.io.entries import header_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.files import remedy
 from sparsight.study.configuration import source_and_options
@@ -118,7 +119,7 @@ def data_warnings(data_folder: str, announced: str) -> Iterator[str]:
     datasets: Mapping[str, Mapping[str, Any]] = json.loads(announced)
     for name, wanted in datasets.items():
         folder, manifest = f"{data_folder}/packed/{name}", f"{data_folder}/fetched/{name}.json"
-        metadata = packed_metadata(f"{folder}/test.safetensors")
+        metadata = header_metadata(f"{folder}/test.safetensors")
         if metadata is None:
             continue
         if differences := other_settings(metadata, wanted):

@@ -11,13 +11,13 @@ from sparsight.data.packed_settings import (
     PACKED_VARIABLE,
     content_settings,
     other_settings,
-    packed_metadata,
     settings_text,
 )
 from sparsight.data.packing import pack
 from sparsight.data.registry import SOURCES
 from sparsight.data.sources.digits import Digits
 from sparsight.io.arrays import read_metadata
+from sparsight.io.entries import header_metadata
 from sparsight.io.errors import InputError
 
 SMALL = {"source": "digits", "split": {"test": 60}, "noise": {"maximum": 7}}
@@ -76,9 +76,9 @@ def test_only_the_studys_own_data_sets_are_compared(packed: Path, monkeypatch: E
 
 def test_files_of_older_versions_are_refused(packed: Path) -> None:
     metadata = read_metadata(packed)
-    assert packed_metadata(packed) == {
+    assert header_metadata(packed) == {
         **metadata,
-        "checksums": packed_metadata(packed)["checksums"],
+        "checksums": header_metadata(packed)["checksums"],
     }
     wanted = json.loads(settings_text({"digits": SMALL}))["digits"]
     assert other_settings(metadata, wanted) == ""
@@ -89,8 +89,8 @@ def test_files_of_older_versions_are_refused(packed: Path) -> None:
 def test_a_header_that_is_none(tmp_path: Path) -> None:
     for content in (b"", b"12", b"\xff" * 40, (2).to_bytes(8, "little") + b"{}"):
         (tmp_path / "x").write_bytes(content)
-        assert packed_metadata(tmp_path / "x") is None
-    assert packed_metadata(tmp_path / "y") is None
+        assert header_metadata(tmp_path / "x") is None
+    assert header_metadata(tmp_path / "y") is None
 
 
 def test_a_base_counts_with_its_own_defaults() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from sparsight.io.device import choose_device, device_name, set_determinism
+from sparsight.io.gpu import choose_device, device_name, set_determinism
 
 
 @pytest.fixture
