@@ -4,13 +4,16 @@ Images that belong to the same subsets and have the same label form a *cell*. Ev
 of cells, so one product of counts and values serves them all.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, StatisticsWriter
@@ -18,12 +21,13 @@ from sparsight.analysis.scores import (
     Predictions,
     Scalars,
     ScoredCheckpoint,
-    level_of,
+    ScoreFile,
     read_chain,
     read_scalars,
 )
 from sparsight.analysis.statistics import Counts, centres, draw_counts, ratio, replicate_means
 from sparsight.io.errors import InputError
+from sparsight.io.tables import read_table
 
 CORRECT, INCORRECT = "correct_matched", "incorrect_matched"
 #: strata by the dense network's margin, from the smallest
@@ -112,25 +116,19 @@ def describe_subsets(
     centre = centres(np.asarray(values, dtype=np.float32))
     deviations = np.where(finite, values - centre, 0.0)
     cells = _Cells(label, members)
-    factors = _Factors.of(deviations, finite).ordered(cells.order)
+    factors = _Factors.of(deviations, finite, cells.order)
     observed = _sums(np.ones((1, len(values))), factors, cells)
-    drawn = _sums(counts[:, cells.order], factors.single(), cells)
+    drawn = _sums(counts[:, cells.order], factors.in_single_precision(), cells)
     lost = scored & ~finite
     return {
         name: SubsetMeans(
             n=np.rint(observed[name].images[0]).astype(np.int64),
             undefined=lost[chosen].sum(axis=0, dtype=np.int64),
-            mean=_mean(observed[name], centre),
+            mean=ratio(observed[name].sums, observed[name].weights, centre)[0],
             replicates=ratio(drawn[name].sums, drawn[name].weights, centre),
         )
         for name, chosen in members.items()
     }
-
-
-def _mean(one: "_Sums", centre: NDArray[np.float32]) -> NDArray[np.float64]:
-    weights = one.weights[0]
-    means = centre + one.sums[0] / np.where(weights > 0, weights, 1.0)
-    return np.asarray(np.where(weights > 0, means, np.nan), dtype=np.float64)
 
 
 class _Cells:
@@ -138,28 +136,24 @@ class _Cells:
 
     def __init__(self, label: NDArray[np.int64], members: Members) -> None:
         self.names = list(members)
-        keys = [*(members[name] for name in self.names), label]
+        keys = [*members.values(), label]
         self.order = np.lexsort(keys)
-        sorted_keys = np.stack([np.asarray(key, dtype=np.int64)[self.order] for key in keys])
-        changes = np.any(np.diff(sorted_keys, axis=1) != 0, axis=0)
-        starts = [0, *(np.flatnonzero(changes) + 1).tolist()] if label.size else []
-        self._keys = sorted_keys
-        self._bounds = [*starts, label.size]
+        self._keys = np.stack([np.asarray(key, dtype=np.int64)[self.order] for key in keys], axis=1)
 
     def by_label(self) -> Iterator[list[tuple[slice, list[str]]]]:
         """For each label its cells: a slice of the sorted images, and the subsets they are in."""
-        cells: list[tuple[slice, list[str]]] = []
-        previous = None
-        for start, stop in zip(self._bounds, self._bounds[1:], strict=False):
-            *inside, label = self._keys[:, start]
-            if cells and label != previous:
-                yield cells
-                cells = []
-            previous = label
-            subsets = [name for name, one in zip(self.names, inside, strict=True) if one]
-            cells.append((slice(start, stop), subsets))
-        if cells:
-            yield cells
+        cells, starts, counts = np.unique(
+            self._keys[:, ::-1], axis=0, return_index=True, return_counts=True
+        )
+        every = zip(cells, starts, counts, strict=True)
+        for _, of_label in groupby(every, lambda cell: cell[0][0]):
+            yield [
+                (
+                    slice(start, start + count),
+                    [name for name, one in zip(self.names, cell[:0:-1], strict=True) if one],
+                )
+                for cell, start, count in of_label
+            ]
 
 
 @dataclass(frozen=True)
@@ -173,17 +167,16 @@ class _Factors:
     weight: NDArray[np.int64]
 
     @classmethod
-    def of(cls, deviations: Floats, finite: NDArray[np.bool_]) -> "_Factors":
+    def of(
+        cls, deviations: Floats, finite: NDArray[np.bool_], order: NDArray[np.int64]
+    ) -> "_Factors":
         missing = np.flatnonzero(~finite.all(axis=0))
         ones = np.ones((len(finite), 1))
         weight = np.full(finite.shape[1], finite.shape[1] + len(missing), dtype=np.int64)
         weight[missing] = finite.shape[1] + np.arange(len(missing))
-        return cls(np.hstack([deviations, finite[:, missing], ones]), weight)
+        return cls(np.hstack([deviations, finite[:, missing], ones])[order], weight)
 
-    def ordered(self, order: NDArray[np.int64]) -> "_Factors":
-        return _Factors(self.matrix[order], self.weight)
-
-    def single(self) -> "_Factors":
+    def in_single_precision(self) -> "_Factors":
         return _Factors(self.matrix.astype(np.float32), self.weight)
 
 
@@ -206,13 +199,11 @@ def _sums(weights: Floats, factors: _Factors, cells: _Cells) -> dict[str, _Sums]
     matched = [np.zeros((len(weights), width), weights.dtype) for _ in range(4)]
     for label in cells.by_label():
         right, wrong = (np.zeros(shape, weights.dtype) for _ in range(2))
-        sides = {CORRECT: right, INCORRECT: wrong}
+        into = {**total, CORRECT: right, INCORRECT: wrong}
         for images, subsets in label:
             product = weights[:, images] @ factors.matrix[images]
             for name in subsets:
-                into = sides.get(name)
-                into = total[name] if into is None else into
-                into += product
+                into[name] += product
         _match(right, wrong, factors.weight, matched)
     found = {
         name: _Sums(whole[:, :width], whole[:, factors.weight], whole[:, factors.weight])
@@ -265,9 +256,8 @@ def resample_chain(
     scores : score files of all levels and families of the chain, level 0's included.
     predictions : `predictions.parquet` of each checkpoint, parallel to `settings["levels"]`.
     dense_predictions : that of the dense network, which strata and `correct_at_both` refer to.
-    output : see `sparsight.analysis.curves` for its columns, `sparsight.analysis.resample` for
-        the subsets. Rows with the explainer "" hold the accuracy over all test images; their
-        density is that of the level's score files, NaN at a level without any.
+    output : see `sparsight.analysis.curves`. Rows with the explainer "" hold the accuracy over all
+        test images; their density is that of the level's score files, NaN at a level without any.
     settings : `study`, `dataset`, `model`, `pruner`, `seed`, `levels`, `statistics` (with
         `replicates`, `bootstrap_seed`), `reducers` (as in `summarise`, optional).
 
@@ -291,7 +281,8 @@ def resample_chain(
         counts=draw_counts(image_id, replicates, seed),
     )
     # The dense network's scores come first: changes are taken from them, image by image.
-    for path in sorted(map(Path, scores), key=lambda path: (level_of(path) != 0, path)):
+    levels_of = {Path(path): read_table(path, ["level"])["level"] for path in scores}
+    for path in sorted(levels_of, key=lambda path: (pc.min(levels_of[path]).as_py() != 0, path)):
         chain.add(read_scalars(path, settings.get("reducers", {}), settings.get("entries")))
     chain.add_accuracy()
     with StatisticsWriter(output, replicates, seed) as writer:
@@ -309,42 +300,38 @@ class _Chain:
     dense: Mapping[str, Predictions]
     image_id: NDArray[np.int64]
     counts: Counts
-    rows: dict[str, list[tuple[pd.DataFrame, NDArray[np.float32]]]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[pd.DataFrame, NDArray[np.float32]]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     densities: dict[int, tuple[float, Path]] = field(default_factory=dict)
     owners: dict[tuple[int, str, str], Path] = field(default_factory=dict)
-    #: the dense network's scores by condition and explainer
-    starts: dict[tuple[str, str], Scalars] = field(default_factory=dict)
+    #: the dense network's scores by condition, explainer and metric
+    starts: dict[tuple[str, str, str], "pd.Series[float]"] = field(default_factory=dict)
 
-    def add(self, file: ScoredCheckpoint) -> None:
+    def add(self, scored: ScoredCheckpoint) -> None:
         """Describe one score file."""
+        file = scored.file
         self._check(file)
-        level = int(file.identity["level"])
-        for scalars in file.scalars:
+        for scalars in scored.scalars:
             for explainer in {explainer for explainer, _ in scalars.columns}:
-                owner = self.owners.setdefault((level, scalars.condition, explainer), file.path)
+                key = (file.level, scalars.condition, explainer)
+                owner = self.owners.setdefault(key, file.path)
                 if owner != file.path:
                     raise InputError(
                         f"{owner} and {file.path} both score the explainer '{explainer}' at one "
                         "checkpoint; let each explainer belong to one family"
                     )
-            self._describe(level, scalars, file.path)
+            self._describe(file.level, scalars, file.path)
 
     def add_accuracy(self) -> None:
         """Describe the accuracy of every level over all test images."""
         keys = [(level, name) for level, found in self.networks.items() for name in found]
         correct = np.stack([self.networks[level][name].correct for level, name in keys], axis=1)
-        frame = pd.DataFrame(
-            [
-                {
-                    **self._identity(level),
-                    "explainer": ACCURACY_ROWS,
-                    "condition": condition,
-                    "metric": ACCURACY,
-                    "subset": "all",
-                }
-                for level, condition in keys
-            ]
-        ).assign(n=len(correct), undefined=0, mean=correct.mean(axis=0))
+        rows = [{**self._identity(level), "condition": condition} for level, condition in keys]
+        frame = pd.DataFrame(rows).assign(
+            **{"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"},
+            **{"n": len(correct), "undefined": 0, "mean": correct.mean(axis=0)},
+        )
         replicates = replicate_means(self.counts, correct.astype(np.float32))
         self.rows[ACCURACY_ROWS] = [(frame, np.ascontiguousarray(replicates.T))]
 
@@ -358,22 +345,22 @@ class _Chain:
             "checkpoint_pruner": DENSE if level == 0 else str(self.settings["pruner"]),
         }
 
-    def _check(self, file: ScoredCheckpoint) -> None:
+    def _check(self, file: ScoreFile) -> None:
         """Raise an `InputError` where a file is none of this chain."""
-        who = file.identity
-        level = int(who["level"])
         wanted = {name: str(self.settings[name]) for name in ("study", "dataset", "model", "seed")}
-        wanted["pruner"] = DENSE if level == 0 else str(self.settings["pruner"])
+        wanted["pruner"] = DENSE if file.level == 0 else str(self.settings["pruner"])
         for name, value in wanted.items():
-            if str(who[name]) != value:
+            if str(getattr(file, name)) != value:
                 raise InputError(
-                    f"{file.path} has {name} '{who[name]}' where the chain has '{value}'; "
-                    "give only score files of one chain"
+                    f"{file.path} has {name} '{getattr(file, name)}' where the chain has "
+                    f"'{value}'; give only score files of one chain"
                 )
-        if level not in self.networks:
-            raise InputError(f"{file.path} scores level {level}, whose predictions are not given")
-        density, other = self.densities.setdefault(level, (float(who["density"]), file.path))
-        if density != float(who["density"]):
+        if file.level not in self.networks:
+            raise InputError(
+                f"{file.path} scores level {file.level}, whose predictions are not given"
+            )
+        density, other = self.densities.setdefault(file.level, (file.density, file.path))
+        if density != file.density:
             raise InputError(
                 f"{file.path} and {other} were scored at different densities of one level; "
                 "explain and score it again"
@@ -399,11 +386,15 @@ class _Chain:
         )
         label, counts = network.label[place], self.counts[:, place]
         found = describe_subsets(scalars.values, scalars.scored, label, members, counts)
+        names = [(scalars.condition, *column) for column in scalars.columns]
         if level == 0:
-            for explainer, _ in scalars.columns:
-                self.starts[(scalars.condition, explainer)] = scalars
+            self.starts |= {name: scalars.column(k) for k, name in enumerate(names)}
         else:
-            changes = scalars.values - self._dense_values(scalars)
+            changes = np.full(scalars.values.shape, np.nan)
+            for k, name in enumerate(names):
+                if name in self.starts:
+                    start = self.starts[name].reindex(scalars.image_id).to_numpy()
+                    changes[:, k] = scalars.values[:, k] - start
             pairs = {CHANGE_AT_BOTH: members[BOTH]}
             found |= describe_subsets(changes, scalars.scored, label, pairs, counts)
         for explainer in sorted({explainer for explainer, _ in scalars.columns}):
@@ -421,26 +412,15 @@ class _Chain:
                 for subset, means in found.items()
             ).assign(explainer=explainer, condition=scalars.condition, **self._identity(level))
             parts = [means.replicates[:, mine].T for means in found.values()]
-            self.rows.setdefault(explainer, []).append((frame, np.concatenate(parts)))
-
-    def _dense_values(self, scalars: Scalars) -> NDArray[np.float64]:
-        """The dense network's values next to those of a level; NaN where it has none."""
-        values = np.full(scalars.values.shape, np.nan)
-        for explainer in {explainer for explainer, _ in scalars.columns}:
-            start = self.starts.get((scalars.condition, explainer))
-            mine = [i for i, (name, _) in enumerate(scalars.columns) if name == explainer]
-            if start is not None:
-                values[:, mine] = start.on(scalars)[:, mine]
-        return values
+            self.rows[explainer].append((frame, np.concatenate(parts)))
 
     def _places(self, scalars: Scalars, path: Path) -> NDArray[np.int64]:
         """Where the scored images are among all test images."""
-        place = np.searchsorted(self.image_id, scalars.image_id)
-        place = np.minimum(place, len(self.image_id) - 1)
+        place = np.searchsorted(self.image_id, scalars.image_id).clip(max=len(self.image_id) - 1)
         lost = self.image_id[place] != scalars.image_id
         if lost.any():
             raise InputError(
                 f"{path} scores image {scalars.image_id[lost][0]}, which its network was not "
                 "evaluated on; delete its predictions and run snakemake again"
             )
-        return np.asarray(place, dtype=np.int64)
+        return place

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import difference
-from sparsight.analysis.scores import Entries, Scalars, read_scalars
+from sparsight.analysis.scores import Entries, read_scalars
 from sparsight.analysis.statistics import (
     adjusted_p,
     draw_counts,
@@ -148,25 +148,19 @@ def _scores(
     found: dict[tuple[Any, ...], _Scores] = defaultdict(dict)
     densities: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
     for path in sorted(map(Path, paths)):
-        file = read_scalars(path, reducers, entries)
-        place = tuple(file.identity[key] for key in PLACE)
-        seed = int(file.identity["seed"])
-        densities[place][seed] = float(file.identity["density"])
-        for scalars in file.scalars:
+        file, of_conditions = read_scalars(path, reducers, entries)
+        place = tuple(getattr(file, key) for key in PLACE)
+        densities[place][file.seed] = file.density
+        for scalars in of_conditions:
             for column, (name, metric) in enumerate(scalars.columns):
                 if name not in pairs and name not in bases:
                     continue
                 sample_pruner, explainer = pairs.get(name, (UNPRUNED, name))
-                per_metric = found[place].setdefault((seed, sample_pruner, explainer), {})
-                per_metric[(scalars.condition, metric)] = _column(scalars, column)
+                per_metric = found[place].setdefault((file.seed, sample_pruner, explainer), {})
+                per_metric[(scalars.condition, metric)] = scalars.column(column)
     # Without pruned copies there is nothing to compare.
     there = {p: s for p, s in found.items() if any(key[1] != UNPRUNED for key in s)}
     return there, {place: list(densities[place].values()) for place in there}
-
-
-def _column(scalars: Scalars, column: int) -> "pd.Series[float]":
-    scored = scalars.scored[:, column]
-    return pd.Series(scalars.values[scored, column], index=scalars.image_id[scored])
 
 
 def _rows(

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sparsight.analysis.curves import DENSE
@@ -44,9 +43,6 @@ REDUCERS = {
 }
 
 
-COLUMNS = ("image_id", "condition", "label", "predicted", "margin")
-
-
 @dataclass(frozen=True)
 class Predictions:
     """One checkpoint's predictions under one condition; arrays have N values, one per image.
@@ -68,29 +64,24 @@ class Predictions:
 def read_predictions(path: Path) -> dict[str, Predictions]:
     """Read a checkpoint's `predictions.parquet`: condition to predictions.
 
-    Raises
-    ------
-    InputError
-        When the file is missing, corrupt, or does not hold every image once per condition.
+    An `InputError` where the file is missing, corrupt, or does not hold every image once per
+    condition.
     """
-    table = read_table(path, COLUMNS)
-    conditions = np.asarray(table["condition"].to_pylist(), dtype=str)
-    columns = {name: table[name].to_numpy() for name in COLUMNS if name != "condition"}
-    found: dict[str, Predictions] = {}
-    for condition in np.unique(conditions).tolist():
-        chosen = np.flatnonzero(conditions == condition)
-        chosen = chosen[np.argsort(columns["image_id"][chosen], kind="stable")]
-        one = {name: values[chosen] for name, values in columns.items()}
-        found[condition] = Predictions(
-            image_id=one["image_id"].astype(np.int64),
-            label=one["label"].astype(np.int64),
-            correct=one["predicted"] == one["label"],
-            margin=one["margin"].astype(np.float64),
-        )
-        if np.any(np.diff(found[condition].image_id) == 0):
-            raise InputError(f"{path} predicts an image twice; delete it and run snakemake again")
-    if not found:
+    table = read_table(path, ["image_id", "condition", "label", "predicted", "margin"])
+    frame = table.to_pandas().sort_values("image_id", kind="stable")
+    if frame.duplicated(["condition", "image_id"]).any():
+        raise InputError(f"{path} predicts an image twice; delete it and run snakemake again")
+    if frame.empty:
         raise InputError(f"{path} holds no predictions; delete it and run snakemake again")
+    found = {
+        str(condition): Predictions(
+            image_id=rows["image_id"].to_numpy(np.int64),
+            label=rows["label"].to_numpy(np.int64),
+            correct=(rows["predicted"] == rows["label"]).to_numpy(np.bool_),
+            margin=rows["margin"].to_numpy(np.float64),
+        )
+        for condition, rows in frame.groupby("condition", sort=True)
+    }
     _require_equal_images([path] * len(found), list(found.values()))
     return found
 
@@ -98,10 +89,7 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
 def read_chain(paths: Sequence[Path]) -> list[dict[str, Predictions]]:
     """Read the predictions of several checkpoints on the same test images.
 
-    Raises
-    ------
-    InputError
-        As `read_predictions`, and when they do not predict the same images and conditions.
+    An `InputError` as of `read_predictions`, and where images or conditions differ.
     """
     chain = [read_predictions(path) for path in paths]
     for path, found in zip(paths, chain, strict=True):
@@ -116,10 +104,8 @@ def read_chain(paths: Sequence[Path]) -> list[dict[str, Predictions]]:
 
 def _require_equal_images(paths: Sequence[Path], found: Sequence[Predictions]) -> None:
     for path, one in zip(paths, found, strict=True):
-        first = found[0]
-        if not (
-            np.array_equal(one.image_id, first.image_id) and np.array_equal(one.label, first.label)
-        ):
+        pairs = ((one.image_id, found[0].image_id), (one.label, found[0].label))
+        if not all(np.array_equal(mine, first) for mine, first in pairs):
             raise InputError(
                 f"{path} does not predict the same images as {paths[0]} (under each condition); "
                 "delete both and run snakemake again"
@@ -129,17 +115,8 @@ def _require_equal_images(paths: Sequence[Path], found: Sequence[Predictions]) -
 SCHEMA = TABLES["scores"].arrow_schema()
 IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
 ORDER = "explainer, condition, metric, image_id, step"
-STATISTICS = [
-    "explainer",
-    "condition",
-    "metric",
-    "subset",
-    "n",
-    "undefined",
-    "mean",
-    "sd",
-    "median",
-]
+NAMES = ["explainer", "condition", "metric"]
+STATISTICS = [*NAMES, "subset", "n", "undefined", "mean", "sd", "median"]
 _SCALARS = f"""
 CREATE OR REPLACE TEMP TABLE scalars AS
 SELECT explainer, condition, metric, image_id, correct, value FROM scores WHERE step < 0
@@ -190,10 +167,8 @@ class ScoreFile:
     def open(cls, path: Path, entries: Entries | None = None) -> "ScoreFile":
         """Read whose scores a file holds; `explainers` are those of `entries` (see `of_study`).
 
-        Raises
-        ------
-        InputError
-            When the file is missing, corrupt, empty, lacks a column or mixes checkpoints.
+        An `InputError` where the file is missing, corrupt, empty, lacks a column or mixes
+        checkpoints.
         """
         table = _read(path, [*IDENTITY, "explainer", "metric"])
         found = {name: table[name].unique().to_pylist() for name in IDENTITY}
@@ -205,14 +180,8 @@ class ScoreFile:
         # Grouping leaves one row per entry, so that the rest is done on a handful.
         rows = table.select(["explainer", "metric"]).group_by(["explainer", "metric"]).aggregate([])
         rows = of_study(rows, (one["dataset"], one["model"]), entries)
-        return cls(
-            **{name: str(one[name]) for name in ("study", "dataset", "model", "pruner")},
-            seed=int(one["seed"]),
-            level=int(one["level"]),
-            density=float(one["density"]),
-            explainers=tuple(sorted(set(rows["explainer"].to_pylist()))),
-            path=Path(path),
-        )
+        explainers = tuple(sorted(set(rows["explainer"].to_pylist())))
+        return cls(**one, explainers=explainers, path=Path(path))
 
     @property
     def place(self) -> tuple[str, str, str, int]:
@@ -223,11 +192,8 @@ class ScoreFile:
 def open_files(paths: Iterable[Path], entries: Entries | None = None) -> list[ScoreFile]:
     """All files in their order.
 
-    Raises
-    ------
-    InputError
-        As `ScoreFile.open`, and where files do not belong together: of several studies, or with one
-        explainer of a checkpoint twice.
+    An `InputError` as of `ScoreFile.open`, and where files do not belong together: of several
+    studies, or with one explainer of a checkpoint twice.
     """
     files = sorted(ScoreFile.open(Path(path), entries) for path in paths)
     studies = sorted({file.study for file in files})
@@ -253,13 +219,10 @@ def open_files(paths: Iterable[Path], entries: Entries | None = None) -> list[Sc
 
 
 def of_study(table: pa.Table, network: tuple[str, str], entries: Entries | None) -> pa.Table:
-    """The rows that a study names: a file keeps those of what the study named before.
+    """The rows of one checkpoint that a study names: a file keeps what the study named before.
 
-    Parameters
-    ----------
-    table : with columns explainer and metric, of one checkpoint.
-    network : its data set and model.
-    entries : `dataset/model` to the `explainers` and `metrics` of that network; None: all rows.
+    `table` has the columns explainer and metric, `network` is a data set and a model, and `entries`
+    of None leaves all rows.
     """
     if entries is None:
         return table
@@ -272,31 +235,16 @@ def of_study(table: pa.Table, network: tuple[str, str], entries: Entries | None)
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
-    table = read_table(path, columns)
-    missing = sorted(set(columns) - set(table.column_names))
-    if missing:
-        raise InputError(f"{path} has no column '{missing[0]}'; score the explanations again")
-    types = pa.schema([SCHEMA.field(name) for name in columns])
     try:
-        found = table.select(columns).cast(types)
+        found = read_table(path, columns).select(columns)
+        found = found.cast(pa.schema([SCHEMA.field(name) for name in columns]))
     except pa.ArrowInvalid as error:
         raise InputError(
             f"{path} has a column of an unexpected type ({error}); score the explanations again"
         ) from error
-    nameless = [name for name in ("explainer", "metric") if name in columns]
-    if any(found[name].null_count for name in nameless):
+    if any(found[name].null_count for name in ("explainer", "metric") if name in columns):
         raise InputError(f"{path} has rows without a name; score the explanations again")
     return found
-
-
-@contextmanager
-def _scratch_folder(folder: Path) -> Iterator[Path]:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -311,25 +259,30 @@ def open_database(
     scratch_parent : where that folder is made; it is removed at the end, a killed job's before.
     reducers : metric name to a name in `REDUCERS`, for metrics that score several steps.
     """
-    with _scratch_folder(scratch_parent / ".duckdb") as scratch:
-        options: dict[str, Any] = {
-            "threads": 1,
-            "memory_limit": memory_limit,
-            "preserve_insertion_order": True,
-            "temp_directory": str(scratch),
-            "autoinstall_known_extensions": False,
-        }
-        try:
-            connection = duckdb.connect(":memory:", config=options)
-        except duckdb.Error as error:
-            raise InputError(
-                f"memory_limit '{memory_limit}' is not a size; write it like '1500MB'"
-            ) from error
+    scratch = scratch_parent / ".duckdb"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch_parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {
+        "threads": 1,
+        "memory_limit": memory_limit,
+        "preserve_insertion_order": True,
+        "temp_directory": str(scratch),
+        "autoinstall_known_extensions": False,
+    }
+    try:
+        connection = duckdb.connect(":memory:", config=options)
+    except duckdb.Error as error:
+        raise InputError(
+            f"memory_limit '{memory_limit}' is not a size; write it like '1500MB'"
+        ) from error
+    try:
         with connection as database:
             # it would fill the logs of long jobs
             database.execute("SET enable_progress_bar = false")
             _name_reducers(database, reducers)
             yield database
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _name_reducers(database: duckdb.DuckDBPyConnection, reducers: Mapping[str, str]) -> None:
@@ -348,15 +301,9 @@ def load_scores(
 ) -> None:
     """Put a file's rows, sorted, into the table `scores`, and one row per image into `scalars`.
 
-    Only rows of `entries` are taken: see `of_study`.
-
-    `scores` lacks the columns `IDENTITY`, which are the same in all rows of a file: sorting them
-    would take half of the time.
-
-    Raises
-    ------
-    InputError
-        When a metric with several steps has no reducer, or an image is scored twice.
+    Only rows of `entries` are taken: see `of_study`. `scores` lacks the columns `IDENTITY`, which
+    are the same in all rows of a file: sorting them would take half of the time. An `InputError`
+    where a metric with several steps has no reducer, or an image is scored twice.
     """
     varying = [name for name in SCHEMA.names if name not in IDENTITY]
     rows = of_study(_read(file.path, varying), (file.dataset, file.model), entries)
@@ -406,14 +353,8 @@ def append_scores(
 def load_dense_correct(database: duckdb.DuckDBPyConnection, files: list[ScoreFile]) -> None:
     """Remember which images one seed's dense network gets right, per condition.
 
-    Parameters
-    ----------
-    files : the dense network's files of one data set, model and seed (all families).
-
-    Raises
-    ------
-    InputError
-        When two files disagree about an image.
+    `files` are those of all families of one data set, model and seed; an `InputError` where two
+    disagree about an image.
     """
     database.execute(
         "CREATE OR REPLACE TEMP TABLE dense_correct "
@@ -438,20 +379,13 @@ def load_dense_correct(database: duckdb.DuckDBPyConnection, files: list[ScoreFil
 
 
 def describe_scores(database: duckdb.DuckDBPyConnection, file: ScoreFile) -> pd.DataFrame:
-    """Statistics over the images of the table `scalars`.
+    """Statistics over the images of the table `scalars`: the columns `STATISTICS`.
 
-    Returns
-    -------
-    DataFrame with the columns `STATISTICS`, one row per explainer, condition, metric and subset.
-    `n` counts finite values, `undefined` the others; `mean`, `sd` (n - 1 in the denominator) and
-    `median` are over the n, NaN where n is 0 (sd: below 2). The subset `correct_at_both` holds the
-    images that this network and the dense network of the same seed both classify correctly; it is
-    empty where the study does not score the dense network.
-
-    Raises
-    ------
-    InputError
-        When the dense network was scored, but not on all images of this file.
+    One row per explainer, condition, metric and subset. `n` counts finite values, `undefined` the
+    others; `mean`, `sd` (n - 1 in the denominator) and `median` are over the n, NaN where n is 0
+    (sd: below 2). The subset `correct_at_both` holds the images that this network and the dense
+    network of the same seed both classify correctly; it is empty where the study does not score the
+    dense network. If it does, but not on all images of this file, that is an `InputError`.
     """
     missing = database.execute(
         "SELECT count(DISTINCT image_id) FROM scalars ANTI JOIN dense_correct "
@@ -487,40 +421,17 @@ class Scalars:
     values: NDArray[np.float64]
     scored: NDArray[np.bool_]
 
-    def on(self, other: "Scalars") -> NDArray[np.float64]:
-        """These values for the images and columns of `other`: [N, K] of it, NaN where missing."""
-        found = np.full(other.values.shape, np.nan)
-        if not len(self.image_id):
-            return found
-        place = np.searchsorted(self.image_id, other.image_id).clip(max=len(self.image_id) - 1)
-        known = self.image_id[place] == other.image_id
-        for column, name in enumerate(other.columns):
-            if name in self.columns:
-                values = self.values[place, self.columns.index(name)]
-                found[:, column] = np.where(known, values, np.nan)
-        return found
+    def column(self, place: int) -> "pd.Series[float]":
+        """The values of one of the columns by image id, of the images that were scored."""
+        scored = self.scored[:, place]
+        return pd.Series(self.values[scored, place], index=self.image_id[scored])
 
 
-@dataclass(frozen=True)
-class ScoredCheckpoint:
-    """One file: whose scores it holds (values of `IDENTITY`), and they."""
+class ScoredCheckpoint(NamedTuple):
+    """One file and its scores, by condition."""
 
-    path: Path
-    identity: Mapping[str, Any]
+    file: ScoreFile
     scalars: list[Scalars]
-
-
-def level_of(path: Path) -> int:
-    """The level that a score file is of, from its footer alone; -1 where that does not say.
-
-    Only to read files in a good order: whose scores they really are is checked by `read_scalars`.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            column = file.metadata.row_group(0).column(file.schema_arrow.names.index("level"))
-            return int(column.statistics.min)
-    except (pa.ArrowException, OSError, ValueError, AttributeError, TypeError, IndexError):
-        return -1
 
 
 def read_scalars(
@@ -528,20 +439,13 @@ def read_scalars(
 ) -> ScoredCheckpoint:
     """Read the scores of one checkpoint and family as matrices.
 
-    Parameters
-    ----------
-    path : `scores/{family}.parquet`.
-    reducers : metric to how its steps become one number (a name in `REDUCERS`).
-    entries : what to read of it: see `of_study`.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, corrupt, empty, mixes checkpoints or scores an image twice, or
-        when a metric with several steps has no reducer.
+    `reducers` say how the steps of a metric become one number (a name in `REDUCERS`), `entries`
+    what to read of the file (`of_study`). An `InputError` where the file is missing, corrupt,
+    empty, mixes checkpoints or scores an image twice, or where a metric with several steps has no
+    reducer.
     """
     file = ScoreFile.open(path)
-    rows = _read(path, ["explainer", "condition", "metric", "image_id", "correct", "step", "value"])
+    rows = _read(path, [*NAMES, "image_id", "correct", "step", "value"])
     with duckdb.connect(":memory:", config={"threads": 1}) as database:
         _name_reducers(database, reducers)
         database.register("scores", of_study(rows, (file.dataset, file.model), entries))
@@ -549,18 +453,13 @@ def read_scalars(
         found = database.sql("FROM scalars").to_arrow_table()
     # codes instead of texts, in the order of the names
     frame = found.to_pandas(strings_to_categorical=True)
-    for name in ("explainer", "condition", "metric"):
+    for name in NAMES:
         frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
-    identity = {name: getattr(file, name) for name in IDENTITY}
-    return ScoredCheckpoint(path, identity, [_matrix(part) for part in _by_condition(frame)])
+    conditions = frame.groupby("condition", sort=True, observed=True)
+    return ScoredCheckpoint(file, [_matrix(str(name), part) for name, part in conditions])
 
 
-def _by_condition(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for _, rows in frame.groupby("condition", sort=True, observed=True):
-        yield rows
-
-
-def _matrix(rows: pd.DataFrame) -> Scalars:
+def _matrix(condition: str, rows: pd.DataFrame) -> Scalars:
     """Images by pairs of explainer and metric, of one condition."""
     pairs = rows.groupby(["explainer", "metric"], sort=True, observed=True)
     image_id, row = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
@@ -572,4 +471,4 @@ def _matrix(rows: pd.DataFrame) -> Scalars:
     scored[place] = True
     correct = np.ones(len(image_id), dtype=np.bool_)
     correct[row[~rows["correct"].to_numpy(dtype=np.bool_)]] = False
-    return Scalars(str(rows["condition"].iloc[0]), columns, image_id, correct, values, scored)
+    return Scalars(condition, columns, image_id, correct, values, scored)

@@ -60,9 +60,8 @@ def test_rows_in_any_order_become_a_matrix(write_scores):
         ("cam", "iou", 2, False, 0.6),
         ("edges", "iou", 2, False, 0.7),
     ]
-    file = read_scalars(write_scores(rows, "magnitude", 3, density=0.5), {})
-    assert (file.identity["pruner"], file.identity["level"]) == ("magnitude", 3)
-    (scalars,) = file.scalars
+    file, (scalars,) = read_scalars(write_scores(rows, "magnitude", 3, density=0.5), {})
+    assert (file.pruner, file.level) == ("magnitude", 3)
     assert scalars.columns == [("cam", "iou"), ("cam", "mass"), ("edges", "iou"), ("edges", "mass")]
     assert scalars.image_id.tolist() == [2, 9]
     assert scalars.correct.tolist() == [False, True]
