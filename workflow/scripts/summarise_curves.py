@@ -5,7 +5,7 @@ from sparsight.io.job import job
 with job(snakemake.log[0]):
     from pathlib import Path
 
-    from sparsight.analysis.step_curves import summarise_steps
+    from sparsight.analysis.summarise import summarise_steps
 
     summarise_steps(
         scores=[Path(path) for path in snakemake.input.scores],

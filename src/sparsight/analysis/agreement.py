@@ -74,7 +74,7 @@ def describe(
     """
     columns = [*CURVE, *REFERENCE, "image_id", "value"]
     table = read_table(file.path, columns).unify_dictionaries()
-    frame = of_study(table, (file.dataset, file.model), entries).to_pandas()
+    frame = of_study(table, file.network, entries).to_pandas()
     groups = frame.groupby([*CURVE, *REFERENCE], observed=True, sort=True)
     column = groups.ngroup().to_numpy()
     names = groups.size().index

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,14 @@ def read_fidelity(paths: Iterable[Path]) -> pd.DataFrame:
     """Fidelity of every copy, one row each, measures as float64.
 
     All families run on equal copies, so that an image has as many rows as there are families: the
-    first is kept.
-
-    Raises
-    ------
-    InputError
-        When a file is missing, corrupt or none of fidelity.
+    first is kept. An `InputError` where a file is missing, corrupt or none of fidelity.
     """
-    frames = []
-    for path in sorted(map(Path, paths)):
-        table = read_table(path)
-        missing = [name for name in FIDELITY_SCHEMA.names if name not in table.column_names]
-        if missing:
-            raise InputError(f"{path} has no column '{missing[0]}'; delete it and run again")
-        frames.append(table.select(FIDELITY_SCHEMA.names).cast(FIDELITY_SCHEMA).to_pandas())
-    whole = (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else FIDELITY_SCHEMA.empty_table().to_pandas()
-    )
-    whole = whole.drop_duplicates([*_ONE_COPY, "image_id"]).reset_index(drop=True)
+    names = FIDELITY_SCHEMA.names
+    tables = [read_table(path, names).select(names) for path in sorted(map(Path, paths))]
+    parts = [FIDELITY_SCHEMA.empty_table(), *(table.cast(FIDELITY_SCHEMA) for table in tables)]
+    whole = pa.concat_tables(parts).to_pandas().drop_duplicates([*_ONE_COPY, "image_id"])
     found: pd.DataFrame = whole.astype(dict.fromkeys(FIDELITY_MEASURES, "float64"))
-    return found
+    return found.reset_index(drop=True)
 
 
 #: of the stage `sample_pruning_table`: see `sparsight.study.versions`
@@ -101,9 +88,8 @@ def summarise_sample_pruning(
     a defined score in both, enter. Rows of the explainer `all` are the mean over the explainers, of
     the images that are defined for all of them.
 
-    The columns are those of `sparsight.analysis.tables`. The intervals over images use one draw of
-    images for all networks. The fidelity of the copies is the mean over all images that were pruned
-    for, then over networks.
+    The intervals over images use one draw of images for all networks. The fidelity of the copies is
+    the mean over all images that were pruned for, then over networks.
 
     Parameters
     ----------
@@ -172,6 +158,13 @@ def _rows(
     """Rows of one place, without its own columns."""
     seeds = sorted({seed for seed, _, _ in networks})
     explainers = sorted({explainer for _, pruner, explainer in networks if pruner != UNPRUNED})
+    for seed, explainer in product(seeds, explainers):
+        if (seed, UNPRUNED, explainer) not in networks:
+            raise InputError(
+                f"{explainer} was scored on pruned copies of {place[1]} on {place[0]} (seed "
+                f"{seed}, {place[2]}, level {place[3]}), but not on the network itself; explain "
+                "it at the same levels"
+            )
     everything = [scores.index for some in networks.values() for scores in some.values()]
     image_id = np.unique(np.concatenate(everything))
     draw = draw_counts(image_id, statistics["replicates"], statistics["bootstrap_seed"])
@@ -179,7 +172,6 @@ def _rows(
         for against in (UNPRUNED, *order[index + 1 :]):
             gathered: dict[tuple[str, str], dict[str, list[_Pair]]] = defaultdict(dict)
             for explainer in explainers:
-                _check_base(place, networks, seeds, explainer)
                 for key, pair in _pairs(networks, seeds, explainer, sample_pruner, against).items():
                     gathered[key][explainer] = pair
             for (condition, metric), of_explainers in gathered.items():
@@ -187,25 +179,10 @@ def _rows(
                     of_explainers = {**of_explainers, ALL_EXPLAINERS: _mean(of_explainers)}
                 for explainer, found in of_explainers.items():
                     yield {
-                        "explainer": explainer,
-                        "sample_pruner": sample_pruner,
-                        "against": against,
-                        "condition": condition,
-                        "metric": metric,
+                        **{"explainer": explainer, "sample_pruner": sample_pruner},
+                        **{"against": against, "condition": condition, "metric": metric},
                         **_row(found, image_id, draw, statistics["confidence"]),
                     }
-
-
-def _check_base(
-    place: tuple[Any, ...], networks: _Scores, seeds: Sequence[int], explainer: str
-) -> None:
-    for seed in seeds:
-        if (seed, UNPRUNED, explainer) not in networks:
-            raise InputError(
-                f"{explainer} was scored on pruned copies of {place[1]} on {place[0]} (seed "
-                f"{seed}, {place[2]}, level {place[3]}), but not on the network itself; explain "
-                "it at the same levels"
-            )
 
 
 def _pairs(
@@ -217,10 +194,9 @@ def _pairs(
         own = networks.get((seed, one, explainer), {})
         others = networks.get((seed, other, explainer), {})
         for key in own:
-            if key not in others:
-                continue
-            both = pd.DataFrame({"one": own[key], "other": others[key]})
-            found[key].append(both.where(both.abs() < np.inf).dropna())
+            if key in others:
+                both = pd.DataFrame({"one": own[key], "other": others[key]})
+                found[key].append(both.where(both.abs() < np.inf).dropna())
     return found
 
 
@@ -257,17 +233,9 @@ def _row(
     return {
         "n_seeds": len(filled),
         "n_images": min(map(len, filled), default=0),
-        "mean": both[0],
-        "against_mean": both[1],
-        "difference": test.mean,
-        "difference_low": test.low,
-        "difference_high": test.high,
-        "images_low": float(low),
-        "images_high": float(high),
-        "effect_size": test.effect_size,
-        "seeds_up": test.up,
-        "seeds_down": test.down,
+        **{"mean": both[0], "against_mean": both[1]},
+        **test.columns("difference"),
+        **{"images_low": float(low), "images_high": float(high)},
         "images_up": float(np.mean([(c > 0).mean() for c in changes])) if changes else np.nan,
         "images_down": float(np.mean([(c < 0).mean() for c in changes])) if changes else np.nan,
-        "p": test.p,
     }

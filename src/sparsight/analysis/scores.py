@@ -179,9 +179,14 @@ class ScoreFile:
         one = {name: values[0] for name, values in found.items()}
         # Grouping leaves one row per entry, so that the rest is done on a handful.
         rows = table.select(["explainer", "metric"]).group_by(["explainer", "metric"]).aggregate([])
-        rows = of_study(rows, (one["dataset"], one["model"]), entries)
+        rows = of_study(rows, [one["dataset"], one["model"]], entries)
         explainers = tuple(sorted(set(rows["explainer"].to_pylist())))
         return cls(**one, explainers=explainers, path=Path(path))
+
+    @property
+    def network(self) -> tuple[str, str, int]:
+        """Data set, model and seed."""
+        return self.dataset, self.model, self.seed
 
     @property
     def place(self) -> tuple[str, str, str, int]:
@@ -218,15 +223,15 @@ def open_files(paths: Iterable[Path], entries: Entries | None = None) -> list[Sc
     return files
 
 
-def of_study(table: pa.Table, network: tuple[str, str], entries: Entries | None) -> pa.Table:
+def of_study(table: pa.Table, network: Sequence[Any], entries: Entries | None) -> pa.Table:
     """The rows of one checkpoint that a study names: a file keeps what the study named before.
 
-    `table` has the columns explainer and metric, `network` is a data set and a model, and `entries`
-    of None leaves all rows.
+    `table` has the columns explainer and metric, `network` begins with its data set and model;
+    `entries` of None leaves all rows.
     """
     if entries is None:
         return table
-    names = entries["/".join(network)]
+    names = entries["/".join(network[:2])]
     chosen = [
         pc.is_in(table[column].cast(pa.string()), pa.array(names[f"{column}s"], pa.string()))
         for column in ("explainer", "metric")
@@ -306,7 +311,7 @@ def load_scores(
     where a metric with several steps has no reducer, or an image is scored twice.
     """
     varying = [name for name in SCHEMA.names if name not in IDENTITY]
-    rows = of_study(_read(file.path, varying), (file.dataset, file.model), entries)
+    rows = of_study(_read(file.path, varying), file.network, entries)
     database.register("loaded", rows)
     database.execute(
         f"CREATE OR REPLACE TEMP TABLE scores AS SELECT * FROM loaded ORDER BY {ORDER}"
@@ -448,7 +453,7 @@ def read_scalars(
     rows = _read(path, [*NAMES, "image_id", "correct", "step", "value"])
     with duckdb.connect(":memory:", config={"threads": 1}) as database:
         _name_reducers(database, reducers)
-        database.register("scores", of_study(rows, (file.dataset, file.model), entries))
+        database.register("scores", of_study(rows, file.network, entries))
         _fill_scalars(database, path)
         found = database.sql("FROM scalars").to_arrow_table()
     # codes instead of texts, in the order of the names

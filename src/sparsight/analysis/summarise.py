@@ -1,15 +1,19 @@
-"""One study's evaluations and scores as whole tables, and the table of levels."""
+"""One study's evaluations and scores as whole tables, the table of levels and that of steps."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE, complete_curves
 from sparsight.analysis.scores import (
     IDENTITY,
+    NAMES,
     SCHEMA,
     Entries,
     ScoreFile,
@@ -17,49 +21,46 @@ from sparsight.analysis.scores import (
     describe_scores,
     load_dense_correct,
     load_scores,
+    of_study,
     open_database,
     open_files,
 )
+from sparsight.analysis.statistics import control_flags, student_interval
+from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
-from sparsight.io.tables import TableWriter
+from sparsight.io.tables import TableWriter, read_table
 
 CHECKPOINT = ["study", "dataset", "model", "pruner", "seed", "level"]
 EVALUATION_COLUMNS = tables.TABLES["evaluations"].names
 
 
 def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
-    """Gather `evaluation.json` files into one tidy frame.
+    """Gather the `evaluation.json` of every checkpoint, in any order, into one tidy frame.
 
-    Parameters
-    ----------
-    paths : one file per checkpoint, in any order.
-
-    Returns
-    -------
-    DataFrame with the columns `EVALUATION_COLUMNS`, sorted by all but the value. `seed` and `level`
-    are int64, `value` is float64. Rows about weights (`density_prunable`, `density_all`,
-    `density:{layer}` as shares in [0, 1]; `surviving` and `prunable` as counts) belong to no split
-    and no condition: both are None there. A quantity that is not defined (AUROC where there are
-    more than two classes) has no row.
-
-    Raises
-    ------
-    InputError
-        When a file is missing, is not an evaluation, when two files describe one checkpoint, or
-        when the files come from different studies.
+    The columns are those of the table `evaluations`; rows are sorted by all but the value. Rows
+    about weights (`density_prunable`, `density_all`, `density:{layer}` as shares in [0, 1];
+    `surviving` and `prunable` as counts) have neither split nor condition: both are None. A
+    quantity that is not defined (AUROC where there are more than two classes) has no row. An
+    `InputError` where a file is missing or no evaluation, where two describe one checkpoint, and
+    for files of several studies.
     """
     rows: list[dict[str, Any]] = []
     owner: dict[tuple[Any, ...], Path] = {}
-    for path in paths:
-        identity, measured = _read_one(Path(path))
+    for path in map(Path, paths):
+        content = read_json(path)
+        try:
+            identity: dict[str, Any] = {name: str(content[name]) for name in CHECKPOINT[:4]}
+            identity |= {name: int(content[name]) for name in CHECKPOINT[4:]}
+            rows += [{**identity, **row} for row in _measured(content)]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _incomplete(path, "evaluation", error) from error
         key = tuple(identity.values())
         if key in owner:
             raise InputError(
                 f"{path} and {owner[key]} evaluate the same checkpoint; give each checkpoint once"
             )
-        owner[key] = Path(path)
-        rows += [{**identity, **row} for row in measured]
+        owner[key] = path
     if not rows:
         raise InputError("no evaluation.json was given; evaluate at least one checkpoint first")
     frame = pd.DataFrame(rows, columns=EVALUATION_COLUMNS)
@@ -71,29 +72,19 @@ def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
     return frame.sort_values(order, kind="stable", na_position="first", ignore_index=True)
 
 
-def _read_one(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    content = read_json(path)
-    try:
-        identity: dict[str, Any] = {name: str(content[name]) for name in CHECKPOINT[:4]}
-        identity |= {name: int(content[name]) for name in CHECKPOINT[4:]}
-        return identity, _performance(content["splits"]) + _weights(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a complete evaluation ({type(error).__name__}: {error}); {remedy(path)}"
-        ) from error
+def _incomplete(path: Path, what: str, error: Exception) -> InputError:
+    fault = f"{type(error).__name__}: {error}"
+    return InputError(f"{path} is not a complete {what} ({fault}); {remedy(path)}")
 
 
-def _performance(splits: dict[str, dict[str, dict[str, float | None]]]) -> list[dict[str, Any]]:
-    return [
-        {"split": split, "condition": condition, "metric": metric, "value": float(value)}
-        for split, conditions in splits.items()
-        for condition, measured in conditions.items()
-        for metric, value in measured.items()
-        if value is not None
-    ]
-
-
-def _weights(content: dict[str, Any]) -> list[dict[str, Any]]:
+def _measured(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows about performance, then about weights."""
+    for split, conditions in content["splits"].items():
+        for condition, measured in conditions.items():
+            for metric, value in measured.items():
+                if value is not None:
+                    where = {"split": split, "condition": condition}
+                    yield {**where, "metric": metric, "value": float(value)}
     density = content["density"]
     values = {
         "density_prunable": density["prunable"],
@@ -104,10 +95,8 @@ def _weights(content: dict[str, Any]) -> list[dict[str, Any]]:
         "prunable": content["prunable"],
         **{f"density:{layer}": share for layer, share in density["layers"].items()},
     }
-    return [
-        {"split": None, "condition": None, "metric": metric, "value": float(value)}
-        for metric, value in values.items()
-    ]
+    for metric, value in values.items():
+        yield {"split": None, "condition": None, "metric": metric, "value": float(value)}
 
 
 CHAIN = ["study", "dataset", "model", "pruner", "seed"]
@@ -124,28 +113,33 @@ CONVERSION_COLUMNS = [*COUNTS, *TIMES]
 
 
 def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
-    """Gather `conversion.json` files into one frame.
+    """Gather the `conversion.json` of chains into one frame; there may be none.
 
-    Parameters
-    ----------
-    paths : one file per chain, in any order; there may be none.
-
-    Returns
-    -------
-    DataFrame with the columns study, dataset, model, pruner, seed, level and `CONVERSION_COLUMNS`:
-    units and multiply-adds per image (Int64) and milliseconds per batch (float64); undefined where
-    a network could not be converted. Level 0 is the dense network as the chain measured it.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or no conversion, or two files describe one chain.
+    The columns are study, dataset, model, pruner, seed, level and `CONVERSION_COLUMNS`: units and
+    multiply-adds per image (Int64) and milliseconds per batch (float64); undefined where a network
+    could not be converted. Level 0 is the dense network as the chain measured it. An `InputError`
+    where a file is missing or no conversion, and where two describe one chain.
     """
     rows: list[dict[str, Any]] = []
     owner: dict[tuple[Any, ...], Path] = {}
     for path in map(Path, paths):
-        found = _conversion(path)
-        key = tuple(found[0][name] for name in CHAIN)
+        content = read_json(path)
+        try:
+            chain = {name: content[name] for name in CHAIN}
+            found = [
+                {
+                    **chain,
+                    "level": int(entry["level"]),
+                    **{column: entry[name] for column, name in COUNTS.items()},
+                    **{column: entry[column] for column in TIMES},
+                }
+                for entry in content["levels"]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _incomplete(path, "conversion", error) from error
+        if not found:
+            raise InputError(f"{path} holds no level; {remedy(path)}")
+        key = tuple(chain.values())
         if key in owner:
             raise InputError(f"{path} and {owner[key]} convert the same chain; give each once")
         owner[key] = path
@@ -153,28 +147,6 @@ def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
     whole = dict.fromkeys(("seed", "level"), "int64")
     types = {**whole, **dict.fromkeys(COUNTS, "Int64"), **dict.fromkeys(TIMES, "float64")}
     return pd.DataFrame(rows, columns=[*CHAIN, "level", *CONVERSION_COLUMNS]).astype(types)
-
-
-def _conversion(path: Path) -> list[dict[str, Any]]:
-    content = read_json(path)
-    try:
-        chain = {name: content[name] for name in CHAIN}
-        found = [
-            {
-                **chain,
-                "level": int(entry["level"]),
-                **{column: entry[name] for column, name in COUNTS.items()},
-                **{column: entry[column] for column in TIMES},
-            }
-            for entry in content["levels"]
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a complete conversion ({type(error).__name__}: {error}); {remedy(path)}"
-        ) from error
-    if not found:
-        raise InputError(f"{path} holds no level; {remedy(path)}")
-    return found
 
 
 #: of the stage `summary`: see `sparsight.study.versions`
@@ -204,15 +176,12 @@ def summarise(
     evaluations : `evaluation.json` of every checkpoint.
     scores : `scores/{family}.parquet` of every scored checkpoint, the dense ones included.
     conversions : `conversion.json` of the chains; may be empty.
-    evaluations_table : tidy table, see `read_evaluations`.
+    evaluations_table : see `read_evaluations`.
     scores_table : all score rows, ordered by checkpoint, then by file (its explainers), then by
-        explainer, condition, metric, image and step; columns as in `SCHEMA`.
-    levels_table : one row per data set, model, pruner, seed, level, explainer, condition, metric
-        and subset (`all`, `correct_at_both`), see `describe_scores` for the statistics. `density`
-        is the share of prunable weights left and `accuracy` that of the report split under the same
-        condition over *all* its images. Level 0 is the dense network, repeated under each pruner
-        (`checkpoint_pruner` is then `dense`). What conversion saves stands in
-        `CONVERSION_COLUMNS`, the same in all rows of a level; empty where that is not known.
+        explainer, condition, metric, image and step.
+    levels_table : see `describe_scores` for the statistics. Level 0 is the dense network, repeated
+        under each pruner (`checkpoint_pruner` is then `dense`). What conversion saves is the same
+        in all rows of a level; empty where that is not known.
     settings : `memory_limit` (default "1500MB"), `split` that reports (default "test"), `reducers`
         (metric name to mean, sum, first or last; only for metrics that score several steps).
 
@@ -222,7 +191,13 @@ def summarise(
         When files are missing, doubled, or do not belong together.
     """
     evaluated = read_evaluations(evaluations)
-    converted = _conversions(conversions, evaluated)
+    converted = read_conversions(conversions)
+    foreign = converted[~converted["study"].isin(evaluated["study"])]
+    if not foreign.empty:
+        raise InputError(
+            f"a conversion of the study '{foreign.iloc[0]['study']}' was given with evaluations of "
+            f"'{evaluated.iloc[0]['study']}'; summarise one study at a time"
+        )
     files = _score_files(scores, evaluated, settings.get("entries"))
     tables.write("evaluations", evaluations_table, evaluated)
     described: list[pd.DataFrame] = []
@@ -231,29 +206,18 @@ def summarise(
         open_database(limit, scores_table.parent, settings.get("reducers", {})) as database,
         TableWriter(scores_table, SCHEMA) as writer,
     ):
-        loaded_network: tuple[str, str, int] | None = None
+        loaded: tuple[str, str, int] | None = None
         for file in files:
-            network = (file.dataset, file.model, file.seed)
-            if network != loaded_network:
-                load_dense_correct(database, _dense_files(files, network))
-                loaded_network = network
+            if file.network != loaded:
+                loaded = file.network
+                dense = [one for one in files if one.pruner == DENSE and one.network == loaded]
+                load_dense_correct(database, dense)
             load_scores(database, file, settings.get("entries"))
             append_scores(database, file, writer)
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
     split = str(settings.get("split", "test"))
     tables.write("levels", levels_table, _levels(described, evaluated, converted, split))
-
-
-def _conversions(paths: Iterable[Path], evaluated: pd.DataFrame) -> pd.DataFrame:
-    converted = read_conversions(paths)
-    foreign = converted[~converted["study"].isin(evaluated["study"])]
-    if not foreign.empty:
-        raise InputError(
-            f"a conversion of the study '{foreign.iloc[0]['study']}' was given with evaluations of "
-            f"'{evaluated.iloc[0]['study']}'; summarise one study at a time"
-        )
-    return converted.drop(columns="study")
 
 
 def _score_files(
@@ -280,24 +244,14 @@ def _score_files(
     return files
 
 
-def _dense_files(files: list[ScoreFile], network: tuple[str, str, int]) -> list[ScoreFile]:
-    return [
-        file
-        for file in files
-        if file.pruner == DENSE and (file.dataset, file.model, file.seed) == network
-    ]
-
-
 def _levels(
     described: list[pd.DataFrame], evaluated: pd.DataFrame, converted: pd.DataFrame, split: str
 ) -> pd.DataFrame:
     if not described:
         return pd.DataFrame(columns=LEVEL_COLUMNS)
     frame = pd.concat(described, ignore_index=True)
-    performance = evaluated[(evaluated["split"] == split) & (evaluated["metric"] == "accuracy")]
-    accuracy = performance[[*CHECKPOINT, "condition", "value"]].rename(
-        columns={"value": "accuracy"}
-    )
+    accuracy = evaluated[(evaluated["split"] == split) & (evaluated["metric"] == "accuracy")]
+    accuracy = accuracy[[*CHECKPOINT, "condition", "value"]].rename(columns={"value": "accuracy"})
     frame = frame.merge(accuracy, on=[*CHECKPOINT, "condition"], how="left", validate="m:1")
     if frame["accuracy"].isna().any():
         lost = frame[frame["accuracy"].isna()].iloc[0]
@@ -307,5 +261,114 @@ def _levels(
         )
     curves = complete_curves(frame, CURVE).sort_values(LEVEL_KEYS, ignore_index=True)
     # After the curves are complete: level 0 of each pruner takes its own chain's measurement.
-    whole = curves.merge(converted, on=[*CHAIN[1:], "level"], how="left", validate="m:1")
+    measured = converted.drop(columns="study")
+    whole = curves.merge(measured, on=[*CHAIN[1:], "level"], how="left", validate="m:1")
     return whole[LEVEL_COLUMNS]
+
+
+#: of the stage `curves_table`: see `sparsight.study.versions`
+CURVES_VERSION = 1
+STEP_CURVE = ["dataset", "model", "pruner", "level", *NAMES]
+
+
+def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+    """Write `curves.csv`: at every step of a metric, the mean over the images.
+
+    One row per data set, model, pruner, seed, level, explainer, condition, metric and step, and one
+    with the seed "mean". Level 0 is the dense network, repeated under each pruner. A curve that was
+    not scored (an explainer that is too costly for a metric, a level at which a family is not
+    explained) has no rows. Rows of a level stand curve by curve, those of the mean last, each in
+    the order of its steps; the bytes do not depend on the order of the files. `axis_value` is where
+    the step lies on the metric's `step_axis` (20 of "pixels removed, %"); the step itself where the
+    metric does not say.
+
+    Parameters
+    ----------
+    scores : `scores/{family}.parquet` of every scored checkpoint. They are read one at a time, and
+        only the rows with steps are kept while one is described.
+    settings : `metrics` (names of those whose steps are wanted), `controls` (explainers that are
+        controls), `confidence` of the intervals.
+
+    Raises
+    ------
+    InputError
+        When files are missing, corrupt, doubled, or do not belong together.
+    """
+    axes: dict[str, list[float]] = {}
+    wanted = set(settings["metrics"])
+    entries = settings.get("entries")
+    found = [_described(file, wanted, axes, entries) for file in open_files(scores, entries)]
+    by_seed = complete_curves(
+        pd.concat([_EMPTY, *found]).astype(_EMPTY.dtypes), ["dataset", "model", "seed", *NAMES]
+    )
+    means = _over_seeds(by_seed, float(settings["confidence"]))
+    rows = pd.concat([by_seed.assign(order=by_seed["seed"]), means])
+    rows = rows.sort_values([*STEP_CURVE, "order", "step"], ignore_index=True)
+    table = rows.assign(control=control_flags(rows, settings["controls"]))
+    tables.write("curves", output, table[tables.TABLES["curves"].names])
+
+
+#: what is known of each step of one network, without rows
+_EMPTY = pd.DataFrame(
+    {
+        **{name: pd.Series(dtype="object") for name in ("dataset", "model", "pruner", *NAMES)},
+        **{name: pd.Series(dtype="int64") for name in ("seed", "level", "step")},
+        **{name: pd.Series(dtype="int64") for name in ("n_seeds", "n", "undefined")},
+        **{name: pd.Series(dtype="float64") for name in ("density", "axis_value", "mean")},
+    }
+)
+
+
+def _described(
+    file: ScoreFile, wanted: set[str], axes: dict[str, list[float]], entries: Entries | None
+) -> pd.DataFrame:
+    """Means over images at each step of one checkpoint; `axes` collects where steps stand."""
+    table = read_table(file.path, [*NAMES, "step", "value"]).unify_dictionaries()
+    facts = json.loads((table.schema.metadata or {}).get(b"metrics", b"{}"))
+    table = of_study(table, file.network, entries)
+    rows = table.filter(pc.field("step") >= 0).to_pandas()
+    rows = rows[rows["metric"].isin(wanted)]
+    values = rows["value"].astype("float64")
+    grouped = rows.assign(value=values.where(np.isfinite(values))).groupby(
+        [*NAMES, "step"], observed=True, sort=True
+    )["value"]
+    found = grouped.agg(n="count", images="size", mean="mean").reset_index()
+    found = found.astype({**dict.fromkeys(NAMES, "str"), "step": "int64"})
+    found["axis_value"] = found["step"].astype("float64")
+    for metric, steps in found.groupby("metric")["step"]:
+        axis = list(facts.get(metric, {}).get("step_values", ()))
+        if axes.setdefault(metric, axis) != axis:
+            raise InputError(
+                f"{file.path} was scored with other steps of the metric '{metric}' than the files "
+                "before it; delete it and run snakemake again"
+            )
+        if axis and steps.max() >= len(axis):
+            raise InputError(
+                f"{file.path} holds step {steps.max()} of the metric '{metric}', whose axis has "
+                f"{len(axis)} steps; delete it and run snakemake again"
+            )
+        if axis:
+            found.loc[steps.index, "axis_value"] = np.asarray(axis, dtype=np.float64)[steps]
+    names = ("dataset", "model", "pruner", "seed", "level", "density")
+    whole: pd.DataFrame = found.assign(
+        **{name: getattr(file, name) for name in names},
+        undefined=found["images"] - found["n"],
+        n_seeds=found["mean"].notna().astype("int64"),
+    )
+    return whole[list(_EMPTY)]
+
+
+def _over_seeds(by_seed: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Rows of the seed "mean", one for each level's step."""
+    key = [*STEP_CURVE, "step"]
+    whole = by_seed.groupby(key, sort=True).agg(
+        density=("density", "mean"),
+        axis_value=("axis_value", "first"),
+        n=("n", "sum"),
+        undefined=("undefined", "sum"),
+    )
+    means = by_seed.groupby(key, sort=True)["mean"].agg(list)
+    intervals = [student_interval(values, confidence) for values in means]
+    columns = ["mean", "low", "high", "n_seeds"]
+    found = pd.DataFrame(intervals, columns=columns, index=means.index)
+    return whole.join(found).reset_index().assign(seed=MEAN, order=np.inf)

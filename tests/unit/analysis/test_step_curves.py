@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.step_curves import summarise_steps
+from sparsight.analysis.summarise import summarise_steps
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 
