@@ -3,7 +3,8 @@
 A fingerprint of an array is its size, its mean, its standard deviation and four projections on
 fixed random directions, so that no element can change unnoticed, and a difference says how large it
 is. Stages are those of the tiny study that the tests of the workflow run; items (explainers,
-metrics, criteria) compute on a network with fixed random weights, so that each stands alone.
+metrics, criteria, concept methods, sample solvers) compute on a network with fixed random weights,
+so that each stands alone.
 """
 
 import csv
@@ -19,6 +20,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.explain.base import ImageBatch, build_explainers, explain_batch
 from sparsight.explain.network import frozen
@@ -31,8 +33,10 @@ from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
+from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import catalogue_and_study
 from sparsight.study.versions import STAGES, versions
+from tests.golden import concepts_and_samples
 
 IMAGES = 8
 LEVELS = ("tiny/level01", "tiny/level02", "retrain/level01")
@@ -135,8 +139,11 @@ def _entries(catalogue: dict[str, Any], registry: Registry) -> dict[str, dict[st
     return found
 
 
-def item_numbers(root: Path, packed_test: Path) -> dict[str, dict[str, Any]]:
-    """Item to its version and the fingerprint of what it computes on a fixed network."""
+def item_numbers(root: Path, packed_test: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Item to its version and the fingerprint of what it computes on a fixed network.
+
+    `folder` is for files that are needed on the way.
+    """
     fixed = Fixed(packed_test)
     catalogue = catalogue_and_study(root, own=True)["catalogue"]
     with frozen(fixed.network):
@@ -153,6 +160,9 @@ def item_numbers(root: Path, packed_test: Path) -> dict[str, dict[str, Any]]:
                 "version": f"{item.attribute} {item.version}",
                 "numbers": {"values": fingerprint(compute().detach().double().numpy())},
             }
+    for name, version, values in concepts_and_samples.all_numbers(folder):
+        numbers = {key: fingerprint(each.detach().double().numpy()) for key, each in values.items()}
+        found[name] = {"version": version, "platform": platform(), "numbers": numbers}
     return found
 
 
@@ -249,7 +259,7 @@ def module_of(name: str) -> str:
     if name in STAGES:
         module, _, attribute = STAGES[name].partition(":")
         return f"{attribute or 'VERSION'} in {module}"
-    for registry in (EXPLAINERS, METRICS, AGREEMENT, CRITERIA):
+    for registry in (EXPLAINERS, METRICS, AGREEMENT, CRITERIA, CONCEPTS, SOLVERS):
         if name.startswith(f"{registry.kind} "):
             item = registry.item(name.removeprefix(f"{registry.kind} "))
             return f"`version` of {item.attribute} in {item.module}"

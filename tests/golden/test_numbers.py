@@ -20,13 +20,16 @@ HERE, ELSEWHERE = 1e-6, 1e-3
 #: training makes more of rounding: weights are compared loosely elsewhere, and what follows from
 #: them (which images are right, correlations over three levels) is not
 LOOSE_ELSEWHERE = {"packing": ELSEWHERE, "training": 0.2}
+#: solvers of concept methods stop within a tolerance of their own
+FITTED_ELSEWHERE = 1e-2
 
 
 @pytest.fixture(scope="module")
-def now(finished_once: Project) -> dict[str, Any]:
+def now(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     packed = finished_once.folder / "data" / "packed" / "digits" / "test.safetensors"
+    folder = tmp_path_factory.mktemp("items")
     stages = stage_numbers(finished_once.folder)
-    return {"stages": stages, "items": item_numbers(ROOT, packed)}
+    return {"stages": stages, "items": item_numbers(ROOT, packed, folder)}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,10 @@ def unexplained(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         old = before["items"].get(item)
         if old is None or old["version"] != new["version"]:
             continue
-        if changed(old, new, HERE if same else ELSEWHERE):
+        # An item that was added later may have been recorded on another platform.
+        here = old.get("platform", before["platform"]) == platform()
+        elsewhere = FITTED_ELSEWHERE if item.startswith("concept method") else ELSEWHERE
+        if changed(old, new, HERE if here else elsewhere):
             found.append(f"{item}: raise {module_of(item)}")
     return found
 
