@@ -61,19 +61,14 @@ class ImageBatch:
 
     def rows(self, rows: slice) -> "ImageBatch":
         """The same for some of the images."""
-        return replace(
-            self,
-            images=self.images[rows],
-            targets=self.targets[rows],
-            image_ids=self.image_ids[rows],
-        )
+        parts = self.images[rows], self.targets[rows], self.image_ids[rows]
+        return ImageBatch(self.model, *parts, self.seed_name)
 
 
 class Explainer(ABC):
     """Gives every image a map of how much each position counts for the target class.
 
-    The facts below are literals, because the workflow reads them from the source without
-    importing it (`Registry.facts`).
+    The facts are literals: the workflow reads them from the source (`Registry.facts`).
 
     Attributes
     ----------
@@ -89,11 +84,9 @@ class Explainer(ABC):
         of others.
     native : "pixel", or "layer" for a map at the resolution of a layer.
     interpolation : "bilinear" or "none": how a map is brought to image size when it is scored.
-    needs_network : False for controls that look at the image at most; they are made once per data
-        set.
-    control : whether it is no explanation but a baseline to compare them with. A control knows
-        nothing of the class that is explained; a method that knows as little, but that its authors
-        offer as an explanation, is none.
+    needs_network : False for controls that look at the image at most, made once per data set.
+    control : whether it is no explanation but a baseline to compare them with, which knows nothing
+        of the class that is explained and that nobody offers as an explanation.
     complete : whether a map sums, by the method's axiom, to the logit minus that of a black image.
         What is missing of it is measured and kept with the maps (`run.completeness_gaps`).
     parameters : name to default; `"required"` where there is none.
@@ -137,8 +130,8 @@ class Explainer(ABC):
     ) -> dict[str, Tensor]:
         """Explain a batch with several explainers (configured name to explainer).
 
-        The results are those of separate calls of `explain`. Override this, and set `shares`,
-        where the explainers can share passes.
+        Override this, and set `shares`, where they can share passes; the results are those of
+        separate calls of `explain`.
         """
         return {
             name: explainer.explain(replace(batch, seed_name=name))
@@ -163,22 +156,14 @@ def to_image_size(maps: Tensor, size: tuple[int, int], interpolation: str) -> Te
     """Bring maps to image size, as the explainer's fact `interpolation` says.
 
     "bilinear" takes pixel centres as the grid (`align_corners=False`, no antialiasing), which is
-    `cv2.resize` with INTER_LINEAR, and so what pytorch-grad-cam does.
+    `cv2.resize` with INTER_LINEAR, and so what pytorch-grad-cam does. InputError for another
+    `interpolation`, or for "none" where the sizes differ.
 
     Parameters
     ----------
-    maps : float32 [N,h,w].
+    maps : float32 [N,h,w]; given back as they are where they have the size already.
     size : (H, W) of the images.
     interpolation : "bilinear" or "none".
-
-    Returns
-    -------
-    float32 [N,H,W]; `maps` itself where it has that size already.
-
-    Raises
-    ------
-    InputError
-        For another `interpolation`, or for "none" where the sizes differ.
     """
     if interpolation not in ("bilinear", "none"):
         raise InputError(f"interpolation '{interpolation}' is neither 'bilinear' nor 'none'")
@@ -198,10 +183,7 @@ def to_image_size(maps: Tensor, size: tuple[int, int], interpolation: str) -> Te
 def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
     """The logit of each image's target: logits [N,K], targets int64 [N] -> [N].
 
-    Raises
-    ------
-    InputError
-        When a target is not one of the K classes.
+    InputError when a target is not one of the K classes.
     """
     classes = logits.shape[-1]
     if logits.ndim != 2 or bool(((targets < 0) | (targets >= classes)).any()):
@@ -214,13 +196,10 @@ def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
 
 def channel_reduction(maps: Tensor, how: str) -> Tensor:
     """Reduce channels, [N,C,h,w] -> [N,h,w]; `how` is "max", "sum" or "mean"."""
-    if how == "max":
-        return maps.amax(dim=1)
-    if how == "sum":
-        return maps.sum(dim=1)
-    if how == "mean":
-        return maps.mean(dim=1)
-    raise InputError(f"channel reduction '{how}' is not one of max, sum, mean")
+    if how not in ("max", "sum", "mean"):
+        raise InputError(f"channel reduction '{how}' is not one of max, sum, mean")
+    reduced: Tensor = getattr(maps, "amax" if how == "max" else how)(dim=1)
+    return reduced
 
 
 def detached_float32(maps: Tensor) -> Tensor:
@@ -231,18 +210,10 @@ def detached_float32(maps: Tensor) -> Tensor:
 def build_items(
     registry: Registry, key: str, entries: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Explainers or metrics from their configuration.
+    """Explainers or metrics of `registry` from their configuration.
 
-    Parameters
-    ----------
-    registry : where their methods are.
-    key : that of the configuration, for messages.
-    entries : configured name to `{method: ..., parameters: {...}}`; other keys are left alone.
-
-    Raises
-    ------
-    InputError
-        For an unknown method or an unknown, missing or unusable parameter.
+    `entries` is configured name to `{method: ..., parameters: {...}}`. InputError, with the key
+    `key` of the configuration, for an unknown method or an unknown, missing or unusable parameter.
     """
     built = {}
     for name, entry in entries.items():
@@ -261,21 +232,9 @@ def build_explainers(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Expl
 
 
 def explain_batch(explainers: Mapping[str, Explainer], batch: ImageBatch) -> dict[str, Tensor]:
-    """Maps of a batch from several explainers, which share passes where they can.
+    """Maps float32 [N,h,w] of a batch by configured name; explainers share passes where they can.
 
-    Parameters
-    ----------
-    explainers : configured name to explainer.
-    batch : its `seed_name` does not matter.
-
-    Returns
-    -------
-    configured name to float32 [N,h,w], in the order of `explainers`.
-
-    Raises
-    ------
-    InvariantError
-        When an explainer gives anything else.
+    The batch's `seed_name` does not matter. InvariantError when an explainer gives anything else.
     """
     groups: dict[str, dict[str, Explainer]] = {}
     for name, explainer in explainers.items():

@@ -3,11 +3,9 @@
 The library pytorch-grad-cam runs through `grad_cam.<Class>`. These are our own because in the
 library (1.5.7) each job would pay some 15 s of imports, every batch a round trip through numpy, and
 each layer and method a pass of its own; and it gives maps only after min-max and upsampling, which
-the scoring does itself. Equality with the library, with its `epsilon`, is
-tested to 1e-5.
-
-One difference, where the module after the layer works in place: on a CPU the library records the
-overwritten output, here it is the layer's own output.
+the scoring does itself. Tests compare with the library, with its `epsilon`, to 1e-5. They differ
+where the module after the layer works in place: on a CPU the library records the overwritten
+output, here it is the layer's own.
 """
 
 from abc import abstractmethod
@@ -26,16 +24,14 @@ from sparsight.explain.network import (
     named_layer,
     recorded,
 )
-from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.errors import InputError
 from sparsight.rounding import is_constant
 
 
 class ClassActivationMap(Explainer):
     """A map that is a function of a layer's activations and the gradients of the logit there.
 
-    Attributes
-    ----------
-    needs_gradients : False where the activations are enough; the map then costs no backward pass.
+    Where `needs_gradients` is False the activations are enough, and it costs no backward pass.
     """
 
     signed: ClassVar[bool] = False
@@ -65,38 +61,27 @@ class ClassActivationMap(Explainer):
         """One forward and at most one backward pass for any number of methods and layers."""
         members: dict[str, ClassActivationMap] = {}
         for name, explainer in explainers.items():
-            if not isinstance(explainer, ClassActivationMap):
-                raise InvariantError(
-                    f"explainer '{name}' shares layer gradients but is no ClassActivationMap"
-                )
+            assert isinstance(explainer, ClassActivationMap)  # no other explainer shares these
             members[name] = explainer
-        layers = {n: explained_layer(batch.model, m.settings["layer"]) for n, m in members.items()}
+        model, images = batch.model, batch.images
+        layers = {n: explained_layer(model, m.settings["layer"]) for n, m in members.items()}
         differentiated = {layers[n] for n, m in members.items() if m.needs_gradients}
-        looked_at = {*layers.values()} - differentiated
-        found = _passes(batch, sorted(differentiated), sorted(looked_at))
+        others = sorted({*layers.values()} - differentiated)
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+        with recorded(model, others) as outputs:
+            if differentiated:
+                found = activations_and_gradients(
+                    model, images, batch.targets, sorted(differentiated)
+                )
+            else:
+                with torch.no_grad():
+                    model(images)
+        found.update({one: (outputs[one].detach(), images.new_empty(0)) for one in others})
         return {name: cam.map_of(*found[layers[name]]) for name, cam in members.items()}
 
 
-def _passes(
-    batch: ImageBatch, differentiated: list[str], looked_at: list[str]
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Layer to activations and gradients; for layers `looked_at` the second is empty."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
-    with recorded(batch.model, looked_at) as outputs:
-        if differentiated:
-            found = activations_and_gradients(
-                batch.model, batch.images, batch.targets, differentiated
-            )
-        else:
-            with torch.no_grad():
-                batch.model(batch.images)
-    for layer in looked_at:
-        found[layer] = (outputs[layer].detach(), batch.images.new_empty(0))
-    return found
-
-
 class WeightedCam(ClassActivationMap):
-    """A ReLU of channels weighted by `weights(activations, gradients)`."""
+    """A ReLU of the weighted sum of channels."""
 
     @abstractmethod
     def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
@@ -127,17 +112,14 @@ class GradCamPlusPlus(WeightedCam):
 
     The closed form holds for the exponential of the logit, which cancels. With S the channel's sum
     of activations and g the gradient, the share is alpha = g² / (2 g² + S g³ + `epsilon`), and 0
-    where g is 0. The paper has no `epsilon`: 0 is the default, and alpha is then 1 / (2 + S g).
-    pytorch-grad-cam adds 1e-6. Where g² is far below it, its weights go as g³ instead of g, and
-    with them a map's shape depends on the scale of the logits, which pruning changes. Use 1e-6 to
-    repeat a study that was made with the library.
+    where g or the denominator is 0. The paper has no `epsilon`: 0 is the default, and alpha is then
+    1 / (2 + S g). pytorch-grad-cam adds 1e-6. Where g² is far below it, its weights go as g³
+    instead of g, and with them a map's shape depends on the scale of the logits, which pruning
+    changes. Use 1e-6 to repeat a study that was made with the library.
 
     With 0 the logits' scale still counts where S g is near 2 in size: that is the paper's
-    exponential. Maps do not depend on it where S g is much smaller or much larger.
-
-    Before a ReLU the sum of the activations may be negative and the denominator of equation 19 pass
-    zero; those few weights are then as large as rounding lets them be, as in the library. A share
-    whose denominator is exactly 0 counts as 0.
+    exponential. Before a ReLU the sum of the activations may be negative and the denominator pass
+    zero; those few weights are then as large as rounding lets them be, as in the library.
     """
 
     name: ClassVar[str] = "grad_cam_pp"
@@ -162,11 +144,10 @@ class GradCamPlusPlus(WeightedCam):
 class XGradCam(WeightedCam):
     """XGrad-CAM: channels weighted by their gradients, averaged in proportion to the activation.
 
-    Behind a ReLU, a channel's part of the map (before the last ReLU) sums to what gradient times
-    activation give it. For a linear head this is what the logit loses without the channel (the
-    paper's axiom of sensitivity), and over all channels the logit without its bias (conservation).
-    Before a ReLU a channel's sum may be near 0, and its weight then as large as rounding lets it
-    be, here as in the library; prefer a layer behind one.
+    For a linear head a channel's part of the map (before the last ReLU) sums to what the logit
+    loses without the channel (the paper's axiom of sensitivity), and over all channels to the logit
+    without its bias (conservation). Before a ReLU a channel's sum may be near 0, and its weight
+    then as large as rounding lets it be, here as in the library; prefer a layer behind one.
 
     `epsilon` is added to the channel's sum of activations before it divides. The paper has none
     (0, and a channel that sums to 0 weighs nothing); the default is that of pytorch-grad-cam, which
@@ -226,16 +207,14 @@ class EigenCam(ClassActivationMap):
     projection on V1: without centring, so that behind a ReLU all values are 0 or more anyway.
     `centred` subtracts each channel's mean first, as the library does.
 
-    It knows no class: every target has the same map. It is listed with the methods all the same,
-    and not with the controls, because its authors offer it as an explanation. What it scores says
-    nothing of the class; read it next to `mean_activation`, the control that knows as little.
+    It knows no class: every target has the same map. Its authors offer it as an explanation, so it
+    is no control; read it next to `mean_activation`, the control that knows as little.
 
     A singular vector has no sign. Here it is that which makes the map agree with the channels' mean
     (their inner product is positive), and where that is 0, that which makes the map's largest value
     positive. The library (1.5.7) takes the sign that LAPACK happens to return, so that for some
-    images, or with another LAPACK, its ReLU keeps the background instead; this is its issue 315.
-
-    An image whose activations are not finite has a map of NaN.
+    images its ReLU keeps the background instead (its issue 315). An image whose activations are not
+    finite has a map of NaN.
     """
 
     name: ClassVar[str] = "eigen_cam"
@@ -253,7 +232,13 @@ class EigenCam(ClassActivationMap):
             constant = is_constant(rows, 1, keepdim=True)
             rows = (rows - rows.mean(dim=1, keepdim=True)).masked_fill(constant, 0)
         projection = _first_projection(rows)
-        projection = torch.where(finite[:, None], projection * _sign(projection, rows), torch.nan)
+        total = rows.sum(dim=2)
+        agreement = (projection * total).sum(dim=1, keepdim=True)
+        most = projection.norm(dim=1, keepdim=True) * total.norm(dim=1, keepdim=True)
+        peak = projection.gather(1, projection.abs().argmax(dim=1, keepdim=True))
+        decisive = torch.where(agreement.abs() > _UNDECIDED * most, agreement, peak)
+        projection = projection * torch.where(decisive < 0, -1.0, 1.0)
+        projection = torch.where(finite[:, None], projection, torch.nan)
         shape = (len(activations), *activations.shape[2:])
         return detached_float32(projection.clamp_min(0).view(shape))
 
@@ -274,16 +259,6 @@ def _first_projection(rows: Tensor) -> Tensor:
     return vectors * values.clamp_min(0).sqrt()
 
 
-def _sign(projection: Tensor, rows: Tensor) -> Tensor:
-    """1 or -1, [N,1], for projections [N,P] of rows [N,P,C]."""
-    total = rows.sum(dim=2)
-    agreement = (projection * total).sum(dim=1, keepdim=True)
-    most = projection.norm(dim=1, keepdim=True) * total.norm(dim=1, keepdim=True)
-    peak = projection.gather(1, projection.abs().argmax(dim=1, keepdim=True))
-    decisive = torch.where(agreement.abs() > _UNDECIDED * most, agreement, peak)
-    return torch.where(decisive < 0, -1.0, 1.0)
-
-
 # So many trials go into a pass even where a batch has fewer images: the last batch of a data set
 # may hold a single one, and a pass of one row takes nearly as long as one of thirty.
 _LEAST_ROWS = 32
@@ -292,12 +267,9 @@ _LEAST_ROWS = 32
 class PerturbationCam(Explainer):
     """A ReLU of channels weighted by what the network gives when each is tried by itself.
 
-    `channels` is how many the layer may have: `cost`, which must be known before any network is
-    there, is stated for it. A layer with more is refused. Channels whose trial can be told without
-    the network are not tried, so that a pruned network costs less.
-
-    No pass has more images than the batch has, or than 32 if the batch has fewer: memory is that of
-    a batch of that size.
+    `channels` is how many the layer may have, for which `cost` is stated; a layer with more is
+    refused. Channels whose trial can be told without the network are not tried, so that a pruned
+    network costs less. No pass has more images than the batch, or than 32 if the batch has fewer.
     """
 
     signed: ClassVar[bool] = False
@@ -330,11 +302,6 @@ class PerturbationCam(Explainer):
             weights = self.weights(batch, layer, activations, logits)
         return detached_float32(weighted_map(activations, weights))
 
-    @staticmethod
-    def rows_of_a_pass(images: Tensor) -> int:
-        """How many trials go into one pass, for a batch of `images` [N,C,H,W]."""
-        return max(len(images), _LEAST_ROWS)
-
     def cost_on(self, shape: tuple[int, int, int]) -> int:
         """The cost of as many channels as there may be."""
         return int(self.settings["channels"]) + 1
@@ -351,9 +318,7 @@ class AblationCam(PerturbationCam):
     and where the logit is negative it would turn evidence against the target into evidence for it,
     which the library's maps show; so it is left out. The library sets a channel to 0 only if the
     smallest activation is 0; otherwise, as before a ReLU, to -1e7 and lower with every channel.
-
-    Ablating the channels of one image repeats only what follows the layer: what comes before it
-    runs on that image alone, wherever the network allows it.
+    What comes before the layer runs once for each image, wherever the network allows it.
     """
 
     name: ClassVar[str] = "ablation_cam"
@@ -363,7 +328,7 @@ class AblationCam(PerturbationCam):
     def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
         model, images, targets = batch.model, batch.images, batch.targets
         whole = target_logits(logits, targets)
-        rows = self.rows_of_a_pass(images)
+        rows = max(len(images), _LEAST_ROWS)
         weights = torch.zeros_like(activations[:, :, 0, 0])
         repeats = _must_repeat_image(model, images[:1], layer, activations[:1], logits[:1])
         for place, present in enumerate(activations.ne(0).flatten(2).any(dim=2)):
@@ -373,7 +338,7 @@ class AblationCam(PerturbationCam):
                 ablated = activations[place].repeat(len(channels), 1, 1, 1)
                 ablated[torch.arange(len(channels), device=channels.device), channels] = 0
                 shown = image.repeat(len(channels), 1, 1, 1) if repeats else image
-                with _replaced(model, layer, ablated):
+                with _layer_giving(model, layer, ablated):
                     found = model(shown)
                 left = target_logits(found, targets[place].expand(len(channels)))
                 weights[place, channels] = whole[place] - left
@@ -384,7 +349,7 @@ class AblationCam(PerturbationCam):
 
 
 @contextmanager
-def _replaced(model: nn.Module, layer: str, output: Tensor) -> Iterator[None]:
+def _layer_giving(model: nn.Module, layer: str, output: Tensor) -> Iterator[None]:
     """Let the layer give `output`, whatever it gets."""
     handle = named_layer(model, layer).register_forward_hook(lambda *_: output)
     try:
@@ -400,7 +365,7 @@ def _must_repeat_image(
 
     Sums with what goes around the layer do (a shortcut), concatenations with it do not.
     """
-    with _replaced(model, layer, activations.repeat(2, 1, 1, 1)):
+    with _layer_giving(model, layer, activations.repeat(2, 1, 1, 1)):
         try:
             found = model(image)
         except torch.OutOfMemoryError:
@@ -427,19 +392,15 @@ class ScoreCam(PerturbationCam):
 
     A channel that is constant up to rounding makes a black mask. The library's minimum and maximum
     of such a channel differ by rounding after upsampling, and its mask is then noise; the authors'
-    code leaves the channel out. Here the black image is looked at once for all of them.
+    code leaves the channel out. As in the library, 1e-8 is added to a mask's maximum before it
+    divides: channels that vary by less than about 1e-6 make dim masks; in the paper every mask
+    reaches 1.
 
-    The authors' code has no softmax over channels: there a channel weighs as much as the
-    probability of the class for its masked image. With a softmax of logits, as in the paper and the
-    library, the scale of the logits sets how peaked the weights are: a network that is sure of
-    itself is explained by few channels, and two networks whose logits differ in scale by weights
-    that are not alike.
-
-    As in the library, 1e-8 is added to a mask's maximum before it divides. Channels that vary by
-    less than about 1e-6 make dim masks for that reason; in the paper every mask reaches 1.
-
-    Before a ReLU this mean may be below 0 everywhere and the map be empty; prefer a layer behind
-    one.
+    With a softmax of logits, as in the paper and the library, the scale of the logits sets how
+    peaked the weights are: a network that is sure of itself is explained by few channels, and two
+    networks whose logits differ in scale by weights that are not alike. In the authors' code a
+    channel weighs as much as the probability of the class for its masked image. Before a ReLU this
+    mean may be below 0 everywhere and the map be empty; prefer a layer behind one.
     """
 
     name: ClassVar[str] = "score_cam"
@@ -451,17 +412,15 @@ class ScoreCam(PerturbationCam):
         black = model(torch.zeros_like(images[:1])).expand(len(images), -1)
         scores = target_logits(black, targets)[:, None].repeat(1, activations.shape[1])
         varied = ~is_constant(activations, (2, 3))
-        for pairs in varied.nonzero().split(self.rows_of_a_pass(images)):
+        for pairs in varied.nonzero().split(max(len(images), _LEAST_ROWS)):
             image, channel = pairs.unbind(1)
-            masked = images[image] * _masks(activations[image, channel], images.shape[2:])
+            masks = functional.interpolate(
+                activations[image, channel].unsqueeze(1),
+                size=tuple(images.shape[2:]),
+                mode="bilinear",
+                align_corners=True,
+            )
+            masks = masks - masks.amin(dim=(2, 3), keepdim=True)
+            masked = images[image] * (masks / (masks.amax(dim=(2, 3), keepdim=True) + _EPSILON))
             scores[image, channel] = target_logits(model(masked), targets[image])
         return scores.softmax(dim=1)
-
-
-def _masks(channels: Tensor, size: torch.Size) -> Tensor:
-    """Masks [M,1,H,W] in [0, 1] from channels [M,h,w]."""
-    masks = functional.interpolate(
-        channels.unsqueeze(1), size=tuple(size), mode="bilinear", align_corners=True
-    )
-    masks = masks - masks.amin(dim=(2, 3), keepdim=True)
-    return masks / (masks.amax(dim=(2, 3), keepdim=True) + _EPSILON)

@@ -8,7 +8,7 @@ Parameters go to the constructor or to `attribute()`, by their signatures. Lists
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +20,6 @@ from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError
 from sparsight.parameters import hint
 
-_MODEL = ("forward_func", "model")
 # Given by the adapter, or changing the type of the result.
 _RESERVED = {
     "self",
@@ -30,7 +29,8 @@ _RESERVED = {
     "return_convergence_delta",
     "device_ids",
     "kwargs",
-    *_MODEL,
+    "forward_func",
+    "model",
 }
 
 
@@ -113,37 +113,30 @@ class CaptumExplainer(Explainer):
         self._class_name = class_name
         self._class = _attribution_class(class_name)
         self.settings = dict(parameters)
+        self._of_constructor = _accepted(self._class.__init__)
+        self._of_attribute = _accepted(self._class.attribute)
+        known = self._of_constructor | self._of_attribute
         self._inner: CaptumExplainer | None = None
-        if "attribution_method" in _accepted(self._class.__init__):
-            self._inner = self._inner_explainer()
-        self._check_parameters()
-        self._seeds = PerImageSeeds()
-
-    def _inner_explainer(self) -> "CaptumExplainer":
-        """The wrapped method, with those parameters that are not the wrapper's own."""
-        inner = self.settings.get("attribution_method")
-        if not isinstance(inner, str):
-            raise InputError(
-                f"captum.{self._class_name} needs the parameter 'attribution_method', the name of "
-                "another captum class"
-            )
-        own = _accepted(self._class.__init__) | _accepted(self._class.attribute)
-        left = {key: value for key, value in self.settings.items() if key not in own}
-        return CaptumExplainer(inner, **left)
-
-    def _check_parameters(self) -> None:
-        known = _accepted(self._class.__init__) | _accepted(self._class.attribute)
-        if self._inner is not None:
-            known |= set(self._inner.settings)
-        for parameter in self.settings:
+        if "attribution_method" in self._of_constructor:
+            # The wrapped method, with those parameters that are not the wrapper's own.
+            inner = parameters.get("attribution_method")
+            if not isinstance(inner, str):
+                raise InputError(
+                    f"captum.{class_name} needs the parameter 'attribution_method', the name of "
+                    "another captum class"
+                )
+            left = {key: value for key, value in parameters.items() if key not in known}
+            self._inner = CaptumExplainer(inner, **left)
+            known = known | set(self._inner.settings)
+        for parameter in parameters:
             if parameter not in known:
                 raise InputError(
-                    f"captum.{self._class_name} has no parameter '{parameter}'"
-                    f"{hint(parameter, known)}"
+                    f"captum.{class_name} has no parameter '{parameter}'{hint(parameter, known)}"
                 )
         needed = _needed(self._class.__init__) | _needed(self._class.attribute)
-        for parameter in sorted(needed - set(self.settings)):
-            raise InputError(f"captum.{self._class_name} needs the parameter '{parameter}'")
+        for parameter in sorted(needed - set(parameters)):
+            raise InputError(f"captum.{class_name} needs the parameter '{parameter}'")
+        self._seeds = PerImageSeeds()
 
     def explain(self, batch: ImageBatch) -> Tensor:
 
@@ -152,13 +145,20 @@ class CaptumExplainer(Explainer):
             with hooks_restored(some.model):
                 arguments = self._arguments(inputs, some.targets)
                 maps = self._instance(some.model).attribute(inputs, **arguments)
-            return self._reduced(maps, len(some))
+            if isinstance(maps, tuple) and len(maps) == 1:
+                maps = maps[0]
+            if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != len(some):
+                raise InputError(
+                    f"captum.{self._class_name} gives no maps [N,C,h,w] with these parameters; a "
+                    "layer must be a convolution, an activation or a pooling layer"
+                )
+            return detached_float32(maps.sum(dim=1))
 
         return self._seeds(method, batch)
 
     def _instance(self, model: nn.Module) -> Any:
         """The captum object for `model`."""
-        arguments = _accepted_settings(self.settings, _accepted(self._class.__init__))
+        arguments = self._chosen(self._of_constructor)
         if "layer" in arguments:
             arguments["layer"] = named_layer(model, str(arguments["layer"]))
         if self._inner is not None:
@@ -169,7 +169,7 @@ class CaptumExplainer(Explainer):
     def _arguments(self, images: Tensor, targets: Tensor) -> dict[str, Any]:
         """What `attribute()` is called with besides the images [N,C,H,W]."""
         signature = inspect.signature(self._class.attribute).parameters
-        arguments = _accepted_settings(self.settings, _accepted(self._class.attribute))
+        arguments = self._chosen(self._of_attribute)
         if "target" in signature:
             arguments["target"] = targets
         if "internal_batch_size" in signature:
@@ -186,15 +186,8 @@ class CaptumExplainer(Explainer):
             arguments |= self._inner._arguments(images, targets)
         return arguments
 
-    def _reduced(self, maps: Any, count: int) -> Tensor:
-        if isinstance(maps, tuple) and len(maps) == 1:
-            maps = maps[0]
-        if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != count:
-            raise InputError(
-                f"captum.{self._class_name} gives no maps [N,C,h,w] with these parameters; a "
-                "layer must be a convolution, an activation or a pooling layer"
-            )
-        return detached_float32(maps.sum(dim=1))
+    def _chosen(self, accepted: set[str]) -> dict[str, Any]:
+        return {k: _as_tuple(k, value) for k, value in self.settings.items() if k in accepted}
 
     def facts(self) -> dict[str, Any]:
         """Facts of the captum class."""
@@ -211,8 +204,11 @@ class CaptumExplainer(Explainer):
         features = cost_of_features(self._class_name, self.settings, shape)
         if features is not None:
             return features
-        cost = self.foreign_classes[self._class_name][0]
-        cost = with_counts(cost, self._class.attribute, self.settings)
+        cost: int = self.foreign_classes[self._class_name][0]
+        signature = inspect.signature(self._class.attribute).parameters
+        for name in ("n_steps", "n_samples", "nt_samples"):
+            if name in self.settings and name in signature:
+                cost = math.ceil(cost * self.settings[name] / signature[name].default)
         # The wrapper's cost is stated for a plain gradient.
         return cost if self._inner is None else cost // self.cost * self._inner.cost_on(shape)
 
@@ -224,7 +220,10 @@ def _attribution_class(name: str) -> Any:
     known = [
         key
         for key, value in vars(captum.attr).items()
-        if inspect.isclass(value) and issubclass(value, base) and callable(_attribute_of(value))
+        # Abstract classes of captum hold None there.
+        if inspect.isclass(value)
+        and issubclass(value, base)
+        and callable(getattr(value, "attribute", None))
     ]
     refused = CaptumExplainer.foreign_refused
     if name in refused:
@@ -232,11 +231,6 @@ def _attribution_class(name: str) -> Any:
     if name not in known:
         raise InputError(f"captum has no attribution class '{name}'{hint(name, known)}")
     return getattr(captum.attr, name)
-
-
-def _attribute_of(attribution: Any) -> Any:
-    # Abstract classes of captum hold None there.
-    return getattr(attribution, "attribute", None)
 
 
 def _accepted(function: Any) -> set[str]:
@@ -248,10 +242,6 @@ def _needed(function: Any) -> set[str]:
     return {p.name for p in parameters if p.default is p.empty} - _RESERVED
 
 
-def _accepted_settings(settings: Mapping[str, Any], accepted: set[str]) -> dict[str, Any]:
-    return {key: _as_tuple(key, value) for key, value in settings.items() if key in accepted}
-
-
 def _as_tuple(key: str, value: Any) -> Any:
     if isinstance(value, list) and not key.endswith("_mask"):
         return tuple(_as_tuple(key, item) for item in value)
@@ -260,34 +250,29 @@ def _as_tuple(key: str, value: Any) -> Any:
 
 # More than anyone can wait for; orders of a whole image's values are beyond all numbers.
 _MOST = 10**9
-_COUNTS = ("n_steps", "n_samples", "nt_samples")
 _ABLATIONS = ("FeatureAblation", "LayerFeatureAblation", "NeuronFeatureAblation")
-
-
-def with_counts(cost: int, attribute: Callable[..., Any], settings: Mapping[str, Any]) -> int:
-    """`cost`, that of the defaults of `attribute`, with the numbers of steps and samples given."""
-    signature = inspect.signature(attribute).parameters
-    for name in _COUNTS:
-        if name in settings and name in signature:
-            cost = math.ceil(cost * settings[name] / signature[name].default)
-    return cost
 
 
 def cost_of_features(
     class_name: str, settings: Mapping[str, Any], shape: tuple[int, int, int]
 ) -> int | None:
-    """Passes of a class that tries features one after another; None for other classes.
+    """Passes of a captum class that tries features one after another; None for other classes.
 
-    Parameters
-    ----------
-    class_name : of captum.
-    settings : its parameters. Without a mask each value of the image is a feature; a layer is
-        taken to have as many as the image.
-    shape : (C, H, W) of the images.
+    `settings` are its parameters, `shape` is (C, H, W) of the images. Without a mask each value of
+    the image is a feature; a layer is taken to have as many as the image.
     """
     if class_name == "Occlusion":
-        return _windows(settings, shape) + 1
-    count = _features(settings, shape)
+        windows, strides = (
+            _sides(settings.get(key) or 1) for key in ("sliding_window_shapes", "strides")
+        )
+        sides = zip(shape, windows, strides, strict=False)
+        return 1 + math.prod(
+            math.ceil(max(side - window, 0) / step) + 1 for side, window, step in sides
+        )
+    mask, count = settings.get("feature_mask", settings.get("layer_mask")), math.prod(shape)
+    if mask is not None:
+        numbers = torch.as_tensor(mask)
+        count = int(numbers.max() - numbers.min()) + 1
     if class_name in _ABLATIONS:
         # One more pass for the output of the layer.
         return count + (2 if class_name.startswith("Layer") else 1)
@@ -298,28 +283,8 @@ def cost_of_features(
     return None
 
 
-def _features(settings: Mapping[str, Any], shape: tuple[int, int, int]) -> int:
-    mask = settings.get("feature_mask", settings.get("layer_mask"))
-    if mask is None:
-        return math.prod(shape)
-    numbers = torch.as_tensor(mask)
-    return int(numbers.max() - numbers.min()) + 1
-
-
-def _windows(settings: Mapping[str, Any], shape: tuple[int, int, int]) -> int:
-    windows = _numbers(settings["sliding_window_shapes"])
-    strides = settings.get("strides")
-    steps = [1] * 3 if strides is None else _numbers(strides)
-    counts = [
-        math.ceil(max(side - window, 0) / step) + 1
-        for side, window, step in zip(shape, windows, steps, strict=False)
-    ]
-    return math.prod(counts)
-
-
-def _numbers(given: int | Sequence[Any]) -> Sequence[int]:
+def _sides(numbers: int | Sequence[Any]) -> Sequence[int]:
     """A number for each side, from one for all of them or from a list that may be in a list."""
-    if isinstance(given, int):
-        return [given] * 3
-    first = given[0]
-    return given if isinstance(first, int) else first
+    if isinstance(numbers, int):
+        return [numbers] * 3
+    return numbers if isinstance(numbers[0], int) else numbers[0]

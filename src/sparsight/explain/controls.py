@@ -79,13 +79,13 @@ class CentrePrior(Control):
     allowed: ClassVar[dict[str, Any]] = {"sigma": "(0, inf)"}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        sides = [self._profile(side) for side in batch.images.shape[2:]]
+        places = (
+            (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / side
+            for side in batch.images.shape[2:]
+        )
+        sides = [torch.exp(-0.5 * (place / self.settings["sigma"]) ** 2) for place in places]
         prior = torch.outer(*sides).to(batch.images.device, torch.float32)
         return prior.expand(len(batch), *prior.shape).contiguous()
-
-    def _profile(self, side: int) -> Tensor:
-        distance = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / side
-        return torch.exp(-0.5 * (distance / self.settings["sigma"]) ** 2)
 
 
 class InputImage(Control):

@@ -2,9 +2,9 @@
 
 Our own, because captum 0.9.0 carries back the plain gradient of a max pooling that follows a ReLU,
 and loses completeness where the baseline's units differ within a window, as they do near padding;
-because its multiplier of units in front of a max pooling that equal the baseline comes from the
-first image of the batch (its issue 1276); and because it does not notice ReLUs outside modules.
-Where none of this matters, equality with captum is tested.
+its multiplier of units in front of a max pooling that equal the baseline comes from the first image
+of the batch (its issue 1276); and it does not notice ReLUs outside modules. Where none of this
+matters, equality with captum is tested.
 """
 
 from collections.abc import Iterator
@@ -35,10 +35,9 @@ class DeepLift(Explainer):
 
     Max pooling has more than one input, and the Rescale rule gives it no answer. Here a window's
     difference goes to the unit that is its maximum in the image; or, where the baseline's maximum
-    is larger and elsewhere, to that one. Channels are summed, which keeps completeness: a map sums
-    to f(x) - f(0). A unit that differs from the baseline by less than 1e-10 has the gradient for
-    its multiplier, as in captum; of units of a window whose baselines are equal to 1e-6 of their
-    size, none counts as the larger.
+    is larger (by more than 1e-6 of its size) and elsewhere, to that one. Channels are summed, which
+    keeps completeness: a map sums to f(x) - f(0). A unit that differs from the baseline by less
+    than 1e-10 has the gradient for its multiplier, as in captum.
 
     ReLUs and max poolings must be modules (`nn.ReLU`, `nn.MaxPool2d`); in-place ones will do, and
     so will one that is used several times. A network with other non-linear operations is refused.
@@ -53,24 +52,13 @@ class DeepLift(Explainer):
     cost: ClassVar[int] = 3
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size.
-
-        Raises
-        ------
-        InputError
-            Also for a network that computes more than linear layers, ReLU and max pooling.
-        """
         inputs = batch.inputs
         with torch.enable_grad(), _multipliers(batch.model):
             # The baseline is the batch's last row, so that every layer sees both.
             logits = batch.model(torch.cat([inputs, torch.zeros_like(inputs[:1])]))
             score = target_logits(logits[:-1], batch.targets).sum()
-            require_operations(
-                score,
-                (),
-                self.name,
-                "it needs ReLU and max pooling as modules, and nothing else that is not linear",
-            )
+            remedy = "it needs ReLU and max pooling as modules, and nothing else that is not linear"
+            require_operations(score, (), self.name, remedy)
             (multipliers,) = torch.autograd.grad(score, inputs)
         return detached_float32(channel_reduction(batch.images * multipliers, "sum"))
 
@@ -79,7 +67,8 @@ class DeepLift(Explainer):
 def _multipliers(model: nn.Module) -> Iterator[None]:
     """Let the gradients of ReLUs and max poolings be their multipliers inside the block.
 
-    Their outputs keep their values, but become linear in their inputs.
+    Their outputs [N+1,...], the last row being the baseline, keep their values, but become linear
+    in their inputs.
     """
     held: dict[nn.Module, Tensor] = {}
 
@@ -89,11 +78,16 @@ def _multipliers(model: nn.Module) -> Iterator[None]:
         return (inputs[0].clone(),)
 
     def replace(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        given = held.pop(module)
+        inputs = held.pop(module)
         if isinstance(module, nn.MaxPool2d):
-            return _linear_pool(module, given)
-        multiplier = _multiplier(given, output, given > 0)
-        return output.detach() + multiplier * (given - given.detach())
+            return _linear_pool(module, inputs)
+        # Difference of outputs over difference of inputs, the gradient where there is none; in the
+        # last row, the baseline's own, it does not matter.
+        change = (inputs - inputs[-1:]).detach()
+        differs = change.abs() >= _EPSILON
+        ratio = (output - output[-1:]).detach() / torch.where(differs, change, 1)
+        multiplier = torch.where(differs, ratio, (inputs > 0).to(ratio))
+        return output.detach() + multiplier * (inputs - inputs.detach())
 
     handles = []
     try:
@@ -109,25 +103,14 @@ def _multipliers(model: nn.Module) -> Iterator[None]:
             handle.remove()
 
 
-def _multiplier(given: Tensor, output: Tensor, gradient: Tensor) -> Tensor:
-    """Difference of outputs over difference of inputs, `gradient` where there is none.
-
-    All [N+1,...], the last row being the baseline, whose own multiplier does not matter.
-    """
-    change = (given - given[-1:]).detach()
-    differs = change.abs() >= _EPSILON
-    ratio = (output - output[-1:]).detach() / torch.where(differs, change, 1)
-    return torch.where(differs, ratio, gradient.to(ratio))
-
-
-def _linear_pool(module: nn.MaxPool2d, given: Tensor) -> Tensor:
+def _linear_pool(module: nn.MaxPool2d, inputs: Tensor) -> Tensor:
     """Max pooling of [N+1,C,h,w] as a linear function of one unit of each window.
 
     That unit's difference from the baseline has the sign of the window's and is no smaller, so that
     multipliers are in [0, 1].
     """
     pooled, places = functional.max_pool2d(
-        given.detach(),
+        inputs.detach(),
         module.kernel_size,
         module.stride,
         module.padding,
@@ -135,7 +118,7 @@ def _linear_pool(module: nn.MaxPool2d, given: Tensor) -> Tensor:
         module.ceil_mode,
         return_indices=True,
     )
-    values, places, maxima = given.flatten(2), places.flatten(2), pooled.flatten(2)
+    values, places, maxima = inputs.flatten(2), places.flatten(2), pooled.flatten(2)
     baseline = values[-1:].detach().expand_as(values)
     # A black image gives many windows of equal units, one of which is the maximum by rounding.
     ties = baseline.gather(2, places) >= maxima[-1:] - _ROUNDING * maxima[-1:].abs()

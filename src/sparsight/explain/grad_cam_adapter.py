@@ -73,6 +73,8 @@ class GradCamLibraryExplainer(Explainer):
     }
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
+        from pytorch_grad_cam.base_cam import BaseCAM
+
         self._class_name = class_name
         self._class = _cam_class(class_name)
         self.settings = dict(parameters)
@@ -94,14 +96,21 @@ class GradCamLibraryExplainer(Explainer):
         if isinstance(arguments.get("base_method"), str):
             arguments["base_method"] = _cam_class(arguments["base_method"])
         self._arguments = arguments
-        self._native = len(self._layers) == 1 and _resizes_in_base_class(self._class)
+        base = BaseCAM.compute_cam_per_layer
+        self._native = len(self._layers) == 1 and (
+            getattr(self._class, "compute_cam_per_layer", None) is base
+        )
         self._seeds = PerImageSeeds()
 
     def explain(self, batch: ImageBatch) -> Tensor:
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
         layers = [named_layer(batch.model, layer) for layer in self._layers]
-        chosen = _at_native_resolution(self._class) if self._native else self._class
+        chosen = self._class
+        if self._native:
+            # A subclass whose maps keep the size of the layer.
+            native = {"get_target_width_height": lambda *_: None}
+            chosen = type(chosen.__name__, (chosen,), native)
 
         def method(some: ImageBatch) -> Tensor:
             goals = [ClassifierOutputTarget(target) for target in some.targets.tolist()]
@@ -116,8 +125,7 @@ class GradCamLibraryExplainer(Explainer):
 
     def facts(self) -> dict[str, Any]:
         """Facts, with the resolution that the class gives."""
-        native = "layer" if self._native else "pixel"
-        return {**super().facts(), "native": native}
+        return {**super().facts(), "native": "layer" if self._native else "pixel"}
 
     def cost_on(self, shape: tuple[int, int, int]) -> int:
         """The cost of the class with the layers and the base method given."""
@@ -172,26 +180,14 @@ def _before_linear_layers(shapley: Any) -> Any:
     return type(shapley.__name__, (shapley,), {"get_cam_weights": get_cam_weights})
 
 
-def _resizes_in_base_class(cam: Any) -> bool:
-    from pytorch_grad_cam.base_cam import BaseCAM
-
-    return issubclass(cam, BaseCAM) and cam.compute_cam_per_layer is BaseCAM.compute_cam_per_layer
-
-
-def _at_native_resolution(cam: Any) -> Any:
-    """A subclass of the CAM `cam` whose maps keep the size of the layer."""
-    return type(cam.__name__, (cam,), {"get_target_width_height": lambda *_: None})
-
-
 @contextmanager
 def _quiet_progress() -> Iterator[None]:
     """Switch off the progress bars that some CAMs draw per image, and offer no switch for."""
     import tqdm
 
-    names = vars(tqdm)
-    loud = names["tqdm"]
+    loud = tqdm.tqdm
+    vars(tqdm)["tqdm"] = partial(loud, disable=True)
     try:
-        names["tqdm"] = partial(loud, disable=True)
         yield
     finally:
-        names["tqdm"] = loud
+        vars(tqdm)["tqdm"] = loud

@@ -50,10 +50,10 @@ class IntegratedGradients(Explainer):
 
     Channels are summed, which keeps completeness: a map sums to f(x) - f(0), as far as the
     quadrature goes. Gradients of a ReLU network jump along the path, which `n_steps` points see
-    only roughly. A `thesis_cnn` trained on MNIST missed the difference by 0.2% in the median and
-    1.9% at most over 1,000 clean test images with 50 points; deeper networks, and images whose
-    logit is near that of the black image, miss more. A job says in its log by how much, and keeps
-    it for each image in its file, as `completeness_gaps`; more steps make it smaller.
+    only roughly: a `thesis_cnn` trained on MNIST missed the difference by 0.2% in the median and
+    1.9% at most over 1,000 clean test images; deeper networks, and images whose logit is near that
+    of the black image, miss more. A job logs by how much, and keeps it for each image in its file,
+    as `completeness_gaps`; more steps make it smaller.
     """
 
     name: ClassVar[str] = "integrated_gradients"
@@ -76,8 +76,8 @@ class IntegratedGradients(Explainer):
             baselines=0.0,
             target=batch.targets,
             n_steps=self.settings["n_steps"],
-            # One step of the whole batch at a time: memory stays that of one backward pass, and the
-            # steps are added in the same order whatever the batch size is.
+            # One step at a time: the memory of one backward pass, and the same order of additions
+            # whatever the batch size is.
             internal_batch_size=len(batch),
         )
         return detached_float32(channel_reduction(attributions, "sum"))
@@ -107,10 +107,8 @@ class SmoothGrad(Explainer):
     The noise has a standard deviation of `noise` times the image's range (its largest minus its
     smallest value; the paper advises 0.1 to 0.2), and noisy copies are not clipped to [0, 1]. As
     for `saliency`, the largest absolute channel is taken, so that the smoothing is all that
-    differs; the absolute value is taken of the mean, not of the members.
-
-    A loop of its own instead of `captum.NoiseTunnel`, which draws for a whole batch at once and
-    holds all samples of it in memory (see `ImageSamples`).
+    differs; the absolute value is taken of the mean, not of the members. `captum.NoiseTunnel` draws
+    for a whole batch at once and holds all samples of it in memory.
     """
 
     name: ClassVar[str] = "smooth_grad"
@@ -126,15 +124,18 @@ class SmoothGrad(Explainer):
     def explain(self, batch: ImageBatch) -> Tensor:
         images = batch.images.detach()
         samples = ImageSamples(images, image_generators(batch))
-        spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
-        deviation = self.settings["noise"] * spread
+        deviation = self.settings["noise"] * _spread(images)
         total = torch.zeros_like(images)
         for _ in range(self.settings["n_samples"]):
-            total += logit_gradient(
-                batch.model, images + deviation * samples.normal(), batch.targets
-            )
+            noisy = images + deviation * samples.normal()
+            total += logit_gradient(batch.model, noisy, batch.targets)
         mean = total / self.settings["n_samples"]
         return detached_float32(channel_reduction(mean.abs(), "max"))
+
+
+def _spread(images: Tensor) -> Tensor:
+    """Range of each image's values, [N,1,1,1]."""
+    return images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
 
 
 class GradientShap(Explainer):
@@ -149,9 +150,7 @@ class GradientShap(Explainer):
     on black pixels (51 of 255), so baselines look like that background; with 0 they are black.
 
     Channels are summed. In expectation a map sums to f(x) minus the mean of f over baselines.
-
-    A loop of its own instead of `captum.GradientShap`, which draws for a whole batch at once and
-    holds all samples of it in memory (see `ImageSamples`).
+    `captum.GradientShap` draws for a whole batch at once and holds all samples of it in memory.
     """
 
     name: ClassVar[str] = "gradient_shap"
@@ -173,14 +172,13 @@ class GradientShap(Explainer):
     def explain(self, batch: ImageBatch) -> Tensor:
         images = batch.images.detach()
         samples = ImageSamples(images, image_generators(batch))
-        spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
         total = torch.zeros_like(images)
         for _ in range(self.settings["n_samples"]):
             baselines = self.settings["baseline_maximum"] * samples.uniform()
             share = samples.uniform_per_image()
             noisy = images
             if self.settings["noise"] > 0:
-                noisy = images + self.settings["noise"] * spread * samples.normal()
+                noisy = images + self.settings["noise"] * _spread(images) * samples.normal()
             path = noisy - baselines
             total += path * logit_gradient(batch.model, baselines + share * path, batch.targets)
         return detached_float32(channel_reduction(total / self.settings["n_samples"], "sum"))
@@ -189,8 +187,7 @@ class GradientShap(Explainer):
 class GuidedBackprop(Explainer):
     """Gradient of the target logit in which every ReLU lets only positive gradients pass.
 
-    The pixels themselves follow no ReLU, so values may be negative.
-    Channels are summed.
+    The pixels themselves follow no ReLU, so values may be negative. Channels are summed.
 
     ReLUs are found in the graph of the network's operations, not among its modules as captum does:
     functional, in-place and shared ones count too. A network without ReLUs, for which the method
@@ -206,13 +203,6 @@ class GuidedBackprop(Explainer):
     cost: ClassVar[int] = 3
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size.
-
-        Raises
-        ------
-        InputError
-            Also for a network without ReLUs, or with non-linear operations of another kind.
-        """
         inputs = batch.inputs
         with torch.enable_grad():
             score = target_logits(batch.model(inputs), batch.targets).sum()
@@ -225,13 +215,11 @@ class GuidedBackprop(Explainer):
                 )
             for node in rectifiers:
                 # The graph, and the hooks with it, live as long as this call.
-                node.register_prehook(_positive)
+                node.register_prehook(
+                    lambda gradients: tuple(one.clamp_min(0) for one in gradients)
+                )
             (gradient,) = torch.autograd.grad(score, inputs)
         return detached_float32(channel_reduction(gradient, "sum"))
-
-
-def _positive(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(gradient.clamp_min(0) for gradient in gradients)
 
 
 class GuidedGradCam(Explainer):
@@ -268,14 +256,11 @@ class FullGrad(Explainer):
 
     Contributions are those of `full_gradients`, in absolute value. `rescale` says over what minimum
     and maximum are taken: the "layer", as in the authors' code, or each "channel", as in the
-    paper's sum over channels and in the library, which add 1e-7 to the maximum, as is done here:
-    contributions of that size and below are dimmed. By channel, the size of a bias cancels, and a
-    channel with hardly any influence counts as much as the others. Biases without position (those
-    of linear layers) are in no map.
-
-    The library (1.5.7) knows the "channel" only. Where the network normalises its images, it
-    multiplies the gradient with the image as it was before and leaves the rest out, so that
-    contributions do not sum to the logit.
+    paper's sum over channels and in the library. Here as there 1e-7 is added to the maximum, which
+    dims contributions of that size and below. By channel, the size of a bias cancels, and a channel
+    with hardly any influence counts as much as the others. Biases without position (those of linear
+    layers) are in no map. Where the network normalises its images, the library (1.5.7) multiplies
+    the gradient with the image as it was before, so that contributions do not sum to the logit.
 
     A network is refused that is not piecewise linear, or whose contributions do not sum to the
     logit because it adds constants outside its modules.
@@ -291,13 +276,6 @@ class FullGrad(Explainer):
     allowed: ClassVar[dict[str, Any]] = {"rescale": ("layer", "channel")}
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size.
-
-        Raises
-        ------
-        InputError
-            Also for other networks than piecewise linear ones with all biases in modules.
-        """
         size = (batch.images.shape[2], batch.images.shape[3])
         maps = batch.images.new_zeros(len(batch), *size)
         total = batch.images.new_zeros(len(batch), dtype=torch.float64)
@@ -344,20 +322,10 @@ def full_gradients(batch: ImageBatch, receive: Callable[[Tensor], None]) -> Tens
     beta - gamma mean / deviation. The input is the normalised image where the network has a
     `Normalise`, so that it does not matter who normalises.
 
-    Parameters
-    ----------
-    batch : of N images; `image_ids` do not matter.
-    receive : called with contributions [N,...], those of the last layer first and those of the
-        input, [N,C,H,W], last. For a piecewise linear network all of them sum to the logits.
-
-    Returns
-    -------
-    the target logits, float32 [N], detached.
-
-    Raises
-    ------
-    InputError
-        For a network with other non-linear operations than ReLU and max pooling.
+    `receive` is called with contributions [N,...], those of the last layer first and those of the
+    input, [N,C,H,W], last; for a piecewise linear network all of them sum to the target logits,
+    float32 [N], detached, which are returned. InputError for a network with other non-linear
+    operations than ReLU and max pooling.
     """
     inputs = batch.inputs
     shifts: list[Tensor] = []
@@ -379,7 +347,6 @@ def full_gradients(batch: ImageBatch, receive: Callable[[Tensor], None]) -> Tens
     handles = [module.register_forward_hook(record) for module in leaves]
     try:
         with torch.enable_grad():
-            # An image's logit depends on that image alone, so the sum gives each its own gradient.
             logits = target_logits(batch.model(inputs), batch.targets)
             require_operations(logits, _KNOWN, FullGrad.name, _REMEDY)
             (gradient,) = torch.autograd.grad(logits.sum(), inputs)

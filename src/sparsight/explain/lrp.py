@@ -2,9 +2,9 @@
 
 zennit knows layers by their modules. What it does not see, it takes for the gradient: an addition
 outside modules would give all relevance to both sides. It also changes the network in place, and
-does not undo that when an exception passes while it does. Here the network is copied, batch
-normalisation is merged, and every operation outside modules with a rule is looked at in the forward
-pass: additions split their relevance, whatever block they stand in, and unknown ones are refused.
+does not undo that when an exception passes. Here the network is copied, batch normalisation is
+merged, and every operation outside modules with a rule is looked at in the forward pass: additions
+split their relevance, and unknown operations are refused.
 """
 
 import copy
@@ -65,24 +65,20 @@ class Lrp(Explainer):
     }
 
     def explain(self, batch: ImageBatch) -> Tensor:
-        """See `Explainer.explain`; maps have image size.
+        from zennit.core import BasicHook
 
-        Raises
-        ------
-        InputError
-            Also for a network with operations that have no rule.
-        """
         network = merged_copy(batch.model)
         inputs = batch.inputs
         rules = self._rules()
-        watch = WatchedOperations(_STABILISER)
+        watch = WatchedOperations()
         ruled = {
             module: rule
             for name, module in network.named_modules()
             if (rule := rules.module_map({}, name, module)) is not None
         }
         for module, rule in ruled.items():
-            watch.enter_module(module, runs_once=_keeps_its_input(rule))
+            # Such a rule holds the module's last input only.
+            watch.enter_module(module, runs_once=isinstance(rule, BasicHook))
         # On leaving, zennit lets go of the tensors that it holds for the backward pass.
         with rules.context(network), torch.enable_grad():
             for module in ruled:
@@ -121,13 +117,6 @@ class Lrp(Explainer):
         return _COSTS[self.settings["composite"]]
 
 
-def _keeps_its_input(rule: Any) -> bool:
-    """Whether a rule needs the module's input, of which it holds only the last."""
-    from zennit.core import BasicHook
-
-    return isinstance(rule, BasicHook)
-
-
 # Operations through which relevance flows as gradients do: they move values, choose one of them, or
 # let them pass. Where ReLU gives 0, there is no relevance.
 _PASSING = frozenset(
@@ -148,13 +137,17 @@ def merged_copy(model: nn.Module) -> nn.Module:
     """A copy of the network in which batch normalisation is part of the layer before it.
 
     The layer before is that of the order in which modules are registered: compare logits
-    (`require_equal_logits`). Batch normalisation that follows no layer is left alone. The network,
-    in evaluation mode, is not changed.
+    (`require_equal_logits`). Batch normalisation that follows no layer is left alone.
     """
     network = copy.deepcopy(model)
     leaves = [module for module in network.modules() if not list(module.children())]
     for layer, norm in itertools.pairwise(leaves):
-        if _can_be_merged(layer, norm):
+        if (
+            isinstance(layer, nn.Conv2d | nn.Linear)
+            and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+            and norm.running_mean is not None
+            and len(layer.weight) == norm.num_features
+        ):
             _merge(layer, norm)
     return network.requires_grad_(False)
 
@@ -172,14 +165,6 @@ def require_equal_logits(found: Tensor, expected: Tensor) -> None:
             "explainer 'lrp' cannot bring this network into the form that it needs; register its "
             "modules in the order in which they run, and let sums make new tensors (a + b)"
         )
-
-
-def _can_be_merged(layer: nn.Module, norm: nn.Module) -> bool:
-    if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
-        return False
-    if isinstance(layer, nn.Conv2d | nn.Linear):
-        return len(layer.weight) == norm.num_features
-    return False
 
 
 def _merge(layer: Any, norm: Any) -> None:
@@ -201,15 +186,10 @@ class WatchedOperations(TorchFunctionMode):
     """Splits the relevance of sums and refuses operations without a rule, inside a `with` block.
 
     Operations inside modules that `enter_module` was told of are those modules' own.
-
-    Parameters
-    ----------
-    epsilon : stabiliser of the sums' denominators.
     """
 
-    def __init__(self, epsilon: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._epsilon = epsilon
         self._inside = 0
         self._runs: dict[nn.Module, int] = {}
 
@@ -241,8 +221,10 @@ class WatchedOperations(TorchFunctionMode):
         """Run `func`, or its counterpart that splits relevance."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
-        if not self._inside and name in _SUMS and _are_alike(args) and not kwargs:
-            return _SplitSum.apply(args[0], args[1], self._epsilon)
+        if not self._inside and name in _SUMS and len(args) == 2 and not kwargs:
+            left, right = args
+            if isinstance(left, Tensor) and isinstance(right, Tensor) and left.shape == right.shape:
+                return _SplitSum.apply(left, right)
         result = func(*args, **kwargs)
         if self._inside or name in _PASSING or not _depends_on_images(result):
             return result
@@ -251,12 +233,6 @@ class WatchedOperations(TorchFunctionMode):
             "convolutions, linear layers, batch normalisation, average pooling and activations "
             "other than ReLU as modules, and knows sums of two feature maps and max pooling"
         )
-
-
-def _are_alike(values: Any) -> bool:
-    """Whether these are two tensors of one shape."""
-    alike = len(values) == 2 and all(isinstance(value, Tensor) for value in values)
-    return alike and values[0].shape == values[1].shape
 
 
 def _depends_on_images(result: Any) -> bool:
@@ -269,15 +245,13 @@ class _SplitSum(torch.autograd.Function):
     """a + b, whose relevance is split in proportion to a and b (the epsilon rule)."""
 
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor, epsilon: float) -> Tensor:
+    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
         total = left + right
         ctx.save_for_backward(left, right, total)
-        ctx.epsilon = epsilon
         return total
 
     @staticmethod
-    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor, Tensor]:
         left, right, total = ctx.saved_tensors
-        stable = total + torch.where(total < 0, -ctx.epsilon, ctx.epsilon)
-        share = relevance[0] / stable
-        return left * share, right * share, None
+        share = relevance[0] / (total + torch.where(total < 0, -_STABILISER, _STABILISER))
+        return left * share, right * share

@@ -68,13 +68,7 @@ def named_layer(model: nn.Module, layer: str) -> nn.Module:
 
 
 def explained_layer(model: nn.Module, layer: str) -> str:
-    """`layer`, or where it is empty the architecture's own `explain_layer`.
-
-    Raises
-    ------
-    InputError
-        When it is empty and the network names none.
-    """
+    """`layer`, or where it is empty the architecture's own `explain_layer`, or an InputError."""
     found = layer or getattr(model, "explain_layer", "")
     if not found:
         raise InputError("the network names no layer to explain; give the parameter 'layer'")
@@ -86,12 +80,8 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
     """Record the outputs of named layers in one forward pass made inside the block.
 
     Yields a dict that the pass fills: layer to its output [N,C,h,w], part of the graph. The graph
-    starts at the first recorded layer: nothing before it is kept for the backward pass.
-
-    Raises
-    ------
-    InputError
-        For an unknown layer, one that runs twice in a pass or never, or one without feature maps.
+    starts at the first recorded layer: nothing before it is kept for the backward pass. InputError
+    for an unknown layer, one that runs twice in a pass or never, or one without feature maps.
     """
     outputs: dict[str, Tensor] = {}
     images: list[torch.Size] = []
@@ -140,21 +130,14 @@ def activations_and_gradients(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Outputs of layers and the gradients of the target logits there, in one pass each way.
 
-    Parameters
-    ----------
-    model : frozen network that gives logits [N,K].
-    images, targets : float32 [N,C,H,W] and int64 [N].
-    layers : names of modules, each given once.
-
-    Returns
-    -------
-    layer to (activations, gradients), both float32 [N,C,h,w], detached.
+    Layer to (activations, gradients), both float32 [N,C,h,w], detached, of a frozen network for
+    images float32 [N,C,H,W] and targets int64 [N].
     """
     with recorded(model, layers) as outputs, torch.enable_grad():
         # An image's logit depends on that image alone, so the sum gives each its own gradient.
         score = target_logits(model(images), targets).sum()
-        kept = [outputs[layer] for layer in layers]
-        gradients = torch.autograd.grad(score, kept, allow_unused=True)
+        activations = [outputs[layer] for layer in layers]
+        gradients = torch.autograd.grad(score, activations, allow_unused=True)
     found = {}
     for layer, gradient in zip(layers, gradients, strict=True):
         if gradient is None:
@@ -203,56 +186,29 @@ def operation(node: Node) -> str:
 
 
 def require_operations(score: Tensor, known: Collection[str], explainer: str, remedy: str) -> None:
-    """Refuse a network that computes anything but linear operations and those in `known`.
+    """Refuse, with an InputError, a network with other than linear operations and those in `known`.
 
-    Parameters
-    ----------
-    score : computed from images that ask for gradients, by a network whose parameters do not.
-    known : names of operations (see `operation`).
-    explainer : for the message.
-    remedy : end of the message.
-
-    Raises
-    ------
-    InputError
-        That names the operation.
+    `score` is computed from images that ask for gradients, by a network whose parameters do not;
+    `known` are names of operations (see `operation`); `explainer` and `remedy` are for the message.
     """
     for node in graph_nodes(score):
         name = operation(node)
-        if name not in known and name not in _LINEAR and not _scales(node, name):
+        depends = [follower is not None for follower, _ in node.next_functions]
+        scales = name in _PRODUCTS and sum(depends) == 1 and not (name == "Div" and not depends[0])
+        if name not in known and name not in _LINEAR and not scales:
             raise InputError(
                 f"explainer '{explainer}' has no rule for the operation '{name}' of this network; "
                 f"{remedy}"
             )
 
 
-def _scales(node: Node, name: str) -> bool:
-    """Whether the node multiplies something by constants."""
-    depends = [follower is not None for follower, _ in node.next_functions]
-    over_images = name == "Div" and not depends[0]
-    return name in _PRODUCTS and sum(depends) == 1 and not over_images
-
-
 def logit_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """Gradient of each image's target logit with respect to its pixels; one pass each way.
 
-    Parameters
-    ----------
-    model : frozen network that gives logits [N,K].
-    images, targets : float32 [N,C,H,W] and int64 [N].
-
-    Returns
-    -------
-    float32 [N,C,H,W], detached.
-
-    Raises
-    ------
-    InputError
-        When a target is not one of the K classes.
+    float32 [N,C,H,W], detached, of a frozen network for images of that shape and targets int64 [N].
     """
     inputs = images.detach().clone().requires_grad_()
     with torch.enable_grad():
-        # An image's logit depends on that image alone, so the sum gives each its own gradient.
         score = target_logits(model(inputs), targets).sum()
         (gradient,) = torch.autograd.grad(score, inputs)
     return gradient

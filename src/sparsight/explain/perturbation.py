@@ -6,12 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.explain.base import (
-    Explainer,
-    ImageBatch,
-    detached_float32,
-    target_logits,
-)
+from sparsight.explain.base import Explainer, ImageBatch, detached_float32, target_logits
 from sparsight.io.errors import InputError
 from sparsight.rounding import is_constant
 
@@ -25,10 +20,7 @@ class Occlusion(Explainer):
     beyond rounding, the map is 0.
 
     The cost is one pass per window and one for the whole image: with the defaults 170 for images of
-    28x28, 962 for 64x64 and 12,322 for 224x224.
-
-    A loop of its own, which gives captum's values without its import. One window of the whole batch
-    is one pass: memory stays that of one batch.
+    28x28, 962 for 64x64 and 12,322 for 224x224. One window of the whole batch is one pass.
     """
 
     name: ClassVar[str] = "occlusion"

@@ -1,8 +1,8 @@
 """Randomness that belongs to an image and an explainer, never to a position in a batch.
 
-Libraries draw from one global generator for a whole batch, so that an image's numbers depend on its
-batch, and they expand a batch by the number of samples. Here an image's numbers depend on its id
-and the explainer's name alone, and memory stays that of one batch.
+Libraries draw from one global generator for a whole batch, and expand the batch by the number of
+samples. Here an image's numbers depend on its id and the explainer's name alone, and memory stays
+that of one batch.
 """
 
 import hashlib
@@ -60,9 +60,8 @@ def _global_states(device: torch.device) -> list[object]:
 class PerImageSeeds:
     """Calls a foreign method so that its random numbers belong to the image.
 
-    Foreign methods draw from global generators, once for a whole batch. A method that draws is
-    recognised by a generator that has moved, and from then on is called one image at a time, each
-    with its own seed. A method that draws nothing keeps its speed.
+    A method that draws is recognised by a global generator that has moved, and from then on is
+    called one image at a time, each with its own seed. Others keep their speed.
     """
 
     def __init__(self) -> None:
@@ -99,20 +98,20 @@ class ImageSamples:
 
     def normal(self) -> Tensor:
         """Standard normal numbers [N,C,H,W]."""
-        return self._drawn(torch.randn, self._like.shape[1:]).to(self._like)
+        return self._draw(torch.randn, self._like.shape[1:]).to(self._like)
 
     def uniform(self) -> Tensor:
         """Numbers [N,C,H,W], uniform in [0, 1)."""
-        return self._drawn(torch.rand, self._like.shape[1:]).to(self._like)
+        return self._draw(torch.rand, self._like.shape[1:]).to(self._like)
 
     def uniform_per_image(self) -> Tensor:
         """One number per image [N,1,1,1], uniform in [0, 1)."""
-        return self._drawn(torch.rand, (1, 1, 1)).to(self._like)
+        return self._draw(torch.rand, (1, 1, 1)).to(self._like)
 
     def orders(self, count: int) -> Tensor:
         """The numbers from 0 to `count` - 1 in random order, int64 [N,count]."""
-        return self._drawn(torch.randperm, count).to(self._like.device)
+        return self._draw(torch.randperm, count).to(self._like.device)
 
-    def _drawn(self, draw: Callable[..., Tensor], shape: int | Sequence[int]) -> Tensor:
+    def _draw(self, draw: Callable[..., Tensor], shape: int | Sequence[int]) -> Tensor:
         rows = [draw(shape, generator=generator) for generator in self._generators]
         return torch.stack(rows) if rows else draw(shape, generator=torch.Generator())[None][:0]

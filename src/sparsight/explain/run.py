@@ -4,9 +4,8 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparsight.data.packed import Batch, PackedSplit, batches
+from sparsight.data.packed import PackedSplit, batches
 from sparsight.explain.base import (
     Explainer,
     ImageBatch,
@@ -55,10 +54,7 @@ ExplainBatch = Callable[[Mapping[str, Explainer], ImageBatch, str], dict[str, Te
 def places_of(image_ids: Tensor, known: Tensor, source: str) -> Tensor:
     """Where each of `image_ids` stands in `known`, int64 all of them.
 
-    Raises
-    ------
-    InputError
-        That says which image is not in `source`.
+    InputError for an image that is not in `source`.
     """
     order = known.argsort()
     places = torch.searchsorted(known[order], image_ids).clamp_max(max(len(known) - 1, 0))
@@ -75,10 +71,7 @@ def places_of(image_ids: Tensor, known: Tensor, source: str) -> Tensor:
 def predicted_classes(path: Path, condition: str, image_ids: Tensor) -> Tensor:
     """Classes that a checkpoint's `predictions.parquet` has of images, int64 [N] both.
 
-    Raises
-    ------
-    InputError
-        For an image that is not in the table under this condition.
+    InputError for an image that is not in the table under this condition.
     """
     table = read_table(path, ["image_id", "condition", "predicted"])
     rows = table["condition"].to_numpy() == condition
@@ -89,43 +82,6 @@ def predicted_classes(path: Path, condition: str, image_ids: Tensor) -> Tensor:
     return classes[places_of(image_ids, ids, f"{path} under condition '{condition}'")]
 
 
-@dataclass(frozen=True)
-class _Family:
-    """All that a batch needs to be explained.
-
-    `classes` has int64 [N] of all images for `predictions` and `targets` and a condition; it is
-    empty for controls.
-    """
-
-    explainers: Mapping[str, Explainer]
-    model: nn.Module
-    conditions: Sequence[str]
-    classes: Mapping[tuple[str, str], Tensor]
-    device: torch.device
-    explain: ExplainBatch
-
-    def rows(self, start: int, batch: Batch) -> dict[str, Tensor]:
-        """Rows of every tensor of the file from row `start` on, for a batch, on the CPU."""
-        rows = {"image_ids": batch.image_ids}
-        for condition in self.conditions:
-            targets = batch.labels
-            if self.classes:
-                for kind in ("predictions", "targets"):
-                    of_all = self.classes[kind, condition]
-                    rows[f"{kind}/{condition}"] = of_all[start : start + len(batch)]
-                targets = rows[f"targets/{condition}"]
-            images, wanted = batch.images(condition).to(self.device), targets.to(self.device)
-            given = ImageBatch(self.model, images, wanted, batch.image_ids)
-            maps = self.explain(self.explainers, given, condition)
-            rows.update({f"{name}/{condition}": part.cpu() for name, part in maps.items()})
-            # Copies of the network, one an image, are not here to be asked.
-            if self.explain is on_the_network:
-                complete = {n: maps[n] for n, one in self.explainers.items() if one.complete}
-                for name, gaps in completeness_gaps(complete, given).items():
-                    rows[f"{_GAPS}{name}/{condition}"] = gaps.cpu()
-        return rows
-
-
 def on_the_network(
     explainers: Mapping[str, Explainer], batch: ImageBatch, condition: str
 ) -> dict[str, Tensor]:
@@ -134,16 +90,9 @@ def on_the_network(
 
 
 def completeness_gaps(maps: Mapping[str, Tensor], batch: ImageBatch) -> dict[str, Tensor]:
-    """How far the sums of maps are from the logit minus that of a black image.
+    """How far the sums of maps, name to float32 [N,h,w], are from the logit minus that of black.
 
-    Parameters
-    ----------
-    maps : name to float32 [N,h,w].
-    batch : what was explained.
-
-    Returns
-    -------
-    name to float32 [N], |sum of the map - difference| / |difference|: 0 where both are equal, and
+    Name to float32 [N], |sum of the map - difference| / |difference|: 0 where both are equal, and
     infinite where only the difference is 0.
     """
     if not maps:
@@ -170,6 +119,42 @@ def _log_gaps(gaps: Mapping[str, list[Tensor]]) -> None:
             100 * float(whole.median()),
             100 * float(whole.max()),
         )
+
+
+def _explained_rows(
+    packed: Path,
+    positions: Tensor,
+    settings: Mapping[str, Any],
+    explainers: Mapping[str, Explainer],
+    model: nn.Module,
+    classes: Mapping[tuple[str, str], Tensor],
+    device: torch.device,
+    explain: ExplainBatch,
+) -> Iterator[dict[str, Tensor]]:
+    """Rows of every tensor of the file, a batch at a time, on the CPU.
+
+    `classes` has int64 [N] of all images for `predictions` and `targets` and a condition; it is
+    empty for controls.
+    """
+    start = 0
+    for batch in batches(packed, positions, settings["batch_size"]):
+        rows = {"image_ids": batch.image_ids}
+        for condition in settings["conditions"]:
+            for kind in ("predictions", "targets") if classes else ():
+                of_all = classes[kind, condition]
+                rows[f"{kind}/{condition}"] = of_all[start : start + len(batch)]
+            targets = rows.get(f"targets/{condition}", batch.labels)
+            images = batch.images(condition).to(device)
+            shown = ImageBatch(model, images, targets.to(device), batch.image_ids)
+            maps = explain(explainers, shown, condition)
+            rows.update({f"{name}/{condition}": part.cpu() for name, part in maps.items()})
+            # Copies of the network, one an image, are not here to be asked.
+            if explain is on_the_network:
+                complete = {n: maps[n] for n, one in explainers.items() if one.complete}
+                for name, gaps in completeness_gaps(complete, shown).items():
+                    rows[f"{_GAPS}{name}/{condition}"] = gaps.cpu()
+        yield rows
+        start += len(batch)
 
 
 def explain_family(
@@ -233,34 +218,39 @@ def explain_family(
             return False
         entries = {name: entries[name] for name in update.missing}
     explainers = build_explainers(entries)
-    _check(explainers, network)
-    conditions: list[str] = list(settings["conditions"])
-    rule = settings["target"]
-    _check_target(rule, network, predictions, dense_predictions)
+    _check(explainers, settings["target"], network, predictions, dense_predictions)
     with PackedSplit.open(packed_test) as split:
         positions = split.subset(settings["images"])
         ids, labels = split.image_ids()[positions], split.labels()[positions]
         shape = split.image_shape
         source = {"dataset": split.dataset, "split": split.split, "data_hash": split.data_hash}
-    facts = _facts(entries, explainers, shape)
+    facts = {
+        name: {
+            **explainer.facts(),
+            "cost": explainer.cost_on(shape),
+            "method": entries[name]["method"],
+            "parameters": explainer.settings,
+        }
+        for name, explainer in explainers.items()
+    }
     classes: dict[tuple[str, str], Tensor] = {}
     if network is not None and predictions is not None:
-        for condition in conditions:
+        for condition in settings["conditions"]:
             predicted = predicted_classes(predictions, condition, ids)
             targets = {"true": labels, "predicted": predicted}
-            if rule not in targets and dense_predictions is not None:
-                targets[rule] = predicted_classes(dense_predictions, condition, ids)
+            if settings["target"] == "dense_predicted" and dense_predictions is not None:
+                targets["dense_predicted"] = predicted_classes(dense_predictions, condition, ids)
             classes["predictions", condition] = predicted
-            classes["targets", condition] = targets[rule]
+            classes["targets", condition] = targets[settings["target"]]
     # Controls look at no network: any module will do.
     model = nn.Identity() if network is None else network.to(device)
     with ExitStack() as stack:
         stack.enter_context(frozen(model))
-        family = _Family(explainers, model, conditions, classes, device, explain)
-        size = settings["batch_size"]
-        starts = itertools.count(0, size)
-        made = map(family.rows, starts, batches(packed_test, positions, size))
-        rows = log_progress(made, "batches explained", -(-len(positions) // size))
+        made = _explained_rows(
+            packed_test, positions, settings, explainers, model, classes, device, explain
+        )
+        count = -(-len(positions) // settings["batch_size"])
+        rows = log_progress(made, "batches explained", count)
         # The sizes of the maps are known only after the first batch.
         first = next(rows)
         layout = {
@@ -270,14 +260,19 @@ def explain_family(
         kept: list[str] = []
         if old is not None and update is not None:
             stack.enter_context(old)
-            kept = _tensors(old, update.kept)
+            explained = (name.removeprefix(_GAPS).partition("/") for name in old.names)
+            kept = [
+                name
+                for name, (explainer, slash, _) in zip(old.names, explained, strict=True)
+                if slash and explainer in update.kept
+            ]
             layout |= {name: old.layout(name) for name in kept}
             recorded = json.loads(old.metadata["explainers"])
             facts |= {name: recorded[name] for name in update.kept}
         metadata = {
             **source,
             "explainers": json.dumps(facts, sort_keys=True),
-            "conditions": json.dumps(conditions),
+            "conditions": json.dumps(list(settings["conditions"])),
             "images": str(len(positions)),
             **({"target": settings["target"]} if classes else {}),
             **(update.result.metadata() if update is not None else {}),
@@ -319,58 +314,28 @@ def _opened(
     return update, reader
 
 
-def _tensors(file: ArrayReader, explainers: Sequence[str]) -> list[str]:
-    """Names of all tensors of these explainers."""
-    return [
-        name
-        for name in file.names
-        if name.removeprefix(_GAPS).partition("/")[0] in explainers and "/" in name
-    ]
-
-
-def _check(explainers: Mapping[str, Explainer], network: nn.Module | None) -> None:
+def _check(
+    explainers: Mapping[str, Explainer],
+    rule: str,
+    network: nn.Module | None,
+    predictions: Path | None,
+    dense_predictions: Path | None,
+) -> None:
     if not explainers:
         raise InputError("there is nothing to explain with: 'explainers' is empty")
+    if rule not in TARGET_RULES:
+        raise InputError(f"target '{rule}' is not one of {', '.join(TARGET_RULES)}")
     for name, explainer in explainers.items():
         if explainer.needs_network and network is None:
             raise InputError(
                 f"explainer '{name}' needs a network; put it into another family than 'controls'"
             )
-
-
-def _check_target(
-    rule: str, network: nn.Module | None, predictions: Path | None, dense_predictions: Path | None
-) -> None:
-    if rule not in TARGET_RULES:
-        raise InputError(f"target '{rule}' is not one of {', '.join(TARGET_RULES)}")
-    if network is None:
-        return
-    if predictions is None:
+    if network is not None and predictions is None:
         raise InputError("explaining a network needs the predictions.parquet of its checkpoint")
-    if rule == "dense_predicted" and dense_predictions is None:
+    if network is not None and rule == "dense_predicted" and dense_predictions is None:
         raise InputError(
             "target 'dense_predicted' needs the predictions.parquet of the dense network"
         )
-
-
-def _facts(
-    entries: Mapping[str, Mapping[str, Any]],
-    explainers: Mapping[str, Explainer],
-    shape: tuple[int, int, int],
-) -> dict[str, dict[str, Any]]:
-    """Method, parameters (with defaults) and facts of each explainer.
-
-    The cost is that for the images explained, of `shape` (C, H, W).
-    """
-    return {
-        name: {
-            **explainer.facts(),
-            "cost": explainer.cost_on(shape),
-            "method": entries[name]["method"],
-            "parameters": explainer.settings,
-        }
-        for name, explainer in explainers.items()
-    }
 
 
 def explain_checkpoint(

@@ -27,14 +27,11 @@ _COMPACTNESS, _SMOOTHING = 20.0, 1.0
 def superpixels(images: Tensor, count: int) -> Tensor:
     """Superpixels of each image, from that image alone and without randomness.
 
-    RGB images are segmented by SLIC (scikit-image, with connected segments), whose number of
-    segments is near `count` and differs between images. Images of another number of channels, with
-    a side below 48 pixels, or in which SLIC finds less than half or more than twice of `count`, are
-    cut into a grid of at most `count` rectangles.
-
-    Nothing is kept between calls: where the network runs on a CPU, a segmentation costs less than
-    one hundredth of the forward passes that follow it. That does not hold on a GPU, whose passes
-    are far cheaper: the segmentation stays on the CPU.
+    RGB images are segmented by SLIC (Achanta et al. 2012, doi:10.1109/TPAMI.2012.120, by
+    scikit-image on the CPU), whose number of segments is near `count` and differs between images.
+    Images of another number of channels, with a side below 48 pixels, or in which SLIC finds less
+    than half or more than twice of `count`, are cut into a grid of at most `count` rectangles,
+    whose sides differ by a pixel at most.
 
     Parameters
     ----------
@@ -44,56 +41,42 @@ def superpixels(images: Tensor, count: int) -> Tensor:
     Returns
     -------
     int64 [N,H,W] on the device of the images: each pixel's segment, from 0 without gaps.
-
-    Reference
-    ---------
-    SLIC: Achanta et al. 2012, doi:10.1109/TPAMI.2012.120.
     """
     channels, height, width = images.shape[1:]
-    if channels != 3 or min(height, width) < _SMALLEST_SIDE:
-        grid = _grid(height, width, count).to(images.device)
-        return grid.expand(len(images), height, width)
-    found = [_slic(image, count) for image in images]
-    grid = _grid(height, width, count)
-    fits = [count / 2 <= int(part.max()) + 1 <= 2 * count for part in found]
-    kept = [part if fit else grid for part, fit in zip(found, fits, strict=True)]
-    return torch.stack(kept).to(images.device)
-
-
-def _grid(height: int, width: int, count: int) -> Tensor:
-    """Rectangles whose sides differ by a pixel at most, numbered row by row."""
     rows = min(height, max(1, min(count, round(math.sqrt(count * height / width)))))
     columns = min(width, count // rows)
     row = torch.arange(height) * rows // height
     column = torch.arange(width) * columns // width
-    return row[:, None] * columns + column
-
-
-def _slic(image: Tensor, count: int) -> Tensor:
+    grid = row[:, None] * columns + column
+    if channels != 3 or min(height, width) < _SMALLEST_SIDE:
+        return grid.to(images.device).expand(len(images), height, width)
     from skimage.segmentation import slic
 
-    pixels = image.detach().permute(1, 2, 0).cpu().numpy().astype(np.float64)
-    labels = slic(
-        pixels, n_segments=count, compactness=_COMPACTNESS, sigma=_SMOOTHING, start_label=0
-    )
-    _, labels = np.unique(labels, return_inverse=True)
-    return torch.from_numpy(labels.reshape(pixels.shape[:2]).astype(np.int64))
+    found = []
+    for image in images.detach().permute(0, 2, 3, 1).cpu().numpy().astype(np.float64):
+        labels = slic(
+            image, n_segments=count, compactness=_COMPACTNESS, sigma=_SMOOTHING, start_label=0
+        )
+        numbers, labels = np.unique(labels, return_inverse=True)
+        fits = count / 2 <= len(numbers) <= 2 * count
+        found.append(torch.from_numpy(labels.reshape(height, width)) if fits else grid)
+    return torch.stack(found).to(images.device)
 
 
 class CoalitionExplainer(Explainer):
     """Explains an image by the network's output for coalitions, sets of superpixels that are on.
 
     A subclass says which coalitions of an image are asked for, and how the outputs become one value
-    per superpixel; that value stands on all of the superpixel's pixels.
+    per superpixel, which stands on all of its pixels; 0 where the outputs do not differ beyond
+    rounding. One coalition of every image in the batch is one pass.
 
-    Where the outputs do not differ beyond rounding, all values are 0.
-
-    Common parameters: `segments`, about how many superpixels an image has (`superpixels`);
-    `n_samples`, how many coalitions are asked for; `output`, "logit" or "probability" of the
-    target; `baseline`, what superpixels that are off show: "mean", their own mean colour, or
-    "grey", the grey value `grey` in all channels.
-
-    One coalition of every image in the batch is one pass: memory stays that of one batch.
+    Parameters
+    ----------
+    segments : about how many superpixels an image has, see `superpixels`.
+    n_samples : how many coalitions are asked for.
+    output : "logit" or "probability" of the target.
+    baseline, grey : what superpixels that are off show: "mean", their own mean colour, or "grey",
+        the grey value `grey` in all channels.
     """
 
     signed: ClassVar[bool] = True
@@ -150,14 +133,11 @@ class CoalitionExplainer(Explainer):
             for step in range(longest):
                 on = shown[:, step].gather(1, places).view_as(segments).unsqueeze(1)
                 logits = batch.model(torch.where(on, images, hidden))
-                found.append(self._output(logits, batch.targets))
+                score = target_logits(logits, batch.targets)
+                if self.settings["output"] == "probability":
+                    score = (score - logits.logsumexp(dim=1)).exp()
+                found.append(score)
         return torch.stack(found, dim=1).cpu().double()
-
-    def _output(self, logits: Tensor, targets: Tensor) -> Tensor:
-        score = target_logits(logits, targets)
-        if self.settings["output"] == "logit":
-            return score
-        return (score - logits.logsumexp(dim=1)).exp()
 
     def _hidden(self, images: Tensor, segments: Tensor) -> Tensor:
         """The images [N,C,H,W] with all superpixels off."""
@@ -193,12 +173,8 @@ class Lime(CoalitionExplainer):
     below 48 pixels are cut into a grid. Not divided by a superpixel's area: a large one has the
     same value on more pixels.
 
-    It differs from the authors' code for images in its defaults and in the superpixels:
-
-    * `output` is the logit; theirs is the probability, which hardly moves where a network is sure.
-    * `n_samples` is 500; theirs is 1,000.
-    * superpixels are those of SLIC, or a grid; theirs are of quickshift, which takes
-      no number of them.
+    The authors' code for images takes the probability, which hardly moves where a network is sure,
+    1,000 samples, and the superpixels of quickshift, which takes no number of them.
     """
 
     name: ClassVar[str] = "lime"
@@ -232,9 +208,8 @@ class Lime(CoalitionExplainer):
         return drawn
 
     def values(self, coalitions: Tensor, outputs: Tensor) -> Tensor:
-        return weighted_ridge(
-            coalitions.double(), outputs, self.weights(coalitions), self.settings["ridge"]
-        )
+        weights = self.weights(coalitions)
+        return weighted_ridge(coalitions.double(), outputs, weights, self.settings["ridge"])
 
     def weights(self, coalitions: Tensor) -> Tensor:
         """Weights float64 [S] of coalitions bool [S,M], in [0, 1]."""
@@ -244,19 +219,11 @@ class Lime(CoalitionExplainer):
 
 
 def weighted_ridge(inputs: Tensor, outputs: Tensor, weights: Tensor, penalty: float) -> Tensor:
-    """Coefficients of a weighted ridge regression with an unpenalised constant.
+    """Coefficients float64 [M] of a weighted ridge regression with an unpenalised constant.
 
     They minimise sum over s of weights_s (outputs_s - c - inputs_s x)² + penalty |x|²; with penalty
-    0 and too few samples, the shortest x of those that do.
-
-    Parameters
-    ----------
-    inputs, outputs, weights : float64 [S,M], [S] and [S], weights not negative.
-    penalty : 0 or more.
-
-    Returns
-    -------
-    float64 [M].
+    0 and too few samples, the shortest x of those that do. Inputs, outputs and weights (not
+    negative) are float64 [S,M], [S] and [S].
     """
     share = weights / weights.sum()
     roots = weights.sqrt()
@@ -280,13 +247,8 @@ class KernelShap(CoalitionExplainer):
     asked for and the values are exact. Otherwise `n_samples` are drawn from the kernel, each
     followed by its complement, which lowers the variance (arXiv:2012.01536).
 
-    Superpixels that are off show their own mean colour, or the grey value `grey` where `baseline`
-    is "grey". `segments` is about the number of superpixels; images of one channel or of sides
-    below 48 pixels are cut into a grid. Not divided by a superpixel's area: a large one has the
-    same value on more pixels.
-
-    The cost is an upper bound: an image with few superpixels has fewer coalitions to ask for, but
-    how many it has is known only when it is cut.
+    Superpixels, `baseline` and `grey` are as in `lime`. The cost is an upper bound: an image with
+    few superpixels has fewer coalitions to ask for.
     """
 
     name: ClassVar[str] = "kernel_shap"
@@ -305,18 +267,28 @@ class KernelShap(CoalitionExplainer):
 
     def coalitions(self, segments: int, generator: torch.Generator) -> Tensor:
         """The whole image, nothing of it, and then the proper coalitions."""
-        count = self.settings["n_samples"]
-        few = _is_enumerated(segments, count)
-        proper = _all_proper(segments) if few else _drawn(segments, count, generator)
+        if self._asks_all(segments):
+            numbers = torch.arange(1, max(1, 2**segments - 1))
+            proper = (numbers.unsqueeze(1) >> torch.arange(segments)) % 2 == 1
+        else:
+            proper = _draw_coalitions(segments, self.settings["n_samples"], generator)
         ends = torch.tensor([[True], [False]]).expand(2, segments)
         return torch.cat([ends, proper])
 
     def values(self, coalitions: Tensor, outputs: Tensor) -> Tensor:
-        proper = coalitions[2:]
+        proper, count = coalitions[2:], coalitions.shape[1]
         weights = torch.ones(len(proper), dtype=torch.float64)
-        if _is_enumerated(coalitions.shape[1], self.settings["n_samples"]):
-            weights = _kernel(proper)
+        if self._asks_all(count):
+            # The Shapley kernel of proper coalitions, by size.
+            kernel = [0.0] + [
+                (count - 1) / (math.comb(count, size) * size * (count - size))
+                for size in range(1, count)
+            ]
+            weights = torch.tensor(kernel, dtype=torch.float64)[proper.sum(dim=1)]
         return shapley_values(proper.double(), outputs[2:], weights, outputs[1], outputs[0])
+
+    def _asks_all(self, segments: int) -> bool:
+        return segments < 63 and 2**segments - 2 <= self.settings["n_samples"]
 
     def cost_on(self, shape: tuple[int, int, int]) -> int:
         """The most that the chosen number of samples can cost."""
@@ -328,14 +300,9 @@ def shapley_values(
 ) -> Tensor:
     """Weighted least squares under the constraint that the values sum to `whole` - `nothing`.
 
-    Parameters
-    ----------
-    inputs, outputs, weights : float64 [S,M] of zeros and ones, [S] and [S].
-    nothing, whole : float64 [], the outputs with all off and all on.
-
-    Returns
-    -------
-    float64 [M]. Where the samples do not decide them, as near to equal as they can be.
+    float64 [M] of inputs (zeros and ones), outputs and weights, float64 [S,M], [S] and [S], and the
+    outputs float64 [] with all off and all on. Where the samples do not decide the values, they are
+    as near to equal as they can be.
     """
     count = inputs.shape[1]
     equal = (whole - nothing) / count
@@ -350,26 +317,7 @@ def shapley_values(
     return equal + least_squares(rows, goals)
 
 
-def _is_enumerated(segments: int, count: int) -> bool:
-    return segments < 63 and 2**segments - 2 <= count
-
-
-def _all_proper(segments: int) -> Tensor:
-    """All coalitions but the empty one and the whole, bool [2^M - 2, M]."""
-    numbers = torch.arange(1, max(1, 2**segments - 1))
-    return (numbers.unsqueeze(1) >> torch.arange(segments)) % 2 == 1
-
-
-def _kernel(coalitions: Tensor) -> Tensor:
-    """The Shapley kernel of proper coalitions, float64 [S]."""
-    count = coalitions.shape[1]
-    by_size = [0.0] + [
-        (count - 1) / (math.comb(count, size) * size * (count - size)) for size in range(1, count)
-    ]
-    return torch.tensor(by_size, dtype=torch.float64)[coalitions.sum(dim=1)]
-
-
-def _drawn(segments: int, count: int, generator: torch.Generator) -> Tensor:
+def _draw_coalitions(segments: int, count: int, generator: torch.Generator) -> Tensor:
     """Coalitions drawn in proportion to the Shapley kernel, each followed by its complement."""
     pairs = -(-count // 2)
     sizes = torch.arange(1, segments, dtype=torch.float64)

@@ -99,47 +99,6 @@ class Reference:
     level: int
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Scores of a batch by one metric: rows in the making, not yet spelt out.
-
-    `codes` are the places of explainer, condition and metric among their names, and of the
-    reference among these; `values` is [N] or [N, steps].
-    """
-
-    codes: Sequence[int]
-    images: ImageFacts
-    values: NDArray[np.float32]
-
-
-def _rows_of(parts: Sequence[_Part]) -> dict[str, NDArray[Any]]:
-    """Columns of all parts at once: for small batches the calls cost more than the rows."""
-    sizes = [part.values.size for part in parts]
-    codes = np.array([part.codes for part in parts], dtype=np.int32)
-    rows: dict[str, NDArray[Any]] = {
-        name: np.repeat(codes[:, place], sizes)
-        for place, name in enumerate((*VARYING, "reference"))
-    }
-    # values a score has: 1, or the steps of a curve
-    lengths = [part.values.shape[1] if part.values.ndim == 2 else 1 for part in parts]
-    for name in PER_IMAGE:
-        kept = [getattr(part.images, name) for part in parts]
-        whole = np.concatenate(kept)
-        if max(lengths) > 1 or min(lengths) == 0:
-            whole = np.repeat(whole, np.repeat(lengths, [len(values) for values in kept]))
-        rows[name] = whole
-    rows["step"] = np.concatenate(
-        [
-            np.tile(np.arange(length), len(part.values))
-            if part.values.ndim == 2
-            else np.full(len(part.values), SCALAR_STEP)
-            for part, length in zip(parts, lengths, strict=True)
-        ]
-    )
-    rows["value"] = np.concatenate([part.values.reshape(-1) for part in parts])
-    return rows
-
-
 class ScoreRows:
     """Write score rows; the file appears only when the block ends well.
 
@@ -165,14 +124,14 @@ class ScoreRows:
         metadata: Mapping[str, str],
         references: Sequence[Reference] | None = None,
     ) -> None:
-        missing = [name for name in IDENTITY if name not in identity]
-        if missing:
-            raise InputError(f"the scores of {path} need the identity value '{missing[0]}'")
+        for name in IDENTITY:
+            if name not in identity:
+                raise InputError(f"the scores of {path} need the identity value '{name}'")
         self._identity = {name: identity[name] for name in IDENTITY}
         self._names, self._references = {name: names[name] for name in VARYING}, references
         schema = SCHEMA if references is None else AGREEMENT_SCHEMA
         self._writer = TableWriter(path, schema, metadata)
-        self._kept: list[_Part] = []
+        self._parts: list[dict[str, NDArray[Any]]] = []
         self._count = 0
 
     def add(
@@ -187,17 +146,25 @@ class ScoreRows:
         values : float32 [N], or [N, steps] for a curve, which agreement has not.
         reference : its place among the references.
         """
-        count = len(images.image_id)
+        count, steps = len(images.image_id), values.shape[1:]
         curves = self._references is None
-        if values.ndim not in (1, 1 + curves) or len(values) != count:
+        if len(values) != count or len(steps) > curves:
             raise InputError(
                 f"metric {names[2]} gave scores of shape {tuple(values.shape)} for {count} images; "
                 f"it must give [N]{' or [N, steps]' if curves else ''}"
             )
+        size = values.numel()
         codes = [self._names[kind].index(name) for kind, name in zip(VARYING, names, strict=True)]
-        codes.append(reference)
-        self._kept.append(_Part(codes, images, values.detach().cpu().numpy().astype(np.float32)))
-        self._count += values.numel()
+        rows: dict[str, NDArray[Any]] = {
+            kind: np.full(size, code, dtype=np.int32)
+            for kind, code in zip((*VARYING, "reference"), (*codes, reference), strict=True)
+        }
+        for name in PER_IMAGE:
+            rows[name] = np.repeat(getattr(images, name), steps[0] if steps else 1)
+        rows["step"] = np.tile(np.arange(steps[0]) if steps else SCALAR_STEP, count)
+        rows["value"] = values.detach().cpu().numpy().astype(np.float32).reshape(-1)
+        self._parts.append(rows)
+        self._count += size
         if self._count >= GROUP_ROWS:
             self._flush()
 
@@ -208,7 +175,9 @@ class ScoreRows:
     def _flush(self) -> None:
         if not self._count:
             return
-        columns: dict[str, Any] = _rows_of(self._kept)
+        columns: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]
+        }
         for name in VARYING:
             columns[name] = _text(columns[name], self._names[name])
         chosen = columns.pop("reference")
@@ -222,7 +191,7 @@ class ScoreRows:
             else:
                 columns[name] = np.full(self._count, value)
         self._writer.append(columns)
-        self._kept, self._count = [], 0
+        self._parts, self._count = [], 0
 
     def __enter__(self) -> Self:
         self._writer.__enter__()
@@ -294,28 +263,24 @@ class OldRows:
     ) -> dict[str, list[dict[str, Any]]]:
         """Of metrics that share passes, by explainer, those that are missing."""
         missing = frozenset(self.update.missing)
-        found: dict[str, list[dict[str, Any]]] = {}
-        for explainer, some in groups.items():
-            left = [
+        found = {
+            explainer: [
                 {name: m for name, m in one.items() if f"{explainer}{BETWEEN}{name}" in missing}
                 for one in some
             ]
-            found[explainer] = [one for one in left if one]
-        return found
+            for explainer, some in groups.items()
+        }
+        return {explainer: [one for one in some if one] for explainer, some in found.items()}
 
-    def kept(self) -> Iterator[pa.Table]:
-        """The rows of kept entries, a few at a time."""
-        if self.update.kept:
-            yield from rows_of(self.path, self.update.kept)
-
-
-def rows_of(path: Path, names: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of the entries `explainer/metric` of these names, a row group at a time."""
-    wanted = pa.array(names, pa.string())
-    for part in table_parts(path):
-        pairs = pc.binary_join_element_wise(
-            part["explainer"].cast(pa.string()), part["metric"].cast(pa.string()), BETWEEN
-        )
-        chosen = part.filter(pc.is_in(pairs, wanted))
-        if chosen.num_rows:
-            yield chosen
+    def kept_rows(self) -> Iterator[pa.Table]:
+        """The rows of kept entries, a row group at a time."""
+        if not self.update.kept:
+            return
+        wanted = pa.array(self.update.kept, pa.string())
+        for part in table_parts(self.path):
+            pairs = pc.binary_join_element_wise(
+                part["explainer"].cast(pa.string()), part["metric"].cast(pa.string()), BETWEEN
+            )
+            chosen = part.filter(pc.is_in(pairs, wanted))
+            if chosen.num_rows:
+                yield chosen

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,11 @@ def score_family(
         settings = {**settings, **old.missing_of(settings, "explainers", key)}
     metrics: dict[str, Metric] = build_items(registry, key, settings[key])
     metadata = {"target_rule": settings["target"]}
-    facts = {name: _facts(metric) for name, metric in metrics.items()}
+    names = (*_FACTS, *(_OF_SCORES if references is None else _OF_AGREEMENT))
+    facts = {n: {fact: getattr(one, fact) for fact in names} for n, one in metrics.items()}
+    if references is None:
+        for name, metric in metrics.items():
+            facts[name]["step_values"] = metric.step_values()
     if old is not None:
         facts = {**old.facts("metrics"), **facts}
         metadata |= old.update.result.metadata()
@@ -183,23 +188,19 @@ def score_family(
             ]
             work.check_references(who, int(identity["seed"]))
         work.read_classes(Path(predictions), dense_predictions)
-        names = {kind: list(settings[f"{kind}s"]) for kind in ("explainer", "condition")}
-        names["metric"] = list(metrics)
-        rows = stack.enter_context(ScoreRows(output, identity, names, metadata, who))
+        known = {
+            "explainer": list(settings["explainers"]),
+            "condition": list(settings["conditions"]),
+            "metric": list(metrics),
+        }
+        rows = stack.enter_context(ScoreRows(output, identity, known, metadata, who))
         if old is not None:
             work.groups = old.missing_in(work.groups)
-            for part in old.kept():
+            for part in old.kept_rows():
                 rows.append(part)
         for start, batch in work.batches():
-            for condition in names["condition"]:
+            for condition in known["condition"]:
                 work.score(start, batch.to(device), condition, rows)
-
-
-def _facts(metric: Metric) -> dict[str, Any]:
-    compares = "reference" in metric.needs
-    names = (*_FACTS, *(_OF_AGREEMENT if compares else _OF_SCORES))
-    found = {name: getattr(metric, name) for name in names}
-    return found if compares else {**found, "step_values": metric.step_values()}
 
 
 def within_budget(
@@ -359,21 +360,25 @@ class _Work:
                 )
 
     def read_classes(self, predictions: Path, dense_predictions: Path | str | None) -> None:
-        """Read what the network predicts, and what was explained where the maps do not say."""
-
-        def classes(path: Path) -> dict[str, Tensor]:
-            conditions = self.settings["conditions"]
-            return {one: predicted_classes(path, one, self._ids) for one in conditions}
-
-        self._predicted = classes(predictions)
-        self._dense: dict[str, Tensor] = {}
-        if self.settings["target"] == "dense_predicted" and not self._has_targets:
-            if dense_predictions is None:
+        """Read what the network predicts, and what was explained: int64 [N] for each condition."""
+        rule, dense = self.settings["target"], dense_predictions
+        self._predicted, self._targets = {}, {}
+        for condition in self.settings["conditions"]:
+            self._predicted[condition] = predicted_classes(predictions, condition, self._ids)
+            if self._has_targets:
+                found = self.maps.rows(f"targets/{condition}")
+            elif rule == "true":
+                found = self.split.labels()[self._positions]
+            elif rule == "predicted":
+                found = self._predicted[condition]
+            elif dense is None:
                 raise InputError(
                     f"{self.maps.path} holds no targets, and the target dense_predicted needs the "
                     "predictions of the dense parent"
                 )
-            self._dense = classes(Path(dense_predictions))
+            else:
+                found = predicted_classes(Path(dense), condition, self._ids)
+            self._targets[condition] = found
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """First row in the explanations file, and the images of that row and those after it."""
@@ -385,7 +390,7 @@ class _Work:
     def score(self, start: int, batch: Batch, condition: str, rows: ScoreRows) -> None:
         """Score the images of `batch`, which begins at row `start`, and add what is found."""
         images, stop = batch.images(condition), start + len(batch)
-        target = self._targets(slice(start, stop), batch, condition)
+        target = self._targets[condition][start:stop]
         facts = ImageFacts(
             target.numpy(),
             self._ids[start:stop].numpy(),
@@ -393,21 +398,25 @@ class _Work:
             self._predicted[condition][start:stop].numpy(),
         )
         same = [other.rows(f"targets/{condition}", start, stop).eq(target) for other in self.others]
-        given = images, target.to(images.device)
+        shown = images, target.to(images.device)
         masks = {m.mask_rule: masks_for(batch, m.mask_rule) for m in self.metrics.values()}
         for explainer in self.explainers:
             name = f"{explainer}/{condition}"
             raw = [f.rows(name, start, stop).to(self.device) for f in (self.maps, *self.others)]
-            # Metrics that want the same treatment share the prepared maps.
-            prepared: dict[tuple[str, ...], list[Tensor]] = {}
+            # Metrics that want the same treatment share the maps made ready for them.
+            ready: dict[tuple[str, ...], list[Tensor]] = {}
             for group in self.groups[explainer]:
                 first = next(iter(group.values()))
                 key = (first.treatment, first.normalisation, first.resolution)
-                if key not in prepared:
-                    prepared[key] = [self._prepared(explainer, maps, first) for maps in raw]
-                own, *others = prepared[key]
-                again = self._bound_explainer(explainer, batch, first)
-                scored = MapBatch(own, *given, masks[first.mask_rule], self.network, again)
+                prepare = partial(self._prepare, explainer, first)
+                if key not in ready:
+                    ready[key] = [prepare(maps) for maps in raw]
+                own, *others = ready[key]
+                again = None
+                if "explainer" in first.needs:
+                    method = self._loaded[explainer]
+                    again = BatchExplainer(method, batch.image_ids, explainer, prepare)
+                scored = MapBatch(own, *shown, masks[first.mask_rule], self.network, again)
                 if "reference" in first.needs:
                     for place, other in enumerate(others):
                         pair = replace(scored, reference=other)
@@ -418,29 +427,7 @@ class _Work:
                     for metric, values in first.score_together(group, scored).items():
                         rows.add((explainer, condition, metric), facts, values)
 
-    def _targets(self, rows: slice, batch: Batch, condition: str) -> Tensor:
-        """The classes that were explained, int64 [n]."""
-        if self._has_targets:
-            return self.maps.rows(f"targets/{condition}", rows.start, rows.stop)
-        if self.settings["target"] == "true":
-            return batch.labels.cpu()
-        rule = self._predicted if self.settings["target"] == "predicted" else self._dense
-        return rule[condition][rows]
-
-    def _prepared(self, explainer: str, raw: Tensor, metric: Metric) -> Tensor:
+    def _prepare(self, explainer: str, metric: Metric, raw: Tensor) -> Tensor:
         """Raw maps of `explainer` as `metric` wants them."""
         size = (self.split.image_shape[1], self.split.image_shape[2])
         return metric.prepare_maps(raw, size, self._recorded[explainer]["interpolation"])
-
-    def _bound_explainer(
-        self, explainer: str, batch: Batch, metric: Metric
-    ) -> BatchExplainer | None:
-        """A call that explains the images of `batch` anew, for a metric that needs it."""
-        if "explainer" not in metric.needs:
-            return None
-        return BatchExplainer(
-            self._loaded[explainer],
-            batch.image_ids,
-            explainer,
-            lambda raw: self._prepared(explainer, raw, metric),
-        )
