@@ -1,7 +1,6 @@
 """Benchmark files as Snakemake 9 writes them."""
 
 import json
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -27,7 +26,7 @@ def write(tmp_path):
     return write
 
 
-def snakemake_record(extended, collected=True):
+def snakemake_record(collected=True):
     """A record made by Snakemake itself."""
     benchmark = pytest.importorskip("snakemake.benchmark")
     record = benchmark.BenchmarkRecord(
@@ -35,16 +34,13 @@ def snakemake_record(extended, collected=True):
         cpu_usage=100, cpu_time=11.0, input=[],
     )  # fmt: skip
     record.data_collected = collected
-    record.jobid, record.rule_name, record.threads = 3, "prune_level", 1
-    record.wildcards = SimpleNamespace(items=lambda: [("seed", "9"), ("pruner", "random")])
-    record.params = record.resources = {}
-    return json.loads(record.to_json(extended))
+    return json.loads(record.to_json(False))
 
 
 def test_plain_records_are_named_by_their_path(tmp_path, write):
     path = write(
         "results/demo/digits/cnn/seed10/random/level03/benchmarks/prune_level.jsonl",
-        snakemake_record(extended=False),
+        snakemake_record(),
     )
     gather_costs([path], tmp_path / "costs.csv", {"patterns": [PATTERN]})
     frame = pd.read_csv(tmp_path / "costs.csv")
@@ -57,29 +53,13 @@ def test_plain_records_are_named_by_their_path(tmp_path, write):
     }  # fmt: skip
 
 
-def test_extended_records_name_themselves(tmp_path, write):
-    gather_costs([write("any.jsonl", snakemake_record(True))], tmp_path / "costs.csv", {})
-    row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
-    assert (row["rule"], row["seed"], row["pruner"]) == ("prune_level", 9, "random")
-    assert pd.isna(row["level"])
-    assert pd.isna(row["study"])
-
-
 def test_what_was_not_sampled_is_empty(tmp_path, write):
-    path = write("a.jsonl", snakemake_record(True, collected=False))
-    gather_costs([path], tmp_path / "costs.csv", {})
+    path = write("a.jsonl", snakemake_record(collected=False))
+    gather_costs([path], tmp_path / "costs.csv", {"patterns": ["{rule}.jsonl"]})
     row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
     assert row["seconds"] == 12.5
     assert pd.isna(row["cpu_seconds"])
     assert pd.isna(row["max_rss_mb"])
-
-
-def test_rules_may_be_named_by_a_mapping(tmp_path, write):
-    path = write("bench/digits.train.jsonl", {"s": 1, "cpu_time": 1, "max_rss": 1})
-    settings = {"patterns": {"train_dense": "bench/{dataset}.train.jsonl"}}
-    gather_costs([path], tmp_path / "costs.csv", settings)
-    row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
-    assert (row["rule"], row["dataset"]) == ("train_dense", "digits")
 
 
 def test_names_with_two_underscores_between_them(tmp_path, write):
@@ -137,7 +117,7 @@ def test_repeats_sorting_and_file_order(tmp_path, write):
         write(f"x/{seed}.jsonl", *({"s": s, "cpu_time": s, "max_rss": s} for s in (2, 1)))
         for seed in (9, 10)
     ]
-    settings = {"patterns": {"r": "x/{seed}.jsonl"}}
+    settings = {"patterns": ["{rule}/{seed}.jsonl"]}
     gather_costs(paths, tmp_path / "one.csv", settings)
     gather_costs(paths[::-1], tmp_path / "two.csv", settings)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
@@ -154,8 +134,8 @@ def test_refusals(tmp_path, write):
     plain = write("x/1.jsonl", {"s": 1, "cpu_time": 1, "max_rss": 1})
     with pytest.raises(InputError, match="fits no benchmark pattern"):
         gather_costs([plain], tmp_path / "costs.csv", {"patterns": [PATTERN]})
-    broken = write("x/2.jsonl", {"seconds": 1})
+    broken, settings = write("x/2.jsonl", {"seconds": 1}), {"patterns": ["{rule}/{seed}.jsonl"]}
     with pytest.raises(InputError, match="not a benchmark"):
-        gather_costs([broken], tmp_path / "costs.csv", {})
+        gather_costs([broken], tmp_path / "costs.csv", settings)
     with pytest.raises(InputError, match="does not exist"):
-        gather_costs([tmp_path / "none.jsonl"], tmp_path / "costs.csv", {})
+        gather_costs([tmp_path / "x" / "3.jsonl"], tmp_path / "costs.csv", settings)
