@@ -1,11 +1,9 @@
 """Entries of a file that stand and fall alone: the maps of one explainer, the scores of one metric.
 
-One job makes a file of many entries, since starting a job costs seconds. The file says of each
-entry from what it was made, and of all together what they share; a job that finds such a file
-computes what is not in it or was made from something else, and keeps all other entries, also those
-that the study does not name at present. The workflow compares the same facts while it plans and
-runs the job where an entry that the study wants is missing or out of date. Nothing here imports
-torch.
+One job makes a file of many entries, since starting a job costs seconds. The file says what each
+entry was made from, and what all share. A job computes what is not in the file or was made from
+something else, and keeps all other entries, also those that the study does not name at present. The
+workflow compares the same facts while it plans. Nothing here imports torch.
 """
 
 import functools
@@ -137,50 +135,38 @@ class Update:
     ) -> None:
         self._wanted, self._inputs, self._own = wanted, dict(inputs), own
         self.stale: dict[str, list[str]] = {}
-        self.missing: list[str] = []
-        self._old: dict[str, Key] = {}
+        valid: dict[str, Key] = {}
         if stored is None:
             self.stale["new"] = list(wanted.keys)
-        elif not self._shared_differ(stored):
-            self._old = {name: key for name, key in stored.keys.items() if self._current(name, key)}
-            for name, key in wanted.keys.items():
-                if why := self._why(key, stored.keys.get(name), name):
-                    self.stale.setdefault(why, []).append(name)
-        if not self._old or wanted.anew:
-            self.missing, self._old = list(wanted.keys), {}
         else:
+            for kind, old, now in (
+                ("version", stored.version, wanted.version),
+                ("settings", stored.settings, wanted.settings),
+                ("inputs", stored.inputs, self._inputs),
+            ):
+                new = json.loads(json.dumps(now))  # by way of JSON, as the old one went
+                names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+                if names:
+                    self.stale[kind] = sorted(names)
+        if stored is not None and not self.stale:
+            valid = {name: key for name, key in stored.keys.items() if self._has_inputs(name, key)}
+            for name, key in wanted.keys.items():
+                if why := _why(key, stored.keys.get(name), name in valid):
+                    self.stale.setdefault(why, []).append(name)
+        if valid and not wanted.anew:
             out_of_date = {name for names in self.stale.values() for name in names}
             self.missing = [name for name in wanted.keys if name in out_of_date]
-        self.kept = [name for name in self._old if name not in self.missing]
+        else:
+            self.missing, valid = list(wanted.keys), {}
+        self._kept = {name: key for name, key in valid.items() if name not in self.missing}
+        self.kept = list(self._kept)
 
-    def _shared_differ(self, stored: Stored) -> bool:
-        for kind in ("version", "settings"):
-            self._differ(kind, getattr(stored, kind), getattr(self._wanted, kind))
-        self._differ("inputs", stored.inputs, self._inputs)
-        return bool(self.stale)
-
-    def _differ(self, kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        # By way of JSON, as the old one went.
-        new = json.loads(json.dumps(new))
-        names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-        if names:
-            self.stale[kind] = names
-
-    def _current(self, name: str, key: Key) -> bool:
+    def _has_inputs(self, name: str, key: Key) -> bool:
         """Whether an entry, wanted or not, was made from the inputs as they are."""
         try:
             return key.inputs == self._own(name)
         except LookupError:
             return False
-
-    def _why(self, wanted: Key, stored: Key | None, name: str) -> str:
-        if stored is None:
-            return "new"
-        if stored.settings != wanted.settings:
-            return "settings"
-        if stored.version != wanted.version:
-            return "version"
-        return "" if name in self._old else "inputs"
 
     @functools.cached_property
     def result(self) -> Stored:
@@ -191,13 +177,23 @@ class Update:
             raise InputError(
                 f"the input files hold no {error.args[0]}; delete them and run snakemake again"
             ) from error
-        keys = {**{name: self._old[name] for name in self.kept}, **made}
-        return Stored(self._wanted.settings, self._wanted.version, self._inputs, keys)
+        wanted = self._wanted
+        return Stored(wanted.settings, wanted.version, self._inputs, {**self._kept, **made})
 
     def __str__(self) -> str:
         """For the log: how many entries are kept, and which are computed."""
         names = ", ".join(summed_up(self.missing, self._wanted.keys)) or "none"
         return f"entries kept: {len(self.kept)}; computed: {len(self.missing)} ({names})"
+
+
+def _why(wanted: Key, stored: Key | None, has_inputs: bool) -> str:
+    """Why an entry is out of date; empty where it is not."""
+    if stored is None:
+        return "new"
+    for kind in ("settings", "version"):
+        if getattr(stored, kind) != getattr(wanted, kind):
+            return kind
+    return "" if has_inputs else "inputs"
 
 
 def summed_up(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
