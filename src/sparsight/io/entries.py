@@ -31,11 +31,8 @@ _LONGEST_HEADER = 64 * 1024 * 1024
 class Key(NamedTuple):
     """What an entry was made from.
 
-    Attributes
-    ----------
-    settings : hash of its settings.
-    version : class and version of what computes it, such as `Saliency 1`.
-    inputs : digest of the part of the input files that only this entry depends on; may be empty.
+    The hash of its settings; class and version of what computes it, such as `Saliency 1`; the
+    digest of the part of the input files that only this entry depends on, which may be empty.
     """
 
     settings: str
@@ -69,11 +66,8 @@ class Wanted:
 class Stored:
     """What a file says of its entries.
 
-    Attributes
-    ----------
-    settings, version : what all of them were made with.
-    inputs : name of each input file that all depend on to its digest.
-    keys : name of each entry to its key.
+    `settings` and `version` that all share, the digest of each input file that all depend on, and
+    the key of each entry.
     """
 
     settings: Mapping[str, Any]
@@ -270,10 +264,7 @@ def table_entries(path: Path | str) -> dict[str, str]:
 def digest(path: Path | str) -> str:
     """Digest of a file's content; of a safetensors file, that of its header with all checksums.
 
-    Raises
-    ------
-    InputError
-        When there is no such file, or a safetensors file has no checksums.
+    InputError where there is no such file, or a safetensors file has no checksums.
     """
     if Path(path).suffix == ".safetensors":
         sums = checksums(header_metadata(path) or {})
@@ -298,10 +289,8 @@ def checksums(metadata: Mapping[str, str]) -> dict[str, str]:
 def map_digests(path: Path | str) -> dict[str, str]:
     """Explainer to a digest of its maps, of what they explain and of their key.
 
-    Parameters
-    ----------
-    path : file of explanations, see `sparsight.explain.run.explain_family`; empty where it does
-        not say of its entries.
+    Of a file of explanations (`sparsight.explain.run.explain_family`); empty where it says nothing
+    of its entries.
     """
     metadata = header_metadata(path) or {}
     stored, sums = Stored.of(metadata), checksums(metadata)

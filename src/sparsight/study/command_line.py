@@ -27,19 +27,11 @@ def check_rules(
     is_file: Callable[[str], bool] | None = None,
     files: Collection[str] = (),
 ) -> None:
-    """Refuse names that are no rule.
+    """Refuse names that are no rule, with the nearest rule or file.
 
-    Parameters
-    ----------
-    named : option to the names that it gives ("--forcerun": ["prune_levels"]).
-    rules : names of all rules.
-    is_file : whether a name is a file that is there or can be made, for options that take files
-        too; None for options that take rules alone.
-    files : files without wildcards that rules make, to suggest one.
-
-    Raises
-    ------
-    InputError : for the first such name, with the nearest rule or file.
+    `named` maps an option to the names that it gives ("--forcerun": ["prune_levels"]). For options
+    that take files too, `is_file` says whether a name is a file that is there or can be made, and
+    `files` are those without wildcards, to suggest one.
     """
     for option, names in named.items():
         for name in sorted(names):
@@ -54,12 +46,9 @@ def check_rules(
 def check_resources(named: Mapping[str, Iterable[str]], known: Collection[str], far: bool) -> None:
     """Refuse resources that nothing asks for.
 
-    Parameters
-    ----------
-    named : option to the names that it gives ("--resources": ["gpus"]).
-    known : resources of rules, and those that another option introduces.
-    far : whether an executor may know further resources; then only names that are nearly a known
-        one are refused.
+    `named` maps an option to the names that it gives ("--resources": ["gpus"]), `known` are those
+    of rules and of other options. Where an executor may know further ones (`far`), only names that
+    are nearly a known one are refused.
     """
     everything = sorted({*known, *STANDARD_RESOURCES})
     for option, names in named.items():
@@ -74,13 +63,7 @@ def check_resources(named: Mapping[str, Iterable[str]], known: Collection[str], 
 
 
 def check_configuration_file(option: str, path: Path) -> None:
-    """Refuse a file that cannot be read, or is no mapping without repeated keys.
-
-    Parameters
-    ----------
-    option : that names the file, and takes all words that follow it.
-    path : of the file.
-    """
+    """Refuse a file that cannot be read, or is no mapping without repeated keys."""
     is_other = path.suffix not in (".yaml", ".yml", ".json") and not path.exists()
     if is_other and not nearest_file(path):
         raise InputError(
@@ -93,12 +76,8 @@ def check_configuration_file(option: str, path: Path) -> None:
 def check_profile(option: str, name: str | None, folders: Iterable[Path]) -> None:
     """Refuse a profile that is not there, without which a run would go by no profile at all.
 
-    Parameters
-    ----------
-    option : that names the profile.
-    name : as given, a folder, a file or the name of a folder below one of `folders`; "none" stands
-        for no profile, None for no option.
-    folders : where profiles are looked for.
+    `name` is a folder, a file or the name of a folder below one of `folders`; "none" stands for no
+    profile, None for no option.
     """
     places = [*folders]
     if name in (None, "none") or any((folder / str(name)).exists() for folder in places):
@@ -114,10 +93,7 @@ def check_profile(option: str, name: str | None, folders: Iterable[Path]) -> Non
 def check_profile_file(path: Path, options: Collection[str]) -> None:
     """Refuse a profile with a key twice, or with a mapping under a key that is no option.
 
-    Parameters
-    ----------
-    path : of the profile.
-    options : names of all options, without dashes.
+    `options` are the names of all options, without dashes.
     """
     content = load_yaml(path)
     if "__use_yte__" in content:  # a template: its keys are no options yet
@@ -128,12 +104,9 @@ def check_profile_file(path: Path, options: Collection[str]) -> None:
 
 
 def check_writable(folder: Path, remedy: str) -> None:
-    """Refuse a folder in which nothing can be written; it is made where it is not there.
+    """Refuse a folder in which nothing can be written; `remedy` says what moves it.
 
-    Parameters
-    ----------
-    folder : that an engine will make and write in.
-    remedy : what moves the folder.
+    It is made where it is not there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

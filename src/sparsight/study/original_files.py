@@ -36,14 +36,9 @@ def original_file_problems(
 ) -> Iterator[tuple[str, str]]:
     """Each data set whose files are not here and cannot be downloaded, with an error message.
 
-    Those are files that their owners give out only to who asks for them (`Source.downloadable` is
-    False), and files of which the configuration names no mirrors. A data set that was found before,
-    as its manifest below the data folder says, is not looked for.
-
-    Parameters
-    ----------
-    study : of a sound configuration.
-    environ : environment; `$SPARSIGHT_DATA` must be unset or a folder.
+    Their owners give them out only to who asks for them (`Source.downloadable` is False), or the
+    configuration names no mirrors. A data set that was found before, as its manifest below the data
+    folder says, is not looked for.
     """
     data_folder = Path(study.config["data_folder"])
     for dataset in study.prepared_datasets():
@@ -79,10 +74,7 @@ def original_file_problems(
 def weights_problems(study: Study, results: Path) -> Iterator[str]:
     """One error message for each file of initial weights that is missing and is still needed.
 
-    Parameters
-    ----------
-    study : of a sound configuration; paths are relative to the working directory.
-    results : folder of the study's results. Networks that have started need the file no more.
+    Networks that have started, as the folder `results` shows, need the file no more.
     """
     for model in dict.fromkeys(network.model for network in study.networks()):
         given = study.initial_weights(model)
@@ -104,17 +96,10 @@ def weights_problems(study: Study, results: Path) -> Iterator[str]:
 def data_warnings(data_folder: str, announced: str) -> Iterator[str]:
     """What Snakemake cannot notice: data packed for another study, original files that changed.
 
-    Only warnings: whether data are packed again is Snakemake's decision, which comes later. Jobs
-    that open data with other settings stop.
+    Each with its remedy. Only warnings: whether data are packed again is Snakemake's decision,
+    which comes later. Jobs that open data with other settings stop.
 
-    Parameters
-    ----------
-    data_folder : as in the configuration.
-    announced : what `sparsight.data.packed_settings.settings_text` gave.
-
-    Yields
-    ------
-    A warning for each thing, with the remedy.
+    `announced` is what `sparsight.data.packed_settings.settings_text` gave.
     """
     datasets: Mapping[str, Mapping[str, Any]] = json.loads(announced)
     for name, wanted in datasets.items():

@@ -68,8 +68,6 @@ class StoredEntries:
 
         Parameters
         ----------
-        path : the file; one that does not exist is Snakemake's business.
-        wanted : what it shall hold.
         inputs : name to each input file that all entries depend on. A file that does not exist
             counts as unchanged: the results of a study outlive its data.
         maps : files of explanations that entries `explainer/metric` depend on.
@@ -86,14 +84,9 @@ class StoredEntries:
             except InputError:
                 if name in old:
                     digests[name] = old[name]
-        if maps and all(Path(each).exists() for each in maps):
-            own = maps_digest(maps, self._maps)
-        else:
-            keys = stored.keys if stored is not None else {}
-
-            def own(name: str) -> str:
-                return keys[name].inputs
-
+        keys = stored.keys if stored is not None else {}
+        there = maps and all(Path(each).exists() for each in maps)
+        own = maps_digest(maps, self._maps) if there else lambda name: keys[name].inputs
         found = Update(stored, wanted, digests, own).stale
         if found:
             self.stale[path] = {why: summed_up(names, wanted.keys) for why, names in found.items()}

@@ -132,14 +132,12 @@ class _File(NamedTuple):
 class CodeVersion:
     """Content hashes of scripts together with the code that they import.
 
-    Every file is read once in the life of the object, and every combination of arguments is
-    answered from memory after the first time: one planning sees one state of the code.
+    Every file is read once in the life of the object: one planning sees one state of the code.
 
     Parameters
     ----------
-    scripts : folder that holds the scripts.
-    source : folder that holds the package folder.
-    package : name of the package whose modules count; other imports belong to the environment.
+    scripts, source : folders that hold the scripts, and the package's folder.
+    package : whose modules count; other imports belong to the environment.
     """
 
     def __init__(self, scripts: Path, source: Path, package: str = "sparsight") -> None:
@@ -152,9 +150,8 @@ class CodeVersion:
 
         Parameters
         ----------
-        script : path of the script inside the scripts folder ("train_dense.py").
-        modules : dotted paths of the modules of the registered items that the job names, in any
-            order.
+        script : name of the script ("train_dense.py").
+        modules : dotted paths of the modules of the items that the job names, in any order.
 
         Returns
         -------
