@@ -51,10 +51,9 @@ def p_words(p: float) -> str:
 
 def about(row: Mapping[str, Any]) -> str:
     """Whose claim a row is: data set, model, pruner, explainer, condition, subset."""
-    parts = [row["dataset"], row["model"], row["pruner"], row["explainer"]]
-    parts.append(f"{row['condition']} images")
-    parts += [row["subset"]] if row["subset"] != "all" else []
-    return " · ".join(part for part in parts if part)
+    subset = "" if row["subset"] == "all" else row["subset"]
+    names = (row[name] for name in ("dataset", "model", "pruner", "explainer"))
+    return " · ".join(filter(None, [*names, f"{row['condition']} images", subset]))
 
 
 def bounds(row: Mapping[str, Any]) -> str:
@@ -71,13 +70,9 @@ def bounds(row: Mapping[str, Any]) -> str:
 
 
 def claims_page(rows: list[dict[str, Any]], title: str, confidence: float) -> str:
-    """A whole HTML document.
+    """A whole HTML document of the records of `claims.csv`.
 
-    Parameters
-    ----------
-    rows : records of `claims.csv`.
-    title : of the page, as plain text.
-    confidence : coverage of the intervals, in (0, 1).
+    `confidence` is the coverage of the intervals, in (0, 1).
     """
     return render(
         "claims.html",
@@ -92,12 +87,8 @@ def claims_page(rows: list[dict[str, Any]], title: str, confidence: float) -> st
 
 def _notes_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     seeds = ", ".join(number(value) for value in split(row["per_seed"])) or "none"
-    words = (
-        f"{row['statistic']}: {bounds(row)}",
-        about(row),
-        f"{row['n_seeds']:g} networks: {seeds}",
-    )
-    return *words, row["remark"]
+    networks = f"{row['n_seeds']:g} networks: {seeds}"
+    return f"{row['statistic']}: {bounds(row)}", about(row), networks, row["remark"]
 
 
 def _cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -128,32 +119,19 @@ def write_concept_tables(
     tables, notes : `concept_tables.csv`, `concept_notes.csv`.
     page : .html file.
     settings : `study`; `retrain` (pruners that only retrain), whose tables come last.
-
-    Raises
-    ------
-    InputError
-        When a table is missing or damaged.
     """
-    title = f"Most important concepts of the study {settings.get('study', '')}".strip()
-    retrain = set(settings.get("retrain", ()))
-    found = read("concept_tables", tables), read("concept_notes", notes)
-    write_text(page, concept_tables_page(*found, title, retrain))
-
-
-def concept_tables_page(
-    table: pd.DataFrame, notes: pd.DataFrame, title: str, retrain: set[str]
-) -> str:
-    """A whole HTML document, from the rows of `concept_tables.csv` and `concept_notes.csv`."""
-    return render(
+    table, retrain = read("concept_tables", tables), set(settings.get("retrain", ()))
+    text = render(
         "concept_tables.html",
-        title=title,
+        title=f"Most important concepts of the study {settings.get('study', '')}".strip(),
         any_order=not table.empty,
-        sections=list(_sections(table, notes, retrain)),
+        sections=list(_sections(table, read("concept_notes", notes), retrain)),
         percent=percent,
         number=number,
         new=NEW,
         short=SHORT,
     )
+    write_text(page, text)
 
 
 def _sections(
@@ -195,11 +173,8 @@ GUIDE_PAGE_VERSION = 1
 def write_guide(page: Path, settings: Mapping[str, Any]) -> None:
     """Write the guide.
 
-    Parameters
-    ----------
-    page : HTML file.
-    settings : `study`, `confidence` in (0, 1), and `studied`: heading to names, in order.
+    `settings`: `study`, `confidence` in (0, 1), and `studied`: heading to names, in order.
     """
-    values = {"studied": settings["studied"], "confidence": 100 * settings["confidence"]}
-    title = f"Guide to the study {settings['study']}"
-    write_text(page, render("guide.html", title=title, **values))
+    title, confidence = f"Guide to the study {settings['study']}", 100 * settings["confidence"]
+    text = render("guide.html", title=title, studied=settings["studied"], confidence=confidence)
+    write_text(page, text)

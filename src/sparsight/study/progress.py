@@ -5,7 +5,7 @@ import csv
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,8 @@ class RunProgress:
     def started(self, number: int, rule: str, what: str, now: float, queued: bool = False) -> str:
         """A job starts; a line where it is the first of its rule, otherwise nothing.
 
-        Parameters
-        ----------
-        queued : it was handed to a cluster: nobody knows when it really begins, so that the time
-            since does not count as work.
+        When a job that was handed to a cluster (`queued`) begins, nobody knows: the time since then
+        does not count as work.
         """
         if rule in _TARGETS:
             return ""
@@ -69,9 +67,7 @@ class RunProgress:
     def finished(self, number: int, now: float, seconds: float | None = None) -> str:
         """A job is done; its line, or nothing for a target.
 
-        Parameters
-        ----------
-        seconds : what the job took, where that was measured; otherwise the time since its start.
+        `seconds` is what the job took, where that was measured.
         """
         job = self._running.pop(number, None)
         if job is None:
@@ -191,14 +187,7 @@ _WARNING = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARNING (.*)$")
 
 
 def closing_lines(results: Path, logs: Iterable[Path | str], whole: bool) -> Iterator[str]:
-    """What a run leaves behind.
-
-    Parameters
-    ----------
-    results : folder of the study.
-    logs : of the jobs that ran.
-    whole : whether all its jobs are done; otherwise only the warnings are told.
-    """
+    """What a run leaves behind: warnings in its jobs' logs and, where all are done, results."""
     yield from warning_lines(logs)
     figures, claims = results / "figures", results / "summary" / "claims.csv"
     if not whole or not figures.is_dir():
@@ -325,11 +314,11 @@ def _changed(reason: Any) -> dict[str, set[str]]:
         sides.append(dicts)
     old, new = sides
     for kind in old.keys() & new.keys():
-        found[kind] = set(_differing(old[kind], new[kind]))
+        found[kind] = set(_differences(old[kind], new[kind]))
     return {kind: names for kind, names in found.items() if names}
 
 
-def _differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     """Dotted names of the values that differ, two levels deep."""
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key), new.get(key)
@@ -337,23 +326,14 @@ def _differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
             continue
         whole = f"{name}.{key}" if name else str(key)
         if isinstance(a, dict) and isinstance(b, dict) and not name:
-            yield from _differing(a, b, whole)
+            yield from _differences(a, b, whole)
         else:
             yield whole
 
 
-def summary_lines(
-    jobs: Sequence[SummaryJob], forecast: Forecast, targets: Collection[str] = ("all",)
-) -> Iterator[str]:
-    """The summary, at most 32 lines.
-
-    Parameters
-    ----------
-    jobs : that would run, the first rules first.
-    forecast : of their seconds, and of the study's bytes.
-    targets : rules that do nothing themselves.
-    """
-    jobs = [job for job in jobs if job.rule not in targets]
+def summary_lines(jobs: Sequence[SummaryJob], forecast: Forecast) -> Iterator[str]:
+    """The summary of jobs that would run, the first rules first: at most 32 lines."""
+    jobs = [job for job in jobs if job.rule not in _TARGETS]
     rules = dict.fromkeys(job.rule for job in jobs)
     kinds: dict[str, Counter[JobKind]] = defaultdict(Counter)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
@@ -361,9 +341,8 @@ def summary_lines(
         kinds[job.rule][job.kind] += 1
         reasons[job.rule][job.why] += 1
     longest = sorted(rules, key=lambda rule: -forecast.total(kinds[rule]))[:MOST_RULES]
-    shown = [rule for rule in rules if rule in longest]
     others = [rule for rule in rules if rule not in longest]
-    width = max([len(rule) for rule in shown] + [len("98 other rules")])
+    width = max([len(rule) for rule in longest] + [len("98 other rules")])
     yield f"{'':{width}}     jobs  core-hours  why"
 
     def row(name: str, members: Sequence[str]) -> str:
@@ -372,8 +351,7 @@ def summary_lines(
         words = ", ".join(f"{whys[key]} {key}" for key in WHY if whys[key])
         return f"{name:{width}} {counts.total():8,}  {_hours(counts, forecast):>10}  {words}"
 
-    for rule in shown:
-        yield row(rule, [rule])
+    yield from (row(rule, [rule]) for rule in rules if rule in longest)
     if others:
         yield row(f"{len(others)} other rules", others)
     yield row("total", list(rules))
@@ -393,13 +371,7 @@ def summary_lines(
 
 
 def time_line(forecast: Forecast, workers: int, seconds: float, critical: float) -> str:
-    """How long all jobs take and what memory the largest needs.
-
-    Parameters
-    ----------
-    workers : jobs at a time.
-    seconds, critical : with so many workers, and with any number, as `schedule` gives them.
-    """
+    """How long all jobs take with so many workers and with any number, and their memory."""
     return (
         f"About {duration(seconds)} with {workers:,} jobs at a time, no less than "
         f"{duration(critical)} with any number, on cores like the measured ones. "
