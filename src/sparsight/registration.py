@@ -1,4 +1,4 @@
-"""Tables from a name in the configuration to the class that does the work.
+"""Tables from a name in the configuration to the class that does the work, and its parameters.
 
 A table is static and is imported by name, late: starting a job costs only what that job uses, and
 only a change of an item that the job names re-runs it (`sparsight.study.versions`).
@@ -6,13 +6,24 @@ only a change of an item that the job names re-runs it (`sparsight.study.version
 
 import ast
 import copy
-import difflib
 import functools
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from sparsight.io.errors import (
+    TYPES,
+    InputError,
+    clip_message,
+    hint,
+    in_words,
+    join_names,
+    misread,
+    near_miss,
+    unknown_name,
+)
 
 
 class UnknownName(ValueError):
@@ -68,9 +79,7 @@ class Registry:
         prefix, _, rest = name.partition(".")
         if rest and prefix in self.adapters:
             return self.adapters[prefix]
-        near = difflib.get_close_matches(name, self.entries, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UnknownName(f"unknown {self.kind} '{name}' (known: {', '.join(self.names())}){hint}")
+        raise UnknownName(f"unknown {self.kind} '{name}'{hint(name, self.names())}")
 
     def module(self, name: str) -> str:
         """Dotted path of the module that defines `name`."""
@@ -149,3 +158,105 @@ def _literal_attributes(module: str, class_name: str) -> tuple[tuple[str, Any], 
                 # computed: what a base says is no longer so
                 found.pop(target.id, None)
     return tuple(found.items())
+
+
+# --------------------------------------------------------------------------------------- parameters
+
+#: stands in an item's `parameters` for a parameter without a default
+REQUIRED = "required"
+_KINDS: tuple[tuple[type, str], ...] = (
+    # bool before int, of which it is a subclass
+    (bool, "boolean"),
+    (int, "integer"),
+    (float, "number"),
+    (str, "string"),
+    (list, "array"),
+    (Mapping, "object"),
+)
+
+
+def parameter_problems(
+    where: str,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    allowed: Mapping[str, Any] | None = None,
+) -> Iterator[str]:
+    """One error message for each parameter that is unknown, missing, or not what it may be.
+
+    Parameters
+    ----------
+    where : whose parameters they are, such as a dotted path in the configuration.
+    defaults : parameter to default, whose kind a value must have (an integer passes for a float);
+        `REQUIRED` or None where any will do. Mappings are compared key by key.
+    allowed : parameter to its values: a sequence of them, or the interval in which a number (or
+        each of a list of numbers) must lie, such as "[1, inf)" or "(0, 1]"; or a mapping of these.
+    """
+    allowed = allowed or {}
+    for name, value in given.items():
+        key = f"{where}.{name}"
+        if name not in defaults:
+            yield unknown_name("parameter", where, name, defaults)
+        elif isinstance(defaults[name], Mapping) and isinstance(value, Mapping):
+            yield from parameter_problems(key, value, defaults[name], allowed.get(name))
+        elif not _fits(value, defaults[name]):
+            kind = _kind(defaults[name])
+            yield f"{key} is {in_words(value)}, but must be {TYPES[kind]}{misread(value, [kind])}."
+        elif name in allowed and (wanted := _outside(value, allowed[name])):
+            yield clip_message(f"{key} is {in_words(value)}, but must be {wanted}.")
+    for name, default in defaults.items():
+        if default == REQUIRED and name not in given:
+            yield f"'{name}' is missing at {where}; it is required."
+
+
+def checked_parameters(
+    owner: str,
+    defaults: Mapping[str, Any],
+    given: Mapping[str, Any],
+    allowed: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """`defaults` overlaid with `given`, where `parameter_problems` finds none.
+
+    Raises
+    ------
+    InputError
+        With the first problem.
+    """
+    for problem in parameter_problems(owner, given, defaults, allowed):
+        raise InputError(problem.removesuffix("."))
+    return {**defaults, **given}
+
+
+def _kind(value: Any) -> str:
+    return next((kind for cls, kind in _KINDS if isinstance(value, cls)), "null")
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if default is None or default == REQUIRED:
+        return True
+    if isinstance(default, str) and isinstance(value, Mapping):
+        # a word that stands for a mapping, such as mnist's `validation: none`
+        return True
+    if default == "all" and _kind(value) == "integer":
+        # how many, or all of them
+        return True
+    kinds = {_kind(default), "integer"} if isinstance(default, float) else {_kind(default)}
+    return _kind(value) in kinds
+
+
+def _outside(value: Any, allowed: str | Sequence[Any]) -> str:
+    """What `value` must be; empty where it is that."""
+    if not isinstance(allowed, str):
+        words = f"one of {join_names(allowed)}{near_miss(value, allowed)}"
+        return "" if value in allowed else words
+    low, high = (float(part) for part in allowed[1:-1].split(","))
+    # So written that NaN lies in no interval.
+    if all(
+        _kind(number) in ("integer", "number")
+        and (number >= low if allowed[0] == "[" else number > low)
+        and (number <= high if allowed[-1] == "]" else number < high)
+        for number in (value if isinstance(value, list) and value else [value])
+    ):
+        return ""
+    above = f"{'at least' if allowed[0] == '[' else 'above'} {low:g}"
+    below = f"{'at most' if allowed[-1] == ']' else 'below'} {high:g}"
+    return above if high == float("inf") else f"{above} and {below}"

@@ -60,6 +60,16 @@ def merged(below: Any, above: Any) -> Any:
     return {**below, **{key: merged(below.get(key), above[key]) for key in above}}
 
 
+def unshared(value: Any) -> Any:
+    """A copy in which no two places hold the same list or mapping, as aliases in YAML do.
+
+    A mistake in such a list would be one in all these places.
+    """
+    if isinstance(value, Mapping):
+        return {key: unshared(inner) for key, inner in value.items()}
+    return [unshared(inner) for inner in value] if isinstance(value, list) else value
+
+
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
     """Where every value of a configuration stands, the whole left out."""
     if isinstance(value, Mapping):
@@ -84,7 +94,10 @@ def _used(config: Mapping[str, Any]) -> list[Place]:
 
 
 BELOW = catalogue_and_study(ROOT, own=True)
-WHOLE = {"config": CONFIG, **{name: merged(BELOW, study) for name, study in STUDIES.items()}}
+WHOLE = {
+    "config": unshared(CONFIG),
+    **{name: unshared(merged(BELOW, study)) for name, study in STUDIES.items()},
+}
 _PLACES = {name: _used(config) for name, config in WHOLE.items()}
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, as_yaml
 from sparsight.study.configuration import normalise, resolve
-from sparsight.study.phrases import as_yaml
 from tests.bad_input.counting import Tried, check_sentence
 from tests.bad_input.mutations import (
     CONFIG,
@@ -75,7 +74,12 @@ def refused(tried: Tried, config: Mapping[str, Any]) -> list[str]:
 def names_a_part(sentences: list[str], mistaken: Mistaken) -> bool:
     """Whether a sentence names a key where a mistake is, the one above it, or what stands there."""
     words = " ".join(sentences)
-    known = [str(step) for place in mistaken.places for step in place[-2:]]
+    known = [
+        key
+        for place in mistaken.places
+        # A position in a list is named by the list.
+        for key in [str(step) for step in place if not isinstance(step, int)][-2:]
+    ]
     known += [mistaken.given(place).strip("'") for place in mistaken.places]
     # What is sound may still need more room than the study allows itself, ...
     known.append("disk_budget_gb")

@@ -145,8 +145,8 @@ def test_an_unknown_name_says_which_are_known(package: str, use: str) -> None:
     with pytest.raises(UnknownName) as found:
         getattr(table, use)("neer")
     assert str(found.value) == (
-        "unknown metric 'neer' (known: both, far, near, renamed, foreign.<Class>); did you mean "
-        "'near'?"
+        "unknown metric 'neer'; did you mean 'near'? (known: both, far, near, renamed, "
+        "foreign.<Class>)"
     )
     for name in ("zzzzzz", "foreign.", "zzzzzz.Class"):
         with pytest.raises(UnknownName, match=r"<Class>\)$"):

@@ -17,7 +17,7 @@ from sparsight.io.arrays import read_arrays, read_metadata, write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 from sparsight.models.base import Architecture
-from sparsight.parameters import checked_parameters
+from sparsight.registration import checked_parameters
 
 #: stands in a measure or a ranking for all classes, or for no single concept
 WHOLE = ""
@@ -116,10 +116,7 @@ class ConceptMethod(ABC):
     sheet : whether `arrays` hold what a sheet of concepts shows, see
         `sparsight.plots.concept_sheet`.
     parameters : name to default; "required" where there is none.
-    choices : parameter to the values that it may have.
-    least : parameter to its smallest value.
-    shares : parameters that must be above 0 and below 1.
-    positive : parameters that must be above 0, or lists of such numbers.
+    allowed : parameter to its values, see `sparsight.registration.parameter_problems`.
     """
 
     name: ClassVar[str]
@@ -132,28 +129,12 @@ class ConceptMethod(ABC):
     shared_names: ClassVar[bool] = True
     sheet: ClassVar[bool] = False
     parameters: ClassVar[dict[str, Any]] = {}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
-    least: ClassVar[dict[str, int]] = {}
-    shares: ClassVar[tuple[str, ...]] = ()
-    positive: ClassVar[tuple[str, ...]] = ()
+    allowed: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **parameters: Any) -> None:
-        where = f"concept method {self.name}"
-        self.settings = checked_parameters(where, self.parameters, parameters)
-        for key, value in self.settings.items():
-            if key in self.choices and value not in self.choices[key]:
-                known = ", ".join(self.choices[key])
-                raise InputError(f"{where}: '{key}' must be one of {known}, not {value!r}")
-            if key in self.least and value < self.least[key]:
-                raise InputError(
-                    f"{where}: '{key}' must be at least {self.least[key]}, not {value}"
-                )
-            numbers = value if isinstance(value, list) else [value]
-            above = [isinstance(number, int | float) and number > 0 for number in numbers]
-            if key in self.positive and not (above and all(above)):
-                raise InputError(f"{where}: '{key}' must be above 0, not {value}")
-            if key in self.shares and not 0 < value < 1:
-                raise InputError(f"{where}: '{key}' must be above 0 and below 1, not {value}")
+        self.settings = checked_parameters(
+            f"concept method {self.name}", self.parameters, parameters, self.allowed
+        )
 
     @abstractmethod
     def find(self, checkpoint: StudiedNetwork) -> Findings:

@@ -222,10 +222,12 @@ class Cav(LinearMethod):
         "strengths": [0.001, 0.01, 0.1, 1.0, 10.0],
         "held_out": 0.25,
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"classifier": ("svm", "logistic")}
-    least: ClassVar[dict[str, int]] = {"images_per_side": 0}
-    shares: ClassVar[tuple[str, ...]] = ("held_out",)
-    positive: ClassVar[tuple[str, ...]] = ("strengths",)
+    allowed: ClassVar[dict[str, Any]] = {
+        "classifier": ("svm", "logistic"),
+        "images_per_side": "[0, inf)",
+        "strengths": "(0, inf)",
+        "held_out": "(0, 1)",
+    }
 
     def fit(
         self, checkpoint: StudiedNetwork, labels: ConceptLabels
@@ -312,8 +314,11 @@ class ConceptPredictor(LinearMethod):
         "learning_rate": 0.01,
         "batch_size": 32,
     }
-    least: ClassVar[dict[str, int]] = {"epochs": 1, "batch_size": 1}
-    positive: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    allowed: ClassVar[dict[str, Any]] = {
+        "epochs": "[1, inf)",
+        "learning_rate": "(0, inf)",
+        "batch_size": "[1, inf)",
+    }
 
     def fit(
         self, checkpoint: StudiedNetwork, labels: ConceptLabels

@@ -528,32 +528,26 @@ class Craft(ConceptMethod):
         "picture_images": 3,
         "picture_side": 64,
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    allowed: ClassVar[dict[str, Any]] = {
         "backend": ("craft_xai", "overcomplete"),
+        "concepts": "[1, inf)",
+        "patch": "(0, 1]",
+        "images_of_class": "[1, inf)",
         "choose": ("shared", "correct"),
+        "designs": "[2, inf)",
         "sampler": ("sobol", "halton"),
-    }
-    least: ClassVar[dict[str, int]] = {
-        "concepts": 1,
-        "images_of_class": 1,
-        "designs": 2,
-        "top_crops": 2,
-        "top_concepts": 1,
-        "sample_crops": 2,
-        "pooled_concepts": 0,
-        "picture_classes": 1,
-        "picture_crops": 1,
-        "picture_images": 1,
-        "picture_side": 1,
+        "top_crops": "[2, inf)",
+        "top_concepts": "[1, inf)",
+        "sample_crops": "[2, inf)",
+        "pooled_concepts": "[0, inf)",
+        "picture_classes": "[1, inf)",
+        "picture_crops": "[1, inf)",
+        "picture_images": "[1, inf)",
+        "picture_side": "[1, inf)",
     }
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        if not 0 < self.settings["patch"] <= 1:
-            raise InputError(
-                "concept method craft: 'patch' must be above 0 and at most 1, not "
-                f"{self.settings['patch']}"
-            )
         replicated_design(1, self.settings["designs"], self.settings["sampler"], 0)
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:

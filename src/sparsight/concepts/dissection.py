@@ -182,7 +182,7 @@ class Dissection(ConceptMethod):
         "shared_concepts": ("higher", "share, 0 to 1", "detected by both among those by either"),
     }
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "quantile": 0.005, "minimum_iou": 0.04}
-    shares: ClassVar[tuple[str, ...]] = ("quantile", "minimum_iou")
+    allowed: ClassVar[dict[str, Any]] = {"quantile": "(0, 1)", "minimum_iou": "(0, 1)"}
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`.

@@ -469,10 +469,16 @@ class Pcbm(ConceptMethod):
         "learning_rate": 0.01,
         "batch_size": 32,
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"scores": ("svm", "logistic", "predictor")}
-    least: ClassVar[dict[str, int]] = {"images_per_side": 0, "epochs": 1, "batch_size": 1}
-    shares: ClassVar[tuple[str, ...]] = ("persistence", "held_out")
-    positive: ClassVar[tuple[str, ...]] = ("strengths", "learning_rate")
+    allowed: ClassVar[dict[str, Any]] = {
+        "scores": ("svm", "logistic", "predictor"),
+        "persistence": "(0, 1)",
+        "images_per_side": "[0, inf)",
+        "strengths": "(0, inf)",
+        "held_out": "(0, 1)",
+        "epochs": "[1, inf)",
+        "learning_rate": "(0, inf)",
+        "batch_size": "[1, inf)",
+    }
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""

@@ -307,9 +307,12 @@ class Tcav(ConceptMethod):
         "draws": 20,
         "fewest": 10,
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"classifier": ("svm", "logistic")}
-    least: ClassVar[dict[str, int]] = {"draws": 2, "images_per_side": 1}
-    positive: ClassVar[tuple[str, ...]] = ("strength",)
+    allowed: ClassVar[dict[str, Any]] = {
+        "classifier": ("svm", "logistic"),
+        "strength": "(0, inf)",
+        "images_per_side": "[1, inf)",
+        "draws": "[2, inf)",
+    }
 
     def find(self, checkpoint: StudiedNetwork) -> Findings:
         """See `ConceptMethod.find`."""

@@ -12,8 +12,7 @@ from torch.nn import functional
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.job import log_progress
-from sparsight.parameters import checked_parameters
-from sparsight.registration import Registry, UnknownName
+from sparsight.registration import Registry, UnknownName, checked_parameters
 
 _FACTS = (
     "reference",
@@ -90,7 +89,7 @@ class Explainer(ABC):
     complete : whether a map sums, by the method's axiom, to the logit minus that of a black image.
         What is missing of it is measured and kept with the maps (`run.completeness_gaps`).
     parameters : name to default; `"required"` where there is none.
-    allowed : parameter to its values, see `checked_parameters`.
+    allowed : parameter to its values, see `sparsight.registration.parameter_problems`.
     excluded_models : registered models on which the method fails or means nothing.
     shares : explainers whose `shares` is the same non-empty word are given to
         `explain_together` in one call, so that they can share passes through the network.

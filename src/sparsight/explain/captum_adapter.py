@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from sparsight.explain.base import STATED_SHAPE, Explainer, ImageBatch, detached_float32
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
-from sparsight.io.errors import InputError
-from sparsight.parameters import hint
+from sparsight.io.errors import InputError, hint
 
 # Given by the adapter, or changing the type of the result.
 _RESERVED = {

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from sparsight.explain.base import Explainer, ImageBatch, detached_float32
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
-from sparsight.io.errors import InputError
-from sparsight.parameters import hint
+from sparsight.io.errors import InputError, hint
 
 # Takes all layers with a bias, and no other.
 _WITHOUT_LAYER = ("FullGrad",)

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from sparsight.explain.base import target_logits
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, hint
 from sparsight.models.base import check_maps
-from sparsight.parameters import hint
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sparsight.explain.base import Explainer, ImageBatch, target_logits
 from sparsight.explain.randomness import ImageSamples
 from sparsight.io.errors import InputError
 from sparsight.metrics.preparation import prepare
-from sparsight.parameters import checked_parameters
+from sparsight.registration import checked_parameters
 from sparsight.rounding import is_constant
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class Metric(ABC):
         normalisation, are given to `score_together` in one call, so that they can share passes
         through the network.
     parameters : name of each parameter to its default; "required" where there is none.
-    allowed : parameter to its values, see `checked_parameters`.
+    allowed : parameter to its values, see `sparsight.registration.parameter_problems`.
     """
 
     name: str

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.randomness import seeded
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, hint
 from sparsight.metrics.base import MapBatch, Metric
-from sparsight.parameters import hint
 from sparsight.rounding import is_constant
 
 # How quantus begins the assertions by which it refuses a map as such.

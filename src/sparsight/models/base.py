@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsight.io.errors import InputError
-from sparsight.models.options import checked_options
+from sparsight.registration import checked_parameters
 
 
 def check_maps(layer: str, output: Sequence[int], images: Sequence[int]) -> None:
@@ -116,9 +116,9 @@ class Architecture(nn.Module, ABC):
     input_shape: ClassVar[tuple[int, int, int]]
     minimum_side: ClassVar[int] = 1
     #: options of the constructor (not `parameters`, which a module has already) and their defaults,
-    #: and the values that a text may have
+    #: and the values that they may have, as `sparsight.registration.parameter_problems` takes them
     option_defaults: ClassVar[dict[str, Any]] = {}
-    option_choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    option_choices: ClassVar[dict[str, Any]] = {}
     #: modules that a layer explainer may name, in the order of the forward pass, and the height and
     #: width of their outputs; empty where these follow from the image and `layer_strides`
     layers: ClassVar[dict[str, tuple[int, int]]] = {}
@@ -200,10 +200,12 @@ def build_network(
     Options that are left out have their defaults; one that the architecture does not have or cannot
     use is an `InputError`.
     """
-    facts = {
-        key: getattr(architecture, key) for key in ("name", "option_defaults", "option_choices")
-    }
-    chosen = checked_options(facts, options or {})
+    chosen = checked_parameters(
+        f"architecture {architecture.name}",
+        architecture.option_defaults,
+        options or {},
+        architecture.option_choices,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = architecture(class_count, **chosen)

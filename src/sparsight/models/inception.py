@@ -212,7 +212,10 @@ class InceptionV3(Architecture):
     input_shape: ClassVar[tuple[int, int, int]] = (3, 0, 0)
     minimum_side: ClassVar[int] = 75
     option_defaults: ClassVar[dict[str, int | str]] = {"width": 32, "normalisation": "inception"}
-    option_choices: ClassVar[dict[str, tuple[str, ...]]] = {"normalisation": ("inception", "none")}
+    option_choices: ClassVar[dict[str, Any]] = {
+        "width": "[1, inf)",
+        "normalisation": ("inception", "none"),
+    }
     layer_windows: ClassVar[dict[str, tuple[int, int, int]]] = {
         "Conv2d_1a_3x3": (3, 2, 0),
         "Conv2d_2a_3x3": (3, 1, 0),

@@ -1,6 +1,6 @@
 """Residual networks with torchvision's weights and keys, on which every explainer can run."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -104,7 +104,8 @@ class ResNet(Architecture):
         "stem": "imagenet",
         "normalisation": "imagenet",
     }
-    option_choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    option_choices: ClassVar[dict[str, Any]] = {
+        "width": "[1, inf)",
         "stem": ("imagenet", "strided", "small"),
         "normalisation": ("imagenet", "none"),
     }

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from sparsight.explain.base import Explainer, ImageBatch, explain_batch, target_logits
 from sparsight.explain.network import frozen
 from sparsight.explain.randomness import image_generator
-from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.errors import InputError, InvariantError, hint
 from sparsight.io.files import read_json, remedy
 from sparsight.io.job import log_progress
-from sparsight.parameters import checked_parameters, hint
+from sparsight.registration import checked_parameters
 from sparsight.spade.layers import (
     PrunedLayer,
     check_sparsity,

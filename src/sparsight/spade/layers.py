@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.explain.network import frozen, named_layer
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, hint
 from sparsight.models.base import weighted_modules
-from sparsight.parameters import hint
 
 Receive = Callable[[str, nn.Module, Tensor], None]
 

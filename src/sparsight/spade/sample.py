@@ -18,10 +18,10 @@ from sparsight.training.augmentation import (
     adjust_contrast,
     adjust_hue,
     adjust_saturation,
+    checked_augmentation,
     crop_and_flip,
     draw_boxes,
 )
-from sparsight.training.options import checked_augmentation
 
 #: augmentation of the paper (arXiv 2310.04519), in the words of a recipe's `augment`
 PUBLISHED: dict[str, Any] = {

@@ -18,7 +18,7 @@ from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.job import log_progress
 from sparsight.metrics.localisation import pixel_roc_auc
 from sparsight.models.networks import load_network
-from sparsight.parameters import checked_parameters
+from sparsight.registration import checked_parameters
 from sparsight.spade.copies import (
     DEFAULTS,
     check_columns,

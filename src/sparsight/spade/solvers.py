@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sparsight.io.errors import InputError
-from sparsight.parameters import checked_parameters
+from sparsight.registration import checked_parameters
 
 #: of the images; None where a solver looks at none
 Hessians = Tensor | None

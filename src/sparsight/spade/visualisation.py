@@ -19,7 +19,7 @@ from sparsight.io.arrays import read_arrays, write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.models.networks import load_network
-from sparsight.parameters import checked_parameters
+from sparsight.registration import checked_parameters
 from sparsight.spade.copies import (
     configured_solver,
     configured_sparsities,

@@ -2,29 +2,20 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from sparsight.concepts.registry import CONCEPTS
+from sparsight.analysis.claims.registry import ACCURACY_MEASURE, CLAIMS, COMMON_KEYS
+from sparsight.concepts.registry import CONCEPTS, SAME
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, as_yaml, in_words, join_names, near_miss, unknown_name
 from sparsight.metrics.registry import AGREEMENT, METRICS
-from sparsight.models.options import checked_options, layer_names
 from sparsight.models.registry import MODELS
-from sparsight.parameters import REQUIRED, hint
 from sparsight.pruning.registry import BUGS_OF_TRAINING, CRITERIA, PUBLISHED_BUGS
-from sparsight.registration import Registry
+from sparsight.registration import Registry, parameter_problems
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.phrases import (
-    TYPES,
-    as_yaml,
-    in_words,
-    join_names,
-    misread,
-    unknown_name,
-)
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
@@ -35,9 +26,11 @@ from sparsight.study.plan import (
     Study,
     available_images,
     class_names,
+    concept_names,
     has_concepts,
     has_masks,
     has_parts,
+    layer_names,
     metric_facts,
     prunes_for,
     searches,
@@ -47,155 +40,118 @@ from sparsight.study.plan import (
     unpruned_family,
     visualisation,
 )
-from sparsight.training.options import recipe_problems
-
-# --------------------------------------------------------------------------------------- parameters
-
-_TYPES_OF: tuple[tuple[type, str], ...] = (
-    # bool before int, of which it is a subclass
-    (bool, "boolean"),
-    (int, "integer"),
-    (float, "number"),
-    (str, "string"),
-    (list, "array"),
-    (Mapping, "object"),
-)
-
-
-def parameter_problems(
-    where: str, values: Mapping[str, Any], known: Mapping[str, Any]
-) -> Iterator[str]:
-    """One error message for each parameter that is unknown, missing, or not of its default's kind.
-
-    Parameters
-    ----------
-    where : dotted path of the parameters in the configuration.
-    values : what the configuration gives.
-    known : parameter to default, as the item's fact `parameters` says; `"required"` where there is
-        none. A default that is a mapping is compared in the same way.
-    """
-    for name, value in values.items():
-        key = f"{where}.{name}"
-        if name not in known:
-            yield unknown_name("parameter", where, name, known)
-        elif isinstance(known[name], Mapping) and isinstance(value, Mapping):
-            yield from parameter_problems(key, value, known[name])
-        elif not _fits(value, known[name]):
-            kind = _kind(known[name])
-            yield f"{key} is {in_words(value)}, but must be {TYPES[kind]}{misread(value, kind)}."
-    for name, default in known.items():
-        if default == REQUIRED and name not in values:
-            yield f"'{name}' is missing at {where}; it is required."
-
-
-def _kind(value: Any) -> str:
-    return next((kind for cls, kind in _TYPES_OF if isinstance(value, cls)), "null")
-
-
-def _fits(value: Any, default: Any) -> bool:
-    if default is None or default == REQUIRED:
-        return True
-    if isinstance(default, str) and isinstance(value, Mapping):
-        # a word that stands for a mapping, such as mnist's `validation: none`
-        return True
-    if default == "all" and _kind(value) == "integer":
-        # how many, or all of them
-        return True
-    kinds = {_kind(default), "integer"} if isinstance(default, float) else {_kind(default)}
-    return _kind(value) in kinds
-
-
-# --------------------------------------------------------------------------------- starts of models
-
-
-def start_problems(study: Study, network: Network) -> Iterator[str]:
-    """One error message for each thing that does not go together in the start of a network."""
-    entry = study.catalogue["models"][network.model]
-    where = f"catalogue.models.{network.model}"
-    yield from _weights_problems(study, network.model, where)
-    for key in ("training", "pretraining"):
-        if (entry.get(key) or {}).get("epochs") == 0:
-            yield f"{where}.{key} takes 0 epochs; give it some, or set it to null."
-    # Other pretraining and ImageNet's weights leave the classifier as it was drawn.
-    learns = entry.get("training") or study.initial_weights(network.model) not in WORDS
-    if not entry["retraining"]["epochs"] and not learns:
-        yield (
-            f"{where}.retraining takes 0 epochs, and nothing else trains {network.model} on "
-            f"{network.dataset}; give it a training, or the weights of a trained network in a file."
-        )
-    other, recipe = entry.get("pretraining_dataset"), entry.get("pretraining")
-    if (other is None) != (recipe is None):
-        yield f"{where} needs both pretraining_dataset and pretraining, or neither; add the other."
-    elif other is not None:
-        yield from _pretraining_problems(study, network, where)
-
-
-def _weights_problems(study: Study, model: str, where: str) -> Iterator[str]:
-    entry, given = study.catalogue["models"][model], study.initial_weights(model)
-    if given not in WORDS and "/" not in given and "." not in given:
-        yield (
-            f"{where}.initial_weights is '{given}'{hint(given, WORDS)}; it must be random, "
-            "imagenet, or the path of a file."
-        )
-    if given != "imagenet":
-        return
-    facts = MODELS.facts(entry["architecture"])
-    if not facts["imagenet_weights"]:
-        yield (
-            f"{where}: there are no ImageNet weights of {entry['architecture']}; set "
-            "initial_weights to random or to the path of a file."
-        )
-        return
-    options, defaults = checked_options(facts, entry.get("options", {})), facts["option_defaults"]
-    for key in (key for key in defaults if options[key] != defaults[key]):
-        yield (
-            f"{where}: the ImageNet weights are for the option {key} of {defaults[key]}, not "
-            f"{options[key]}; drop the option, or start from other weights."
-        )
-
-
-def _pretraining_problems(study: Study, network: Network, where: str) -> Iterator[str]:
-    entry: dict[str, Any] = study.catalogue["models"][network.model]
-    other = entry["pretraining_dataset"]
-    if other not in study.catalogue["datasets"]:
-        known = study.catalogue["datasets"]
-        yield unknown_name("data set", f"{where}.pretraining_dataset", other, known)
-        return
-    if other == network.dataset:
-        yield (
-            f"{where}.pretraining_dataset is the study's own {other}; give the recipe as training "
-            "instead."
-        )
-        return
-    shape, own = shape_of_images(study, other), shape_of_images(study, network.dataset)
-    if shape != own:
-        yield (
-            f"{where}.pretraining_dataset: {other} has images of {shape}, but {network.dataset} "
-            f"has {own} (channels, height, width); choose equal ones."
-        )
-    yield from _untrainable(study, other, {f"{where}.pretraining": entry["pretraining"]})
-
-
-def _untrainable(study: Study, name: str, recipes: Mapping[str, Any]) -> Iterator[str]:
-    """Whether recipes, by their keys, can be trained with on a data set."""
-    splits: tuple[str, ...] = ("train", "test")
-    if any(recipe.get("select", "last") != "last" for recipe in recipes.values()):
-        # Only then is the source asked, which has to be imported for that.
-        dataset = study.catalogue["datasets"][name]
-        source = SOURCES.load(dataset["source"])
-        try:
-            splits = tuple(source.split_names(dataset.get("options", {})))
-        except InputError as error:
-            yield f"catalogue.datasets.{name}.options: {error}."
-            return
-    for key, recipe in recipes.items():
-        for problem in recipe_problems(recipe, splits):
-            yield f"{key} on {name}: {problem}."
-
-
-# ----------------------------------------------------------------------------------------- networks
+from sparsight.training.options import OPTIMISERS, SCHEDULES, SELECTIONS
 
 Config = Mapping[str, Any]
+
+
+def _unknown(kind: str, key: str, names: Iterable[Any], known: Iterable[Any]) -> Iterator[str]:
+    """An error message for each of the names that is not known."""
+    known = list(known)
+    return (unknown_name(kind, key, name, known) for name in names if name not in known)
+
+
+# ------------------------------------------------------------------- catalogue and chosen names
+
+#: catalogue, key of an entry, key of its parameters, table that the entry's name must be in
+_TABLES: tuple[tuple[str, str, str, Registry], ...] = (
+    ("datasets", "source", "options", SOURCES),
+    ("models", "architecture", "options", MODELS),
+    ("pruners", "criterion", "", CRITERIA),
+    ("explainers", "method", "parameters", EXPLAINERS),
+    ("metrics", "method", "parameters", METRICS),
+    ("agreement", "method", "parameters", AGREEMENT),
+    ("sample_pruners", "solver", "parameters", SOLVERS),
+    ("concepts", "method", "parameters", CONCEPTS),
+)
+#: what the names of a list stand for, where that is not the list's own name in the singular
+_KINDS = {"agreement": AGREEMENT.kind, "concepts": CONCEPTS.kind}
+
+
+def catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
+    """Entries of the catalogue that name nothing registered, or wrong parameters."""
+    for group, key, part, table in _TABLES:
+        for name, entry in catalogue[group].items():
+            where = f"catalogue.{group}.{name}"
+            if entry[key] not in table:
+                yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
+            elif table.is_foreign(entry[key]):
+                yield from _foreign_problems(table, where, entry, key)
+            elif part:
+                facts = table.facts(entry[key])
+                known = facts.get("parameters", facts.get("option_defaults", {}))
+                allowed = facts.get("allowed", facts.get("option_choices"))
+                yield from parameter_problems(f"{where}.{part}", entry[part], known, allowed)
+    for name, entry in catalogue["pruners"].items():
+        key = f"catalogue.pruners.{name}.published_bugs"
+        yield from _unknown("published bug", key, entry["published_bugs"], PUBLISHED_BUGS)
+    pruners = catalogue["sample_pruners"]
+    for name, entry in pruners.items():
+        key, other = f"catalogue.sample_pruners.{name}.sparsities.as", entry["sparsities"].get("as")
+        if other is not None and other not in pruners:
+            yield unknown_name("sample pruner", key, other, pruners)
+        elif other is not None and "as" in pruners[other]["sparsities"]:
+            yield (
+                f"{key} is {other}, which takes those of another one itself; name "
+                f"{pruners[other]['sparsities']['as']} instead."
+            )
+
+
+def _foreign_problems(
+    table: Registry, where: str, entry: Mapping[str, Any], key: str
+) -> Iterator[str]:
+    """Classes of another library that are unknown, cannot be used, or lack a parameter."""
+    method = entry[key]
+    prefix, _, name = method.partition(".")
+    facts = table.facts(method)
+    refused = facts.get("foreign_refused", {})
+    known = facts.get("foreign_facts", facts.get("foreign_classes"))
+    if name in refused:
+        yield f"{where}.{key}: {method} cannot be used: {refused[name]}."
+    elif known is not None and name not in known:
+        yield unknown_name(f"class of {prefix}", f"{where}.{key}", name, known)
+    else:
+        given = entry["parameters"]
+        for choice in facts.get("foreign_classes", {}).get(name, ())[1:]:
+            if not any(given.get(one) is not None for one in choice.split(" or ")):
+                yield f"{where}.parameters: {method} needs {choice}; give it."
+
+
+def choice_problems(config: Config) -> Iterator[str]:
+    """Chosen names that the catalogue does not have, or that are reserved."""
+    for group in CHOICES:
+        kind = _KINDS.get(group, group.removesuffix("s"))
+        yield from _unknown(kind, group, config.get(group, []), config["catalogue"][group])
+    for group in ("study", "datasets", "models", "pruners"):
+        names = [config["study"]] if group == "study" else config[group]
+        for name in sorted(RESERVED.intersection(names)):
+            yield f"{group}: '{name}' is a reserved name; choose another one."
+
+
+def dataset_problems(config: Config) -> Iterator[str]:
+    """One error message for each data set that is prepared and that its source cannot give.
+
+    Whatever plans with a data set asks its source the same questions, and may take answers for
+    granted after this.
+    """
+    study = Study(config)
+    questions = [shape_of_images, available_images, has_masks, has_parts, has_concepts]
+    for dataset in study.prepared_datasets():
+        # another message says that a name is unknown
+        if dataset not in study.catalogue["datasets"]:
+            continue
+        facts = SOURCES.facts(study.catalogue["datasets"][dataset]["source"])
+        # Sources whose options do not decide the classes need not be imported for this.
+        varying = [class_names] if "class_count" in facts.get("varying", ()) else []
+        try:
+            for question in (*questions, *varying):
+                question(study, dataset)
+        except InputError as error:
+            yield f"catalogue.datasets.{dataset}.options: {error}."
+
+
+# ------------------------------------------------------------------------------------------ choices
+
 #: explainers of a study that names none; each network has those that work on it
 DEFAULT_EXPLAINERS = (
     *("saliency", "input_x_gradient", "integrated_gradients", "grad_cam_pp", "mean_activation"),
@@ -250,21 +206,22 @@ def with_choices(config: Config) -> dict[str, Any]:
     return {**config, **chosen}
 
 
+# ----------------------------------------------------------------------------------------- networks
+
+
 def network_problems(config: Config) -> Iterator[str]:
     """Whether `networks` names what runs, and all of it; nothing else can be asked before."""
-    given = config.get("networks", [])
+    given = config["networks"]
     groups = {"dataset": "datasets", "model": "models"}
+    parts = ("pruners", "explainers", "metrics", "concepts", "seeds")
     for index, network in enumerate(given):
+        where = f"networks[{index}]"
         for key, group in groups.items():
-            if network[key] not in config[group]:
-                where = f"networks[{index}].{key}"
-                yield unknown_name(f"{key} that runs", where, network[key], config[group])
-        for group in ("pruners", "explainers", "metrics", "concepts", "seeds"):
-            known = config.get(group, [])
-            for name in network.get(group, []):
-                if name not in known:
-                    kind = f"{group.removesuffix('s')} that runs"
-                    yield unknown_name(kind, f"networks[{index}].{group}", name, known)
+            kind = f"{key} that runs"
+            yield from _unknown(kind, f"{where}.{key}", [network[key]], config[group])
+        for group in parts:
+            kind = f"{group.removesuffix('s')} that runs"
+            yield from _unknown(kind, f"{where}.{group}", network.get(group, []), config[group])
     pairs = Counter((network["dataset"], network["model"]) for network in given)
     for (dataset, model), count in pairs.items():
         if count > 1:
@@ -276,78 +233,155 @@ def network_problems(config: Config) -> Iterator[str]:
 
 
 def combination_problems(config: Config) -> Iterator[str]:
-    """Sentences on whatever cannot run together."""
+    """Whatever cannot run together on a network or a data set."""
     study = Study(config)
     looking = {name for name in config["explainers"] if study.needs_network(name)}
     for network in study.networks():
-        wrong = [*_model_problems(study, network)]
-        yield from wrong or start_problems(study, network)
         pair = network.dataset, network.model
-        for name in () if wrong else network.explainers:
-            yield from _explainer_problems(study, *pair, name)
+        wanted = _unfitting_shape(study, network.model, shape_of_images(study, network.dataset))
+        if wanted:
+            yield (
+                f"models: {network.model} takes images of {wanted}, but {network.dataset} has "
+                f"{shape_of_images(study, network.dataset)} (channels, height, width); drop one of "
+                "them."
+            )
+        else:
+            yield from _start_problems(study, network)
+            for name in network.explainers:
+                yield from _explainer_problems(study, *pair, name)
         if looking and not looking.intersection(network.explainers):
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
         yield from _recipe_problems(study, network)
         for name in network.metrics:
             yield from _metric_problems(study, *pair, name)
-    for dataset in config["datasets"]:
-        # Several families can have the same from one key.
-        yield from dict.fromkeys(_image_problems(study, dataset))
 
 
-def _model_problems(study: Study, network: Network) -> Iterator[str]:
-    """Whether a model can be built as asked, and takes the images."""
-    entry = study.catalogue["models"][network.model]
-    facts = MODELS.facts(entry["architecture"])
-    try:
-        checked_options(facts, entry.get("options", {}))
-        shape = shape_of_images(study, network.dataset)
-    except InputError as error:
-        yield f"models: {network.model} on {network.dataset}: {error}."
-        return
+def _unfitting_shape(study: Study, model: str, shape: tuple[int, int, int]) -> str:
+    """The images that a model takes; empty where it takes those of this shape."""
+    facts = MODELS.facts(study.catalogue["models"][model]["architecture"])
     channels, *sides = facts["input_shape"]
     smallest = facts.get("minimum_side", 1)
-    wanted = f"({channels}, {', '.join(str(side) for side in sides)})"
-    if not any(sides):
-        wanted = f"({channels}, any from {smallest}, any from {smallest})"
-        fits = channels == shape[0] and min(shape[1:]) >= smallest
-    else:
-        fits = (channels, *sides) == shape
-    if not fits:
+    if any(sides):
+        return "" if (channels, *sides) == shape else f"({channels}, {sides[0]}, {sides[1]})"
+    fits = channels == shape[0] and min(shape[1:]) >= smallest
+    return "" if fits else f"({channels}, any from {smallest}, any from {smallest})"
+
+
+def _start_problems(study: Study, network: Network) -> Iterator[str]:
+    """What does not go together in the start of a network."""
+    entry = study.catalogue["models"][network.model]
+    where = f"catalogue.models.{network.model}"
+    yield from _weights_problems(study, network.model, where)
+    for key in ("training", "pretraining"):
+        if entry[key] is not None and entry[key]["epochs"] == 0:
+            yield f"{where}.{key} takes 0 epochs; give it some, or set it to null."
+    # Other pretraining and ImageNet's weights leave the classifier as it was drawn.
+    learns = entry["training"] or study.initial_weights(network.model) not in WORDS
+    if not entry["retraining"]["epochs"] and not learns:
         yield (
-            f"models: {network.model} takes images of {wanted}, but {network.dataset} has "
-            f"{shape} (channels, height, width); drop one of them."
+            f"{where}.retraining takes 0 epochs, and nothing else trains {network.model} on "
+            f"{network.dataset}; give it a training, or the weights of a trained network in a file."
         )
+    other, key = entry["pretraining_dataset"], f"{where}.pretraining_dataset"
+    if (other is None) != (entry["pretraining"] is None):
+        yield f"{where} needs both pretraining_dataset and pretraining, or neither; add the other."
+    elif other is None:
+        return
+    elif other not in study.catalogue["datasets"]:
+        yield unknown_name("data set", key, other, study.catalogue["datasets"])
+    elif other == network.dataset:
+        yield f"{key} is the study's own {other}; give the recipe as training instead."
+    else:
+        shape, own = shape_of_images(study, other), shape_of_images(study, network.dataset)
+        if shape != own:
+            yield (
+                f"{key}: {other} has images of {shape}, but {network.dataset} has {own} (channels, "
+                "height, width); choose equal ones."
+            )
+        yield from _untrainable(study, other, {f"{where}.pretraining": entry["pretraining"]})
+
+
+def _weights_problems(study: Study, model: str, where: str) -> Iterator[str]:
+    entry, given = study.catalogue["models"][model], study.initial_weights(model)
+    if given not in WORDS and "/" not in given and "." not in given:
+        yield (
+            f"{where}.initial_weights is '{given}', but must be random, imagenet, or the path of a "
+            f"file{near_miss(given, WORDS) or '.'}"
+        )
+    if given != "imagenet":
+        return
+    facts = MODELS.facts(entry["architecture"])
+    if not facts["imagenet_weights"]:
+        yield (
+            f"{where}: there are no ImageNet weights of {entry['architecture']}; set "
+            "initial_weights to random or to the path of a file."
+        )
+        return
+    for key, value in entry["options"].items():
+        if value != facts["option_defaults"][key]:
+            yield (
+                f"{where}: the ImageNet weights are for the option {key} of "
+                f"{facts['option_defaults'][key]}, not {value}; drop the option, or start from "
+                "other weights."
+            )
 
 
 def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
     """Whether the recipes of a model and of its pruners can be trained with on a data set."""
     entry = study.catalogue["models"][network.model]
     where = f"catalogue.models.{network.model}"
-    recipes = {f"{where}.{key}": entry.get(key) for key in ("training", "retraining")}
+    recipes = {f"{where}.{key}": entry[key] for key in ("training", "retraining")}
     for pruner in network.pruners:
-        own = study.catalogue["pruners"][pruner].get("retraining")
+        own = study.catalogue["pruners"][pruner]["retraining"]
         recipes[f"catalogue.pruners.{pruner}.retraining"] = own
     given = {key: recipe for key, recipe in recipes.items() if recipe}
     yield from _untrainable(study, network.dataset, given)
 
 
+def _untrainable(study: Study, dataset: str, recipes: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps recipes, by their keys, from training on a data set; those without epochs do."""
+    splits: Iterable[str] = ("train", "test")
+    if any(recipe["select"] != "last" for recipe in recipes.values()):
+        # Only then is the source asked, which has to be imported for that.
+        entry = study.catalogue["datasets"][dataset]
+        try:
+            splits = SOURCES.load(entry["source"]).split_names(entry["options"])
+        except InputError as error:
+            yield f"catalogue.datasets.{dataset}.options: {error}."
+            return
+    for key, recipe in recipes.items():
+        if not recipe["epochs"]:
+            continue
+        for part, tables in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
+            own = {name: value for name, value in recipe[part].items() if name != "name"}
+            known = tables[recipe[part]["name"]]
+            yield from parameter_problems(f"{key}.{part}", own, known)
+        split = SELECTIONS[recipe["select"]]
+        if split and split not in splits:
+            yield (
+                f"{key}.select is {recipe['select']}, which needs images in the split '{split}' of "
+                f"{dataset}; set some aside, or take last."
+            )
+
+
 def _explainer_problems(study: Study, _: str, model: str, name: str) -> Iterator[str]:
     """Whether a network has the layers that an explainer names, and can be explained by it."""
     architecture = study.catalogue["models"][model]["architecture"]
-    layers = layer_names(MODELS.facts(architecture))
     entry = study.catalogue["explainers"][name]
-    given = entry.get("parameters", {})
-    several = given.get("layers")
+    given = entry["parameters"]
     named = {"layer": [given.get("layer")]}
     if EXPLAINERS.is_foreign(entry["method"]):
+        several = given.get("layers")
         named["layers"] = several if isinstance(several, list) else [several]
+    # An empty layer is the architecture's own.
+    layers = layer_names(MODELS.facts(architecture))
     for parameter, chosen in named.items():
         key = f"catalogue.explainers.{name}.parameters.{parameter}"
-        for layer in chosen:
-            # An empty layer is the architecture's own.
-            if layer not in (None, "") and not (isinstance(layer, str) and layer in layers):
-                yield unknown_name(f"layer of {architecture}", key, layer, layers)
+        yield from (
+            unknown_name(f"layer of {architecture}", key, layer, layers)
+            for layer in chosen
+            if layer not in (None, "", *layers)
+        )
     if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
         yield (
             f"explainers: {name} does not work on {architecture}; drop one of them, or give "
@@ -372,23 +406,15 @@ def _metric_problems(study: Study, dataset: str, model: str, name: str) -> Itera
         )
 
 
-def _image_problems(study: Study, dataset: str) -> Iterator[str]:
-    available = available_images(study, dataset)
-    for key, part in explaining_parts(study.config):
-        wanted = part.get("images", "all")
-        if wanted != "all" and wanted > available:
-            yield (
-                f"{key}.images is {wanted}, but {dataset} has {available} test images; "
-                "give at most that, or all."
-            )
+# ----------------------------------------------------------------------------------- images, levels
 
 
 def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """`explaining`, and the exceptions from it that take effect, with their keys."""
     yield "explaining", config["explaining"]
     study = Study(config)
-    families, made = study.families(), config.get("sample_pruning", {})
-    for family, exceptions in config.get("families", {}).items():
+    families, made = study.families(), config["sample_pruning"]
+    for family, exceptions in config["families"].items():
         if family in families:
             given = {key: exceptions.get(key) for key in ("images", "levels")}
             # The exceptions of families on pruned copies are made, unless they are given.
@@ -398,39 +424,157 @@ def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield f"families.{family}", exceptions
 
 
-# ---------------------------------------------------------------------------------------- data sets
-
-
-def dataset_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """One error message for each data set that is prepared and that its source cannot give.
-
-    Whatever plans with a data set asks its source the same questions, and may take answers for
-    granted after this.
-    """
+def range_problems(config: Config) -> Iterator[str]:
+    """More images than a data set has, levels that no pruner has, metrics that do not run."""
     study = Study(config)
-    for dataset in study.prepared_datasets():
-        if dataset not in study.catalogue["datasets"]:
-            # another message says that the name is unknown
+    parts = [*explaining_parts(config)]
+    if config["concepts"]:
+        parts.append(("concept_analysis", config["concept_analysis"]))
+    for dataset, (key, part) in itertools.product(config["datasets"], parts):
+        wanted, available = part.get("images", "all"), available_images(study, dataset)
+        if wanted != "all" and wanted > available:
+            yield (
+                f"{key}.images is {wanted}, but {dataset} has {available} test images; "
+                "give at most that, or all."
+            )
+    last = max(study.level_count(pruner) for pruner in config["pruners"])
+    levels = {f"{key}.levels": part.get("levels") for key, part in parts}
+    levels["figures.sheet_levels"] = config["figures"]["sheet_levels"]
+    for key, chosen in levels.items():
+        for level in chosen if isinstance(chosen, list) else ():
+            if level > last:
+                yield f"{key} holds level {level}, but the pruners' levels are 0 to {last}."
+    named = config["figures"]["headline_metrics"]
+    yield from _unknown("metric that runs", "figures.headline_metrics", named, config["metrics"])
+
+
+def family_problems(config: Config) -> Iterator[str]:
+    """Exceptions for families that do not run, and families that mix controls with others."""
+    study = Study(config)
+    families = study.families()
+    known = {entry["family"] for entry in config["catalogue"]["explainers"].values()}
+    for family, exceptions in config["families"].items():
+        yield from _unknown("family", "families", [family], sorted(known))
+        if family not in families:
             continue
-        try:
-            for question in (
-                shape_of_images,
-                available_images,
-                has_masks,
-                has_parts,
-                has_concepts,
-                _varying_classes,
-            ):
-                question(study, dataset)
-        except InputError as error:
-            yield f"catalogue.datasets.{dataset}.options: {error}."
+        if not study.needs_network(families[family][0]) and "levels" in exceptions:
+            yield f"families.{family}.levels: controls do not depend on the level; drop the key."
+    for family, names in families.items():
+        if family in RESERVED:
+            yield f"explainers: the family name '{family}' is reserved; choose another one."
+        free = [name for name in names if not study.needs_network(name)]
+        if free and len(free) < len(names):
+            yield (
+                f"explainers: family {family} mixes controls ({', '.join(free)}) with "
+                "explainers that need the network; give the controls a family of their own."
+            )
 
 
-def _varying_classes(study: Study, dataset: str) -> None:
-    """Ask for the classes, where options decide them: other sources need not be imported for it."""
-    source = study.catalogue["datasets"][dataset]["source"]
-    if "class_count" in SOURCES.facts(source).get("varying", ()):
-        class_names(study, dataset)
+# ------------------------------------------------------------------------------------------ pruners
+
+#: mistakes that concern how many of the survivors fall
+_BUGS_OF_A_RATE = frozenset({"no_mask_in_training", "openlth_threshold"})
+#: pairs of mistakes of which a pruner can have one
+_EXCLUSIVE_BUGS = (_BUGS_OF_A_RATE, frozenset({"stale_schedule", "schedule_never_restarted"}))
+
+
+def pruner_problems(config: Config) -> Iterator[str]:
+    """Pruners whose keys do not go together, or not with the models."""
+    study = Study(config)
+    for pruner in config["pruners"]:
+        entry = config["catalogue"]["pruners"][pruner]
+        where = f"catalogue.pruners.{pruner}"
+        conflicts = [*_pruner_conflicts(entry)]
+        for model in dict.fromkeys(n.model for n in study.networks() if pruner in n.pruners):
+            own = config["catalogue"]["models"][model]
+            conflicts += _retraining_conflicts(entry, model, own)
+        yield from (f"{where}{text}." for wrong, text in conflicts if wrong)
+
+
+def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    """Whether a pruner has each conflict of its keys, and the message about it."""
+    bugs, falling = entry["published_bugs"], entry.get("densities", [])
+    yield (
+        any(b >= a for a, b in pairwise(falling)),
+        f".densities must fall from level to level, not {as_yaml(falling)}",
+    )
+    for bug in sorted(_BUGS_OF_A_RATE):
+        yield (
+            bool(falling) and bug in bugs,
+            f": {bug} belongs to a rate, not to densities; drop one",
+        )
+    for pair in _EXCLUSIVE_BUGS:
+        yield pair.issubset(bugs), f": {' and '.join(sorted(pair))} exclude each other; drop one"
+    yield (
+        entry["one_shot"] and "rate" in entry,
+        ": one_shot prunes each level from dense and needs densities, not a rate",
+    )
+    yield (
+        "no_mask_in_training" in bugs and entry["criterion"] != "magnitude",
+        ": no_mask_in_training takes a percentile of magnitudes and no other criterion; drop it, "
+        "or set criterion to magnitude",
+    )
+    yield (
+        bool(bugs) and entry.get("rate") == 0,
+        ": a rate of 0 prunes nothing, so published_bugs have no effect; drop them",
+    )
+    yield (
+        "aliased_biases" in bugs and (entry["rewind"] == "none" or entry["one_shot"]),
+        ": aliased_biases is about biases that rewinding from level to level should have put back; "
+        "drop it where rewind is none or one_shot is true",
+    )
+    yield (
+        entry["rewind"].startswith("epoch:") and entry["retraining"] is not None,
+        f": rewind {entry['rewind']} resumes the model's own schedule and cannot be combined with "
+        "a retraining recipe of the pruner; drop one of them",
+    )
+
+
+def _retraining_conflicts(
+    entry: Mapping[str, Any], model: str, own: Mapping[str, Any]
+) -> Iterator[tuple[bool, str]]:
+    """The same for conflicts of a pruner with a model, whose entry is `own`."""
+    bugs, rewind = entry["published_bugs"], entry["rewind"]
+    recipe, again = entry["retraining"] or own["retraining"], "recalibrate_batch_norm" in entry
+    yield (
+        again and not _has_batch_norm(own["architecture"], own["options"]),
+        f".recalibrate_batch_norm: {own['architecture']} of {model} has no batch normalisation; "
+        "drop the key, or the model",
+    )
+    yield (
+        "schedule_never_restarted" in bugs
+        and recipe["schedule"]["name"] not in ("step", "multi_step"),
+        ": schedule_never_restarted needs a schedule that falls in steps, and retraining "
+        f"{model} has none; drop one of them",
+    )
+    epoch = rewind.partition(":")[2]
+    yield (
+        bool(epoch) and int(epoch) >= recipe["epochs"],
+        f".rewind is {rewind}, but retraining {model} takes only {recipe['epochs']} epochs; choose "
+        "an earlier epoch",
+    )
+    if recipe["epochs"]:
+        return
+    what = f": retraining {model} takes 0 epochs"
+    yield (
+        # Where the dense network is its own start, going back to that goes nowhere.
+        rewind != "none" and (rewind != "pretrained" or bool(own["retraining"]["epochs"])),
+        f"{what}, so that rewind {rewind} throws away what the dense network has learnt; set "
+        "rewind to none, or retrain",
+    )
+    yield (
+        entry.get("rate") == 0 and not again,
+        f"{what} and its rate is 0, so that it repeats the dense network; drop it",
+    )
+    for bug in sorted(BUGS_OF_TRAINING.intersection(bugs)):
+        yield True, f"{what}, so that the mistake {bug} has no effect; drop it"
+
+
+def _has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
+    # Imports torch, which other configurations do not need.
+    from sparsight.models.networks import has_batch_norm
+
+    return has_batch_norm(architecture, options)
 
 
 # ----------------------------------------------------------------------------------------- concepts
@@ -445,12 +589,12 @@ _NEEDS: dict[str, tuple[str, Callable[[Study, str], bool]]] = {
 _TAKEN_END = "_measures"
 
 
-def concept_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on whatever in `concepts`, `concept_bank` and `concept_analysis` cannot run.
+def concept_problems(config: Config) -> Iterator[str]:
+    """Whatever in `concepts`, `concept_bank` and `concept_analysis` cannot run.
 
     Parameters
     ----------
-    config : normalised, sound by the schema, with names that are in the catalogue.
+    config : sound by the models, with names that are in the catalogue.
     """
     study = Study(config)
     plan = ConceptPlan(study)
@@ -460,31 +604,38 @@ def concept_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 f"concepts: the name {name} ends in {_TAKEN_END}, which names a file of another "
                 "concept method; choose another name."
             )
-    unknown = [*_bank_problems(config)]
-    yield from unknown
+    unknown, known = False, config["catalogue"]["datasets"]
+    for dataset, bank in config["concept_bank"].items():
+        where = f"concept_bank.{dataset}"
+        problems = [
+            *_unknown("dataset that runs", "concept_bank", [dataset], config["datasets"]),
+            *_unknown("dataset", where, [bank], known),
+        ]
+        if bank in RESERVED and bank in known:
+            problems.append(f"{where}: '{bank}' is a reserved name; choose another one.")
+        yield from problems
+        unknown |= bool(problems)
     if unknown or not plan.names():
         return
     for network in study.networks():
-        yield from _network_problems(plan, network)
-    yield from _analysis_problems(study)
+        yield from _concept_network_problems(plan, network)
+    levels = config["concept_analysis"]["levels"]
+    if isinstance(levels, list) and 0 not in levels:
+        yield (
+            f"concept_analysis.levels is {in_words(levels)} without 0; add level 0, the dense "
+            "network that all others are compared with."
+        )
 
 
-def _bank_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Names in `concept_bank` that there are not."""
-    known = config["catalogue"]["datasets"]
-    for dataset, bank in config.get("concept_bank", {}).items():
-        if dataset not in config["datasets"]:
-            yield unknown_name("dataset that runs", "concept_bank", dataset, config["datasets"])
-        if bank not in known:
-            yield unknown_name("dataset", f"concept_bank.{dataset}", bank, known)
-        elif bank in RESERVED:
-            yield f"concept_bank.{dataset}: '{bank}' is a reserved name; choose another one."
-
-
-def _network_problems(plan: ConceptPlan, network: Network) -> Iterator[str]:
+def _concept_network_problems(plan: ConceptPlan, network: Network) -> Iterator[str]:
+    """What concept methods and the bank of a network's data set lack."""
     study, bank = plan.study, plan.study.concept_bank(network.dataset)
-    if bank != network.dataset:
-        yield from _shape_problems(study, network, bank)
+    shape, own = shape_of_images(study, bank), shape_of_images(study, network.dataset)
+    if shape[0] != own[0] or _unfitting_shape(study, network.model, shape):
+        yield (
+            f"concept_bank.{network.dataset} is {bank}, whose images are {shape} (channels, "
+            f"height, width), but {network.model} takes {own} here; give {bank} the same size."
+        )
     for name in plan.names(network):
         for need in plan.facts(name)["needs"]:
             words, has = _NEEDS[need]
@@ -497,57 +648,32 @@ def _network_problems(plan: ConceptPlan, network: Network) -> Iterator[str]:
             yield f"concepts: {name} needs {words}, which {owner} does not have; {remedy}."
 
 
-def _shape_problems(study: Study, network: Network, bank: str) -> Iterator[str]:
-    """Whether the model takes the images of the bank."""
-    shape, own = shape_of_images(study, bank), shape_of_images(study, network.dataset)
-    facts = MODELS.facts(study.catalogue["models"][network.model]["architecture"])
-    fixed = any(facts["input_shape"][1:])
-    too_small = min(shape[1:]) < facts.get("minimum_side", 1)
-    if shape[0] != own[0] or too_small or (fixed and shape != own):
-        yield (
-            f"concept_bank.{network.dataset} is {bank}, whose images are {shape} (channels, "
-            f"height, width), but {network.model} takes {own} here; give {bank} the same size."
-        )
-
-
-def _analysis_problems(study: Study) -> Iterator[str]:
-    analysis = study.config.get("concept_analysis", {})
-    wanted, levels = analysis.get("images", "all"), analysis.get("levels", "all")
-    for dataset in study.config["datasets"]:
-        available = available_images(study, dataset)
-        if wanted != "all" and wanted > available:
-            yield (
-                f"concept_analysis.images is {wanted}, but {dataset} has {available} test images; "
-                "give at most that, or all."
-            )
-    last = max(study.level_count(pruner) for pruner in study.config["pruners"])
-    if isinstance(levels, list):
-        for level in levels:
-            if level > last:
-                yield (
-                    f"concept_analysis.levels holds level {level}, but the pruners' levels are 0 "
-                    f"to {last}."
-                )
-        if 0 not in levels:
-            yield (
-                f"concept_analysis.levels is {in_words(levels)} without 0; add level 0, the dense "
-                "network that all others are compared with."
-            )
-
-
 # -------------------------------------------------------------------------- sample-targeted pruning
 
-_WHERE = "sample_pruning.visualised"
+
+def sample_name_problems(config: Config) -> Iterator[str]:
+    """Names in `sample_pruning` that do not run, or that nothing can be pruned for."""
+    chosen, where = config["sample_pruning"], "sample_pruning.explainers"
+    known = config["catalogue"]["sample_pruners"]
+    yield from _unknown("sample pruner", "sample_pruning.pruners", chosen["pruners"], known)
+    named = chosen["explainers"] if chosen["explainers"] != "all" else []
+    yield from _unknown("explainer that runs", where, named, config["explainers"])
+    for name in named:
+        if name in config["explainers"] and not prunes_for(config, name):
+            yield (
+                f"{where}: {name} is a control or looks at no network, so that there is nothing to "
+                "prune for it; drop it there."
+            )
 
 
-def sample_combination_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on what cannot run, or what the table of sample pruning could not be made of.
+def sample_combination_problems(config: Config) -> Iterator[str]:
+    """What cannot run, or what the table of sample pruning could not be made of.
 
     Parameters
     ----------
     config : as `with_pruned_samples` leaves it, with sound data sets.
     """
-    pruners = config.get("sample_pruning", {}).get("pruners", [])
+    pruners = config["sample_pruning"]["pruners"]
     if not pruners:
         return
     study = Study(config)
@@ -556,111 +682,58 @@ def sample_combination_problems(config: Mapping[str, Any]) -> Iterator[str]:
             "sample_pruning.explainers: none of them looks at the network without being a "
             "control, so that nothing would be pruned for samples; add one, or name no pruners."
         )
-    yield from dict.fromkeys(_level_problems(study))
-    for name in dict.fromkeys(sparsities_from(study.catalogue, pruner) for pruner in pruners):
-        if searches(study.catalogue["sample_pruners"][name]):
-            yield from _calibration_problems(study, name)
-
-
-def _level_problems(study: Study) -> Iterator[str]:
-    """Levels at which a family runs on copies and not on the network."""
     for family in study.sample_families():
         own = unpruned_family(study.sample_pruner(family), family)
-        lacking = [
+        lacking = {
             level
-            for pruner in study.config["pruners"]
+            for pruner in config["pruners"]
             for level in range(study.level_count(pruner) + 1)
             for owner in (pruner if level else DENSE,)
             if study.explains(family, owner, level) and not study.explains(own, owner, level)
-        ]
+        }
         if lacking:
-            levels = join_names([str(level) for level in sorted(set(lacking))])
             yield (
                 f"sample_pruning.levels: {own} is explained on the network itself at other levels "
-                f"({levels} missing), so that copies have nothing to be compared with there; give "
-                f"families.{own} these levels too."
+                f"({join_names(sorted(lacking))} missing), so that copies have nothing to be "
+                f"compared with there; give families.{own} these levels too."
             )
+    for name in dict.fromkeys(sparsities_from(study.catalogue, pruner) for pruner in pruners):
+        if searches(study.catalogue["sample_pruners"][name]):
+            yield from _search_problems(study, name)
 
 
-def _calibration_problems(study: Study, sample_pruner: str) -> Iterator[str]:
+def _search_problems(study: Study, sample_pruner: str) -> Iterator[str]:
     """Data sets that lack the split or the masks that a search needs."""
     where = f"catalogue.sample_pruners.{sample_pruner}.sparsities.search"
     search = study.catalogue["sample_pruners"][sample_pruner]["sparsities"]["search"]
-    split = search.get("split", "train")
+    split = search["split"]
     for dataset in study.config["datasets"]:
         entry = study.catalogue["datasets"][dataset]
-        if split != "train":
-            # Only then is the source asked, which has to be imported for that.
-            source = SOURCES.load(entry["source"])
-            if split not in source.split_names(entry.get("options", {})):
-                yield f"{where}.split is {split}, which {dataset} does not have; take train."
-        if search.get("criterion") == "ground_truth" and not has_masks(study, dataset):
+        # Only for another split is the source asked, which has to be imported for that.
+        if split != "train" and split not in SOURCES.load(entry["source"]).split_names(
+            entry["options"]
+        ):
+            yield f"{where}.split is {split}, which {dataset} does not have; take train."
+        if search["criterion"] == "ground_truth" and not has_masks(study, dataset):
             yield (
                 f"{where}.criterion is ground_truth, which needs masks, but {dataset} has none; "
                 "take without_truth."
             )
 
 
-def sample_pruning_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on what is wrong with `sample_pruning` and the sample pruners that it names."""
-    chosen = config.get("sample_pruning", {})
-    known = config["catalogue"].get("sample_pruners", {})
-    for name in chosen.get("pruners", []):
-        if name not in known:
-            yield unknown_name("sample pruner", "sample_pruning.pruners", name, known)
-    named = chosen.get("explainers", "all")
-    for name in named if named != "all" else ():
-        if name not in config["explainers"]:
-            where = "sample_pruning.explainers"
-            yield unknown_name("explainer that runs", where, name, config["explainers"])
-        elif name in config["catalogue"]["explainers"] and not prunes_for(config, name):
-            yield (
-                f"sample_pruning.explainers: {name} is a control or looks at no network, so that "
-                "there is nothing to prune for it; drop it there."
-            )
-    for name, entry in known.items():
-        yield from _entry_problems(known, name, entry)
-
-
-def _entry_problems(known: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    where = f"catalogue.sample_pruners.{name}"
-    if entry["solver"] not in SOLVERS:
-        yield unknown_name(SOLVERS.kind, f"{where}.solver", entry["solver"], SOLVERS.names())
-        return
-    parameters = SOLVERS.facts(entry["solver"]).get("parameters", {})
-    yield from parameter_problems(f"{where}.parameters", entry.get("parameters", {}), parameters)
-    other = entry["sparsities"].get("as")
-    if other is None:
-        return
-    if other not in known:
-        yield unknown_name("sample pruner", f"{where}.sparsities.as", other, known)
-    elif "as" in known[other]["sparsities"]:
-        yield (
-            f"{where}.sparsities.as is {other}, which takes those of another one itself; name "
-            f"{known[other]['sparsities']['as']} instead."
-        )
-
-
-def visualisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences on what is wrong with `sample_pruning.visualised`; data sets must be sound."""
-    chosen = visualisation(config)
+def visualisation_problems(config: Config) -> Iterator[str]:
+    """What is wrong with `sample_pruning.visualised`; data sets must be sound."""
+    chosen, where = visualisation(config), "sample_pruning.visualised"
     if not chosen:
         return
     study = Study(config)
-    known = study.catalogue.get("sample_pruners", {})
-    name = chosen.get("sample_pruner", "")
-    if not name:
-        yield (
-            f"{_WHERE}.sample_pruner is missing, so that nothing says how networks are pruned "
-            "for an image; name one of catalogue.sample_pruners."
-        )
-    elif name not in known:
-        yield unknown_name("sample pruner", f"{_WHERE}.sample_pruner", name, known)
+    known = study.catalogue["sample_pruners"]
+    yield from _unknown("sample pruner", f"{where}.sample_pruner", [chosen["sample_pruner"]], known)
     datasets = list(dict.fromkeys(network.dataset for network in study.networks()))
     classes = {name: stickers_of(study, name) for name in datasets}
     if not any(classes.values()):
         yield (
-            f"{_WHERE}.classes is {as_yaml(chosen['classes'])}, but no data set of the study has a "
+            f"{where}.classes is {as_yaml(chosen['classes'])}, but no data set of the study has a "
             "trojan; make it [], or choose a data set with `trojan` in the catalogue."
         )
         return
@@ -669,236 +742,246 @@ def visualisation_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if not any(wanted in facts for facts in marked):
             standing = ", ".join(dict.fromkeys(f"{name} ({label})" for label, name in marked))
             yield (
-                f"{_WHERE}.classes names {as_yaml(wanted)}, for which no sticker stands; choose "
+                f"{where}.classes names {as_yaml(wanted)}, for which no sticker stands; choose "
                 f"among {standing}."
             )
     for dataset in datasets:
         channels, height, width = shape_of_images(study, dataset)
         if classes[dataset] and (height != width or channels not in (1, 3)):
             yield (
-                f"{_WHERE}: images of {dataset} are {channels} x {height} x {width}, but pictures "
+                f"{where}: images of {dataset} are {channels} x {height} x {width}, but pictures "
                 "can be made for square ones of 1 or 3 channels; make classes []."
             )
 
 
-# ----------------------------------------------------------------- names, pruners, families, levels
+# ------------------------------------------------------------------------------------------- claims
 
-#: catalogue, key of an entry, table that the key's value must be in
-_TABLES: tuple[tuple[str, str, Registry], ...] = (
-    ("datasets", "source", SOURCES),
-    ("models", "architecture", MODELS),
-    ("pruners", "criterion", CRITERIA),
-    ("explainers", "method", EXPLAINERS),
-    ("metrics", "method", METRICS),
-    ("agreement", "method", AGREEMENT),
-    ("concepts", "method", CONCEPTS),
-)
-#: what the names of a list stand for, where that is not the list's own name in the singular
-_KINDS = {"agreement": AGREEMENT.kind, "concepts": CONCEPTS.kind}
-#: mistakes that concern how many of the survivors fall
-_BUGS_OF_A_RATE = frozenset({"no_mask_in_training", "openlth_threshold"})
-#: catalogue to the key of an entry that holds the parameters of what it names
-_PARAMETERS = {
-    "datasets": "options",
-    "explainers": "parameters",
-    "metrics": "parameters",
-    "agreement": "parameters",
-    "concepts": "parameters",
-}
+#: keys of a claim that name an entry of the study's list of that name
+_CHOSEN = ("dataset", "model", "pruner", "explainer", "metric")
+#: common keys of claims that say nothing of concepts, to the one value that does no harm
+_IDLE = {"explainer": None, "metric": None, "condition": "clean", "subset": "all"}
+#: what a key of a claim about concepts can name, and the fact that lists what there is
+_FACTS = {"concept measure": "measures", "concept comparison": "comparisons"}
 
 
-def catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
-    """Entries of the catalogue that name nothing registered, or wrong parameters."""
-    for group, key, table in _TABLES:
-        for name, entry in catalogue.get(group, {}).items():
-            where = f"catalogue.{group}.{name}"
-            if entry[key] not in table:
-                yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
-            elif table.is_foreign(entry[key]):
-                yield from _foreign_problems(table, where, entry, key)
-            elif group in _PARAMETERS:
-                part = _PARAMETERS[group]
-                known = table.facts(entry[key]).get("parameters", {})
-                yield from parameter_problems(f"{where}.{part}", entry.get(part, {}), known)
-    for name, entry in catalogue["pruners"].items():
-        for bug in entry.get("published_bugs", []):
-            if bug not in PUBLISHED_BUGS:
-                key = f"catalogue.pruners.{name}.published_bugs"
-                yield unknown_name("published bug", key, bug, PUBLISHED_BUGS)
+def claim_problems(config: Config) -> Iterator[str]:
+    """Everything in `claims` that cannot be decided as it stands.
+
+    Parameters
+    ----------
+    config : sound in all its other choices.
+    """
+    claims = config["claims"]
+    for name, count in Counter(claim["name"] for claim in claims).items():
+        if count > 1:
+            yield f"claims: {count} claims have the name '{name}'; give each its own."
+    study = Study(config)
+    for index, claim in enumerate(claims):
+        where = f"claims[{index}]"
+        if claim["test"] not in CLAIMS:
+            yield unknown_name("claim test", f"{where}.test", claim["test"], CLAIMS.names())
+            continue
+        problems = [*_common_problems(study, where, claim)]
+        yield from problems or _own_problems(study, where, claim)
 
 
-def _foreign_problems(
-    table: Registry, where: str, entry: Mapping[str, Any], key: str
-) -> Iterator[str]:
-    """Classes of another library that are unknown, cannot be used, or lack a parameter."""
-    method = entry[key]
-    prefix, _, name = method.partition(".")
-    facts = table.facts(method)
-    refused = facts.get("foreign_refused", {})
-    known = facts.get("foreign_facts", facts.get("foreign_classes"))
-    if name in refused:
-        yield f"{where}.{key}: {method} cannot be used: {refused[name]}."
-    elif known is not None and name not in known:
-        yield unknown_name(f"class of {prefix}", f"{where}.{key}", name, known)
-    else:
-        given = entry.get("parameters", {})
-        for choice in facts.get("foreign_classes", {}).get(name, ())[1:]:
-            if not any(given.get(one) is not None for one in choice.split(" or ")):
-                yield f"{where}.parameters: {method} needs {choice}; give it."
+def _pair(study: Study, claim: Mapping[str, Any]) -> tuple[str, str]:
+    """Data set and model that a claim is about."""
+    first = study.networks()[0]
+    return claim.get("dataset", first.dataset), claim.get("model", first.model)
 
 
-def choice_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Chosen names that the catalogue does not have, or that are reserved."""
-    for group in CHOICES:
-        known = config["catalogue"].get(group, {})
-        for name in config.get(group, []):
-            if name not in known:
-                yield unknown_name(_KINDS.get(group, group.removesuffix("s")), group, name, known)
-    taken = {
-        "study": [config["study"]],
-        **{g: config[g] for g in ("datasets", "models", "pruners")},
+def _network(study: Study, claim: Mapping[str, Any]) -> Network | None:
+    """The network that a claim is about; None where there is no such one."""
+    pair = _pair(study, claim)
+    return next((n for n in study.networks() if (n.dataset, n.model) == pair), None)
+
+
+def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Names that do not run or not together, and missing keys."""
+    config, facts = study.config, CLAIMS.facts(claim["test"])
+    for key in _CHOSEN:
+        if key in claim:
+            yield from _unknown(
+                f"{key} that runs", f"{where}.{key}", [claim[key]], config[f"{key}s"]
+            )
+    dataset, model = _pair(study, claim)
+    if "condition" in claim and dataset in config["datasets"]:
+        conditions = study.conditions(dataset)
+        kind = "condition that runs"
+        yield from _unknown(kind, f"{where}.condition", [claim["condition"]], conditions)
+    for key in facts["needs"]:
+        if key not in claim:
+            yield f"'{key}' is missing at {where}; the test {claim['test']} needs it."
+    if "concept" in facts["refers"].values():
+        for key, harmless in _IDLE.items():
+            if key in claim and claim[key] != harmless:
+                what = f"{where}.{key} says nothing of concepts"
+                yield f"{what}, of which {claim['test']} is; drop it."
+    network = _network(study, claim)
+    for key in ("pruner", "explainer", "metric") if network else ():
+        if claim.get(key) in config[f"{key}s"] and claim[key] not in getattr(network, f"{key}s"):
+            yield (
+                f"{where}.{key} is {claim[key]}, which does not run with {model} on "
+                f"{dataset}; name another, or give the claim another dataset and model."
+            )
+    if not network and dataset in config["datasets"] and model in config["models"]:
+        yield f"{where} is about {model} on {dataset}, which networks leaves out; name another."
+    if claim["pruner"] in study.retraining_pruners():
+        yield f"{where}.pruner is {claim['pruner']}, which prunes nothing; name one that prunes."
+
+
+def _own_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Keys of the claim's test."""
+    facts = CLAIMS.facts(claim["test"])
+    own = {key: value for key, value in claim.items() if key not in COMMON_KEYS}
+    ranges = {
+        key: f"[{low}, {high if high < 1e9 else 'inf'}]"
+        for key, (low, high) in facts["ranges"].items()
     }
-    for group, names in taken.items():
-        for name in sorted(RESERVED.intersection(names)):
-            yield f"{group}: '{name}' is a reserved name; choose another one."
+    allowed = {**facts["choices"], **ranges}
+    wrong = [*parameter_problems(where, own, facts["parameters"], allowed)]
+    yield from wrong
+    for key, kind in facts["refers"].items() if not wrong else ():
+        value = own.get(key, facts["parameters"][key])
+        # an empty default names nothing
+        if key in own or value != "":
+            yield from _reference_problems(study, f"{where}.{key}", kind, value, claim)
 
 
-def pruner_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Pruners whose keys do not go together, or not with the models."""
-    for pruner in config["pruners"]:
-        entry = config["catalogue"]["pruners"][pruner]
-        where = f"catalogue.pruners.{pruner}"
-        falling = entry.get("densities", [])
-        if any(b >= a for a, b in pairwise(falling)):
-            yield f"{where}.densities must fall from level to level, not {as_yaml(falling)}."
-        bugs = entry.get("published_bugs", [])
-        for bug in _BUGS_OF_A_RATE.intersection(bugs if "densities" in entry else []):
-            yield f"{where}: {bug} belongs to a rate, not to densities; drop one."
-        if _BUGS_OF_A_RATE.issubset(bugs):
-            yield f"{where}: {' and '.join(sorted(_BUGS_OF_A_RATE))} exclude each other; drop one."
-        if entry.get("one_shot") and "rate" in entry:
-            yield f"{where}: one_shot prunes each level from dense and needs densities, not a rate."
-        yield from _mistake_problems(where, entry)
-        yield from _unretrained_problems(config, pruner)
-        models = [n.model for n in Study(config).networks() if pruner in n.pruners]
-        recipes = {
-            model: entry.get("retraining") or config["catalogue"]["models"][model]["retraining"]
-            for model in dict.fromkeys(models)
+def _reference_problems(
+    study: Study, key: str, kind: str, value: Any, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """What is wrong with a value that names something of this kind (`ClaimTest.refers`)."""
+    config, network, plan = study.config, _network(study, claim), ConceptPlan(study)
+    names = {
+        "explainer": config["explainers"],
+        "explainer of the same images": config["explainers"],
+        "metric": config["metrics"],
+        "measure": [ACCURACY_MEASURE, *config["metrics"]],
+        "pruner": config["pruners"],
+        "retraining pruner": study.retraining_pruners(network),
+        "concept": plan.names(network),
+    }
+    if kind in names:
+        words = {
+            "explainer of the same images": "explainer that runs",
+            "retraining pruner": "pruner that only retrains and runs",
         }
-        if "schedule_never_restarted" in bugs:
-            for model, recipe in recipes.items():
-                if recipe.get("schedule", {}).get("name") not in ("step", "multi_step"):
-                    yield (
-                        f"{where}: schedule_never_restarted needs a schedule that falls in steps, "
-                        f"and retraining {model} has none; drop one of them."
-                    )
-        rewind = entry.get("rewind", "pretrained")
-        if not rewind.startswith("epoch:"):
-            continue
-        for model, recipe in recipes.items():
-            if int(rewind.partition(":")[2]) >= recipe["epochs"]:
-                yield (
-                    f"{where}.rewind is {rewind}, but retraining {model} takes only "
-                    f"{recipe['epochs']} epochs; choose an earlier epoch."
-                )
-        if entry.get("retraining"):
-            yield (
-                f"{where}: rewind {rewind} resumes the model's own schedule and cannot be "
-                "combined with a retraining recipe of the pruner; drop one of them."
-            )
+        unknown = [*_unknown(words.get(kind, f"{kind} that runs"), key, [value], names[kind])]
+        yield from unknown
+        if not unknown and kind == "explainer":
+            yield from _idle_control(study, key, value, claim)
+        elif not unknown and kind == "explainer of the same images":
+            yield from _other_images(study, key, value, claim)
+        elif not unknown and kind == "measure" and value != ACCURACY_MEASURE:
+            yield from _lossless_measure(study, key, value, claim)
+    elif "level" in kind:
+        yield from _level_problems(study, key, kind, value, claim)
+    elif kind == "whole number":
+        if isinstance(value, float) and not value.is_integer():
+            yield f"{key} is {in_words(value)}, but must be a whole number."
+    elif kind == "class of concepts":
+        # Classes may be known from the original files only; an empty name is all of them.
+        known = class_names(study, network.dataset) if network else []
+        if network and known and value != "":
+            yield from _unknown(f"class of {network.dataset}", key, [value], known)
+    elif claim["concept"] in names["concept"]:
+        yield from _concept_name_problems(plan, key, kind, value, claim)
 
 
-def _has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
-    # Imports torch, which other configurations do not need.
-    from sparsight.models.networks import has_batch_norm
-
-    return has_batch_norm(architecture, options)
-
-
-def _unretrained_problems(config: Mapping[str, Any], pruner: str) -> Iterator[str]:
-    """What cannot be meant by pruning without retraining, on any of the models that are pruned."""
-    entry = config["catalogue"]["pruners"][pruner]
-    where, again = f"catalogue.pruners.{pruner}", "recalibrate_batch_norm" in entry
-    rewind, bugs = entry.get("rewind", "pretrained"), entry.get("published_bugs", [])
-    models = [n.model for n in Study(config).networks() if pruner in n.pruners]
-    for model in dict.fromkeys(models):
-        own = config["catalogue"]["models"][model]
-        if again and not _has_batch_norm(own["architecture"], own.get("options", {})):
-            yield (
-                f"{where}.recalibrate_batch_norm: {own['architecture']} of {model} has no batch "
-                "normalisation; drop the key, or the model."
-            )
-        if (entry.get("retraining") or own["retraining"])["epochs"]:
-            continue
-        what = f"{where}: retraining {model} takes 0 epochs"
-        # Where the dense network is its own start, going back to that goes nowhere.
-        if rewind != "none" and (rewind != "pretrained" or own["retraining"]["epochs"]):
-            yield (
-                f"{what}, so that rewind {rewind} throws away what the dense network has learnt; "
-                "set rewind to none, or retrain."
-            )
-        if entry.get("rate") == 0 and not again:
-            yield f"{what} and its rate is 0, so that it repeats the dense network; drop it."
-        for bug in BUGS_OF_TRAINING.intersection(bugs):
-            yield f"{what}, so that the mistake {bug} has no effect; drop it."
-
-
-def _mistake_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Mistakes of published code that would do nothing, or something else than they say."""
-    bugs = entry.get("published_bugs", [])
-    if "no_mask_in_training" in bugs and entry["criterion"] != "magnitude":
+def _concept_name_problems(
+    plan: ConceptPlan, key: str, kind: str, value: Any, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """A measure that the concept method does not give, or a concept that it cannot name."""
+    facts, network = plan.facts(claim["concept"]), _network(plan.study, claim)
+    if kind in _FACTS:
+        words = f"{kind.removeprefix('concept ')} of {claim['concept']}"
+        yield from _unknown(words, key, [value], facts[_FACTS[kind]])
+    elif not facts["shared_names"]:
         yield (
-            f"{where}: no_mask_in_training takes a percentile of magnitudes and no other "
-            f"criterion; drop it, or set criterion to magnitude."
+            f"{key} is {in_words(value)}, but {claim['concept']} only numbers its concepts, "
+            "network by network, so that a number means another one in each; name a method that "
+            "has names."
         )
-    if {"stale_schedule", "schedule_never_restarted"}.issubset(bugs):
-        yield f"{where}: stale_schedule and schedule_never_restarted exclude each other; drop one."
-    if bugs and entry.get("rate") == 0:
-        yield f"{where}: a rate of 0 prunes nothing, so published_bugs have no effect; drop them."
-    if "aliased_biases" in bugs and (entry.get("rewind") == "none" or entry.get("one_shot")):
+    elif "concept_labels" in facts["needs"] and network and value != "":
+        bank = plan.study.concept_bank(network.dataset)
+        # Empty where only the original files tell the names.
+        if known := concept_names(plan.study, bank):
+            yield from _unknown(f"concept of {bank}", key, str(value).split(SAME), known)
+
+
+def _idle_control(study: Study, key: str, control: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """A control whose score is that of one and the same map by one and the same measure."""
+    entry = study.catalogue["metrics"].get(claim.get("metric"))
+    judged = entry is not None and "model" in metric_facts(entry["method"])["needs"]
+    if control in study.controls() and not study.needs_network(control) and not judged:
         yield (
-            f"{where}: aliased_biases is about biases that rewinding from level to level should "
-            "have put back; drop it where rewind is none or one_shot is true."
+            f"{key}: {control} never looks at the network, so that its score is the same at "
+            "every level and correlates with nothing; name a control that needs the network."
         )
 
 
-def family_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Exceptions for families that do not run, and families that mix controls with others."""
-    study = Study(config)
-    families = study.families()
-    for family, exceptions in config.get("families", {}).items():
-        if family not in families:
-            known = {e["family"] for e in config["catalogue"]["explainers"].values()}
-            if family not in known:
-                yield unknown_name("family", "families", family, sorted(known))
-        elif not study.needs_network(families[family][0]) and "levels" in exceptions:
-            yield f"families.{family}.levels: controls do not depend on the level; drop the key."
-    for family, names in families.items():
-        if family in RESERVED:
-            yield f"explainers: the family name '{family}' is reserved; choose another one."
-        free = [name for name in names if not study.needs_network(name)]
-        if free and len(free) < len(names):
+def _other_images(study: Study, key: str, other: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Whether two explainers that are compared explain the same images and class."""
+    own = claim["explainer"]
+    families = [study.catalogue["explainers"][name]["family"] for name in (own, other)]
+    first, second = (study.explaining(family) for family in families)
+    for what in ("images", "target"):
+        if first[what] != second[what]:
             yield (
-                f"explainers: family {family} mixes controls ({', '.join(free)}) with "
-                "explainers that need the network; give the controls a family of their own."
+                f"{key}: {own} and {other} cannot be paired, since their {what} are {first[what]} "
+                f"and {second[what]}; give families.{families[0]} and families.{families[1]} the "
+                "same."
             )
+            return
 
 
-def headline_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Headline metrics that do not run."""
-    for name in config.get("figures", {}).get("headline_metrics", []):
-        if name not in config["metrics"]:
-            key = "figures.headline_metrics"
-            yield unknown_name("metric that runs", key, name, config["metrics"])
+def _lossless_measure(
+    study: Study, key: str, metric: str, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """A metric of no explainer, or one of which more is not better."""
+    if "explainer" not in claim:
+        yield f"{key} is the metric {metric}; say of which explainer."
+    if metric_facts(study.catalogue["metrics"][metric]["method"])["direction"] != "higher":
+        what = f"{key} is {metric}, of which more is not better"
+        yield f"{what}: it has no loss; name another metric."
 
 
-def level_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Levels that no pruner has."""
-    study = Study(config)
-    last = max(study.level_count(pruner) for pruner in config["pruners"])
-    wanted = {f"{key}.levels": part.get("levels") for key, part in explaining_parts(config)}
-    wanted["figures.sheet_levels"] = config.get("figures", {}).get("sheet_levels")
-    for key, levels in wanted.items():
-        for level in levels if isinstance(levels, list) else ():
-            if level > last:
-                yield f"{key} holds level {level}, but the pruners' levels are 0 to {last}."
+def _level_problems(
+    study: Study, key: str, kind: str, value: Any, claim: Mapping[str, Any]
+) -> Iterator[str]:
+    """Levels that a pruner does not have, or at which nothing is explained or looked for."""
+    levels = [value, value] if kind == "level" else value
+    whole = isinstance(levels, list) and [type(level) for level in levels] == [int, int]
+    if kind != "level" and not (whole and levels[0] <= levels[1]):
+        yield f"{key} is {as_yaml(value)}, but must be a list of two levels, the lower one first."
+        return
+    pruner, of_concepts = claim["pruner"], kind == "levels of concepts"
+    least, last = int(of_concepts), study.level_count(pruner)
+    if not (whole and least <= levels[0] and levels[1] <= last):
+        known = f"{'pruned ' if of_concepts else ''}levels {least} to {last}"
+        yield f"{key} is {as_yaml(value)}, but {pruner} has the {known}."
+        return
+    if kind == "range of levels" and levels[1] < 1:
+        yield f"{key} is {as_yaml(value)}, dense against itself; end with level 1 or later."
+        return
+    explainer = claim.get("explainer")
+    family = study.catalogue["explainers"][explainer]["family"] if explainer else ""
+    for level in range(levels[0], levels[1] + 1):
+        if of_concepts and not study.finds_concepts(pruner, level):
+            yield (
+                f"{key} takes in level {level}, in which no concepts are looked for; choose other "
+                "levels, or add it to concept_analysis.levels."
+            )
+            return
+        if family and not of_concepts and not study.explains(family, pruner, level):
+            yield (
+                f"{key} takes in level {level}, at which {explainer} is not explained; choose "
+                f"another level, or add it to families.{family}.levels."
+            )
+            break
+    other = str(claim.get("other_pruner"))
+    if other in study.config["pruners"] and levels[1] > study.level_count(other):
+        last = study.level_count(other)
+        yield f"{key} is {as_yaml(value)}, but {other} has the levels 0 to {last}."

@@ -9,8 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from sparsight.io.errors import InputError
-from sparsight.study.phrases import as_yaml, join_names, near_miss
+from sparsight.io.errors import InputError, as_yaml, join_names, near_miss
 from sparsight.study.yaml_files import LONGEST_PATH, load_yaml, nearest_file
 
 #: resources that an engine or its executors know without any rule that asks for them

@@ -7,28 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.data.registry import SOURCES
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, unknown_name
 from sparsight.io.files import expand_path
 from sparsight.registration import Item
 from sparsight.study.checks import (
     catalogue_problems,
     choice_problems,
+    claim_problems,
     combination_problems,
     concept_problems,
     dataset_problems,
     family_problems,
-    headline_problems,
-    level_problems,
     network_problems,
     pruner_problems,
+    range_problems,
     sample_combination_problems,
-    sample_pruning_problems,
+    sample_name_problems,
     visualisation_problems,
     with_choices,
 )
-from sparsight.study.claims import claim_problems
 from sparsight.study.models import validated
-from sparsight.study.phrases import unknown_name
 from sparsight.study.plan import TROJANED, WORDS, with_pruned_samples
 from sparsight.study.yaml_files import load_yaml
 
@@ -236,7 +234,7 @@ def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if found:
         return whole, found
     whole = with_choices(whole)
-    found = [*sample_pruning_problems(whole)]
+    found = [*sample_name_problems(whole)]
     if found:
         return whole, found
     whole = normalise(with_pruned_samples(whole))
@@ -245,8 +243,7 @@ def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         *family_problems(whole),
         *combination_problems(whole),
         *sample_combination_problems(whole),
-        *headline_problems(whole),
-        *level_problems(whole),
+        *range_problems(whole),
         *concept_problems(whole),
         *visualisation_problems(whole),
     ]

@@ -6,24 +6,25 @@ place is read from the JSON schema. What a key may be in the light of others is 
 """
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
-from sparsight.study.phrases import (
-    allowed_by,
+from sparsight.io.errors import (
+    TYPES,
     as_yaml,
     clip_message,
-    dotted_key,
     in_words,
     join_names,
     misread,
     near_miss,
     quote_it,
+    shorten,
 )
 
 
@@ -55,6 +56,12 @@ def _each_once(values: list[Any]) -> list[Any]:
     return values
 
 
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise PydanticCustomError("order", "must have the smaller number first")
+    return values
+
+
 def _missing(*keys: str) -> PydanticCustomError:
     names = " and ".join(f"'{name}'" for name in keys)
     verb = "is" if len(keys) == 1 else "are"
@@ -80,7 +87,8 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
 ShareAboveZero = Annotated[float, Field(gt=0, le=1)]
-TwoNumbers = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+_Two = Field(min_length=2, max_length=2)
+TwoNumbers = Annotated[list[Annotated[float, Field(ge=0)]], _Two]
 Level = Annotated[int, Field(ge=0, le=99)]
 Levels = Annotated[list[Level], Field(min_length=1), *_Once]
 LevelChoice = Annotated[int, Field(ge=2, le=99)] | Levels | Literal["all"]
@@ -100,8 +108,12 @@ class Part(BaseModel):
 class Crop(Part):
     """A part of the image, at the image's size."""
 
-    scale: TwoNumbers = optional("Smallest and largest share of the image's area.")
-    ratio: TwoNumbers = optional("Smallest and largest ratio of width to height.")
+    scale: Annotated[list[ShareAboveZero], _Two, AfterValidator(_rising)] = optional(
+        "Smallest and largest share of the image's area."
+    )
+    ratio: Annotated[list[Positive], _Two, AfterValidator(_rising)] = optional(
+        "Smallest and largest ratio of width to height."
+    )
 
 
 class Jitter(Part):
@@ -143,13 +155,6 @@ class Schedule(Part):
     factor: ShareAboveZero = optional("Factor (multi_step, step).")
     minimum_rate: Annotated[float, Field(ge=0)] = optional("Rate after the last epoch (cosine).")
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> "Schedule":
-        missing = [name for name in ("milestones", "factor") if getattr(self, name) is None]
-        if self.name == "multi_step" and missing:
-            raise _missing(*missing)
-        return self
-
 
 class Recipe(Part):
     """How a network is trained."""
@@ -190,7 +195,7 @@ class Trojan(Part):
     share: ShareAboveZero = optional(
         "Share of all training images that carry a sticker, as many for each."
     )
-    size: Annotated[list[ShareAboveZero], Field(min_length=2, max_length=2)] = optional(
+    size: Annotated[list[ShareAboveZero], _Two] = optional(
         "Smallest and largest side of a sticker as shares of the image's shorter side."
     )
     seed: Seed = optional("Seed of the trojan.")
@@ -795,7 +800,7 @@ def _message(config: Any, schema: Any, place: Place, error: Any) -> tuple[Place,
         hint = near_miss(place[-1], known)
         text = f"unknown key {as_yaml(place[-1])} at {dotted_key(place[:-1])}{hint}"
         return place, f"{text} (known: {join_names(known)})"
-    if kind == "repeated":
+    if kind in ("repeated", "order"):
         return place, f"{dotted_key(place)} {error['msg']}"
     if kind == "needs":
         return place, f"{error['msg']} at {dotted_key(place)}"
@@ -817,6 +822,45 @@ def _new_entry(place: Place) -> str:
         return ""
     kind = str([*place, "", "entry"][1]).removesuffix("s").replace("_", " ")
     return f", or, where the catalogue has the entry, name a new {kind or 'entry'}"
+
+
+_BOUNDS = {
+    "minimum": "of at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "of at most {}",
+    "exclusiveMaximum": "below {}",
+    "pattern": "matching {}",
+    "minLength": "of at least {} characters",
+    "maxLength": "of at most {} characters",
+    "minItems": "of at least {} entries",
+    "maxItems": "of at most {} entries",
+    "minProperties": "of at least {} keys",
+}
+
+
+def allowed_by(schema: Mapping[str, Any]) -> str:
+    """What a schema allows, in a phrase that follows "must be"; empty where it says nothing."""
+    if "anyOf" in schema:
+        return "; or ".join(dict.fromkeys(map(allowed_by, schema["anyOf"])))
+    if "const" in schema or "enum" in schema:
+        words = schema.get("enum", [schema.get("const")])
+        return f"one of {join_names(words)}" if len(words) > 1 else str(words[0])
+    name = TYPES.get(schema.get("type", "string" if "pattern" in schema else ""), "")
+    bounds = [text.format(schema[bound]) for bound, text in _BOUNDS.items() if bound in schema]
+    phrase = f"{name} {' and '.join(bounds)}".strip().replace(" 1 entries", " 1 entry")
+    return shorten(re.sub(r"\b1 (key|character)s\b", r"1 \1", phrase), 150)
+
+
+def dotted_key(place: Iterable[str | int]) -> str:
+    """Dotted path of a key, with the positions in lists in brackets."""
+    text = ""
+    for step in place:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += "." + (step if re.fullmatch(r"[\w\-]{1,40}", step) else as_yaml(step))
+    text = text.removeprefix(".")
+    return (f"…{text[-100:]}" if len(text) > 100 else text) or "the top level"
 
 
 def _schema_at(schema: Any, place: Place) -> dict[str, Any]:

@@ -10,11 +10,9 @@ from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.registry import SOURCES
 from sparsight.data.settings import image_shape, stated_test_images
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, join_names
 from sparsight.metrics.registry import METRICS
-from sparsight.models.options import layer_names, layer_size
 from sparsight.models.registry import MODELS
-from sparsight.study.phrases import join_names
 
 
 def evenly_spread(count: int, last: int) -> list[int]:
@@ -467,6 +465,43 @@ def concept_names(study: Study, dataset: str) -> list[str]:
     """Names of a data set's concepts; empty where only the original files tell them."""
     entry = study.catalogue["datasets"][dataset]
     return list(SOURCES.load(entry["source"]).concepts_of(entry.get("options", {})))
+
+
+def layer_names(facts: Mapping[str, Any]) -> list[str]:
+    """Modules of an architecture that an explainer may name, in the order of the forward pass."""
+    return list(facts.get("layers") or facts.get("layer_windows") or facts["layer_strides"])
+
+
+def layer_size(
+    facts: Mapping[str, Any], options: Mapping[str, Any], shape: tuple[int, int, int], layer: str
+) -> tuple[int, int]:
+    """Height and width of a layer's output.
+
+    Parameters
+    ----------
+    facts : of the architecture: either `layers`, whose sizes are fixed, or `layer_windows`, or
+        `layer_strides` and, where it has an option `stem`, `stem_strides`.
+    options : of the architecture; those left out have their defaults.
+    shape : (C, H, W) of the images.
+    layer : one of `layer_names(facts)`.
+    """
+    if facts.get("layers"):
+        height, width = facts["layers"][layer]
+        return int(height), int(width)
+    if facts.get("layer_windows"):
+        height, width = shape[1:]
+        for name, (kernel, stride, padding) in facts["layer_windows"].items():
+            height = (height + 2 * padding - kernel) // stride + 1
+            width = (width + 2 * padding - kernel) // stride + 1
+            if name == layer:
+                break
+        return height, width
+    stem: Mapping[str, int] = {}
+    if facts.get("stem_strides"):
+        stem = facts["stem_strides"][{**facts["option_defaults"], **options}["stem"]]
+    # layers of the stem have strides of their own, all others a stride counted after the stem
+    stride = stem[layer] if layer in stem else facts["layer_strides"][layer] * stem.get("", 1)
+    return -(-shape[1] // stride), -(-shape[2] // stride)
 
 
 def map_size(study: Study, explainer: str, network: Network) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sparsight.io.errors import join_names
 from sparsight.study.costs.predict import Forecast, JobKind, job_kind
-from sparsight.study.phrases import join_names
 from sparsight.study.versions import CODE, STAGES
 
 #: wildcards whose values say nothing without their name

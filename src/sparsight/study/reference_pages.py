@@ -20,12 +20,10 @@ from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
 from sparsight.metrics.registry import AGREEMENT, METRICS
-from sparsight.parameters import REQUIRED
 from sparsight.pruning.registry import PUBLISHED_BUGS
-from sparsight.registration import Registry
+from sparsight.registration import REQUIRED, Registry
 from sparsight.spade.registry import SOLVERS
-from sparsight.study.models import editor_schemas, json_schema
-from sparsight.study.phrases import allowed_by
+from sparsight.study.models import allowed_by, editor_schemas, json_schema
 
 #: pages that are made; all others in `docs/` are written by hand
 PAGES = (

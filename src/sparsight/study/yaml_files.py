@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from sparsight.io.errors import InputError
-from sparsight.study.phrases import as_yaml, in_words, near_miss, shorten
+from sparsight.io.errors import InputError, as_yaml, in_words, near_miss, shorten
 
 #: characters of a path that is suggested
 LONGEST_PATH = 200

@@ -15,7 +15,42 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsight.io.errors import InputError
-from sparsight.training.options import checked_augmentation
+from sparsight.registration import checked_parameters
+
+#: parts of a recipe's `augment` with the defaults of their parameters
+AUGMENT: dict[str, Any] = {
+    "random_resized_crop": {"scale": [0.08, 1.0], "ratio": [3 / 4, 4 / 3]},
+    "flip": False,
+    "colour_jitter": {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
+}
+_ALLOWED = {
+    "random_resized_crop": {"scale": "(0, 1]", "ratio": "(0, inf)"},
+    "colour_jitter": {
+        **dict.fromkeys(("brightness", "contrast", "saturation"), "[0, 1]"),
+        "hue": "[0, 0.5]",
+    },
+}
+
+
+def checked_augmentation(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's `augment` with all parameters of its parts; a part that is left out is not done.
+
+    `given` is `{random_resized_crop: {scale, ratio}, flip: true, colour_jitter: {brightness,
+    contrast, saturation, hue}}`. An `InputError` for anything else.
+    """
+    checked_parameters("augment", AUGMENT, given, _ALLOWED)
+    parts = {
+        part: {**AUGMENT[part], **value} if isinstance(value, Mapping) else value
+        for part, value in given.items()
+    }
+    for key, bounds in parts.get("random_resized_crop", {}).items():
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise InputError(
+                f"augment.random_resized_crop.{key} is {list(bounds)}, but must be two numbers, "
+                "the smaller first"
+            )
+    return parts
+
 
 #: ITU-R 601-2 luma, as torchvision and Pillow have it
 LUMA = (0.2989, 0.587, 0.114)

@@ -9,7 +9,20 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 
-from sparsight.training.options import OPTIMISERS, SCHEDULES, checked_choice
+from sparsight.io.errors import InputError, hint
+from sparsight.registration import checked_parameters
+from sparsight.training.options import OPTIMISERS, SCHEDULES
+
+
+def _chosen(
+    kind: str, tables: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The name and all parameters of a recipe's optimiser or schedule."""
+    name = str(given.get("name"))
+    if name not in tables:
+        raise InputError(f"unknown {kind} '{name}'{hint(name, tables)}")
+    own = {key: value for key, value in given.items() if key != "name"}
+    return name, checked_parameters(f"{kind} {name}", tables[name], own)
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Recipe:
         2020, arXiv 1908.03265) with lookahead (Zhang et al. 2019, arXiv 1907.08610; six steps, half
         way) and gradient centralisation (Yong et al. 2020, arXiv 2004.01461).
         """
-        name, facts = checked_choice("optimiser", OPTIMISERS, self.optimiser)
+        name, facts = _chosen("optimiser", OPTIMISERS, self.optimiser)
         rate, decay = facts["learning_rate"], facts["weight_decay"]
         if name == "sgd":
             return torch.optim.SGD(
@@ -84,7 +97,7 @@ class Recipe:
         training. `cosine` falls from the learning rate in epoch 0 towards `minimum_rate`, which it
         would reach in epoch `epochs` (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5).
         """
-        name, facts = checked_choice("schedule", SCHEDULES, self.schedule)
+        name, facts = _chosen("schedule", SCHEDULES, self.schedule)
         schedule: LRScheduler
         if name == "cosine":
             schedule = CosineAnnealingLR(

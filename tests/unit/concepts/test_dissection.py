@@ -301,7 +301,7 @@ def test_without_masks(network, tmp_path):
 @pytest.mark.parametrize("key", ["quantile", "minimum_iou"])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_impossible_parameters(key, value):
-    with pytest.raises(InputError, match=f"'{key}' must be above 0 and below 1"):
+    with pytest.raises(InputError, match=f"{key} is .*, but must be above 0 and below 1"):
         Dissection(**{key: value})
 
 

@@ -262,6 +262,6 @@ def test_a_file_of_something_else_is_refused(work, tmp_path):
 
 
 def test_a_method_refuses_parameters_that_it_does_not_know():
-    with pytest.raises(InputError, match="concept method brightness has no parameter 'spilt'"):
+    with pytest.raises(InputError, match="brightness names the unknown parameter 'spilt'"):
         Brightness(spilt="test")
     assert SimpleNamespace(**Brightness(split="train").settings).split == "train"

@@ -314,11 +314,14 @@ def test_a_bank_without_test_images_cannot_be_measured(world: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pcbm(scores="forest"), "'scores' must be one of svm, logistic, predictor"),
-        (lambda: Pcbm(persistence=1.0), "'persistence' must be"),
-        (lambda: Tcav(draws=1), "'draws' must be at least 2"),
-        (lambda: Tcav(classifier="predictor"), "'classifier' must be one of"),
-        (lambda: Cav(classifier_="svm"), "no parameter 'classifier_'"),
+        (
+            lambda: Pcbm(scores="forest"),
+            "scores is .*, but must be one of svm, logistic",
+        ),
+        (lambda: Pcbm(persistence=1.0), "persistence is 1.0, but must be"),
+        (lambda: Tcav(draws=1), "draws is .*, but must be at least 2"),
+        (lambda: Tcav(classifier="predictor"), "classifier is .*, but must be one of"),
+        (lambda: Cav(classifier_="svm"), "unknown parameter 'classifier_'"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(

@@ -60,7 +60,7 @@ def test_unknown_method_names_its_key_and_a_near_name() -> None:
 
 
 def test_unknown_parameter_names_its_key() -> None:
-    with pytest.raises(InputError, match=r"explainers\.a: explainer saliency has no parameter"):
+    with pytest.raises(InputError, match=r"^explainers\.a: explainer saliency names the unknown"):
         build_explainers({"a": {"method": "saliency", "parameters": {"x": 1}}})
 
 

@@ -269,15 +269,15 @@ def test_facts_are_those_of_the_defaults(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "parameters", "sentence"),
     [
-        ("lime", {"segments": 1}, "'segments' is 1, it must be at least 2"),
-        ("kernel_shap", {"n_samples": 1}, "'n_samples' is 1, it must be at least 2"),
-        ("lime", {"ridge": -1.0}, "'ridge' is -1.0, it must be at least 0"),
-        ("lime", {"kernel_width": 0.0}, "'kernel_width' is 0.0, it must be at least 0.01"),
-        ("lime", {"baseline": "black"}, "'baseline' is 'black', it must be one of mean, grey"),
+        ("lime", {"segments": 1}, "segments is 1, but must be at least 2"),
+        ("kernel_shap", {"n_samples": 1}, "n_samples is 1, but must be at least 2"),
+        ("lime", {"ridge": -1.0}, "ridge is -1.0, but must be at least 0"),
+        ("lime", {"kernel_width": 0.0}, "kernel_width is 0.0, but must be at least 0.01"),
+        ("lime", {"baseline": "black"}, "baseline is 'black', but must be one of mean, grey"),
         (
             "kernel_shap",
             {"output": "loss"},
-            "'output' is 'loss', it must be one of logit, probability",
+            "output is 'loss', but must be one of logit, probability",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def test_centre_prior_of_an_even_side_peaks_between_its_pixels() -> None:
 
 
 def test_centre_prior_needs_a_width() -> None:
-    with pytest.raises(InputError, match="'sigma' is 0"):
+    with pytest.raises(InputError, match="sigma is 0"):
         CentrePrior(sigma=0)
 
 

@@ -158,7 +158,7 @@ def test_networks_that_are_more_than_their_parts_are_refused(batch: Batch) -> No
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(InputError, match="'rescale' is 'image', it must be one of layer, channel"):
+    with pytest.raises(InputError, match="rescale is 'image', but must be one of layer, channel"):
         FullGrad(rescale="image")
 
 

@@ -92,7 +92,7 @@ def test_facts_follow_the_parameters() -> None:
 
 
 def test_unusable_parameters() -> None:
-    with pytest.raises(InputError, match="'reduction' is 'median', it must be one of"):
+    with pytest.raises(InputError, match="reduction is 'median', but must be one of"):
         Saliency(reduction="median")
-    with pytest.raises(InputError, match="'n_steps' is 0"):
+    with pytest.raises(InputError, match="n_steps is 0"):
         IntegratedGradients(n_steps=0)

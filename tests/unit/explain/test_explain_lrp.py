@@ -330,8 +330,8 @@ def test_facts(composite: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"composite": "gamma"}, "'composite' is 'gamma', it must be one of epsilon, epsilon_plus"),
-        ({"epsilon": 0.0}, "'epsilon' is 0.0, it must be above 0"),
+        ({"composite": "gamma"}, "composite is 'gamma', but must be one of epsilon, epsilon_plus"),
+        ({"epsilon": 0.0}, "epsilon is 0.0, but must be above 0"),
     ],
 )
 def test_unusable_parameters(parameters: dict[str, object], sentence: str) -> None:

@@ -131,7 +131,7 @@ def test_output_is_recorded_before_an_in_place_successor() -> None:
 @pytest.mark.parametrize(
     ("layer", "sentence"),
     [
-        ("rel", r"no layer 'rel' .*did you mean 'relu'\?"),
+        ("rel", r"no layer 'rel'.*did you mean 'relu'\?"),
         ("relu", "layer 'relu' runs more than once"),
         ("idle", "layer 'idle' does not run"),
         ("aside", "layer 'aside' has no influence"),

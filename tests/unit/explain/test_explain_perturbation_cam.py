@@ -221,5 +221,5 @@ def test_the_cost_is_stated_for_the_channels(
     assert explainer(channels=8).facts()["cost"] == 9
     with pytest.raises(InputError, match="layer 'conv2' has 8 channels; set the parameter"):
         explainer(layer="conv2", channels=7).explain(ImageBatch(network, *batch, "x"))
-    with pytest.raises(InputError, match="'channels' is 0, it must be at least 1"):
+    with pytest.raises(InputError, match="channels is 0, but must be at least 1"):
         explainer(channels=0)

@@ -137,15 +137,15 @@ def test_cost_follows_the_parameters(
 @pytest.mark.parametrize(
     ("method", "parameters", "sentence"),
     [
-        ("smooth_grad", {"n_samples": 0}, "'n_samples' is 0"),
-        ("smooth_grad", {"noise": -0.1}, "'noise' is -0.1"),
-        ("gradient_shap", {"n_samples": 0}, "'n_samples' is 0"),
-        ("gradient_shap", {"noise": float("nan")}, "'noise' is nan"),
-        ("gradient_shap", {"baseline_maximum": -1}, "'baseline_maximum' is -1"),
-        ("occlusion", {"window": 0}, "'window' is 0"),
+        ("smooth_grad", {"n_samples": 0}, "n_samples is 0"),
+        ("smooth_grad", {"noise": -0.1}, "noise is -0.1"),
+        ("gradient_shap", {"n_samples": 0}, "n_samples is 0"),
+        ("gradient_shap", {"noise": float("nan")}, "noise is nan"),
+        ("gradient_shap", {"baseline_maximum": -1}, "baseline_maximum is -1"),
+        ("occlusion", {"window": 0}, "window is 0"),
         ("occlusion", {"window": 3, "stride": 4}, "stride is 4, but must be from 1 to the window"),
-        ("occlusion", {"stride": 0}, "'stride' is 0"),
-        ("deep_lift", {"baseline": 0}, "no parameter 'baseline'"),
+        ("occlusion", {"stride": 0}, "stride is 0"),
+        ("deep_lift", {"baseline": 0}, "unknown parameter 'baseline'"),
     ],
 )
 def test_unusable_parameters(method: str, parameters: dict[str, float], sentence: str) -> None:

@@ -302,7 +302,7 @@ def test_settings_that_cannot_be_used(files):
         compare(files, references=[DENSE, OTHER])
     with pytest.raises(InputError, match=r"agreement\.a\.method: unknown agreement metric 'spear"):
         compare(files, agreement={"a": {"method": "spearmann"}})
-    with pytest.raises(InputError, match=r"agreement\.a: metric ssim has no parameter"):
+    with pytest.raises(InputError, match=r"agreement\.a: metric ssim names the unknown parameter"):
         compare(files, agreement={"a": {"method": "ssim", "parameters": {"b": 1}}})
 
 

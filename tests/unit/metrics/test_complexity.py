@@ -101,7 +101,7 @@ def test_effective_complexity_of_each_map_is_relative_to_its_own_maximum():
 
 @pytest.mark.parametrize("threshold", [-0.1, 1, 1.5])
 def test_effective_complexity_refuses_a_threshold_that_is_no_share(threshold):
-    with pytest.raises(InputError, match="it must be at least 0 and below 1"):
+    with pytest.raises(InputError, match="must be at least 0 and below 1"):
         EffectiveComplexity(threshold=threshold)
 
 

@@ -411,7 +411,7 @@ def test_settings_that_cannot_be_used(files):
         score(files, batch_size=0)
     with pytest.raises(InputError, match=r"metrics\.a\.method: unknown metric 'soft_io'"):
         score(files, metrics={"a": {"method": "soft_io"}})
-    with pytest.raises(InputError, match=r"metrics\.a: metric soft_iou has no parameter 'b'"):
+    with pytest.raises(InputError, match=r"metrics\.a: metric soft_iou .* parameter 'b'"):
         score(files, metrics={"a": {"method": "soft_iou", "parameters": {"b": 1}}})
     write_split(files / "test.safetensors", COUNT, masks=False)
     with pytest.raises(InputError, match="soft_iou needs masks"):

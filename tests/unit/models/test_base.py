@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from sparsight.explain.network import recorded
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture, Normalise, build_network, check_maps
-from sparsight.models.options import layer_names, layer_size
 from sparsight.models.registry import MODELS
+from sparsight.study.plan import layer_names, layer_size
 
 #: small enough for a test
 SMALL: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ def test_a_network_knows_its_options_and_refuses_others() -> None:
     class Example(Architecture):
         name = "example"
         option_defaults: ClassVar[dict[str, Any]] = {"width": 4, "kind": "a"}
-        option_choices: ClassVar[dict[str, tuple[str, ...]]] = {"kind": ("a", "b")}
+        option_choices: ClassVar[dict[str, Any]] = {"width": "[1, inf)", "kind": ("a", "b")}
 
         def __init__(self, class_count: int, width: int, kind: str) -> None:
             super().__init__(class_count)
@@ -109,8 +109,14 @@ def test_a_network_knows_its_options_and_refuses_others() -> None:
     found = build_network(Example, 2, 0, {"width": 3})
     assert found.options == {"width": 3, "kind": "a"}
     assert found.given == (3, "a")
-    with pytest.raises(InputError, match="architecture example: 'kind' cannot be 'c'"):
-        build_network(Example, 2, 0, {"kind": "c"})
+    for wrong, words in [
+        ({"kind": "c"}, "example.kind is 'c', but must be one of a, b"),
+        ({"wdith": 8}, "did you mean 'width'"),
+        ({"width": "8"}, "width is '8', but must be a whole number"),
+        ({"width": 0}, "width is 0, but must be at least 1"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            build_network(Example, 2, 0, wrong)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS.entries))

@@ -136,5 +136,5 @@ def test_settings_that_cannot_be_used(pictures: Any) -> None:
         augmented_copies(images, 0, ids, "name")
     with pytest.raises(InputError, match="'batch_size' is 0"):
         next(copy_batches(images, 1, ids, "name", batch_size=0))
-    with pytest.raises(InputError, match="no part 'crop'"):
+    with pytest.raises(InputError, match="unknown parameter 'crop'"):
         augmented_copies(images, 1, ids, "name", {"crop": {}})

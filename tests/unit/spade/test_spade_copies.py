@@ -292,10 +292,10 @@ def test_results_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("sparsities", "settings", "message"),
     [
-        ({"conv3": 0.5}, {}, "'conv3' is no pruned layer .*did you mean 'conv2'"),
+        ({"conv3": 0.5}, {}, "'conv3' is no pruned layer.*did you mean 'conv2'"),
         ({"conv1": 0.5}, {}, "'conv1' is no pruned layer"),
         ({"conv2": 1.0}, {}, "'conv2' is 1.0"),
-        ({"conv2": 0.5}, {"augmentation": 3}, "no parameter 'augmentation'"),
+        ({"conv2": 0.5}, {"augmentation": 3}, "unknown parameter 'augmentation'"),
         ({"conv2": 0.5}, {"memory_mb": 0}, "'memory_mb' is 0"),
     ],
 )

@@ -284,5 +284,5 @@ def test_hessians_that_do_not_fit_are_refused(
 def test_negative_damping_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"solver {name}: damping is -0.1"):
         SOLVERS.load(name)(damping=-0.1)
-    with pytest.raises(InputError, match=f"solver {name} has no parameter 'dampings'"):
+    with pytest.raises(InputError, match=f"solver {name} names the unknown parameter 'dampings'"):
         SOLVERS.load(name)(dampings=0.1)

@@ -114,7 +114,7 @@ def test_the_longest_pattern_holds_whatever_the_order() -> None:
         ({"constant": 1.0}, "'\\*' is 1.0; it must be a number from 0 to below 1"),
         ({"layers": {"fc": -0.1}}, "'fc' is -0.1"),
         ({"layers": {"fc": True}}, "'fc' is True"),
-        ({"layers": {"fx": 0.5}}, "'fx' names no pruned layer .*known: fc"),
+        ({"layers": {"fx": 0.5}}, "'fx' names no pruned layer.*known: "),
         ({"layers": {"*c": 0.5, "f*": 0.6}}, "'\\*c' and 'f\\*' disagree on layer 'fc'"),
     ],
 )

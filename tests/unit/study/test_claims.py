@@ -3,7 +3,8 @@
 import pytest
 
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.study.claims import claim_problems
+from sparsight.study.checks import claim_problems
+from sparsight.study.configuration import normalise
 from sparsight.study.models import validated
 
 CLAIM = {"name": "a", "claim": "It is so.", "pruner": "magnitude"}
@@ -40,9 +41,9 @@ def problems(overlaid):
     """Function from claims to their problems."""
 
     def find(*claims, **overlay):
-        config = overlaid({"claims": list(claims), **overlay})
-        assert validated(config)[1] == []
-        return list(claim_problems(config))
+        whole, found = validated(overlaid({"claims": list(claims), **overlay}))
+        assert found == []
+        return list(claim_problems(normalise(whole)))
 
     return find
 
@@ -114,8 +115,8 @@ def test_claims_of_two_names_alike(problems):
             "'explainer' is missing at claims[0]",
         ),
         (of("correlation", coeficient="pearson"), "unknown parameter 'coeficient'"),
-        (of("correlation", coefficient="pearsn"), "unknown choice 'pearsn'; did you mean"),
-        (of("correlation", density_floor=1.5), "is 1.5, but must be 0 to 1."),
+        (of("correlation", coefficient="pearsn"), "coefficient is 'pearsn', but must be one of"),
+        (of("correlation", density_floor=1.5), "is 1.5, but must be at least 0 and at most 1."),
         (of("correlation", density_floor="a"), "is 'a', but must be a number"),
         (of("correlation", minus_control="edges"), "unknown explainer that runs 'edges'"),
         (of("correlation", minus_control="control_edges"), "never looks at the network"),
@@ -130,8 +131,8 @@ def test_claims_of_two_names_alike(problems):
         ),
         (of("change", levels=[0, 0]), "dense against itself"),
         (of("change", levels=[3, 1]), "a list of two levels, the lower one first"),
-        (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be 0 or more."),
-        (of("no_loss", margin=True), "claims[0].margin is true, but must be 0 or more."),
+        (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be at least 0."),
+        (of("no_loss", margin=True), "claims[0].margin is true, but must be at least 0."),
         ({**CLAIM, "test": "no_loss", "of": "accuracy", "density": 0.1}, "'margin' is missing"),
         (of("no_loss", of="acuracy"), "unknown measure that runs 'acuracy'; did you mean"),
         (of("no_loss", of="soft_iou"), "claims[0].of is the metric soft_iou; say of which"),
@@ -144,7 +145,10 @@ def test_claims_of_two_names_alike(problems):
         (of("rise", explainer="saliency"), "claims[0].at takes in level 2, at which"),
         (of("rise", explainer="saliency", at=3), "claims[0].after takes in level 4, at which"),
         (of("gain_explained", matched_metric="iou"), "unknown metric that runs 'iou'"),
-        (of("gain_explained", share=2), "claims[0].share is 2, but must be 0 to 1."),
+        (
+            of("gain_explained", share=2),
+            "claims[0].share is 2, but must be at least 0 and at most 1.",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -152,7 +156,7 @@ def test_what_is_wrong_is_said_in_one_sentence(problems, claim, words):
     found = problems(claim, families={"perturbation": {"levels": [0, 3]}})
     assert len(found) >= 1
     assert words in found[0]
-    assert all(sentence.endswith(".") and len(sentence) <= 280 for sentence in found)
+    assert all(sentence.endswith((".", "?")) and len(sentence) <= 280 for sentence in found)
 
 
 def test_all_problems_of_all_claims_at_once(problems):
@@ -206,12 +210,12 @@ def test_names_that_only_the_files_tell_are_not_held_against_anything(problems):
         (of(CHANGE, levels=[3, 5]), "takes in level 4, in which no concepts are looked for"),
         (of(CHANGE, subset="hard"), "subset says nothing of concepts, of which concept_change is"),
         (of(CHANGE, metric="soft_iou"), "metric says nothing of concepts"),
-        (of(CHANGE, against="retrain"), "unknown choice 'retrain' (known: dense, nothing)"),
+        (of(CHANGE, against="retrain"), "against is 'retrain', but must be one of dense, nothing"),
         (of(CHANGE, minus_pruner="randm"), "unknown pruner that runs 'randm'"),
         (of(DRIFT, measure="accuracy"), "unknown comparison of labels 'accuracy' (known: jaccard)"),
         (of(DRIFT, concept="crops"), "unknown comparison of crops 'jaccard'"),
         (of(DRIFT, floor="magnitude"), "unknown pruner that only retrains and runs 'magnitude'"),
-        (of(DRIFT, expected="lower"), "unknown choice 'lower'"),
+        (of(DRIFT, expected="lower"), "expected is 'lower', but must be one of"),
         (of(CHANGE, concept_label="rad"), "unknown concept of shapes 'rad'; did you mean 'red'?"),
         (of(IN_TOP, entry="rad"), "unknown concept of shapes 'rad'; did you mean 'red'?"),
         (of(IN_TOP, entry="red = rad"), "unknown concept of shapes 'rad'"),
@@ -221,7 +225,7 @@ def test_names_that_only_the_files_tell_are_not_held_against_anything(problems):
             "concept_label is 'concept_03', but crops only numbers its concepts, network by",
         ),
         (of(IN_TOP, **{"class": "gull"}), "class names the unknown class of shapes 'gull'"),
-        (of(IN_TOP, top=6), "top is 6, but must be 1 to 5."),
+        (of(IN_TOP, top=6), "top is 6, but must be at least 1 and at most 5."),
         (of(IN_TOP, top=2.5), "top is 2.5, but must be a whole number."),
         (of(IN_TOP, levels=[3, 4]), "takes in level 4, in which no concepts are looked for"),
     ],

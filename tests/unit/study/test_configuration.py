@@ -831,7 +831,8 @@ def test_networks_that_do_not_fit(problems_of, networks, phrase):
         ({"select": "best_validation"}, "needs images in the split 'validation'"),
         ({"optimiser": {"name": "adamw", "learning_rate": 0.1, "momentum": 0.9}}, "'momentum'"),
         ({"schedule": {"name": "step", "factor": 0.1}}, "'every'"),
-        ({"augment": {"random_resized_crop": {"scale": [0.9, 0.1]}}}, "the smaller first"),
+        ({"schedule": {"name": "multi_step", "factor": 0.1}}, "'milestones'"),
+        ({"schedule": {"name": "cosine", "every": 2}}, "'every'"),
     ],
 )
 def test_recipes_that_cannot_be_trained_with(problems_of, recipe, phrase):
@@ -841,7 +842,7 @@ def test_recipes_that_cannot_be_trained_with(problems_of, recipe, phrase):
     found = problems_of({"models": ["new"], "catalogue": {"models": {"new": model}}})
     assert len(found) == 1, found
     assert phrase in found[0]
-    assert "catalogue.models.new.retraining on digits" in found[0]
+    assert "catalogue.models.new.retraining." in found[0]
 
 
 def test_masks_that_a_metric_needs(problems_of, facts_with):
@@ -980,3 +981,55 @@ def _broken(config, order):
             node[key] = order.choice([None, True, -1, 10**6, 0.5, "x", [], ["x"], {}, {"x": [1]}])
             return copy
         node = inner
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "key", "allowed"),
+    [
+        (
+            "explainers",
+            {"method": "saliency", "family": "new", "parameters": {"reduction": "men"}},
+            "parameters.reduction",
+            ["max, sum, mean", "'mean'"],
+        ),
+        (
+            "metrics",
+            {"method": "sufficiency", "parameters": {"share": 1}},
+            "parameters.share",
+            ["above 0 and below 1"],
+        ),
+        (
+            "agreement",
+            {"method": "spearman", "parameters": {"treatment": "abs"}},
+            "parameters.treatment",
+            ["signed, absolute, positive"],
+        ),
+        (
+            "concepts",
+            {"method": "cav", "parameters": {"strengths": [0.1, 0]}},
+            "parameters.strengths",
+            ["above 0"],
+        ),
+        (
+            "models",
+            {"architecture": "resnet18", "options": {"stem": "smal"}},
+            "options.stem",
+            ["imagenet, strided, small", "'small'"],
+        ),
+        (
+            "models",
+            {"architecture": "resnet18", "options": {"width": 0}},
+            "options.width",
+            ["at least 1"],
+        ),
+    ],
+    ids=str,
+)
+def test_values_that_an_item_does_not_allow_are_refused_before_any_job(
+    problems_of, kind, entry, key, allowed
+):
+    if kind == "models":
+        entry = {**entry, "retraining": {"epochs": 0}}
+    (found,) = problems_of({"catalogue": {kind: {"new": entry}}})
+    assert found.startswith(f"catalogue.{kind}.new.{key} is ")
+    assert all(words in found for words in allowed), found

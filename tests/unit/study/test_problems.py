@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sparsight.io.errors import InputError
+from sparsight.io.errors import InputError, unknown_name
 from sparsight.study.models import json_schema, validated
-from sparsight.study.phrases import unknown_name
 from sparsight.study.yaml_files import load_yaml
 
 SCHEMA = json_schema()
@@ -82,9 +81,9 @@ CASES = {
         changed("catalogue.models.cnn.retraining", {"epochs": 1}),
         ["'batch_size' and 'optimiser' are missing at catalogue.models.cnn.retraining"],
     ),
-    "half a schedule": (
-        recipe("schedule", {"name": "multi_step", "factor": 0.1}),
-        ["'milestones' is missing at catalogue.models.cnn.retraining.schedule"],
+    "order of two": (
+        recipe("augment", {"random_resized_crop": {"scale": [0.9, 0.1]}}),
+        ["retraining.augment.random_resized_crop.scale must have the smaller number first"],
     ),
     "in a list": (changed("seeds", [1, -2]), ["seeds[1] is -2", "at least 0"]),
     "empty list": (changed("seeds", []), ["seeds is an empty list", "at least 1 entry"]),

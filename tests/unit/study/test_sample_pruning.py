@@ -137,7 +137,11 @@ def test_pairs_of_the_table(study_of):
         (chosen(explainers=["saliencia"]), "sample_pruning.explainers names the unknown explainer"),
         (chosen(explainers=["control_edges"]), "control_edges is a control or looks at no network"),
         (
-            {"catalogue": {"sample_pruners": {"x": {"solver": "obs", "sparsities": {"as": "y"}}}}},
+            {
+                "catalogue": {
+                    "sample_pruners": {"x": {"solver": "obs", "sparsities": {"constant": 0.5}}}
+                }
+            },
             "catalogue.sample_pruners.x.solver names the unknown sample solver",
         ),
         (

@@ -49,7 +49,7 @@ WRONG = {
     ),
     "selection": (
         {**ELSEWHERE, "pretraining": {**RECIPE, "select": "best_validation"}},
-        ["pretraining on imagenette_64", "'validation'"],
+        ["pretraining.select", "imagenette_64", "'validation'"],
     ),
 }
 

@@ -238,12 +238,12 @@ def test_a_network_pruned_to_nothing_explains_nothing(network, batch):
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("efficient_mprt", {"bins": 1}, "'bins' is 1, it must be at least 2"),
-        ("efficient_mprt", {"draws": 0}, "'draws' is 0, it must be at least 1"),
-        ("smooth_mprt", {"samples": 0}, "'samples' is 0, it must be at least 1"),
-        ("smooth_mprt", {"layers": 0}, "'layers' is 0, it must be at least 1"),
-        ("smooth_mprt", {"noise": -0.1}, "'noise' is -0.1, it must be at least 0"),
-        ("smooth_mprt", {"order": "both"}, "'order' is 'both', it must be one of bottom_up, top_"),
+        ("efficient_mprt", {"bins": 1}, "bins is 1, but must be at least 2"),
+        ("efficient_mprt", {"draws": 0}, "draws is 0, but must be at least 1"),
+        ("smooth_mprt", {"samples": 0}, "samples is 0, but must be at least 1"),
+        ("smooth_mprt", {"layers": 0}, "layers is 0, but must be at least 1"),
+        ("smooth_mprt", {"noise": -0.1}, "noise is -0.1, but must be at least 0"),
+        ("smooth_mprt", {"order": "both"}, "order is 'both', but must be one of bottom_up, top_"),
     ],
 )
 def test_parameters_that_cannot_be_used(name, parameters, message):

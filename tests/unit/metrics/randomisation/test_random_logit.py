@@ -118,7 +118,7 @@ def test_no_class_that_is_defined_gives_nan(network, batch):
 
 def test_what_cannot_be_used(network, batch):
     images, targets = batch
-    with pytest.raises(InputError, match="'others' is 0, it must be at least 1"):
+    with pytest.raises(InputError, match="others is 0, but must be at least 1"):
         RandomLogit(others=0)
     with pytest.raises(InputError, match="needs an explainer"):
         RandomLogit().score(MapBatch(images[:, 0], images, targets, None, network, None))

@@ -216,9 +216,9 @@ def test_with_a_real_explainer_at_most_a_batch_at_a_time():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"samples": 0}, "'samples' is 0, it must be at least 1"),
-        ({"radius": 0.0}, "'radius' is 0.0, it must be above 0"),
-        ({"noise": "gaussian"}, "'noise' is 'gaussian', it must be one of uniform, normal"),
+        ({"samples": 0}, "samples is 0, but must be at least 1"),
+        ({"radius": 0.0}, "radius is 0.0, but must be above 0"),
+        ({"noise": "gaussian"}, "noise is 'gaussian', but must be one of uniform, normal"),
     ],
 )
 @pytest.mark.parametrize("name", NAMES)
@@ -228,7 +228,7 @@ def test_parameters_that_cannot_be_used(name, parameters, message):
 
 
 def test_what_else_cannot_be_used():
-    with pytest.raises(InputError, match="'scaling' is 'range', it must be one of maximum, none"):
+    with pytest.raises(InputError, match="scaling is 'range', but must be one of maximum, none"):
         LocalLipschitz(scaling="range")
     images = images_of(1)
     with pytest.raises(InputError, match="needs an explainer"):

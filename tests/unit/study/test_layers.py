@@ -1,12 +1,11 @@
-"""Sizes of layers, options and inputs from facts alone."""
+"""Sizes of layers from facts alone."""
 
 from typing import Any
 
 import pytest
 
-from sparsight.io.errors import InputError
-from sparsight.models.options import checked_options, layer_names, layer_size
 from sparsight.models.registry import MODELS
+from sparsight.study.plan import layer_names, layer_size
 
 FACTS: dict[str, Any] = {
     "name": "example",
@@ -53,20 +52,3 @@ def test_windows_follow_one_another() -> None:
     assert layer_names(facts) == ["a", "b", "c"]
     found = [layer_size(facts, {}, (3, 33, 16), layer) for layer in "abc"]
     assert found == [(16, 7), (14, 5), (14, 5)]
-
-
-def test_an_unknown_layer_is_one_sentence() -> None:
-    with pytest.raises(InputError, match=r"no layer 'stage3'.*did you mean 'stage2'"):
-        layer_size(FACTS, {}, (3, 33, 16), "stage3")
-
-
-def test_options_are_overlaid_and_checked() -> None:
-    assert checked_options(FACTS, {"width": 8}) == {"width": 8, "stem": "big"}
-    for wrong, sentence in [
-        ({"wdith": 8}, "did you mean 'width'"),
-        ({"stem": "smal"}, "'stem' cannot be 'smal'.*did you mean 'small'"),
-        ({"width": "8"}, "of the kind int"),
-        ({"width": 0}, "at least 1"),
-    ]:
-        with pytest.raises(InputError, match=sentence):
-            checked_options(FACTS, wrong)
