@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsight.data.settings import REQUIRED, SPLITS, image_shape, section, yes_or_no
+from sparsight.data.settings import (
+    REQUIRED,
+    SPLITS,
+    image_shape,
+    section,
+    share_or_number,
+    yes_or_no,
+)
 from sparsight.io.errors import InputError
 
 if TYPE_CHECKING:
@@ -218,9 +225,12 @@ class Source(ABC):
         `validation` is left out where the option `split` has it and says 0.
         """
         defaults = cls.parameters.get("split", {})
-        if "validation" in defaults and not section(settings, "split", defaults)["validation"]:
-            return tuple(name for name in cls.splits if name != "validation")
-        return cls.splits
+        if "validation" not in defaults:
+            return cls.splits
+        wanted = section(settings, "split", defaults)["validation"]
+        if share_or_number(wanted, "split: validation"):
+            return cls.splits
+        return tuple(name for name in cls.splits if name != "validation")
 
     @classmethod
     def class_names(cls) -> list[str]:
