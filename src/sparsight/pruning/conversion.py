@@ -18,13 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
 
 from sparsight.data.packed import PackedSplit
-from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.files import write_json
 from sparsight.io.gpu import set_determinism
@@ -33,38 +32,29 @@ from sparsight.models.networks import load_network
 #: of the stage `conversion`: see `sparsight.study.versions`
 VERSION = 1
 
-IDENTITY = ("study", "dataset", "model", "seed")
+IDENTITY = ("study", "dataset", "model", "pruner")
 DEFAULT_BATCH_SIZE, DEFAULT_REPEATS, WARM_UP = 100, 30, 3
 # Largest difference between logits, relative to the largest logit, that float32 sums explain.
 TOLERANCE = 1e-4
+WEIGHTED = (nn.Conv2d, nn.Linear)
 CONVERTIBLE = "only plain chains of Conv2d, ReLU, MaxPool2d, Flatten and Linear are converted"
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Link:
-    """A module of a chain."""
+class Link(NamedTuple):
+    """A module of a chain: its name in the network, and the shape of its output for one image."""
 
-    name: str  # its name in the network
-    module: nn.Module  # a Conv2d, ReLU, MaxPool2d, Flatten or Linear
-    shape: tuple[int, ...]  # of its output for one image: (C, H, W) or (features,)
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether this is a convolution or a linear layer."""
-        return isinstance(self.module, nn.Conv2d | nn.Linear)
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
 
 
 def read_chain(network: nn.Module, example: torch.Tensor) -> list[Link]:
-    """The modules of a network in the order in which data pass them.
+    """The modules of a network, in evaluation mode, in the order in which data pass them.
 
-    Raises InputError when the network is no plain chain; the message names what does not fit.
-
-    Parameters
-    ----------
-    network : in evaluation mode.
-    example : float32 [N, C, H, W], images that it takes; only their shape counts.
+    InputError when the network is no plain chain; the message names what does not fit. Only the
+    shape of `example`, float32 [N, C, H, W], counts.
     """
     chain = []
     hidden = example[:1]
@@ -74,7 +64,7 @@ def read_chain(network: nn.Module, example: torch.Tensor) -> list[Link]:
             _check(name, module, hidden)
             hidden = module(hidden)
             chain.append(Link(name, module, tuple(hidden.shape[1:])))
-    if not any(link.has_weights for link in chain):
+    if not any(isinstance(link.module, WEIGHTED) for link in chain):
         raise InputError(
             f"{type(network).__name__} has no weights to convert; choose a network with layers"
         )
@@ -127,11 +117,10 @@ def _check(name: str, module: nn.Module, hidden: torch.Tensor) -> None:
             f"the module '{name}' is a {kind.__name__} of a special kind; {CONVERTIBLE}, without "
             "groups, dilated pooling or a Linear on what is not flattened"
         )
-    for parameter in module.parameters():
-        if not parameter.isfinite().all():
-            raise InputError(
-                f"the module '{name}' has weights that are not finite; train the network again"
-            )
+    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+        raise InputError(
+            f"the module '{name}' has weights that are not finite; train the network again"
+        )
 
 
 @dataclass(frozen=True)
@@ -188,15 +177,11 @@ def convert(model: nn.Module, example: torch.Tensor) -> tuple[nn.Module, Report]
     outgoing weights are zero); again, until no unit is. A constant unit stays where the next layer
     pads its input with zeros, unless its output is zero too: the borders would change.
 
-    Returns the smaller network, equal to the model up to the rounding of float32, and the report.
-    When a layer loses all its units the network is a `Constant`.
-    Raises InputError when the model cannot be converted; the message names the module.
-
-    Parameters
-    ----------
-    model : a plain chain of Conv2d, ReLU, MaxPool2d, Flatten and Linear in evaluation mode, its
-        masked weights exactly zero. It is not changed.
-    example : float32 [N, C, H, W], images that it takes; only their shape counts.
+    `model` is a plain chain of Conv2d, ReLU, MaxPool2d, Flatten and Linear in evaluation mode, its
+    masked weights exactly zero; it is not changed. Of `example`, float32 [N, C, H, W], only the
+    shape counts. Returns the smaller network, equal to the model up to the rounding of float32, and
+    the report. When a layer loses all its units the network is a `Constant`. An InputError names
+    the module that cannot be converted.
     """
     chain = read_chain(model, example)
     layers = _layers(chain, example.shape[1])
@@ -228,7 +213,7 @@ class _Layer:
 
     def __init__(self, link: Link, inputs: torch.Tensor) -> None:
         module = link.module
-        assert isinstance(module, nn.Conv2d | nn.Linear)
+        assert isinstance(module, WEIGHTED)
         self.link, self.module, self.inputs = link, module, inputs
         units = link.shape[0]
         # After Flatten a channel becomes consecutive features: one row of weights per channel.
@@ -293,7 +278,7 @@ def _layers(chain: list[Link], channels: int) -> list[_Layer]:
     found: list[_Layer] = []
     inputs = torch.ones(channels, dtype=torch.bool)
     for link in chain:
-        if link.has_weights:
+        if isinstance(link.module, WEIGHTED):
             found.append(_Layer(link, inputs))
             inputs = found[-1].alive
         elif isinstance(link.module, nn.ReLU) and found:
@@ -339,37 +324,26 @@ def measure_conversion(
         there are too few.
     output : the file.
 
-    Raises
-    ------
-    InputError
-        When the checkpoints are not those of this chain in order.
-    InvariantError
-        When a converted network does not compute the same.
+    InvariantError when a converted network does not compute the same.
     """
     set_determinism(settings["threads"])
-    levels = [_checked_level(Path(path), index, settings) for index, path in enumerate(checkpoints)]
     images = _batch(packed_test, settings.get("batch_size", DEFAULT_BATCH_SIZE))
     repeats = settings.get("repeats", DEFAULT_REPEATS)
     measured = []
-    for level, path in zip(levels, checkpoints, strict=True):
+    for level, path in enumerate(checkpoints):
         network = load_network(path, torch.device("cpu"))
         measured.append({"level": level, **measure_network(network, images, repeats)})
         logger.info("level %d: %s", level, {k: v for k, v in measured[-1].items() if k in COUNTS})
-    identity = {key: settings[key] for key in (*IDENTITY, "pruner")}
+    identity = {key: settings[key] for key in IDENTITY}
     write_json(output, {**identity, "seed": int(settings["seed"]), "levels": measured})
 
 
 def measure_network(network: nn.Module, images: torch.Tensor, repeats: int) -> dict[str, Any]:
     """Convert one network and measure both forms on a batch.
 
-    Returns one entry of `levels`, without the level; see `measure_conversion`.
-    Raises InvariantError when the converted network does not compute the same.
-
-    Parameters
-    ----------
-    network : in evaluation mode, on the CPU.
-    images : float32 [N, C, H, W].
-    repeats : how often the time of a batch is taken.
+    Returns one entry of `levels`, without the level; see `measure_conversion`. `network` is in
+    evaluation mode on the CPU, `images` are float32 [N, C, H, W], and the time of a batch is taken
+    `repeats` times.
     """
     try:
         converted, report = convert(network, images)
@@ -394,24 +368,6 @@ def measure_network(network: nn.Module, images: torch.Tensor, repeats: int) -> d
         "largest_difference": difference,
         "reason": None,
     }
-
-
-def _checked_level(path: Path, index: int, settings: Mapping[str, Any]) -> int:
-    """The level of a checkpoint that must be the chain's `index`th."""
-    facts = read_checkpoint(path).metadata
-    for key in IDENTITY:
-        if facts.get(key) != str(settings[key]):
-            raise InputError(
-                f"{path} belongs to {key} '{facts.get(key)}', not '{settings[key]}'; "
-                "give the checkpoints of one chain"
-            )
-    level = int(facts["level"])
-    if level != index or (index and facts["pruner"] != settings["pruner"]):
-        raise InputError(
-            f"{path} is level {level} of '{facts['pruner']}', not {index} of "
-            f"'{settings['pruner']}'; give a chain's checkpoints in order, the dense one first"
-        )
-    return level
 
 
 def _batch(path: Path | str, size: int) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,9 +20,8 @@ _NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn
 def prunable_parameters(network: nn.Module, norm_layers: bool = False) -> Tensors:
     """Weights of convolutions and linear layers; never biases, and no weights of auxiliary heads.
 
-    Modules that only train (fact `training_only`) predict nothing: they are neither pruned nor
-    counted.
-    With `norm_layers`, a mistake of published code, also the scales of normalisation layers.
+    Modules that only train (fact `training_only`) are neither pruned nor counted. With
+    `norm_layers`, a mistake of published code, also the scales of normalisation layers.
     """
     kinds = (*WEIGHTED, *_NORMALISING) if norm_layers else WEIGHTED
     found: Tensors = {}
@@ -67,6 +65,11 @@ class Step:
         return math.floor(wanted)
 
 
+def competitors(masks: Tensors, scope: str) -> list[list[str]]:
+    """Names of the parameters whose weights compete for survival, by `scope` (`next_masks`)."""
+    return [[name] for name in masks] if scope == "layer" else [list(masks)]
+
+
 def next_masks(scores: Tensors, masks: Tensors, step: Step, scope: str) -> Tensors:
     """Masks after one round; each is a subset of the mask before.
 
@@ -78,9 +81,8 @@ def next_masks(scores: Tensors, masks: Tensors, step: Step, scope: str) -> Tenso
     step : how many fall.
     scope : `global` (all weights compete) or `layer` (the step is taken in every layer).
     """
-    groups: Sequence[Sequence[str]] = [[n] for n in masks] if scope == "layer" else [list(masks)]
     found: Tensors = {}
-    for names in groups:
+    for names in competitors(masks, scope):
         found.update(
             _prune_group({n: scores[n] for n in names}, {n: masks[n] for n in names}, step)
         )

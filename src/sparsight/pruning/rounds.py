@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -32,7 +33,7 @@ from sparsight.io.tables import write_table
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.registry import MODELS
 from sparsight.models.weights import read_weights, take_body, take_weights, weights_file
-from sparsight.pruning.masks import Step, dense_masks, densities, next_masks
+from sparsight.pruning.masks import Step, competitors, dense_masks, densities, next_masks
 from sparsight.pruning.registry import CRITERIA
 from sparsight.training.evaluation import evaluate
 from sparsight.training.loop import Judge, Outcome, Stream, TrainingData, cpu_state, train
@@ -151,11 +152,10 @@ def judges_of(job: Job) -> dict[str, Judge]:
     by_test = any(recipe.get("select") == "best_test" for recipe in recipes)
     batch_size, found = job.settings.get("evaluation_batch_size", DEFAULT_BATCH_SIZE), {}
     for name in ("validation", "test") if by_test else ("validation",):
-        if (path := job.splits.get(name)) is not None:
+        if path := job.splits.get(name):
             with PackedSplit.open(path) as split:
-                holds_images = len(split) > 0
-            if holds_images:
-                found[name] = Judge(path, batch_size, job.device)
+                if len(split):
+                    found[name] = Judge(path, batch_size, job.device)
     return found
 
 
@@ -291,13 +291,8 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
             point = with_aliased_biases(point, predecessor.weights, job.level)
         return point, masks
 
-    _run_round(job, folder, [start, previous], prune, rewound_epoch(rewind))
-
-
-def rewound_epoch(rewind: str) -> int:
-    """The epoch at which retraining starts: k for `epoch:k`, else 0."""
     kind, _, epoch = rewind.partition(":")
-    return int(epoch) if kind == "epoch" else 0
+    _run_round(job, folder, [start, previous], prune, int(epoch) if kind == "epoch" else 0)
 
 
 def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) -> Tensors:
@@ -329,17 +324,14 @@ def _pruned_masks(job: Job, weights: Tensors, before: Tensors) -> Tensors:
         masks = masks_of_regrown(weights, before, settings["rate"], scope)
         check_masks(before, masks)
         return masks
-    threshold = "openlth_threshold" in job.published_bugs
-    step = Step(settings["rate"], settings["density"], threshold)
+    step = Step(settings["rate"], settings["density"], "openlth_threshold" in job.published_bugs)
     scores = CRITERIA.load(settings["criterion"])().scores(weights, job.seed)
     masks = next_masks(scores, before, step, scope)
-    counts = {name: (int(mask.sum()), mask.numel()) for name, mask in before.items()}
-    expected: dict[str, int] | int
-    if scope == "layer":
-        expected = {name: step.falling(*count) for name, count in counts.items()}
-    else:
-        expected = step.falling(*map(sum, zip(*counts.values(), strict=True)))
-    check_masks(before, masks, expected)
+    for names in competitors(before, scope):
+        old, new = ({name: part[name] for name in names} for part in (before, masks))
+        survivors = sum(int(mask.sum()) for mask in old.values())
+        total = sum(mask.numel() for mask in old.values())
+        check_masks(old, new, step.falling(survivors, total))
     return masks
 
 
@@ -404,29 +396,18 @@ def _recipe(job: Job) -> Mapping[str, Any]:
     return recipe
 
 
-def check_masks(
-    before: Tensors, after: Tensors, expected_falling: dict[str, int] | int | None = None
-) -> None:
-    """Masks are nested, and exactly the expected number of weights fell.
+def check_masks(before: Tensors, after: Tensors, expected: int | None = None) -> None:
+    """Masks are nested, and exactly the `expected` number of weights fell.
 
-    Parameters
-    ----------
-    expected_falling : over all layers, or per layer; None where published code, whose mistake is
-        repeated, lets an unforeseeable number fall.
+    None where published code, whose mistake is repeated, lets an unforeseeable number fall.
     """
-    fallen = {}
+    fallen = 0
     for name, mask in after.items():
         if (mask & ~before[name]).any():
             raise InvariantError(f"masks are not nested: a pruned weight of {name} came back")
-        fallen[name] = int(before[name].sum()) - int(mask.sum())
-    total = sum(fallen.values())
-    if expected_falling is None:
-        return
-    if isinstance(expected_falling, int):
-        if total != expected_falling:
-            raise InvariantError(f"{total} weights fell, not {expected_falling}")
-    elif fallen != expected_falling:
-        raise InvariantError(f"weights fell as {fallen}, not {expected_falling}")
+        fallen += int(before[name].sum()) - int(mask.sum())
+    if expected is not None and fallen != expected:
+        raise InvariantError(f"{fallen} weights of {', '.join(after)} fell, not {expected}")
 
 
 def check_start(network: nn.Module, point: Tensors, masks: Tensors) -> None:
@@ -494,7 +475,9 @@ def write_level(
     started : `time.perf_counter()` at the start of the round.
     outcome : of the training, which selected the network; goes into the evaluation.
     """
-    splits, columns = _evaluate(job, network)
+    paths = [path for _, path in sorted(job.splits.items())]
+    batch_size = job.settings["evaluation_batch_size"]
+    splits, columns = evaluate(network, paths, batch_size, job.device)
     metadata = {
         **{key: str(value) for key, value in job.identity.items()},
         "architecture": job.settings["architecture"],
@@ -515,9 +498,9 @@ def write_level(
         facts = {"rule": outcome.rule, "epoch": outcome.epoch, "history": outcome.history}
         if outcome.last is not None:  # what taking the last epoch's network would have given
             network.load_state_dict(outcome.last)
-            last = {"epoch": outcome.history[-1]["epoch"], "splits": _evaluate(job, network)[0]}
+            measured, _ = evaluate(network, paths, batch_size, job.device)
+            facts["last"] = {"epoch": outcome.history[-1]["epoch"], "splits": measured}
             network.load_state_dict(checkpoint.weights)
-            facts["last"] = last
         content["selection"] = facts
     seconds = time.perf_counter() - started
     write_checkpoint(folder / "checkpoint.safetensors", checkpoint)
@@ -530,11 +513,6 @@ def write_level(
         folder / "provenance.json",
         provenance(job.settings, job.version, seconds, device, job.seed, data_hash, digests),
     )
-
-
-def _evaluate(job: Job, network: Architecture) -> tuple[dict[str, Any], dict[str, Any]]:
-    splits = [path for _, path in sorted(job.splits.items())]
-    return evaluate(network, splits, job.settings["evaluation_batch_size"], job.device)
 
 
 def masks_of_regrown(weights: Tensors, masks: Tensors, rate: float, scope: str) -> Tensors:
@@ -551,25 +529,15 @@ def masks_of_regrown(weights: Tensors, masks: Tensors, rate: float, scope: str) 
     rate : share of the non-zero weights below the threshold, 0 to 1.
     scope : `global` (one threshold) or `layer` (one for each).
     """
-    groups = [[name] for name in masks] if scope == "layer" else [list(masks)]
     found: Tensors = {}
-    for names in groups:
+    for names in competitors(masks, scope):
         magnitudes = torch.cat([weights[name].detach().flatten().abs().double() for name in names])
-        threshold = _percentile(magnitudes[magnitudes != 0], rate)
+        nonzero = magnitudes[magnitudes != 0].numpy()
+        # torch.quantile refuses more than 16 million values
+        threshold = np.quantile(nonzero, rate) if len(nonzero) else 0
         for name in names:
             found[name] = masks[name] & (weights[name].detach().abs().double() >= threshold)
     return found
-
-
-def _percentile(values: torch.Tensor, share: float) -> float:
-    """`torch.quantile`, which refuses more than 16 million values."""
-    if not len(values):
-        return 0.0
-    place = share * (len(values) - 1)
-    lower = int(place)
-    ordered = values.sort().values
-    upper = min(lower + 1, len(values) - 1)
-    return float(ordered[lower] + (place - lower) * (ordered[upper] - ordered[lower]))
 
 
 def with_aliased_biases(point: Tensors, predecessor: Tensors, level: int) -> Tensors:

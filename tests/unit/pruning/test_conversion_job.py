@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
-from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.errors import InvariantError
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning import conversion
 from sparsight.pruning.conversion import measure_conversion, measure_network
@@ -115,25 +115,3 @@ def test_waiting_for_a_core_does_not_count():
     )
     assert waiting < 5
     assert working > waiting
-
-
-def test_checkpoints_of_another_chain_or_order_are_refused(tmp_path, quarters):
-    dense, first = write_level(tmp_path, 0, 9), write_level(tmp_path, 1, 9)
-    other = write_level(tmp_path, 1, 9, pruner="random")
-    foreign = write_level(tmp_path / "elsewhere", 0, 9, seed="4")
-
-    def run(*checkpoints: Path) -> None:
-        measure_conversion(
-            SETTINGS,
-            checkpoints=checkpoints,
-            packed_test=quarters["test"],
-            output=tmp_path / "conversion.json",
-        )
-
-    with pytest.raises(InputError, match="is level 1 of 'magnitude', not 0"):
-        run(first, dense)
-    with pytest.raises(InputError, match="is level 1 of 'random', not 1 of 'magnitude'"):
-        run(dense, other)
-    with pytest.raises(InputError, match="belongs to seed '4', not '3'"):
-        run(foreign, first)
-    assert not (tmp_path / "conversion.json").exists()

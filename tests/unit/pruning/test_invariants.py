@@ -12,7 +12,6 @@ from sparsight.pruning.rounds import (
     check_start,
     check_trained,
     rewind_point,
-    rewound_epoch,
 )
 
 
@@ -39,7 +38,6 @@ def mask(*bits: int) -> dict[str, torch.Tensor]:
 
 def test_masks_that_are_nested_and_counted_pass() -> None:
     check_masks(mask(1, 1, 1), mask(1, 0, 1), 1)
-    check_masks(mask(1, 1, 1), mask(1, 0, 1), {"a": 1})
 
 
 def test_a_weight_that_comes_back_is_found() -> None:
@@ -47,10 +45,9 @@ def test_a_weight_that_comes_back_is_found() -> None:
         check_masks(mask(1, 0, 1), mask(0, 1, 1), 0)
 
 
-@pytest.mark.parametrize("expected", [2, {"a": 2}])
-def test_a_wrong_number_is_found(expected: int | dict[str, int]) -> None:
+def test_a_wrong_number_is_found() -> None:
     with pytest.raises(InvariantError, match="not "):
-        check_masks(mask(1, 1, 1), mask(1, 0, 1), expected)
+        check_masks(mask(1, 1, 1), mask(1, 0, 1), 2)
 
 
 def test_a_start_at_its_rewind_point_passes() -> None:
@@ -130,6 +127,5 @@ def test_rewind_points() -> None:
     assert rewind_point("init", points, previous)["w"] == 0
     assert rewind_point("epoch:3", points, previous)["w"] == 1
     assert rewind_point("none", points, previous)["w"] == 5
-    assert [rewound_epoch(r) for r in ("init", "pretrained", "none", "epoch:3")] == [0, 0, 0, 3]
     with pytest.raises(InputError, match="pretrained"):
         rewind_point("pretrained", points, previous)
