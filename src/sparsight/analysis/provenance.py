@@ -22,49 +22,30 @@ def write_study_provenance(
     settings: Mapping[str, Any],
     version: Mapping[str, Any],
 ) -> None:
-    """Gather the provenance of all checkpoints into one file, each distinct value once.
+    """Gather the `provenance.json` of all checkpoints into that of the study, in `summary/`.
 
-    Parameters
-    ----------
-    provenances : `provenance.json` of every checkpoint.
-    files : tables, figures and pages of the study.
-    output : `summary/provenance.json` of the study: commit and versions of the summary, the whole
-        configuration, and under `checkpoints` the distinct commits, data hashes, code versions,
-        devices, versions and seeds, whether any ran from uncommitted changes, and the sum of
-        seconds. `files` holds the SHA-256 of `files` and of `provenances`, by their paths in the
-        study's folder; the latter hold those of their checkpoints.
-    settings : the configuration.
-    version : versions of the stages that the summary ran.
-
-    Raises
-    ------
-    InputError
-        When a file is missing, or a provenance is corrupt.
+    It holds commit and `version` (of the stages) of the summary, the configuration (`settings`),
+    the sum of seconds, and under `checkpoints` each distinct commit, data hash, code version,
+    device, version and seed, and whether any ran from uncommitted changes. `files` are the SHA-256
+    of tables, figures and pages and of `provenances`, by their paths in the study's folder; the
+    latter hold those of their checkpoints. An `InputError` where a file is missing, or a provenance
+    is corrupt.
     """
     paths = [Path(path) for path in provenances]
-    parts = [_read(path) for path in paths]
-
-    def distinct(key: str) -> list[Any]:
-        texts = sorted({json.dumps(part[key], sort_keys=True) for part in parts})
-        return [json.loads(text) for text in texts]
-
-    study = output.parent.parent
-    hashes = {_name(path, study): sha256_of(path) for path in [*paths, *map(Path, files)]}
+    parts = [read_json(path) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        missing = [key for key in (*_DISTINCT, "seconds") if key not in part]
+        if missing:
+            raise InputError(f"{path} has no '{missing[0]}'; {remedy(path)}")
+    hashes: dict[str, str] = {}
+    for path in [*paths, *map(Path, files)]:
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; run snakemake again to make it")
+        hashes[path.relative_to(output.parent.parent).as_posix()] = sha256_of(path)
+    distinct = {
+        key: [json.loads(t) for t in sorted({json.dumps(p[key], sort_keys=True) for p in parts})]
+        for key in _DISTINCT
+    }
     seconds = sum(part["seconds"] for part in parts)
     whole = provenance(settings, version, seconds, device="see checkpoints", files=hashes)
-    checkpoints = {key: distinct(key) for key in _DISTINCT}
-    write_json(output, {**whole, "checkpoints": {"count": len(parts), **checkpoints}})
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    missing = [key for key in (*_DISTINCT, "seconds") if key not in content]
-    if missing:
-        raise InputError(f"{path} has no '{missing[0]}'; {remedy(path)}")
-    return content
-
-
-def _name(path: Path, study: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; run snakemake again to make it")
-    return path.relative_to(study).as_posix()
+    write_json(output, {**whole, "checkpoints": {"count": len(parts), **distinct}})

@@ -14,8 +14,6 @@ from sparsight.registration import Registry, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
-_SUFFIXES = (".csv", ".parquet")
-
 
 class Results(Mapping[str, "pd.DataFrame"]):
     """Name to table, as a mapping or by attributes: `results["levels"]` is `results.levels`.
@@ -24,10 +22,8 @@ class Results(Mapping[str, "pd.DataFrame"]):
     `keys` (the columns that name a row), `units`, `directions` ("higher" or "lower" is better) and
     `meanings` by column, and `metrics`: the unit and direction of each of its metrics.
 
-    Parameters
-    ----------
-    files : name to file.
-    configuration : of the study, {} where it is not known; it says what metrics' names stand for.
+    `files` are by name; the `configuration` of the study ({} where it is not known) says what
+    metrics' names stand for.
     """
 
     def __init__(self, files: Mapping[str, Path], configuration: Mapping[str, Any]) -> None:
@@ -92,15 +88,11 @@ class Results(Mapping[str, "pd.DataFrame"]):
                 facts = registry.facts(method)
             except UnknownName:
                 continue
-            unit, direction = facts.get("unit", ""), facts.get("direction", "")
-            found[name] = {"unit": unit, "direction": direction or _of_foreign(facts, method)}
+            # an adapter lists the directions of metrics of another library
+            listed = facts.get("foreign_facts", {}).get(method.partition(".")[2], ("", ""))
+            direction = facts.get("direction", "") or str(listed[1])
+            found[name] = {"unit": facts.get("unit", ""), "direction": direction}
         return found
-
-
-def _of_foreign(facts: Mapping[str, Any], method: str) -> str:
-    """The direction of a metric of another library, which its adapter lists."""
-    listed = facts.get("foreign_facts", {}).get(method.partition(".")[2], ("", ""))
-    return str(listed[1])
 
 
 def load_results(folder: Path | str) -> Results:
@@ -111,21 +103,14 @@ def load_results(folder: Path | str) -> Results:
     >>> results.levels.attrs["units"]["accuracy"]           # doctest: +SKIP
     'share, 0 to 1'
 
-    Parameters
-    ----------
-    folder : of the study, such as "results/digits", or one that holds the tables themselves, such
-        as "results/reference/thesis_mnist". Tables are CSV or parquet.
-
-    Raises
-    ------
-    InputError
-        When there is no table. A damaged one is refused when it is asked for.
+    `folder` is that of a study, or one that holds the tables themselves (CSV or parquet), such as
+    "results/reference/thesis_mnist". An `InputError` where there is no table; a damaged one is
+    refused when it is asked for.
     """
     place = Path(folder)
     summary = place / "summary" if (place / "summary").is_dir() else place
-    candidates = {name: [summary / f"{name}{suffix}" for suffix in _SUFFIXES] for name in TABLES}
-    found = {n: next((p for p in paths if p.is_file()), None) for n, paths in candidates.items()}
-    files = {name: path for name, path in found.items() if path is not None}
+    paths = [summary / f"{name}{suffix}" for name in TABLES for suffix in (".parquet", ".csv")]
+    files = {path.stem: path for path in paths if path.is_file()}
     if not files:
         raise InputError(f"{place} holds no tables of a study; give its folder, results/NAME")
     provenance = summary / "provenance.json"

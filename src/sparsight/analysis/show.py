@@ -15,24 +15,15 @@ MOST_LINES = 30
 
 
 def correlation_lines(path: Path, metric: str | None = None) -> str:
-    """A compact text table: per explainer, mean r over seeds, its interval, published r.
+    """A compact text table of `correlations.csv`: mean r over seeds, its interval, published r.
 
-    Only rows over all levels and all images, and only one metric. Controls come last; those whose
-    score is constant everywhere are left out, other undefined values show as a dash.
-
-    Parameters
-    ----------
-    path : `correlations.csv`.
-    metric : which one; `soft_iou` by default, or the first of the table where it is not.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be used or has no such metric.
+    Only rows over all levels and all images, and only one metric: `soft_iou` by default, or the
+    first of the table where it is not (an unknown one is an `InputError`). Controls come last;
+    those whose score is constant everywhere are left out, other undefined values show as a dash.
     """
-    frame = tables.read("correlations", path)
-    rows = frame[(frame["seed"].astype(str) == tables.MEAN) & (frame["levels"] == "all")]
-    rows = rows[rows["subset"] == "all"]
+    rows = tables.read("correlations", path).query(
+        f"seed == '{tables.MEAN}' and levels == 'all' and subset == 'all'"
+    )
     metrics = sorted(rows["metric"].unique())
     if metric is not None and metric not in metrics:
         raise InputError(f"{path} has no metric '{metric}'; it has {', '.join(metrics) or 'none'}")
@@ -57,17 +48,14 @@ def correlation_lines(path: Path, metric: str | None = None) -> str:
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
     shown = rows[["dataset", "pruner", "explainer"]].copy()
     shown["explainer"] += rows["control"].map({True: " (control)", False: ""})
-    shown["r"] = rows["pearson"].map(_number)
-    low, high = rows["pearson_low"].map(_number), rows["pearson_high"].map(_number)
-    shown["95% interval"] = [
-        f"[{a}, {b}]" if a != "–" else "–" for a, b in zip(low, high, strict=True)
-    ]
-    shown["as published"] = rows["published_form"].map(_number)
+    columns = ["pearson", "pearson_low", "pearson_high", "published_form"]
+    r, low, high, published = (
+        rows[name].map("{:+.3f}".format).replace("+nan", "–") for name in columns
+    )
+    shown["r"] = r
+    shown["95% interval"] = ("[" + low + ", " + high + "]").replace("[–, –]", "–")
+    shown["as published"] = published
     return shown
-
-
-def _number(value: float) -> str:
-    return "–" if value != value else f"{value:+.3f}"
 
 
 def main(arguments: list[str]) -> None:

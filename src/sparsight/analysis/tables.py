@@ -53,8 +53,43 @@ p_adjusted: float64 [0 to 1] Benjamini-Hochberg within data set, model and prune
 concept, method: str configured name of the concept method, and the method behind it
 """
 
-#: `# table: about`, `## keys`, then its columns in their order: those of `_SHARED` by name
-_TABLES = """
+_CONTRAST = """density n_seeds
+mean: float64 [of the metric] mean over networks of the mean over images
+mean_low, mean_high: float64 [of the metric] Student t interval over networks
+mean_images_low, mean_images_high: float64 [of the metric] over images, for these networks
+difference: float64 [of the metric] minus level 0 of the same network; over networks defined at both
+difference_low, difference_high: float64 [of the metric] interval of the paired t
+difference_images_low, difference_images_high: float64 [of the metric] over images, these networks
+effect_size seeds_up seeds_down p p_adjusted"""
+_INTERVALS = "\n".join(
+    f"{name}_low, {name}_high: float64 t interval over networks, not cut at 1; rows of means\n"
+    f"{name}_seeds: Int64 networks with a defined coefficient; rows of means"
+    for name in ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
+)
+_TOP = "\n".join(
+    f"top_{place}: str the concept at place {place}; empty where there are fewer\n"
+    f"weight_{place}: float64 its weight"
+    for place in range(1, LONG + 1)
+)
+
+
+def _floors(unit: str) -> str:
+    return "\n".join(
+        f"""minus_{floor}: float64 [{unit}] minus that of {networks}
+minus_{floor}_low, minus_{floor}_high: float64 [{unit}] interval {interval}
+minus_{floor}_seeds: Int64 networks that have both
+minus_{floor}_p: float64 [0 to 1] two-sided, of the paired t
+minus_{floor}_p_adjusted: float64 [0 to 1] Benjamini-Hochberg within pruner, without controls"""
+        for floor, networks, interval in (
+            ("retrain_floor", "networks of its seed that were only retrained", "of the paired t"),
+            ("seed_floor", "dense networks of different seeds", "by jackknife pseudo-values"),
+        )
+    )
+
+
+#: `# table: about`, `## keys`, then its columns in their order: those of `_SHARED` by name, in
+#: braces those of several tables
+_TABLES = f"""
 # evaluations.parquet: Performance and density of every checkpoint
 ## dataset model pruner seed level split condition metric
 study dataset model pruner seed level
@@ -104,27 +139,14 @@ low, high: float64 [of the metric] Student t interval over networks; rows of mea
 ## dataset model pruner level explainer condition metric subset
 dataset model pruner level
 explainer: str name of the explainer; empty in rows of the accuracy
-control condition metric subset density n_seeds
-mean: float64 [of the metric] mean over networks of the mean over images
-mean_low, mean_high: float64 [of the metric] Student t interval over networks
-mean_images_low, mean_images_high: float64 [of the metric] over images, for these networks
-difference: float64 [of the metric] minus level 0 of the same network; over networks defined at both
-difference_low, difference_high: float64 [of the metric] interval of the paired t
-difference_images_low, difference_images_high: float64 [of the metric] over images, these networks
-effect_size seeds_up seeds_down p p_adjusted
+control condition metric subset
+{_CONTRAST}
 
 # strata.csv: Contrasts among images that are hard, medium and easy for the dense network
 ## dataset model pruner level explainer condition metric subset
 dataset model pruner level explainer control condition metric
 subset: str thirds by the dense network's margin: hard, medium, easy; or "hard_minus_easy"
-density n_seeds
-mean: float64 [of the metric] mean over networks of the mean over images
-mean_low, mean_high: float64 [of the metric] Student t interval over networks
-mean_images_low, mean_images_high: float64 [of the metric] over images, for these networks
-difference: float64 [of the metric] minus level 0 of the same network; over networks defined at both
-difference_low, difference_high: float64 [of the metric] interval of the paired t
-difference_images_low, difference_images_high: float64 [of the metric] over images, these networks
-effect_size seeds_up seeds_down p p_adjusted
+{_CONTRAST}
 
 # correctness.csv: Correct against incorrect predictions, matched on the label
 ## dataset model pruner level explainer condition metric seed
@@ -150,16 +172,7 @@ pearson: float64 [-1 to 1] r of the mean over images with the accuracy; undefine
 spearman, kendall: float64 [-1 to 1] rank correlations of the same
 first_difference: float64 [-1 to 1] Pearson r of the steps between successive levels
 rank_partial: float64 [-1 to 1] rank correlation with the density held fixed
-pearson_low, pearson_high: float64 t interval over networks, not cut at 1; rows of means
-pearson_seeds: Int64 networks with a defined coefficient
-spearman_low, spearman_high: float64 likewise
-spearman_seeds: Int64 likewise
-kendall_low, kendall_high: float64 likewise
-kendall_seeds: Int64 likewise
-first_difference_low, first_difference_high: float64 likewise
-first_difference_seeds: Int64 likewise
-rank_partial_low, rank_partial_high: float64 likewise
-rank_partial_seeds: Int64 likewise
+{_INTERVALS}
 published_form: float64 [-1 to 1] Pearson r of series averaged over seeds first, as published
 published_p: float64 [0 to 1] its p as if levels were independent, which they are not: no test
 pearson_images_low, pearson_images_high: float64 [-1 to 1] over images, for these networks
@@ -192,16 +205,7 @@ mean: float64 [of the metric; higher] agreement; in rows of means over networks
 low, high: float64 [of the metric] Student t interval over networks; rows of means
 images_low, images_high: float64 [of the metric] over images, for these networks; rows of means
 sd, median: float64 [of the metric] over the n
-minus_retrain_floor: float64 [of the metric] minus networks of its seed that were only retrained
-minus_retrain_floor_low, minus_retrain_floor_high: float64 [of the metric] interval of the paired t
-minus_retrain_floor_seeds: Int64 networks that have both
-minus_retrain_floor_p: float64 [0 to 1] two-sided, of the paired t
-minus_retrain_floor_p_adjusted: float64 [0 to 1] Benjamini-Hochberg within pruner, without controls
-minus_seed_floor: float64 [of the metric] minus the agreement of dense networks of different seeds
-minus_seed_floor_low, minus_seed_floor_high: float64 [of the metric] by jackknife pseudo-values
-minus_seed_floor_seeds: Int64 networks that have both
-minus_seed_floor_p: float64 [0 to 1] two-sided, of the paired t
-minus_seed_floor_p_adjusted: float64 [0 to 1] Benjamini-Hochberg within pruner, without controls
+{_floors("of the metric")}
 
 # concepts.csv: What concept methods measure: difference to dense, drift next to two floors
 ## dataset model pruner level concept method kind measure class concept_label seed
@@ -221,16 +225,7 @@ difference_low, difference_high: float64 [see unit] interval of the paired t; ro
 difference_seeds: Int64 networks that have both
 difference_p: float64 [0 to 1] two-sided, of the paired t
 difference_p_adjusted: float64 [0 to 1] Benjamini-Hochberg within data set, model and pruner
-minus_retrain_floor: float64 [see unit] minus networks of its seed that were only retrained
-minus_retrain_floor_low, minus_retrain_floor_high: float64 [see unit] interval of the paired t
-minus_retrain_floor_seeds: Int64 networks that have both
-minus_retrain_floor_p: float64 [0 to 1] two-sided, of the paired t
-minus_retrain_floor_p_adjusted: float64 [0 to 1] Benjamini-Hochberg within pruner
-minus_seed_floor: float64 [see unit] minus the comparison of dense networks of different seeds
-minus_seed_floor_low, minus_seed_floor_high: float64 [see unit] by jackknife pseudo-values
-minus_seed_floor_seeds: Int64 networks that have both
-minus_seed_floor_p: float64 [0 to 1] two-sided, of the paired t
-minus_seed_floor_p_adjusted: float64 [0 to 1] Benjamini-Hochberg within pruner
+{_floors("see unit")}
 
 # concept_tables.csv: The most important concepts of every class, level and network
 ## dataset model concept method pruner seed class level
@@ -238,16 +233,7 @@ dataset model concept method pruner
 seed: str seed of the network
 class: str name of the class; empty where one order holds for all
 level density
-top_1: str the most important concept
-weight_1: float64 its weight
-top_2: str the second; empty where there are fewer
-weight_2: float64 its weight
-top_3: str the third
-weight_3: float64 its weight
-top_4: str the fourth
-weight_4: float64 its weight
-top_5: str the fifth
-weight_5: float64 its weight
+{_TOP}
 shared_top_3, shared_top_5: Int64 of the first 3 (5), how many the dense network has among its own
 
 # concept_notes.csv: What concept methods note: concepts left out or merged, too few images
@@ -327,7 +313,6 @@ class Column:
 
     Attributes
     ----------
-    name : as in the header.
     dtype : "str" (may be empty, never undefined), "bool" ("true" or "false" in CSV), "int64" and
         "int32" (never empty), "Int64" and "float64" (an empty cell is undefined).
     unit : unit or range; "" where there is none.
@@ -344,15 +329,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table: `name` is that of the `file` in `summary/`, without its suffix (.csv or .parquet).
 
-    Attributes
-    ----------
-    name : that of the file, without its suffix.
-    file : in `summary/`; `read` and `write` take .csv and .parquet.
-    about : what it holds, one line.
-    keys : the columns whose values name a row.
-    columns : in the order of the file.
+    `about` is one line, `keys` are the columns whose values name a row, and `columns` stand in the
+    order of the file.
     """
 
     name: str
@@ -375,34 +355,31 @@ class Table:
         """The columns as a parquet file holds them."""
         import pyarrow as pa
 
-        types = {"str": pa.string(), "bool": pa.bool_(), "int64": pa.int64(), "Int64": pa.int64(),
-                 "int32": pa.int32(), "float64": pa.float64()}  # fmt: skip
-        return pa.schema([(name, types[dtype]) for name, dtype in self.dtypes.items()])
+        types = {"str": pa.string(), "bool": pa.bool_(), "Int64": pa.int64()}
+        return pa.schema([(name, types.get(dtype, dtype)) for name, dtype in self.dtypes.items()])
 
 
-def _columns(line: str) -> Iterator[Column]:
-    """The columns that a line defines."""
+def _columns(line: str, shared: Mapping[str, Column]) -> Iterator[Column]:
+    """The columns that a line defines or, without a colon, names."""
+    if ":" not in line:
+        yield from (shared[name] for name in line.split())
+        return
     match = _LINE.fullmatch(line)
     assert match, line
-    names, dtype, unit, direction, meaning = match.groups(default="")
-    for name in names.split(", "):
-        yield Column(name, dtype, unit, direction, meaning)
+    names, *facts = match.groups(default="")
+    yield from (Column(name, *facts) for name in names.split(", "))
 
 
 def _tables() -> Iterator[Table]:
-    shared = {
-        column.name: column for line in _SHARED.strip().split("\n") for column in _columns(line)
-    }
+    lines = _SHARED.strip().split("\n")
+    shared = {column.name: column for line in lines for column in _columns(line, {})}
     shared["seed_or_mean"] = replace(shared["seed_or_mean"], name="seed")
     for part in _TABLES.strip().split("\n\n"):
         title, keys, *lines = part.split("\n")
         file, _, about = title.removeprefix("# ").partition(": ")
-        columns: list[Column] = []
-        for line in lines:
-            named = [shared[name] for name in line.split()] if ":" not in line else _columns(line)
-            columns += named
+        columns = tuple(column for line in lines for column in _columns(line, shared))
         name = file.partition(".")[0]
-        yield Table(name, file, about, tuple(keys.removeprefix("## ").split()), tuple(columns))
+        yield Table(name, file, about, tuple(keys.removeprefix("## ").split()), columns)
 
 
 #: name to table
@@ -410,20 +387,10 @@ TABLES: dict[str, Table] = {table.name: table for table in _tables()}
 
 
 def write(name: str, path: Path, frame: "pd.DataFrame") -> None:
-    """Write a table atomically, with its columns in their order and types.
+    """Write the rows of a table atomically, with its columns in their order and types.
 
-    CSV has ten significant digits and empty cells for undefined values.
-
-    Parameters
-    ----------
-    name : a key of `TABLES`.
-    path : a .csv or .parquet file.
-    frame : its rows.
-
-    Raises
-    ------
-    InputError
-        When the frame lacks a column or has one that the table does not know.
+    `path` is a .csv or .parquet file. CSV has ten significant digits and empty cells for undefined
+    values. An `InputError` where the frame lacks a column or has one that the table does not know.
     """
     from sparsight.io.tables import write_csv, write_table
 
@@ -446,14 +413,9 @@ _WORDS = {True: "true", False: "false"}
 def read(name: str, path: Path) -> "pd.DataFrame":
     """Read a table, from CSV or parquet, with the columns and dtypes that `TABLES` states.
 
-    Text is never undefined: only an empty *number* is, and an explainer may be called "none".
-
-    Raises
-    ------
-    InputError
-        When the file is missing, lacks a column or has one that the table does not know.
-    CorruptFile
-        When it cannot be read as such a table.
+    Text is never undefined: only an empty *number* is, and an explainer may be called "none". An
+    `InputError` where the file is missing, or its columns are not those of the table; `CorruptFile`
+    where it cannot be read as such a table.
     """
     table, path = TABLES[name], Path(path)
     if not path.is_file():
