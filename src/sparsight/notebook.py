@@ -6,12 +6,14 @@ that (the mean and spread of ImageNet) is part of the network.
 
 import copy
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, ImageBatch, explain_batch
+from sparsight.explain.base import ImageBatch, explain_batch
 from sparsight.explain.network import frozen
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.checkpoints import Tensors
@@ -47,15 +49,11 @@ def explain(
     Returns
     -------
     float32 [N, h, w], raw: neither normalised nor resized, at the resolution of image or layer.
-
-    Raises
-    ------
-    InputError
-        For an unknown method or parameter, or inputs that it cannot explain.
+    An `InputError` is raised for an unknown method or parameter, or inputs that it cannot explain.
     """
     batch = ImageBatch(network, images, targets, _ids(images, image_ids), seed_name=method)
     with frozen(network):
-        return explain_batch({method: _explainer(method, parameters)}, batch)[method]
+        return explain_batch({method: _load(EXPLAINERS, method)(**parameters)}, batch)[method]
 
 
 def score(
@@ -89,31 +87,25 @@ def score(
     Returns
     -------
     float32 [N], or [N, steps] for a metric with steps; NaN where it is undefined.
-
-    Raises
-    ------
-    InputError
-        For an unknown metric or parameter, or where the metric needs what is not given.
+    An `InputError` is raised for an unknown metric or parameter, and where the metric needs what is
+    not given.
     """
     chosen = _load(METRICS, metric)(**parameters)
-    explainer = _explainer(method, method_parameters or {}) if method else None
-    interpolation = explainer.interpolation if explainer else "bilinear"
-    size = (images.shape[2], images.shape[3])
-
-    def prepared(raw: Tensor) -> Tensor:
-        found: Tensor = chosen.prepare_maps(raw, size, interpolation)
-        return found
-
-    again = None
-    if explainer is not None:
-        again = BatchExplainer(explainer, _ids(images, image_ids), method, prepared)
-    given = MapBatch(
-        prepared(maps), images, targets, _masks(masks, chosen.mask_rule), network, again
+    explainer = _load(EXPLAINERS, method)(**(method_parameters or {})) if method else None
+    prepare_maps = partial(
+        chosen.prepare_maps,
+        size=(images.shape[2], images.shape[3]),
+        interpolation=explainer.interpolation if explainer else "bilinear",
     )
-    if network is None:
-        return _scored(chosen, given)
-    with frozen(network):
-        return _scored(chosen, given)
+    again: BatchExplainer | None = None
+    if explainer is not None:
+        again = BatchExplainer(explainer, _ids(images, image_ids), method, prepare_maps)
+    if masks is not None:
+        rules = {"none": None, "binary": masks >= 0.5}
+        masks = rules.get(chosen.mask_rule, masks.float())
+    batch = MapBatch(prepare_maps(maps), images, targets, masks, network, again)
+    with frozen(network) if network is not None else nullcontext():
+        return _score(chosen, batch)
 
 
 def compare(first: Tensor, second: Tensor, metric: str = "spearman", **parameters: Any) -> Tensor:
@@ -128,11 +120,7 @@ def compare(first: Tensor, second: Tensor, metric: str = "spearman", **parameter
     Returns
     -------
     float32 [N]; NaN where one of the maps is constant.
-
-    Raises
-    ------
-    InputError
-        For an unknown metric or parameter, or maps that differ in shape.
+    An `InputError` is raised for an unknown metric or parameter, or maps that differ in shape.
     """
     if first.shape != second.shape:
         raise InputError(f"maps {tuple(first.shape)} and {tuple(second.shape)} differ in shape")
@@ -141,7 +129,7 @@ def compare(first: Tensor, second: Tensor, metric: str = "spearman", **parameter
     maps, others = (chosen.prepare_maps(maps, size, "none") for maps in (first, second))
     # no metric of agreement looks at images or classes
     nothing = torch.empty(len(first), 0), torch.zeros(len(first), dtype=torch.int64)
-    return _scored(chosen, MapBatch(maps, *nothing, reference=others))
+    return _score(chosen, MapBatch(maps, *nothing, reference=others))
 
 
 def prune(
@@ -167,11 +155,7 @@ def prune(
     Returns
     -------
     A pruned copy, and bool masks by parameter for the next round or for training.
-
-    Raises
-    ------
-    InputError
-        For an unknown criterion or scope, or a rate outside [0, 1].
+    An `InputError` is raised for an unknown criterion or scope, or a rate outside [0, 1].
     """
     if not 0 <= rate <= 1 or scope not in ("global", "layer"):
         raise InputError(f"rate {rate} must be in [0, 1] and scope '{scope}' global or layer")
@@ -192,21 +176,9 @@ def _load(registry: Registry, name: str) -> Any:
         raise InputError(str(error)) from error
 
 
-def _explainer(method: str, parameters: Mapping[str, Any]) -> Explainer:
-    explainer: Explainer = _load(EXPLAINERS, method)(**parameters)
-    return explainer
-
-
 def _ids(images: Tensor, image_ids: Tensor | None) -> Tensor:
     return torch.arange(len(images)) if image_ids is None else image_ids.cpu()
 
 
-def _masks(masks: Tensor | None, rule: str) -> Tensor | None:
-    """Masks as a metric's `mask_rule` wants them."""
-    if masks is None or rule == "none":
-        return None
-    return masks >= 0.5 if rule == "binary" else masks.float()
-
-
-def _scored(metric: Metric, batch: MapBatch) -> Tensor:
+def _score(metric: Metric, batch: MapBatch) -> Tensor:
     return metric.score(batch).detach()
