@@ -5,11 +5,10 @@ of cells, so one product of counts and values serves them all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -115,10 +114,11 @@ def describe_subsets(
     finite = np.isfinite(values)
     centre = centres(np.asarray(values, dtype=np.float32))
     deviations = np.where(finite, values - centre, 0.0)
-    cells = _Cells(label, members)
-    factors = _Factors.of(deviations, finite, cells.order)
-    observed = _sums(np.ones((1, len(values))), factors, cells)
-    drawn = _sums(counts[:, cells.order], factors.in_single_precision(), cells)
+    matrix, weight = _factors(deviations, finite)
+    order, cells = _cells(label, members)
+    matrix, names = matrix[order], list(members)
+    observed = _sums(np.ones((1, len(values))), matrix, weight, cells, names)
+    drawn = _sums(counts[:, order], matrix.astype(np.float32), weight, cells, names)
     lost = scored & ~finite
     return {
         name: SubsetMeans(
@@ -131,57 +131,37 @@ def describe_subsets(
     }
 
 
-class _Cells:
-    """Images sorted by label and subsets; equal ones form a cell."""
-
-    def __init__(self, label: NDArray[np.int64], members: Members) -> None:
-        self.names = list(members)
-        keys = [*members.values(), label]
-        self.order = np.lexsort(keys)
-        self._keys = np.stack([np.asarray(key, dtype=np.int64)[self.order] for key in keys], axis=1)
-
-    def by_label(self) -> Iterator[list[tuple[slice, list[str]]]]:
-        """For each label its cells: a slice of the sorted images, and the subsets they are in."""
-        cells, starts, counts = np.unique(
-            self._keys[:, ::-1], axis=0, return_index=True, return_counts=True
-        )
-        every = zip(cells, starts, counts, strict=True)
-        for _, of_label in groupby(every, lambda cell: cell[0][0]):
-            yield [
-                (
-                    slice(start, start + count),
-                    [name for name, one in zip(self.names, cell[:0:-1], strict=True) if one],
-                )
-                for cell, start, count in of_label
-            ]
+#: of each label its cells: a slice of the sorted images, and the subsets they are in
+_Labels = list[list[tuple[slice, list[str]]]]
 
 
-@dataclass(frozen=True)
-class _Factors:
+def _cells(label: NDArray[np.int64], members: Members) -> tuple[NDArray[np.int64], _Labels]:
+    """An order of the images by label and subsets, and the cells in that order."""
+    keys = np.stack([np.asarray(key, dtype=np.int64) for key in (*members.values(), label)])
+    order = np.lexsort(keys)
+    # rows of label, last subset, …, first subset
+    found, starts, counts = np.unique(
+        keys[::-1, order].T, axis=0, return_index=True, return_counts=True
+    )
+    cells: dict[int, list[tuple[slice, list[str]]]] = defaultdict(list)
+    for cell, start, count in zip(found, starts, counts, strict=True):
+        subsets = [name for name, inside in zip(members, cell[:0:-1], strict=True) if inside]
+        cells[int(cell[0])].append((slice(start, start + count), subsets))
+    return order, list(cells.values())
+
+
+def _factors(deviations: Floats, finite: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
     """[N, F]: K deviations, the finite members of columns that lack some, and ones.
 
-    `weight` [K] tells which of the F columns sums a column's weights: nearly all share the last.
+    Also [K], which of the F columns sums a column's weights: nearly all share the last.
     """
-
-    matrix: Floats
-    weight: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls, deviations: Floats, finite: NDArray[np.bool_], order: NDArray[np.int64]
-    ) -> "_Factors":
-        missing = np.flatnonzero(~finite.all(axis=0))
-        ones = np.ones((len(finite), 1))
-        weight = np.full(finite.shape[1], finite.shape[1] + len(missing), dtype=np.int64)
-        weight[missing] = finite.shape[1] + np.arange(len(missing))
-        return cls(np.hstack([deviations, finite[:, missing], ones])[order], weight)
-
-    def in_single_precision(self) -> "_Factors":
-        return _Factors(self.matrix.astype(np.float32), self.weight)
+    missing = np.flatnonzero(~finite.all(axis=0))
+    weight = np.full(finite.shape[1], finite.shape[1] + len(missing), dtype=np.int64)
+    weight[missing] = finite.shape[1] + np.arange(len(missing))
+    return np.hstack([deviations, finite[:, missing], np.ones((len(finite), 1))]), weight
 
 
-@dataclass(frozen=True)
-class _Sums:
+class _Sums(NamedTuple):
     """Weighted sums of deviations, their weights, and the images that entered; each [R, K]."""
 
     sums: Floats
@@ -189,29 +169,25 @@ class _Sums:
     images: Floats
 
 
-def _sums(weights: Floats, factors: _Factors, cells: _Cells) -> dict[str, _Sums]:
+def _sums(
+    weights: Floats, matrix: Floats, weight: NDArray[np.int64], cells: _Labels, names: Sequence[str]
+) -> dict[str, _Sums]:
     """Sums for every subset, with weights [R, N] of the images in the order of the cells."""
-    width = len(factors.weight)
-    shape = (len(weights), factors.matrix.shape[1])
-    summed = [name for name in cells.names if name not in (CORRECT, INCORRECT)]
-    total = {name: np.zeros(shape, weights.dtype) for name in summed}
+    width, shape = len(weight), (len(weights), matrix.shape[1])
+    total = {name: np.zeros(shape, weights.dtype) for name in names}
     # numerators of both matched subsets, their common denominator, correct images that entered
     matched = [np.zeros((len(weights), width), weights.dtype) for _ in range(4)]
-    for label in cells.by_label():
+    for label in cells:
         right, wrong = (np.zeros(shape, weights.dtype) for _ in range(2))
         into = {**total, CORRECT: right, INCORRECT: wrong}
         for images, subsets in label:
-            product = weights[:, images] @ factors.matrix[images]
+            product = weights[:, images] @ matrix[images]
             for name in subsets:
                 into[name] += product
-        _match(right, wrong, factors.weight, matched)
-    found = {
-        name: _Sums(whole[:, :width], whole[:, factors.weight], whole[:, factors.weight])
-        for name, whole in total.items()
-    }
+        _match(right, wrong, weight, matched)
     correct, incorrect, denominator, entered = matched
     return {
-        **found,
+        **{name: _Sums(whole[:, :width], *[whole[:, weight]] * 2) for name, whole in total.items()},
         CORRECT: _Sums(correct, denominator, entered),
         INCORRECT: _Sums(incorrect, denominator, denominator),
     }
@@ -281,8 +257,8 @@ def resample_chain(
         counts=draw_counts(image_id, replicates, seed),
     )
     # The dense network's scores come first: changes are taken from them, image by image.
-    levels_of = {Path(path): read_table(path, ["level"])["level"] for path in scores}
-    for path in sorted(levels_of, key=lambda path: (pc.min(levels_of[path]).as_py() != 0, path)):
+    of_levels = [(pc.min(read_table(p, ["level"])["level"]).as_py() != 0, Path(p)) for p in scores]
+    for _, path in sorted(of_levels):
         chain.add(read_scalars(path, settings.get("reducers", {}), settings.get("entries")))
     chain.add_accuracy()
     with StatisticsWriter(output, replicates, seed) as writer:
@@ -381,9 +357,8 @@ class _Chain:
                 f"{path} and the predictions of its checkpoint disagree on which images are "
                 "classified correctly; score the explanations again"
             )
-        members = members_of_subsets(
-            scalars.image_id, correct, dense.correct[place], dense.margin[place]
-        )
+        of_dense = dense.correct[place], dense.margin[place]
+        members = members_of_subsets(scalars.image_id, correct, *of_dense)
         label, counts = network.label[place], self.counts[:, place]
         found = describe_subsets(scalars.values, scalars.scored, label, members, counts)
         names = [(scalars.condition, *column) for column in scalars.columns]
