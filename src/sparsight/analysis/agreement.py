@@ -264,18 +264,14 @@ def summarise_agreement(
     `mean` of the seed floor is the mean over the other seeds; a dense network takes part in several
     pairs, so its interval is over the jackknife's pseudo-values (`pseudo_values`), and below three
     networks there is none. The agreement of retrained networks is the mean over their levels. Each
-    floor is a family of its own in the correction.
+    floor is a family of its own in the correction. An `InputError` is raised where files are
+    missing, doubled, or do not belong together.
 
     Parameters
     ----------
     agreement : files as `sparsight.metrics.agreement` writes them, read one at a time.
     settings : `statistics` (`replicates`, `bootstrap_seed`, `confidence`), `retrain` (pruners that
         only retrain), `controls` (explainers that are controls).
-
-    Raises
-    ------
-    InputError
-        When files are missing, doubled, or do not belong together.
     """
     statistics, entries = settings["statistics"], settings.get("entries")
     confidence = float(statistics["confidence"])

@@ -223,18 +223,14 @@ def summarise_concepts(
     among `tables`) have rows of single networks alone, without difference or test: what two
     networks call "1" is not the same concept. The interval of the seed floor is over the
     jackknife's pseudo-values (`pseudo_values`); each comparison is a family of its own in the
-    correction. The order of the files does not matter.
+    correction. The order of the files does not matter. An `InputError` is raised where files are
+    missing, doubled, or do not belong together.
 
     Parameters
     ----------
     measures, drift, rankings : files of all checkpoints and methods.
     settings : `confidence`, `retrain` (pruners that only retrain), `measures` (concept to kind to
         measure to (direction, unit)), `tables` (concepts whose orders can be set side by side).
-
-    Raises
-    ------
-    InputError
-        When files are missing, doubled, or do not belong together.
     """
     measures = [Path(path) for path in measures]
     frame = pd.concat([read_measures(measures), read_drift(drift)], ignore_index=True)

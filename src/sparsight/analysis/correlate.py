@@ -305,7 +305,8 @@ def correlate(
     (`correlation_interval`); they are empty where more than 1% of the draws lack the mean of a
     level. `p` takes r as one number per network, without a transform. A cell is empty, never 0,
     where the quantity is not defined (a series that is constant, as that of a model-independent
-    control; too few levels).
+    control; too few levels). An `InputError` is raised where files are missing, corrupt, or do not
+    belong together.
 
     Parameters
     ----------
@@ -314,11 +315,6 @@ def correlate(
     output, gaps : the tables; see `write_control_gaps` for the second.
     settings : `controls` (names of the explainers that are controls), `statistics` (with
         `confidence` and `density_floor`).
-
-    Raises
-    ------
-    InputError
-        When files are missing, corrupt, or do not belong together.
     """
     floor = float(settings["statistics"]["density_floor"])
     confidence = float(settings["statistics"]["confidence"])

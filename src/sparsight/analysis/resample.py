@@ -225,7 +225,8 @@ def resample_chain(
 
     One score file at a time is in memory, next to those of the dense network (8 bytes a score), the
     draw and the chain's replicates (4 bytes x replicates x rows of the output). The bytes do not
-    depend on the order of the score files.
+    depend on the order of the score files. An `InputError` is raised where files are missing or
+    corrupt, or do not belong together or to this chain.
 
     Parameters
     ----------
@@ -236,11 +237,6 @@ def resample_chain(
         test images; their density is that of the level's score files, NaN at a level without any.
     settings : `study`, `dataset`, `model`, `pruner`, `seed`, `levels`, `statistics` (with
         `replicates`, `bootstrap_seed`), `reducers` (as in `summarise`, optional).
-
-    Raises
-    ------
-    InputError
-        When files are missing or corrupt, or do not belong together or to this chain.
     """
     statistics = settings["statistics"]
     replicates, seed = int(statistics["replicates"]), int(statistics["bootstrap_seed"])

@@ -89,7 +89,9 @@ def summarise_sample_pruning(
     the images that are defined for all of them.
 
     The intervals over images use one draw of images for all networks. The fidelity of the copies is
-    the mean over all images that were pruned for, then over networks.
+    the mean over all images that were pruned for, then over networks. An `InputError` is raised
+    where a file is missing or corrupt, or where an explainer was scored on pruned copies but never
+    on the network itself.
 
     Parameters
     ----------
@@ -97,12 +99,6 @@ def summarise_sample_pruning(
     fidelities : fidelity files of the families on pruned copies.
     settings : `pairs` (derived explainer to its sample pruner and explainer), `sample_pruners` in
         their order, `statistics` (`replicates`, `bootstrap_seed`, `confidence`), `reducers`.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or corrupt, or when an explainer was scored on pruned copies but
-        never on the network itself.
     """
     pairs = {name: tuple(pair) for name, pair in settings["pairs"].items()}
     order = [str(name) for name in settings["sample_pruners"]]

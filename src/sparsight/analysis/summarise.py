@@ -169,7 +169,8 @@ def summarise(
 ) -> None:
     """Write `evaluations.parquet`, `scores.parquet` and `levels.csv`.
 
-    The bytes of the outputs do not depend on the order in which the files are given.
+    The bytes of the outputs do not depend on the order in which the files are given. An
+    `InputError` is raised where files are missing, doubled, or do not belong together.
 
     Parameters
     ----------
@@ -184,11 +185,6 @@ def summarise(
         in all rows of a level; empty where that is not known.
     settings : `memory_limit` (default "1500MB"), `split` that reports (default "test"), `reducers`
         (metric name to mean, sum, first or last; only for metrics that score several steps).
-
-    Raises
-    ------
-    InputError
-        When files are missing, doubled, or do not belong together.
     """
     evaluated = read_evaluations(evaluations)
     converted = read_conversions(conversions)
@@ -280,7 +276,8 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     explained) has no rows. Rows of a level stand curve by curve, those of the mean last, each in
     the order of its steps; the bytes do not depend on the order of the files. `axis_value` is where
     the step lies on the metric's `step_axis` (20 of "pixels removed, %"); the step itself where the
-    metric does not say.
+    metric does not say. An `InputError` is raised where files are missing, corrupt, doubled, or do
+    not belong together.
 
     Parameters
     ----------
@@ -288,11 +285,6 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
         only the rows with steps are kept while one is described.
     settings : `metrics` (names of those whose steps are wanted), `controls` (explainers that are
         controls), `confidence` of the intervals.
-
-    Raises
-    ------
-    InputError
-        When files are missing, corrupt, doubled, or do not belong together.
     """
     axes: dict[str, list[float]] = {}
     wanted = set(settings["metrics"])

@@ -39,8 +39,9 @@ PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.5
 def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
     """Draw accuracy against level (left) and density (right), one row per condition.
 
-    Every network (seed) is a thin line, the mean over them a thick one; colours are pruners.
-    Dense networks that were only retrained are hollow diamonds at the dense level.
+    Every network (seed) is a thin line, the mean over them a thick one; colours are pruners. Dense
+    networks that were only retrained are hollow diamonds at the dense level. An `InputError` is
+    raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -49,11 +50,6 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
     settings : `dataset`, `model`; optional `split` (default "test"), `performance` (default
         "accuracy"), `pruners` (in their order; without it all) and `retrain` (pruners that only
         train once more).
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     split, measure = settings.get("split", "test"), settings.get("performance", "accuracy")
     frame = performance_curves(evaluations, split, measure)

@@ -31,9 +31,9 @@ def draw_agreement(agreement: Path, outputs: Iterable[Path], settings: Mapping[s
     """Draw the agreement with the dense network's explanations at every level, and its two floors.
 
     Every network (seed) is a thin line or a dot, the mean a thick one with its t interval over
-    seeds. Dashed, with a darker band: dense networks that were only retrained, against
-    their dense parent. Dotted, with a paler band: dense networks of other seeds against each other.
-    Bands are t intervals over seeds.
+    seeds. Dashed, with a darker band: dense networks that were only retrained, against their dense
+    parent. Dotted, with a paler band: dense networks of other seeds against each other. Bands are t
+    intervals over seeds. An `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -41,11 +41,6 @@ def draw_agreement(agreement: Path, outputs: Iterable[Path], settings: Mapping[s
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `metric` (of agreement); optional `retrain` and those of
         `panels.grouping` and `panels.places`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = tables.read("agreement", agreement)
     frame = of_network(frame, agreement, settings, metric=settings["metric"])

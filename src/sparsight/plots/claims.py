@@ -63,7 +63,8 @@ def draw_claims(
     """Draw the table of claims, and write it as a page.
 
     Every row has its own axis. Shaded is where the claim would be true; the verdict does not come
-    from the intervals, which are not corrected for the number of claims.
+    from the intervals, which are not corrected for the number of claims. An `InputError` is raised
+    where the table is missing or damaged.
 
     Parameters
     ----------
@@ -71,11 +72,6 @@ def draw_claims(
     figures : .svg, .png or .pdf files.
     page : .html file, with the same numbers as text.
     settings : `statistics` (with `confidence`), as in `check_claims`; optional `study`.
-
-    Raises
-    ------
-    InputError
-        When the table is missing or damaged.
     """
     rows: list[dict[str, Any]] = [
         {str(key): value for key, value in row.items()}

@@ -65,6 +65,8 @@ def draw_concept_sheet(
     A row is a concept with its importance: the crops that have most of it, and one image of the
     class with a heat map of the concept (and a line around the upper half of its values). Concepts
     of two networks in one row have the same rank, and nothing else in common: they are not matched.
+    An `InputError` is raised where a file is missing or damaged, or the networks have no class in
+    common.
 
     Parameters
     ----------
@@ -74,11 +76,6 @@ def draw_concept_sheet(
         which they come in the table, concepts by rank.
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `concept`.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or damaged, or the networks have no class in common.
     """
     sides = [load_concepts(*files) for files in (dense, pruned)]
     with figure_style():

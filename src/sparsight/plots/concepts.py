@@ -55,9 +55,10 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
 
     Every network (seed) is a thin line or a dot, the mean a thick one with its t interval over
     seeds. A mean is filled where it differs from dense (for comparisons: from the retrain floor) at
-    an adjusted p below 1 - confidence. Dashed: networks that were only retrained; dotted,
-    for comparisons: dense networks of other seeds; dash-dotted: the measure by chance, mean over
-    seeds. Numbers of single classes and concepts are in the table.
+    an adjusted p below 1 - confidence. Dashed: networks that were only retrained; dotted, for
+    comparisons: dense networks of other seeds; dash-dotted: the measure by chance, mean over seeds.
+    Numbers of single classes and concepts are in the table. An `InputError` is raised where there
+    is nothing to draw.
 
     Parameters
     ----------
@@ -65,11 +66,6 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `concept`, `pruners` (in their order), `retrain`, `confidence`,
         `measures` (kind to measure to (direction, unit)), `chance` (measure to its chance level).
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = of_network(
         tables.read("concepts", concepts), concepts, settings, concept=str(settings["concept"])

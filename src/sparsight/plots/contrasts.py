@@ -37,7 +37,8 @@ def draw_contrasts(contrasts: Path, outputs: Iterable[Path], settings: Mapping[s
     Points are means over seeds, filled where they differ from 0 after adjustment; pale bars are
     paired t intervals over seeds, thin lines intervals over images *for these networks*. Bars may
     leave the panel. The grey band is the retrain floor: the t interval of the same difference for
-    dense networks that were only retrained.
+    dense networks that were only retrained. An `InputError` is raised where there is nothing to
+    draw.
 
     Parameters
     ----------
@@ -46,11 +47,6 @@ def draw_contrasts(contrasts: Path, outputs: Iterable[Path], settings: Mapping[s
     settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
         `direction`), `subset` (default "all"), `confidence` (default 0.95), `retrain`, and those of
         `panels.grouping` and `panels.places`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     wanted = {"metric": settings["metric"], "subset": settings.get("subset", "all")}
     frame = of_network(tables.read("contrasts", contrasts), contrasts, settings, **wanted)
@@ -118,7 +114,8 @@ STEP, WIDE_STEP = 0.9, 2.7
 def draw_strata(strata: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
     """Draw the difference to the dense networks among hard, medium and easy images.
 
-    Thin vertical lines are paired t intervals over seeds; they may leave the panel.
+    Thin vertical lines are paired t intervals over seeds; they may leave the panel. An `InputError`
+    is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -126,11 +123,6 @@ def draw_strata(strata: Path, outputs: Iterable[Path], settings: Mapping[str, An
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
         `direction`) and those of `panels.grouping` and `panels.places`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = of_network(tables.read("strata", strata), strata, settings, metric=settings["metric"])
     frame = frame[frame["subset"].isin(STRATA)]
@@ -188,7 +180,7 @@ def draw_correctness(
     Every network (seed) is a thin line or a dot. Points are means over seeds, filled where they
     differ from 0 after adjustment; pale bars are t intervals over seeds, thin lines intervals over
     images *for these networks*. The dashed line with its band is the difference over all levels and
-    its t interval.
+    its t interval. An `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -197,11 +189,6 @@ def draw_correctness(
     settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
         `direction`), `confidence` (default 0.95) and those of `panels.grouping` and
         `panels.places`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = tables.read("correctness", correctness)
     frame = of_network(frame, correctness, settings, metric=settings["metric"])

@@ -48,6 +48,7 @@ def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str
 
     Every network (seed) is a thin line, the mean over them a thick one. The broad grey curve is
     where the weights themselves are. A network that cannot be converted has a panel that says so.
+    An `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -55,11 +56,6 @@ def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`; optional `pruners` (in their order; without it all) and `retrain`
         (pruners that only train once more, which are left out).
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = of_network(tables.read("levels", levels), levels, settings)
     columns = {column for pair in QUANTITIES.values() for column in pair}

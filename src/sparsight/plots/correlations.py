@@ -45,7 +45,7 @@ def draw_correlations(
     a line. The mean is filled where it differs from 0 after adjustment. Where r is not defined the
     row says why ("constant" series, or "too few levels") instead of showing a number; where it is
     defined for some seeds only, their number is given. Intervals may reach beyond the axis, which
-    ends at 1.
+    ends at 1. An `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -54,11 +54,6 @@ def draw_correlations(
     settings : `dataset`, `model`; optional `levels` (default "all"), `subset` (default "all"),
         `metrics` and `explainers` (their order; `metrics` may be a mapping), `confidence` (default
         0.95), `pruners` and `retrain` (see `panels.places`).
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = correlation_rows(correlations, settings)
     with figure_style():
@@ -208,18 +203,13 @@ def draw_correlation_table(
 
     The tint says how strong r is, its hue and the number's sign which direction; bold numbers
     differ from 0 after adjustment. A dash stands where r is not defined, and in brackets are means
-    of some of the seeds only.
+    of some of the seeds only. An `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
     correlations : `correlations.csv`.
     outputs : .svg, .png or .pdf files.
     settings : as of `draw_correlations`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     frame = correlation_rows(correlations, settings)
     with figure_style():

@@ -252,7 +252,8 @@ def draw_heatmaps(
     The images are the first of the shared evaluation subset that belong to different classes and
     that all families explained, so they are the same in every sheet of a data set and nobody chose
     them. Only their rows are read. Maps are drawn at their own resolution and each is scaled by
-    itself, so colours cannot be compared between maps.
+    itself, so colours cannot be compared between maps. An `InputError` is raised where files do not
+    belong together or an image is not among the explained ones.
 
     Parameters
     ----------
@@ -264,11 +265,6 @@ def draw_heatmaps(
     outputs : .svg, .png or .pdf files.
     settings : `condition` ("clean" or "noisy"), `images` (how many); optional `explainers` (their
         order, which also limits them to these).
-
-    Raises
-    ------
-    InputError
-        When files do not belong together or an image is not among the explained ones.
     """
     sheet = load_sheet(
         packed, _paths(evaluations), _paths(explanations), _paths(controls), settings

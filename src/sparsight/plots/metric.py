@@ -60,8 +60,9 @@ def draw_metric(
     Every network (seed) is a thin line, the mean over them a thick one with a ribbon for its t
     interval over seeds (cut off at the panel's edge). Explainers that are explained at some levels
     only have markers there, bars for intervals, and a dotted line that says that what lies between
-    was not measured. Dense networks that were retrained stand left of level 0. Controls
-    that look at no network are grey lines in every panel, named at its right edge.
+    was not measured. Dense networks that were retrained stand left of level 0. Controls that look
+    at no network are grey lines in every panel, named at its right edge. An `InputError` is raised
+    where there is nothing to draw.
 
     Parameters
     ----------
@@ -71,11 +72,6 @@ def draw_metric(
         `direction`), `subset` (default "all"), `families`, `controls`, `explainers` (see
         `panels.grouping`), `pruners` (in their order; without it all) and `retrain` (pruners that
         only train once more).
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     wanted = {"metric": settings["metric"], "subset": settings.get("subset", "all")}
     frame = of_network(tables.read("levels", levels), levels, settings, **wanted)

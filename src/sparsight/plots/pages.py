@@ -112,7 +112,8 @@ def write_concept_tables(
 ) -> None:
     """Write the page: one table per network, concept method, pruner and seed.
 
-    Rows are classes, columns levels, dense first. Above them stands what the method notes.
+    Rows are classes, columns levels, dense first. Above them stands what the method notes. An
+    `InputError` is raised where a table is missing or damaged.
 
     Parameters
     ----------

@@ -295,6 +295,8 @@ def multiples_figure(
 ) -> "Figure":
     """A figure with a panel for each explainer that looks at a network; all share one y axis.
 
+    An `InputError` is raised where there is nothing to draw.
+
     Parameters
     ----------
     frame : rows with pruner, condition, explainer, level and density.
@@ -305,11 +307,6 @@ def multiples_figure(
     axis : draws the x axis of every panel; by default that of pruning levels.
     all_controls : whether controls that look at no network have panels too, and all controls the
         last ones. Their maps do not change with the level; what is measured with them may.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     controls = set(settings.get("controls", ()))
     grouped = grouping(frame["explainer"].unique(), settings)

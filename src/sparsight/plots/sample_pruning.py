@@ -38,7 +38,8 @@ def draw_sample_pruning(table: Path, outputs: Iterable[Path], settings: Mapping[
 
     Each sample pruner has a mark of its own per explainer: filled where the adjusted p is below 1
     minus the confidence. Pale bars are t intervals over networks, thin lines intervals over images
-    for these networks. Behind an explainer's name stands its score on the network itself.
+    for these networks. Behind an explainer's name stands its score on the network itself. An
+    `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -46,11 +47,6 @@ def draw_sample_pruning(table: Path, outputs: Iterable[Path], settings: Mapping[
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `explainers`, `sample_pruners` (in their order), `metrics` (name
         to `direction`, `unit`), `confidence`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     wanted = {**settings, "explainers": [*settings["explainers"], ALL_EXPLAINERS]}
     frame = of_network(tables.read("sample_pruning", table), table, wanted, against=UNPRUNED)

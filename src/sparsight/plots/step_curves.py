@@ -41,9 +41,9 @@ def draw_step_curves(curves: Path, outputs: Iterable[Path], settings: Mapping[st
 
     Lines are means over seeds, coloured by the share of weights left: from dark (dense, the broad
     line) to light. Bands are the t intervals over seeds of the dense network and of the sparsest
-    level of the panel; they may leave it. Dashed: dense networks that were retrained.
-    Controls stand last; those that look at no network have panels too, since what is measured with
-    their maps changes with the network.
+    level of the panel; they may leave it. Dashed: dense networks that were retrained. Controls
+    stand last; those that look at no network have panels too, since what is measured with their
+    maps changes with the network. An `InputError` is raised where there is nothing to draw.
 
     Parameters
     ----------
@@ -51,11 +51,6 @@ def draw_step_curves(curves: Path, outputs: Iterable[Path], settings: Mapping[st
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
         `step_axis`), `retrain`, and those of `panels.grouping` and `panels.places`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to draw.
     """
     wanted = {"metric": settings["metric"], "seed": MEAN}
     frame = of_network(tables.read("curves", curves), curves, settings, **wanted)

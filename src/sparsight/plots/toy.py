@@ -31,15 +31,12 @@ Planes = Mapping[str, NDArray[Any]]
 def draw_toy(table: Path, planes: Path, outputs: Iterable[Path]) -> None:
     """Draw the unit's activation over the plane, and how much of it stays in the sample's region.
 
+    An `InputError` is raised where a file is missing, damaged or something else.
+
     Parameters
     ----------
     table, planes : files of `sparsight.spade.toy`.
     outputs : .svg, .png or .pdf files.
-
-    Raises
-    ------
-    InputError
-        When a file is missing, damaged or something else.
     """
     frame = tables.read("sample_pruning_toy", table)
     arrays = {name: array.numpy() for name, array in read_arrays(planes).items()}

@@ -41,19 +41,15 @@ def draw_visualisations(
 ) -> None:
     """Draw one row per sticker: the network's picture of its class, then two images and copies.
 
-    Under a picture stands the probability of the class that the network which it was made for
-    gives it, then that of the unpruned network; under an image what this network says of it.
+    Under a picture stands the probability of the class that the network which it was made for gives
+    it, then that of the unpruned network; under an image what this network says of it. An
+    `InputError` is raised where the file is missing, damaged or something else.
 
     Parameters
     ----------
     pictures : file of `sparsight.spade.visualisation`.
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, damaged or something else.
     """
     with figure_style():
         save_figure(visualisation_figure(pictures, settings), outputs)

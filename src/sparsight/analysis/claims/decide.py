@@ -40,8 +40,9 @@ def check_claims(
     correction with p = 1: whether it can be tested depends on the data, and the family must not.
 
     A verdict is wrong in any row of a study with probability at most 1 - confidence: under every
-    dependence of the rows where the quantities lie on their bounds (Holm 1979); for wrong signs
-    of others the proof takes the rows for independent (Shaffer 1980).
+    dependence of the rows where the quantities lie on their bounds (Holm 1979); for wrong signs of
+    others the proof takes the rows for independent (Shaffer 1980). An `InputError` is raised where
+    the statistics lack what a claim is about.
 
     Parameters
     ----------
@@ -50,11 +51,6 @@ def check_claims(
         `condition`, and what the test asks for), `statistics` (with `confidence`).
     concepts : `concepts.csv`, where a claim is about concepts.
     orders : `concept_tables.csv`, where a claim is about the order of concepts.
-
-    Raises
-    ------
-    InputError
-        When the statistics lack what a claim is about.
     """
     tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
     wanted = {name for test in tests for name in test.explainers()}
