@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sparsight.analysis.curves import mean_over_seeds, performance_curves
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import of_network
 from sparsight.plots.style import (
     FLOOR,
     THIN,
@@ -21,13 +23,10 @@ from sparsight.plots.style import (
     markers,
     name_figure,
     new_figure,
+    of_network,
     save_figure,
     seed_handles,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_accuracy`: see `sparsight.study.versions`
 VERSION = 1
@@ -58,7 +57,7 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
         save_figure(accuracy_figure(frame, settings), outputs)
 
 
-def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_accuracy`, from the rows that `performance_curves` gives."""
     floors = set(settings.get("retrain", ()))
     listed = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
@@ -97,14 +96,14 @@ def _different(curves: pd.DataFrame) -> list[str]:
     return list(found.values())
 
 
-def _x_axis(axes: "Axes", across: str, densities: "pd.Series[float]") -> None:
+def _x_axis(axes: Axes, across: str, densities: "pd.Series[float]") -> None:
     if across == "level":
         level_axis(axes)
     else:
         density_axis(axes, list(densities))
 
 
-def _curves(axes: "Axes", frame: pd.DataFrame, across: str, look: Mapping[str, Look]) -> None:
+def _curves(axes: Axes, frame: pd.DataFrame, across: str, look: Mapping[str, Look]) -> None:
     """A thin line per seed and a thick one for their mean, for each pruner."""
     drawn = [name for name in look if name in set(frame["pruner"])]
     for index, name in enumerate(drawn):
@@ -126,9 +125,7 @@ def _curves(axes: "Axes", frame: pd.DataFrame, across: str, look: Mapping[str, L
         )
 
 
-def _legend(figure: "Figure", look: Mapping[str, Look], seeds: int, retrained: bool) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(figure: Figure, look: Mapping[str, Look], seeds: int, retrained: bool) -> None:
     handles = [Line2D([], [], **style.line, label=name) for name, style in look.items()]
     handles += seed_handles(seeds)
     if retrained:

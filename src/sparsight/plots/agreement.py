@@ -2,18 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sparsight.analysis import tables
 from sparsight.analysis.tables import MEAN
-from sparsight.plots.panels import draw_networks, has_gaps, multiples_figure, of_network
-from sparsight.plots.style import THIN, figure_style, legend_below, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from sparsight.plots.style import (
+    THIN,
+    draw_networks,
+    figure_style,
+    has_gaps,
+    legend_below,
+    multiples_figure,
+    of_network,
+    save_figure,
+)
 
 #: of the stage `figure_agreement`: see `sparsight.study.versions`
 VERSION = 1
@@ -48,14 +55,14 @@ def draw_agreement(agreement: Path, outputs: Iterable[Path], settings: Mapping[s
         save_figure(agreement_figure(frame, settings), outputs)
 
 
-def agreement_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def agreement_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_agreement`, from its rows of `agreement.csv`."""
     retrained = frame["pruner"].isin(list(settings.get("retrain", ())))
     other = frame["reference"] == SEED_FLOOR
     floors = {"retrained": frame[retrained & ~other], "other seeds": frame[other]}
     curves = frame[~retrained & ~other]
 
-    def draw(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
+    def draw(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
         if len(rows):
             first = rows.iloc[0]
             for kind, found in floors.items():
@@ -71,7 +78,7 @@ def agreement_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figur
     return figure
 
 
-def _curve(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     gaps = has_gaps(rows["level"])
     draw_networks(axes, rows[rows["seed"] != MEAN], colour, "mean")
     mean = rows[rows["seed"] == MEAN]
@@ -81,7 +88,7 @@ def _curve(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
               linewidth=1.3, marker="o", markersize=2.8, zorder=3, gid="mean")  # fmt: skip
 
 
-def draw_floor(axes: "Axes", rows: pd.DataFrame, kind: str) -> None:
+def draw_floor(axes: Axes, rows: pd.DataFrame, kind: str) -> None:
     """Draw a floor: the mean over networks as a line, its t interval as a band, and its name.
 
     Parameters
@@ -103,9 +110,7 @@ def draw_floor(axes: "Axes", rows: pd.DataFrame, kind: str) -> None:
                       ha="left", va=side, gid="floor name", zorder=4)  # fmt: skip
 
 
-def _legend(figure: "Figure", seeds: int, floors: Iterable[str]) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(figure: Figure, seeds: int, floors: Iterable[str]) -> None:
     colour = "0.3"
     mean = f"mean of {seeds} seeds, t interval" if seeds > 1 else "one seed: no interval"
     handles = [Line2D([], [], color=colour, marker="o", markersize=3, label=mean)]
@@ -116,8 +121,6 @@ def _legend(figure: "Figure", seeds: int, floors: Iterable[str]) -> None:
 
 def floor_handles(kinds: Iterable[str]) -> list[Any]:
     """What a legend says of floors."""
-    from matplotlib.lines import Line2D
-
     names = {"retrained": "retrain floor: dense, retrained",
              "other seeds": "seed floor: dense, of other seeds"}  # fmt: skip
     return [

@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sparsight.analysis import tables
 from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, split
@@ -21,10 +26,6 @@ from sparsight.plots.pages import (
     p_words,
 )
 from sparsight.plots.style import figure_style, new_figure, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_claims`: see `sparsight.study.versions`
 VERSION = 1
@@ -95,7 +96,7 @@ class _Line:
     style: Mapping[str, Any]
 
 
-def claims_figure(rows: list[dict[str, Any]], title: str, confidence: float) -> "Figure":
+def claims_figure(rows: list[dict[str, Any]], title: str, confidence: float) -> Figure:
     """The figure of `draw_claims`, from the records of `claims.csv`."""
     # widths of text do not depend on the size of the figure that measures them
     ruler = new_figure(WIDTH, 1.0)
@@ -126,7 +127,7 @@ def claims_figure(rows: list[dict[str, Any]], title: str, confidence: float) -> 
 class _Page:
     """A figure addressed in inches from its left and upper edge."""
 
-    def __init__(self, figure: "Figure", height: float) -> None:
+    def __init__(self, figure: Figure, height: float) -> None:
         self.figure = figure
         self.height = height
 
@@ -145,7 +146,7 @@ class _Page:
         edges = (LEFT[0] / WIDTH, 1 - LEFT[0] / WIDTH)
         self.figure.add_artist(Line2D(edges, (place, place), color="0.75", linewidth=0.6))
 
-    def axes(self, left: float, top: float, width: float, height: float) -> "Axes":
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """A panel."""
         bottom = 1 - (top + height) / self.height
         return self.figure.add_axes(
@@ -153,7 +154,7 @@ class _Page:
         )  # fmt: skip
 
 
-def _lines(ruler: "Figure", row: Mapping[str, Any]) -> list[_Line]:
+def _lines(ruler: Figure, row: Mapping[str, Any]) -> list[_Line]:
     """The claim, what it is decided by, whose it is, and what is to be known."""
     parts = [(row["claim"], _CLAIM), (f"{row['statistic']}: {bounds(row)}", _SMALL)]
     parts.append((about(row), _SMALL))
@@ -166,7 +167,7 @@ def _lines(ruler: "Figure", row: Mapping[str, Any]) -> list[_Line]:
     ]
 
 
-def wrapped(ruler: "Figure", text: str, size: float, style: Mapping[str, Any]) -> list[str]:
+def wrapped(ruler: Figure, text: str, size: float, style: Mapping[str, Any]) -> list[str]:
     """Lines of a text that fit the first column, by the real width of its letters."""
 
     def fits(line: str) -> bool:
@@ -216,10 +217,8 @@ def _draw_row(page: _Page, row: Mapping[str, Any], text: list[_Line], top: float
     )  # fmt: skip
 
 
-def _forest(axes: "Axes", row: Mapping[str, Any]) -> None:
+def _forest(axes: Axes, row: Mapping[str, Any]) -> None:
     """One row's numbers on an axis of their own."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     ends = [row[key] for key in ("estimate", "low", "high", "images_low", "images_high")]
     limits = [row["holds_from"], row["holds_to"]]
     seeds = split(row["per_seed"])
@@ -255,9 +254,6 @@ def _forest(axes: "Axes", row: Mapping[str, Any]) -> None:
 
 
 def _legend(page: _Page, top: float, confidence: float) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     cover = f"{100 * confidence:g}% interval"
     mean = {**_MARKS["mean"], **_MARKS["interval"], "linestyle": "-"}
     handles = [

@@ -4,21 +4,19 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sparsight.concepts.base import read_identity
 from sparsight.io.arrays import read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
-from sparsight.plots.panels import percent
+from sparsight.plots.pages import percent
 from sparsight.plots.style import figure_style, new_figure, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_concept_sheet`: see `sparsight.study.versions`
 VERSION = 1
@@ -116,7 +114,7 @@ def _pictures(values: NDArray[np.uint8]) -> NDArray[np.floating]:
     return np.repeat(found, 3, axis=-1) if found.shape[-1] == 1 else found
 
 
-def sheet_figure(dense: Concepts, pruned: Concepts, settings: Mapping[str, Any]) -> "Figure":
+def sheet_figure(dense: Concepts, pruned: Concepts, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_concept_sheet`: one panel whose axes are inches, from the upper left."""
     classes = [name for name in dense.names if name in pruned.names][:CLASSES]
     if not classes:
@@ -173,7 +171,7 @@ def _concept(
 class _Page:
     """One panel over the whole figure, in inches from the upper left corner."""
 
-    def __init__(self, figure: "Figure", width: float, height: float) -> None:
+    def __init__(self, figure: Figure, width: float, height: float) -> None:
         self.width = width
         self.axes: Axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         self.axes.set_xlim(0.0, width)

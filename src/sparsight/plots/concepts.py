@@ -2,38 +2,36 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.tables import COMPARED, FOUND, MEAN
 from sparsight.io.errors import InputError
 from sparsight.plots.agreement import draw_floor, floor_handles
-from sparsight.plots.panels import (
+from sparsight.plots.style import (
     COLUMNS,
     INK,
     LABELS,
+    THIN,
     chain_axis,
     densities,
     draw_networks,
-    has_gaps,
-    of_network,
-    share_limits,
-)
-from sparsight.plots.style import (
-    THIN,
     figure_style,
+    grid_of,
+    has_gaps,
     legend_below,
     name_figure,
     new_figure,
+    of_network,
     save_figure,
+    share_limits,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_concepts`: see `sparsight.study.versions`
 VERSION = 1
@@ -75,7 +73,7 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
         save_figure(concepts_figure(whole, settings), outputs)
 
 
-def concepts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def concepts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_concepts`, from its rows of `concepts.csv` on networks as a whole."""
     frame = frame.rename(columns={"value": "mean"})
     measures = _measures(frame, settings)
@@ -94,9 +92,7 @@ def concepts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure
     panels: dict[Measure, list[Axes]] = {measure: [] for measure in measures}
     for part, pruner in zip(parts, pruners, strict=True):
         part.suptitle(f"pruner {pruner}", fontsize=8, x=0.01, ha="left")
-        grid = part.subplots(rows, columns, squeeze=False).flatten().tolist()
-        for axes in grid[len(measures) :]:
-            axes.remove()
+        grid = grid_of(part, rows, columns, len(measures))
         for index, measure in enumerate(measures):
             own = frame[(frame["kind"] == measure[0]) & (frame["measure"] == measure[1])]
             panels[measure].append(grid[index])
@@ -140,7 +136,7 @@ def _chance(frame: pd.DataFrame, measure: Measure, settings: Mapping[str, Any]) 
     return found
 
 
-def _draw_chance(axes: "Axes", curve: pd.DataFrame) -> None:
+def _draw_chance(axes: Axes, curve: pd.DataFrame) -> None:
     if curve.empty:
         return
     # a single level has no line of its own
@@ -148,7 +144,7 @@ def _draw_chance(axes: "Axes", curve: pd.DataFrame) -> None:
     axes.plot(curve["level"], curve["mean"], marker=marker, gid="chance", **CHANCE)
 
 
-def _panel(axes: "Axes", rows: pd.DataFrame, pruner: str, settings: Mapping[str, Any]) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, pruner: str, settings: Mapping[str, Any]) -> None:
     curve = _curve(rows, pruner)
     draw_floor(axes, rows[rows["pruner"].isin(list(settings["retrain"]))], "retrained")
     draw_floor(axes, rows[(rows["pruner"] == DENSE) & (rows["kind"] == COMPARED)], "other seeds")
@@ -169,7 +165,7 @@ def _panel(axes: "Axes", rows: pd.DataFrame, pruner: str, settings: Mapping[str,
                   gid=gid)  # fmt: skip
 
 
-def _name(axes: "Axes", measure: Measure, settings: Mapping[str, Any]) -> None:
+def _name(axes: Axes, measure: Measure, settings: Mapping[str, Any]) -> None:
     kind, name = measure
     direction, unit = settings["measures"][kind][name]
     words = f"{name} with dense" if kind == COMPARED else name
@@ -180,9 +176,7 @@ def _name(axes: "Axes", measure: Measure, settings: Mapping[str, Any]) -> None:
     axes.tick_params(axis="y", labelsize=6.5)
 
 
-def _legend(figure: "Figure", frame: pd.DataFrame, settings: Mapping[str, Any]) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(figure: Figure, frame: pd.DataFrame, settings: Mapping[str, Any]) -> None:
     seeds = frame.loc[frame["seed"] != MEAN, "seed"].nunique()
     alpha = f"{1.0 - float(settings['confidence']):.2g}"
     several = f"mean of {seeds} seeds, t interval" if seeds > 1 else "one seed: no interval"

@@ -2,29 +2,32 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from sparsight.analysis import tables
 from sparsight.analysis.tables import ALL_LEVELS, MEAN
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import (
+from sparsight.plots.style import (
+    THIN,
+    Look,
     beside,
     draw_estimates,
     draw_networks,
     draw_zero,
     estimate_handles,
+    figure_style,
     has_gaps,
+    legend_below,
     multiples_figure,
     of_network,
+    save_figure,
 )
-from sparsight.plots.style import THIN, Look, figure_style, legend_below, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 #: of the stage `figure_contrasts`: see `sparsight.study.versions`
 VERSION = 1
@@ -54,12 +57,12 @@ def draw_contrasts(contrasts: Path, outputs: Iterable[Path], settings: Mapping[s
         save_figure(contrasts_figure(frame, settings), outputs)
 
 
-def contrasts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def contrasts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_contrasts`, from its rows of `contrasts.csv`."""
     metric, alpha = settings["metric"], round(1 - float(settings.get("confidence", 0.95)), 10)
     floors = frame[frame["pruner"].isin(list(settings.get("retrain", ()))) & (frame["level"] > 0)]
 
-    def draw(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
+    def draw(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
         draw_zero(axes)
         if len(rows):
             own = floors[floors["explainer"] == rows["explainer"].iloc[0]]
@@ -82,7 +85,7 @@ def difference_label(metric: str, settings: Mapping[str, Any], what: str) -> str
     return f"{metric} {what}{unit}\n{better}"
 
 
-def _floor(axes: "Axes", rows: pd.DataFrame) -> None:
+def _floor(axes: Axes, rows: pd.DataFrame) -> None:
     """The retrain floor across the panel: its interval, or a line where it has none."""
     for _, row in rows.dropna(subset=["difference"]).iterrows():
         if row["difference_low"] == row["difference_low"]:
@@ -91,9 +94,7 @@ def _floor(axes: "Axes", rows: pd.DataFrame) -> None:
                      zorder=0.8, gid="floor")  # fmt: skip
 
 
-def _legend(figure: "Figure", seeds: bool, alpha: float, floor: bool) -> None:
-    from matplotlib.patches import Patch
-
+def _legend(figure: Figure, seeds: bool, alpha: float, floor: bool) -> None:
     handles = estimate_handles(seeds, alpha, "differs from dense")
     if floor:
         handles.append(Patch(facecolor="0.55", alpha=0.3, label="retrain floor (dense again)"))
@@ -132,10 +133,8 @@ def draw_strata(strata: Path, outputs: Iterable[Path], settings: Mapping[str, An
         save_figure(strata_figure(frame, settings), outputs)
 
 
-def strata_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def strata_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_strata`, from its rows of `strata.csv`."""
-    from matplotlib.lines import Line2D
-
     metric = settings["metric"]
     label = difference_label(metric, settings, "minus dense")
     figure = multiples_figure(frame, settings, label, f", {metric} by difficulty", _panel)
@@ -151,7 +150,7 @@ def _line(look: Look) -> dict[str, Any]:
     return {**look.line, "linewidth": 1.1, "markersize": 3.0}
 
 
-def _panel(axes: "Axes", rows: pd.DataFrame, _: str) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, _: str) -> None:
     draw_zero(axes)
     for index, (name, look) in enumerate(STRATA.items()):
         found = rows[rows["subset"] == name].dropna(subset=["difference"])
@@ -196,16 +195,14 @@ def draw_correctness(
         save_figure(correctness_figure(frame, settings), outputs)
 
 
-def correctness_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def correctness_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_correctness`, from its rows."""
-    from matplotlib.lines import Line2D
-
     metric, alpha = settings["metric"], round(1 - float(settings.get("confidence", 0.95)), 10)
     every = frame["level"] == ALL_LEVELS
     whole = frame[every & (frame["seed"] == MEAN)]
     levels = frame[~every].astype({"level": "int64"})
 
-    def draw(axes: "Axes", rows: pd.DataFrame, colour: str) -> None:
+    def draw(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
         draw_zero(axes)
         if len(rows):
             first = rows.iloc[0]
@@ -228,7 +225,7 @@ def correctness_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Fig
     return figure
 
 
-def _all_levels(axes: "Axes", rows: pd.DataFrame) -> None:
+def _all_levels(axes: Axes, rows: pd.DataFrame) -> None:
     for _, row in rows.dropna(subset=["difference"]).iterrows():
         axes.axhline(row["difference"], color="0.45", linewidth=0.9, linestyle=(0, (4, 2)),
                      zorder=1, gid="all levels")  # fmt: skip

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import mean_over_seeds
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import of_network
 from sparsight.plots.style import (
     THIN,
     density_axis,
@@ -19,13 +21,10 @@ from sparsight.plots.style import (
     markers,
     name_figure,
     new_figure,
+    of_network,
     save_figure,
     seed_handles,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_conversion`: see `sparsight.study.versions`
 VERSION = 1
@@ -64,10 +63,8 @@ def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str
         save_figure(conversion_figure(frame, settings), outputs)
 
 
-def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_conversion`, from its rows of `levels.csv`."""
-    from matplotlib.lines import Line2D
-
     floors = set(settings.get("retrain", ()))
     listed = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
     pruners = [p for p in listed if p not in floors and p in set(frame["pruner"])]
@@ -92,7 +89,7 @@ def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figu
     return figure
 
 
-def _panel(axes: "Axes", rows: pd.DataFrame) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     weights = rows.groupby("level")["density"].mean()
     axes.plot(weights, weights, **COMPARISON, zorder=1, gid="weights", label=WEIGHTS)
     known = False

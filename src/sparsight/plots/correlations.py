@@ -2,28 +2,30 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from sparsight.analysis import tables
 from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import of_network, places
 from sparsight.plots.style import (
     figure_style,
+    grid_of,
     legend_below,
     name_figure,
     new_figure,
+    of_network,
     ordered,
+    places,
     save_figure,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-
 
 #: of the stage `figure_correlations`: see `sparsight.study.versions`
 VERSION = 1
@@ -84,7 +86,7 @@ def order_of(
     return explainers, ordered(frame["metric"], settings.get("metrics", ()), ()), controls
 
 
-def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_correlations`, from its rows of `correlations.csv`."""
     explainers, metrics, controls = order_of(frame, settings)
     blocks = places(frame, settings)
@@ -99,7 +101,11 @@ def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Fi
     for part, (pruner, condition) in zip(parts, blocks, strict=True):
         here = frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)]
         part.suptitle(f"pruner {pruner}, {condition} images", fontsize=8, x=0.01, ha="left")
-        for axes, metric in zip(_grid(part, rows, columns, len(metrics)), metrics, strict=True):
+        for axes, metric in zip(
+            grid_of(part, rows, columns, len(metrics), sharex=True, sharey=True),
+            metrics,
+            strict=True,
+        ):
             _panel(axes, here[here["metric"] == metric], explainers, controls, alpha)
             axes.set_title(metric, loc="left", fontsize=7.5, pad=2)
             axes.tick_params(labelbottom=True)
@@ -108,16 +114,8 @@ def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Fi
     return figure
 
 
-def _grid(part: "SubFigure", rows: int, columns: int, count: int) -> "list[Axes]":
-    grid = part.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    panels: list[Axes] = grid.flatten().tolist()
-    for axes in panels[count:]:
-        axes.remove()
-    return panels[:count]
-
-
 def _panel(
-    axes: "Axes",
+    axes: Axes,
     rows: pd.DataFrame,
     explainers: Sequence[str],
     controls: Iterable[str],
@@ -142,7 +140,7 @@ def _panel(
     axes.grid(axis="y", visible=False)
 
 
-def _dots(axes: "Axes", rows: pd.DataFrame, place: int, colour: str, alpha: float) -> None:
+def _dots(axes: Axes, rows: pd.DataFrame, place: int, colour: str, alpha: float) -> None:
     """One explainer under one metric: its seeds, their mean and interval, the published form."""
     seeds = rows.loc[rows["seed"] != MEAN, "pearson"].dropna().to_numpy()
     summary = rows[rows["seed"] == MEAN].iloc[0]
@@ -170,9 +168,7 @@ def _dots(axes: "Axes", rows: pd.DataFrame, place: int, colour: str, alpha: floa
               markeredgewidth=0.8, gid="published", zorder=3)  # fmt: skip
 
 
-def _legend(figure: "Figure", seeds: Sequence[str], alpha: float) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(figure: Figure, seeds: Sequence[str], alpha: float) -> None:
     mean: dict[str, Any] = {"linewidth": 1.3, "marker": "D", "markersize": 4.0, "color": COLOUR}
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=3.0, color=COLOUR, alpha=0.7,
@@ -216,7 +212,7 @@ def draw_correlation_table(
         save_figure(correlation_table_figure(frame, settings), outputs)
 
 
-def correlation_table_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def correlation_table_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_correlation_table`, from its rows of `correlations.csv`."""
     explainers, metrics, controls = order_of(frame, settings)
     blocks = places(frame, settings)
@@ -246,10 +242,7 @@ def correlation_table_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -
     return figure
 
 
-def _cell(axes: "Axes", row: "pd.Series[Any]", place: tuple[int, int], alpha: float) -> None:
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import Rectangle
-
+def _cell(axes: Axes, row: "pd.Series[Any]", place: tuple[int, int], alpha: float) -> None:
     across, down = place
     value = row["pearson"]
     text, weight = "–", "normal"

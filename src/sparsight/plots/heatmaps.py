@@ -5,24 +5,22 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayReader, read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
-from sparsight.plots.panels import percent
+from sparsight.plots.pages import percent
 from sparsight.plots.style import figure_style, new_figure, ordered, save_figure
 from sparsight.rounding import ROUNDING
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
-
 
 Map = NDArray[np.float32]
 # Which class a map explains, in words.
@@ -277,7 +275,7 @@ def _paths(given: Iterable[Path]) -> list[Path]:
     return [Path(path) for path in given]
 
 
-def sheet_figure(sheet: Sheet) -> "Figure":
+def sheet_figure(sheet: Sheet) -> Figure:
     """The figure of `draw_heatmaps`: one panel whose axes are inches, from the upper left."""
     columns = max(len(sheet.checkpoints), 1)
     block = _block_width(sheet)
@@ -314,7 +312,7 @@ def _block_width(sheet: Sheet) -> float:
     return max(PITCH * len(sheet.checkpoints), PICTURE + NARROWEST_LABEL) + BETWEEN
 
 
-def _names(axes: "Axes", sheet: Sheet, top: float) -> None:
+def _names(axes: Axes, sheet: Sheet, top: float) -> None:
     """Left of a band of images: what the rows are."""
     right, y = LABELS - 0.12, top + PICTURE
     for line, text in enumerate(("pruning level", "weights left", "predicted class")):
@@ -333,7 +331,7 @@ def _names(axes: "Axes", sheet: Sheet, top: float) -> None:
              colour="0.35", size=6)  # fmt: skip
 
 
-def _block(axes: "Axes", sheet: Sheet, index: int, left: float, top: float) -> None:
+def _block(axes: Axes, sheet: Sheet, index: int, left: float, top: float) -> None:
     """One image: itself, then its levels as columns and the explainers as rows."""
     side = PICTURE - 0.1
     pixels = sheet.images[index]
@@ -372,7 +370,7 @@ def _block(axes: "Axes", sheet: Sheet, index: int, left: float, top: float) -> N
 
 
 def _header(
-    axes: "Axes", sheet: Sheet, checkpoint: Checkpoint, index: int, place: tuple[float, float]
+    axes: Axes, sheet: Sheet, checkpoint: Checkpoint, index: int, place: tuple[float, float]
 ) -> None:
     """Level, density, predicted class, and whether it is right (by sign and by colour)."""
     x, y = place
@@ -404,7 +402,7 @@ def _header_height(sheet: Sheet) -> float:
     return HEADER + LINE * (max(len(_class_lines(name)) for name in sheet.classes) - 1)
 
 
-def draw_map(axes: "Axes", values: Map, signed: bool, box: Box) -> None:
+def draw_map(axes: Axes, values: Map, signed: bool, box: Box) -> None:
     """Draw one heatmap [h, w], scaled by itself and at its own resolution.
 
     Unsigned maps go from their minimum to their maximum, signed ones are centred on zero. A map
@@ -426,32 +424,26 @@ def draw_map(axes: "Axes", values: Map, signed: bool, box: Box) -> None:
         _show(axes, values, box, cmap=SEQUENTIAL, vmin=low, vmax=high)
 
 
-def diverging() -> "Colormap":
+def diverging() -> Colormap:
     """Light blue for evidence against, white for none, dark red for evidence in favour."""
-    from matplotlib.colors import LinearSegmentedColormap
-
     return LinearSegmentedColormap.from_list("evidence", list(DIVERGING))
 
 
-def _show(axes: "Axes", values: Map, box: Box, height: float = 0.0, **how: Any) -> None:
+def _show(axes: Axes, values: Map, box: Box, height: float = 0.0, **how: Any) -> None:
     """A picture in a frame. Nearest: what is seen is what the explainer gave."""
-    from matplotlib.patches import Rectangle
-
     x, y, width = box
     height = height or width
     axes.imshow(values, extent=(x, x + width, y + height, y), interpolation="nearest", **how)
     axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="0.6", linewidth=0.4))
 
 
-def _blank(axes: "Axes", text: str, box: Box) -> None:
-    from matplotlib.patches import Rectangle
-
+def _blank(axes: Axes, text: str, box: Box) -> None:
     x, y, side = box
     axes.add_patch(Rectangle((x, y), side, side, facecolor="0.94", edgecolor="0.8", linewidth=0.4))
     _say(axes, x + side / 2, y + side / 2, text, size=5, colour="0.35")
 
 
-def _say(axes: "Axes", x: float, y: float, text: str, **how: Any) -> None:
+def _say(axes: Axes, x: float, y: float, text: str, **how: Any) -> None:
     size, weight = how.get("size", 6.5), how.get("weight", "normal")
     axes.text(x, y, text, fontsize=size, fontweight=weight, color=how.get("colour", "black"),
               ha=how.get("ha", "center"), va="center", linespacing=1.05)  # fmt: skip
@@ -466,7 +458,7 @@ def _broken(name: str) -> str:
     return f"{name[: middle + 1]}\n{name[middle + 1 :]}"
 
 
-def _keys(axes: "Axes", top: float, any_signed: bool) -> None:
+def _keys(axes: Axes, top: float, any_signed: bool) -> None:
     """What the colours mean; every map has its own scale."""
     ramp = np.linspace(0.0, 1.0, 128, dtype=np.float32)[None]
     keys: list[tuple[str, Any, tuple[str, str]]] = [

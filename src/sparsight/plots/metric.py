@@ -3,41 +3,39 @@
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import mean_over_seeds
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import (
-    Group,
-    Grouping,
-    beside,
-    chain_axis,
-    densities,
-    grouping,
-    has_gaps,
-    label_edge,
-    of_network,
-    places,
-)
 from sparsight.plots.style import (
     FLOOR,
     THIN,
+    Group,
+    Grouping,
     Look,
+    beside,
+    chain_axis,
+    densities,
     figure_style,
+    grouping,
+    has_gaps,
+    label_edge,
     legend_below,
     markers,
     name_figure,
     new_figure,
+    of_network,
+    places,
     save_figure,
     seed_handles,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_metric`: see `sparsight.study.versions`
 VERSION = 1
@@ -82,7 +80,7 @@ def draw_metric(
 
 def metric_figure(
     frame: pd.DataFrame, intervals: pd.DataFrame, settings: Mapping[str, Any]
-) -> "Figure":
+) -> Figure:
     """The figure of `draw_metric`, from the rows of both tables of one metric and subset."""
     grouped = grouping(frame["explainer"].unique(), settings)
     # A study may run nothing but controls.
@@ -150,7 +148,7 @@ def _title(*parts: str) -> str:
 
 
 def _panel(
-    axes: "Axes",
+    axes: Axes,
     rows: pd.DataFrame,
     intervals: pd.DataFrame,
     group: Group,
@@ -171,7 +169,7 @@ def _panel(
 
 
 def _curve(
-    axes: "Axes",
+    axes: Axes,
     curve: pd.DataFrame,
     intervals: pd.DataFrame,
     look: Look,
@@ -205,7 +203,7 @@ def _curve(
 
 
 def _retrained(
-    axes: "Axes",
+    axes: Axes,
     rows: pd.DataFrame,
     chain: pd.DataFrame,
     group: Group,
@@ -224,7 +222,7 @@ def _retrained(
                       zorder=4, **FLOOR)  # fmt: skip
 
 
-def _limit(axes: "Axes", frame: pd.DataFrame, group: Group, grouped: Grouping) -> None:
+def _limit(axes: Axes, frame: pd.DataFrame, group: Group, grouped: Grouping) -> None:
     """Let the networks fill the panel: wide intervals are cut, far controls only named."""
     own = frame.loc[frame["explainer"].isin(group.explainers), "mean"].dropna()
     controls = frame[frame["explainer"].isin(grouped.everywhere)].groupby("explainer")["mean"]
@@ -238,7 +236,7 @@ def _limit(axes: "Axes", frame: pd.DataFrame, group: Group, grouped: Grouping) -
 
 
 def _name_controls(
-    axes: "Axes", frame: pd.DataFrame, place: tuple[str, str], grouped: Grouping
+    axes: Axes, frame: pd.DataFrame, place: tuple[str, str], grouped: Grouping
 ) -> None:
     """Names at the right edge, at the height where the lines of the last panel end."""
     rows = frame[(frame["pruner"] == place[0]) & (frame["condition"] == place[1])]
@@ -250,10 +248,8 @@ def _name_controls(
     label_edge(axes, ends, PANEL_HEIGHT)
 
 
-def _names(axes: "Axes", group: Group, look: Mapping[str, Look]) -> None:
+def _names(axes: Axes, group: Group, look: Mapping[str, Look]) -> None:
     """Beside a row of panels, the names of its curves."""
-    from matplotlib.lines import Line2D
-
     axes.set_axis_off()
     handles = [Line2D([], [], **look[name].line, label=name) for name in group.explainers]
     if handles:
@@ -261,10 +257,7 @@ def _names(axes: "Axes", group: Group, look: Mapping[str, Look]) -> None:
                     frameon=False, handlelength=2.8, borderpad=0)  # fmt: skip
 
 
-def _legend(figure: "Figure", frame: pd.DataFrame, floors: Iterable[str]) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
+def _legend(figure: Figure, frame: pd.DataFrame, floors: Iterable[str]) -> None:
     seeds = frame["seed"].nunique()
     handles: list[Any] = list(seed_handles(seeds))
     if seeds > 1:

@@ -10,7 +10,6 @@ import pandas as pd
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.tables import CONTRADICTED, SHORT, SUPPORTED, UNDECIDED, read, split
 from sparsight.io.files import write_text
-from sparsight.plots.panels import percent
 
 
 def render(template: str, **values: Any) -> str:
@@ -40,6 +39,12 @@ def number(value: float) -> str:
 def interval(low: float, high: float) -> str:
     """ "0.1 to 0.2"; a dash where there is none."""
     return "–" if math.isnan(low) or math.isnan(high) else f"{number(low)} to {number(high)}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with two figures that count: 100%, 33%, 0.086%."""
+    value = 100 * share
+    return f"{value:.0f}%" if value >= 9.95 else f"{value:.2g}%"
 
 
 def p_words(p: float) -> str:

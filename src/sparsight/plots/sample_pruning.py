@@ -2,27 +2,27 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sparsight.analysis import tables
 from sparsight.analysis.sample_pruning import ALL_EXPLAINERS, UNPRUNED
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import of_network
 from sparsight.plots.style import (
     Look,
     figure_style,
+    grid_of,
     legend_below,
     looks,
     name_figure,
     new_figure,
+    of_network,
     save_figure,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_sample_pruning`: see `sparsight.study.versions`
 VERSION = 1
@@ -54,7 +54,7 @@ def draw_sample_pruning(table: Path, outputs: Iterable[Path], settings: Mapping[
         save_figure(sample_pruning_figure(frame, wanted), outputs)
 
 
-def sample_pruning_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def sample_pruning_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_sample_pruning`, from its rows."""
     metrics = [name for name in settings["metrics"] if name in set(frame["metric"])]
     if not metrics:
@@ -76,10 +76,8 @@ def sample_pruning_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "
         part.suptitle(f"{title}, {condition} images", fontsize=8, x=0.01, ha="left")
         here = frame[(frame["pruner"] == pruner) & (frame["level"] == level)]
         here = here[here["condition"] == condition]
-        grid = part.subplots(lines, across, squeeze=False).flatten().tolist()
-        for axes in grid[len(metrics) :]:
-            axes.remove()
-        for axes, metric in zip(grid, metrics, strict=False):
+        grid = grid_of(part, lines, across, len(metrics))
+        for axes, metric in zip(grid, metrics, strict=True):
             _panel(axes, here[here["metric"] == metric], explainers, look, settings)
             facts = settings["metrics"][metric]
             axes.set_title(metric, loc="left", fontsize=8, pad=3)
@@ -92,7 +90,7 @@ def sample_pruning_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "
 
 
 def _panel(
-    axes: "Axes",
+    axes: Axes,
     rows: pd.DataFrame,
     explainers: Sequence[str],
     look: Mapping[str, Look],
@@ -118,7 +116,7 @@ def _panel(
         axes.axhline(len(explainers) - 1.5, color="0.6", linewidth=0.6)
 
 
-def _mark(axes: "Axes", row: "pd.Series[Any]", y: float, look: Look, alpha: float) -> None:
+def _mark(axes: Axes, row: "pd.Series[Any]", y: float, look: Look, alpha: float) -> None:
     axes.hlines(y, row["difference_low"], row["difference_high"], color=look.colour, alpha=0.3,
                 linewidth=2.6, zorder=2, gid="interval")  # fmt: skip
     axes.hlines(y, row["images_low"], row["images_high"], color=look.colour, linewidth=0.8,
@@ -129,9 +127,7 @@ def _mark(axes: "Axes", row: "pd.Series[Any]", y: float, look: Look, alpha: floa
               gid="estimate")  # fmt: skip
 
 
-def _legend(figure: "Figure", look: Mapping[str, Look], seeds: int, alpha: float) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(figure: Figure, look: Mapping[str, Look], seeds: int, alpha: float) -> None:
     point: dict[str, Any] = {"linestyle": "", "markersize": 4.5, "markeredgewidth": 0.8}
     handles = [
         Line2D([], [], marker=style.marker, markerfacecolor="white", label=name,

@@ -4,20 +4,28 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from sparsight.analysis import tables
 from sparsight.analysis.tables import MEAN
-from sparsight.plots.panels import multiples_figure, of_network, percent
-from sparsight.plots.style import figure_style, legend_below, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
+from sparsight.plots.pages import percent
+from sparsight.plots.style import (
+    figure_style,
+    legend_below,
+    multiples_figure,
+    of_network,
+    save_figure,
+)
 
 #: of the stage `figure_curves`: see `sparsight.study.versions`
 VERSION = 1
@@ -58,7 +66,7 @@ def draw_step_curves(curves: Path, outputs: Iterable[Path], settings: Mapping[st
         save_figure(step_curves_figure(frame, settings), outputs)
 
 
-def step_curves_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Figure":
+def step_curves_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_step_curves`, from its rows of the seed "mean" of `curves.csv`."""
     retrained = frame["pruner"].isin(list(settings.get("retrain", ())))
     floors = frame[retrained & (frame["level"] > 0)]
@@ -66,13 +74,13 @@ def step_curves_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> "Fig
     colour_of = _colours(curves["density"])
     facts = settings.get("metrics", {}).get(settings["metric"], {})
 
-    def draw(axes: "Axes", rows: pd.DataFrame, _: str) -> None:
+    def draw(axes: Axes, rows: pd.DataFrame, _: str) -> None:
         _levels(axes, rows, colour_of)
         if len(rows):
             own = floors[floors["explainer"] == rows["explainer"].iloc[0]]
             _floor(axes, own[own["condition"] == rows["condition"].iloc[0]])
 
-    def steps(axes: "Axes", rows: pd.DataFrame, bare: bool) -> None:
+    def steps(axes: Axes, rows: pd.DataFrame, bare: bool) -> None:
         _step_axis(axes, rows, str(facts.get("step_axis") or "step"), bare)
 
     metric = settings["metric"]
@@ -91,7 +99,7 @@ def _label(metric: str, facts: Mapping[str, str]) -> str:
 class _Colours:
     """The colour of a density in [0, 1], dark where most weights are left; on a log scale."""
 
-    def __init__(self, scale: "Colormap", densities: Sequence[float]) -> None:
+    def __init__(self, scale: Colormap, densities: Sequence[float]) -> None:
         positive = [one for one in densities if one > 0] or [1.0]
         self._scale = scale
         self._highest, self._lowest = max(positive), min(positive)
@@ -104,12 +112,10 @@ class _Colours:
 
 
 def _colours(densities: "pd.Series[float]") -> _Colours:
-    import matplotlib
-
     return _Colours(matplotlib.colormaps[SCALE], densities.tolist())
 
 
-def _levels(axes: "Axes", rows: pd.DataFrame, colour_of: _Colours) -> None:
+def _levels(axes: Axes, rows: pd.DataFrame, colour_of: _Colours) -> None:
     found = list(rows.groupby("level", sort=True))
     for level, curve in found:
         curve = curve.sort_values("step")
@@ -121,15 +127,13 @@ def _levels(axes: "Axes", rows: pd.DataFrame, colour_of: _Colours) -> None:
                               alpha=BAND, linewidth=0, zorder=1, gid="interval")  # fmt: skip
 
 
-def _floor(axes: "Axes", rows: pd.DataFrame) -> None:
+def _floor(axes: Axes, rows: pd.DataFrame) -> None:
     for _, curve in rows.groupby(["pruner", "level"], sort=True):
         curve = curve.sort_values("step")
         axes.plot(curve["axis_value"], curve["mean"], gid="retrained", **RETRAINED)
 
 
-def _step_axis(axes: "Axes", rows: pd.DataFrame, label: str, bare: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _step_axis(axes: Axes, rows: pd.DataFrame, label: str, bare: bool) -> None:
     first, last = rows["axis_value"].min(), rows["axis_value"].max()
     margin = 0.04 * ((last - first) or 1.0)
     axes.set_xlim(first - margin, last + margin)
@@ -139,10 +143,7 @@ def _step_axis(axes: "Axes", rows: pd.DataFrame, label: str, bare: bool) -> None
         axes.set_xlabel(label, fontsize=7, labelpad=1)
 
 
-def _legend(figure: "Figure", curves: pd.DataFrame, colour_of: _Colours, floor: bool) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
+def _legend(figure: Figure, curves: pd.DataFrame, colour_of: _Colours, floor: bool) -> None:
     pruned = curves.loc[curves["level"] > 0, "density"]
     # Levels of several pruners may leave about as many weights.
     shares = {percent(one): one for one in sorted(pruned.unique(), reverse=True)}

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.io.arrays import read_arrays, read_metadata
-from sparsight.plots.panels import percent
+from sparsight.plots.pages import percent
 from sparsight.plots.style import figure_style, looks, new_figure, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_toy`: see `sparsight.study.versions`
 VERSION = 1
@@ -47,7 +47,7 @@ def draw_toy(table: Path, planes: Path, outputs: Iterable[Path]) -> None:
         )
 
 
-def toy_figure(frame: pd.DataFrame, planes: Planes, sparsity: float, reach: float) -> "Figure":
+def toy_figure(frame: pd.DataFrame, planes: Planes, sparsity: float, reach: float) -> Figure:
     """The figure of `draw_toy`."""
     figure = new_figure(7.2, 7.6)
     figure.suptitle("A unit that answers to two regions, pruned for a sample from one",
@@ -84,7 +84,7 @@ def _of(frame: pd.DataFrame, scenario: int, solver: str, seed: int) -> pd.DataFr
 
 
 def _plane(
-    axes: "Axes", values: NDArray[Any], planes: Planes, place: int | None, reach: float
+    axes: Axes, values: NDArray[Any], planes: Planes, place: int | None, reach: float
 ) -> None:
     highest = float(values.max())
     extent = (-reach, reach, -reach, reach)
@@ -124,10 +124,7 @@ def _plane(
     axes.grid(False)
 
 
-def _key(axes: "Axes") -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
+def _key(axes: Axes) -> None:
     axes.set_axis_off()
     point: dict[str, Any] = {"linestyle": ""}
     handles = [
@@ -143,7 +140,7 @@ def _key(axes: "Axes") -> None:
     axes.legend(handles=handles, loc="center left", fontsize=7, frameon=False, borderaxespad=0.0)
 
 
-def _curves(axes: "Axes", frame: pd.DataFrame, scenario: int) -> None:
+def _curves(axes: Axes, frame: pd.DataFrame, scenario: int) -> None:
     look = looks(list(SOLVERS), ["magnitude"])
     for solver in SOLVERS:
         lines = []
@@ -163,9 +160,7 @@ def _curves(axes: "Axes", frame: pd.DataFrame, scenario: int) -> None:
     axes.tick_params(labelsize=7)
 
 
-def _legend(axes: "Axes", networks: int) -> None:
-    from matplotlib.lines import Line2D
-
+def _legend(axes: Axes, networks: int) -> None:
     look = looks(list(SOLVERS), ["magnitude"])
     handles = [Line2D([], [], label=name, **look[key].line) for key, name in SOLVERS.items()]
     thin = f"thin: each of {networks} networks,\nthick: their mean"

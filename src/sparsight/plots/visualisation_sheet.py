@@ -4,19 +4,17 @@ import json
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import percent
+from sparsight.plots.pages import percent
 from sparsight.plots.style import figure_style, new_figure, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: of the stage `figure_visualisation`: see `sparsight.study.versions`
 VERSION = 1
@@ -55,7 +53,7 @@ def draw_visualisations(
         save_figure(visualisation_figure(pictures, settings), outputs)
 
 
-def visualisation_figure(path: Path, settings: Mapping[str, Any]) -> "Figure":
+def visualisation_figure(path: Path, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_visualisations`: one panel whose axes are inches from the upper left."""
     facts = read_metadata(path)
     names = ("labels", "images", "predicted", "sparsity", "pictures", "probability")
@@ -124,9 +122,7 @@ def _short(words: str) -> str:
     return textwrap.shorten(words, 26, placeholder=" …") or words[:26]
 
 
-def _picture(
-    axes: "Axes", pixels: NDArray[np.floating], left: float, top: float, kind: str
-) -> None:
+def _picture(axes: Axes, pixels: NDArray[np.floating], left: float, top: float, kind: str) -> None:
     colours = np.moveaxis(np.clip(pixels, 0.0, 1.0), 0, -1)
     if colours.shape[-1] == 1:
         colours = np.repeat(colours, 3, axis=-1)
@@ -138,5 +134,5 @@ def _picture(
                   color="0.1", linewidth=1.4, zorder=3)  # fmt: skip
 
 
-def _text(axes: "Axes", x: float, y: float, words: str, size: float, **style: Any) -> None:
+def _text(axes: Axes, x: float, y: float, words: str, size: float, **style: Any) -> None:
     axes.text(x, y, words, fontsize=size, va="top", ha="left", linespacing=1.15, **style)

@@ -7,17 +7,17 @@ import pytest
 from matplotlib.text import Text
 
 from sparsight.io.errors import InputError
-from sparsight.plots.panels import (
+from sparsight.plots.style import (
     CURVES,
     chain_axis,
     grouping,
     has_gaps,
     label_edge,
+    new_figure,
     of_network,
     percent,
     places,
 )
-from sparsight.plots.style import new_figure
 
 
 def test_large_families_are_split_evenly_and_keep_their_order():
