@@ -59,9 +59,9 @@ def _of_networks(study: Study) -> list[Any]:
         pair = (network.dataset, network.model)
         found += [study.initial_weights(network.model), study.imagenet_weights(network.model)]
         found += [rules.start(*pair), rules.epoch_point(*pair), rules.dense(*pair)]
-        found += [rules.conversion(), rules.conversion_items(network.model)]
+        found += [rules.conversion(), rules.network_items(network.model)]
         found += [study.explained_levels(network), drawn.accuracy(*pair), drawn.sheet(*pair)]
-        found += [drawn.correlations(*pair), drawn.conversion(*pair)]
+        found.append(drawn.correlations(*pair))
         found += [drawn.metric(*pair, metric) for metric in study.config["metrics"]]
         found += [drawn.step_curves(*pair, metric) for metric in tables.step_metrics()]
         found += [drawn.agreement(*pair, metric) for metric in study.config["agreement"]]
@@ -114,7 +114,7 @@ def _of_concepts(study: Study) -> list[Any]:
         found += [study.concept_bank(place.dataset), plan_.is_compared(place, name)]
         found += [rules.compare(*pair, seed, place.pruner, place.level, name)]
         found += [rules.find(name), rules.find_items(name, place.model)]
-        found += [rules.features_items(place.model), rules.figure(*pair, name)]
+        found.append(rules.figure(*pair, name))
     for network in study.networks():
         found.append(plan_.sheets(network))
         for pruner in plan_.sheet_pruners(network):

@@ -24,7 +24,7 @@ rule extract_features:
     params:
         settings=settings_of(CONCEPTS.features),
         version=version_of(
-            "extract_features.py", ["features"], CONCEPTS.features_items, "model"
+            "extract_features.py", ["features"], SETTINGS.network_items, "model"
         ),
     script:
         "../scripts/extract_features.py"

@@ -23,7 +23,7 @@ rule measure_conversion:
     params:
         settings=settings_of(SETTINGS.conversion),
         version=version_of(
-            "measure_conversion.py", ["conversion"], SETTINGS.conversion_items, "model"
+            "measure_conversion.py", ["conversion"], SETTINGS.network_items, "model"
         ),
     script:
         "../scripts/measure_conversion.py"

@@ -182,7 +182,7 @@ rule draw_conversion:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=settings_of(DRAWN.conversion, "dataset", "model"),
+        settings=settings_of(DRAWN.accuracy, "dataset", "model"),
         version=version_of("draw_conversion.py", ["figure_conversion"]),
     script:
         "../scripts/draw_conversion.py"

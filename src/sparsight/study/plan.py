@@ -599,11 +599,6 @@ def visualised_stickers(study: Study, dataset: str) -> list[str]:
     return [name for name, facts in stickers.items() if set(facts) & set(chosen)]
 
 
-def visualised_networks(study: Study) -> list[Network]:
-    """The networks of which classes are visualised."""
-    return [n for n in study.networks() if visualised_stickers(study, n.dataset)]
-
-
 # -------------------------------------------------------------------------- sample-targeted pruning
 
 # Explainers on copies that are pruned for each image (`spade_fast__saliency` in the family

@@ -32,7 +32,6 @@ from sparsight.study.plan import (
     sparsities_from,
     unpruned_family,
     visualisation,
-    visualised_networks,
     visualised_stickers,
 )
 
@@ -70,12 +69,23 @@ class Entries(NamedTuple):
     items: dict[str, list[Item]]
 
 
+def _all_items(entries: Entries) -> list[Item]:
+    return sorted({item for items in entries.items.values() for item in items})
+
+
 class _OfStudy:
     def __init__(self, study: Study) -> None:
-        self.study = study
+        self.study, self.config = study, study.config
+        self._threads = {"threads": study.config["torch_threads"]}
 
     def _entry(self, group: str, name: str) -> Settings:
         return dict(self.study.catalogue[group][name])
+
+    def _references(self, place: Place) -> list[Settings]:
+        return [
+            {"pruner": other.pruner, "seed": other.seed, "level": other.level}
+            for other in self.study.references(place)
+        ]
 
 
 class RuleSettings(_OfStudy):
@@ -84,8 +94,7 @@ class RuleSettings(_OfStudy):
     def fetching(self, dataset: str) -> Settings:
         """Finding or downloading the original files."""
         entry = self._entry("datasets", dataset)
-        folder = self.study.config["data_folder"]
-        return {**entry["options"], "source": entry["source"], "data_folder": folder}
+        return {**entry["options"], "source": entry["source"], **self.weights()}
 
     def packing(self, dataset: str) -> Settings:
         """Packing them."""
@@ -103,12 +112,12 @@ class RuleSettings(_OfStudy):
             "architecture": self._entry("models", model)["architecture"],
             "options": self._entry("models", model)["options"],
             "noise_maximum": self._entry("datasets", dataset)["noise"]["maximum"],
-            "threads": self.study.config["torch_threads"],
+            **self._threads,
         }
 
     def weights(self) -> Settings:
         """Finding or downloading a file of weights."""
-        return {"data_folder": self.study.config["data_folder"]}
+        return {"data_folder": self.config["data_folder"]}
 
     def start(self, dataset: str, model: str) -> Settings:
         """Rewind point."""
@@ -127,18 +136,13 @@ class RuleSettings(_OfStudy):
 
     def epoch_point(self, dataset: str, model: str) -> Settings:
         """Rewind point of `epoch:k`."""
-        return {
-            **self._network(dataset, model),
-            "retraining": self._entry("models", model)["retraining"],
-        }
+        retraining = self._entry("models", model)["retraining"]
+        return {**self._network(dataset, model), "retraining": retraining}
 
     def dense(self, dataset: str, model: str) -> Settings:
         """Dense network."""
-        entry = self._entry("models", model)
-        return {
-            **self.epoch_point(dataset, model),
-            "evaluation_batch_size": entry["evaluation_batch_size"],
-        }
+        batch_size = self._entry("models", model)["evaluation_batch_size"]
+        return {**self.epoch_point(dataset, model), "evaluation_batch_size": batch_size}
 
     def level(self, dataset: str, model: str, pruner: str, level: int) -> Settings:
         """One round; it does not know how many there are, so that adding one runs only that."""
@@ -163,39 +167,24 @@ class RuleSettings(_OfStudy):
             found.append(CRITERIA.item(self._entry("pruners", pruner)["criterion"]))
         return found
 
-    def _explainers(self, family: str, dataset: str, model: str | None) -> Settings:
-        network = None if model is None else self.study.network(dataset, model)
-        names = self.study.families(network)[family]
-        return {name: self._entry("explainers", name) for name in names}
-
     def explain(self, family: str, dataset: str, model: str | None = None) -> Settings:
         """Explaining a checkpoint with one family; without a model, the controls of a data set."""
         explaining = self.study.explaining(family)
         found = {key: explaining[key] for key in ("batch_size", "images", "target")}
-        found["conditions"] = self.study.conditions(dataset)
-        return {**found, "threads": self.study.config["torch_threads"]}
+        return {**found, "conditions": self.study.conditions(dataset), **self._threads}
 
     def explain_entries(self, family: str, dataset: str, model: str | None = None) -> Entries:
         """The explainers of a file of explanations."""
-        explainers = self._explainers(family, dataset, model)
+        network = None if model is None else self.study.network(dataset, model)
+        names = self.study.families(network)[family]
+        explainers = {name: self._entry("explainers", name) for name in names}
         items = {name: [EXPLAINERS.item(entry["method"])] for name, entry in explainers.items()}
         return Entries({"explainers": explainers}, explainers, items)
 
     def explain_items(self, family: str, dataset: str, model: str | None = None) -> list[Item]:
         """The explainers and the architecture, where there is a network."""
-        methods = {entry["method"] for entry in self._explainers(family, dataset, model).values()}
-        found = [EXPLAINERS.item(method) for method in sorted(methods)]
+        found = _all_items(self.explain_entries(family, dataset, model))
         return found if model is None else [*found, *self.network_items(model)]
-
-    def _metrics(self, family: str, dataset: str, model: str) -> Settings:
-        """The metrics that score a family of a network."""
-        names = self.study.network(dataset, model).metrics
-        metrics = {name: self._entry("metrics", name) for name in names}
-        if not self.study.sample_pruner(family):
-            return metrics
-        # They would explain again with the network itself, and not with an image's copy of it.
-        needs = {n: metric_facts(m["method"])["needs"] for n, m in metrics.items()}
-        return {n: m for n, m in metrics.items() if "explainer" not in needs[n]}
 
     def score(self, family: str, dataset: str, model: str) -> Settings:
         """Scoring one family of one checkpoint."""
@@ -206,18 +195,20 @@ class RuleSettings(_OfStudy):
 
     def score_entries(self, family: str, dataset: str, model: str) -> Entries:
         """Each explainer of a family with each metric."""
-        explainers = self._explainers(family, dataset, model)
-        # The reducer belongs to the tables.
-        metrics = {
-            name: {key: value for key, value in entry.items() if key != "reducer"}
-            for name, entry in self._metrics(family, dataset, model).items()
-        }
-        limit = self.study.config["explaining"]["re_explaining_cost"]
+        explainers = self.explain_entries(family, dataset, model).settings
+        limit = self.config["explaining"]["re_explaining_cost"]
         settings: dict[str, Any] = {}
         items: dict[str, list[Item]] = {}
-        groups = {"explainers": explainers, "metrics": metrics}
-        for name, metric in metrics.items():
+        groups: Settings = {"explainers": explainers, "metrics": {}}
+        for name in self.study.network(dataset, model).metrics:
+            metric = self._entry("metrics", name)
+            # The reducer belongs to the tables.
+            metric.pop("reducer", None)
             again = "explainer" in metric_facts(metric["method"])["needs"]
+            if again and self.study.sample_pruner(family):
+                # It would explain again with the network itself, not with an image's copy of it.
+                continue
+            groups["metrics"][name] = metric
             for explainer, entry in explainers.items():
                 pair = f"{explainer}{BETWEEN}{name}"
                 settings[pair], items[pair] = metric, [METRICS.item(metric["method"])]
@@ -229,35 +220,22 @@ class RuleSettings(_OfStudy):
 
     def score_items(self, family: str, dataset: str, model: str) -> list[Item]:
         """The metrics, the architecture, and the explainers if a metric calls them."""
-        methods = {entry["method"] for entry in self._metrics(family, dataset, model).values()}
-        found = [METRICS.item(method) for method in sorted(methods)]
-        called = self._called_explainers(family, dataset, model, methods)
-        return [*found, *self.network_items(model), *called]
-
-    def _called_explainers(
-        self, family: str, dataset: str, model: str, methods: set[str]
-    ) -> list[Item]:
-        called = any("explainer" in metric_facts(method)["needs"] for method in methods)
-        return self.explain_items(family, dataset, model) if called else []
+        found = _all_items(self.score_entries(family, dataset, model))
+        metrics = [item for item in found if item.kind == METRICS.kind]
+        called = [] if metrics == found else self.explain_items(family, dataset, model)
+        return [*metrics, *self.network_items(model), *called]
 
     def compare(
         self, dataset: str, model: str, seed: str, pruner: str, level: int, family: str
     ) -> Settings:
         """Comparing a checkpoint's maps of one family with those of its references."""
-        references = self.study.references(Place(dataset, model, int(seed), pruner, level))
-        explained = self.explain(family, dataset, model)
-        return {
-            **{key: value for key, value in explained.items() if key != "images"},
-            "study": self.study.name,
-            "references": [
-                {"pruner": r.pruner, "seed": r.seed, "level": r.level} for r in references
-            ],
-        }
+        references = self._references(Place(dataset, model, int(seed), pruner, level))
+        return {**self.score(family, dataset, model), "references": references}
 
     def compare_entries(self, family: str, dataset: str, model: str) -> Entries:
         """Each explainer of a family with each metric of agreement."""
-        explainers = self._explainers(family, dataset, model)
-        agreement = {n: self._entry("agreement", n) for n in self.study.config["agreement"]}
+        explainers = self.explain_entries(family, dataset, model).settings
+        agreement = {name: self._entry("agreement", name) for name in self.config["agreement"]}
         pairs = {
             f"{explainer}{BETWEEN}{name}": entry
             for name, entry in agreement.items()
@@ -268,17 +246,12 @@ class RuleSettings(_OfStudy):
 
     def compare_items(self) -> list[Item]:
         """The metrics of agreement."""
-        methods = {self._entry("agreement", m)["method"] for m in self.study.config["agreement"]}
+        methods = {self._entry("agreement", name)["method"] for name in self.config["agreement"]}
         return [AGREEMENT.item(method) for method in sorted(methods)]
 
     def conversion(self) -> Settings:
         """Removing the dead units of a chain's networks, and timing them."""
-        threads = self.study.config["torch_threads"]
-        return {**self.study.config["conversion"], "study": self.study.name, "threads": threads}
-
-    def conversion_items(self, model: str) -> list[Item]:
-        """The architecture."""
-        return self.network_items(model)
+        return {**self.config["conversion"], "study": self.study.name, **self._threads}
 
 
 class TableSettings(_OfStudy):
@@ -286,19 +259,18 @@ class TableSettings(_OfStudy):
 
     def metric_facts(self) -> dict[str, Settings]:
         """Metric to its direction and unit, for figures."""
-        found = {}
-        for name in self.study.config["metrics"]:
-            facts = metric_facts(self._entry("metrics", name)["method"])
-            found[name] = {key: facts[key] for key in ("direction", "unit")}
-        return found
+        facts = {
+            n: metric_facts(self._entry("metrics", n)["method"]) for n in self.config["metrics"]
+        }
+        return {n: {key: of[key] for key in ("direction", "unit")} for n, of in facts.items()}
 
     def _statistics(self) -> Settings:
-        return {"statistics": dict(self.study.config["statistics"])}
+        return {"statistics": dict(self.config["statistics"])}
 
     def _reducers(self) -> dict[str, str]:
         """Metrics whose steps become one number, and how."""
         found = {}
-        for name in self.study.config["metrics"]:
+        for name in self.config["metrics"]:
             entry = self._entry("metrics", name)
             reducer = entry.get("reducer") or metric_facts(entry["method"]).get("reducer")
             if reducer:
@@ -342,7 +314,7 @@ class TableSettings(_OfStudy):
 
     def agreement(self) -> Settings:
         """Summarising agreement with its floors."""
-        chosen = sorted(self.study.config["agreement"])
+        chosen = sorted(self.config["agreement"])
         entries = {name: {**each, "metrics": chosen} for name, each in self.entries().items()}
         retrain = self.study.retraining_pruners()
         return {**self.contrasts(), "retrain": retrain, "entries": entries}
@@ -353,45 +325,39 @@ class TableSettings(_OfStudy):
             "metrics": sorted(self.step_metrics()),
             "entries": self.entries(),
             "controls": self.study.controls(),
-            "confidence": self.study.config["statistics"]["confidence"],
+            "confidence": self.config["statistics"]["confidence"],
         }
 
     def claims(self) -> Settings:
         """Deciding the claims of the study."""
-        config = self.study.config
         first = self.study.networks()[0]
-        defaults = {
-            "dataset": first.dataset,
-            "model": first.model,
-        }
-        claims = [{**defaults, **claim} for claim in config["claims"]]
-        # The first that the claim's own data set has.
         claims = [
-            {"condition": self.study.conditions(claim["dataset"])[0], **claim} for claim in claims
+            {"dataset": first.dataset, "model": first.model, **claim}
+            for claim in self.config["claims"]
         ]
+        for claim in claims:
+            # The first that the claim's own data set has.
+            claim.setdefault("condition", self.study.conditions(claim["dataset"])[0])
         return {**self._statistics(), "claims": claims, "study": self.study.name}
 
     def claim_items(self) -> list[Item]:
         """The tests of claims."""
-        tests = {claim["test"] for claim in self.study.config["claims"]}
+        tests = {claim["test"] for claim in self.config["claims"]}
         return [CLAIMS.item(test) for test in sorted(tests)]
 
     def guide(self) -> Settings:
         """Writing the guide to the report: what was studied, by name."""
-        config = self.study.config
-        networks = [
+        studied = {group: list(self.config[group]) for group in CHOICES[2:5]}
+        studied["networks"] = [
             f"{network.model} on {network.dataset} (seeds {', '.join(map(str, network.seeds))})"
             for network in self.study.networks()
         ]
-        studied = {
-            "Networks": networks,
-            "Pruners": list(config["pruners"]),
-            "Explainers": list(config["explainers"]),
-            "Metrics": list(config["metrics"]),
-            "Concepts": list(config["concepts"]),
+        studied["concepts"] = list(self.config["concepts"])
+        return {
+            "study": self.study.name,
+            "confidence": self.config["statistics"]["confidence"],
+            "studied": {group.capitalize(): names for group, names in studied.items()},
         }
-        confidence = config["statistics"]["confidence"]
-        return {"study": self.study.name, "confidence": confidence, "studied": studied}
 
     def costs(self) -> Settings:
         """Gathering benchmarks: how their paths name rule and wildcards."""
@@ -399,11 +365,8 @@ class TableSettings(_OfStudy):
 
     def whole(self) -> Settings:
         """The choices of the study and the catalogue's entries that it uses."""
-        config = self.study.config
-        chosen = {group: config[group] for group in CHOICES}
-        used = {g: {n: self._entry(g, n) for n in names} for g, names in chosen.items()}
-        rest = {key: value for key, value in config.items() if key != "catalogue"}
-        return {**rest, "catalogue": used}
+        used = {group: {n: self._entry(group, n) for n in self.config[group]} for group in CHOICES}
+        return {**self.config, "catalogue": used}
 
 
 class FigureSettings(_OfStudy):
@@ -415,14 +378,15 @@ class FigureSettings(_OfStudy):
 
     def headline_metrics(self, network: Network) -> list[str]:
         """The metrics whose contrasts, strata and predictions are drawn."""
-        chosen = self.study.config["figures"]["headline_metrics"] or network.metrics[:1]
+        chosen = self.config["figures"]["headline_metrics"] or network.metrics[:1]
         return [metric for metric in chosen if metric in network.metrics]
 
     def step_metrics(self, network: Network) -> list[str]:
         """The metrics that are drawn step by step."""
         return [name for name in self._tables.step_metrics() if name in network.metrics]
 
-    def _network(self, dataset: str, model: str) -> Settings:
+    def accuracy(self, dataset: str, model: str) -> Settings:
+        """Accuracy against level and density; also what removing dead units saves."""
         network = self.study.network(dataset, model)
         return {
             "dataset": dataset,
@@ -434,11 +398,11 @@ class FigureSettings(_OfStudy):
     def _explained(self, dataset: str, model: str) -> Settings:
         families = self._families(dataset, model)
         return {
-            **self._network(dataset, model),
+            **self.accuracy(dataset, model),
             "controls": self.study.controls(),
             "explainers": self._explainers(dataset, model),
             "families": families,
-            "confidence": self.study.config["statistics"]["confidence"],
+            "confidence": self.config["statistics"]["confidence"],
         }
 
     def _families(self, dataset: str, model: str) -> dict[str, list[str]]:
@@ -449,10 +413,6 @@ class FigureSettings(_OfStudy):
     def _explainers(self, dataset: str, model: str) -> list[str]:
         known = {name for names in self._families(dataset, model).values() for name in names}
         return [n for n in self.study.network(dataset, model).explainers if n in known]
-
-    def accuracy(self, dataset: str, model: str) -> Settings:
-        """Accuracy against level and density."""
-        return self._network(dataset, model)
 
     def metric(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric: against level and density, against dense, by stratum, by prediction."""
@@ -473,16 +433,11 @@ class FigureSettings(_OfStudy):
         metrics = list(self.study.network(dataset, model).metrics)
         return {**self._explained(dataset, model), "metrics": metrics}
 
-    def conversion(self, dataset: str, model: str) -> Settings:
-        """What removing dead units saves."""
-        return self._network(dataset, model)
-
     def sheet(self, dataset: str, model: str) -> Settings:
         """Sheet of heatmaps."""
-        config = self.study.config
         return {
             "condition": self.study.conditions(dataset)[0],
-            "images": config["figures"]["sheet_images"],
+            "images": self.config["figures"]["sheet_images"],
             "explainers": self._explainers(dataset, model),
         }
 
@@ -493,25 +448,18 @@ class ConceptSettings(_OfStudy):
     def __init__(self, study: Study) -> None:
         super().__init__(study)
         self.plan = ConceptPlan(study)
-        self._rules = RuleSettings(study)
 
     def _method(self, concept: str) -> Settings:
         entry = self.plan.entry(concept)
-        return {key: entry[key] for key in ("method", "parameters")}
+        return {**{key: entry[key] for key in ("method", "parameters")}, **self._threads}
 
     def features(self) -> Settings:
         """Extracting a checkpoint's features."""
-        analysis = self.study.config["concept_analysis"]
-        threads = self.study.config["torch_threads"]
-        return {"batch_size": analysis["batch_size"], "threads": threads}
-
-    def features_items(self, model: str) -> list[Item]:
-        """The architecture."""
-        return self._rules.network_items(model)
+        return {"batch_size": self.config["concept_analysis"]["batch_size"], **self._threads}
 
     def find(self, concept: str) -> Settings:
         """Finding the concepts of a checkpoint."""
-        images = self.study.config["concept_analysis"]["images"]
+        images = self.config["concept_analysis"]["images"]
         return {
             **self.features(),
             **self._method(concept),
@@ -521,20 +469,14 @@ class ConceptSettings(_OfStudy):
 
     def find_items(self, concept: str, model: str) -> list[Item]:
         """The method and the architecture."""
-        return [*self.compare_items(concept), *self.features_items(model)]
+        return [*self.compare_items(concept), *RuleSettings(self.study).network_items(model)]
 
     def compare(
         self, dataset: str, model: str, seed: str, pruner: str, level: int, concept: str
     ) -> Settings:
         """Comparing a checkpoint's concepts with those of its references."""
-        references = self.study.references(Place(dataset, model, int(seed), pruner, level))
-        return {
-            **self._method(concept),
-            "threads": self.study.config["torch_threads"],
-            "references": [
-                {"pruner": r.pruner, "seed": r.seed, "level": r.level} for r in references
-            ],
-        }
+        references = self._references(Place(dataset, model, int(seed), pruner, level))
+        return {**self._method(concept), "references": references}
 
     def compare_items(self, concept: str) -> list[Item]:
         """The method."""
@@ -543,16 +485,15 @@ class ConceptSettings(_OfStudy):
     def _facts(self, concept: str) -> dict[str, dict[str, list[str]]]:
         """Kind of number to measure to its direction and unit."""
         facts = self.plan.facts(concept)
-        kinds = {"found": facts["measures"], "compared": facts["comparisons"]}
         return {
-            kind: {measure: list(of[:2]) for measure, of in known.items()}
-            for kind, known in kinds.items()
+            kind: {measure: list(of[:2]) for measure, of in facts[fact].items()}
+            for kind, fact in (("found", "measures"), ("compared", "comparisons"))
         }
 
     def summary(self) -> Settings:
         """Summarising concepts over networks."""
         return {
-            "confidence": self.study.config["statistics"]["confidence"],
+            "confidence": self.config["statistics"]["confidence"],
             "retrain": self.study.retraining_pruners(),
             "measures": {name: self._facts(name) for name in self.plan.names()},
             "tables": [n for n in self.plan.names() if self.plan.facts(n)["shared_names"]],
@@ -560,14 +501,10 @@ class ConceptSettings(_OfStudy):
 
     def figure(self, dataset: str, model: str, concept: str) -> Settings:
         """One method's measures and drift over levels."""
-        network = self.study.network(dataset, model)
         return {
-            "dataset": dataset,
-            "model": model,
+            **FigureSettings(self.study).accuracy(dataset, model),
             "concept": concept,
-            "pruners": self.study.pruning_pruners(network),
-            "retrain": self.study.retraining_pruners(network),
-            "confidence": self.study.config["statistics"]["confidence"],
+            "confidence": self.config["statistics"]["confidence"],
             "measures": self._facts(concept),
             "chance": dict(self.plan.facts(concept)["chance"]),
         }
@@ -576,57 +513,46 @@ class ConceptSettings(_OfStudy):
         """The page of tables of the most important concepts."""
         return {"study": self.study.name, "retrain": self.study.retraining_pruners()}
 
-    def sheet(self, dataset: str, model: str, concept: str) -> Settings:
-        """A sheet of one method's concepts."""
-        return {"dataset": dataset, "model": model, "concept": concept}
-
 
 #: memory in MB of a job without what is recorded of images: libraries, network, a batch of copies
 _BESIDE = 4000
 
 
-class SampleSettings:
+class SampleSettings(_OfStudy):
     """The `settings` and the registered `items` of every rule of sample-targeted pruning."""
 
     def __init__(self, study: Study) -> None:
-        self.study = study
-        self._rules = RuleSettings(study)
-        self._tables = TableSettings(study)
+        super().__init__(study)
+        self._rules, self._tables = RuleSettings(study), TableSettings(study)
+        self._pruners: list[str] = self.config["sample_pruning"]["pruners"]
 
-    def _entry(self, sample_pruner: str) -> Settings:
-        return dict(self.study.catalogue["sample_pruners"][sample_pruner])
+    def _sample_pruner(self, name: str) -> Settings:
+        return self._entry("sample_pruners", name)
 
     def search_of(self, sample_pruner: str) -> str:
         """The sample pruner whose search gives this one's sparsities; empty where there is none."""
         giver = sparsities_from(self.study.catalogue, sample_pruner)
-        return giver if searches(self._entry(giver)) else ""
+        return giver if searches(self._sample_pruner(giver)) else ""
 
     def explain(self, family: str, dataset: str, model: str) -> Settings:
         """Explaining with one family on copies that are pruned for each image."""
-        name = self.study.sample_pruner(family)
-        return {
-            **self._rules.explain(family, dataset, model),
-            "sample_pruner": self._pruning(name),
-        }
+        explained = self._rules.explain(family, dataset, model)
+        return {**explained, "sample_pruner": self._pruning(self.study.sample_pruner(family))}
 
     def _pruning(self, name: str) -> Settings:
         """A sample pruner, its sparsities empty where a file of a search has them."""
-        giver = self._entry(sparsities_from(self.study.catalogue, name))
+        giver = self._sample_pruner(sparsities_from(self.study.catalogue, name))
         given = {} if searches(giver) else giver["sparsities"]
-        return {**self._entry(name), "name": name, "sparsities": given}
+        return {**self._sample_pruner(name), "name": name, "sparsities": given}
 
     def explain_items(self, family: str, dataset: str, model: str) -> list[Item]:
         """The explainers, the architecture and the solver."""
-        return [
-            *self._rules.explain_items(family, dataset, model),
-            *self._solver_items(self.study.sample_pruner(family)),
-        ]
+        solver = self._solver_item(self.study.sample_pruner(family))
+        return [*self._rules.explain_items(family, dataset, model), solver]
 
     def searching_pruners(self) -> list[str]:
         """The sample pruners that search for sparsities, for themselves or for others."""
-        chosen = [*self.study.config.get("sample_pruning", {}).get("pruners", [])]
-        if self.visualisation_pruner():
-            chosen.append(self.visualisation_pruner())
+        chosen = filter(None, [*self._pruners, self.visualisation_pruner()])
         return list(dict.fromkeys(filter(None, map(self.search_of, chosen))))
 
     def unpruned_family(self, family: str) -> str:
@@ -635,32 +561,31 @@ class SampleSettings:
 
     def search(self, sample_pruner: str) -> Settings:
         """Searching for the sparsities of a checkpoint."""
-        entry = self._entry(sample_pruner)
-        threads = self.study.config["torch_threads"]
-        return {"sample_pruner": {**entry, "name": sample_pruner}, "threads": threads}
+        entry = {**self._sample_pruner(sample_pruner), "name": sample_pruner}
+        return {"sample_pruner": entry, **self._threads}
 
     def search_items(self, sample_pruner: str, model: str) -> list[Item]:
         """The solver and the architecture."""
-        return [*self._solver_items(sample_pruner), *self._rules.network_items(model)]
+        return [self._solver_item(sample_pruner), *self._rules.network_items(model)]
 
-    def _solver_items(self, sample_pruner: str) -> list[Item]:
-        return [SOLVERS.item(self._entry(sample_pruner)["solver"])]
+    def _solver_item(self, sample_pruner: str) -> Item:
+        return SOLVERS.item(self._sample_pruner(sample_pruner)["solver"])
 
     def megabytes(self, sample_pruner: str) -> int:
         """What a job that prunes for samples reserves: what it may record, and all else."""
-        return int(self._entry(sample_pruner)["memory_mb"]) + _BESIDE
+        return int(self._sample_pruner(sample_pruner)["memory_mb"]) + _BESIDE
 
     def calibration_split(self, sample_pruner: str) -> str:
         """The split that the images of a search come from."""
-        return str(self._entry(sample_pruner)["sparsities"]["search"]["split"])
+        return str(self._sample_pruner(sample_pruner)["sparsities"]["search"]["split"])
 
     def pairs(self, network: Network | None = None) -> dict[str, list[str]]:
         """Derived explainer to its sample pruner and its explainer, of a network or of all."""
-        runs = self.study.config["explainers"] if network is None else network.explainers
+        runs = self.config["explainers"] if network is None else network.explainers
         found = {
             derived_name(pruner, base): [pruner, base]
-            for pruner in self.study.config.get("sample_pruning", {}).get("pruners", [])
-            for base in explainers_for_copies(self.study.config)
+            for pruner in self._pruners
+            for base in explainers_for_copies(self.config)
         }
         return {name: pair for name, pair in found.items() if name in runs}
 
@@ -671,53 +596,47 @@ class SampleSettings:
             **self._tables.contrasts(),
             "pairs": self.pairs(),
             # Keys of a mapping are sorted on their way to a job, a list is not.
-            "sample_pruners": list(self.study.config["sample_pruning"]["pruners"]),
+            "sample_pruners": list(self._pruners),
         }
 
     def figure(self, dataset: str, model: str) -> Settings:
         """Explainers of a network with and without sample-targeted pruning, by a metric."""
-        network = self.study.network(dataset, model)
+        runs = self.study.network(dataset, model).explainers
         return {
             "dataset": dataset,
             "model": model,
-            "explainers": [
-                n for n in explainers_for_copies(self.study.config) if n in network.explainers
-            ],
-            "sample_pruners": list(self.study.config["sample_pruning"]["pruners"]),
+            "explainers": [name for name in explainers_for_copies(self.config) if name in runs],
+            "sample_pruners": list(self._pruners),
             "metrics": self._tables.metric_facts(),
-            "confidence": self.study.config["statistics"]["confidence"],
+            "confidence": self.config["statistics"]["confidence"],
         }
 
     def visualisation_pruner(self) -> str:
         """The sample pruner on whose copies classes are visualised; empty where none are."""
-        return str(visualisation(self.study.config).get("sample_pruner", ""))
+        return str(visualisation(self.config).get("sample_pruner", ""))
 
     def visualised_networks(self) -> list[Network]:
         """The networks of which classes are visualised."""
-        return visualised_networks(self.study)
+        return [n for n in self.study.networks() if visualised_stickers(self.study, n.dataset)]
 
     def visualise(self, dataset: str) -> Settings:
         """Making pictures of the classes that stickers stand for."""
-        chosen = visualisation(self.study.config)
+        chosen = visualisation(self.config)
         return {
             "stickers": visualised_stickers(self.study, dataset),
             "visualised": {key: chosen[key] for key in ("method", "steps", "crops", "seed")},
             "sample_pruner": self._pruning(self.visualisation_pruner()),
-            "threads": self.study.config["torch_threads"],
+            **self._threads,
         }
 
     def visualise_items(self, model: str) -> list[Item]:
         """The solver and the architecture."""
-        return [*self._solver_items(self.visualisation_pruner()), *self._rules.network_items(model)]
-
-    def sheet(self, dataset: str, model: str) -> Settings:
-        """A sheet of these pictures."""
-        return {"dataset": dataset, "model": model}
+        return self.search_items(self.visualisation_pruner(), model)
 
     def draws_toy(self) -> bool:
         """Whether the toy of two regions is pruned and drawn."""
-        return bool(self.study.config.get("sample_pruning", {}).get("toy", False))
+        return bool(self.config["sample_pruning"]["toy"])
 
     def toy(self) -> Settings:
         """Pruning the toy."""
-        return {"threads": self.study.config["torch_threads"]}
+        return dict(self._threads)

@@ -3,7 +3,7 @@
 import pytest
 
 from sparsight.study.plan import ConceptPlan, Place
-from sparsight.study.settings import ConceptSettings, TableSettings
+from sparsight.study.settings import ConceptSettings, RuleSettings, TableSettings
 
 pytestmark = pytest.mark.usefixtures("concept_methods")
 
@@ -89,13 +89,12 @@ def test_a_bank_is_prepared_and_need_not_run(study_of):
 def jobs_of(study):
     """Every job about concepts: name to settings and modules."""
     of, place = ConceptSettings(study), ("shapes", "resnet18_shapes")
-    found = {"features": (of.features(), of.features_items(place[1]))}
+    found = {"features": (of.features(), RuleSettings(study).network_items(place[1]))}
     for name in of.plan.names():
         found[f"find {name}"] = (of.find(name), of.find_items(name, place[1]))
         compare = of.compare(*place, "1", "magnitude", 1, name)
         found[f"compare {name}"] = (compare, of.compare_items(name))
         found[f"figure {name}"] = (of.figure(*place, name), [])
-        found[f"sheet {name}"] = (of.sheet(*place, name), [])
     return {**found, "summary": (of.summary(), []), "page": (of.page(), [])}
 
 

@@ -72,7 +72,7 @@ def jobs_of(study):
                 modules = rules.network_items(model, pruner)
                 for level in range(1, study.level_count(pruner) + 1):
                     add("level", rules.level, modules, *place, pruner, level)
-            add("conversion", rules.conversion, rules.conversion_items(model))
+            add("conversion", rules.conversion, rules.network_items(model))
             add_figures(add, drawn, study, *place)
     for place in study.places():
         for family in study.agreement_families():
@@ -106,7 +106,7 @@ def jobs_of(study):
 def add_figures(add, drawn, study, dataset, model):
     """The figures of one network."""
     add("accuracy_figure", drawn.accuracy, [], dataset, model)
-    add("conversion_figure", drawn.conversion, [], dataset, model)
+    add("conversion_figure", drawn.accuracy, [], dataset, model)
     add("correlation_figure", drawn.correlations, [], dataset, model)
     for metric in study.config["metrics"]:
         add("metric_figure", drawn.metric, [], dataset, model, metric)
@@ -623,7 +623,7 @@ def test_settings_of_figures(study_of):
         "confidence": 0.95,
     }
     place = ("digits", "thesis_cnn")
-    assert drawn.accuracy(*place) == drawn.conversion(*place) == network
+    assert drawn.accuracy(*place) == network
     assert drawn.metric(*place, "complexity") == {
         **explained,
         "metric": "complexity",
@@ -704,7 +704,7 @@ def test_settings_of_comparisons_and_conversion(study_of):
         "study": study.name,
         "threads": 1,
     }
-    assert named(rules.conversion_items("thesis_cnn")) == {"architecture thesis_cnn"}
+    assert named(rules.network_items("thesis_cnn")) == {"architecture thesis_cnn"}
 
 
 def test_settings_of_data_and_networks(study_of):
