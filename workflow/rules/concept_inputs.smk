@@ -64,7 +64,7 @@ def sheet_findings(which, ending):
 
     def files(wildcards):
         pruned = PLAN.sheet_place(wildcards.dataset, wildcards.model, wildcards.pruner)
-        place = PLAN.dense(pruned) if which == "dense" else pruned
+        place = STUDY.chain(pruned)[0] if which == "dense" else pruned
         return place_path(f"{FOUND}{ending}", place).format(concept=wildcards.concept)
 
     return files

@@ -1,5 +1,6 @@
 """What a configuration means: checkpoints, families, sizes. Nothing heavy is imported."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,12 +71,7 @@ class Place:
 
 
 class Study:
-    """A validated configuration, asked for what the workflow and the report need.
-
-    Parameters
-    ----------
-    config : as `configuration.resolve` gives it.
-    """
+    """A configuration, as `resolve` gives it, asked for what the workflow and the report need."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -117,10 +113,8 @@ class Study:
 
     def imagenet_weights(self, model: str) -> str:
         """File name of the ImageNet weights that a model starts with; empty where it does not."""
-        if self.initial_weights(model) != "imagenet":
-            return ""
-        architecture = self.catalogue["models"][model]["architecture"]
-        return str(MODELS.facts(architecture)["imagenet_weights"])
+        facts = MODELS.facts(self.catalogue["models"][model]["architecture"])
+        return str(facts["imagenet_weights"]) if self.initial_weights(model) == "imagenet" else ""
 
     def pretraining_dataset(self, model: str) -> str | None:
         """The data set on which a model is trained before it meets the study's own."""
@@ -169,11 +163,9 @@ class Study:
 
     def chains(self) -> Iterator[Place]:
         """Every network's pruners, each as the place of its last level."""
-        for network in self.networks():
-            for seed in network.seeds:
-                for pruner in network.pruners:
-                    last = self.level_count(pruner)
-                    yield Place(network.dataset, network.model, seed, pruner, last)
+        for place in self.places():
+            if place.pruner != DENSE and place.level == self.level_count(place.pruner):
+                yield place
 
     def chain(self, end: Place) -> list[Place]:
         """The checkpoints of a chain, level 00 (dense) first."""
@@ -214,11 +206,7 @@ class Study:
 
     def controls(self) -> list[str]:
         """The explainers that run as controls; some of them need the network."""
-        facts = {
-            name: EXPLAINERS.facts(self.catalogue["explainers"][name]["method"])
-            for name in self.config["explainers"]
-        }
-        return [n for n, f in facts.items() if f.get("control") or not f.get("needs_network", True)]
+        return [name for name in self.config["explainers"] if not prunes_for(self.config, name)]
 
     def network_families(self) -> list[str]:
         """Families that are explained for every checkpoint."""
@@ -244,28 +232,22 @@ class Study:
     def agreement_families(self) -> list[str]:
         """Families whose maps are compared between networks.
 
-        They explain one fixed class, and the dense networks too. Maps of pruned copies are held
-        against those of the network itself, not against those of other networks.
+        They explain one fixed class, and the dense networks too. Maps of pruned copies are compared
+        with those of the network itself, not with those of other networks.
         """
         if not self.config.get("agreement"):
             return []
-        fixed = ("true", "dense_predicted")
         return [
             family
-            for family in self.network_families()
-            if self.explaining(family)["target"] in fixed
+            for family in self.families_on_networks()
+            if self.explaining(family)["target"] in ("true", "dense_predicted")
             and self.explains(family, DENSE, 0)
-            and not self.sample_pruner(family)
         ]
 
     def agreement_sentence(self) -> str:
         """Which families are compared between networks and which not, for the log."""
         compared = self.agreement_families()
-        others = [
-            family
-            for family in self.network_families()
-            if family not in compared and not self.sample_pruner(family)
-        ]
+        others = [family for family in self.families_on_networks() if family not in compared]
         text = f"Agreement will be measured for {join_names(compared) or 'no family'}"
         if not others:
             return f"{text}."
@@ -331,12 +313,7 @@ class Study:
 
 
 class ConceptPlan:
-    """The concept half of a study.
-
-    Parameters
-    ----------
-    study : of a validated configuration.
-    """
+    """The concept half of a study."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -398,10 +375,6 @@ class ConceptPlan:
         """Whether a claim of the study is about the order of concepts."""
         claims = self.study.config.get("claims", [])
         return any(CLAIMS.facts(claim["test"])["orders"] for claim in claims)
-
-    def dense(self, place: Place) -> Place:
-        """The dense network of a checkpoint's seed."""
-        return Place(place.dataset, place.model, place.seed, DENSE, 0)
 
 
 # --------------------------------------------------------------------------------- images and bytes
@@ -512,58 +485,42 @@ def map_size(study: Study, explainer: str, network: Network) -> tuple[int, int]:
     facts = MODELS.facts(model["architecture"])
     given = entry.get("parameters", {}).get("layer")
     layer = given or facts["explain_layer"]
-    at_layer = EXPLAINERS.facts(entry["method"]).get("native") == "layer"
     # Maps of other libraries over several layers come at image size.
-    several = EXPLAINERS.is_foreign(entry["method"]) and not entry.get("parameters", {}).get(
-        "layer"
-    )
-    if not at_layer or several or layer not in layer_names(facts):
-        return shape[1:]
-    return layer_size(facts, model.get("options", {}), shape, layer)
+    several = EXPLAINERS.is_foreign(entry["method"]) and not given
+    at_layer = EXPLAINERS.facts(entry["method"]).get("native") == "layer" and not several
+    if at_layer and layer in layer_names(facts):
+        return layer_size(facts, model.get("options", {}), shape, layer)
+    return shape[1:]
 
 
 def stored_bytes(study: Study) -> int:
     """Predicted size of all stored explanations."""
-    return sum(
-        _family_bytes(study, family, network) * _files(study, family, network)
-        for network in study.networks()
-        for family in study.families(network)
-    )
+    whole = 0
+    for network in study.networks():
+        own = [
+            p for p in study.places() if (p.dataset, p.model) == (network.dataset, network.model)
+        ]
+        for family, names in study.families(network).items():
+            files = sum(study.explains(family, place.pruner, place.level) for place in own)
+            if family in study.network_free_families():
+                # once per data set: counted with its first network
+                files = network == next(n for n in study.networks() if n.dataset == network.dataset)
+            wanted = study.explaining(family)["images"]
+            images = available_images(study, network.dataset) if wanted == "all" else int(wanted)
+            pixels = sum(math.prod(map_size(study, name, network)) for name in names)
+            conditions = len(study.conditions(network.dataset))
+            whole += files * images * conditions * pixels * _FLOAT_BYTES
+    return whole
 
 
 def check_disk_budget(study: Study) -> None:
-    """Refuse a study whose explanations would need more than `disk_budget_gb`.
-
-    Raises
-    ------
-    InputError
-        With the predicted size.
-    """
+    """Refuse a study whose explanations would need more than `disk_budget_gb`."""
     budget, predicted = study.config["disk_budget_gb"], stored_bytes(study) / 1e9
     if predicted > budget:
         raise InputError(
             f"the stored explanations would take {predicted:.2f} GB, more than disk_budget_gb "
             f"({budget}); raise it, or explain fewer images or levels (explaining.images)"
         )
-
-
-def _files(study: Study, family: str, network: Network) -> int:
-    if family in study.network_free_families():
-        # once per data set: counted with its first network
-        first = next(n for n in study.networks() if n.dataset == network.dataset)
-        return int(network == first)
-    whose = (network.dataset, network.model)
-    places = [place for place in study.places() if (place.dataset, place.model) == whose]
-    return sum(study.explains(family, place.pruner, place.level) for place in places)
-
-
-def _family_bytes(study: Study, family: str, network: Network) -> int:
-    explaining = study.explaining(family)
-    wanted = explaining["images"]
-    count = available_images(study, network.dataset) if wanted == "all" else int(wanted)
-    sizes = [map_size(study, name, network) for name in study.families(network)[family]]
-    pixels = sum(rows * columns for rows, columns in sizes)
-    return count * pixels * _FLOAT_BYTES * len(study.conditions(network.dataset))
 
 
 # ------------------------------------------------------------------------------- visualised classes
@@ -592,11 +549,9 @@ def visualised_stickers(study: Study, dataset: str) -> list[str]:
     """The stickers of a data set whose classes are visualised, in the order of the data set."""
     chosen = visualisation(study.config).get("classes", [])
     stickers = stickers_of(study, dataset) if chosen else {}
-    if chosen == "all":
-        return list(stickers)
-    if isinstance(chosen, int):
-        return list(stickers)[:chosen]
-    return [name for name, facts in stickers.items() if set(facts) & set(chosen)]
+    if isinstance(chosen, list):
+        return [name for name, facts in stickers.items() if set(facts) & set(chosen)]
+    return list(stickers)[: None if chosen == "all" else chosen]
 
 
 # -------------------------------------------------------------------------- sample-targeted pruning
@@ -656,37 +611,26 @@ def explainers_for_copies(config: Config) -> list[str]:
 def with_pruned_samples(config: Config) -> dict[str, Any]:
     """A copy of a configuration in which explainers on pruned copies follow the others.
 
-    Parameters
-    ----------
-    config : sound in all that `sample_pruning_problems` looks at.
-
-    Returns
-    -------
-    The same where nothing is pruned for samples. Else `explainers` and those of `networks` have one
-    more name for each sample pruner and explainer, the catalogue has their entries, with the key
-    `sample_pruner`, and `families` has how their families are explained.
+    `explainers` and those of `networks` have one more name for each sample pruner and explainer,
+    the catalogue has their entries, with the key `sample_pruner`, and `families` has how their
+    families are explained. `config` is sound in all that `sample_pruning_problems` looks at.
     """
     chosen = config.get("sample_pruning", {})
     bases = explainers_for_copies(config)
     if not bases:
         return dict(config)
-    catalogue = dict(config["catalogue"])
-    entries = dict(catalogue["explainers"])
-    families = dict(config.get("families", {}))
+    entries, given = dict(config["catalogue"]["explainers"]), config.get("families", {})
+    families = dict(given)
     own = {key: chosen[key] for key in _EXPLAINING if key in chosen}
     for pruner in chosen["pruners"]:
         for base in bases:
             entry = entries[base]
             family = derived_name(pruner, entry["family"])
-            entries[derived_name(pruner, base)] = {
-                **entry,
-                "family": family,
-                "sample_pruner": pruner,
-            }
-            exceptions = config.get("families", {}).get(entry["family"], {})
-            target = {key: exceptions[key] for key in ("target",) if key in exceptions}
-            given = config.get("families", {}).get(family, {})
-            families[family] = {**target, **own, **given}
+            derived = {**entry, "family": family, "sample_pruner": pruner}
+            entries[derived_name(pruner, base)] = derived
+            exceptions = given.get(entry["family"], {})
+            target = {"target": exceptions["target"]} if "target" in exceptions else {}
+            families[family] = {**target, **own, **given.get(family, {})}
     networks = [
         {**network, "explainers": _crossed(network["explainers"], bases, chosen["pruners"])}
         if network.get("explainers")
@@ -695,7 +639,7 @@ def with_pruned_samples(config: Config) -> dict[str, Any]:
     ]
     return {
         **config,
-        "catalogue": {**catalogue, "explainers": entries},
+        "catalogue": {**config["catalogue"], "explainers": entries},
         "explainers": _crossed(config["explainers"], bases, chosen["pruners"]),
         "families": families,
         "networks": networks,

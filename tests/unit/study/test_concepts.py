@@ -47,7 +47,7 @@ def test_every_checkpoint_is_looked_at_and_compared_with_its_references(study_of
     assert plan.sheet_pruners(network) == ["magnitude"]
     place = plan.sheet_place("shapes", "resnet18_shapes", "magnitude")
     assert place == Place("shapes", "resnet18_shapes", 1, "magnitude", 5)
-    assert plan.dense(place) == Place("shapes", "resnet18_shapes", 1, "dense", 0)
+    assert plan.study.chain(place)[0] == Place("shapes", "resnet18_shapes", 1, "dense", 0)
 
 
 def test_levels_are_chosen_as_those_of_explanations(study_of):
