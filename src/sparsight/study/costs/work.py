@@ -5,9 +5,9 @@ alone gives them.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from sparsight.data.registry import SOURCES
@@ -105,23 +105,24 @@ def metric_passes(
 
 def _own_passes(method: str, given: Mapping[str, Any], cost: float) -> float:
     """Passes of a metric of our own; none for those that only look at the map."""
-    samples = given.get("samples", 0)
-    if "percentages" in given:
-        return len(given["percentages"])
-    if "steps" in given:
-        return float(given["steps"] + 1)
     match method:
+        case _ if "percentages" in given:
+            passes = len(given["percentages"])
+        case _ if "steps" in given:
+            passes = given["steps"] + 1
         case "irof":
-            return float(given["segments"] + 1)
+            passes = given["segments"] + 1
         case "random_logit":
-            return float(given["others"] * cost)
+            passes = given["others"] * cost
         case "efficient_mprt":
-            return float(given["draws"] * cost)
+            passes = given["draws"] * cost
         case "smooth_mprt":
-            return float(samples * (given["layers"] + 1) * cost)
+            passes = given["samples"] * (given["layers"] + 1) * cost
         case "max_sensitivity" | "average_sensitivity" | "local_lipschitz":
-            return float(samples * cost)
-    return float(samples)
+            passes = given["samples"] * cost
+        case _:
+            passes = given.get("samples", 0)
+    return float(passes)
 
 
 class StudyWork:
@@ -130,23 +131,12 @@ class StudyWork:
     Parameters
     ----------
     study : of a validated configuration.
-    given : data set to split (train, validation, test) to images, for data sets whose files hold a
-        part of the images, and for sources that do not say how many they have.
-
-    Raises
-    ------
-    InputError
-        When images are given of a data set that the study does not have.
+    given : data set to split (train, validation, test) to images, where its files held a part of
+        the images.
     """
 
     def __init__(self, study: Study, given: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self.study, self.given = study, given or {}
-        for name in self.given:
-            if name not in study.prepared_datasets():
-                raise InputError(
-                    f"Images are given of '{name}', which {study.name} does not have; it has "
-                    + ", ".join(study.prepared_datasets())
-                )
         self.size: Callable[[str, str], NetworkSize] = cache(self._size)
         self.cost: Callable[[str, str], float] = cache(self._cost)
 
@@ -168,7 +158,14 @@ class StudyWork:
         options = entry.get("options", {})
         wanted = options.get("split", {})
         wanted = wanted if isinstance(wanted, Mapping) else {}
-        training = wanted.get("train") or self._original_images(dataset, str(entry["source"]))
+        whole, official = SOURCES.facts(entry["source"]).get("original_images", (0, 0))
+        if not (wanted.get("train") or whole):
+            raise InputError(
+                f"nothing says how many training images {dataset} has; state `original_images` in "
+                f"the source {entry['source']}"
+            )
+        rest = whole - (official or available_images(self.study, dataset))
+        training = int(wanted.get("train") or rest)
         share = wanted.get("validation", 0)
         if isinstance(options.get("validation"), Mapping):
             share = options["validation"].get("share", 0)
@@ -176,19 +173,9 @@ class StudyWork:
         if split == "validation":
             return validation
         if "train" in wanted:
-            return int(training)
-        limit, left = options.get("train_images", "all"), int(training) - validation
-        return min(left, limit) if isinstance(limit, int) else left
-
-    def _original_images(self, dataset: str, source: str) -> int:
-        """Original images that are not in the test split."""
-        whole, official = SOURCES.facts(source).get("original_images", (0, 0))
-        if not whole:
-            raise InputError(
-                f"nothing says how many training images {dataset} has; state `original_images` in "
-                f"the source {source}"
-            )
-        return int(whole) - int(official or available_images(self.study, dataset))
+            return training
+        limit = options.get("train_images", "all")
+        return min(training - validation, limit if isinstance(limit, int) else training)
 
     def all_images(self, dataset: str) -> int:
         """Images of all splits."""
@@ -359,43 +346,29 @@ class StudyWork:
         levels = self.study.level_count(wild["pruner"]) + 1
         return self._passes(wild, 2 * timed["batch_size"] * timed["repeats"] * levels)
 
-    def prepare(self, wild: Wildcards) -> Work:
-        """Packing: all images."""
-        return {"images": self.all_images(wild["dataset"]) / 1e3}
-
-    def explained(self, network: Network, pruner: str) -> Iterator[str]:
-        """The family of every level at which a pruner's networks are explained.
+    def explained(self, network: Network, pruner: str) -> dict[str, int]:
+        """Family to the number of levels at which a pruner's networks are explained.
 
         The pruner `DENSE` stands for the dense level alone.
         """
         levels = range(1, self.study.level_count(pruner) + 1) if pruner != DENSE else (0,)
-        for family in self.study.families(network):
-            yield from (family for level in levels if self.study.explains(family, pruner, level))
+        return {
+            family: sum(self.study.explains(family, pruner, level) for level in levels)
+            for family in self.study.families(network)
+        }
 
     def rows(self, network: Network, pruner: str) -> float:
         """Score rows, in millions, of a seed's levels of a pruner, without the dense one."""
         wild = {"dataset": network.dataset, "model": network.model}
-        families = self.explained(network, pruner)
-        return sum(self.score({**wild, "family": family})["rows"] for family in families)
-
-    @cached_property
-    def _chain_rows(self) -> dict[tuple[str, str, str], float]:
-        """Score rows, in millions, of each chain of a data set, a model and a pruner."""
-        return {
-            (network.dataset, network.model, pruner): self.rows(network, DENSE)
-            + self.rows(network, pruner)
-            for network in self.study.networks()
-            for pruner in network.pruners
-        }
+        return sum(
+            levels * self.score({**wild, "family": family})["rows"]
+            for family, levels in self.explained(network, pruner).items()
+        )
 
     def chain(self, wild: Wildcards) -> Work:
         """Statistics of a chain: its score rows."""
-        return {"rows": self._chain_rows[wild["dataset"], wild["model"], wild["pruner"]]}
-
-    def tables(self, wild: Wildcards) -> Work:
-        """Tables of the study: all score rows."""
-        seeds = {(n.dataset, n.model): len(n.seeds) for n in self.study.networks()}
-        return {"rows": sum(seeds[key[:2]] * rows for key, rows in self._chain_rows.items())}
+        network = self.study.network(wild["dataset"], wild["model"])
+        return {"rows": sum(self.rows(network, part) for part in (DENSE, wild["pruner"]))}
 
 
 def _total(first: Work, second: Work) -> Work:
@@ -404,7 +377,6 @@ def _total(first: Work, second: Work) -> Work:
 
 
 _WORK: dict[str, Callable[[StudyWork, Wildcards], Work]] = {
-    "prepare_dataset": StudyWork.prepare,
     "make_rewind_point": StudyWork.start,
     "make_epoch_point": StudyWork.epoch_point,
     "train_dense": StudyWork.level,
@@ -417,8 +389,6 @@ _WORK: dict[str, Callable[[StudyWork, Wildcards], Work]] = {
     "explain_pruned_samples": StudyWork.pruned_samples,
     "measure_conversion": StudyWork.conversion,
     "resample_images": StudyWork.chain,
-    "summarise": StudyWork.tables,
-    "summarise_curves": StudyWork.tables,
 }
 
 _FLOAT_BYTES = 4
@@ -456,16 +426,15 @@ def predicted_bytes(work: StudyWork) -> dict[str, int]:
             found["features"] += seeds * images * size.features * _FLOAT_BYTES * looked_at
         rows = sum(work.rows(network, pruner) for pruner in (DENSE, *network.pruners))
         # once at the checkpoint and once in the study's table
-        found["scores"] += 2 * seeds * int(rows * 1e6) * _ROW_BYTES
+        found["scores"] += 2 * seeds * round(rows * 1e6) * _ROW_BYTES
         # each chain begins with the dense level
-        curves = [
-            family
+        curves = sum(
+            levels * len(families[family])
             for pruner in network.pruners
             for part in (DENSE, pruner)
-            for family in work.explained(network, part)
-        ]
-        count = sum(len(families[family]) for family in curves) * len(network.metrics)
-        found["statistics"] += seeds * count * draws
+            for family, levels in work.explained(network, part).items()
+        )
+        found["statistics"] += seeds * curves * len(network.metrics) * draws
     return found
 
 
