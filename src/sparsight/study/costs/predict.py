@@ -51,11 +51,7 @@ def _job(work: "StudyWork", kind: JobKind) -> "CostJob":
 
 
 class MeasuredJob(NamedTuple):
-    """A job that ran.
-
-    Wall-clock seconds, largest resident memory in MiB (NaN: not sampled), and its seed, None where
-    it belongs to no seed.
-    """
+    """A job that ran: wall-clock seconds, largest resident memory in MiB (NaN: not sampled)."""
 
     job: "CostJob"
     seconds: float
@@ -64,16 +60,10 @@ class MeasuredJob(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a job takes: seconds of starting, seconds of work, and MiB of memory."""
+    """What a job takes: seconds, and MiB of memory."""
 
-    start: float
-    work: float
+    seconds: float
     megabytes: float
-
-    @property
-    def seconds(self) -> float:
-        """Both together."""
-        return self.start + self.work
 
 
 class Fit(NamedTuple):
@@ -113,8 +103,15 @@ class CostModel:
         for one in measured:
             kinds[one.job.kind].append(one)
             keys[one.job.key].append(one)
-        plain = cls({kind: _fit(jobs) for kind, jobs in kinds.items()}, {})
-        return cls(plain.fits, {key: plain._correction(jobs) for key, jobs in keys.items()})
+        fits = {
+            kind: Fit(
+                _coefficients((one.job.work, one.seconds) for one in jobs),
+                _coefficients((one.job.memory, one.megabytes) for one in jobs),
+            )
+            for kind, jobs in kinds.items()
+        }
+        plain = cls(fits, {})
+        return cls(fits, {key: plain._correction(jobs) for key, jobs in keys.items()})
 
     @classmethod
     def read(cls) -> Self:
@@ -138,45 +135,39 @@ class CostModel:
             return None
         seconds, memory = self.corrections.get(job.key, (1.0, 1.0))
         work = sum(fit.seconds[unit] * amount for unit, amount in units.items())
-        whole = seconds * (fit.seconds[START] + work)
-        # Starting takes what it takes, unless the whole job was faster than that.
-        start = min(fit.seconds[START], whole)
         growing = sum(fit.megabytes.get(name, 0.0) * size for name, size in job.memory.items())
-        return Cost(start, whole - start, memory * (fit.megabytes[START] + growing))
-
-    def _correction(self, jobs: Sequence[MeasuredJob]) -> tuple[float, float]:
-        found = [(one, cost) for one in jobs if (cost := self.predict(one.job))]
-        sampled = [(one, cost) for one, cost in found if not math.isnan(one.megabytes)]
-        return (
-            _ratio([(one.seconds, cost.seconds) for one, cost in found]),
-            _ratio([(one.megabytes, cost.megabytes) for one, cost in sampled]),
+        return Cost(
+            seconds * (fit.seconds[START] + work), memory * (fit.megabytes[START] + growing)
         )
 
+    def _correction(self, jobs: Sequence[MeasuredJob]) -> tuple[float, float]:
+        """What jobs took by what is predicted for them: seconds, and memory where sampled."""
+        real = fitted = real_memory = fitted_memory = 0.0
+        for one in jobs:
+            cost = self.predict(one.job)
+            assert cost is not None  # it was fitted to this job
+            real, fitted = real + one.seconds, fitted + cost.seconds
+            if not math.isnan(one.megabytes):
+                real_memory += one.megabytes
+                fitted_memory += cost.megabytes
+        seconds = real / fitted if fitted else 1.0
+        return seconds, real_memory / fitted_memory if fitted_memory else 1.0
 
-def _ratio(pairs: Iterable[tuple[float, float]]) -> float:
-    real, fitted = (sum(values) for values in zip(*pairs, strict=True)) if pairs else (0, 0)
-    return real / fitted if fitted > 0 else 1.0
 
+def _coefficients(measured: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]:
+    """Non-negative coefficients of a sum with a constant, by least squares weighted by 1/value.
 
-def _fit(jobs: Sequence[MeasuredJob]) -> Fit:
-    sampled = [one for one in jobs if not math.isnan(one.megabytes)]
-    return Fit(
-        _coefficients([one.job.work for one in jobs], [one.seconds for one in jobs]),
-        _coefficients([one.job.memory for one in sampled], [one.megabytes for one in sampled]),
-    )
-
-
-def _coefficients(
-    amounts: Sequence[Mapping[str, float]], values: Sequence[float]
-) -> dict[str, float]:
-    """Non-negative coefficients of a sum with a constant, by least squares weighted by 1/value."""
+    `measured` has amounts and the value of their sum, NaN where it was not sampled.
+    """
     import numpy as np
     from scipy.optimize import nnls
 
-    if not amounts:
+    known = [(amounts, value) for amounts, value in measured if not math.isnan(value)]
+    if not known:
         return {START: 0.0}
-    units = sorted({unit for amount in amounts for unit, size in amount.items() if size})
-    design = np.array([[1.0, *(amount.get(unit, 0.0) for unit in units)] for amount in amounts])
+    units = sorted({unit for amounts, _ in known for unit, size in amounts.items() if size})
+    design = np.array([[1.0, *(amounts.get(unit, 0.0) for unit in units)] for amounts, _ in known])
+    values = np.array([value for _, value in known])
     weights = 1 / np.sqrt(np.maximum(values, 1e-3))
     # Columns of one size, so that the solver's tolerance means the same for all.
     sizes = np.maximum(np.abs(design).max(axis=0), 1e-12)

@@ -29,7 +29,6 @@ def test_start_and_coefficients_come_out_where_jobs_are_exact_sums():
 def test_a_predicted_job_of_another_size():
     jobs = [measured(2 + 3 * a, key=f"train/{a}", operations=a) for a in (1, 2, 4)]
     cost = CostModel.fit(jobs).predict(job(key="train/new", operations=10))
-    assert (cost.start, cost.work) == pytest.approx((2, 30))
     assert cost.seconds == pytest.approx(32)
 
 
