@@ -7,8 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.masks import dense_masks
-from sparsight.training.loop import Stream, TrainingData, train
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import Recipe, Stream, TrainingData, train
 
 IMAGES, BATCH, NOISE = 12800, 128, 51
 RECIPE = Recipe(

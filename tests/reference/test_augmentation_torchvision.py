@@ -9,7 +9,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as theirs
 
 from sparsight.training import augmentation
-from sparsight.training.randomness import generator
+from sparsight.training.loop import generator
 
 CPU = torch.device("cpu")
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)

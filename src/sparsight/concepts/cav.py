@@ -21,7 +21,7 @@ from sparsight.concepts.linear import (
     labelled_features,
 )
 from sparsight.explain.randomness import image_seed
-from sparsight.training.randomness import derived_seed, generator
+from sparsight.training.loop import derived_seed, generator
 
 
 def drawn_order(image_ids: Tensor, name: str) -> Tensor:

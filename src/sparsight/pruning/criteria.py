@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from sparsight.io.checkpoints import Tensors
-from sparsight.training.randomness import generator
+from sparsight.training.loop import generator
 
 
 class Criterion(ABC):

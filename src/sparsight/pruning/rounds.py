@@ -36,10 +36,18 @@ from sparsight.models.weights import read_weights, take_body, take_weights, weig
 from sparsight.pruning.masks import Step, competitors, dense_masks, densities, next_masks
 from sparsight.pruning.registry import CRITERIA
 from sparsight.training.evaluation import evaluate
-from sparsight.training.loop import Judge, Outcome, Stream, TrainingData, cpu_state, train
-from sparsight.training.randomness import derived_seed
-from sparsight.training.recalibration import Recalibration, recalibrate
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import (
+    Judge,
+    Outcome,
+    Recalibration,
+    Recipe,
+    Stream,
+    TrainingData,
+    cpu_state,
+    derived_seed,
+    recalibrate,
+    train,
+)
 
 #: of the stage `pruning`: see `sparsight.study.versions`
 VERSION = 1

@@ -1,9 +1,14 @@
-"""The training loop: data in memory, masks held at every step, resumable after every epoch."""
+"""How a network is trained: recipe, random numbers, loop, and statistics measured anew.
 
+The data are in memory, masks are held at every step, and a training is resumable after every epoch.
+"""
+
+import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +17,161 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 
 from sparsight.data.packed import load_training_split
 from sparsight.io.checkpoints import Tensors, read_state, write_state
-from sparsight.io.errors import InputError
-from sparsight.models.base import Architecture
+from sparsight.io.errors import InputError, hint
+from sparsight.models.base import Architecture, batch_norms
+from sparsight.registration import checked_parameters
 from sparsight.training.augmentation import augment
-from sparsight.training.options import SELECTIONS
-from sparsight.training.randomness import derived_seed, generator
-from sparsight.training.recipe import Recipe, memory_format
+from sparsight.training.options import OPTIMISERS, SCHEDULES, SELECTIONS
+
+#: of the stage `training`: see `sparsight.study.versions`
+VERSION = 1
+#: channels that oneDNN's AVX2 kernels take at a time
+_BLOCK = 8
+
+logger = logging.getLogger(__name__)
+Held = list[tuple[nn.Parameter, torch.Tensor]]
+AfterBackward = Callable[[nn.Module], None]
+
+
+def derived_seed(*parts: str | int) -> int:
+    """A 63-bit seed that depends on all `parts` (seed, pruner, level, epoch, purpose).
+
+    Streams are named and not consumed in turn, so that a training resumed at epoch k draws what an
+    unbroken one draws.
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(device: torch.device, *parts: str | int) -> torch.Generator:
+    """A generator on `device` seeded by `derived_seed(*parts)`."""
+    return torch.Generator(device).manual_seed(derived_seed(*parts))
+
+
+def _chosen(
+    kind: str, tables: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The name and all parameters of a recipe's optimiser or schedule."""
+    name = str(given.get("name"))
+    if name not in tables:
+        raise InputError(f"unknown {kind} '{name}'{hint(name, tables)}")
+    own = {key: value for key, value in given.items() if key != "name"}
+    return name, checked_parameters(f"{kind} {name}", tables[name], own)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One entry `training` or `retraining` of a model in the configuration.
+
+    Attributes
+    ----------
+    epochs : passes over the training split; with 0 nothing is trained, and all else is unused.
+    batch_size : images a step; the last batch of an epoch may be smaller.
+    optimiser : `{name: sgd, learning_rate, momentum, weight_decay}` or `{name: adamw | ranger,
+        learning_rate, weight_decay, betas, epsilon}`.
+    schedule : `{name: constant}`, `{name: multi_step, milestones: [epochs], factor}`, `{name: step,
+        every: epochs, factor}` or `{name: cosine, minimum_rate}`; the rate changes between epochs.
+    noise : whether zero pixels get noise, drawn anew for every batch.
+    augment : `{random_resized_crop: {scale, ratio}, flip: true, colour_jitter: {brightness,
+        contrast, saturation, hue}}`; see `sparsight.training.augmentation`.
+    label_smoothing : share of the label that is spread evenly over all classes, 0 to 1.
+    channels_last : whether convolutions work on images with the channels innermost in memory,
+        where the network bears it (`memory_format`).
+    autocast : whether a GPU computes in bfloat16 where that is safe; a CPU never does. The weights,
+        and all explaining and scoring, stay float32.
+    select : which epoch's network is kept: `last`; `best_validation`, the earliest of highest
+        accuracy on the clean validation split; or `best_test`, the same on the test split. The
+        latter is a mistake of published code, kept to measure what it does: the reported accuracy
+        was itself chosen to be high.
+    """
+
+    epochs: int
+    batch_size: int = 1
+    optimiser: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    noise: bool = False
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    label_smoothing: float = 0.0
+    channels_last: bool = False
+    autocast: bool = False
+    select: str = "last"
+
+    def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """A fresh optimiser without state.
+
+        `sgd` adds the weight decay to the gradient, `adamw` and `ranger` shrink the weights
+        (decoupled).
+
+        Reference
+        ---------
+        AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101. Ranger: rectified Adam (Liu et al.
+        2020, arXiv 1908.03265) with lookahead (Zhang et al. 2019, arXiv 1907.08610; six steps, half
+        way) and gradient centralisation (Yong et al. 2020, arXiv 2004.01461).
+        """
+        name, facts = _chosen("optimiser", OPTIMISERS, self.optimiser)
+        rate, decay = facts["learning_rate"], facts["weight_decay"]
+        if name == "sgd":
+            return torch.optim.SGD(
+                parameters, lr=rate, momentum=facts["momentum"], weight_decay=decay
+            )
+        adaptive = {"betas": tuple(facts["betas"]), "eps": facts["epsilon"], "weight_decay": decay}
+        if name == "adamw":
+            return torch.optim.AdamW(parameters, lr=rate, **adaptive)
+        # late: two thirds of a second that other optimisers need not pay
+        from pytorch_optimizer import Ranger
+
+        # Before the variance can be rectified, Ranger takes plain momentum steps, as its author's
+        # code does. The library's default takes them with the wrong sign: the first go uphill.
+        return Ranger(parameters, lr=rate, degenerated_to_sgd=True, **adaptive)
+
+    def build_schedule(self, optimiser: torch.optim.Optimizer, first_epoch: int) -> LRScheduler:
+        """A fresh schedule bound to `optimiser`, advanced to `first_epoch`.
+
+        It is advanced step by step, so that the rates are bit for bit those of an unbroken
+        training. `cosine` falls from the learning rate in epoch 0 towards `minimum_rate`, which it
+        would reach in epoch `epochs` (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5).
+        """
+        name, facts = _chosen("schedule", SCHEDULES, self.schedule)
+        schedule: LRScheduler
+        if name == "cosine":
+            schedule = CosineAnnealingLR(
+                optimiser, T_max=self.epochs, eta_min=facts["minimum_rate"]
+            )
+        elif name == "step":
+            schedule = StepLR(optimiser, step_size=facts["every"], gamma=facts["factor"])
+        else:
+            milestones = list(facts.get("milestones", []))
+            schedule = MultiStepLR(optimiser, milestones=milestones, gamma=facts.get("factor", 1.0))
+        with warnings.catch_warnings():
+            # torch warns of a schedule that steps before its optimiser; when resuming, it must
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for _ in range(first_epoch):
+                schedule.step()
+        return schedule
+
+
+def memory_format(network: nn.Module, recipe: Recipe) -> torch.memory_format:
+    """`torch.channels_last` where the recipe asks for it and the network bears it.
+
+    oneDNN's backward pass of a strided 1x1 convolution with fewer input channels than a block
+    writes past its workspace, on processors with AVX2 and without AVX-512, when the channels are
+    innermost (github.com/uxlfoundation/oneDNN/issues/6035, seen with torch 2.15): the heap is
+    corrupted, silently at first. Networks with such a layer stay contiguous, on every machine.
+    """
+    corrupting = any(
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+        and module.in_channels // module.groups < _BLOCK
+        for module in network.modules()
+    )
+    if recipe.channels_last and not corrupting:
+        return torch.channels_last
+    return torch.contiguous_format
 
 
 class Stopwatch:
@@ -123,14 +274,12 @@ class Selection:
         judged = self.judges[self.split](network) if self.split in self.judges else None
         known = {} if judged is None else {f"{self.split}_accuracy": judged}
         self.history.append({**facts, **known})
-        if judged is not None and self.rule != "last" and self._is_best(judged):
+        # the earliest of equals stays
+        is_best = judged is not None and (self.best is None or judged > self.best["accuracy"])
+        if is_best and self.rule != "last":
             state = cpu_state(network)
             self.best = {"epoch": facts["epoch"], "accuracy": judged, "network": state}
         return judged
-
-    def _is_best(self, judged: float) -> bool:
-        # the earliest of equals stays
-        return self.best is None or judged > self.best["accuracy"]
 
     def state(self) -> dict[str, Any]:
         """What a resumed training needs."""
@@ -152,13 +301,6 @@ class Selection:
 def cpu_state(network: nn.Module) -> Tensors:
     """A copy of parameters and buffers on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
-#: of the stage `training`: see `sparsight.study.versions`
-VERSION = 1
-logger = logging.getLogger(__name__)
-Held = list[tuple[nn.Parameter, torch.Tensor]]
-AfterBackward = Callable[[nn.Module], None]
 
 
 @dataclass(frozen=True)
@@ -256,7 +398,9 @@ def train(
     schedule = recipe.build_schedule(optimiser, epoch)
     parameters = dict(network.named_parameters())
     held = [(parameters[name], mask.to(data.images.device)) for name, mask in masks.items()]
-    density = _density(held)
+    whole = sum(mask.numel() for _, mask in held)
+    left = sum(int(mask.sum()) for _, mask in held)
+    density = f" density {left / whole:.5f}" if whole else ""
     network.train()
     while epoch < last_epoch:
         begun, watch = time.perf_counter(), Stopwatch(data.images.device)
@@ -333,12 +477,6 @@ def _report(
         images / seconds,
         100 * waited / seconds,
     )
-
-
-def _density(held: Held) -> str:
-    """Share of the prunable weights that the masks keep, for the log; nothing without masks."""
-    whole = sum(mask.numel() for _, mask in held)
-    return f" density {sum(int(mask.sum()) for _, mask in held) / whole:.5f}" if whole else ""
 
 
 def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:
@@ -419,3 +557,64 @@ def _logits_and_loss(
     logits = logits.float()
     loss = loss_of(logits)
     return logits, loss if auxiliary is None else loss + weight * loss_of(auxiliary.float())
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """The entry `recalibrate_batch_norm` of a pruner in the configuration.
+
+    Attributes
+    ----------
+    images : how many training images, all where there are fewer.
+    batch_size : images a batch. All batches are of one size, since each counts alike: what is left
+        over after the last whole batch is not used.
+    """
+
+    images: int
+    batch_size: int
+
+
+@torch.no_grad()
+def recalibrate(
+    network: nn.Module, images: torch.Tensor, facts: Recalibration, seed: int
+) -> list[str]:
+    """Replace the running mean and variance of every batch normalisation, in place.
+
+    They become the averages over the batches of the batch's own mean and (unbiased) variance, as
+    `torch.optim.swa_utils.update_bn` computes them. Batches are normalised by their own statistics
+    meanwhile, but all other layers work as they do when predicting: dropout drops nothing. No
+    weight moves. The network is in evaluation mode afterwards. (Li et al. 2020, EagleEye,
+    arXiv:2007.02491.)
+
+    Parameters
+    ----------
+    images : training split, uint8 [N, C, H, W]; they are taken as they are, without augmentation
+        and noise.
+    facts : how many of them.
+    seed : of the network; the same images are drawn at every level and for every pruner.
+
+    Returns
+    -------
+    Names of the buffers that were measured anew.
+    """
+    norms = batch_norms(network)
+    if not norms:
+        raise InputError(
+            "recalibrate_batch_norm: the network has no batch normalisation; drop the key"
+        )
+    network.eval()
+    momenta = {name: norm.momentum for name, norm in norms.items()}
+    for norm in norms.values():
+        norm.reset_running_stats()
+        # a plain average over all batches
+        norm.momentum = None
+        norm.train()
+    draw = generator(images.device, seed, "recalibration")
+    order = torch.randperm(len(images), generator=draw, device=images.device)[: facts.images]
+    size = min(facts.batch_size, len(order))
+    for batch in order[: len(order) // size * size].split(size):
+        network(images[batch].float().div_(255))
+    for name, norm in norms.items():
+        norm.momentum = momenta[name]
+    network.eval()
+    return [f"{name}.{key}" for name, norm in norms.items() for key, _ in norm.named_buffers()]

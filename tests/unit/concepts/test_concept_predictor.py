@@ -8,7 +8,7 @@ from torch.nn import functional
 from sparsight.concepts.cav import ConceptPredictor, PredictorRecipe, train_predictor
 from sparsight.concepts.linear import Labelled
 from sparsight.io.errors import InputError
-from sparsight.training.randomness import derived_seed, generator
+from sparsight.training.loop import derived_seed, generator
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 
 

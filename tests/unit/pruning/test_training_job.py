@@ -18,8 +18,7 @@ from sparsight.pruning.rounds import (
     training_data,
     write_level,
 )
-from sparsight.training.loop import Outcome, Stream, cpu_state, train
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import Outcome, Recipe, Stream, cpu_state, train
 
 Make = Callable[..., Job]
 

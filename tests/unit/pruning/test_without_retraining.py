@@ -14,7 +14,7 @@ from sparsight.models.base import build_network
 from sparsight.models.registry import MODELS
 from sparsight.models.resnet import ResNet18
 from sparsight.pruning.rounds import check_recalibrated, make_rewind_point, prune_level, train_dense
-from sparsight.training.recalibration import Recalibration, recalibrate
+from sparsight.training.loop import Recalibration, recalibrate
 from tests.unit.pruning.conftest import RECIPE, write_split
 
 #: as the schema completes it

@@ -8,7 +8,7 @@ import torch
 from sparsight.io.errors import InputError
 from sparsight.training import augmentation
 from sparsight.training.augmentation import Boxes, augment, crop_and_flip, draw_boxes, jitter
-from sparsight.training.randomness import generator
+from sparsight.training.loop import generator
 
 CPU = torch.device("cpu")
 EVERYTHING: dict[str, Any] = {

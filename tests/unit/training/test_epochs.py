@@ -10,9 +10,15 @@ import torch
 from torch import nn
 
 from sparsight.training import loop
-from sparsight.training.loop import Stream, TrainingData, batch_images, train
-from sparsight.training.randomness import derived_seed, generator
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import (
+    Recipe,
+    Stream,
+    TrainingData,
+    batch_images,
+    derived_seed,
+    generator,
+    train,
+)
 
 STREAM = Stream(1, "magnitude/level01")
 CPU = torch.device("cpu")

@@ -11,8 +11,7 @@ from torch import nn
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.training import loop
-from sparsight.training.loop import Stopwatch, Stream, TrainingData, train
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import Recipe, Stopwatch, Stream, TrainingData, train
 
 STREAM = Stream(1, "magnitude/level01")
 AUGMENT: dict[str, Any] = {

@@ -11,9 +11,15 @@ from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.masks import dense_masks
 from sparsight.training import loop
-from sparsight.training.loop import Stream, TrainingData, batch_images, train
-from sparsight.training.randomness import derived_seed, generator
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import (
+    Recipe,
+    Stream,
+    TrainingData,
+    batch_images,
+    derived_seed,
+    generator,
+    train,
+)
 
 STREAM = Stream(1, "magnitude/level01")
 

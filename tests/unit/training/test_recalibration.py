@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from sparsight.io.errors import InputError
-from sparsight.training.recalibration import Recalibration, recalibrate
+from sparsight.training.loop import Recalibration, recalibrate
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from torch import nn
 from sparsight.io.errors import InputError
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
-from sparsight.training import recipe
+from sparsight.training import loop
 from sparsight.training.augmentation import checked_augmentation
-from sparsight.training.recipe import Recipe, memory_format
+from sparsight.training.loop import Recipe, memory_format
 
 
 def steps(given: dict[str, Any], weight: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
@@ -124,7 +124,7 @@ def test_rates_are_those_of_the_formula(schedule: dict[str, Any], expected: list
 
 
 def test_only_ranger_pays_for_its_library() -> None:
-    tree = ast.parse(Path(recipe.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(loop.__file__).read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     heavy = [node for node in imports if "pytorch_optimizer" in ast.unparse(node)]
     assert heavy
@@ -168,8 +168,7 @@ TRAINS = """
 import torch
 from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
-from sparsight.training.loop import Stream, TrainingData, train
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import Recipe, Stream, TrainingData, train
 images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
 data = TrainingData(images, torch.arange(64) % 2, 0)
 recipe = Recipe(epochs=4, batch_size=16, optimiser={"name": "sgd", "learning_rate": 0.01},

@@ -11,8 +11,7 @@ from torch import nn
 from sparsight.io.arrays import write_arrays
 from sparsight.io.errors import InputError
 from sparsight.training import loop
-from sparsight.training.loop import Judge, Stream, TrainingData, train
-from sparsight.training.recipe import Recipe
+from sparsight.training.loop import Judge, Recipe, Stream, TrainingData, train
 
 STREAM = Stream(1, "magnitude/level01")
 CPU = torch.device("cpu")
