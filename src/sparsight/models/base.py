@@ -123,7 +123,7 @@ class Architecture(nn.Module, ABC):
     #: width of their outputs; empty where these follow from the image and `layer_strides`
     layers: ClassVar[dict[str, tuple[int, int]]] = {}
     #: the same modules, and how many pixels of the stem's output one of theirs stands for: a side
-    #: of n becomes ceil(n / stride)
+    #: of n becomes ceil(n / stride); a key may be several names, separated by blanks
     layer_strides: ClassVar[dict[str, int]] = {}
     #: the same modules, in a network whose convolutions are not padded: the window (kernel, stride,
     #: padding) by which each one's side follows from that of the module before, or of the image

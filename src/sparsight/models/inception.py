@@ -48,33 +48,27 @@ class Mixed(nn.Module):
         self, inputs: int, width: int, branches: Sequence[Branch], halving: bool = False
     ) -> None:
         super().__init__()
-        self.halving, self.width = halving, width
-        self.branches: list[list[tuple[str, ...]]] = []
-        self.outputs = sum(self._add_branch(inputs, branch) for branch in branches)
-
-    def _add_branch(self, channels: int, branch: Branch) -> int:
-        """Make a branch's modules; how many channels it gives."""
-        names = []
-        for index, step in enumerate(branch):
-            last = self.halving and index == len(branch) - 1
-            found = 0
-            for name, *facts in step:
-                if facts:
-                    outputs = scaled(facts[0], self.width)
-                    stride = 2 if last else 1
-                    self.add_module(
-                        name, ConvNormRelu(channels, outputs, facts[1], stride, padded=not last)
-                    )
-                else:
-                    outputs = channels
-                    self.add_module(
-                        name, nn.MaxPool2d(3, 2) if self.halving else nn.AvgPool2d(3, 1, 1)
-                    )
-                found += outputs
-            names.append(tuple(name for name, *_ in step))
-            channels = found
-        self.branches.append(names)
-        return channels
+        self.branches: list[list[list[str]]] = []
+        self.outputs = 0
+        for branch in branches:
+            channels, names = inputs, []
+            for index, step in enumerate(branch):
+                halves, found = halving and index == len(branch) - 1, 0
+                for name, *facts in step:
+                    if facts:
+                        outputs, stride = scaled(facts[0], width), 2 if halves else 1
+                        module: nn.Module = ConvNormRelu(
+                            channels, outputs, facts[1], stride, padded=not halves
+                        )
+                    else:
+                        outputs = channels
+                        module = nn.MaxPool2d(3, 2) if halving else nn.AvgPool2d(3, 1, 1)
+                    self.add_module(name, module)
+                    found += outputs
+                names.append([name for name, *_ in step])
+                channels = found
+            self.branches.append(names)
+            self.outputs += channels
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Feature maps [N, outputs, h', w'] of [N, inputs, h, w]."""
@@ -115,15 +109,6 @@ def block_a(pooled: int) -> list[Branch]:
     ]
 
 
-def block_b() -> list[Branch]:
-    """From 35 x 35 to 17 x 17: figure 10."""
-    return [
-        [_one("branch3x3", 384, 3)],
-        _chain("branch3x3dbl", (64, 1), (96, 3), (96, 3)),
-        [POOL],
-    ]
-
-
 def block_c(inner: int) -> list[Branch]:
     """17 x 17 maps, kernels of 7 taken apart: figure 6."""
     high, wide = (7, 1), (1, 7)
@@ -134,15 +119,6 @@ def block_c(inner: int) -> list[Branch]:
             "branch7x7dbl", (inner, 1), (inner, high), (inner, wide), (inner, high), (192, wide)
         ),
         [POOL, _one("branch_pool", 192, 1)],
-    ]
-
-
-def block_d() -> list[Branch]:
-    """From 17 x 17 to 8 x 8."""
-    return [
-        _chain("branch3x3", (192, 1), (320, 3)),
-        _chain("branch7x7x3", (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)),
-        [POOL],
     ]
 
 
@@ -160,6 +136,35 @@ def block_e() -> list[Branch]:
     ]
 
 
+#: layer to the channels of its convolution at full width, or to its branches
+LAYERS: dict[str, int | list[Branch]] = {
+    "Conv2d_1a_3x3": 32,
+    "Conv2d_2a_3x3": 32,
+    "Conv2d_2b_3x3": 64,
+    "Conv2d_3b_1x1": 80,
+    "Conv2d_4a_3x3": 192,
+    "Mixed_5b": block_a(32),
+    "Mixed_5c": block_a(64),
+    "Mixed_5d": block_a(64),
+    "Mixed_6a": [  # from 35 x 35 to 17 x 17: figure 10
+        [_one("branch3x3", 384, 3)],
+        _chain("branch3x3dbl", (64, 1), (96, 3), (96, 3)),
+        [POOL],
+    ],
+    "Mixed_6b": block_c(128),
+    "Mixed_6c": block_c(160),
+    "Mixed_6d": block_c(160),
+    "Mixed_6e": block_c(192),
+    "Mixed_7a": [  # from 17 x 17 to 8 x 8
+        _chain("branch3x3", (192, 1), (320, 3)),
+        _chain("branch7x7x3", (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)),
+        [POOL],
+    ],
+    "Mixed_7b": block_e(),
+    "Mixed_7c": block_e(),
+}
+#: the layer behind which the auxiliary head branches off
+MIDDLE = "Mixed_6e"
 #: of the maps that the auxiliary head takes: those of images of 299 pixels
 LEAST_SIDE = 17
 
@@ -249,38 +254,38 @@ class InceptionV3(Architecture):
         super().__init__(class_count)
         inside = normalisation == "inception"
         self.normalise = Normalise(INCEPTION_MEAN, INCEPTION_STD) if inside else nn.Identity()
-        first, second, third, fourth = (scaled(n, width) for n in (32, 64, 80, 192))
-        self.Conv2d_1a_3x3 = ConvNormRelu(3, first, 3, stride=2)
-        self.Conv2d_2a_3x3 = ConvNormRelu(first, first, 3)
-        self.Conv2d_2b_3x3 = ConvNormRelu(first, second, 3, padded=True)
-        self.maxpool1 = nn.MaxPool2d(3, 2)
-        self.Conv2d_3b_1x1 = ConvNormRelu(second, third, 1)
-        self.Conv2d_4a_3x3 = ConvNormRelu(third, fourth, 3)
-        self.maxpool2 = nn.MaxPool2d(3, 2)
-        self.Mixed_5b = Mixed(fourth, width, block_a(32))
-        self.Mixed_5c = Mixed(self.Mixed_5b.outputs, width, block_a(64))
-        self.Mixed_5d = Mixed(self.Mixed_5c.outputs, width, block_a(64))
-        self.Mixed_6a = Mixed(self.Mixed_5d.outputs, width, block_b(), halving=True)
-        self.Mixed_6b = Mixed(self.Mixed_6a.outputs, width, block_c(128))
-        self.Mixed_6c = Mixed(self.Mixed_6b.outputs, width, block_c(160))
-        self.Mixed_6d = Mixed(self.Mixed_6c.outputs, width, block_c(160))
-        self.Mixed_6e = Mixed(self.Mixed_6d.outputs, width, block_c(192))
-        self.AuxLogits = AuxiliaryHead(self.Mixed_6e.outputs, width, class_count)
-        self.Mixed_7a = Mixed(self.Mixed_6e.outputs, width, block_d(), halving=True)
-        self.Mixed_7b = Mixed(self.Mixed_7a.outputs, width, block_e())
-        self.Mixed_7c = Mixed(self.Mixed_7b.outputs, width, block_e())
+        channels = 3
+        for name, (kernel, stride, padding) in self.layer_windows.items():
+            module: nn.Module = nn.MaxPool2d(kernel, stride)
+            made_of = LAYERS.get(name)
+            if isinstance(made_of, int):
+                outputs, padded = scaled(made_of, width), padding > 0
+                module = ConvNormRelu(channels, outputs, kernel, stride, padded)
+                channels = outputs
+            elif made_of is not None:
+                module = Mixed(channels, width, made_of, halving=stride == 2)
+                channels = module.outputs
+            self.add_module(name, module)
+            if name == MIDDLE:
+                self.AuxLogits = AuxiliaryHead(channels, width, class_count)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.5)
         self.flatten = nn.Flatten()
-        self.fc = nn.Linear(self.Mixed_7c.outputs, class_count)
+        self.fc = nn.Linear(channels, class_count)
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 deviation = 0.001 if name == "AuxLogits.fc" else 0.1
                 nn.init.trunc_normal_(module.weight, std=deviation)
 
+    def _between(self, maps: torch.Tensor, start: int, stop: int | None) -> torch.Tensor:
+        """The layers from `start` to `stop` (exclusive) of `layer_windows`."""
+        for name in list(self.layer_windows)[start:stop]:
+            maps = self.get_submodule(name)(maps)
+        return maps
+
     def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Maps [N, D, h, w] of images [N, 3, H, W] in [0, 1]."""
-        return self._upper(self._lower(images))
+        return self._between(self.normalise(images), 0, None)
 
     def class_logits(self, maps: torch.Tensor) -> torch.Tensor:
         """Logits [N, classes] of maps [N, D, h, w]; training drops half of the features."""
@@ -289,18 +294,7 @@ class InceptionV3(Architecture):
 
     def training_logits(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits [N, classes] of the network, and of its auxiliary head if maps suffice for it."""
-        middle = self._lower(images)
+        upper = list(self.layer_windows).index(MIDDLE) + 1
+        middle = self._between(self.normalise(images), 0, upper)
         auxiliary = self.AuxLogits(middle) if min(middle.shape[2:]) >= LEAST_SIDE else None
-        return self.class_logits(self._upper(middle)), auxiliary
-
-    def _lower(self, images: torch.Tensor) -> torch.Tensor:
-        hidden = self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(self.normalise(images)))
-        hidden = self.maxpool1(self.Conv2d_2b_3x3(hidden))
-        hidden = self.maxpool2(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(hidden)))
-        hidden = self.Mixed_6a(self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(hidden))))
-        maps: torch.Tensor = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(hidden))))
-        return maps
-
-    def _upper(self, middle: torch.Tensor) -> torch.Tensor:
-        maps: torch.Tensor = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(middle)))
-        return maps
+        return self.class_logits(self._between(middle, upper, None)), auxiliary

@@ -8,65 +8,59 @@ from torch import nn
 from sparsight.models.base import Architecture, Normalise
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut.
+class Block(nn.Module):
+    """Convolutions with batch normalisation and ReLU one after the other, and a shortcut.
 
-    Each ReLU is a module of its own and works on a copy: torchvision's blocks use one in-place ReLU
-    several times, on which DeepLift and hooks on rectifiers fail.
+    The first 3x3 convolution has the stride, as in torchvision ("ResNet V1.5" for bottlenecks, in
+    whose paper it is the first convolution). Each ReLU is a module of its own and works on a copy:
+    torchvision's blocks use one in-place ReLU several times, on which DeepLift and hooks on
+    rectifiers fail.
     """
 
+    #: sides of the convolutions' kernels
+    kernels: ClassVar[tuple[int, ...]]
+    #: channels of the last convolution, as a multiple of `planes`, which all others have
+    expansion: ClassVar[int]
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__()
+        channels, outputs, last = inputs, planes * self.expansion, len(self.kernels)
+        strided = 1 + self.kernels.index(3)
+        for number, kernel in enumerate(self.kernels, 1):
+            wide, step = outputs if number == last else planes, stride if number == strided else 1
+            conv = nn.Conv2d(channels, wide, kernel, step, kernel // 2, bias=False)
+            self.add_module(f"conv{number}", conv)
+            self.add_module(f"bn{number}", nn.BatchNorm2d(wide))
+            if number == last:
+                self.downsample = projection(inputs, outputs, stride)
+            self.add_module(f"relu{number}", nn.ReLU())
+            channels = wide
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Feature maps [N, planes · expansion, h / stride, w / stride] of [N, inputs, h, w]."""
+        residual, last = hidden, len(self.kernels)
+        for number in range(1, last + 1):
+            residual = self.get_submodule(f"conv{number}")(residual)
+            residual = self.get_submodule(f"bn{number}")(residual)
+            if number == last:
+                shortcut = hidden if self.downsample is None else self.downsample(hidden)
+                residual = residual + shortcut
+            residual = self.get_submodule(f"relu{number}")(residual)
+        return residual
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions."""
+
+    kernels: ClassVar[tuple[int, ...]] = (3, 3)
     expansion: ClassVar[int] = 1
 
-    def __init__(self, inputs: int, planes: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, planes, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.downsample = projection(inputs, planes, stride)
-        self.relu2 = nn.ReLU()
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Feature maps [N, planes, h / stride, w / stride] of [N, inputs, h, w]."""
-        residual = self.relu1(self.bn1(self.conv1(hidden)))
-        residual = self.bn2(self.conv2(residual))
-        shortcut = hidden if self.downsample is None else self.downsample(hidden)
-        maps: torch.Tensor = self.relu2(residual + shortcut)
-        return maps
+class Bottleneck(Block):
+    """Convolutions: 1x1 to `planes` channels, 3x3, 1x1 to four times as many."""
 
-
-class Bottleneck(nn.Module):
-    """Convolutions: 1x1 to `planes` channels, 3x3, 1x1 to four times as many; and a shortcut.
-
-    The 3x3 convolution has the stride, as in torchvision ("ResNet V1.5"); in the paper it is the
-    first one. ReLUs are as in `BasicBlock`.
-    """
-
+    kernels: ClassVar[tuple[int, ...]] = (1, 3, 1)
     expansion: ClassVar[int] = 4
-
-    def __init__(self, inputs: int, planes: int, stride: int) -> None:
-        super().__init__()
-        outputs = planes * self.expansion
-        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.relu2 = nn.ReLU()
-        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        self.downsample = projection(inputs, outputs, stride)
-        self.relu3 = nn.ReLU()
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Feature maps [N, 4 planes, h / stride, w / stride] of [N, inputs, h, w]."""
-        residual = self.relu1(self.bn1(self.conv1(hidden)))
-        residual = self.relu2(self.bn2(self.conv2(residual)))
-        residual = self.bn3(self.conv3(residual))
-        shortcut = hidden if self.downsample is None else self.downsample(hidden)
-        maps: torch.Tensor = self.relu3(residual + shortcut)
-        return maps
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
@@ -95,7 +89,7 @@ class ResNet(Architecture):
     He et al. 2016, arXiv 1512.03385; initialisation He et al. 2015, arXiv 1502.01852, by fan out.
     """
 
-    block: ClassVar[type[BasicBlock] | type[Bottleneck]]
+    block: ClassVar[type[Block]]
     stage_blocks: ClassVar[tuple[int, int, int, int]]
     input_shape: ClassVar[tuple[int, int, int]] = (3, 0, 0)
     minimum_side: ClassVar[int] = 16
@@ -141,20 +135,15 @@ class ResNet(Architecture):
         channels = width
         for index, count in enumerate(self.stage_blocks):
             planes, stride = width * 2**index, 2 if index else 1
-            stage = self._stage(channels, planes, count, stride)
-            self.add_module(f"layer{index + 1}", stage)
-            channels = planes * self.block.expansion
+            first, channels = self.block(channels, planes, stride), planes * self.block.expansion
+            others = (self.block(channels, planes, 1) for _ in range(count - 1))
+            self.add_module(f"layer{index + 1}", nn.Sequential(first, *others))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(channels, class_count)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def _stage(self, inputs: int, planes: int, count: int, stride: int) -> nn.Sequential:
-        first = self.block(inputs, planes, stride)
-        outputs = planes * self.block.expansion
-        return nn.Sequential(first, *(self.block(outputs, planes, 1) for _ in range(count - 1)))
 
     def feature_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Maps [N, D, h, w] of images [N, 3, H, W] in [0, 1]."""
@@ -175,40 +164,14 @@ class ResNet18(ResNet):
     name: ClassVar[str] = "resnet18"
     reference: ClassVar[str] = "He et al. 2016, arXiv 1512.03385"
     imagenet_weights: ClassVar[str] = "resnet18-f37072fd.pth"
-    block: ClassVar[type[BasicBlock] | type[Bottleneck]] = BasicBlock
+    block: ClassVar[type[Block]] = BasicBlock
     stage_blocks: ClassVar[tuple[int, int, int, int]] = (2, 2, 2, 2)
     layer_strides: ClassVar[dict[str, int]] = {
-        "conv1": 1,
-        "relu": 1,
-        "maxpool": 1,
-        "layer1.0.conv1": 1,
-        "layer1.0.conv2": 1,
-        "layer1.0": 1,
-        "layer1.1.conv1": 1,
-        "layer1.1.conv2": 1,
-        "layer1.1": 1,
-        "layer1": 1,
-        "layer2.0.conv1": 2,
-        "layer2.0.conv2": 2,
-        "layer2.0": 2,
-        "layer2.1.conv1": 2,
-        "layer2.1.conv2": 2,
-        "layer2.1": 2,
-        "layer2": 2,
-        "layer3.0.conv1": 4,
-        "layer3.0.conv2": 4,
-        "layer3.0": 4,
-        "layer3.1.conv1": 4,
-        "layer3.1.conv2": 4,
-        "layer3.1": 4,
-        "layer3": 4,
-        "layer4.0.conv1": 8,
-        "layer4.0.conv2": 8,
-        "layer4.0": 8,
-        "layer4.1.conv1": 8,
-        "layer4.1.conv2": 8,
-        "layer4.1": 8,
-        "layer4": 8,
+        "conv1 relu maxpool layer1.0.conv1 layer1.0.conv2 layer1.0 layer1.1.conv1 "
+        "layer1.1.conv2 layer1.1 layer1": 1,
+        "layer2.0.conv1 layer2.0.conv2 layer2.0 layer2.1.conv1 layer2.1.conv2 layer2.1 layer2": 2,
+        "layer3.0.conv1 layer3.0.conv2 layer3.0 layer3.1.conv1 layer3.1.conv2 layer3.1 layer3": 4,
+        "layer4.0.conv1 layer4.0.conv2 layer4.0 layer4.1.conv1 layer4.1.conv2 layer4.1 layer4": 8,
     }
 
 
@@ -218,78 +181,19 @@ class ResNet50(ResNet):
     name: ClassVar[str] = "resnet50"
     reference: ClassVar[str] = "He et al. 2016, arXiv 1512.03385"
     imagenet_weights: ClassVar[str] = "resnet50-0676ba61.pth"
-    block: ClassVar[type[BasicBlock] | type[Bottleneck]] = Bottleneck
+    block: ClassVar[type[Block]] = Bottleneck
     stage_blocks: ClassVar[tuple[int, int, int, int]] = (3, 4, 6, 3)
     layer_strides: ClassVar[dict[str, int]] = {
-        "conv1": 1,
-        "relu": 1,
-        "maxpool": 1,
-        "layer1.0.conv1": 1,
-        "layer1.0.conv2": 1,
-        "layer1.0.conv3": 1,
-        "layer1.0": 1,
-        "layer1.1.conv1": 1,
-        "layer1.1.conv2": 1,
-        "layer1.1.conv3": 1,
-        "layer1.1": 1,
-        "layer1.2.conv1": 1,
-        "layer1.2.conv2": 1,
-        "layer1.2.conv3": 1,
-        "layer1.2": 1,
-        "layer1": 1,
-        "layer2.0.conv1": 1,
-        "layer2.0.conv2": 2,
-        "layer2.0.conv3": 2,
-        "layer2.0": 2,
-        "layer2.1.conv1": 2,
-        "layer2.1.conv2": 2,
-        "layer2.1.conv3": 2,
-        "layer2.1": 2,
-        "layer2.2.conv1": 2,
-        "layer2.2.conv2": 2,
-        "layer2.2.conv3": 2,
-        "layer2.2": 2,
-        "layer2.3.conv1": 2,
-        "layer2.3.conv2": 2,
-        "layer2.3.conv3": 2,
-        "layer2.3": 2,
-        "layer2": 2,
-        "layer3.0.conv1": 2,
-        "layer3.0.conv2": 4,
-        "layer3.0.conv3": 4,
-        "layer3.0": 4,
-        "layer3.1.conv1": 4,
-        "layer3.1.conv2": 4,
-        "layer3.1.conv3": 4,
-        "layer3.1": 4,
-        "layer3.2.conv1": 4,
-        "layer3.2.conv2": 4,
-        "layer3.2.conv3": 4,
-        "layer3.2": 4,
-        "layer3.3.conv1": 4,
-        "layer3.3.conv2": 4,
-        "layer3.3.conv3": 4,
-        "layer3.3": 4,
-        "layer3.4.conv1": 4,
-        "layer3.4.conv2": 4,
-        "layer3.4.conv3": 4,
-        "layer3.4": 4,
-        "layer3.5.conv1": 4,
-        "layer3.5.conv2": 4,
-        "layer3.5.conv3": 4,
-        "layer3.5": 4,
-        "layer3": 4,
-        "layer4.0.conv1": 4,
-        "layer4.0.conv2": 8,
-        "layer4.0.conv3": 8,
-        "layer4.0": 8,
-        "layer4.1.conv1": 8,
-        "layer4.1.conv2": 8,
-        "layer4.1.conv3": 8,
-        "layer4.1": 8,
-        "layer4.2.conv1": 8,
-        "layer4.2.conv2": 8,
-        "layer4.2.conv3": 8,
-        "layer4.2": 8,
-        "layer4": 8,
+        "conv1 relu maxpool layer1.0.conv1 layer1.0.conv2 layer1.0.conv3 layer1.0 "
+        "layer1.1.conv1 layer1.1.conv2 layer1.1.conv3 layer1.1 layer1.2.conv1 layer1.2.conv2 "
+        "layer1.2.conv3 layer1.2 layer1 layer2.0.conv1": 1,
+        "layer2.0.conv2 layer2.0.conv3 layer2.0 layer2.1.conv1 layer2.1.conv2 layer2.1.conv3 "
+        "layer2.1 layer2.2.conv1 layer2.2.conv2 layer2.2.conv3 layer2.2 layer2.3.conv1 "
+        "layer2.3.conv2 layer2.3.conv3 layer2.3 layer2 layer3.0.conv1": 2,
+        "layer3.0.conv2 layer3.0.conv3 layer3.0 layer3.1.conv1 layer3.1.conv2 layer3.1.conv3 "
+        "layer3.1 layer3.2.conv1 layer3.2.conv2 layer3.2.conv3 layer3.2 layer3.3.conv1 "
+        "layer3.3.conv2 layer3.3.conv3 layer3.3 layer3.4.conv1 layer3.4.conv2 layer3.4.conv3 "
+        "layer3.4 layer3.5.conv1 layer3.5.conv2 layer3.5.conv3 layer3.5 layer3 layer4.0.conv1": 4,
+        "layer4.0.conv2 layer4.0.conv3 layer4.0 layer4.1.conv1 layer4.1.conv2 layer4.1.conv3 "
+        "layer4.1 layer4.2.conv1 layer4.2.conv2 layer4.2.conv3 layer4.2 layer4": 8,
     }

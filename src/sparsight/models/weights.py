@@ -210,7 +210,8 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
     fits = {key: key in weights and weights[key].shape == value.shape for key, value in own.items()}
     body = body_of(network) if network.classifiers else own
     unknown = [key for key in weights if key not in own]
-    wrong = [key for key in body if not fits[key] and not _is_old(key, weights)]
+    old = {key for key in own if key.rpartition(".")[2] == COUNTER and key not in weights}
+    wrong = [key for key in body if not fits[key] and key not in old]
     for key in (*unknown, *wrong):
         what = "is unknown to" if key in unknown else "is missing or of another shape for"
         raise InputError(
@@ -226,7 +227,11 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
                 f"{path}: {key} holds values that are not finite (NaN or infinite); choose weights "
                 "of a training that did not diverge"
             )
-    share = _share_of_zeros(network, found)
+    prunable = [
+        found[f"{name}.weight"] for name in weighted_modules(network) if f"{name}.weight" in found
+    ]
+    zeros = sum(int((weight == 0).sum()) for weight in prunable)
+    share = zeros / max(1, sum(weight.numel() for weight in prunable))
     if share > MOST_ZEROS:
         raise InputError(
             f"{path}: {100 * share:.2g}% of the prunable weights are exactly zero, as if pruned, "
@@ -235,15 +240,3 @@ def take_weights(network: Architecture, weights: Tensors, path: Path, keep_class
         )
     network.load_state_dict({**own, **found})
     return kept
-
-
-def _share_of_zeros(network: Architecture, weights: Tensors) -> float:
-    """Share of the prunable weights that are exactly zero; 0 where there are none."""
-    prunable = [f"{name}.weight" for name in weighted_modules(network)]
-    taken = [weights[key] for key in prunable if key in weights]
-    zeros = sum(int((weight == 0).sum()) for weight in taken)
-    return zeros / max(1, sum(weight.numel() for weight in taken))
-
-
-def _is_old(key: str, weights: Tensors) -> bool:
-    return key.rpartition(".")[2] == COUNTER and key not in weights

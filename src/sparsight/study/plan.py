@@ -442,7 +442,13 @@ def concept_names(study: Study, dataset: str) -> list[str]:
 
 def layer_names(facts: Mapping[str, Any]) -> list[str]:
     """Modules of an architecture that an explainer may name, in the order of the forward pass."""
-    return list(facts.get("layers") or facts.get("layer_windows") or facts["layer_strides"])
+    return list(facts.get("layers") or facts.get("layer_windows") or _layer_strides(facts))
+
+
+def _layer_strides(facts: Mapping[str, Any]) -> dict[str, int]:
+    """The fact `layer_strides` by single names."""
+    strides = facts["layer_strides"].items()
+    return {name: stride for names, stride in strides for name in names.split()}
 
 
 def layer_size(
@@ -473,7 +479,7 @@ def layer_size(
     if facts.get("stem_strides"):
         stem = facts["stem_strides"][{**facts["option_defaults"], **options}["stem"]]
     # layers of the stem have strides of their own, all others a stride counted after the stem
-    stride = stem[layer] if layer in stem else facts["layer_strides"][layer] * stem.get("", 1)
+    stride = stem[layer] if layer in stem else _layer_strides(facts)[layer] * stem.get("", 1)
     return -(-shape[1] // stride), -(-shape[2] // stride)
 
 

@@ -281,14 +281,6 @@ class Selection:
             self.best = {"epoch": facts["epoch"], "accuracy": judged, "network": state}
         return judged
 
-    def state(self) -> dict[str, Any]:
-        """What a resumed training needs."""
-        return {"history": list(self.history), "best": self.best}
-
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.history, self.best = list(state["history"]), state["best"]
-
     def finish(self, network: nn.Module, epoch: int) -> Outcome:
         """Load the selected network after `epoch` epochs."""
         if self.best is None or self.best["epoch"] == epoch:
@@ -424,7 +416,7 @@ def train(
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "epoch": epoch,
-                "selection": selection.state(),
+                "selection": {"history": list(selection.history), "best": selection.best},
             }
             write_state(state_file, state, fingerprint)
     network.to(memory_format=torch.contiguous_format)
@@ -441,7 +433,8 @@ def _resume(
     """Take up a state that was kept; how many epochs are done."""
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
-    selection.resume(state["selection"])
+    selection.history = list(state["selection"]["history"])
+    selection.best = state["selection"]["best"]
     for group in optimiser.param_groups:
         # the schedule is advanced from the start and sets the rate itself
         group["lr"] = group.pop("initial_lr")
