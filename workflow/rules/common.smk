@@ -13,59 +13,59 @@ from sparsight.data.packed_settings import PACKED_VARIABLE, settings_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import COMMAND_VARIABLE, kept_command
-from sparsight.study.plan import ConceptPlan
-from sparsight.study.settings import ConceptSettings
-from sparsight.study.configuration import (
-    catalogue_and_study,
-    normalise,
-    resolve,
-)
-from sparsight.study.settings import FigureSettings
+from sparsight.study.configuration import catalogue_and_study, normalise, resolve
 from sparsight.study.original_files import (
+    data_warnings,
     environment_problems,
     original_file_problems,
     weights_problems,
 )
-from sparsight.study.plan import DENSE, Place, Study
-from sparsight.study.settings import SampleSettings
-from sparsight.study.settings import RuleSettings
-from sparsight.study.original_files import data_warnings
-from sparsight.study.plan import check_disk_budget, stored_bytes
+from sparsight.study.plan import (
+    DENSE,
+    ConceptPlan,
+    Place,
+    Study,
+    check_disk_budget,
+    stored_bytes,
+)
+from sparsight.study.settings import (
+    ConceptSettings,
+    FigureSettings,
+    RuleSettings,
+    SampleSettings,
+    TableSettings,
+)
 from sparsight.study.stored_entries import StoredEntries
-from sparsight.study.settings import TableSettings
 from sparsight.study.versions import CodeVersion, versions
-from sparsight.study.yaml_files import check_depth, load_yaml, typed_values
+from sparsight.study.yaml_files import load_yaml, typed_values
 
 # Everything is found from this file's folder, so that the workflow also runs as a module of another.
 WORKFLOW = Path(workflow.current_basedir).parent
 
 
-def read_again(given):
-    """Refuse what Snakemake reads over in configuration files; what `--config` says, with types."""
-    if not workflow.modifier.is_main_snakefile():
-        return []
-    settings = workflow.config_settings
-    if workflow.is_main_process:
-        for path in settings.configfiles:
-            load_yaml(path)
-    typed = typed_values(settings.config_args or (), given)
-    return [{key: value} for key, value in typed]
-
-
 def load_configuration(given):
-    """The catalogue, overlaid with the study: that of config.yaml if none was given; or leave."""
-    is_main = workflow.modifier.is_main_snakefile()
-    own = bool(workflow.config_settings.configfiles) if is_main else True
+    """The catalogue, overlaid with the study: that of config.yaml if none was given; or leave.
+
+    Snakemake reads over faults in configuration files, which are refused here, and reads numbers
+    inside of lists and mappings of `--config` as text.
+    """
+    settings, is_main = workflow.config_settings, workflow.modifier.is_main_snakefile()
     try:
-        whole = catalogue_and_study(WORKFLOW.parent, own=own)
-        # What Snakemake has read from --configfile; nothing of it is copied before this.
-        check_depth(given, "The configuration")
-        arguments = read_again(given)
+        whole = catalogue_and_study(
+            WORKFLOW.parent, own=bool(settings.configfiles) or not is_main
+        )
+        if is_main and workflow.is_main_process:
+            for path in settings.configfiles:
+                load_yaml(path)
+        arguments = settings.config_args or () if is_main else ()
+        typed = [{key: value} for key, value in typed_values(arguments, given)]
+        for part in (given, *typed):
+            update_config(whole, part)
+        whole, problems = resolve(normalise(whole))
     except InputError as error:
         sys.exit(str(error))
-    for part in (given, *arguments):
-        update_config(whole, part)
-    whole, problems = resolve(normalise(whole))
+    except RecursionError:
+        sys.exit("The configuration is nested too deeply; write it flatter.")
     if problems:
         sys.exit("\n".join(f"Configuration: {problem}" for problem in problems))
     return whole

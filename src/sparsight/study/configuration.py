@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,53 +36,33 @@ from sparsight.study.yaml_files import load_yaml
 _SHARED: dict[str, Any] = {"noise": {"maximum": 0, "seed": 0}, "subset_seed": 0}
 
 
-def with_bases(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_bases(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """A copy in which data sets with `base` and `trojan` have `source` and `options`, as all have.
 
-    Noise and subset are the base's where the data set gives none. Data sets whose base is no data
-    set that one can be made from stay as they are: `base_problems` says what is wrong.
+    Noise and subset are the base's where the data set gives none. Data sets whose base is none that
+    one can be made from stay as they are, and have an error message each.
     """
     known = config["catalogue"]["datasets"]
-    wrong = {name for name, _ in _base_problems(known)}
-    datasets = {
-        name: {**_SHARED, **_resolved(entry, known)} if name not in wrong else entry
-        for name, entry in known.items()
-    }
-    return {**config, "catalogue": {**config["catalogue"], "datasets": datasets}}
-
-
-def _resolved(entry: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "base" not in entry:
-        return entry
-    base = known[entry["base"]]
-    inherited = {key: base[key] for key in _SHARED if key in base}
-    own = {key: value for key, value in entry.items() if key not in ("base", "trojan")}
-    images = {"options": base.get("options", {}), "source": base["source"]}
-    options = {"base": images, "trojan": entry["trojan"]}
-    return {**inherited, **own, "options": options, "source": TROJANED}
-
-
-def base_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """One error message for each base that a data set cannot be made from."""
-    for _, problem in _base_problems(config["catalogue"]["datasets"]):
-        yield problem
-
-
-def _base_problems(known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    datasets, problems = dict(known), []
     for name, entry in known.items():
-        where = f"catalogue.datasets.{name}"
         if "base" not in entry:
-            if "trojan" in entry:
-                yield name, f"{where} has a trojan but no base; name the data set it is planted in."
+            datasets[name] = {**_SHARED, **entry}
             continue
-        base = entry["base"]
-        given = [key for key in ("source", "options") if entry.get(key)]
-        if given:
-            yield name, f"{where} has both base and {given[0]}; leave one of them."
-        elif base not in known:
-            yield name, unknown_name("data set", f"{where}.base", base, known)
-        elif "base" in known[base] or known[base]["source"] == TROJANED:
-            yield name, f"{where}.base: {base} has a trojan itself; name a data set without one."
+        base, key = known.get(entry["base"]), f"catalogue.datasets.{name}.base"
+        if base is None:
+            problems.append(unknown_name("data set", key, entry["base"], known))
+        elif "base" in base or base["source"] == TROJANED:
+            text = f"{key}: {entry['base']} has a trojan itself; name a data set without one."
+            problems.append(text)
+        else:
+            images = {"options": base.get("options", {}), "source": base["source"]}
+            datasets[name] = {
+                **{key: base.get(key, value) for key, value in _SHARED.items()},
+                **{key: value for key, value in entry.items() if key not in ("base", "trojan")},
+                "options": {"base": images, "trojan": entry["trojan"]},
+                "source": TROJANED,
+            }
+    return {**config, "catalogue": {**config["catalogue"], "datasets": datasets}}, problems
 
 
 def source_and_options(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -120,46 +100,35 @@ Config = Mapping[str, Any]
 _UNUSABLE = re.compile(r"[{}\x00-\x1f]")
 
 
-def with_paths(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def with_paths(
+    config: Config, environ: Mapping[str, str] = os.environ
+) -> tuple[dict[str, Any], list[str]]:
     """A copy with `~` and variables replaced in all paths: `data_folder`, `initial_weights`.
 
-    Parameters
-    ----------
-    config : valid by the schema. Paths that cannot be expanded stay: see `path_problems`.
+    Paths that cannot be expanded, or that Snakemake would misread, have an error message each.
     """
-    found, models = dict(config), dict(config["catalogue"]["models"])
-    for key, path in _given_paths(config):
-        try:
-            value = expand_path(path, key, environ)
-        except InputError:
-            continue
-        if key == "data_folder":
-            found[key] = value
-        else:
-            model = key.split(".")[2]
-            models[model] = {**models[model], "initial_weights": value}
-    return {**found, "catalogue": {**config["catalogue"], "models": models}}
+    problems: list[str] = []
 
-
-def path_problems(config: Config, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """One error message for each path that cannot be expanded, or that Snakemake would misread."""
-    for key, path in _given_paths(config):
+    def expanded(given: str, key: str) -> str:
         try:
-            value = expand_path(path, key, environ)
+            return expand_path(given, key, environ)
         except InputError as error:
-            yield f"{error}."
-            continue
-        if key == "data_folder" and _UNUSABLE.search(value):
-            yield f"{key} is {path}, which is {value!r} here; choose a path without braces."
+            problems.append(f"{error}.")
+            return given
 
-
-def _given_paths(config: Config) -> Iterator[tuple[str, str]]:
-    if "data_folder" in config:
-        yield "data_folder", config["data_folder"]
-    for model, entry in config["catalogue"]["models"].items():
-        given = entry.get("initial_weights", WORDS[0])
+    folder = expanded(config["data_folder"], "data_folder")
+    if _UNUSABLE.search(folder) and not problems:
+        given = config["data_folder"]
+        text = f"data_folder is {given}, which is {folder!r} here; choose a path without braces."
+        problems.append(text)
+    models = dict(config["catalogue"]["models"])
+    for name, entry in models.items():
+        given = entry["initial_weights"]
         if given not in WORDS:
-            yield f"catalogue.models.{model}.initial_weights", given
+            path = expanded(given, f"catalogue.models.{name}.initial_weights")
+            models[name] = {**entry, "initial_weights": path}
+    catalogue = {**config["catalogue"], "models": models}
+    return {**config, "data_folder": folder, "catalogue": catalogue}, problems
 
 
 def normalise(value: Any) -> Any:
@@ -225,10 +194,12 @@ def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     values are those of the models, and combinations once the names are known.
     """
     whole, found = validated(config)
-    found = found or [*base_problems(whole), *path_problems(whole)]
     if found:
         return whole, found
-    whole = with_paths(with_bases(normalise(whole)))
+    whole, found = with_bases(normalise(whole))
+    whole, wrong = with_paths(whole)
+    if found or wrong:
+        return whole, [*found, *wrong]
     found = [*catalogue_problems(whole["catalogue"]), *choice_problems(whole)]
     found = found or [*dataset_problems(whole)]
     if found:

@@ -231,6 +231,11 @@ class DataSet(Part):
             raise _missing("source")
         if self.base is not None and self.trojan is None:
             raise _missing("trojan")
+        if self.base is None and self.trojan is not None:
+            raise _missing("base")
+        given = [key for key in ("source", "options") if getattr(self, key)]
+        if self.base is not None and given:
+            raise _conflicting("base", " and ".join(given))
         return self
 
 
@@ -710,22 +715,16 @@ def validated(config: Any) -> tuple[dict[str, Any], list[str]]:
     """
     unusable: dict[Place, str] = {}
     config = _usable(config, (), unusable)
-    found = list(unusable.items())
-    whole: dict[str, Any] = {}
+    found, whole = list(unusable.items()), {}
     try:
         whole = StudyFile.model_validate(config).model_dump(by_alias=True)
     except ValidationError as error:
-        found += [
-            pair
-            for pair in _explained(config, error.errors(include_url=False))
-            if pair[0] not in unusable
-        ]
-    ordered = sorted({(_rank(place), clip_message(f"{text}.")) for place, text in found})
-    return {} if ordered else whole, list(dict.fromkeys(text for _, text in ordered))
-
-
-def _rank(place: Place) -> tuple[tuple[int, int, str], ...]:
-    return tuple((0, x, "") if isinstance(x, int) else (1, 0, x) for x in place)
+        explained = _explained(config, error.errors(include_url=False))
+        found += [(place, text) for place, text in explained if place not in unusable]
+    # Positions in lists sort as numbers.
+    found.sort(key=lambda pair: [(isinstance(x, str), x) for x in pair[0]])
+    messages = dict.fromkeys(clip_message(f"{text}.") for _, text in found)
+    return {} if messages else whole, list(messages)
 
 
 def _usable(value: Any, place: Place, unusable: dict[Place, str]) -> Any:
@@ -757,14 +756,14 @@ def _explained(config: Any, errors: list[Any]) -> Iterator[tuple[Place, str]]:
     for error in errors:
         place, rest = _split(config, error["loc"], error["type"] == "missing")
         if not rest:
-            yield _message(config, schema, place, error)
+            yield _message(schema, place, error)
         else:
             members[place].append((rest[1:], error))
     for place, found in members.items():
         inner = [pair for pair in found if pair[0] and pair[0] != ("[key]",)]
         named = [pair for pair in found if not pair[1]["type"].endswith(_OTHER_KIND)]
         for rest, error in inner or named[:1] or found[:1]:
-            yield _message(config, schema, (*place, *rest), error)
+            yield _message(schema, (*place, *rest), error)
 
 
 def _split(config: Any, steps: Place, lacks_last: bool) -> tuple[Place, Place]:
@@ -783,44 +782,46 @@ def _split(config: Any, steps: Place, lacks_last: bool) -> tuple[Place, Place]:
     return tuple(steps), ()
 
 
-def _message(config: Any, schema: Any, place: Place, error: Any) -> tuple[Place, str]:
-    kind, value = error["type"], error["input"]
+def _message(schema: Any, place: Place, error: Any) -> tuple[Place, str]:
+    kind, value, key = error["type"], error["input"], dotted_key(place)
+    above = dotted_key(place[:-1])
     if place[-1:] == ("[key]",):
-        *above, name, _ = place
-        bound = _schema_at(schema, tuple(above)).get("propertyNames", {"type": "string"})
-        text = f"the name {as_yaml(name)} at {dotted_key(above)} must be {allowed_by(bound)}"
-        return (*above, name), text
-    if kind == "missing":
-        allowed = allowed_by(_schema_at(schema, place))
-        text = f"{as_yaml(place[-1])} is missing at {dotted_key(place[:-1])}"
-        return place, f"{text}; it must be {allowed}" if allowed else text
-    if kind == "extra_forbidden":
-        part = _schema_at(schema, place[:-1])
-        known = [k for one in part.get("anyOf", [part]) for k in one.get("properties", {})]
+        *group, name, _ = place
+        forms = _forms_at(schema, tuple(group))
+        bound = next(form["propertyNames"] for form in forms if "propertyNames" in form)
+        place = (*group, name)
+        text = f"the name {as_yaml(name)} at {dotted_key(group)} must be {allowed_by(bound)}"
+    elif kind == "missing":
+        allowed = allowed_by({"anyOf": _forms_at(schema, place)})
+        text = f"{as_yaml(place[-1])} is missing at {above}; it must be {allowed}"
+    elif kind == "extra_forbidden":
+        known = [k for form in _forms_at(schema, place[:-1]) for k in form.get("properties", {})]
         hint = near_miss(place[-1], known)
-        text = f"unknown key {as_yaml(place[-1])} at {dotted_key(place[:-1])}{hint}"
-        return place, f"{text} (known: {join_names(known)})"
-    if kind in ("repeated", "order"):
-        return place, f"{dotted_key(place)} {error['msg']}"
-    if kind == "needs":
-        return place, f"{error['msg']} at {dotted_key(place)}"
-    if kind in ("conflict", "plain"):
-        text = f"{dotted_key(place)}: {error['msg']}"
-        return place, f"{text}{_new_entry(place)}" if kind == "conflict" else text
-    part = _schema_at(schema, place)
-    hint = near_miss(value, _words(part)) or misread(value, _types(part))
-    return (
-        place,
-        f"{dotted_key(place)} is {in_words(value)}, but must be {allowed_by(part)}{hint}",
-    )
+        text = f"unknown key {as_yaml(place[-1])} at {above}{hint} (known: {join_names(known)})"
+    elif kind in ("repeated", "order"):
+        text = f"{key} {error['msg']}"
+    elif kind == "needs":
+        text = f"{error['msg']} at {key}"
+    elif kind in ("conflict", "plain"):
+        text = f"{key}: {error['msg']}{_new_entry(place) if kind == 'conflict' else ''}"
+    else:
+        forms = _forms_at(schema, place)
+        words = [word for form in forms for word in form.get("enum", [form.get("const")])]
+        # Text only where nothing else is allowed.
+        types = {form.get("type") for form in forms}
+        types = types & {"integer", "number"} if len(forms) > 1 else types
+        remedy = near_miss(value, filter(None, words)) or misread(value, types)
+        allowed = allowed_by({"anyOf": forms})
+        text = f"{key} is {in_words(value)}, but must be {allowed}{remedy}"
+    return place, text
 
 
 def _new_entry(place: Place) -> str:
     """Remedy where a key may come from the catalogue, whose entries a study is merged with."""
-    group, *_ = [*place, ""]
+    group, *rest = [*place, ""]
     if group != "catalogue":
         return ""
-    kind = str([*place, "", "entry"][1]).removesuffix("s").replace("_", " ")
+    kind = str([*rest, "entry"][0]).removesuffix("s").replace("_", " ")
     return f", or, where the catalogue has the entry, name a new {kind or 'entry'}"
 
 
@@ -863,18 +864,18 @@ def dotted_key(place: Iterable[str | int]) -> str:
     return (f"…{text[-100:]}" if len(text) > 100 else text) or "the top level"
 
 
-def _schema_at(schema: Any, place: Place) -> dict[str, Any]:
-    """The part of a JSON schema that describes a place; empty where nothing does."""
-    parts = [schema]
-    for step in ((), *((step,) for step in place)):
-        forms: list[Any] = []
-        for part in parts:
-            inner = [part] if not step else _inner(part, step[0])
-            forms += [form for one in inner for form in _forms(schema, one)]
-        parts = forms
-    if len(parts) > 1:
-        return {"anyOf": parts}
-    return parts[0] if parts else {}
+def _forms_at(schema: Any, place: Place) -> list[Any]:
+    """The alternatives of a JSON schema for what stands at a place; none where nothing may."""
+    forms = _forms(schema, schema)
+    for step in place:
+        inner = [
+            form.get("items")
+            if isinstance(step, int)
+            else form.get("properties", {}).get(step, form.get("additionalProperties"))
+            for form in forms
+        ]
+        forms = [form for part in inner if isinstance(part, dict) for form in _forms(schema, part)]
+    return forms
 
 
 def _forms(schema: Any, part: Any) -> list[Any]:
@@ -884,24 +885,3 @@ def _forms(schema: Any, part: Any) -> list[Any]:
     if "anyOf" in part:
         return [form for one in part["anyOf"] for form in _forms(schema, one)]
     return [part]
-
-
-def _inner(part: Any, step: str | int) -> list[Any]:
-    if isinstance(step, int):
-        return [part["items"]] if "items" in part else []
-    found = part.get("properties", {}).get(step, part.get("additionalProperties"))
-    return [found] if isinstance(found, dict) else []
-
-
-def _words(part: Any) -> list[str]:
-    forms = part.get("anyOf", [part])
-    return [
-        str(w) for one in forms for w in one.get("enum", [one["const"]] if "const" in one else [])
-    ]
-
-
-def _types(part: Any) -> list[str]:
-    """Types that a value may have been meant to be; text only where nothing else is allowed."""
-    if "anyOf" not in part:
-        return [part.get("type", "")]
-    return [one["type"] for one in part["anyOf"] if one.get("type") in ("integer", "number")]

@@ -10,8 +10,6 @@ from sparsight.io.errors import InputError, as_yaml, in_words, near_miss, shorte
 
 #: characters of a path that is suggested
 LONGEST_PATH = 200
-#: a study is some ten levels deep
-MOST_DEPTH = 100
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         content = _load(text, str(path))
     except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply, or an alias holds itself.") from error
+        raise InputError(f"{path} is nested too deeply; write it flatter.") from error
     except yaml.MarkedYAMLError as error:
         raise InputError(_syntax_problem(path, error)) from error
     except (yaml.YAMLError, ValueError) as error:  # an unprintable character, the 45th of May
@@ -38,7 +36,6 @@ def load_yaml(path: Path) -> dict[str, Any]:
             f"{path} must hold a mapping of keys to values at its top level, but is "
             f"{in_words(content)}."
         )
-    check_depth(content, str(path))
     return content
 
 
@@ -96,7 +93,9 @@ def _load(text: str, name: str, kind: type[yaml.SafeLoader] | None = None) -> An
     loader = (kind or _StrictLoader)(text)
     loader.name = name
     try:
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        # Deep, so that an alias (`*a`) inside the value that it stands for is refused.
+        return None if node is None else loader.construct_object(node, deep=True)
     finally:
         loader.dispose()
 
@@ -141,27 +140,6 @@ def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> str:
     where = f" line {mark.line + 1}" if mark else ""
     problem = shorten(", ".join(filter(None, (error.context, error.problem))), 200)
     remedy = ": indent with spaces, not tabs" if r"'\t'" in problem else ""
+    if "recursive" in problem:
+        problem = "an alias (*) stands inside the value that it stands for"
     return f"{path}{where}: {problem}{remedy}."
-
-
-def check_depth(content: Any, name: str, depth: int = 0) -> None:
-    """Refuse values that are nested too deeply, as an alias (`*a`) inside its own value is.
-
-    Parameters
-    ----------
-    content : what was read from YAML.
-    name : of the file, for the message.
-
-    Raises
-    ------
-    InputError
-        When values are nested more than `MOST_DEPTH` levels deep.
-    """
-    if depth > MOST_DEPTH:
-        raise InputError(
-            f"{name} is nested more than {MOST_DEPTH} levels deep, or has an alias (*) inside the "
-            "value that it stands for; write it flatter."
-        )
-    if isinstance(content, dict | list):
-        for inner in content.values() if isinstance(content, dict) else content:
-            check_depth(inner, name, depth + 1)

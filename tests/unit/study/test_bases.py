@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from sparsight.study.configuration import base_problems, source_items, with_bases, without_mirrors
+from sparsight.study.configuration import source_items, with_bases, without_mirrors
 from sparsight.study.settings import RuleSettings
 
 TROJAN = {"stickers": {"smiley": 1}}
@@ -18,8 +18,9 @@ def configuration(**datasets: object) -> dict:
 def test_a_base_becomes_source_and_options() -> None:
     given = configuration(new={"base": "other", "trojan": TROJAN, "noise": {"maximum": 0}})
     before = copy.deepcopy(given)
-    found = with_bases(given)
+    found, problems = with_bases(given)
     assert given == before
+    assert problems == []
     assert found["catalogue"]["datasets"] == {
         "other": {**OTHER, "noise": {"maximum": 0, "seed": 0}},
         "new": {
@@ -32,8 +33,7 @@ def test_a_base_becomes_source_and_options() -> None:
             "subset_seed": 3,
         },
     }
-    assert with_bases(found) == found
-    assert list(base_problems(given)) == []
+    assert with_bases(found) == (found, [])
 
 
 @pytest.mark.parametrize(
@@ -41,21 +41,18 @@ def test_a_base_becomes_source_and_options() -> None:
     [
         ({"base": "othr", "trojan": TROJAN}, "datasets.new.base names the unknown data set 'othr'"),
         ({"base": "new", "trojan": TROJAN}, "new.base: new has a trojan itself; name a data set"),
-        ({"base": "other", "source": "mnist"}, "new has both base and source; leave one of them."),
-        ({"base": "other", "options": {"a": 1}}, "new has both base and options; leave one"),
-        ({"source": "mnist", "trojan": TROJAN}, "new has a trojan but no base; name the data set"),
     ],
 )
 def test_bases_that_cannot_be(entry: dict, sentence: str) -> None:
     given = configuration(new=entry)
-    (found,) = base_problems(given)
+    whole, (found,) = with_bases(given)
     assert sentence in found
-    assert with_bases(given)["catalogue"]["datasets"]["new"] == entry
+    assert whole["catalogue"]["datasets"]["new"] == entry
 
 
 def test_a_trojan_in_a_trojan() -> None:
     raw = {"source": "trojaned", "options": {}}
-    (found,) = base_problems(configuration(raw=raw, new={"base": "raw", "trojan": TROJAN}))
+    _, (found,) = with_bases(configuration(raw=raw, new={"base": "raw", "trojan": TROJAN}))
     assert "raw has a trojan itself" in found
 
 
@@ -69,6 +66,11 @@ def test_sentences_before_any_job_starts(problems_of) -> None:
     assert found.startswith("'trojan' is missing at catalogue.datasets.new")
     (found,) = problems(trojan=TROJAN)
     assert found.startswith("'source' is missing at catalogue.datasets.new")
+    (found,) = problems(source="shapes", trojan=TROJAN)
+    assert found.startswith("'base' is missing at catalogue.datasets.new")
+    for more in ({"source": "mnist"}, {"options": {"a": 1}}):
+        (found,) = problems(base="shapes", trojan=TROJAN, **more)
+        assert found.startswith(f"catalogue.datasets.new: base conflicts with {next(iter(more))}")
     (found,) = problems(base="shape", trojan=TROJAN)
     assert "names the unknown data set 'shape'; did you mean 'shapes'" in found
     (found,) = problems(base="shapes", trojan={"stickers": {"smiley": "cow"}})

@@ -927,7 +927,7 @@ def test_options_that_decide_what_a_data_set_has(problems_of, options, found):
 def test_every_data_set_of_the_catalogue_is_understood():
     from sparsight.data.registry import SOURCES
 
-    catalogue = with_bases(catalogue_and_study(ROOT, own=True))["catalogue"]
+    catalogue = with_bases(catalogue_and_study(ROOT, own=True))[0]["catalogue"]
     for name, entry in catalogue["datasets"].items():
         source, options = SOURCES.load(entry["source"]), entry["options"]
         assert set(options) <= set(source.parameters), name
