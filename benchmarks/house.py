@@ -104,7 +104,7 @@ def files_on_the_way() -> dict[str, int]:
     `correlations.csv` and its figure.
     """
     with tempfile.TemporaryDirectory() as folder:
-        project = Project(Path(folder) / "project")
+        project = Project(Path(folder) / "project", warm=False)
         listed = subprocess.run(
             ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
         )

@@ -42,7 +42,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def submitted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny study through SLURM: one job needs more memory than it asks for, another hangs."""
-    project = copy_of(ROOT, tmp_path_factory.mktemp("submitted") / "project", PARTS)
+    project = copy_of(ROOT, tmp_path_factory.mktemp("submitted") / "project", PARTS, warm=False)
     project.environment = cluster.environment(project.environment)
     ended = threading.Event()
     watch = threading.Thread(target=make_hang, args=(cluster, project.folder / STATE, ended))

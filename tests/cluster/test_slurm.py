@@ -72,7 +72,7 @@ def test_without_gpus_and_from_inside_a_job(
 ) -> None:
     # where nothing may be computed on the login node, Snakemake runs in a job of its own
     shutil.copytree(submitted.folder, tmp_path / "project", symlinks=True)
-    project = Project(tmp_path / "project")
+    project = Project(tmp_path / "project", warm=False)
     project.environment = cluster.environment(project.environment)
     known = cluster.jobs("make_rewind_point", "digits", "tiny", "1")
     one_rule = ("-R", "make_rewind_point", "--until", "make_rewind_point")

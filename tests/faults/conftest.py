@@ -26,7 +26,7 @@ class Undisturbed:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """Run once; with it, that the study is as small as it should be."""
-    project = copy_of(ROOT, tmp_path_factory.mktemp("undisturbed") / "project", PARTS)
+    project = copy_of(ROOT, tmp_path_factory.mktemp("undisturbed") / "project", PARTS, warm=False)
     project.configure(**SMALL)
     assert sum(project.planned(*OPTIONS).values()) == JOBS
     started = time.monotonic()
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
     """A copy of the project in which nothing has run."""
-    project = copy_of(ROOT, tmp_path / "project", PARTS)
+    project = copy_of(ROOT, tmp_path / "project", PARTS, warm=False)
     project.configure(**SMALL)
     return project
 
@@ -47,7 +47,7 @@ def finished(undisturbed: Undisturbed, tmp_path: Path) -> Project:
     """A copy of the finished study, to be damaged."""
     # file times are copied too: Snakemake compares them
     shutil.copytree(undisturbed.project.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return Project(tmp_path / "project", warm=False)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def finished(finished_once: Project, tmp_path: Path) -> Project:
     return Project(target)
 
 
-def copy_of(source: Path, target: Path, parts: tuple[str, ...]) -> Project:
+def copy_of(source: Path, target: Path, parts: tuple[str, ...], *, warm: bool = True) -> Project:
     """A copy of parts of the project, with the tiny study configured."""
     target.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -45,6 +45,6 @@ def copy_of(source: Path, target: Path, parts: tuple[str, ...]) -> Project:
             shutil.copytree(source / part, target / part, ignore=ignored)
         else:
             shutil.copy2(source / part, target / part)
-    project = Project(target)
+    project = Project(target, warm=warm)
     project.configure()
     return project

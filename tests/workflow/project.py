@@ -1,17 +1,22 @@
 """A copy of the project that a test runs Snakemake in."""
 
+import atexit
 import csv
+import functools
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 BIN = Path(sys.executable).parent
+WARM = Path(__file__).parent / "warm"
 RECIPE = {
     "epochs": 6,
     "batch_size": 16,
@@ -75,18 +80,37 @@ TABLES = (
 )
 
 
-class Project:
-    """A copy of the project with the tiny study in `tiny.yaml`."""
+@functools.cache
+def warm_python() -> str:
+    """The Python that starts scripts in forks of `warm/server.py`, which runs from then on."""
+    folder = Path(tempfile.mkdtemp(prefix="warm"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.Popen([sys.executable, WARM / "server.py", folder / "socket"])
+    python = folder / "python"
+    client = f"{sys.executable} -IS {WARM / 'client.py'} {folder / 'socket'} {sys.executable}"
+    python.write_text(f'#!/bin/sh\nexec {client} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return str(python)
 
-    def __init__(self, folder: Path) -> None:
+
+class Project:
+    """A copy of the project with the tiny study in `tiny.yaml`.
+
+    Its jobs start warm, in forks of a process that has imported torch, or cold, as a user's do.
+    """
+
+    def __init__(self, folder: Path, warm: bool = True) -> None:
         self.folder = folder
         # The copy's own library comes before the installed one.
+        path = [str(folder / "src")]
         self.environment = {
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
+            "PYTHONPATH": os.pathsep.join([*path, str(WARM)] if warm else path),
             "OMP_NUM_THREADS": "1",
         }
+        if warm:
+            self.environment["SPARSIGHT_WARM_PYTHON"] = warm_python()
 
     def configure(self, **changes: Any) -> None:
         """Write `tiny.yaml`: the tiny study with some top-level keys changed."""
