@@ -10,10 +10,10 @@ from sidebyside import Row, compare
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sparsight.concepts.craft_crops import crop_grid
-from sparsight.concepts.craft_factors import (
+from sparsight.concepts.craft import (
     concept_importances,
     craft_class,
+    crop_grid,
     pools_first,
     quiet,
     replicated_design,

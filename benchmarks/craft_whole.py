@@ -12,9 +12,14 @@ from sidebyside import Row, compare
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sparsight.concepts.craft import Craft, find_class
-from sparsight.concepts.craft_crops import CropReader
-from sparsight.concepts.craft_factors import craft_class, quiet, seed_libraries
+from sparsight.concepts.craft import (
+    Craft,
+    CropReader,
+    craft_class,
+    find_class,
+    quiet,
+    seed_libraries,
+)
 from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import write_arrays
 from sparsight.models.base import Architecture, build_network

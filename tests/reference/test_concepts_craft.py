@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sparsight.concepts.craft import place_coefficients
-from sparsight.concepts.craft_crops import CropReader
-from sparsight.concepts.craft_factors import (
+from sparsight.concepts.craft import (
+    CropReader,
     coefficients_of,
     concept_importances,
     craft_class,
     factorise,
+    place_coefficients,
     pools_first,
     quiet,
     replicated_design,

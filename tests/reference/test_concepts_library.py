@@ -15,8 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
-from sparsight.concepts.cav import Fitting, activation_vectors
-from sparsight.concepts.linear import Labelled
+from sparsight.concepts.cav import Fitting, Labelled, activation_vectors
 from sparsight.concepts.pcbm import ElasticNet, fit_softmax
 from sparsight.concepts.tcav import positive_shares
 from sparsight.explain.network import activations_and_gradients

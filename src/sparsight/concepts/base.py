@@ -41,8 +41,9 @@ class Measured:
 
     measure: str  # a key of the method's `measures`
     value: float  # NaN where it is not defined
-    class_name: str = WHOLE  # what it is about; `WHOLE` for the checkpoint as a whole
-    concept: str = WHOLE  # what it is about; `WHOLE` for the checkpoint as a whole
+    # what it is about; both `WHOLE` for the checkpoint as a whole
+    class_name: str = WHOLE
+    concept: str = WHOLE
 
 
 def with_mean(
@@ -138,10 +139,7 @@ class ConceptMethod(ABC):
 
     @abstractmethod
     def find(self, checkpoint: StudiedNetwork) -> Findings:
-        """Find the concepts of one checkpoint.
-
-        Raises InputError when data or settings cannot be used.
-        """
+        """Find the concepts of one checkpoint; InputError when data or settings cannot be used."""
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """Numbers on how a checkpoint's concepts differ from those of another network.
@@ -161,13 +159,9 @@ RANKING_SCHEMA = pa.schema(
 MEASURES_SCHEMA = pa.schema(
     {"method": _TEXT, "measure": _TEXT, "class": _TEXT, "concept": _TEXT, "value": _NUMBER}
 )
+_REFERENCE = {"pruner": _TEXT, "seed": pa.int64(), "level": pa.int32()}
 DRIFT_SCHEMA = pa.schema(
-    [
-        *MEASURES_SCHEMA,
-        ("reference_pruner", pa.string()),
-        ("reference_seed", pa.int64()),
-        ("reference_level", pa.int32()),
-    ]
+    [*MEASURES_SCHEMA, *((f"reference_{name}", dtype) for name, dtype in _REFERENCE.items())]
 )
 #: in the metadata of all tables: whose concepts they hold
 IDENTITY = ("study", "dataset", "model", "pruner", "seed", "level", "density", "concept", "method")
@@ -201,15 +195,21 @@ def write_findings(
 
     Parameters
     ----------
-    files : where to.
-    method : whose findings they are.
-    findings : what `find` gave.
     identity : values of `IDENTITY` but `method`; kept in the metadata of all files, with
         `feature_passes`, `own_passes` and `notes` (a JSON list). The file of arrays has `texts`
         too (a JSON object).
     feature_passes : images that went forward for the shared features.
     """
-    _check_ranking(method.name, findings.ranked)
+    by_class: dict[str, list[Ranked]] = {}
+    for row in findings.ranked:
+        by_class.setdefault(row.class_name, []).append(row)
+    for name, rows in by_class.items():
+        ranks = sorted(row.rank for row in rows)
+        if ranks != list(range(1, len(rows) + 1)) or len({r.concept for r in rows}) != len(rows):
+            raise InputError(
+                f"concept method {method.name} gave the class '{name}' no order: ranks must go "
+                "from 1 up without a gap, and each concept must have one"
+            )
     check_measured(method.name, "find", method.measures, findings.measured)
     metadata = {
         **{name: str({**identity, "method": method.name}[name]) for name in IDENTITY},
@@ -222,8 +222,13 @@ def write_findings(
     counted = [Measured(measure, float(count)) for measure, count in passes.items()]
     arrays = {name: tensor.detach().cpu() for name, tensor in findings.arrays.items()}
     write_arrays(files.arrays, arrays, {**metadata, "texts": texts})
-    _write(files.ranking, RANKING_SCHEMA, method, findings.ranked, metadata)
-    _write(files.measures, MEASURES_SCHEMA, method, [*findings.measured, *counted], metadata)
+    tables: tuple[tuple[Path | str, pa.Schema, Sequence[Ranked | Measured]], ...] = (
+        (files.ranking, RANKING_SCHEMA, findings.ranked),
+        (files.measures, MEASURES_SCHEMA, [*findings.measured, *counted]),
+    )
+    for path, schema, rows_of in tables:
+        table = pa.Table.from_pylist(_dicts(method, rows_of), schema=schema)
+        write_table(path, table, metadata)
 
 
 def write_drift(
@@ -243,37 +248,25 @@ def write_drift(
     rows: list[dict[str, Any]] = []
     for reference, measured in found:
         check_measured(method.name, "compare", method.comparisons, measured)
-        known = {f"reference_{name}": reference[name] for name in ("pruner", "seed", "level")}
-        rows += [{**_row(each), **known} for each in measured]
-    _write(path, DRIFT_SCHEMA, method, rows, {name: metadata[name] for name in IDENTITY})
+        known = {f"reference_{name}": reference[name] for name in _REFERENCE}
+        rows += [{**row, **known} for row in _dicts(method, measured)]
+    table = pa.Table.from_pylist(rows, schema=DRIFT_SCHEMA)
+    write_table(path, table, {name: metadata[name] for name in IDENTITY})
 
 
-def _row(found: Ranked | Measured) -> dict[str, Any]:
-    """Columns of a row; its own name for the class is a word of Python."""
-    row = {"class": found.class_name, **vars(found)}
-    return {**row, "value": float(found.value)}
-
-
-def _write(
-    path: Path | str,
-    schema: pa.Schema,
-    method: ConceptMethod,
-    rows: Sequence[Ranked | Measured | dict[str, Any]],
-    metadata: Mapping[str, str],
-) -> None:
-    dicts = [row if isinstance(row, dict) else _row(row) for row in rows]
-    whole = [{**row, "method": method.name} for row in dicts]
-    write_table(path, pa.Table.from_pylist(whole, schema=schema), metadata)
+def _dicts(method: ConceptMethod, rows: Iterable[Ranked | Measured]) -> list[dict[str, Any]]:
+    """Columns of each row; `class` is a word of Python."""
+    return [
+        {**vars(row), "method": method.name, "class": row.class_name, "value": float(row.value)}
+        for row in rows
+    ]
 
 
 def check_measured(
     method: str, where: str, known: Mapping[str, Any], measured: Sequence[Measured]
 ) -> None:
-    """Check that measured numbers are those that a method's facts name.
-
-    Raises InputError when a measure is not among `known`, when one of these is missing, or when a
-    number is given twice.
-    """
+    """InputError when a measure is not among the `known` ones that the method's facts name, when
+    one of these is missing, or when a number is given twice."""
     names = {row.measure for row in measured}
     for name in sorted(names - set(known)):
         raise InputError(
@@ -291,22 +284,6 @@ def check_measured(
             raise InputError(
                 f"{where} of concept method {method} gave '{measure}' twice for class "
                 f"'{class_name}' and concept '{concept}'; give it once"
-            )
-
-
-def _check_ranking(method: str, ranked: Sequence[Ranked]) -> None:
-    """Every class has ranks from 1 without a gap, and each concept once."""
-    by_class: dict[str, list[Ranked]] = {}
-    for row in ranked:
-        by_class.setdefault(row.class_name, []).append(row)
-    for name, rows in by_class.items():
-        places = list(range(1, len(rows) + 1))
-        if sorted(row.rank for row in rows) != places or len({row.concept for row in rows}) != len(
-            rows
-        ):
-            raise InputError(
-                f"concept method {method} gave the class '{name}' no order: ranks must go from 1 "
-                "up without a gap, and each concept must have one"
             )
 
 

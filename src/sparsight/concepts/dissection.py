@@ -28,17 +28,13 @@ CHUNK_VALUES = 2**24
 class TopValues:
     """The largest values of each unit, gathered batch by batch: an exact quantile.
 
-    Memory is bounded by `share` of all values.
-
-    Parameters
-    ----------
-    count : how many values each unit will have in all.
-    share : of them that may lie above the threshold.
+    `count`: how many values each unit will have in all; `share`: of them that may lie above the
+    threshold, which bounds the memory.
     """
 
     def __init__(self, count: int, share: float) -> None:
         # so many may lie above; the next one is the threshold
-        self._kept = min(int(share * count) + 1, count)
+        self._wanted = min(int(share * count) + 1, count)
         self._values = torch.empty(0)
 
     def add(self, maps: Tensor) -> None:
@@ -46,7 +42,7 @@ class TopValues:
         values = maps.transpose(0, 1).flatten(1)
         if self._values.numel():
             values = torch.cat([self._values, values], dim=1)
-        self._values = values.topk(min(self._kept, values.shape[1]), dim=1).values
+        self._values = values.topk(min(self._wanted, values.shape[1]), dim=1).values
 
     def thresholds(self) -> Tensor:
         """float32 [U]: the smallest value of the unit that at most `share` of them exceed."""
@@ -57,13 +53,10 @@ class Overlaps:
     """Intersection and union of units' regions with masks, added up over images.
 
     A unit's region is where its map, brought to the size of the masks (bilinear), is above its
-    threshold by more than rounding: enlarging a plateau at the threshold leaves values that are
-    above it in the last bits. So a unit whose value is the same everywhere has no region.
+    threshold by more than rounding, which enlarging a plateau at the threshold adds. So a unit
+    whose value is the same everywhere has no region.
 
-    Parameters
-    ----------
-    thresholds : float32 [U].
-    concepts : P, how many masks an image has.
+    `thresholds`: float32 [U]; `concepts`: P, how many masks an image has.
     """
 
     def __init__(self, thresholds: Tensor, concepts: int) -> None:
@@ -109,11 +102,8 @@ class Overlaps:
 def overlap_bounds(mask_shares: Tensor, region_share: float) -> Tensor:
     """The largest intersection over union with each mask that a region up to a size can have.
 
-    The region lies within a mask that is larger, and covers one that is as large or smaller: a / b,
-    or 1, for its share a and the mask's share b of all places.
-
-    `mask_shares`: float64 [P], of all places; `region_share`: of all places, the most that a region
-    covers.
+    A region that covers the share a of all places lies within a mask of the larger share b: a / b;
+    it covers a smaller mask: 1. `mask_shares`: float64 [P]; `region_share`: the most of a region.
     """
     return (region_share / mask_shares).clamp_max(1)
 
@@ -136,9 +126,8 @@ class Dissection(ConceptMethod):
     A region covers about `quantile` of all places, and no more than a / b of its union with a mask
     can be common to both, where a and the larger b are their shares of all places. With .005 and
     .04 no unit can detect what covers more than an eighth of the images, as objects do; `iou_bound`
-    says it for each concept, and a note names those out of reach. Regions of enlarged maps can be
-    larger than `quantile`: the bound goes by the largest one where it is, so that no overlap is
-    above its bound.
+    says it for each concept, and a note names those out of reach. The bound goes by the largest
+    region where that, of an enlarged map, is larger than `quantile`.
 
     Rows: one order of the concepts for all classes, by `weight`, the highest intersection over
     union of any unit; `value` is the number of units that detect it. A concept that is in none of
@@ -201,12 +190,20 @@ class Dissection(ConceptMethod):
         descending = best.argsort(descending=True, stable=True).tolist()
         order = [index for index in descending if best[index] >= 0]
         iou = iou[:, order]
-        detects = _detectors(iou, self.settings["minimum_iou"])
+        detects = torch.full((len(iou),), -1)
+        if order:
+            highest = iou.max(dim=1)
+            detects = torch.where(
+                highest.values >= self.settings["minimum_iou"], highest.indices, -1
+            )
         names = [names[index] for index in order]
         largest = max(self.settings["quantile"], overlaps.largest_region_share())
         bounds = overlap_bounds(overlaps.mask_shares()[order], largest)
         return Findings(
-            ranked=_ranked_rows(names, iou, detects),
+            ranked=[
+                Ranked(WHOLE, name, place + 1, best[index].item(), (detects == place).sum().item())
+                for place, (name, index) in enumerate(zip(names, order, strict=True))
+            ],
             measured=[
                 *_measured_rows(names, iou, detects, dead),
                 *with_mean("iou_bound", bounds, concepts=names),
@@ -219,17 +216,10 @@ class Dissection(ConceptMethod):
     def _out_of_reach(self, names: Sequence[str], bounds: Tensor, largest: float) -> list[str]:
         """A note on the concepts that no unit can detect, whatever it does."""
         least = self.settings["minimum_iou"]
-        named = [
-            f"{name} ({bound:.3g})"
-            for name, bound in zip(names, bounds.tolist(), strict=True)
-            if bound < least
-        ]
-        if not named:
-            return []
-        return [
-            f"a region of {largest:g} of the places cannot overlap by {least:g} with "
-            f"{', '.join(named)}; their size is too different"
-        ]
+        pairs = zip(names, bounds.tolist(), strict=True)
+        named = ", ".join(f"{name} ({bound:.3g})" for name, bound in pairs if bound < least)
+        found = f"a region of {largest:g} of the places cannot overlap by {least:g} with {named}; "
+        return [f"{found}their size is too different"] if named else []
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """See `ConceptMethod.compare`.
@@ -237,14 +227,19 @@ class Dissection(ConceptMethod):
         `kept_detectors` asks the same unit, so it says something only of networks whose units
         correspond: a level and its dense parent. NaN where the reference detects nothing.
         """
-        first, second = (_unit_concepts(findings) for findings in (own, reference))
+        # name of the concept that each detector detects
+        named: list[dict[int, str]] = []
+        for findings in (own, reference):
+            by_rank = {row.rank: row.concept for row in findings.ranked}
+            places = enumerate(findings.arrays["detects"].tolist())
+            named.append({unit: by_rank[place + 1] for unit, place in places if place >= 0})
+        first, second = named
         kept = [first.get(unit) == concept for unit, concept in second.items()]
         either = set(first.values()) | set(second.values())
         both = set(first.values()) & set(second.values())
-        nothing = float("nan")
         return [
-            Measured("kept_detectors", sum(kept) / len(kept) if kept else nothing),
-            Measured("shared_concepts", len(both) / len(either) if either else nothing),
+            Measured("kept_detectors", sum(kept) / len(kept) if kept else torch.nan),
+            Measured("shared_concepts", len(both) / len(either) if either else torch.nan),
         ]
 
     def _maps(
@@ -284,21 +279,6 @@ class Dissection(ConceptMethod):
             yield maps, torch.cat([parts, whole], dim=1).to(maps.device)
 
 
-def _detectors(iou: Tensor, least: float) -> Tensor:
-    """Place of the concept that each unit detects, int64 [U]; -1 for none."""
-    if not iou.shape[1]:
-        return torch.full((len(iou),), -1)
-    best = iou.max(dim=1)
-    return torch.where(best.values >= least, best.indices, -1)
-
-
-def _ranked_rows(names: Sequence[str], iou: Tensor, detects: Tensor) -> list[Ranked]:
-    return [
-        Ranked(WHOLE, name, place + 1, float(iou[:, place].max()), float((detects == place).sum()))
-        for place, name in enumerate(names)
-    ]
-
-
 def _measured_rows(
     names: Sequence[str], iou: Tensor, detects: Tensor, dead: int
 ) -> Iterator[Measured]:
@@ -312,10 +292,3 @@ def _measured_rows(
         yield Measured("detectors", int((detects == place).sum()), WHOLE, name)
         yield Measured("best_iou", float(best[place]), WHOLE, name)
     yield Measured("best_iou", float(best.nanmean()))
-
-
-def _unit_concepts(findings: Findings) -> dict[int, str]:
-    """Name of the concept that each detector detects."""
-    names = [row.concept for row in sorted(findings.ranked, key=lambda row: row.rank)]
-    found = enumerate(findings.arrays["detects"].tolist())
-    return {unit: names[place] for unit, place in found if place >= 0}

@@ -41,13 +41,8 @@ class SplitFeatures:
 class Features:
     """The features file of one checkpoint; splits are read when they are asked for.
 
-    Use it as a context manager, or close it.
-
-    Attributes
-    ----------
-    path : the file.
-    passes : images that went forward through the network to make it.
-    feature_cut : module whose output was averaged.
+    Use it as a context manager, or close it. `passes` images went forward through the network to
+    make it; the output of its module `feature_cut` was averaged.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -70,10 +65,7 @@ class Features:
         return [name for name in ("train", "validation", "test") if name in found]
 
     def split(self, name: str, source: str = OWN) -> SplitFeatures:
-        """Features of the split `name` of `source`, verified.
-
-        Raises InputError when there is no such split; when the file is corrupt.
-        """
+        """Features of a split, verified; InputError when there is none or the file is corrupt."""
         source = OWN if self._bank_is_own else source
         if name not in self.split_names(source):
             raise InputError(
@@ -104,16 +96,16 @@ def extract_features(
     batch_size: int,
     device: torch.device,
 ) -> None:
-    """Send all images once through the network and keep what concept methods share.
+    """Send all clean images once through the network and write what concept methods share.
 
-    Memory is bounded by the batch size. Images are clean.
+    Memory is bounded by the batch size.
 
     Parameters
     ----------
     network : in evaluation mode, on `device`.
     splits : packed files of its data set by split; a split without images is left out.
     bank : those of another data set that has the concept labels; None where it is the same one.
-    output : the file to write, see `Features`.
+    output : see `Features`.
     """
     sources = {OWN: splits} if bank is None else {OWN: splits, BANK: bank}
     files: dict[str, tuple[Path, int]] = {}

@@ -19,19 +19,22 @@ from sparsight.concepts.base import (
     StudiedNetwork,
     with_mean,
 )
-from sparsight.concepts.cav import Fitting, PredictorRecipe, fitted_vectors, train_predictor
-from sparsight.concepts.features import SplitFeatures
-from sparsight.concepts.linear import (
+from sparsight.concepts.cav import (
     QUALITY,
     ConceptLabels,
+    Fitting,
     LinearConcepts,
+    PredictorRecipe,
     Standardiser,
     concept_labels,
     drift_of_margins,
+    fitted_vectors,
     labelled_features,
     quality,
     shared_names,
+    train_predictor,
 )
+from sparsight.concepts.features import SplitFeatures
 from sparsight.data.packed import PackedSplit
 from sparsight.io.errors import InputError
 from sparsight.rounding import ROUNDING
@@ -44,8 +47,7 @@ class SoftmaxLayer:
 
     weights: Tensor  # float64 [C, K]
     biases: Tensor  # float64 [C]
-    # whether the projected slope reached the tolerance, a thousandth of the penalty's strength; a
-    # solver that ends because the loss no longer falls has not got there
+    # whether the projected slope reached the tolerance, a thousandth of the penalty's strength
     converged: bool
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -79,9 +81,6 @@ def fit_softmax(
     """Minimise mean cross-entropy plus `penalty`, by L-BFGS-B from zero weights.
 
     W = U - V with U, V ≥ 0 makes the penalty smooth, and its zeros exact: they lie on the bounds.
-    The softmax does not change when all classes' weights of an input rise alike; where as many of
-    them are positive as negative, nor does the l1 norm, and only the small l2 norm decides.
-
     In scikit-learn's terms: `SGDClassifier(alpha=λ, l1_ratio=ρ)`, as Yuksekgonul et al. use it, has
     this penalty for each class against the rest; `LogisticRegression(C=1 / (N λ), l1_ratio=ρ)` is
     this problem for three classes or more.
@@ -91,9 +90,7 @@ def fit_softmax(
 
     Parameters
     ----------
-    inputs : [N, K], on comparable scales.
-    labels : int64 [N], 0..C - 1.
-    class_count : C.
+    inputs, labels : [N, K], on comparable scales, and int64 [N], 0..C - 1.
     offsets : logits [N, C] to which those of the layer are added.
     """
     from scipy.optimize import minimize  # late: half a second that other methods need not pay
@@ -107,12 +104,12 @@ def fit_softmax(
     # Without the l1 norm the penalty is smooth as it is, and W free.
     halves = 2 if lasso else 1
 
-    def unpacked(values: Tensor) -> tuple[Tensor, Tensor]:
+    def unpack(values: Tensor) -> tuple[Tensor, Tensor]:
         parts = values[: halves * size].reshape(halves, class_count, -1)
         return (parts[0] - parts[1] if lasso else parts[0]), values[halves * size :]
 
     def objective(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        weights, biases = unpacked(torch.from_numpy(values))
+        weights, biases = unpack(torch.from_numpy(values))
         logits = torch.addmm(biases, wide, weights.T) + fixed
         loss = functional.cross_entropy(logits, labels)
         errors = (logits.softmax(dim=1) - truth) / len(labels)
@@ -140,7 +137,7 @@ def fit_softmax(
             "gtol": tolerance,
         },
     )
-    weights, biases = unpacked(torch.from_numpy(found.x))
+    weights, biases = unpack(torch.from_numpy(found.x))
     slope = objective(found.x)[1]
     if lasso:
         # At a bound of 0 only a slope that leads inside is left to follow.
@@ -152,36 +149,26 @@ def fit_softmax(
 def top_jaccard(own: Tensor, reference: Tensor, count: int) -> Tensor:
     """Jaccard index |A ∩ B| / |A ∪ B| of the `count` concepts with the largest weights.
 
-    Only positive weights count: what does not speak for a class is not among its concepts, so a
-    class can have fewer than `count`. Weights that are tied for the last places have no order: in
-    the order of the concepts, which is the same in both, any two networks would share them.
+    Only positive weights count, so a class can have fewer than `count`. Weights that are tied for
+    the last places have no order: in that of the concepts any two networks would share them.
 
     `own`, `reference`: [C, K], weights of the same classes and concepts. Returns float64 [C] in [0,
     1]; NaN where neither network has any, or where either has a tie for the last places.
     """
-    first, second = _top(own, count), _top(reference, count)
+    (first, tied), (second, also_tied) = (_top(weights, count) for weights in (own, reference))
     shares = (first & second).sum(dim=1) / (first | second).sum(dim=1).double()
-    return shares.masked_fill(_tied(own, count) | _tied(reference, count), torch.nan)
+    return shares.masked_fill(tied | also_tied, torch.nan)
 
 
-def _top(weights: Tensor, count: int) -> Tensor:
-    """Membership in the top, bool [C, K]."""
-    order = torch.argsort(weights, dim=1, descending=True, stable=True)[:, :count]
-    chosen = torch.zeros_like(weights, dtype=torch.bool)
-    return chosen.scatter(1, order, True) & (weights > 0)
-
-
-def _tied(weights: Tensor, count: int) -> Tensor:
-    """Whether a class's last place in the top and the first one outside have one weight, bool [C].
-
-    Up to rounding of the largest one: concepts that follow one feature get such weights.
-    Weights that are not positive have no place to lose.
-    """
-    if count >= weights.shape[1]:
-        return torch.zeros(len(weights), dtype=torch.bool)
-    ordered = weights.sort(dim=1, descending=True).values
-    last, next_one = ordered[:, count - 1], ordered[:, count]
-    return (next_one > 0) & (last - next_one <= ROUNDING * ordered[:, 0])
+def _top(weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Membership in the top, bool [C, K]; and whether its last place and the first one outside have
+    one positive weight up to rounding of the largest, bool [C]."""
+    ordered, order = weights.sort(dim=1, descending=True, stable=True)
+    chosen = torch.zeros_like(weights, dtype=torch.bool).scatter(1, order[:, :count], True)
+    # none where all concepts are in the top
+    after = ordered[:, count : count + 1]
+    tied = (after > 0) & (ordered[:, count - 1 : count] - after <= ROUNDING * ordered[:, :1])
+    return chosen & (weights > 0), tied.any(dim=1)
 
 
 def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> float:
@@ -189,15 +176,18 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
 
     RBO_EXT = A_K p^K + (1 - p) / p Σ_{d=1..K} A_d p^d, Webber et al. 2010
     (doi:10.1145/1852102.1852106) equation 30, with the agreement A_d at depth d. Tied concepts all
-    stand at the first of their ranks, and A_d = 2 |S_d ∩ T_d| / (|S_d| + |T_d|) (section 4.4): the
-    many zeros of a sparse bottleneck have no order of their own. Two orders of the same concepts
-    are alike at depth K, so that even opposite ones have a positive overlap.
+    stand at the first of their ranks, and A_d = 2 |S_d ∩ T_d| / (|S_d| + |T_d|) (section 4.4). At
+    depth K two orders agree, so that even opposite ones have a positive overlap.
 
-    `own`, `reference`: [K], weights; the largest comes first. `persistence`: p in (0, 1). The first
+    `own`, `reference`: [K], weights; the largest comes first. `persistence`: p in (0, 1); the first
     1 / (1 - p) ranks carry most of the value. Returns a value in (0, 1], 1 for equal orders; NaN
     where all weights of either are equal, which is no order.
     """
-    first, second = _ranks(own), _ranks(reference)
+    first, second = (
+        # from 1, ties at their smallest
+        1 + (weights > weights[:, None] + ROUNDING * weights.abs().max()).sum(dim=1)
+        for weights in (own, reference)
+    )
     if bool((first == 1).all()) or bool((second == 1).all()):
         return math.nan
     total, agreement = 0.0, 1.0
@@ -207,12 +197,6 @@ def rank_biased_overlap(own: Tensor, reference: Tensor, persistence: float) -> f
         total += agreement * persistence**depth
     ends = agreement * math.pow(persistence, len(own))
     return ends + (1 - persistence) / persistence * total
-
-
-def _ranks(weights: Tensor) -> Tensor:
-    """Ranks from 1, ties at their smallest, int64 [K]."""
-    tolerance = ROUNDING * weights.abs().max()
-    return 1 + (weights[None, :] > weights[:, None] + tolerance).sum(dim=1)
 
 
 #: thirds of the images by the reference network's margin, from the smallest
@@ -226,13 +210,12 @@ def drift_by_difficulty(own: Findings, reference: Findings) -> list[Measured]:
     An image's concepts are the three that add most to the logit of its label in the bottleneck:
     weight times standardised score. Their Jaccard index with the reference's is averaged over the
     images of a stratum; strata are thirds by the *reference* network's margin (its top logit minus
-    the second, equal ones by image id), so that they hold the same images at every level.
+    the second), so that they hold the same images at every level.
 
-    `own`, `reference`: with the arrays `weights` [C, K], `scores` [N, K], `labels`, `image_ids` [N]
-    and `network_margins` [N], of the same test images, and the texts `concepts` and `classes`.
-    Returns rows of `image_jaccard_hard`, `..._medium`, `..._easy`, and
-    `image_jaccard_hard_minus_easy`; NaN where a stratum is empty or no image has a concept that
-    adds to its logit. Raises InputError when they have other classes, or share no concept.
+    `own`, `reference`: findings of `Pcbm` on the same test images. Returns rows of
+    `image_jaccard_hard`, `..._medium`, `..._easy`, and `image_jaccard_hard_minus_easy`; NaN where a
+    stratum is empty or no image has a concept that adds to its logit. Raises InputError when they
+    have other classes, or share no concept.
     """
     if list(own.texts["classes"]) != list(reference.texts["classes"]):
         raise InputError(
@@ -264,43 +247,29 @@ def thirds(margins: Tensor, image_ids: Tensor) -> tuple[Tensor, ...]:
 
 def _contributions(findings: Findings) -> Tensor:
     """What each concept adds to the logit of an image's label, float32 [N, K]."""
-    arrays = findings.arrays
-    contributions: Tensor = arrays["weights"][arrays["labels"]] * arrays["scores"]
-    return contributions
+    return findings.arrays["weights"][findings.arrays["labels"]] * findings.arrays["scores"]
 
 
 def drift_of_weights(own: Findings, reference: Findings, persistence: float) -> list[Measured]:
     """Overlaps of the orders of concepts of each class, and their means over classes.
 
-    Returns rows of `top3_jaccard`, `top5_jaccard` and `rank_biased_overlap`.
-    Raises InputError when they share no concept or no class.
-
-    Parameters
-    ----------
-    own, reference : with the array `weights` [C, K] and the texts `concepts` and `classes`;
-        classes and concepts that only one of them has are left out.
-    persistence : p of the rank-biased overlap.
+    `own`, `reference`: findings of `Pcbm`; classes and concepts that only one of them has are left
+    out. Returns rows of `top3_jaccard`, `top5_jaccard` and
+    `rank_biased_overlap`. Raises InputError when they share no concept or no class.
     """
     _, mine, theirs = shared_names(own, reference, "concepts")
     classes, my_rows, their_rows = shared_names(own, reference, "classes")
     first = own.arrays["weights"][my_rows][:, mine]
     second = reference.arrays["weights"][their_rows][:, theirs]
+    pairs = zip(first, second, strict=True)
+    overlaps = [rank_biased_overlap(*pair, persistence) for pair in pairs]
     values = {
         "top3_jaccard": top_jaccard(first, second, 3),
         "top5_jaccard": top_jaccard(first, second, 5),
-        "rank_biased_overlap": torch.tensor(
-            [
-                rank_biased_overlap(one, other, persistence)
-                for one, other in zip(first, second, strict=True)
-            ],
-            dtype=torch.float64,
-        ),
+        "rank_biased_overlap": torch.tensor(overlaps, dtype=torch.float64),
     }
-    return [
-        row
-        for measure, of_classes in values.items()
-        for row in with_mean(measure, of_classes, classes=classes)
-    ]
+    rows = (with_mean(name, of_classes, classes=classes) for name, of_classes in values.items())
+    return [row for of_measure in rows for row in of_measure]
 
 
 #: completeness is a ratio with the network's accuracy above chance below it
@@ -312,11 +281,8 @@ def bottleneck_measures(
 ) -> list[Measured]:
     """All measures of `Pcbm` but those of its concepts and its solvers.
 
-    Parameters
-    ----------
-    test : the network's own test images.
-    outputs : `logits` [N, C] of the bottleneck g, and `hybrid_logits` where there is one.
-    weights : [C, K], of the bottleneck.
+    `test`: the network's own test images; `outputs`: `logits` [N, C] of the bottleneck g, and
+    `hybrid_logits` where there is one; `weights`: [C, K], of the bottleneck.
     """
     models = {
         "network": test.logits,
@@ -362,7 +328,7 @@ def class_means(scores: Tensor, labels: Tensor, class_count: int) -> Tensor:
 
     NaN for a class without images.
     """
-    members = torch.nn.functional.one_hot(labels, class_count).double()
+    members = functional.one_hot(labels, class_count).double()
     return (members.T @ scores.double()) / members.sum(dim=0)[:, None]
 
 
@@ -502,11 +468,11 @@ class Pcbm(ConceptMethod):
             )
             outputs["hybrid_logits"] = outputs["logits"] + residual(wide(test.pooled))
             converged["residual"] = residual.converged
-        failed = [part for part, reached in converged.items() if not reached]
         notes = [
             f"the {part} had not converged after {settings['iterations']} iterations; give more "
             "'iterations'"
-            for part in failed
+            for part, reached in converged.items()
+            if not reached
         ]
         top = test.logits.topk(2, dim=1).values
         with PackedSplit.open(checkpoint.splits["test"]) as packed:
@@ -530,7 +496,7 @@ class Pcbm(ConceptMethod):
             [
                 *bottleneck_measures(test, outputs, layer.weights),
                 *_concept_quality(checkpoint, labels, concepts),
-                Measured("converged", float(not failed)),
+                Measured("converged", float(not notes)),
             ],
             arrays,
             {"concepts": concepts.names, "classes": classes},

@@ -88,7 +88,11 @@ def find_concepts(
     network = load_network(checkpoint, device).requires_grad_(False)
     method = _method(settings)
     own = _by_split(splits)
-    with Features(Path(features)) as extracted:
+    with (
+        Features(Path(features)) as extracted,
+        PackedSplit.open(own["test"]) as test,
+    ):
+        images = len(test) if settings["images"] == "all" else int(settings["images"])
         found = method.find(
             StudiedNetwork(
                 network=network,
@@ -97,7 +101,7 @@ def find_concepts(
                 bank=_by_split(bank) if bank else own,
                 seed=int(wildcards["seed"]),
                 batch_size=int(settings["batch_size"]),
-                images=_image_count(settings["images"], own["test"]),
+                images=images,
                 device=device,
             )
         )
@@ -107,14 +111,9 @@ def find_concepts(
     logger.info(
         "%d forward passes beyond the %d of the shared features", found.passes, feature_passes
     )
-    identity = {
-        "study": settings["study"],
-        "density": read_checkpoint(checkpoint).density,
-        **{
-            name: wildcards[name]
-            for name in ("dataset", "model", "pruner", "seed", "level", "concept")
-        },
-    }
+    identity = {"study": settings["study"], "density": read_checkpoint(checkpoint).density}
+    for name in ("dataset", "model", "pruner", "seed", "level", "concept"):
+        identity[name] = wildcards[name]
     write_findings(outputs, method, found, identity, feature_passes)
 
 
@@ -151,8 +150,3 @@ def _method(settings: Settings) -> ConceptMethod:
 def _by_split(paths: Sequence[Path | str]) -> dict[str, Path]:
     """Split to its packed file, which is named after it."""
     return {Path(path).stem: Path(path) for path in paths}
-
-
-def _image_count(wanted: int | str, packed_test: Path) -> int:
-    with PackedSplit.open(packed_test) as split:
-        return len(split) if wanted == "all" else int(wanted)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from sparsight.concepts.base import (
     ConceptMethod,
@@ -23,15 +24,17 @@ from sparsight.concepts.base import (
     StudiedNetwork,
     with_mean,
 )
-from sparsight.concepts.cav import drawn_order, fit_direction, two_sides
-from sparsight.concepts.linear import (
+from sparsight.concepts.cav import (
     ConceptLabels,
     Labelled,
     Standardiser,
     concept_labels,
+    drawn_order,
+    fit_direction,
     labelled_features,
     rarer_side,
     shared_names,
+    two_sides,
 )
 from sparsight.data.packed import PackedSplit, batches
 from sparsight.explain.network import activations_and_gradients, recorded
@@ -43,21 +46,15 @@ from sparsight.models.base import Architecture
 def pooled_outputs(
     network: Architecture, path: Path, rows: Tensor, layer: str, batch_size: int
 ) -> Tensor:
-    """Outputs of `layer`, averaged over positions; one forward pass an image.
+    """Outputs of `layer`, averaged over positions, of the images at `rows` of a packed split.
 
-    Returns float32 [n, D], on the CPU.
+    One forward pass an image. Returns float32 [n, D], on the CPU.
     Raises InputError when the network has no such layer, or it has no feature maps.
-
-    Parameters
-    ----------
-    network : in evaluation mode.
-    path, rows : packed split, and positions in it, int64 [n].
-    layer : name of a module with feature maps.
     """
-    found = []
+    found, device = [], next(network.parameters()).device
     for batch in batches(path, rows, batch_size):
         with recorded(network, [layer]) as outputs:
-            network(batch.images("clean").to(_device_of(network)))
+            network(batch.images("clean").to(device))
         found.append(outputs[layer].detach().mean(dim=(2, 3)).cpu())
     return torch.cat(found)
 
@@ -67,25 +64,17 @@ def class_slopes(
 ) -> tuple[Tensor, Tensor]:
     """Slope of each image's own class logit as all positions of a channel rise together.
 
-    One forward and one backward pass an image. Parameters as `pooled_outputs`.
-
-    Returns
-    -------
-    slopes : float32 [n, D], gradients summed over positions, on the CPU.
-    labels : int64 [n].
+    One forward and one backward pass an image; see `pooled_outputs`. Returns gradients summed over
+    positions, float32 [n, D], on the CPU, and labels int64 [n].
     """
-    slopes, labels = [], []
+    slopes, labels, device = [], [], next(network.parameters()).device
     for batch in batches(path, rows, batch_size):
-        there = batch.to(_device_of(network))
+        there = batch.to(device)
         images, targets = there.images("clean"), there.labels
         _, gradients = activations_and_gradients(network, images, targets, [layer])[layer]
         slopes.append(gradients.sum(dim=(2, 3)).cpu())
         labels.append(batch.labels)
     return torch.cat(slopes), torch.cat(labels)
-
-
-def _device_of(network: Architecture) -> torch.device:
-    return next(network.parameters()).device
 
 
 def positive_shares(slopes: Tensor, labels: Tensor, vectors: Tensor, class_count: int) -> Tensor:
@@ -97,7 +86,7 @@ def positive_shares(slopes: Tensor, labels: Tensor, vectors: Tensor, class_count
     """
     flat = vectors.reshape(-1, vectors.shape[-1]).to(slopes.dtype)
     rises = (slopes @ flat.T > 0).double()
-    members = torch.nn.functional.one_hot(labels, class_count).double()
+    members = functional.one_hot(labels, class_count).double()
     shares = (members.T @ rises) / members.sum(dim=0)[:, None]
     return shares.reshape(class_count, *vectors.shape[:-1])
 
@@ -108,15 +97,12 @@ NO_SPREAD = 1e-12
 
 
 class ScoreTest(NamedTuple):
-    """Arrays float64 [C, K] for C classes and K concepts; NaN for classes without images.
+    """Arrays float64 [C, K] for C classes and K concepts; NaN for classes without images."""
 
-    `p` two-sided, `adjusted` for the K concepts of a class, `effect` in standard deviations
-    between draws (Cohen's d), positive where the concept's scores are above those of random ones,
-    NaN where neither varies between draws.
-    """
-
-    p: Array
-    adjusted: Array
+    p: Array  # two-sided
+    adjusted: Array  # for the K concepts of a class
+    # in standard deviations between draws (Cohen's d), positive where the concept's scores are
+    # above those of random ones; NaN where neither varies between draws
     effect: Array
 
 
@@ -172,12 +158,9 @@ def score_rows(
     scores, random = arrays["scores"].double().mean(dim=0), arrays["random"].double().mean(dim=0)
     ranked: list[Ranked] = []
     measured: list[Measured] = []
-    pairs = {
-        "tcav_score": scores,
-        "p_value": arrays["p"],
-        "adjusted_p": arrays["adjusted_p"],
-        "effect_size": arrays["effect_size"],
-    }
+    adjusted, effect_sizes = arrays["adjusted_p"], arrays["effect_size"]
+    pairs = {"tcav_score": scores, "p_value": arrays["p"], "adjusted_p": adjusted}
+    pairs["effect_size"] = effect_sizes
     for label, class_name in enumerate(classes):
         if scores[label].isnan().any():
             continue
@@ -187,20 +170,13 @@ def score_rows(
             for measure, values in pairs.items()
             for concept, value in zip(concepts, values[label].tolist(), strict=True)
         ]
-        effects = arrays["effect_size"][label].nan_to_num(0.0).tolist()
-        order = sorted(range(len(concepts)), key=lambda k: (-scores[label, k].item(), -effects[k]))
+        own, effects = scores[label].tolist(), effect_sizes[label].nan_to_num(0.0).tolist()
+        order = sorted(range(len(concepts)), key=lambda k: (-own[k], -effects[k]))
         ranked += [
-            Ranked(
-                class_name,
-                concepts[k],
-                rank,
-                scores[label, k].item(),
-                arrays["adjusted_p"][label, k].item(),
-            )
+            Ranked(class_name, concepts[k], rank, own[k], adjusted[label, k].item())
             for rank, k in enumerate(order, start=1)
         ]
-    tested = ~arrays["adjusted_p"].isnan()
-    significant = (arrays["adjusted_p"] < SIGNIFICANT).sum() / tested.sum()
+    significant = (adjusted < SIGNIFICANT).sum() / (~adjusted.isnan()).sum()
     return ranked, [*measured, Measured("significant_share", significant.item())]
 
 
@@ -208,31 +184,28 @@ def score_drift(own: Findings, reference: Findings) -> list[Measured]:
     """`tcav_change` of each class and on average, and `tcav_side_agreement`.
 
     A score that equals that of random concepts is on neither side, and its pair counts half, as
-    drawing a side does on average. So it is where a class's logit has no slope at all, and every
-    score is 0. The agreement is NaN where no pair has a side, a class has no images, or nothing is
-    significant in the reference.
+    drawing a side does on average. The agreement is NaN where no pair has a side, a class has no
+    images, or nothing is significant in the reference.
 
     Raises InputError when the findings share no concept or no class.
     """
     _, mine, theirs = shared_names(own, reference, "concepts")
     classes, my_rows, their_rows = shared_names(own, reference, "classes")
-    first = own.arrays["scores"].double().mean(dim=0)[my_rows][:, mine]
-    second = reference.arrays["scores"].double().mean(dim=0)[their_rows][:, theirs]
+    scores, sides = [], []
+    for findings, rows, columns in ((own, my_rows, mine), (reference, their_rows, theirs)):
+        score = findings.arrays["scores"].double().mean(dim=0)[rows][:, columns]
+        difference = score - findings.arrays["random"].double().mean(dim=0)[rows, None]
+        scores.append(score)
+        # 1 above random concepts, -1 below, 0 where they are equal
+        sides.append(difference.sign() * (difference.abs() > EQUAL))
+    (first, second), (side, was) = scores, sides
     changes = (first - second).abs().mean(dim=1)
-    side = _side(first, own.arrays["random"].double().mean(dim=0)[my_rows, None])
-    was = _side(second, reference.arrays["random"].double().mean(dim=0)[their_rows, None])
     counted = (reference.arrays["adjusted_p"][their_rows][:, theirs] < SIGNIFICANT) & ~first.isnan()
     same = ((1 + side * was) / 2)[counted].mean()
     if not side[counted].any():
         same = torch.tensor(torch.nan)
     changed = with_mean("tcav_change", changes, classes=classes)
     return [*changed, Measured("tcav_side_agreement", same.item())]
-
-
-def _side(scores: Tensor, random: Tensor) -> Tensor:
-    """1 above random concepts, -1 below, 0 where they are equal, float64."""
-    difference = scores - random
-    return difference.sign() * (difference.abs() > EQUAL)
 
 
 class Tcav(ConceptMethod):
@@ -251,11 +224,10 @@ class Tcav(ConceptMethod):
     not known is on neither side; it may be among the random ones.
 
     Vectors are those of outputs averaged over positions, and the derivative is along the vector at
-    all positions at once: at image scale the whole output of a layer has a million values, and a
-    vector of them would tell where a concept lies in a hundred images more than what it is.
-    Channels are standardised over the bank for the fit, and the derivative is taken in the same
-    units, by the chain rule Σ slope · deviation · vector: the step in a channel is in proportion
-    to how much the channel varies, so that a channel that is nearly dead does not count.
+    all positions at once: a vector of a million values would tell where a concept lies in a hundred
+    images more than what it is. Channels are standardised over the bank for the fit, and the
+    derivative is taken in the same units, by the chain rule Σ slope · deviation · vector: the step
+    in a channel is in proportion to how much the channel varies.
 
     Where nothing but averaging and a linear layer follow (`feature_cut` of the ResNets), the
     derivative is the same for all images of a class: each draw's score is then 0 or 1. An earlier
@@ -366,8 +338,7 @@ class Tcav(ConceptMethod):
             )
             return (torch.from_numpy(found) * scale.deviation).float()
 
-        concepts, random = [], []
-        draws = self.settings["draws"]
+        concepts, random, draws = [], [], self.settings["draws"]
         for draw in log_progress(range(draws), "draws of images", draws):
             order = drawn_order(train.image_ids, f"concept images {seed} draw {draw}")
             sides = [

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.concepts.base import StudiedNetwork
+from sparsight.concepts.cav import Labelled
 from sparsight.concepts.features import Features, extract_features
-from sparsight.concepts.linear import Labelled
 from sparsight.data.packed import PackedSplit, load_training_split
 from sparsight.data.packing import pack
 from sparsight.data.sources.shapes import Shapes

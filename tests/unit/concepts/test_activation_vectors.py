@@ -6,12 +6,13 @@ import torch
 from sparsight.concepts.cav import (
     Cav,
     Fitting,
+    Labelled,
+    Standardiser,
     activation_vectors,
     drawn_order,
     fit_direction,
     two_sides,
 )
-from sparsight.concepts.linear import Labelled, Standardiser
 from sparsight.io.errors import InputError
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsight.concepts.craft_crops import (
+from sparsight.concepts.craft import (
     class_purity,
     class_purity_chance,
     correlations,

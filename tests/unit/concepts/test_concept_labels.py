@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsight.concepts.linear import concept_labels
+from sparsight.concepts.cav import concept_labels
 from sparsight.io.errors import InputError
 
 WriteBank = Callable[..., Path]

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparsight.concepts.cav import ConceptPredictor, PredictorRecipe, train_predictor
-from sparsight.concepts.linear import Labelled
+from sparsight.concepts.cav import ConceptPredictor, Labelled, PredictorRecipe, train_predictor
 from sparsight.io.errors import InputError
 from sparsight.training.loop import derived_seed, generator
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds

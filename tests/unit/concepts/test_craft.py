@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.craft import Craft
-from sparsight.concepts.craft_crops import (
+from sparsight.concepts.craft import (
+    Craft,
     class_purity_chance,
     crop_grid,
     cut,

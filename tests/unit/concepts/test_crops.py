@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sparsight.concepts.craft_crops import (
+from sparsight.concepts.craft import (
     CropReader,
     crop_grid,
     crop_keys,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsight.concepts.base import Findings
-from sparsight.concepts.linear import (
+from sparsight.concepts.cav import (
     drift_of_features,
     drift_of_margins,
     linear_cka,

@@ -8,13 +8,13 @@ import pytest
 import torch
 from scipy.optimize import nnls
 
-from sparsight.concepts.craft_crops import reconstruction_error
-from sparsight.concepts.craft_factors import (
+from sparsight.concepts.craft import (
     BACKENDS,
     coefficients_of,
     craft_class,
     factorise,
     overcomplete_class,
+    reconstruction_error,
     seed_libraries,
 )
 from sparsight.io.errors import InputError

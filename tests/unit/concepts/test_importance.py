@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsight.concepts.craft_factors import (
+from sparsight.concepts.craft import (
     concept_importances,
     pools_first,
     replicated_design,

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsight.concepts.linear import (
+from sparsight.concepts.cav import (
     LinearConcepts,
     Standardiser,
     accuracy,
     balanced_accuracy,
     quality,
-    varies,
 )
 
 CONCEPTS = LinearConcepts(
@@ -101,9 +100,3 @@ def test_a_function_of_standardised_features_is_folded_back() -> None:
     raw, shifted = scale.fold(vectors, intercepts)
     expected = inputs @ vectors.double().T + intercepts.double()
     assert torch.allclose(features.double() @ raw.T + shifted, expected)
-
-
-def test_what_differs_only_by_rounding_does_not_vary() -> None:
-    one = torch.ones(5)
-    values = torch.stack([one, one * (1 + 1e-7 * torch.arange(5)), 1 + torch.arange(5) * 1e-3], 1)
-    assert varies(values).tolist() == [False, False, True]

@@ -2,7 +2,7 @@
 
 import torch
 
-from sparsight.concepts.linear import Labelled
+from sparsight.concepts.cav import Labelled
 from sparsight.concepts.tcav import Tcav, positive_shares
 from tests.unit.concepts.planted import believed, mislabelled, two_kinds
 
