@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sparsight.explain.base import to_image_size
 from sparsight.explain.cam import EigenCam
-from sparsight.explain.network import recorded
+from sparsight.explain.network import record_outputs
 from sparsight.models.base import Normalise, build_network
 from sparsight.models.resnet import ResNet18
 
@@ -116,7 +116,7 @@ def cam_pairs(case: Case) -> Iterator[Pair]:
 
 def equal_or_turned(case: Case, found: Tensor, expected: Tensor) -> None:
     """Each image's map, or that of the opposite sign."""
-    with torch.no_grad(), recorded(case.network, [LAYER]) as outputs:
+    with torch.no_grad(), record_outputs(case.network, [LAYER]) as outputs:
         case.network(case.images)
     turned = scaled(EigenCam(centred=True).map_of(-outputs[LAYER].detach(), torch.empty(0)))
     same, other = ((maps - expected).abs().amax(dim=(1, 2)) for maps in (found, turned))

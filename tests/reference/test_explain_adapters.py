@@ -217,7 +217,7 @@ def test_no_hooks_stay_behind(model: nn.Module, images: Tensor) -> None:
     ("method", "parameters", "sentence"),
     [
         ("captum.Deconvolutoin", {}, r"'Deconvolutoin'.*did you mean 'Deconvolution'\?"),
-        ("captum.GradientAttribution", {}, "no attribution class 'GradientAttribution'"),
+        ("captum.GradientAttribution", {}, "no class 'GradientAttribution'"),
         ("captum.FeaturePermutation", {}, "depends on the other images"),
         ("captum.Occlusion", {}, "needs the parameter 'sliding_window_shapes'"),
         ("captum.LayerGradCam", {}, "needs the parameter 'layer'"),

@@ -17,7 +17,7 @@ from sparsight.concepts.base import (
     with_mean,
 )
 from sparsight.data.packed import PackedSplit
-from sparsight.explain.network import recorded
+from sparsight.explain.network import record_outputs
 from sparsight.io.errors import InputError
 from sparsight.rounding import ROUNDING
 
@@ -249,7 +249,7 @@ class Dissection(ConceptMethod):
         layer = self.settings["layer"] or checkpoint.network.feature_cut
         for part in positions.split(checkpoint.batch_size):
             images = split.select(part).images("clean").to(checkpoint.device)
-            with torch.no_grad(), recorded(checkpoint.network, [layer]) as outputs:
+            with torch.no_grad(), record_outputs(checkpoint.network, [layer]) as outputs:
                 checkpoint.network(images)
             yield outputs[layer].detach(), part
 

@@ -37,7 +37,7 @@ from sparsight.concepts.cav import (
     two_sides,
 )
 from sparsight.data.packed import PackedSplit, batches
-from sparsight.explain.network import activations_and_gradients, recorded
+from sparsight.explain.network import activations_and_gradients, record_outputs
 from sparsight.io.job import log_progress
 from sparsight.models.base import Architecture
 
@@ -53,7 +53,7 @@ def pooled_outputs(
     """
     found, device = [], next(network.parameters()).device
     for batch in batches(path, rows, batch_size):
-        with recorded(network, [layer]) as outputs:
+        with record_outputs(network, [layer]) as outputs:
             network(batch.images("clean").to(device))
         found.append(outputs[layer].detach().mean(dim=(2, 3)).cpu())
     return torch.cat(found)

@@ -1,7 +1,7 @@
 """What an explainer is: one call from images to maps, and facts that tables read."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,20 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsight.explain.registry import EXPLAINERS
-from sparsight.io.errors import InputError, InvariantError
+from sparsight.io.errors import InputError, InvariantError, hint
 from sparsight.io.job import log_progress
 from sparsight.registration import Registry, UnknownName, checked_parameters
 
 _FACTS = (
-    "reference",
-    "signed",
-    "reduction",
-    "value_range",
-    "cost",
-    "native",
-    "interpolation",
-    "needs_network",
-    "control",
+    *("reference", "signed", "reduction", "value_range", "cost"),
+    *("native", "interpolation", "needs_network", "control"),
 )
 #: (C, H, W) of the images that the fact `cost` is stated for where it depends on them
 STATED_SHAPE = (1, 28, 28)
@@ -204,6 +197,16 @@ def channel_reduction(maps: Tensor, how: str) -> Tensor:
 def detached_float32(maps: Tensor) -> Tensor:
     """`maps` without its graph, as contiguous float32."""
     return maps.detach().to(torch.float32).contiguous()
+
+
+def check_foreign_class(
+    library: str, name: str, refused: Mapping[str, str], known: Iterable[str]
+) -> None:
+    """InputError for a class of another library that cannot be used (why), or that is unknown."""
+    if name in refused:
+        raise InputError(f"{library}.{name} cannot be used: {refused[name]}")
+    if name not in known:
+        raise InputError(f"{library} has no class '{name}' that can be used{hint(name, known)}")
 
 
 def build_items(

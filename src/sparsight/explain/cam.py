@@ -9,20 +9,20 @@ output, here it is the layer's own.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn, where
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from sparsight.explain.base import Explainer, ImageBatch, detached_float32, target_logits
 from sparsight.explain.network import (
     activations_and_gradients,
     explained_layer,
     named_layer,
-    recorded,
+    record_outputs,
 )
 from sparsight.io.errors import InputError
 from sparsight.rounding import is_constant
@@ -68,7 +68,7 @@ class ClassActivationMap(Explainer):
         differentiated = {layers[n] for n, m in members.items() if m.needs_gradients}
         others = sorted({*layers.values()} - differentiated)
         found: dict[str, tuple[Tensor, Tensor]] = {}
-        with recorded(model, others) as outputs:
+        with record_outputs(model, others) as outputs:
             if differentiated:
                 found = activations_and_gradients(
                     model, images, batch.targets, sorted(differentiated)
@@ -290,7 +290,7 @@ class PerturbationCam(Explainer):
     def explain(self, batch: ImageBatch) -> Tensor:
         layer = explained_layer(batch.model, self.settings["layer"])
         with torch.no_grad():
-            with recorded(batch.model, [layer]) as outputs:
+            with record_outputs(batch.model, [layer]) as outputs:
                 logits = batch.model(batch.images)
             activations = outputs[layer].detach()
             if activations.shape[1] > self.settings["channels"]:
@@ -348,14 +348,9 @@ class AblationCam(PerturbationCam):
         return weights.masked_fill(unmoved[:, None], 0)
 
 
-@contextmanager
-def _layer_giving(model: nn.Module, layer: str, output: Tensor) -> Iterator[None]:
-    """Let the layer give `output`, whatever it gets."""
-    handle = named_layer(model, layer).register_forward_hook(lambda *_: output)
-    try:
-        yield
-    finally:
-        handle.remove()
+def _layer_giving(model: nn.Module, layer: str, output: Tensor) -> RemovableHandle:
+    """Let the layer give `output` inside a `with` block, whatever it gets."""
+    return named_layer(model, layer).register_forward_hook(lambda *_: output)
 
 
 def _must_repeat_image(
@@ -397,10 +392,10 @@ class ScoreCam(PerturbationCam):
     reaches 1.
 
     With a softmax of logits, as in the paper and the library, the scale of the logits sets how
-    peaked the weights are: a network that is sure of itself is explained by few channels, and two
-    networks whose logits differ in scale by weights that are not alike. In the authors' code a
-    channel weighs as much as the probability of the class for its masked image. Before a ReLU this
-    mean may be below 0 everywhere and the map be empty; prefer a layer behind one.
+    peaked the weights are: a network that is sure of itself is explained by few channels. In the
+    authors' code a channel weighs as much as the probability of the class for its masked image.
+    Before a ReLU this mean may be below 0 everywhere and the map be empty; prefer a layer behind
+    one.
     """
 
     name: ClassVar[str] = "score_cam"

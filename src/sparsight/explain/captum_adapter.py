@@ -14,32 +14,30 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import STATED_SHAPE, Explainer, ImageBatch, detached_float32
+from sparsight.explain.base import (
+    STATED_SHAPE,
+    Explainer,
+    ImageBatch,
+    check_foreign_class,
+    detached_float32,
+)
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError, hint
 
 # Given by the adapter, or changing the type of the result.
 _RESERVED = {
-    "self",
-    "inputs",
-    "target",
-    "additional_forward_args",
-    "return_convergence_delta",
-    "device_ids",
-    "kwargs",
-    "forward_func",
-    "model",
+    *("self", "inputs", "target", "additional_forward_args", "kwargs"),
+    *("forward_func", "model", "return_convergence_delta", "device_ids"),
 }
 
 
 class CaptumExplainer(Explainer):
     """Adapter; `CaptumExplainer("Deconvolution")` is what `captum.Deconvolution` builds.
 
-    The facts are those that hold unless the class says otherwise. `cost` is that of a plain
-    gradient; `foreign_classes` has those that cost more, and the numbers of steps, samples and
-    features that are given scale it. Random methods run image by image, each with its own seed
-    (`randomness.PerImageSeeds`).
+    Facts hold unless the class says otherwise. `cost` is that of a plain gradient;
+    `foreign_classes` has those that cost more, and the numbers of steps, samples and features that
+    are given scale it. Random methods run image by image (`randomness.PerImageSeeds`).
     """
 
     name: ClassVar[str] = "captum"
@@ -109,8 +107,11 @@ class CaptumExplainer(Explainer):
     }
 
     def __init__(self, class_name: str, /, **parameters: Any) -> None:
+        import captum.attr
+
         self._class_name = class_name
-        self._class = _attribution_class(class_name)
+        check_foreign_class("captum", class_name, self.foreign_refused, self.foreign_classes)
+        self._class = getattr(captum.attr, class_name)
         self.settings = dict(parameters)
         self._of_constructor = _accepted(self._class.__init__)
         self._of_attribute = _accepted(self._class.attribute)
@@ -210,26 +211,6 @@ class CaptumExplainer(Explainer):
                 cost = math.ceil(cost * self.settings[name] / signature[name].default)
         # The wrapper's cost is stated for a plain gradient.
         return cost if self._inner is None else cost // self.cost * self._inner.cost_on(shape)
-
-
-def _attribution_class(name: str) -> Any:
-    import captum.attr
-
-    base = captum.attr.Attribution
-    known = [
-        key
-        for key, value in vars(captum.attr).items()
-        # Abstract classes of captum hold None there.
-        if inspect.isclass(value)
-        and issubclass(value, base)
-        and callable(getattr(value, "attribute", None))
-    ]
-    refused = CaptumExplainer.foreign_refused
-    if name in refused:
-        raise InputError(f"captum.{name} cannot be used: {refused[name]}")
-    if name not in known:
-        raise InputError(f"captum has no attribution class '{name}'{hint(name, known)}")
-    return getattr(captum.attr, name)
 
 
 def _accepted(function: Any) -> set[str]:

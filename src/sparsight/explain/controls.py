@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsight.explain.base import Explainer, ImageBatch, channel_reduction, detached_float32
-from sparsight.explain.network import explained_layer, recorded
+from sparsight.explain.network import explained_layer, record_outputs
 from sparsight.explain.randomness import image_generators
 
 # ITU-R BT.601, as in torchvision and OpenCV.
@@ -120,6 +120,6 @@ class MeanActivation(Explainer):
 
     def explain(self, batch: ImageBatch) -> Tensor:
         layer = explained_layer(batch.model, self.settings["layer"])
-        with torch.no_grad(), recorded(batch.model, [layer]) as outputs:
+        with torch.no_grad(), record_outputs(batch.model, [layer]) as outputs:
             batch.model(batch.images)
         return detached_float32(channel_reduction(outputs[layer], "mean").clamp_min(0))

@@ -8,7 +8,7 @@ matters, equality with captum is tested.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -89,18 +89,14 @@ def _multipliers(model: nn.Module) -> Iterator[None]:
         multiplier = torch.where(differs, ratio, (inputs > 0).to(ratio))
         return output.detach() + multiplier * (inputs - inputs.detach())
 
-    handles = []
-    try:
+    with ExitStack() as hooks:
         for module in model.modules():
             # Subclasses may compute anything; without hooks they are refused.
             pools = type(module) is nn.MaxPool2d and not module.return_indices
             if type(module) is nn.ReLU or pools:
-                handles.append(module.register_forward_pre_hook(hold))
-                handles.append(module.register_forward_hook(replace))
+                hooks.enter_context(module.register_forward_pre_hook(hold))
+                hooks.enter_context(module.register_forward_hook(replace))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _linear_pool(module: nn.MaxPool2d, inputs: Tensor) -> Tensor:

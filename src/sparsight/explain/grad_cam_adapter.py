@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.base import Explainer, ImageBatch, detached_float32
+from sparsight.explain.base import Explainer, ImageBatch, check_foreign_class, detached_float32
 from sparsight.explain.network import hooks_restored, named_layer
 from sparsight.explain.randomness import PerImageSeeds
 from sparsight.io.errors import InputError, hint
@@ -148,17 +148,8 @@ def _with_gradients(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tens
 def _cam_class(name: str) -> Any:
     import pytorch_grad_cam
 
-    known = [
-        key
-        for key, value in vars(pytorch_grad_cam).items()
-        if inspect.isclass(value)
-        and {"model", "target_layers"} <= set(inspect.signature(value.__init__).parameters)
-    ]
-    refused = GradCamLibraryExplainer.foreign_refused
-    if name in refused:
-        raise InputError(f"grad_cam.{name} cannot be used: {refused[name]}")
-    if name not in known:
-        raise InputError(f"pytorch-grad-cam has no CAM class '{name}'{hint(name, known)}")
+    own = GradCamLibraryExplainer
+    check_foreign_class("grad_cam", name, own.foreign_refused, own.foreign_classes)
     found = getattr(pytorch_grad_cam, name)
     return _before_linear_layers(found) if name == "ShapleyCAM" else found
 

@@ -1,6 +1,7 @@
 """Gradients with respect to the input, and what is made of them."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import torch
@@ -330,28 +331,22 @@ def full_gradients(batch: ImageBatch, receive: Callable[[Tensor], None]) -> Tens
     inputs = batch.inputs
     shifts: list[Tensor] = []
 
-    def contributed(module: nn.Module, bias: Tensor) -> Callable[[Tensor], None]:
-        store = shifts.append if isinstance(module, Normalise) else receive
-        return lambda gradient: store(gradient * bias)
-
-    def record(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        if len(given) != 1 or not (isinstance(output, Tensor) and output.requires_grad):
+    def record(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        if len(arguments) != 1 or not (isinstance(output, Tensor) and output.requires_grad):
             return
         with torch.no_grad():
             # Not called as a module: hooks, this one among them, are for the images.
-            bias = module.forward(torch.zeros_like(given[0][:1]))
+            bias = module.forward(torch.zeros_like(arguments[0][:1]))
+        store = shifts.append if isinstance(module, Normalise) else receive
         if bool(bias.any()):
-            output.register_hook(contributed(module, bias))
+            output.register_hook(lambda gradient: store(gradient * bias))
 
-    leaves = [module for module in batch.model.modules() if not list(module.children())]
-    handles = [module.register_forward_hook(record) for module in leaves]
-    try:
-        with torch.enable_grad():
-            logits = target_logits(batch.model(inputs), batch.targets)
-            require_operations(logits, _KNOWN, FullGrad.name, _REMEDY)
-            (gradient,) = torch.autograd.grad(logits.sum(), inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.enable_grad():
+        for module in batch.model.modules():
+            if not list(module.children()):
+                hooks.enter_context(module.register_forward_hook(record))
+        logits = target_logits(batch.model(inputs), batch.targets)
+        require_operations(logits, _KNOWN, FullGrad.name, _REMEDY)
+        (gradient,) = torch.autograd.grad(logits.sum(), inputs)
     receive(torch.stack([gradient * batch.images, *shifts]).sum(dim=0))
     return logits.detach()

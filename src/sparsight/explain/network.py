@@ -6,7 +6,7 @@ silently something else where an operation escapes it. Modules do not tell: `tor
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -75,7 +75,7 @@ def explained_layer(model: nn.Module, layer: str) -> str:
 
 
 @contextmanager
-def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def record_outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of named layers in one forward pass made inside the block.
 
     Yields a dict that the pass fills: layer to its output [N,C,h,w], part of the graph. The graph
@@ -110,18 +110,14 @@ def recorded(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
             if layer not in outputs:
                 raise InputError(f"layer '{layer}' does not run in a forward pass; name another")
 
-    handles: list[Any] = [
-        model.register_forward_pre_hook(lambda _model, inputs: images.append(inputs[0].shape)),
-        model.register_forward_hook(all_ran),
-    ]
-    try:
+    with ExitStack() as hooks:
+        hooks.enter_context(
+            model.register_forward_pre_hook(lambda _model, inputs: images.append(inputs[0].shape))
+        )
+        hooks.enter_context(model.register_forward_hook(all_ran))
         for layer in layers:
-            module = named_layer(model, layer)
-            handles.append(module.register_forward_hook(hook_of(layer)))
+            hooks.enter_context(named_layer(model, layer).register_forward_hook(hook_of(layer)))
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def activations_and_gradients(
@@ -132,7 +128,7 @@ def activations_and_gradients(
     Layer to (activations, gradients), both float32 [N,C,h,w], detached, of a frozen network for
     images float32 [N,C,H,W] and targets int64 [N].
     """
-    with recorded(model, layers) as outputs, torch.enable_grad():
+    with record_outputs(model, layers) as outputs, torch.enable_grad():
         # An image's logit depends on that image alone, so the sum gives each its own gradient.
         score = target_logits(model(images), targets).sum()
         activations = [outputs[layer] for layer in layers]

@@ -351,15 +351,8 @@ def explain_checkpoint(
 ) -> None:
     """Explain the shared images of one checkpoint with all explainers of a family.
 
-    Parameters
-    ----------
-    settings : see `explain_family`.
-    packed_test : packed split that the images come from.
-    output : the file of explanations.
-    checkpoint, predictions : the network and its predictions; none for a family of controls.
-    dense_predictions : those of the dense parent, where its predictions are the targets.
-    gpu : how many GPUs the job was granted.
-    wanted : see `explain_family`; its `items` are added to the settings.
+    See `explain_family`; checkpoint and predictions are left out for a family of controls, `gpu`
+    is how many GPUs the job was granted, and the `items` of `wanted` are added to the settings.
     """
     device = choose_device(gpu) if checkpoint else torch.device("cpu")
     explain_family(

@@ -203,14 +203,10 @@ class Metric(ABC):
 
     @abstractmethod
     def score(self, batch: MapBatch) -> Tensor:
-        """Score a batch; no row may depend on the other rows.
+        """Score a batch: float32 [N], or [N, steps] for a curve; NaN where it is undefined.
 
-        Swapping maps and `reference` must not change the value of a metric that compares the two:
-        the interval of the seed floor relies on it.
-
-        Returns
-        -------
-        float32 [N], or [N, steps] for a curve; NaN where the metric is undefined.
+        No row may depend on the other rows. Swapping maps and `reference` must not change the value
+        of a metric that compares the two: the interval of the seed floor relies on it.
         """
 
     def step_values(self) -> list[float]:
@@ -277,16 +273,11 @@ def row_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 
 def image_generators(images: Tensor, name: str) -> Iterator[torch.Generator]:
-    """A generator on the CPU for each image, seeded by its pixels and the metric's name.
+    """A generator on the CPU for each image, seeded by its pixels and the metric's (or use's) name.
 
     Randomness belongs to an image and a metric, never to a position in a batch. Metrics are given
-    no ids, so the pixels name the image. Every level and explainer sees the same image and
-    therefore the same perturbations, on every device: scores are paired.
-
-    Parameters
-    ----------
-    images : float32 [N, C, H, W] in [0, 1], the images as they were explained.
-    name : of the metric, and of the use where it draws for several.
+    no ids, so the pixels, float32 [N, C, H, W] in [0, 1] as they were explained, name the image.
+    Every level and explainer sees the same image and therefore the same perturbations.
     """
     # The pixels come from bytes: rounding makes the seed independent of the device's arithmetic.
     pixels = (images.detach() * 255).round().to(torch.uint8).cpu().numpy()

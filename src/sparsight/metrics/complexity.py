@@ -30,16 +30,10 @@ class Complexity(Metric):
 
 
 def gini(magnitudes: Tensor) -> Tensor:
-    """Gini index of each row: Σ(2i - n - 1)·a₍ᵢ₎ / (n·Σa), a ascending, i from 1.
+    """Gini index float64 [N] of each row [N, n] of values that are not negative.
 
-    Parameters
-    ----------
-    magnitudes : float [N, n], non-negative.
-
-    Returns
-    -------
-    float64 [N] in [0, 1 - 1/n]: 0 when all values are equal, 1 - 1/n when one value holds all.
-    NaN where all values are 0 or one is NaN. Computed in float64: the terms have both signs.
+    Σ(2i - n - 1)·a₍ᵢ₎ / (n·Σa), a ascending, i from 1; from 0 (all equal) to 1 - 1/n (one value
+    holds all). NaN where all values are 0 or one is NaN. In float64: the terms have both signs.
     """
     ordered = ascending(magnitudes).to(torch.float64)
     count = ordered.shape[1]
@@ -64,16 +58,10 @@ class GiniSparseness(Complexity):
 
 
 def entropy(magnitudes: Tensor) -> Tensor:
-    """Shannon entropy of the share of each value in their sum: -Σ pᵢ ln pᵢ, pᵢ = aᵢ / Σa.
+    """Shannon entropy float64 [N], in nats, of the shares of values in their row [N, n].
 
-    Parameters
-    ----------
-    magnitudes : float [N, n], non-negative.
-
-    Returns
-    -------
-    float64 [N] in [0, ln n], in nats: 0 when one value holds all, ln n when all are equal. NaN
-    where all values are 0 or one is NaN.
+    -Σ pᵢ ln pᵢ, pᵢ = aᵢ / Σa, no value negative; from 0 (one value holds all) to ln n (all
+    equal). NaN where all values are 0 or one is NaN.
     """
     # -Σ p ln p = ln S - (Σ a ln a) / S; by the maximum first, so that S is between 1 and n.
     scaled = magnitudes / magnitudes.amax(dim=1, keepdim=True)
@@ -99,14 +87,8 @@ class Entropy(Complexity):
 def effective_complexity(magnitudes: Tensor, threshold: float) -> Tensor:
     """Number of values above `threshold` times the greatest of their row: #{i : aᵢ > t · max a}.
 
-    Parameters
-    ----------
-    magnitudes : float32 [N, n], non-negative.
-    threshold : share of the maximum, from 0 to below 1.
-
-    Returns
-    -------
-    float32 [N], whole numbers from 1 to n; NaN where all values are 0 or one is NaN.
+    float32 [N], from 1 to n, of values [N, n] that are not negative and a threshold from 0 to below
+    1; NaN where all values are 0 or one is NaN.
     """
     highest = magnitudes.amax(dim=1, keepdim=True)
     counted = zeros_and_ones(magnitudes > threshold * highest).sum(dim=1)

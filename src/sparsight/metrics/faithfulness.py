@@ -29,19 +29,12 @@ BLUR_SIGMA = 5.0
 
 
 def tie_order(images: Tensor) -> Tensor:
-    """The order in which an image's pixels go where its map does not tell them apart.
+    """Order int64 [N, H * W] in which an image's pixels go where its map does not tell them apart.
 
     A class activation map is zero on most of its pixels. In reading order these would go from the
-    top of the image to its bottom; here they go as those of a random map do. One order belongs to
-    an image: for every network, explainer and metric the same, and from either end of the map.
-
-    Parameters
-    ----------
-    images : float32 [N, C, H, W] in [0, 1], the images as they were explained.
-
-    Returns
-    -------
-    int64 [N, H * W] on the images' device: places in the flattened image, each of them once.
+    top of the image to its bottom; here they go as those of a random map do. The order belongs to
+    the image, float32 [N, C, H, W] in [0, 1] as it was explained: for every network, explainer and
+    metric the same, and from either end of the map.
     """
     return image_samples(images, "ties").orders(images.shape[2] * images.shape[3])
 
@@ -218,21 +211,16 @@ class PixelCurve(OutputCurve):
 class Insertion(PixelCurve):
     """Output as the pixels appear, in the map's order, on a blurred canvas.
 
-    The paper's number is the area under the curve by trapezoids, for an axis from 0 to 1 (the
-    reducer "area"). The paper inserts 224 of 224x224 pixels a step,
-    which would be 224 steps; the default of 20 is some ten times cheaper. The canvas is the blurred
-    image, so that the inserted pixels bring in no edges of their own.
+    The number is the area under the curve by trapezoids, for an axis from 0 to 1 (the reducer
+    "area"). The paper takes 224 steps for images of 224x224. The canvas is the blurred image, so
+    that the inserted pixels bring in no edges of their own.
     """
 
     name = "insertion"
     reference = "Petsiuk et al., BMVC 2018, arXiv:1806.07421"
     reducer = "area"
     step_axis = "pixels inserted, %"
-    parameters: ClassVar[dict[str, Any]] = {
-        "steps": 20,
-        "baseline": "blur",
-        "value": "probability",
-    }
+    parameters: ClassVar[dict[str, Any]] = {"steps": 20, "baseline": "blur", "value": "probability"}
     inserts: ClassVar[bool] = True
 
 
@@ -251,11 +239,7 @@ class Deletion(PixelCurve):
     direction = "lower"
     reducer = "area"
     step_axis = "pixels removed, %"
-    parameters: ClassVar[dict[str, Any]] = {
-        "steps": 20,
-        "baseline": "zero",
-        "value": "probability",
-    }
+    parameters: ClassVar[dict[str, Any]] = {"steps": 20, "baseline": "zero", "value": "probability"}
 
 
 class PixelFlipping(PixelCurve):
@@ -267,11 +251,10 @@ class PixelFlipping(PixelCurve):
     `value: probability`.
 
     The paper follows the output that it decomposes, which is no probability, and inverts the pixels
-    of MNIST (`baseline: inverted`). The default replaces them by black, as `quantus.PixelFlipping`
-    does on images that hold 0; it then differs from `deletion` by the logit only, and the two share
-    all passes. quantus takes the probability, begins with the first flipped pixels and flips one
-    pixel a step; on colour images it ranks the values of single channels, where here a pixel goes
-    with all its channels.
+    of MNIST (`baseline: inverted`). The default replaces them by black: it then differs from
+    `deletion` by the logit only, and the two share all passes. `quantus.PixelFlipping` takes the
+    probability, begins with the first flipped pixels and flips one pixel a step; on colour images
+    it ranks the values of single channels, where here a pixel goes with all its channels.
     """
 
     name = "pixel_flipping"
@@ -279,11 +262,7 @@ class PixelFlipping(PixelCurve):
     unit = "logit (or probability) of the target at each step; the number is their mean loss"
     reducer = "aopc"
     step_axis = "pixels flipped, %"
-    parameters: ClassVar[dict[str, Any]] = {
-        "steps": 20,
-        "baseline": "zero",
-        "value": "logit",
-    }
+    parameters: ClassVar[dict[str, Any]] = {"steps": 20, "baseline": "zero", "value": "logit"}
 
 
 def random_subsets(images: Tensor, size: int, samples: int, name: str) -> Iterator[Tensor]:
@@ -314,9 +293,8 @@ class FaithfulnessCorrelation(Metric):
     cannot say which pixels speak against the target, and reach 1 only where none does.
 
     Defaults are those of `quantus.FaithfulnessCorrelation`, made for images of 224x224: choose
-    `subset_size` for the images at hand (there, a two-hundredth of the pixels). On colour images
-    quantus removes the values of single channels; here a pixel goes with all of its channels.
-    "Black" is there the image's lowest value, here 0.
+    `subset_size` for the images at hand. On colour images quantus removes the values of single
+    channels; here a pixel goes with all of them. "Black" is there the image's lowest value, here 0.
 
     Parameters
     ----------
@@ -432,39 +410,34 @@ class Infidelity(Metric):
     units of the output, so networks with smaller logits have smaller infidelity: compare explainers
     within a network, or choose `value: probability`. An all-zero or constant map is defined.
 
-    Two consequences, as the authors write it. β may be below 0, so that a map and its negative
-    score alike: the value does not say whether a map names evidence for the class or against it.
-    With `non_negative_scale` β is 0 or more, and a map that is best turned round scores as a map of
-    zeros does, the mean of (f(x) - f(x - I))². And lower is better, while a network whose output
-    does not depend on the image loses nothing: every map of it scores 0, the best value. Do not
-    take the low values of a network that has collapsed for good explanations.
+    β may be below 0, so that a map and its negative score alike. With `non_negative_scale` β is 0
+    or more, and a map that is best turned round scores as a map of zeros does, the mean of
+    (f(x) - f(x - I))². Every map of a network whose output does not depend on the image scores 0,
+    the best value: do not take the low values of a collapsed network for good explanations.
 
     Which maps: Φ is compared in the units of IᵀΦ, so a setting suits one kind of map only.
 
     * Slopes, output per change of a pixel (the signed gradient, `guided_backprop`): the default,
       and `perturbation: noise`. Exact where channels share a slope, as in grey images.
     * Contributions, output that a pixel accounts for (`input_x_gradient`, `integrated_gradients`,
-      `lrp`, `deep_lift`, `gradient_shap`, `occlusion`; `lime` and `kernel_shap`, whose superpixels
-      repeat one value on all of their pixels, as far as these are equally large):
-      `multiplied_by_input: true`, with the baseline that the explainer had.
-    * Unsigned maps (`saliency` and `smooth_grad` here, which are absolute values; class activation
-      maps): neither. The value is defined and says how far such a map is from being signed.
+      `lrp`, `deep_lift`, `gradient_shap`, `occlusion`; `lime` and `kernel_shap` as far as their
+      superpixels are equally large): `multiplied_by_input: true`, with the explainer's baseline.
+    * Unsigned maps (`saliency`, `smooth_grad`, class activation maps): neither. The value is
+      defined and says how far such a map is from being signed.
 
     Under the wrong setting a perfect map is not perfect. Logit x₁ + 2 x₂ at x = (1, 1/2), squares
     of one pixel: contributions (1, 1) score 0 with `multiplied_by_input: true` and 0.1 without, the
     gradient (1, 2) scores 0 without and 0.1 with, where a map of zeros scores 1.
 
     Cost: one forward pass a sample. quantus removes the blocks of a grid one after another without
-    putting any back, and goes through this ten times with the same result (490 passes of 28x28
-    images); its value is another one. captum gives ours for our perturbations.
+    putting any back; its value is another one. captum gives ours for our perturbations.
 
     Parameters
     ----------
     perturbation : "squares", of sides 1 to `largest_side`, drawn from all that lie within the image
         (the paper's square removal, by sampling); "every_square", each of them once, as in the
         paper: thousands of passes; "noise", the paper's noisy baseline, I = x - clip(ε, 0, 1) with
-        ε normal. What is drawn belongs to the image: the same at every level and for every
-        explainer.
+        ε normal. What is drawn belongs to the image.
     samples : number of perturbations, for those that are drawn.
     largest_side : of a square, in pixels; 10 in the paper.
     noise : standard deviation of ε; 0.2 in the paper.
@@ -568,16 +541,9 @@ class Infidelity(Metric):
 def segment_ranks(attributions: Tensor, segments: Tensor, ties: Tensor) -> tuple[Tensor, Tensor]:
     """Place of each pixel's segment in the descending order of the segments' mean attribution.
 
-    Parameters
-    ----------
-    attributions : float32 [N, H, W].
-    segments : int64 [N, H, W], numbered from 0 in each image.
-    ties : int64 [N, H * W], the image's `tie_order`.
-
-    Returns
-    -------
-    int64 [N, H, W] from 0, segments of equal mean in the order in which `ties` meets the first
-    pixel of each; and int64 [N], the numbers of segments.
+    int64 [N, H, W] from 0, for attributions float32 and segments int64 [N, H, W] numbered from 0 in
+    each image; segments of equal mean go in the order in which `ties` (`tie_order`) meets the first
+    pixel of each. And int64 [N], the numbers of segments.
     """
     labels, values = segments.flatten(1), attributions.flatten(1).double()
     counts = labels.amax(dim=1) + 1
@@ -607,15 +573,14 @@ class Irof(Metric):
 
     `quantus.IROF` begins with the first removed segment and does not divide by L, so that images
     of many segments count more; it replaces by the mean over the batch of what is left of the
-    images, fails on colour images, and needs `numpy.trapz`. With equal segments and replacement
-    it is L times ours plus (1 + f₁/f₀) / 2.
+    images, and fails on colour images. With equal segments and replacement it is L times ours plus
+    (1 + f₁/f₀) / 2.
 
     NaN where the map is constant, where an image has less than two segments, and where f₀ is below
-    `floor`: relative to an output that is not there, removal raises anything without bounds (from
-    f₀ = 6e-6, a misclassified image, to a value of -758), and one such image decides a mean over
-    many. With the floor no value is below 1 - 1 / `floor`. As f₀ belongs to the network, networks
-    differ in the images that are left out, mostly ones that they get wrong. Logits are no choice:
-    they have no zero to be relative to, and where they are negative the value changes its sign.
+    `floor`: relative to an output that is not there the value has no bounds (-758 for f₀ = 6e-6),
+    and one such image decides a mean over many. With the floor no value is below 1 - 1 / `floor`.
+    Networks differ in the images that are left out, mostly ones that they get wrong. Logits are no
+    choice: they have no zero to be relative to.
 
     Segments of equal mean, such as those where a class activation map is zero, go in a random order
     that belongs to the image (`tie_order`).
@@ -664,19 +629,14 @@ class Sufficiency(Metric):
     """Share of images holding the same highlighted pixels for which the prediction is the same.
 
     The paper's local sufficiency of an explanation e(x) is the probability, over images x', that
-    f(x') = f(x) given that e(x) applies to x'. Both terms are left to be filled in:
+    f(x') = f(x) given that e(x) applies to x'. It *applies* here, as an anchor does, to the images
+    that hold the highlighted pixels, the `share` of the image with the highest attribution, as they
+    stand in x. The *images* x' come from x itself: outside the highlighted pixels they are drawn at
+    random, from the image's own pixels or uniformly, the same at every level and for every
+    explainer.
 
-    * An explanation *applies* here to the images that hold the highlighted pixels, the `share` of
-      the image with the highest attribution, as they stand in x. An anchor applies in that way
-      to the inputs that satisfy it, and its sufficiency is its precision.
-    * The *images* x' come from x itself, not from the data set: outside the highlighted pixels
-      they are drawn at random, from the image's own pixels or uniformly. They belong to the image:
-      the same at every level and for every explainer.
-
-    `quantus.Sufficiency` takes x' from the scored batch, and an explanation for applicable where
-    the distance of two maps is below a share of the greatest distance in that batch. That depends
-    on which images happen to be scored together, so it is refused here, and its values cannot be
-    compared with these.
+    `quantus.Sufficiency` takes x' from the scored batch, so that its values depend on which images
+    happen to be scored together; it is refused here.
 
     f(x) is the predicted class, whichever class is explained. A constant map highlights nothing:
     NaN. Of pixels that are alike, some are taken at random, the same for every map of the image

@@ -6,9 +6,9 @@ one. Times twelve, with integer weights that rounding respects: A x = b with
 
     (A x)_p = s_p x_p - sum of w_pq x_q over removed q,   b_p = sum of w_pq I_q over known q,
 
-w = 2 or 1 and s_p the sum of all w_pq within the image. A is symmetric and positive definite as
-soon as one pixel is known: every group of removed pixels then has a known neighbour, because the
-grid is connected.
+w = 2 or 1 and s_p the sum of all w_pq within the image, as in the authors' code. A is symmetric and
+positive definite as soon as one pixel is known: every group of removed pixels then has a known
+neighbour, because the grid is connected.
 
 The system is solved by conjugate gradients with one multigrid cycle as preconditioner. The nodes of
 a coarser grid are those of the finer one in even rows and even columns; the others are interpolated
@@ -219,7 +219,7 @@ class Transfer:
     right: Tensor
     above: Tensor
     below: Tensor
-    corners: tuple[Tensor, Tensor, Tensor, Tensor]
+    corners: tuple[Tensor, ...]
 
     @property
     def coarse(self) -> Grid:
@@ -268,15 +268,11 @@ class Transfer:
 
 
 def bilinear(fine: Grid, unknown: Tensor) -> Transfer:
-    """Interpolation to the removed pixels, blind to which coarse nodes stand on known ones.
+    """Interpolation to the removed pixels (1 in `unknown` [B, 1, size], others 0).
 
     The weights of a pixel sum to one (beyond the border, the last node stands for the missing one),
     so constants are interpolated exactly. Coarse nodes on known pixels stay free, which lets a
     cluster of removed pixels among known ones be corrected wherever it lies.
-
-    Parameters
-    ----------
-    unknown : [B, 1, size] on `fine`, 1 for removed pixels, otherwise 0.
     """
     plane = fine.plane(unknown)
     # share of the coarse node on the near side (left, above), 1 where there is no other
@@ -286,7 +282,6 @@ def bilinear(fine: Grid, unknown: Tensor) -> Transfer:
     even_odd, odd_even = plane[..., _EVEN, _ODD], plane[..., _ODD, _EVEN]
     odd_odd = plane[..., _ODD, _ODD]
     corners = (row * column, row * (1 - column), (1 - row) * column, (1 - row) * (1 - column))
-    above_left, above_right, below_left, below_right = (odd_odd * share for share in corners)
     return Transfer(
         fine,
         plane[..., _EVEN, _EVEN].contiguous(),
@@ -294,7 +289,7 @@ def bilinear(fine: Grid, unknown: Tensor) -> Transfer:
         even_odd * (1 - column),
         odd_even * row,
         odd_even * (1 - row),
-        (above_left, above_right, below_left, below_right),
+        tuple(odd_odd * share for share in corners),
     )
 
 
@@ -303,8 +298,7 @@ def operator_dependent(stencil: CoarseStencil) -> Transfer:
 
     Between two nodes, couplings across are added to the diagonal; in the middle of four, the
     equation is solved for its node, the others interpolated: Dendy, Black box multigrid, J. Comput.
-    Phys. 48 (1982), doi:10.1016/0021-9991(82)90057-2. Values fall towards known pixels, whose
-    effect the coarse matrix carries in its diagonal.
+    Phys. 48 (1982), doi:10.1016/0021-9991(82)90057-2. Values fall towards known pixels.
     """
     grid = stencil.grid
     diagonal = grid.plane(stencil.diagonal)
@@ -401,13 +395,10 @@ class Level:
 def hierarchy(removed: Tensor) -> list[Level]:
     """The grids of problems, from the pixels to at most `_DENSE` nodes; at least two.
 
-    Parameters
-    ----------
-    removed : floating point [B, H, W], 1 for removed pixels, else 0; all levels are of its dtype.
-
-    On the pixels, interpolation is bilinear: it reaches every removed pixel, however scattered they
-    are. Below, it follows the matrix: large holes need values that fall towards their rims. Either
-    alone converges several times slower on one kind of mask.
+    `removed` is floating point [B, H, W], 1 for removed pixels, else 0. On the pixels,
+    interpolation is bilinear: it reaches every removed pixel, however scattered they are. Below, it
+    follows the matrix: large holes need values that fall towards their rims. Either alone converges
+    several times slower on one kind of mask.
     """
     height, width = removed.shape[-2:]
     grid = Grid.holding(height, width)
@@ -458,21 +449,12 @@ def solve(
     tolerance: Tensor | None,
     limit: int = _LIMIT,
 ) -> Tensor:
-    """Improve `values`, in place, until the error is below the tolerance.
+    """Improve `values` [B, C, size], in place, until the error is below the tolerance.
 
-    What a cycle makes of the residual is nearly the error itself: that is what is measured, before
-    the step that takes most of it away. Channels and problems are independent; one that is done
-    does not change while others go on.
-
-    Parameters
-    ----------
-    right, values : [B, C, size].
-    tolerance : [B, C, 1], 2-norm of the error that is small enough; None to make `limit` steps.
-
-    Raises
-    ------
-    ArithmeticError
-        Where `limit` steps are not enough.
+    What a cycle makes of the residual is nearly the error itself: its 2-norm is compared with the
+    tolerance [B, C, 1], before the step that takes most of it away; None makes `limit` steps.
+    Channels and problems are independent; one that is done does not change while others go on.
+    ArithmeticError where `limit` steps are not enough.
     """
     stencil = levels[0].stencil
     residual = stencil.less_applied(right, values)
@@ -520,10 +502,6 @@ _GROUP_ELSEWHERE = 2**24
 def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
     """Replace removed pixels by the solution of the linear system (Rong et al. 2022, section 4.2).
 
-    Every removed pixel becomes the weighted mean of its eight neighbours, 1/6 across an edge and
-    1/12 across a corner, all removed pixels at once. At the border of the image the neighbours that
-    exist share the weight, as in the authors' code: their weights divided by their sum.
-
     The 2-norm of the error, over the removed pixels of a channel, is at most `TOLERANCE` times that
     of the solution (of a hundredth of the channel's largest value, where the solution is darker).
     Where a single pixel of a large image is known, the rounding of float32 may exceed that: it was
@@ -536,12 +514,8 @@ def linear_imputation(images: Tensor, removed: Tensor) -> Tensor:
 
     Returns
     -------
-    As `images`, [N, P, C, H, W] on the same device. Known pixels are copied exactly.
-
-    Raises
-    ------
-    InputError
-        Where all pixels of an image are removed: nothing is left to impute them from.
+    As `images`, [N, P, C, H, W]. Known pixels are copied exactly. InputError where all pixels of an
+    image are removed.
     """
     count, shares = removed.shape[:2]
     if bool(removed.flatten(2).all(dim=2).any()):

@@ -74,16 +74,11 @@ class SoftIou(Localisation):
 
 
 def expected_hits(heatmaps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of the heatmap's k highest pixels lie in the mask, and k, the mask's area.
+    """How many of the heatmap's k highest pixels lie in the mask, and k, its area: float32 [N].
 
     Of t pixels tied at the k-th value for r places, each belongs to the set by r/t: the number
-    expected when ties are broken at random.
-
-    Returns
-    -------
-    hits : float32 [N]; NaN where the heatmap holds NaN (it compares as false with everything: no
-        pixel is chosen, and 0 times infinity remains). Without meaning where the mask is empty.
-    area : float32 [N].
+    expected when ties are broken at random. NaN where the heatmap holds NaN (it compares as false
+    with everything: no pixel is chosen, and 0 times infinity remains).
     """
     values, inside = per_image(heatmaps), zeros_and_ones(per_image(masks))
     area = inside.sum(dim=1)

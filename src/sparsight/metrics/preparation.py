@@ -91,12 +91,7 @@ def prepare(
     float32 [N, H, W]. A map that holds NaN or infinity is NaN throughout, so that every metric of
     it is undefined; a map that is constant up to rounding at its own resolution, once treated, is
     exactly constant: no metric may rank, stretch or threshold the last bits of a map that has lost
-    all contrast.
-
-    Raises
-    ------
-    InputError
-        For an unknown rule, or where maps of another size may not be interpolated.
+    all contrast. InputError where maps of another size may not be interpolated.
     """
     if maps.ndim != 3:
         raise InputError(f"maps have the shape {tuple(maps.shape)} instead of [N, h, w]")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.base import check_foreign_class
 from sparsight.explain.randomness import seeded
 from sparsight.io.errors import InputError, hint
 from sparsight.metrics.base import MapBatch, Metric
@@ -26,10 +27,12 @@ UNUSABLE_MAP = ("The elements in the attribution vector", "The attributions are 
 
 
 class QuantusMetric(Metric):
-    """A quantus metric behind `Metric.score`.
+    """A quantus metric behind `Metric.score`; functions are named as in quantus.
 
     Category, direction, needs and reference are taken from the quantus class when an object is
     made; `foreign_facts` holds the same for readers that must not import (a test compares them).
+    InputError for an unknown class or parameter, and for a class that cannot give one value per
+    image.
 
     Differences from calling quantus directly:
 
@@ -37,24 +40,12 @@ class QuantusMetric(Metric):
       empty mask give NaN. In a batch quantus scores such maps, and takes an empty mask for a hit.
     * Default normalisation is by each map's own maximum, not by the maximum over the batch.
     * Metrics that call the network are scored image by image, seeded by the image's content
-      (CRC-32), so that a value depends neither on the batch nor on the job, and levels are paired:
-      quantus draws from numpy's global generator in the order of the batch. The generators of numpy
-      and torch are put back afterwards. An image whose map is constant when it is explained anew
-      (for a perturbed image or a randomised network), which quantus refuses, scores NaN.
+      (CRC-32), so that a value depends neither on the batch nor on the job, and levels are paired.
+      The global generators are put back afterwards. An image whose map is constant when it is
+      explained anew, which quantus refuses, scores NaN.
     * `return_aggregate` is always off. `RandomLogit` gets the network's number of classes, and
       draws the other class anew for each image.
-    * `numpy.trapz` and `numpy.NaN`, which NumPy has dropped, are there while quantus runs (`IROF`,
-      `Continuity`).
-
-    Parameters
-    ----------
-    class_name : the quantus class, e.g. "Sparseness".
-    parameters : of its constructor; functions (`perturb_func`, ...) by their quantus name.
-
-    Raises
-    ------
-    InputError
-        For an unknown class or parameter, and for a class that cannot give one value per image.
+    * `numpy.trapz` and `numpy.NaN`, which NumPy has dropped, are there while quantus runs.
     """
 
     name = "quantus"
@@ -122,15 +113,22 @@ class QuantusMetric(Metric):
     }
 
     def __init__(self, class_name: str, **parameters: Any) -> None:
+        import quantus
+
         self.class_name = class_name
         self.name = f"quantus.{class_name}"
-        if class_name in self.foreign_refused:
-            why = self.foreign_refused[class_name]
-            raise InputError(f"metric quantus.{class_name} cannot be used: {why}")
-        self._class = find_class(class_name)
+        check_foreign_class("quantus", class_name, self.foreign_refused, self.foreign_facts)
+        self._class = getattr(quantus, class_name)
         self.category, self.direction, self.needs = self.foreign_facts[class_name]
         self.mask_rule = "binary" if "mask" in self.needs else "none"
-        self.reference = reference_of(self._class) or self.reference
+        # The first entry under "References:", on one line.
+        references = re.search(
+            r"References:\s*(?:1\)|-)?\s*(.+?)(?=\n\s*\n|\n\s*2\)|\Z)",
+            inspect.getdoc(self._class) or "",
+            re.DOTALL,
+        )
+        if references:
+            self.reference = " ".join(references.group(1).split())
         self.settings = arguments_of(self._class, parameters)
         self._metric: Any = None
 
@@ -252,25 +250,6 @@ def _former_numpy_names() -> Iterator[None]:
 OWN_PARAMETERS = frozenset(
     {"disable_warnings", "display_progressbar", "default_plot_func", "return_aggregate"}
 )
-
-
-def find_class(class_name: str) -> Any:
-    """The quantus metric class of that name; `InputError` for an unknown one."""
-    import quantus
-    from quantus.metrics.base import Metric as Base
-
-    found = getattr(quantus, class_name, None)
-    if inspect.isclass(found) and issubclass(found, Base):
-        return found
-    known = [name for name in QuantusMetric.foreign_facts if hasattr(quantus, name)]
-    raise InputError(f"quantus has no metric '{class_name}'{hint(class_name, known)}")
-
-
-def reference_of(quantus_class: Any) -> str:
-    """The first entry under "References:" in the class's docstring, on one line; else empty."""
-    text = inspect.getdoc(quantus_class) or ""
-    found = re.search(r"References:\s*(?:1\)|-)?\s*(.+?)(?=\n\s*\n|\n\s*2\)|\Z)", text, re.DOTALL)
-    return " ".join(found.group(1).split()) if found else ""
 
 
 def arguments_of(quantus_class: Any, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -17,16 +17,11 @@ from sparsight.pruning.masks import prunable_parameters
 
 
 def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Modules with weights of their own that know how to draw them, in the order of the network.
+    """Modules with weights of their own that know how to draw them (`reset_parameters`), in order.
 
-    Those are the modules with `reset_parameters`, batch norms among them, in the order in which
-    they are registered, which is that of the forward pass in all architectures here. What only
-    trains (fact `training_only`) takes no part in a prediction and is left out.
-
-    Raises
-    ------
-    InputError
-        For a module that has weights and cannot draw them: what it knows would outlast the test.
+    The order is that in which they are registered, which is that of the forward pass in all
+    architectures here. What only trains (fact `training_only`) is left out. InputError for a module
+    that has weights and cannot draw them: what it knows would outlast the test.
     """
     layers = {}
     for name, module in model.named_modules():
@@ -53,16 +48,12 @@ def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
-    """What `reset_parameters` makes of a layer, which itself stays as it is.
+    """What `reset_parameters` makes of a layer's own parameters and buffers, by name.
 
     Convolutions and linear layers get new weights and biases; a batch norm becomes one that has
     seen nothing (scale 1, shift 0, mean 0, variance 1). The layer's name and the seed of the whole
-    network seed the draw, so that no two layers share numbers.
-
-    Returns
-    -------
-    own parameters and buffers by name, on the layer's device; drawn on the CPU, so that the numbers
-    are the same on every device.
+    network seed the draw, so that no two layers share numbers; it is made on the CPU, the same for
+    every device.
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     fresh = copy.deepcopy(layer).cpu()
@@ -77,15 +68,15 @@ def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
 class NetworkRandomiser:
     """Makes copies of networks with random layers; weights are drawn once for each network.
 
-    What is drawn depends on the layers' kinds, sizes and names alone, and so is the same for all
-    images, explainers and levels.
+    They depend on the layers' kinds, sizes and names alone, and so are the same for all images,
+    explainers and levels.
 
     Parameters
     ----------
     seed : of the weights.
-    keep_sparsity : whether pruned weights stay 0: those of convolutions and linear layers that are
-        exactly 0. A pruned network is then compared with a random one of the same connections. By
-        contrast, dense random weights would undo the pruning and randomise at once.
+    keep_sparsity : whether weights of convolutions and linear layers that are exactly 0 stay 0. A
+        pruned network is then compared with a random one of the same connections; dense random
+        weights would undo the pruning and randomise at once.
     """
 
     def __init__(self, seed: int, keep_sparsity: bool) -> None:
@@ -98,16 +89,9 @@ class NetworkRandomiser:
     def stages(self, model: nn.Module, count: int, order: str) -> Iterator[nn.Module]:
         """Copies of `model` in which more and more layers are random, in the end all of them.
 
-        Parameters
-        ----------
-        model : the network; it is not changed.
-        count : of stages, evenly spread over the layers; fewer where there are fewer layers.
-        order : "bottom_up" begins at the image, "top_down" at the logits.
-
-        Yields
-        ------
-        One and the same copy, in evaluation mode and without parameter gradients, further
-        randomised each time.
+        `count` stages, or fewer where there are fewer layers, evenly spread over these; "bottom_up"
+        begins at the image, "top_down" at the logits. Yields one and the same copy, in evaluation
+        mode and without parameter gradients, further randomised each time.
         """
         if model not in self._drawn:
             self._drawn[model] = {
@@ -138,16 +122,8 @@ def histogram_entropy(maps: Tensor, bins: int) -> Tensor:
     """Entropy of how a map's values spread over equal bins between its least and its greatest.
 
     -Σ pⱼ ln pⱼ, pⱼ the share of the pixels in bin j; the last bin holds the greatest value too, as
-    in numpy.histogram. Scale and offset of a map do not matter.
-
-    Parameters
-    ----------
-    maps : float32 [N, H, W].
-    bins : 2 or more.
-
-    Returns
-    -------
-    float64 [N] in (0, ln bins], in nats; NaN for a map that `shows_nothing`.
+    in numpy.histogram. float64 [N] in (0, ln bins], in nats, of maps float32 [N, H, W]; NaN for a
+    map that `shows_nothing`.
     """
     values = per_image(maps).to(torch.float64)
     lowest, highest = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
@@ -174,13 +150,11 @@ class EfficientMprt(Metric):
     The value is the mean over `draws` copies. A copy whose map of an image is constant is left out
     of that image's mean; the value is NaN where all are, or where the network's own map is constant
     (quantus refuses such maps). With class activation maps, whose negative values are cut off, the
-    weights of one draw decide for a class whether its maps are empty, for all of its images at
-    once: with few draws whole classes can be missing, so look at the count of images next to the
-    number.
+    weights of one draw decide for a class whether its maps are empty: with few draws whole classes
+    can be missing, so look at the count of images next to the number.
 
     Copies are drawn once for all images and explainers; a batch norm becomes one that has seen
-    nothing. quantus makes one copy, and seeds all layers alike, so that layers of one size become
-    equal.
+    nothing. quantus makes one copy, and seeds all layers alike: those of one size become equal.
 
     Parameters
     ----------
@@ -234,10 +208,9 @@ class SmoothMprt(Metric):
     `noise` times the image's range; copies are not cut to [0, 1], and all stages see the same. A
     table shows the mean over the steps. The network as given is no step: it would be 1.
 
-    As quantus.SmoothMPRT with its defaults, of which three differ: quantus randomises layer by
-    layer, which takes one explanation of all samples a layer (here evenly spread stages), draws
-    other noise at each stage, and leaves 1 for the network as given in the mean. Its normalisation
-    does not matter to ranks. NaN where a smoothed map is constant or holds NaN.
+    As quantus.SmoothMPRT with its defaults, but for three: quantus randomises layer by layer, draws
+    other noise at each stage, and leaves 1 for the network as given in the mean. NaN where a
+    smoothed map is constant or holds NaN.
 
     The copies are drawn as for `efficient_mprt`. A score takes samples · (layers + 1) explanations.
 
@@ -313,17 +286,9 @@ class SmoothMprt(Metric):
 def other_classes(
     images: Tensor, targets: Tensor, class_count: int, wanted: int, name: str
 ) -> Tensor:
-    """Classes other than the target, drawn for each image without replacement.
+    """Classes other than the target, drawn for each image and `name` without replacement.
 
-    Parameters
-    ----------
-    images : float32 [N, C, H, W], to which with `name` the draw belongs.
-    targets : int64 [N] in [0, class_count).
-    class_count, wanted : 2 or more; 1 or more, of which there are at most class_count - 1.
-
-    Returns
-    -------
-    int64 [N, min(wanted, class_count - 1)], on the targets' device.
+    int64 [N, min(wanted, class_count - 1)] for images float32 [N, C, H, W] and targets int64 [N].
     """
     drawn = image_samples(images, name).orders(class_count - 1)[:, :wanted]
     # Without the target there is one class fewer: those from the target on move up.
@@ -339,13 +304,12 @@ class RandomLogit(Metric):
 
     A comparison is undefined where either map is constant: an empty map is not unlike, it says
     nothing. The mean is over the classes whose comparison is defined, and NaN where none is. Class
-    activation maps, whose negative values are cut off, are often empty for a class that the image
-    does not show: with one class, every image whose draw falls on such a class is missing. Give
-    more `others`, and look at the count of images next to the number.
+    activation maps are often empty for a class that the image does not show: give more `others`,
+    and look at the count of images next to the number.
 
-    As `quantus.RandomLogit` with two differences: that takes the similarity of maps written as one
-    row (windows of 7 pixels of a row), this of maps (windows of 7 × 7, `ssim`); and that divides
-    maps by the greatest magnitude in the batch, this scales each to its own range.
+    `quantus.RandomLogit` takes the similarity of maps written as one row (windows of 7 pixels; here
+    7 × 7, as in `ssim`), and divides maps by the greatest magnitude in the batch (here each is
+    scaled to its own range).
     """
 
     name = "random_logit"

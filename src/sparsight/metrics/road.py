@@ -18,13 +18,11 @@ class Road(OutputCurve):
     Step 0 is the image as it is. At each further step the given percentage of pixels (rounded to
     whole pixels, all channels at once) is imputed: see `linear_imputation`. Then noise is added to
     what was imputed, so that the network cannot tell imputed pixels by their smoothness. Negative
-    attribution speaks against the target, and comes after none at all; for absolute attributions
-    choose an explainer that gives them.
+    attribution speaks against the target, and comes after none at all.
 
     The noise belongs to the image: a pixel gets the same at every step, in both orders, at every
-    level and from every explainer, so differences between them are not noise. The authors' code
-    draws anew for every step, which is the same for each step alone. Images are not clipped to
-    [0, 1] afterwards, there and here.
+    level and from every explainer, where the authors' code draws anew for every step. Images are
+    not clipped to [0, 1] afterwards, there and here.
 
     Parameters
     ----------
@@ -44,10 +42,7 @@ class Road(OutputCurve):
         "noise": 0.01,
     }
     least_first: ClassVar[bool] = False
-    allowed: ClassVar[dict[str, Any]] = {
-        "value": ("accuracy", "probability"),
-        "noise": "[0, inf)",
-    }
+    allowed: ClassVar[dict[str, Any]] = {"value": ("accuracy", "probability"), "noise": "[0, inf)"}
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)

@@ -11,17 +11,11 @@ from sparsight.metrics.base import MapBatch, Metric, image_samples, per_image
 
 
 def perturbed_images(images: Tensor, samples: int, radius: float, noise: str) -> Iterator[Tensor]:
-    """`samples` times the images with noise on every value, which belongs to the image.
+    """`samples` times the images [N, C, H, W] with noise on every value, the image's own.
 
-    Not cut to [0, 1], as in the papers: black and white areas would else move only half as much.
-
-    Parameters
-    ----------
-    images : float32 [N, C, H, W] in [0, 1].
-    samples : how many times.
-    radius : "uniform" noise is in [-radius, radius) (the ball of the maximum norm); "normal" noise
-        has it as its standard deviation.
-    noise : "uniform" or "normal".
+    "uniform" noise is in [-radius, radius) (the ball of the maximum norm); "normal" noise has the
+    radius as its standard deviation. Not cut to [0, 1], as in the papers: black and white areas
+    would else move only half as much.
     """
     draws = image_samples(images, "perturbed images")
     for _ in range(samples):

@@ -69,14 +69,7 @@ SCALAR_STEP = -1
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of the images of a batch under one condition; each array has N values.
-
-    Attributes
-    ----------
-    target : the class that was explained.
-    image_id, label : of the image.
-    predicted : what the network predicts under this condition.
-    """
+    """Of N images under one condition: the class that was explained, and what is known of them."""
 
     target: NDArray[np.int64]
     image_id: NDArray[np.int64]
@@ -105,15 +98,10 @@ class ScoreRows:
     Parameters
     ----------
     path : the parquet file.
-    identity : the values of `IDENTITY`.
+    identity : the values of `IDENTITY`; InputError where one is missing.
     names : all names that may occur: of each `explainer`, `condition` and `metric`.
     metadata : strings to keep in the file.
     references : the networks that this one is compared with, for a table of agreement.
-
-    Raises
-    ------
-    InputError
-        When a value of the identity is missing.
     """
 
     def __init__(
@@ -128,7 +116,7 @@ class ScoreRows:
             if name not in identity:
                 raise InputError(f"the scores of {path} need the identity value '{name}'")
         self._identity = {name: identity[name] for name in IDENTITY}
-        self._names, self._references = {name: names[name] for name in VARYING}, references
+        self._names, self._references = names, references
         schema = SCHEMA if references is None else AGREEMENT_SCHEMA
         self._writer = TableWriter(path, schema, metadata)
         self._parts: list[dict[str, NDArray[Any]]] = []
@@ -215,12 +203,8 @@ def _text(codes: NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:
 class OldRows:
     """The rows of a table that a job updates, each belonging to an entry `explainer/metric`.
 
-    Parameters
-    ----------
-    path : the table; may not exist yet.
-    wanted : see `sparsight.io.entries.Update`.
-    inputs : name to each file that all entries depend on.
-    maps : files of explanations; an entry depends on the maps of its explainer.
+    All entries depend on the files `inputs`, an entry also on the maps of its explainer in the
+    files `maps`; see `sparsight.io.entries.Update`.
     """
 
     def __init__(

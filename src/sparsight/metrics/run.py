@@ -62,13 +62,9 @@ def score_checkpoint(
 ) -> None:
     """Score one family of explanations of one checkpoint with all metrics.
 
-    Parameters
-    ----------
-    settings : see `score_family`; and `study`.
-    wildcards : dataset, model, pruner, seed and level of the checkpoint.
-    gpu : how many GPUs the job was granted.
-    wanted : see `score_family`; its `items` are added to the settings.
-    others : files, see `score_family`.
+    See `score_family`; `settings` also name the `study`, `wildcards` dataset, model, pruner, seed
+    and level of the checkpoint, and `gpu` how many GPUs the job was granted. The `items` of
+    `wanted` are added to the settings.
     """
     device = choose_device(gpu)
     identity = {
@@ -123,11 +119,10 @@ def score_family(
 
     Parameters
     ----------
-    settings : `explainers` (name to {method, parameters}), `metrics` (name to {method,
-        parameters}), `conditions`, `batch_size`, `threads`, `target`; `re_explaining_cost`: metrics
-        that explain anew leave out explainers that take more forward passes an image (60). With
-        `references`: `agreement` instead of `metrics`, and `references`, pruner, seed and level of
-        each file, in that order.
+    settings : `explainers` and `metrics` (name to {method, parameters}), `conditions`,
+        `batch_size`, `threads`, `target`; `re_explaining_cost`: metrics that explain anew leave out
+        explainers that take more forward passes an image (60). With `references`: `agreement`
+        instead of `metrics`, and `references`, pruner, seed and level of each file, in that order.
     packed_test : the packed split that the images come from.
     explanations, references : tensors `{explainer}/{condition}` float32 [N, h, w] and `image_ids`,
         and, unless it holds controls, `targets/{condition}`; metadata `explainers` with the facts
@@ -183,9 +178,7 @@ def score_family(
         work = _Work(settings, metrics, split, maps, others, network, device)
         who = None
         if references is not None:
-            who = [
-                Reference(r["pruner"], int(r["seed"]), r["level"]) for r in settings["references"]
-            ]
+            who = [Reference(**reference) for reference in settings["references"]]
             work.check_references(who, int(identity["seed"]))
         work.read_classes(Path(predictions), dense_predictions)
         known = {
@@ -211,13 +204,8 @@ def within_budget(
 ) -> dict[str, dict[str, Metric]]:
     """For each explainer, the metrics that it is scored with; what is left out is logged, once.
 
-    Parameters
-    ----------
-    metrics : configured name to metric.
-    explainers : configured names.
-    recorded : name to the facts kept with the explanations, of which `cost` (forward passes an
-        image) is read where a metric explains anew.
-    limit : greatest cost of an explainer with which such metrics are taken.
+    Metrics that explain anew are taken where the `cost` (forward passes an image) in an explainer's
+    `recorded` facts is at most `limit`.
     """
     anew = _re_explaining(metrics)
     # An explainer that is not in the file is refused elsewhere.

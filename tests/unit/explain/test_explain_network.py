@@ -9,7 +9,7 @@ from sparsight.explain.network import (
     frozen,
     hooks_restored,
     named_layer,
-    recorded,
+    record_outputs,
 )
 from sparsight.io.errors import InputError
 
@@ -54,13 +54,13 @@ def test_frozen_restores_modes_and_gradients(network: nn.Module) -> None:
 
 
 def test_hooks_are_released_at_the_end_and_after_an_exception(network: nn.Module) -> None:
-    with recorded(network, ["conv1", "pool2"]):
+    with record_outputs(network, ["conv1", "pool2"]):
         assert hook_count(network) == 4, "two of the network, two of its layers"
     assert hook_count(network) == 0
-    with pytest.raises(RuntimeError, match="stop"), recorded(network, ["conv1", "pool2"]):
+    with pytest.raises(RuntimeError, match="stop"), record_outputs(network, ["conv1", "pool2"]):
         raise RuntimeError("stop")
     assert hook_count(network) == 0
-    with pytest.raises(InputError, match="no layer"), recorded(network, ["conv1", "conv9"]):
+    with pytest.raises(InputError, match="no layer"), record_outputs(network, ["conv1", "conv9"]):
         pass
     assert hook_count(network) == 0
 

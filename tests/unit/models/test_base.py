@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsight.explain.network import recorded
+from sparsight.explain.network import record_outputs
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture, Normalise, build_network, check_maps
 from sparsight.models.registry import MODELS
@@ -223,10 +223,10 @@ class ChannelsInnermost(nn.Module):
 
 def test_layers_of_a_network_are_checked_as_they_run() -> None:
     network, images = ChannelsInnermost(), torch.rand(*SQUARE)
-    with recorded(network, ["features"]) as outputs:
+    with record_outputs(network, ["features"]) as outputs:
         network(images)
     assert outputs["features"].shape == (2, 12, 16, 16)
-    with pytest.raises(InputError, match="'mixed'"), recorded(network, ["mixed"]):
+    with pytest.raises(InputError, match="'mixed'"), record_outputs(network, ["mixed"]):
         network(images)
 
 
