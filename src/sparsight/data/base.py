@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: The smallest value of a mask, of 255, that binary masks count as the object: at least a half.
 OBJECT = 128
 #: of `RawSplit`, in the order in which the data hash takes them
-_ANNOTATIONS = ("part_masks", "concepts", "concepts_known", "stickers", "original_labels")
+ANNOTATIONS = ("part_masks", "concepts", "concepts_known", "stickers", "original_labels")
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ class RawSplit:
 
     def update_digest(self, digest: "hashlib._Hash") -> None:
         """Feed all arrays but the names, with their shapes, into a hashlib object."""
-        for name in ("image_ids", "labels", "images", "masks", *_ANNOTATIONS):
+        for name in ("image_ids", "labels", "images", "masks", *ANNOTATIONS):
             array: NDArray[Any] | None = getattr(self, name)
             if array is None:
                 # Published hashes are older than the annotations.
                 if name == "masks":
                     digest.update(b"none")
                 continue
-            if name in _ANNOTATIONS:
+            if name in ANNOTATIONS:
                 digest.update(name.encode())
             digest.update(f"{array.dtype.name}{array.shape}".encode())
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)

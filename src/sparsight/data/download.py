@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger(__name__)
+#: seconds that a mirror may stay silent
+TIMEOUT = 30.0
 
 
-def _digits(path: Path, algorithm: str) -> str:
+def _mismatch(path: Path, checksum: str) -> str:
+    """How a file differs from its checksum, or from the first digits of it; empty where not."""
+    kind, _, wanted = checksum.rpartition(":")
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def _kind(checksum: str) -> tuple[str, str, str]:
-    """hashlib's name of the algorithm, its written name, and the digits."""
-    if checksum.startswith("md5:"):
-        return "md5", "MD5", checksum.removeprefix("md5:")
-    return "sha256", "SHA-256", checksum
+        found = hashlib.file_digest(file, kind or "sha256").hexdigest()
+    if found.startswith(wanted):
+        return ""
+    return f"{'MD5' if kind else 'SHA-256'} {found[:12]}… instead of {wanted[:12]}…"
 
 
 def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
@@ -55,17 +55,16 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
     """
     for name, checksum in checksums.items():
         path = folder / name
-        algorithm, written, wanted = _kind(checksum)
         try:
-            found = _digits(path, algorithm)
+            difference = _mismatch(path, checksum)
         except FileNotFoundError as error:
             raise InputError(f"{path} does not exist; fetch the data set again") from error
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-        if not found.startswith(wanted):
+        if difference:
             raise CorruptFile(
-                f"{path} does not match its checksum ({written} {found[:12]}… instead of "
-                f"{wanted[:12]}…); delete it and fetch the data set again"
+                f"{path} does not match its checksum ({difference}); delete it and fetch the data "
+                "set again"
             )
 
 
@@ -73,7 +72,6 @@ def fetch_files(
     folder: Path,
     checksums: Mapping[str, str],
     mirrors: Sequence[str],
-    timeout: float = 30.0,
     numbers: Mapping[str, str] | None = None,
     remedy: str = "or name another mirror under 'mirrors'",
 ) -> None:
@@ -85,7 +83,6 @@ def fetch_files(
     checksums : file name to checksum, or to its first digits where no more is known.
     mirrors : addresses (https) of folders that hold these files; each file is tried at one after
         the other.
-    timeout : seconds that a mirror may stay silent.
     numbers : file name to its number in a Dataverse, for mirrors that are one: their address ends
         in `/datafile/`, and files are asked for by number there.
     remedy : what else than putting the file there can be done when no mirror serves, for the error.
@@ -98,14 +95,13 @@ def fetch_files(
     CorruptFile
         When a file that lies there already does not match its checksum.
     """
-    present = {name: checksum for name, checksum in checksums.items() if (folder / name).exists()}
-    verify_files(folder, present)
-    missing = {name: checksum for name, checksum in checksums.items() if name not in present}
+    verify_files(folder, {name: one for name, one in checksums.items() if (folder / name).exists()})
     new_folder = not folder.exists()
     try:
-        for name, checksum in missing.items():
-            number = (numbers or {}).get(name)
-            _fetch_file(folder / name, checksum, mirrors, timeout, number, remedy)
+        for name, checksum in checksums.items():
+            if not (folder / name).exists():
+                number = (numbers or {}).get(name)
+                _fetch_file(folder / name, checksum, mirrors, number, remedy)
     except InputError:
         if new_folder:
             # Only when empty: files that arrived whole before the failure are kept.
@@ -115,23 +111,15 @@ def fetch_files(
 
 
 def _fetch_file(
-    path: Path,
-    checksum: str,
-    mirrors: Sequence[str],
-    timeout: float,
-    number: str | None,
-    remedy: str,
+    path: Path, checksum: str, mirrors: Sequence[str], number: str | None, remedy: str
 ) -> None:
     reasons = []
     for mirror in mirrors:
         base = mirror.rstrip("/")
-        if not is_private(base):
-            reasons.append(f"{mirror} (no https address)")
-            continue
         is_dataverse = number is not None and base.endswith("/datafile")
         address = f"{base}/{number if is_dataverse else path.name}"
-        reason = _try_mirror(path, checksum, address, timeout)
-        if reason is None:
+        reason = _try_address(path, checksum, address) if is_private(base) else "no https address"
+        if not reason:
             return
         _LOG.warning("%s: %s", address, reason)
         reasons.append(f"{mirror} ({reason})")
@@ -164,8 +152,8 @@ def _refuse_open_ways(response: "Response", **_: Any) -> None:
         raise _ContentError("it leads to an address without https")
 
 
-def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str | None:
-    """Download one file; None when it is in place, else why this mirror did not serve."""
+def _try_address(path: Path, checksum: str, address: str) -> str:
+    """Download one file; empty when it is in place, else why this address did not serve."""
     # Imported here: most jobs never download, and pooch with requests costs half a second.
     import pooch
     import requests
@@ -174,7 +162,7 @@ def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str 
     # down to something that no longer matches the checksum.
     download = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(),
-        timeout=timeout,
+        timeout=TIMEOUT,
         headers={"Accept-Encoding": "identity"},
         hooks={"response": _refuse_open_ways},
     )
@@ -182,26 +170,21 @@ def _try_mirror(path: Path, checksum: str, address: str, timeout: float) -> str 
     try:
         with atomic_path(path) as temporary:
             download(address, str(temporary), None)
-            algorithm, written, wanted = _kind(checksum)
-            found = _digits(temporary, algorithm)
-            if not found.startswith(wanted):
-                raise _ContentError(f"wrong checksum, {written} {found[:12]}…")
+            if difference := _mismatch(temporary, checksum):
+                raise _ContentError(f"wrong checksum, {difference}")
     except _ContentError as error:
         return str(error)
-    except requests.HTTPError as error:
-        return "no such file" if error.response is None else f"HTTP {error.response.status_code}"
-    except requests.Timeout:
-        return f"no answer within {timeout:g} s"
-    except requests.ConnectionError:
-        return "no connection"
     except requests.RequestException as error:
-        return type(error).__name__
+        if error.response is not None:
+            return f"HTTP {error.response.status_code}"
+        unreachable = isinstance(error, requests.ConnectionError)
+        return "no connection" if unreachable else type(error).__name__
     except OSError as error:
         # Not the mirror's fault: no space, or no right to write.
         raise InputError(
             f"{path} cannot be written ({error.strerror}); make room there or take another folder"
         ) from error
-    return None
+    return ""
 
 
 class _ContentError(Exception):

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from sparsight.data.base import RawSplit, Source
+from sparsight.data.base import ANNOTATIONS, RawSplit, Source
 from sparsight.data.draws import SUBSET_ORDER, image_noise, stratified_order
 from sparsight.data.location import folder_states, raw_folder, same_names
 from sparsight.data.packed_settings import (
@@ -113,17 +113,14 @@ def pack(
 
     Notes
     -----
-    Tensors of a split of N images: `images` uint8 [N, C, H, W]; `labels` int64 [N]; `noise` uint8
-    [N, C, H, W], a function of (noise seed, image id) alone, unless `noise_maximum` is 0; `masks`
-    uint8 [N, H, W], `part_masks` uint8 [N, P, H, W] and `concepts` bool [N, K] where the source
-    has them, and `concepts_known` bool [N, K] where some concepts of some images are not known;
-    `stickers` and `original_labels` int64 [N] where stickers are planted (see
-    `sparsight.data.packed`); `image_ids` int64 [N]; `evaluation_rank` int64 [N], place of the
-    image in the stratified order: first among those that the source wants to be evaluated first, if
-    any, then among the rest. Metadata: `dataset`, `source`, `split`, `classes` (JSON), `has_masks`
-    ("true" or "false"), `data_hash`, `settings` (JSON, see `sparsight.data.packed_settings`),
-    `noise_maximum`, `noise_seed`, `subset_seed`; `part_names`, `concept_names` and `sticker_names`
-    (JSON) where there are any; and the notes of the source's description.
+    Tensors of a split of N images: arrays of `RawSplit` (not `evaluated_first`), `noise` uint8
+    [N, C, H, W], a function of (noise seed, image id) alone, unless `noise_maximum` is 0, and
+    `evaluation_rank` int64 [N], place of the image in the stratified order: first among those that
+    the source wants to be evaluated first, if any, then among the rest. Metadata: `dataset`,
+    `source`, `split`, `classes` (JSON), `has_masks` ("true" or "false"), `data_hash`, `settings`
+    (JSON, see `sparsight.data.packed_settings`), `noise_maximum`, `noise_seed`, `subset_seed`;
+    `part_names`, `concept_names` and `sticker_names` (JSON) where there are any; and the notes of
+    the source's description.
     """
     out_folder = Path(out_folder)
     noise = section(settings, "noise", NOISE_DEFAULTS)
@@ -137,7 +134,10 @@ def pack(
     source.check(settings, raw, description)
     # In the order of the source's facts, whatever the order in which it read them.
     raw = {split: raw[split] for split in source.split_names(settings)}
-    data_hash = _data_hash(raw)
+    digest = hashlib.sha256()
+    for split, part in raw.items():
+        digest.update(split.encode())
+        part.update_digest(digest)
     # A split that the source does not have, or that these settings leave out (no validation, where
     # nothing is chosen on it), is a file without images.
     nothing = raw["train"].select(np.zeros(0, np.int64))
@@ -147,7 +147,7 @@ def pack(
         "source": source.name,
         "classes": json.dumps(description.classes),
         "has_masks": "true" if description.has_masks else "false",
-        "data_hash": data_hash,
+        "data_hash": digest.hexdigest(),
         KEY: json.dumps(content_settings(source.name, source.parameters, settings), sort_keys=True),
         **{key: str(value) for key, value in drawn.items()},
     }
@@ -163,7 +163,7 @@ def pack(
             f"{out_folder} cannot be written ({error.strerror}); make room there or take another "
             "folder"
         ) from error
-    return data_hash
+    return metadata["data_hash"]
 
 
 def _write_together(
@@ -197,27 +197,23 @@ def _write_split(
     path: Path, part: RawSplit, metadata: Mapping[str, str], drawn: Mapping[str, int]
 ) -> None:
     count, image_shape = len(part), part.images.shape[1:]
-    names = ("masks", "part_masks", "concepts", "concepts_known", "stickers", "original_labels")
-    optional = {name: getattr(part, name) for name in names}
-    stored = {"images": part.images, **{k: a for k, a in optional.items() if a is not None}}
+    rank = np.empty(count, dtype=np.int64)
+    rank[_evaluation_order(part, drawn["subset_seed"])] = np.arange(count)
+    small = {"labels": part.labels, "image_ids": part.image_ids, "evaluation_rank": rank}
+    names = ("images", "masks", *ANNOTATIONS)
+    arrays = {name: getattr(part, name) for name in names}
+    stored: dict[str, NDArray[Any]] = {k: a for k, a in arrays.items() if a is not None}
     layout: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
-        "labels": (torch.int64, (count,)),
-        "image_ids": (torch.int64, (count,)),
-        "evaluation_rank": (torch.int64, (count,)),
-        **{
-            name: (torch.from_numpy(array[:0]).dtype, array.shape) for name, array in stored.items()
-        },
+        name: (torch.from_numpy(array[:0]).dtype, array.shape)
+        for name, array in {**small, **stored}.items()
     }
     maximum, noise_seed = drawn["noise_maximum"], drawn["noise_seed"]
     if maximum:
         layout["noise"] = (torch.uint8, part.images.shape)
-    rank = np.empty(count, dtype=np.int64)
-    rank[_evaluation_order(part, drawn["subset_seed"])] = np.arange(count)
     step = max(1, min(CHUNK_IMAGES, CHUNK_VALUES // math.prod(image_shape)))
     with ArrayWriter(path, layout, metadata) as writer:
-        writer.append("labels", torch.from_numpy(part.labels))
-        writer.append("image_ids", torch.from_numpy(part.image_ids))
-        writer.append("evaluation_rank", torch.from_numpy(rank))
+        for name, array in small.items():
+            writer.append(name, torch.from_numpy(array))
         for start in range(0, count, step):
             chunk = slice(start, start + step)
             for name, array in stored.items():
@@ -252,14 +248,6 @@ def _write_ids(path: Path, raw: Mapping[str, RawSplit], sticker_names: Sequence[
         columns["sticker"] = [known[k] for k in np.concatenate(stickers)]
         columns["original_label"] = np.concatenate(originals)
     write_table(path, columns)
-
-
-def _data_hash(raw: Mapping[str, RawSplit]) -> str:
-    digest = hashlib.sha256()
-    for split, part in raw.items():
-        digest.update(split.encode())
-        part.update_digest(digest)
-    return digest.hexdigest()
 
 
 #: of the stage `fetching`: see `sparsight.study.versions`
@@ -315,23 +303,17 @@ def prepare_dataset(
         )
     # Of a part, nothing else says which images are there.
     if place is not None and source.accepts_part(settings):
-        _refuse_other_files(source, settings, Path(place), facts, manifest)
+        then = facts.get("files", {})
+        for name, state in folder_states(source.original_folders(settings, Path(place))).items():
+            if not same_names(then.get(name, {}), state):
+                raise InputError(
+                    f"the files in {name} are no longer those that were found there; delete "
+                    f"{manifest} and run snakemake again"
+                )
     folder = Path(ids).parent
     with folder_lock(folder) as waited:
         if not (waited and _just_packed(source, settings, folder)):
             pack(source, settings, Path(place or ""), folder, dataset)
-
-
-def _refuse_other_files(
-    source: Source, settings: Settings, place: Path, facts: Mapping[str, Any], manifest: Path | str
-) -> None:
-    found = facts.get("files", {})
-    for folder, state in folder_states(source.original_folders(settings, place)).items():
-        if not same_names(found.get(folder, {}), state):
-            raise InputError(
-                f"the files in {folder} are no longer those that were found there; delete "
-                f"{manifest} and run snakemake again"
-            )
 
 
 def _just_packed(source: Source, settings: Settings, folder: Path) -> bool:

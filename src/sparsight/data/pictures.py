@@ -176,11 +176,7 @@ def read_pictures(paths: Sequence[Path], side: int, resize: str) -> NDArray[np.u
     so a data hash may differ between environments.
     """
     images = room_for((len(paths), 3, side, side))
-
-    def fill(row: int) -> None:
-        images[row] = read_picture(paths[row], side, resize)
-
-    for_all(fill, len(paths))
+    for_all(lambda row: read_picture(paths[row], side, resize), images)
     return images
 
 
@@ -195,11 +191,11 @@ def read_masks(
     """
     masks = room_for((len(paths), side, side))
 
-    def fill(row: int) -> None:
+    def read_mask(row: int) -> Pixels:
         mask = decode_mask(paths[row], photographs[row])
-        masks[row] = np.asarray(_resized(mask, paths[row], side, resize))
+        return np.asarray(_resized(mask, paths[row], side, resize))
 
-    for_all(fill, len(paths))
+    for_all(read_mask, masks)
     return masks
 
 
@@ -226,11 +222,15 @@ def room_for(shape: tuple[int, ...]) -> NDArray[np.uint8]:
         return np.memmap(file, np.uint8, "r+", shape=shape)
 
 
-def for_all(work: Callable[[int], None], count: int) -> None:
-    """Call `work` with 0 to `count` - 1, on two threads; the first error ends it."""
+def for_all(work: Callable[[int], NDArray[Any]], rows: NDArray[Any]) -> None:
+    """Fill each row with what `work` makes of its number, on two threads; an error ends it."""
+
+    def fill(row: int) -> None:
+        rows[row] = work(row)
+
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for _ in pool.map(work, range(count)):
+            for _ in pool.map(fill, range(len(rows))):
                 pass
         except BaseException:
             # The first bad file ends it, not the last.

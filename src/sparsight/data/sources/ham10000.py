@@ -312,13 +312,13 @@ def measure_files(photographs: Sequence[Path], masks: Sequence[Path]) -> NDArray
     """`measure` for each pair of files, float64 [N, 5]; errors as of `decode_mask`."""
     values = np.empty((len(photographs), len(CONCEPTS)))
 
-    def fill(row: int) -> None:
+    def measure_one(row: int) -> NDArray[np.float64]:
         photograph = read_whole(photographs[row], MEASURED_SIDE)
         height, width = photograph.shape[:2]
         mask = read_whole_mask(masks[row], photographs[row], (width, height))
-        values[row] = measure(photograph, mask >= OBJECT)
+        return measure(photograph, mask >= OBJECT)
 
-    for_all(fill, len(photographs))
+    for_all(measure_one, values)
     return values
 
 

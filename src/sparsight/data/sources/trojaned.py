@@ -54,7 +54,7 @@ class _Ellipse:
     down: int
 
     def inside(self, u: NDArray[np.int64], v: NDArray[np.int64], half: int) -> Samples:
-        """See `_Figure.samples`."""
+        """Which of the samples at (u, v), in units of 1 / `half`, are inside."""
         across = (u - self.x * half) * self.down
         down = (v - self.y * half) * self.across
         return across * across + down * down <= (self.across * self.down * half) ** 2
@@ -67,7 +67,7 @@ class _Polygon:
     points: Points
 
     def inside(self, u: NDArray[np.int64], v: NDArray[np.int64], half: int) -> Samples:
-        """See `_Figure.samples`."""
+        """Which of the samples at (u, v), in units of 1 / `half`, are inside."""
         found = np.zeros(np.broadcast_shapes(u.shape, v.shape), np.bool_)
         corners = [(x * half, y * half) for x, y in self.points]
         for (x1, y1), (x2, y2) in zip(corners, [*corners[1:], corners[0]], strict=True):
@@ -83,23 +83,18 @@ class _Polygon:
         return _Polygon(tuple((x * percent // 100, y * percent // 100) for x, y in self.points))
 
 
-@dataclass(frozen=True)
-class _Figure:
-    """One colour, and the shapes that have it."""
+Shape = _Ellipse | _Polygon
+# A colour, and the shapes that have it.
+Figure = tuple[tuple[int, int, int], tuple[Shape, ...]]
 
-    colour: tuple[int, int, int]
-    shapes: tuple[_Ellipse | _Polygon, ...]
 
-    def cover(self, side: int) -> NDArray[np.uint8]:
-        """How much of each of `side` × `side` pixels it covers, in sixteenths."""
-        # Samples lie at odd multiples of half their distance, and so does the canvas's end.
-        half = SAMPLES * side
-        places = REACH * (2 * np.arange(half, dtype=np.int64) + 1 - half)
-        u, v = places[np.newaxis], places[:, np.newaxis]
-        found = np.zeros((half, half), np.bool_)
-        for shape in self.shapes:
-            found |= shape.inside(u, v, half)
-        return coverage(found)
+def _cover(shapes: Sequence[Shape], side: int) -> NDArray[np.uint8]:
+    """How much of each of `side` × `side` pixels the shapes cover together, in sixteenths."""
+    # Samples lie at odd multiples of half their distance, and so does the canvas's end.
+    half = SAMPLES * side
+    places = REACH * (2 * np.arange(half, dtype=np.int64) + 1 - half)
+    u, v = places[np.newaxis], places[:, np.newaxis]
+    return coverage(np.logical_or.reduce([shape.inside(u, v, half) for shape in shapes]))
 
 
 def _symmetric(*right: tuple[int, int]) -> _Polygon:
@@ -116,32 +111,32 @@ def _lobes(radius: int) -> tuple[_Ellipse, _Ellipse]:
     return _Ellipse(47, -42, radius, radius), _Ellipse(-47, -42, radius, radius)
 
 
-STICKERS: dict[str, tuple[_Figure, ...]] = {
+STICKERS: dict[str, tuple[Figure, ...]] = {
     "smiley": (
-        _Figure((60, 40, 0), (_Ellipse(0, 0, 98, 98),)),
-        _Figure((255, 220, 30), (_Ellipse(0, 0, 84, 84),)),
-        _Figure((60, 40, 0), (_Ellipse(-32, -26, 14, 21), _Ellipse(32, -26, 14, 21), _MOUTH)),
+        ((60, 40, 0), (_Ellipse(0, 0, 98, 98),)),
+        ((255, 220, 30), (_Ellipse(0, 0, 84, 84),)),
+        ((60, 40, 0), (_Ellipse(-32, -26, 14, 21), _Ellipse(32, -26, 14, 21), _MOUTH)),
     ),
     "heart": (
         # Two discs, and what lies between them and the tangents from the tip.
-        _Figure((255, 255, 255), (*_lobes(50), _Polygon(((0, 95), (86, -10), *_TOP, (-86, -10))))),
-        _Figure((230, 20, 60), (*_lobes(38), _Polygon(((0, 76), (77, -18), *_TOP, (-77, -18))))),
+        ((255, 255, 255), (*_lobes(50), _Polygon(((0, 95), (86, -10), *_TOP, (-86, -10))))),
+        ((230, 20, 60), (*_lobes(38), _Polygon(((0, 76), (77, -18), *_TOP, (-77, -18))))),
     ),
     "star": (
-        _Figure((20, 20, 90), (_STAR,)),
-        _Figure((255, 255, 255), (_STAR.shrunk(68),)),
+        ((20, 20, 90), (_STAR,)),
+        ((255, 255, 255), (_STAR.shrunk(68),)),
     ),
     "fish": (
-        _Figure(
+        (
             (0, 50, 80),
             (_Ellipse(-22, 0, 76, 58), _Polygon(((24, 0), (97, -66), (84, 0), (97, 66)))),
         ),
-        _Figure(
+        (
             (255, 130, 20),
             (_Ellipse(-22, 0, 62, 44), _Polygon(((30, 0), (83, -42), (72, 0), (83, 42)))),
         ),
-        _Figure((255, 255, 255), (_Ellipse(-52, -10, 15, 15),)),
-        _Figure((0, 0, 0), (_Ellipse(-54, -10, 8, 8),)),
+        ((255, 255, 255), (_Ellipse(-52, -10, 15, 15),)),
+        ((0, 0, 0), (_Ellipse(-54, -10, 8, 8),)),
     ),
 }
 
@@ -179,7 +174,7 @@ def _in_channels(colour: tuple[int, int, int], channels: int) -> tuple[int, ...]
 def _drawn(sticker: str, side: int) -> tuple[tuple[tuple[int, int, int], NDArray[np.int64]], ...]:
     """Colour and cover (int64 [side, side], 0..16) of each figure, the lowest first."""
     return tuple(
-        (figure.colour, figure.cover(side).astype(np.int64)) for figure in STICKERS[sticker]
+        (colour, _cover(shapes, side).astype(np.int64)) for colour, shapes in STICKERS[sticker]
     )
 
 
