@@ -112,7 +112,8 @@ def generate(folder: Path, index: int, images: int) -> None:
     import numpy as np
     import torch
 
-    from sparsight.metrics.rows import ImageFacts, ScoreRows
+    from sparsight.io.tables import TableWriter
+    from sparsight.metrics.run import SCHEMA, ImageFacts, ScoreRows
 
     draw = np.random.default_rng(index)
     seed, level = divmod(index, LEVELS)
@@ -125,12 +126,9 @@ def generate(folder: Path, index: int, images: int) -> None:
         "level": level,
     }
     density = 0.8**level
-    with ScoreRows(
-        folder / f"scores{index:04d}.parquet",
-        {**identity, "density": density},
-        {"explainer": EXPLAINERS, "condition": ["noisy"], "metric": METRICS},
-        {},
-    ) as writer:
+    names = {"explainer": EXPLAINERS, "condition": ["noisy"], "metric": METRICS}
+    with TableWriter(folder / f"scores{index:04d}.parquet", SCHEMA) as table:
+        rows = ScoreRows(table, {**identity, "density": density}, names)
         for start in range(0, images, BATCH):
             ids = np.arange(start, min(start + BATCH, images))
             predicted = np.where(draw.random(len(ids)) < 0.9, ids % 10, 0)
@@ -138,7 +136,8 @@ def generate(folder: Path, index: int, images: int) -> None:
             for explainer in EXPLAINERS:
                 for metric in METRICS:
                     values = torch.from_numpy(draw.random(len(ids), dtype=np.float32))
-                    writer.add((explainer, "noisy", metric), facts, values)
+                    rows.add((explainer, "noisy", metric), facts, values)
+        rows.flush()
     evaluation = {
         **identity,
         "splits": {"test": {"noisy": {"accuracy": 0.9}}},

@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 def test_an_exception_in_a_job_is_told_and_repaired(
     finished: Project, undisturbed: Undisturbed
 ) -> None:
-    module = "src/sparsight/metrics/rows.py"
+    module = "src/sparsight/metrics/run.py"
     original = (finished.folder / module).read_text(encoding="utf-8")
     # after the first rows have gone into the file
     line = "        self._writer.append(columns)\n"

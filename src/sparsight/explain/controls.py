@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsight.explain.base import Explainer, ImageBatch, channel_reduction, detached_float32
-from sparsight.explain.network import explained_layer, record_outputs
+from sparsight.explain.cam import ClassActivationMap
 from sparsight.explain.randomness import image_generators
 
 # ITU-R BT.601, as in torchvision and OpenCV.
@@ -100,7 +100,7 @@ class InputImage(Control):
         return greyscale(batch.images)
 
 
-class MeanActivation(Explainer):
+class MeanActivation(ClassActivationMap):
     """ReLU of a layer's mean over channels: a class activation map with equal weights.
 
     It is what Grad-CAM and Grad-CAM++ (arXiv:1710.11063) leave when the weights of
@@ -109,17 +109,10 @@ class MeanActivation(Explainer):
 
     name: ClassVar[str] = "mean_activation"
     reference: ClassVar[str] = "control; class weights left out of arXiv:1710.11063"
-    signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "mean"
-    value_range: ClassVar[str] = "0 or more"
     cost: ClassVar[int] = 1
-    native: ClassVar[str] = "layer"
-    interpolation: ClassVar[str] = "bilinear"
     control: ClassVar[bool] = True
-    parameters: ClassVar[dict[str, Any]] = {"layer": ""}
+    needs_gradients: ClassVar[bool] = False
 
-    def explain(self, batch: ImageBatch) -> Tensor:
-        layer = explained_layer(batch.model, self.settings["layer"])
-        with torch.no_grad(), record_outputs(batch.model, [layer]) as outputs:
-            batch.model(batch.images)
-        return detached_float32(channel_reduction(outputs[layer], "mean").clamp_min(0))
+    def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        return detached_float32(channel_reduction(activations, "mean").clamp_min(0))

@@ -17,7 +17,7 @@ from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
 from sparsight.metrics.agreement import spearman, ssim, top_k_iou
 from sparsight.metrics.preparation import prepare
-from sparsight.metrics.rows import SCHEMA as SCORE_SCHEMA
+from sparsight.metrics.run import SCHEMA as SCORE_SCHEMA
 from sparsight.metrics.run import score_checkpoint, score_family
 
 SIDE, COUNT, CLASSES = 8, 10, 3
@@ -188,7 +188,7 @@ def test_batch_size_and_row_groups_do_not_matter(files, monkeypatch):
     columns = ["explainer", "condition", "metric", "reference_seed", "image_id"]
     tables = []
     for size, group in ((1, 7), (3, 16384), (64, 1)):
-        monkeypatch.setattr("sparsight.metrics.rows.GROUP_ROWS", group)
+        monkeypatch.setattr("sparsight.metrics.run.GROUP_ROWS", group)
         table = compare(files, "ab", references=[DENSE, OTHER], batch_size=size).to_pandas()
         tables.append(table.sort_values(columns).reset_index(drop=True))
     for other in tables[1:]:

@@ -373,7 +373,7 @@ def test_each_metric_gets_the_map_that_its_facts_ask_for(files, monkeypatch):
 
 
 def test_rows_are_flushed_in_groups(files, monkeypatch):
-    monkeypatch.setattr("sparsight.metrics.rows.GROUP_ROWS", 30)
+    monkeypatch.setattr("sparsight.metrics.run.GROUP_ROWS", 30)
     write_maps(files / "maps.safetensors", 1000 + torch.arange(COUNT))
     table = score(files)
     assert len(table) == COUNT * 2 * 2 * 4
