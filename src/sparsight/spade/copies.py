@@ -43,21 +43,15 @@ def solved_weights(
     What an earlier pruning has set to zero stays zero and is part of the sparsity.
 
     Returns float32 [B, *weight.shape], to be read only: where nothing falls it is a view of
-    `weight`.
+    `weight`. Raises InputError when the solver fails on the layer, InvariantError when it leaves
+    fewer zeros than it was asked for.
 
     Parameters
     ----------
-    weight : float32, of the layer's own shape; it is only read.
+    weight : float32, of the layer's own shape.
     sparsity : share of all weights of the layer that is to be zero, from 0 to below 1.
     hessians : [B, groups, K, K] as `sample_hessians` gives them; None where the solver needs none.
     image_ids : B ids; with `seed_name` and the layer's name they seed what the solver draws.
-
-    Raises
-    ------
-    InputError
-        When the solver fails on the layer.
-    InvariantError
-        When it leaves fewer zeros than it was asked for.
     """
     dense = matrices(weight.detach(), layer)
     gone = dense == 0
@@ -83,11 +77,11 @@ def solved_weights(
     except (torch.OutOfMemoryError, InvariantError):
         raise
     except (ArithmeticError, RuntimeError, ValueError) as error:
-        raise _failed(solver, layer, str(error).rstrip(".")) from error
+        raise _failure(solver, layer, str(error).rstrip(".")) from error
     if found.shape != (images * layer.groups, *dense.shape[1:]):
-        raise _failed(solver, layer, f"its result has the shape {tuple(found.shape)}")
+        raise _failure(solver, layer, f"its result has the shape {tuple(found.shape)}")
     if not bool(found.isfinite().all()):
-        raise _failed(solver, layer, "its result is not finite")
+        raise _failure(solver, layer, "its result is not finite")
     found = found.to(weight.dtype).masked_fill(gone.repeat(images, 1, 1), 0)
     if bool(((found == 0).sum((1, 2)) < asked).any()):
         raise InvariantError(
@@ -96,7 +90,7 @@ def solved_weights(
     return found.reshape(images, *weight.shape)
 
 
-def _failed(solver: SampleSolver, layer: PrunedLayer, why: str) -> InputError:
+def _failure(solver: SampleSolver, layer: PrunedLayer, why: str) -> InputError:
     return InputError(
         f"solver '{solver.name}' fails on layer '{layer.name}': {why}; take another solver, or "
         "give the layer sparsity 0"
@@ -104,10 +98,8 @@ def _failed(solver: SampleSolver, layer: PrunedLayer, why: str) -> InputError:
 
 
 def check_columns(solver: SampleSolver, layers: Sequence[PrunedLayer]) -> None:
-    """InputError where a layer has more columns than the solver accepts (0: any number).
-
-    A solver's parameter of that name goes before its fact.
-    """
+    """InputError where a layer has more columns than the solver's parameter, or else its fact,
+    `largest_columns` accepts (0: any number)."""
     most = int(solver.settings.get("largest_columns", solver.largest_columns))
     for layer in layers:
         if 0 < most < layer.columns:
@@ -127,9 +119,9 @@ def set_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 #: of the stage `sample_pruning`: see `sparsight.study.versions`
 VERSION = 1
-#: how a sample is made, and what it may cost: augmented copies of an image, in the words of a
-#: recipe's `augment`; copies in a forward pass; memory for Hessians and sparse weights. The schema
-#: of the configuration says the same
+#: settings of a sample pruner that say how a sample is made (augmented copies of an image, in the
+#: words of a recipe's `augment`), and what it may cost (copies in a forward pass; memory for
+#: Hessians and sparse weights); the schema of the configuration says the same
 DEFAULTS: dict[str, Any] = {
     "augmentations": 1024,
     "augment": PUBLISHED,
@@ -153,14 +145,13 @@ def pruned_copies(
     next, and do not keep it. The network itself is neither run nor changed. All Hessians are those
     of the network as it is given, also where an earlier layer is pruned.
 
-    A network may be pruned already. Its zeros stay, and count: sparsity is the share of all weights
-    of a layer that is zero in the copy, so a layer that is sparser already keeps its weights.
+    Sparsity is the share of all weights of a layer that is zero in the copy, floor(sparsity *
+    weights) at least; zeros of an earlier pruning stay, and count.
 
     Returns an iterator of places in the batch, 0 to B - 1 in order, each with its pruned copy, in
-    evaluation mode and with frozen parameters. Of floor(sparsity * weights) zeros a layer has at
-    least as many, and more only where a solver makes them.
+    evaluation mode and with frozen parameters.
     Raises InputError for settings or sparsities that cannot be used, and while iterating, when the
-    solver fails on a layer, which is then named.
+    solver fails on a layer.
     Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
 
     Parameters
@@ -180,7 +171,13 @@ def pruned_copies(
     if len(images) != len(image_ids):
         raise InputError(f"there are {len(images)} images but {len(image_ids)} image ids")
     copied = working_copy(network)
-    layers = _sparse_layers(pruned_layers(copied, images), sparsities) if len(images) else []
+    layers = pruned_layers(copied, images) if len(images) else []
+    known = [layer.name for layer in layers]
+    for name, sparsity in sparsities.items() if layers else ():
+        if name not in known:
+            raise InputError(f"sparsities: '{name}' is no pruned layer{hint(name, known)}")
+        check_sparsity(f"sparsities: '{name}'", sparsity)
+    layers = [layer for layer in layers if sparsities.get(layer.name)]
     check_columns(solver, layers)
     together = images_at_once(layers, chosen["memory_mb"] * MEGABYTE, solver.needs_hessian)
 
@@ -222,18 +219,6 @@ def pruned_copies(
     return copies()
 
 
-def _sparse_layers(
-    layers: Sequence[PrunedLayer], sparsities: Mapping[str, float]
-) -> list[PrunedLayer]:
-    """Those that lose weights; InputError for a layer that is none of `layers`."""
-    known = [layer.name for layer in layers]
-    for name, sparsity in sparsities.items():
-        if name not in known:
-            raise InputError(f"sparsities: '{name}' is no pruned layer{hint(name, known)}")
-        check_sparsity(f"sparsities: '{name}'", sparsity)
-    return [layer for layer in layers if sparsities.get(layer.name)]
-
-
 def working_copy(network: nn.Module) -> nn.Module:
     """A deep copy in evaluation mode, with frozen parameters and without gradients."""
     copied = copy.deepcopy(network)
@@ -249,21 +234,12 @@ def restore(copied: nn.Module, network: nn.Module) -> None:
 
 
 def logit_fidelity(network: Tensor, copy: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Compare the logits of a network and of a copy on the same images.
+    """Compare the logits [N, classes] of a network and of a copy on the same images.
 
+    Returns measures of each image [N]: `same_prediction`, bool, whether the largest logits are of
+    the same class; `divergence`, float32, KL(network ‖ copy) of the softmax outputs in nats;
+    `network_probability` and `copy_probability`, float32 in [0, 1], of the targets, int64 [N].
     Raises InputError when a target is not one of the classes.
-
-    Parameters
-    ----------
-    network, copy : float32 [N, classes].
-    targets : int64 [N].
-
-    Returns
-    -------
-    Measures of each image [N]:
-    `same_prediction`, bool, whether the largest logits are of the same class;
-    `divergence`, float32, KL(network ‖ copy) of the softmax outputs in nats, 0 or more;
-    `network_probability` and `copy_probability`, float32 in [0, 1], of the target.
     """
     # in float64: logits far apart leave differences below the rounding of float32
     of_network, of_copy = network.double().log_softmax(1), copy.double().log_softmax(1)
@@ -278,10 +254,7 @@ def logit_fidelity(network: Tensor, copy: Tensor, targets: Tensor) -> dict[str, 
 
 
 def measured_density(network: nn.Module, layers: Iterable[str]) -> float:
-    """Share of the weights of named layers that are not zero, counted from the weights.
-
-    It is 1 where no layer is named: nothing was to be pruned.
-    """
+    """Share of the weights of named layers that are not zero; 1 where no layer is named."""
     weights = [network.get_parameter(f"{name}.weight") for name in layers]
     total = sum(weight.numel() for weight in weights)
     return sum(int((weight != 0).sum()) for weight in weights) / total if total else 1.0
@@ -297,14 +270,8 @@ def fidelity(
     """Compare a copy with its network on images, usually the one that it was pruned for.
 
     Returns the measures of `logit_fidelity`, and `density`, float32 [N], the share of non-zero
-    weights that the copy has in `layers`, the same for all images.
-    Raises InputError when a target is not one of the classes.
-
-    Parameters
-    ----------
-    network, copy : give logits; both are left as they were.
-    images, targets : float32 [N, C, H, W] in [0, 1] and int64 [N], on their device.
-    layers : names of the layers that were pruned.
+    weights that the copy has in the pruned `layers`, the same for all images. Both networks are
+    left as they were. Raises InputError when a target is not one of the classes.
     """
     with frozen(network), frozen(copy), torch.no_grad():
         found = logit_fidelity(network(images), copy(images), targets)
@@ -339,6 +306,7 @@ class OnPrunedCopies:
     ) -> dict[str, Tensor]:
         """Maps of a batch by name, float32 [N, h, w], as `explain_batch` gives them."""
         own = {name.removeprefix(f"{self.name}__"): each for name, each in explainers.items()}
+        pruned = [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
         parts: list[dict[str, Tensor]] = []
         copies = pruned_copies(
             batch.model,
@@ -352,33 +320,27 @@ class OnPrunedCopies:
         for place, copied in log_progress(copies, "images of a batch pruned for", len(batch)):
             one = batch.rows(slice(place, place + 1))
             parts.append(explain_batch(own, replace(one, model=copied)))
-            self._remember(one, copied, condition)
+            measured = fidelity(one.model, copied, one.images, one.targets, pruned)
+            found = {name: values[0].item() for name, values in measured.items()}
+            whole = found["network_probability"]
+            self.rows.append(
+                {
+                    "condition": condition,
+                    "image_id": int(one.image_ids),
+                    "same_prediction": bool(found["same_prediction"]),
+                    "divergence": found["divergence"],
+                    # A class that the network itself gives no probability can keep none.
+                    "probability_kept": found["copy_probability"] / whole if whole > 0 else None,
+                    "sparsity": 1.0 - found["density"],
+                }
+            )
         return {
             name: torch.cat([part[base] for part in parts])
             for name, base in zip(explainers, own, strict=True)
         }
 
-    def _remember(self, one: ImageBatch, copied: nn.Module, condition: str) -> None:
-        pruned = [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
-        measured = fidelity(one.model, copied, one.images, one.targets, pruned)
-        found = {name: values[0].item() for name, values in measured.items()}
-        whole = found["network_probability"]
-        self.rows.append(
-            {
-                "condition": condition,
-                "image_id": int(one.image_ids),
-                "same_prediction": bool(found["same_prediction"]),
-                "divergence": found["divergence"],
-                # A class that the network itself gives no probability can keep none.
-                "probability_kept": found["copy_probability"] / whole if whole > 0 else None,
-                "sparsity": 1.0 - found["density"],
-            }
-        )
-
 
 Settings = Mapping[str, Any]
-#: settings of a sample pruner that say how a sample is made, and what it may cost
-_SAMPLE = ("augmentations", "augment", "batch_size", "memory_mb")
 
 
 def configured_solver(chosen: Settings) -> SampleSolver:
@@ -389,20 +351,16 @@ def configured_solver(chosen: Settings) -> SampleSolver:
 
 def sample_settings(chosen: Settings) -> dict[str, Any]:
     """What `pruned_copies` and `search_sparsities` take as `settings`, of a sample pruner."""
-    return {key: chosen[key] for key in _SAMPLE}
+    return {key: chosen[key] for key in DEFAULTS}
 
 
 def configured_sparsities(
     network: nn.Module, image: Tensor, given: Settings, searched: Path | str | None
 ) -> dict[str, float]:
-    """The sparsity of every layer, from where the configuration has it.
+    """The sparsity of every layer, as `layer_sparsities` takes it.
 
-    Parameters
-    ----------
-    network : gives logits.
-    image : float32 [1, C, H, W] in [0, 1], any one, on its device.
-    given : see `layer_sparsities`; not looked at where a file has them.
-    searched : file of `search_checkpoint`, where they were searched for.
+    `image`: any one, float32 [1, C, H, W]; `searched`: file of `search_checkpoint`, where they were
+    searched for.
     """
     if searched:
         try:

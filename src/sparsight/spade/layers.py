@@ -1,9 +1,11 @@
 """Which layers are pruned for a sample, a layer as a matrix, and how sparse each becomes."""
 
 import fnmatch
+import functools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -51,10 +53,8 @@ def pruned_layers(network: nn.Module, images: Tensor) -> list[PrunedLayer]:
     """All layers that are pruned for a sample, in the order in which a forward pass runs them.
 
     These are all two-dimensional convolutions but the stem (the first to run), and all linear
-    layers. Projections of shortcuts (`downsample`) are among them: the paper leaves out nothing but
-    the stem, and the code of Optimal Brain Compression, on which it builds, takes every convolution
-    that it finds. A layer that does not run is none of them, nor one that only trains (fact
-    `training_only`).
+    layers, projections of shortcuts (`downsample`) among them, as in the paper's code. A layer that
+    does not run is none of them, nor one that only trains (fact `training_only`).
 
     `network`: gives logits; it is left as it was. `images`: float32 [N, C, H, W] in [0, 1], on its
     device; one is enough. Raises InputError when no layer is left.
@@ -80,25 +80,18 @@ def pruned_layers(network: nn.Module, images: Tensor) -> list[PrunedLayer]:
 def observed_inputs(network: nn.Module, names: Sequence[str], receive: Receive) -> Iterator[None]:
     """Call `receive(name, module, inputs)` whenever a named layer runs inside the block.
 
-    The hooks are removed at the end of the block, however it ends.
-
     Raises InputError for a name that the network does not have.
     """
 
-    def hook_of(name: str) -> Any:
-        def observe(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            receive(name, module, inputs[0].detach())
+    def observe(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        receive(name, module, inputs[0].detach())
 
-        return observe
-
-    handles = []
-    try:
+    with ExitStack() as hooks:
         for name in names:
-            handles.append(named_layer(network, name).register_forward_pre_hook(hook_of(name)))
+            layer = named_layer(network, name)
+            handle = layer.register_forward_pre_hook(functools.partial(observe, name))
+            hooks.callback(handle.remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def matrices(weight: Tensor, layer: PrunedLayer) -> Tensor:
@@ -107,13 +100,10 @@ def matrices(weight: Tensor, layer: PrunedLayer) -> Tensor:
 
 
 def unfold_inputs(module: nn.Module, inputs: Tensor) -> Tensor:
-    """What a layer's matrices are multiplied with.
+    """What a layer's matrices are multiplied with, for outputs without bias [N, groups, rows, L].
 
-    `matrices(weight) @ unfold_inputs(inputs)` are the outputs without bias, [N, groups, rows, L].
-
-    `module`: a Conv2d with any kernel, stride, padding, dilation and groups, or a Linear; `inputs`:
-    float32 [N, C, H, W] for a convolution, [N, ..., columns] for a linear layer. Returns float32
-    [N, groups, columns, L], L being the positions of the output.
+    `module`: any Conv2d, or a Linear; `inputs`: float32 [N, C, H, W], or [N, ..., columns] for a
+    linear layer. Returns float32 [N, groups, columns, L] for the L positions of the output.
     """
     if not isinstance(module, nn.Conv2d):
         # every position between the first and the last axis (tokens) is one input of the layer
@@ -124,9 +114,8 @@ def unfold_inputs(module: nn.Module, inputs: Tensor) -> Tensor:
         vertical, horizontal = module.stride
         columns = inputs[:, :, ::vertical, ::horizontal].flatten(2)
     else:
-        columns = functional.unfold(
-            inputs, _pair(module.kernel_size), _pair(module.dilation), 0, _pair(module.stride)
-        )
+        sizes: list[Any] = [module.kernel_size, module.dilation, 0, module.stride]
+        columns = functional.unfold(inputs, *sizes)
     found: Tensor = columns.unflatten(1, (module.groups, -1))
     return found
 
@@ -147,10 +136,6 @@ def pad_inputs(module: nn.Conv2d, inputs: Tensor) -> Tensor:
         return inputs
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     return functional.pad(inputs, sides, mode)
-
-
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
 
 
 def covers(pattern: str, name: str) -> bool:
@@ -215,20 +200,16 @@ def layer_sparsities(
             f"sparsities has the keys {', '.join(sorted(settings)) or 'none'}; it must have "
             f"exactly one of {', '.join(FORMS)}"
         )
-    value = settings[given[0]]
+    patterns = settings[given[0]]
     if given[0] == "constant":
-        value = {"*": value}
+        patterns = {"*": patterns}
     elif given[0] == "preset":
-        if value not in (*PRESETS, BY_STAGE):
+        preset = patterns
+        if preset not in (*PRESETS, BY_STAGE):
             raise InputError(
-                f"unknown preset of sparsities '{value}'{hint(str(value), [*PRESETS, BY_STAGE])}"
+                f"unknown preset of sparsities '{preset}'{hint(str(preset), [*PRESETS, BY_STAGE])}"
             )
-        value = by_stage(layers) if value == BY_STAGE else PRESETS[value]
-    return from_patterns(layers, value)
-
-
-def from_patterns(layers: Sequence[PrunedLayer], patterns: Mapping[str, float]) -> dict[str, float]:
-    """Sparsities by the patterns that name each layer; see `layer_sparsities`."""
+        patterns = by_stage(layers) if preset == BY_STAGE else PRESETS[preset]
     names = [layer.name for layer in layers]
     for pattern, sparsity in patterns.items():
         check_sparsity(f"sparsities: '{pattern}'", sparsity)
@@ -238,17 +219,16 @@ def from_patterns(layers: Sequence[PrunedLayer], patterns: Mapping[str, float]) 
 
 
 def _sparsity(name: str, patterns: Mapping[str, float]) -> float:
-    # By length and not by place: mappings of a configuration are sorted by their keys.
     matching = [pattern for pattern in patterns if covers(pattern, name)]
-    longest = max(map(len, matching), default=0)
-    values = {float(patterns[pattern]) for pattern in matching if len(pattern) == longest}
-    if len(values) > 1:
-        equal = sorted(pattern for pattern in matching if len(pattern) == longest)
+    # By length and not by place: mappings of a configuration are sorted by their keys.
+    length = max(map(len, matching), default=0)
+    longest = {pattern: float(patterns[pattern]) for pattern in matching if len(pattern) == length}
+    if len(set(longest.values())) > 1:
         raise InputError(
-            f"sparsities: {' and '.join(map(repr, equal))} disagree on layer '{name}'; write its "
-            "full name"
+            f"sparsities: {' and '.join(map(repr, sorted(longest)))} disagree on layer '{name}'; "
+            "write its full name"
         )
-    return values.pop() if values else 0.0
+    return next(iter(longest.values()), 0.0)
 
 
 def check_sparsity(where: str, sparsity: Any) -> None:
@@ -263,22 +243,16 @@ def by_stage(layers: Sequence[PrunedLayer]) -> dict[str, float]:
 
     Each block takes the value of the published block at the same relative depth of the same stage:
     the first that of the first, the last that of the last, and those between that of the nearest
-    (of two equally near, the later). For ResNet-50 it is `published_resnet50`.
+    (of two equally near, the later). For ResNet-50 it is `published_resnet50`. This is ours and not
+    the paper's, whose values were tuned for one network and one explainer; `sparsity_search` finds
+    others.
 
-    This is ours and not the paper's. Stages of all residual networks work at the same resolutions,
-    and the published values differ more between stages and within them by depth than by the layer
-    in a block, of which they know nothing; but they were tuned for one network and one explainer.
-    `sparsity_search` finds others.
-
-    Raises InputError when the network has no stages `layer1` to `layer4` of numbered blocks and no
-    `fc`.
+    Raises InputError when the network has no stages `layer1` to `layer4` of numbered blocks.
     """
     found: dict[str, float] = {}
     for stage, published in _PUBLISHED_BLOCKS.items():
-        parts = [layer.name.split(".") for layer in layers]
-        blocks = {
-            int(part[1]) for part in parts if part[0] == stage and part[1:2] and part[1].isdigit()
-        }
+        numbered = (re.match(rf"{stage}\.(\d+)(\.|$)", layer.name) for layer in layers)
+        blocks = {int(match[1]) for match in numbered if match}
         if not blocks:
             raise InputError(
                 f"the preset {BY_STAGE} is for residual networks, but there is no block in a stage "
@@ -301,8 +275,7 @@ def zeros_asked(sparsity: float, weights: int) -> int:
 def share_out(total: int, sizes: Sequence[int]) -> list[int]:
     """Divide `total` in proportion to `sizes`, in whole numbers and by largest remainder.
 
-    Of equal remainders the first get more. No share is larger than its size where `total` is at
-    most their sum.
+    Of equal remainders the first get more.
     """
     whole = sum(sizes)
     if not whole:
@@ -318,11 +291,8 @@ def share_out(total: int, sizes: Sequence[int]) -> list[int]:
 def group_counts(sparsity: float, layer: PrunedLayer, zeros: Sequence[int]) -> list[int]:
     """How many weights of each group are to be zero, those counted that are zero already.
 
-    A layer's sparsity is the share of all its weights, and zeros of an earlier pruning count: a
-    layer that has as many keeps its weights. Those still to be made are divided in proportion to
-    the weights that each group has left.
-
-    `zeros`: that each group has already.
+    Those still to be made are divided in proportion to the weights that each group has left.
+    `zeros`: that each group has already, of an earlier pruning.
     """
     asked = zeros_asked(sparsity, layer.weights) - sum(zeros)
     left = [layer.rows * layer.columns - own for own in zeros]

@@ -98,11 +98,5 @@ def explain_samples(
     identity: dict[str, Any] = {key: wildcards[key] for key in ("dataset", "model", "pruner")}
     identity |= {key: int(wildcards[key]) for key in ("seed", "level")}
     identity |= {"sample_pruner": chosen["name"], "family": wildcards["family"]}
-    rows = explaining.rows
-    write_table(
-        fidelity,
-        {
-            **{key: [value] * len(rows) for key, value in identity.items()},
-            **{key: [row[key] for row in rows] for key in rows[0]},
-        },
-    )
+    rows = [{**identity, **row} for row in explaining.rows]
+    write_table(fidelity, {key: [row[key] for row in rows] for key in rows[0]})

@@ -77,9 +77,7 @@ def draw_copies(
     Parameters
     ----------
     shape : (C, H, W) of the image. Where C is not 3, hue and saturation stay as they are.
-    count : number of copies.
-    image_id : of the image in its data set.
-    seed_name : names the use, such as the configured sample pruner.
+    image_id, seed_name : with the use, such as the configured sample pruner, they seed the draws.
     settings : in the words of a recipe's `augment`; what is left out is not done.
     """
     parts = checked_augmentation(settings)
@@ -100,11 +98,7 @@ def draw_copies(
 
 
 def apply_draws(images: Tensor, draws: Draws) -> Tensor:
-    """Crop, mirror and recolour each image as drawn for it.
-
-    `images`: float32 [M, C, H, W] in [0, 1]; `draws`: of M copies, on the same device. Returns
-    float32 [M, C, H, W] in [0, 1].
-    """
+    """Crop, mirror and recolour each of M images, float32 [M, C, H, W] in [0, 1], as drawn."""
     images = crop_and_flip(images, draws.boxes, draws.flipped)
     for name, factors in draws.factors.items():
         images = _COLOURS[name](images, factors)
@@ -121,13 +115,10 @@ def copy_batches(
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """The copies that `augmented_copies` makes, at most `batch_size` at a time.
 
-    A batch holds all copies of some images, or some copies of one: how an image's copies are
-    divided depends on `count` and `batch_size`, not on the other images.
-
-    `batch_size`: most copies at once, at least 1; for the others see `augmented_copies`. Yields the
-    places of the images in the batch, of the copies in each image, and these copies, float32
-    [images, copies, C, H, W] in [0, 1]. Raises InputError when the settings, the count or the size
-    of a batch cannot be used.
+    A batch holds all copies of some images, or some copies of one, whatever the other images.
+    Yields the places of the images in the batch, of the copies in each image, and these copies,
+    float32 [images, copies, C, H, W] in [0, 1]. Raises InputError when the settings, the count or
+    the size of a batch cannot be used.
     """
     for key, value in (("augmentations", count), ("batch_size", batch_size)):
         if value < 1:
@@ -165,18 +156,11 @@ def augmented_copies(
     """Augmented copies of a batch of images, each with a draw of its own.
 
     torchvision draws also the order of the changes of colour; here it is fixed, so that a batch can
-    be treated as a whole.
+    be treated as a whole. Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
 
-    Returns float32 [B, count, C, H, W] in [0, 1], on the device of `images`.
+    `images`: float32 [B, C, H, W] in [0, 1]; `image_ids`: int64 [B]; for the others see
+    `draw_copies`. Returns float32 [B, count, C, H, W] in [0, 1], on the device of `images`.
     Raises InputError when the settings or the count cannot be used.
-    Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
-
-    Parameters
-    ----------
-    images : float32 [B, C, H, W] in [0, 1].
-    count : copies of each image.
-    image_ids : int64 [B]; with `seed_name` they seed the draws.
-    seed_name, settings : see `draw_copies`.
     """
     result = images.new_empty(len(images), max(count, 0), *images.shape[1:])
     for rows, places, copies in copy_batches(images, count, image_ids, seed_name, settings):
@@ -199,10 +183,8 @@ _UNFOLDED = 64 * MEGABYTE
 
 
 def bytes_of_image(layers: Sequence[PrunedLayer], hessians: bool = True) -> int:
-    """Bytes that pruning for one image takes: sparse weights, Hessians and what solving adds.
-
-    `layers`: those that are pruned; `hessians`: whether the solver needs them.
-    """
+    """Bytes that pruning these layers for one image takes: sparse weights, Hessians (where the
+    solver needs them) and what solving adds."""
     found = bytes_of_weights(layers)
     found += max((layer.weights for layer in layers), default=0) * _SOLVING
     if hessians:
@@ -217,17 +199,10 @@ def bytes_of_weights(layers: Sequence[PrunedLayer]) -> int:
 
 
 def images_at_once(layers: Sequence[PrunedLayer], budget: int, hessians: bool = True) -> int:
-    """How many images can be pruned for together, at least 1.
+    """How many images can be pruned for together in `budget` bytes; see `bytes_of_image`.
 
-    The network's own activations, which `batch_size` bounds, come on top.
-
-    Raises InputError when not even one image fits.
-
-    Parameters
-    ----------
-    layers : those that are pruned.
-    budget : bytes.
-    hessians : whether the solver needs them.
+    The network's own activations, which `batch_size` bounds, come on top. Raises InputError when
+    not even one image fits.
     """
     needed = max(bytes_of_image(layers, hessians), 1)
     if needed > budget:
@@ -241,23 +216,16 @@ def images_at_once(layers: Sequence[PrunedLayer], budget: int, hessians: bool = 
 class _Moments:
     """Sums X Xᵀ of every layer for every image, from the copies that pass through the network.
 
-    Products are taken in float32 and their sums in float64. A product in float64 costs twice as
-    much on a CPU and up to 64 times on a GPU, and would gain little: the inputs themselves are
-    rounded to float32, and a product over the n positions of a few copies is exact to some
-    sqrt(n) * 6e-8. Over all copies that would add up; here it does not.
+    Products are taken in float32 and their sums in float64: a product in float64 costs up to 64
+    times as much on a GPU, and one over the n positions of a few copies is exact to some sqrt(n) *
+    6e-8. Over all copies that would add up.
     """
 
     def __init__(self, layers: Sequence[PrunedLayer], images: int, device: torch.device) -> None:
+        shapes = {each.name: (images, each.groups, each.columns, each.columns) for each in layers}
         self.sums = {
-            layer.name: torch.zeros(
-                images,
-                layer.groups,
-                layer.columns,
-                layer.columns,
-                dtype=torch.float64,
-                device=device,
-            )
-            for layer in layers
+            name: torch.zeros(shape, dtype=torch.float64, device=device)
+            for name, shape in shapes.items()
         }
         self.positions = {layer.name: torch.zeros(images, dtype=torch.int64) for layer in layers}
         #: the images whose copies now pass, all with equally many
@@ -269,14 +237,11 @@ class _Moments:
         for image, own in enumerate(inputs.chunk(images), start=self.rows.start):
             kernel = math.prod(module.kernel_size) if isinstance(module, nn.Conv2d) else 1
             step = max(1, _UNFOLDED // (own[0].numel() * kernel * _SINGLE))
-            for start in range(0, len(own), step):
-                self._add(name, image, unfold_inputs(module, own[start : start + step]))
-
-    def _add(self, name: str, image: int, columns: Tensor) -> None:
-        # [n, groups, K, L] -> [groups, K, n * L]
-        flat = columns.permute(1, 2, 0, 3).flatten(2)
-        self.sums[name][image] += flat @ flat.transpose(1, 2)
-        self.positions[name][image] += flat.shape[2]
+            for part in own.split(step):
+                # [n, groups, K, L] -> [groups, K, n * L]
+                flat = unfold_inputs(module, part).permute(1, 2, 0, 3).flatten(2)
+                self.sums[name][image] += flat @ flat.transpose(1, 2)
+                self.positions[name][image] += flat.shape[2]
 
     def hessians(self) -> dict[str, Tensor]:
         """(2 / N) X Xᵀ by layer; the sums are used up."""
@@ -303,33 +268,24 @@ def sample_hessians(
     (1/N) ‖W' X - W X‖² = ½ Σ d H dᵀ over the rows d of W' - W, with H = (2/N) X Xᵀ. All inputs are
     those of the network as it is given, recorded in one pass.
 
-    Returns layer to float64 [B, groups, K, K], symmetric and undamped. Memory does not depend on
-    `count`: `bytes_of_image` tells it.
-    Raises InputError for settings that cannot be used, or a layer that the network does not have or
-    never runs.
+    Returns layer to float64 [B, groups, K, K], symmetric and undamped; for its memory see
+    `bytes_of_image`. Raises InputError for settings that cannot be used, or a layer that the
+    network does not have or never runs.
     Reference: Hassibi and Stork 1992 (optimal brain surgeon); Frantar and Alistarh 2022, arXiv
     2208.11580, with one image's copies as the sample: arXiv 2310.04519.
 
     Parameters
     ----------
-    network : gives logits; it runs in evaluation mode and is left as it was.
-    images : float32 [B, C, H, W] in [0, 1], on the network's device.
-    image_ids : int64 [B]; with `seed_name` they seed the augmentation.
+    network : gives logits; it is left as it was.
+    images, image_ids, count, seed_name, augment : see `augmented_copies`.
     layers : of `pruned_layers`.
-    count : augmented copies of each image.
-    augment : in the words of a recipe's `augment`.
     batch_size : copies in a forward pass.
     """
     moments = _Moments(layers, len(images), images.device)
     names = [layer.name for layer in layers]
-    with (
-        frozen(network),
-        observed_inputs(network, names, moments.receive),
-        torch.no_grad(),
-    ):
-        for rows, _, copies in copy_batches(
-            images, count, image_ids, seed_name, augment, batch_size
-        ):
+    batches = copy_batches(images, count, image_ids, seed_name, augment, batch_size)
+    with frozen(network), observed_inputs(network, names, moments.receive), torch.no_grad():
+        for rows, _, copies in batches:
             moments.rows = rows
             network(copies.flatten(0, 1))
     for name, positions in moments.positions.items():

@@ -70,10 +70,8 @@ def saliency(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 class GroundTruth(Criterion):
     """As published: the largest mean pixel ROC AUC of an explanation against the truth.
 
-    Of equal sparsities the lowest is taken. Masks are needed, and sparsities found so must not be
-    judged on the same images.
-
-    Raises InputError when a mask is empty or the whole image.
+    Of equal sparsities the lowest is taken. Sparsities found so must not be judged on the same
+    images. Raises InputError when a mask is empty or the whole image.
     Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
 
     Parameters
@@ -112,18 +110,11 @@ class GroundTruth(Criterion):
 class WithoutTruth(Criterion):
     """Ours: the largest sparsity at which copies still do what the network does.
 
-    A copy is compared with the network on augmentations of its image that it was not pruned for.
-    `kept_prediction` is the share of them on which it predicts the network's class, and
+    A copy is compared with the network on `count` augmentations of its image that it was not pruned
+    for. `kept_prediction` is the share of them on which it predicts the network's class, and
     `kept_probability` its mean probability of that class as a share of the network's, at most 1.
-
-    Parameters
-    ----------
-    network : the dense network; left as it was.
-    images, image_ids : the calibration images, float32 [B, C, H, W] in [0, 1] and int64 [B].
-    seed_name : as that of the search; the augmentations have a seed of their own.
-    keep_prediction, keep_probability : what the measures must reach in the mean over images.
-    count : augmentations of each image.
-    augment, batch_size : as for the Hessians.
+    `keep_prediction` and `keep_probability` must be reached in the mean over images. For the other
+    parameters see `sample_hessians`; the augmentations have a seed of their own.
     """
 
     name: ClassVar[str] = "without_truth"
@@ -145,20 +136,13 @@ class WithoutTruth(Criterion):
         self._least = {"kept_prediction": keep_prediction, "kept_probability": keep_probability}
         self._count, self._augment, self._batch_size = count, augment, batch_size
         with frozen(network):
-            found = [self._probabilities(network, place) for place in range(len(images))]
-        self._classes = [each.argmax(1) for each in found]
-        self._dense = [each.amax(1) for each in found]
+            self._dense = [self._probabilities(network, place) for place in range(len(images))]
 
     def _probabilities(self, network: nn.Module, place: int) -> Tensor:
         """Softmax outputs on the held-out augmentations of an image, float64 [count, classes]."""
-        one = slice(place, place + 1)
+        images, ids = (each[place : place + 1] for each in (self._images, self._image_ids))
         batches = copy_batches(
-            self._images[one],
-            self._count,
-            self._image_ids[one],
-            self._seed_name,
-            self._augment,
-            self._batch_size,
+            images, self._count, ids, self._seed_name, self._augment, self._batch_size
         )
         with torch.no_grad():
             parts = [network(copies.flatten(0, 1)).double() for _, _, copies in batches]
@@ -166,8 +150,9 @@ class WithoutTruth(Criterion):
 
     def measure(self, copy: nn.Module, place: int) -> dict[str, float]:
         """`kept_prediction` and `kept_probability` in [0, 1]; see `Criterion.measure`."""
-        found, classes = self._probabilities(copy, place), self._classes[place]
-        kept = found.gather(1, classes.unsqueeze(1)).mean() / self._dense[place].mean()
+        found, dense = self._probabilities(copy, place), self._dense[place]
+        classes = dense.argmax(1)
+        kept = found.gather(1, classes.unsqueeze(1)).mean() / dense.amax(1).mean()
         return {
             "kept_prediction": float((found.argmax(1) == classes).double().mean()),
             # no image makes up for another by being more certain than the network
@@ -209,12 +194,8 @@ def search_sparsities(
     Raises InputError for settings or a grid that cannot be used, without images, when the Hessians
     of a layer for one image do not fit into `memory_mb`, or when the solver fails on a layer.
 
-    Parameters
-    ----------
-    network, images, image_ids, solver, settings, seed_name : as of `pruned_copies`; the images are
-        for calibration alone.
-    criterion : for the same images.
-    grid : sparsities from 0 to below 1; 0 is always among them.
+    `grid`: sparsities from 0 to below 1; 0 is always among them. For the other parameters see
+    `pruned_copies`; the images, also those of the criterion, are for calibration alone.
     """
     chosen = checked_parameters("sparsity search", DEFAULTS, settings)
     if not len(images) or len(images) != len(image_ids):
@@ -284,29 +265,24 @@ class _Search:
         return found
 
     def _choose(
-        self,
-        layer: PrunedLayer,
-        candidates: Mapping[float, Tensor],
-        trace: list[dict[str, Any]],
+        self, layer: PrunedLayer, candidates: Mapping[float, Tensor], trace: list[dict[str, Any]]
     ) -> float:
         """Choose a layer's sparsity and keep its weights; the table of what was tried grows."""
-        best = 0.0
-        best_measures: dict[str, float] = {}
-        first = len(trace)
+        best, tried = 0.0, {}
         for sparsity, weights in candidates.items():
-            measures = self._measures({**self.weights, layer.name: weights})
-            trace += [
-                {"layer": layer.name, "sparsity": sparsity, "measure": measure, "value": value}
-                for measure, value in measures.items()
-            ]
-            if not best_measures or self.criterion.better(measures, best_measures):
-                best, best_measures = sparsity, measures
+            tried[sparsity] = self._mean_measures({**self.weights, layer.name: weights})
+            if len(tried) == 1 or self.criterion.better(tried[sparsity], tried[best]):
+                best = sparsity
         self.weights[layer.name] = candidates[best]
-        for row in trace[first:]:
-            row["chosen"] = row["sparsity"] == best
+        trace += [
+            {"layer": layer.name, "sparsity": sparsity, "measure": measure, "value": value}
+            | {"chosen": sparsity == best}
+            for sparsity, measures in tried.items()
+            for measure, value in measures.items()
+        ]
         return best
 
-    def _measures(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def _mean_measures(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         """Means of the criterion's measures over all images."""
         found = []
         for place in range(len(self.images)):
@@ -381,70 +357,59 @@ def search_checkpoint(
     network = load_network(checkpoint, device)
     chosen = settings["sample_pruner"]
     search = chosen["sparsities"]["search"]
+    with_truth = search["criterion"] == GroundTruth.name
     with PackedSplit.open(calibration) as split:
         if split.split == "test":
             raise InputError(
                 f"{calibration} holds the test images, which sparsities must not be chosen on; "
                 "take another split"
             )
-        batch = _calibration_images(split, search).to(device)
+        batch = _calibration_images(split, int(search["images"]), with_truth).to(device)
         of_split = split.split
     images = batch.images("clean")
+    criterion: Criterion
+    if with_truth:
+        assert batch.mask_values is not None  # such images were chosen
+        criterion = GroundTruth(images, batch.labels, batch.mask_values > 0)
+    else:
+        criterion = WithoutTruth(
+            network,
+            images,
+            batch.image_ids.cpu(),
+            chosen["name"],
+            search["keep_prediction"],
+            search["keep_probability"],
+            augment=chosen["augment"],
+            batch_size=chosen["batch_size"],
+        )
     sparsities, tried = search_sparsities(
         network,
         images,
         batch.image_ids.cpu(),
         configured_solver(chosen),
-        _criterion(search, network, images, batch, chosen),
+        criterion,
         sample_settings(chosen),
         chosen["name"],
         search["grid"],
     )
-    found = {
-        "sparsities": sparsities,
-        "tried": tried,
-        "image_ids": batch.image_ids.tolist(),
-        "split": of_split,
-    }
-    write_json(output, found)
+    ids = batch.image_ids.tolist()
+    write_json(
+        output, {"sparsities": sparsities, "tried": tried, "image_ids": ids, "split": of_split}
+    )
     logging.info("sparsities: %s", ", ".join(f"{k} {v:g}" for k, v in sparsities.items()))
 
 
-def _criterion(
-    search: Mapping[str, Any],
-    network: nn.Module,
-    images: Tensor,
-    batch: Batch,
-    chosen: Mapping[str, Any],
-) -> Criterion:
-    if search["criterion"] == GroundTruth.name:
-        assert batch.mask_values is not None  # such images were chosen
-        return GroundTruth(images, batch.labels, batch.mask_values > 0)
-    return WithoutTruth(
-        network,
-        images,
-        batch.image_ids.cpu(),
-        chosen["name"],
-        search["keep_prediction"],
-        search["keep_probability"],
-        augment=chosen["augment"],
-        batch_size=chosen["batch_size"],
-    )
-
-
-def _calibration_images(split: PackedSplit, search: Mapping[str, Any]) -> Batch:
+def _calibration_images(split: PackedSplit, wanted: int, with_mask: bool) -> Batch:
     """Images of the split's shared subset, those with a mask where the truth is asked for."""
-    wanted, masked = int(search["images"]), search["criterion"] == GroundTruth.name
-    if masked and not split.has_masks:
+    if not with_mask:
+        return split.select(split.subset(wanted))
+    if not split.has_masks:
         raise InputError(
             f"{split.path} has no masks, which the criterion ground_truth needs; take without_truth"
         )
-    if not masked:
-        return split.select(split.subset(wanted).tolist())
-    found: list[int] = []
     size = min(wanted, len(split))
     # Masks are large and most of what there is may have none: look at no more than it takes.
-    while len(found := _with_masks(split, split.subset(size).tolist())) < wanted:
+    while len(found := _with_masks(split, split.subset(size))) < wanted:
         if size == len(split):
             raise InputError(
                 f"{split.path} has {len(found)} images with a mask to calibrate on, not {wanted}; "
@@ -454,12 +419,11 @@ def _calibration_images(split: PackedSplit, search: Mapping[str, Any]) -> Batch:
     return split.select(found[:wanted])
 
 
-def _with_masks(split: PackedSplit, positions: list[int]) -> list[int]:
-    found = []
-    for start in range(0, len(positions), _CHUNK):
-        chunk = positions[start : start + _CHUNK]
+def _with_masks(split: PackedSplit, positions: Tensor) -> list[int]:
+    found: list[int] = []
+    for chunk in positions.split(_CHUNK):
         masks = split.select(chunk).mask_values
         assert masks is not None  # asked before
-        shares = (masks > 0).double().mean((1, 2)).tolist()
-        found += [p for p, share in zip(chunk, shares, strict=True) if 0 < share < 1]
+        shares = (masks > 0).double().mean((1, 2))
+        found += chunk[(shares > 0) & (shares < 1)].tolist()
     return found

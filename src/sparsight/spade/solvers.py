@@ -26,12 +26,9 @@ RNGs = Sequence[torch.Generator] | None
 class SampleSolver(ABC):
     """Prunes a layer for one image so that its outputs on that image's inputs stay.
 
-    All solvers count alike: weights that are zero already have fallen and stay zero, and count as
-    the first of the `counts`. Where there are as many zeros as asked, or more, nothing falls and
-    the weights come back bit for bit. Otherwise exactly as many are zero as asked.
-
-    The facts below are literals, because the workflow reads them from the source without
-    importing it (`Registry.facts`).
+    All solvers count alike: weights that are zero already stay zero, and count as the first of the
+    `counts`. Where there are as many zeros as asked, or more, nothing falls and the weights come
+    back bit for bit. Otherwise exactly as many are zero as asked.
 
     Attributes
     ----------
@@ -61,26 +58,20 @@ class SampleSolver(ABC):
         """Prune the weights of a layer, separately for each of B pairs of image and group.
 
         Returns float32 [B, O, K], new memory.
-        Raises InputError for shapes, types, counts or values that do not fit; the caller adds the
-        layer's name.
+        Raises InputError for shapes, types, counts or values that do not fit.
 
         Parameters
         ----------
-        weights : float32 [B, O, K], dense, one row an output and one column an unfolded input. It
-            may be an expanded view and is not changed.
+        weights : float32 [B, O, K], one row an output, one column an unfolded input; not changed.
         hessians : float32 or float64 [B, K, K], (2/N) X Xᵀ over the N unfolded inputs of the image,
-            symmetric, positive semidefinite and not damped. Controls ignore it.
-        counts : int64 [B], how many of the O·K weights become zero, from 0 to O·K.
-        block : columns whose masks are chosen together, kh·kw; the last block may be shorter. Only
-            `obs_fast` looks at it.
+            not damped. Controls ignore it.
+        counts : int64 [B], how many of the O·K weights become zero.
+        block : columns whose masks `obs_fast` chooses together, kh·kw; the last may be shorter.
         generators : one for each of the B, for solvers that draw.
         """
 
     def check(self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int) -> None:
-        """Refuse what `solve` cannot use.
-
-        Raises InputError as `solve` says.
-        """
+        """InputError for what `solve` cannot use."""
         owner = f"solver {self.name}"
         if weights.ndim != 3 or weights.dtype != torch.float32:
             raise InputError(
@@ -102,40 +93,28 @@ class SampleSolver(ABC):
             raise InputError(f"{owner}: a block has {block} columns, but must have at least 1")
         if not bool(torch.isfinite(weights).all()):
             raise InputError(f"{owner}: the weights hold NaN or infinity; train the network anew")
-        if self.needs_hessian:
-            _check_hessians(owner, hessians, (images, columns, columns))
-
-
-def _check_hessians(owner: str, hessians: Tensor | None, shape: tuple[int, int, int]) -> None:
-    if hessians is None:
-        raise InputError(f"{owner} needs the Hessians of the layer's inputs; give it one an image")
-    if hessians.shape != shape or hessians.dtype not in (torch.float32, torch.float64):
-        raise InputError(
-            f"{owner}: Hessians are {hessians.dtype} {tuple(hessians.shape)}, but must be float32 "
-            f"or float64 {shape}"
-        )
-    if not bool(torch.isfinite(hessians).all()):
-        raise InputError(
-            f"{owner}: the Hessians hold NaN or infinity; the layer's inputs are too large"
-        )
-
-
-def check_damping(owner: str, damping: float) -> None:
-    """Refuse a damping that is not a share of 0 or more.
-
-    Raises InputError for a negative number or NaN.
-    """
-    if not damping >= 0:
-        raise InputError(
-            f"{owner}: damping is {damping}, but must be 0 or more (a share of the mean diagonal)"
-        )
+        if not self.needs_hessian:
+            return
+        if hessians is None:
+            raise InputError(
+                f"{owner} needs the Hessians of the layer's inputs; give it one an image"
+            )
+        shape = (images, columns, columns)
+        if hessians.shape != shape or hessians.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"{owner}: Hessians are {hessians.dtype} {tuple(hessians.shape)}, but must be "
+                f"float32 or float64 {shape}"
+            )
+        if not bool(torch.isfinite(hessians).all()):
+            raise InputError(
+                f"{owner}: the Hessians hold NaN or infinity; the layer's inputs are too large"
+            )
 
 
 def lowest(scores: Tensor, counts: Tensor) -> Tensor:
-    """Where the lowest scores are; ties go in the order of the elements, so the number is exact.
+    """Where the `counts`, int64 [B], lowest of the scores [B, ...] are, bool [B, ...].
 
-    `scores`: float [B, ...]; `counts`: int64 [B], from 0 to the number of elements of each. Returns
-    bool of the shape of `scores`, with `counts` elements True in each.
+    Ties go in the order of the elements, so the number is exact.
     """
     order = scores.flatten(1).argsort(dim=1, stable=True)
     first = torch.arange(order.shape[1], device=order.device) < counts[:, None]
@@ -146,25 +125,17 @@ def lowest(scores: Tensor, counts: Tensor) -> Tensor:
 class Falling:
     """What falls without a choice."""
 
-    # bool [B, O, K], weights that fall and change no output: zeros, and weights of columns without
-    # signal
-    free: Tensor
-    # bool [B, O, K], the others that are not zero already, in columns with signal
-    contested: Tensor
+    free: Tensor  # bool [B, O, K], weights that fall and change no output
+    contested: Tensor  # bool [B, O, K], those that are not zero, in columns with signal
     remaining: Tensor  # int64 [B], how many of the contested must fall
 
 
 def without_loss(weights: Tensor, signal: Tensor, counts: Tensor) -> Falling:
     """Let fall what costs nothing: zeros, then weights of columns without signal, in their order.
 
-    Zeros fall even where more of them exist than `counts`: a weight that an earlier pruning took
-    does not come back. Columns without signal stop at the count.
-
-    Parameters
-    ----------
-    weights : float [B, O, K].
-    signal : bool [B, K], whether the column's input is ever other than zero.
-    counts : int64 [B].
+    All zeros fall, also where there are more than `counts`, int64 [B]; columns without signal stop
+    at the count. `weights`: float [B, O, K]; `signal`: bool [B, K], whether the column's input is
+    ever other than zero.
     """
     zero = weights == 0
     silent = ~signal[:, None, :] & ~zero
@@ -178,17 +149,11 @@ def without_loss(weights: Tensor, signal: Tensor, counts: Tensor) -> Falling:
 def block_shares(contested: Tensor, remaining: Tensor, block: int) -> Tensor:
     """How many contested weights each block of columns loses.
 
-    Each block loses the same share of what it has, and the rounding is carried on to the next
-    blocks: after each block, the sum so far is the exact number to the nearest integer. So the
-    total is exact, and no block loses more than it has.
+    Each block loses the same share of what it has: after each, the sum so far is the exact number
+    to the nearest integer, so the total is exact and no block loses more than it has.
 
-    Returns int64 [B, blocks].
-
-    Parameters
-    ----------
-    contested : bool [B, O, K].
-    remaining : int64 [B], at most the number of contested weights.
-    block : columns of a block; the last may be shorter.
+    `contested`: bool [B, O, K]; `remaining`: int64 [B], at most as many; `block`: columns of a
+    block, the last may be shorter. Returns int64 [B, blocks].
     """
     so_far = contested.sum(dim=1).cumsum(dim=1)
     columns = so_far.shape[1]
@@ -202,8 +167,8 @@ def block_shares(contested: Tensor, remaining: Tensor, block: int) -> Tensor:
 def kept_nonzero(weights: Tensor, fallen: Tensor) -> Tensor:
     """float32 `weights` with zeros exactly where `fallen` says.
 
-    An update may take a kept weight to zero, by chance or because float32 has no smaller number.
-    It becomes the smallest normal number instead, since densities are measured from the weights.
+    A kept weight that an update takes to zero becomes the smallest normal number, since densities
+    are measured from the weights.
     """
     found = weights.to(torch.float32)
     found = found.masked_fill(found == 0, torch.finfo(torch.float32).tiny)
@@ -218,14 +183,9 @@ def columns_with_signal(hessians: Tensor) -> Tensor:
 def add_damping(hessians: Tensor, damping: float, dtype: torch.dtype) -> Tensor:
     """H + damping · mean of the diagonal · I, in new memory.
 
-    The mean is over the columns with signal. Columns without have no part in the layer: they get 1
-    on the diagonal and zeros off it, which leaves all others as they would be without them.
-
-    Parameters
-    ----------
-    hessians : float [B, K, K].
-    damping : share of the mean, 0 or more.
-    dtype : of the result.
+    The mean is over the columns with signal. Columns without get 1 on the diagonal and zeros off
+    it, which leaves all others as they would be without them. `hessians`: float [B, K, K];
+    `damping`: share of the mean, 0 or more.
     """
     found = hessians.to(dtype, copy=True)
     signal = columns_with_signal(hessians)
@@ -238,10 +198,7 @@ def add_damping(hessians: Tensor, damping: float, dtype: torch.dtype) -> Tensor:
 
 
 def cholesky(matrices: Tensor, owner: str, damping: float) -> Tensor:
-    """Lower Cholesky factors [..., K, K].
-
-    Raises InputError where a matrix is not positive definite in this precision.
-    """
+    """Lower Cholesky factors [..., K, K]; InputError where a matrix is not positive definite."""
     factors: Tensor
     factors, status = torch.linalg.cholesky_ex(matrices)
     if bool((status != 0).any()):
@@ -323,19 +280,16 @@ def removals(
     and H⁻¹ loses its row and column j: H⁻¹ -= H⁻¹_j H⁻¹_jᵀ/[H⁻¹]_jj (arXiv 2208.11580, equations 3
     and 4).
 
+    Returns int64 [R, K], the step in which each weight falls, from 0, `steps` where it does not;
+    and float64 [R, steps], the growth of ½ (w' - w) H (w' - w)ᵀ, infinite where nothing is left.
+
     Parameters
     ----------
     weights : float64 [R, K].
     matrices, inverses : float64 [B, K, K], damped Hessians and their inverses.
     image_of : int64 [R], which of the matrices are a row's.
-    contested : bool [R, K], the weights that can fall. The others are zero, or their columns are
-        without signal.
+    contested : bool [R, K], the weights that can fall.
     steps : how many removals, at most K.
-
-    Returns
-    -------
-    places : int64 [R, K], the step in which each weight falls, from 0; `steps` where it does not.
-    losses : float64 [R, steps], growth of ½ (w' - w) H (w' - w)ᵀ; infinite where nothing is left.
     """
     rows, limits = torch.arange(len(weights), device=weights.device), torch.finfo(weights.dtype)
     places = torch.full(weights.shape, steps, device=weights.device)
@@ -348,9 +302,9 @@ def removals(
         if left - step <= (1 - COMPACTION) * columns.shape[1]:
             # no row has more than this many left: the rest is dropped, since the work of a step
             # grows with the square of what is carried along
-            kept, alive = _first_alive(alive, left - step)
-            columns, weights = columns.gather(1, kept), weights.gather(1, kept)
-            inverse = _submatrices(inverse, kept)
+            rest, alive = _first_alive(alive, left - step)
+            columns, weights = columns.gather(1, rest), weights.gather(1, rest)
+            inverse = _submatrices(inverse, rest)
         # positive but for rounding, in a matrix that can hardly be inverted
         diagonal = inverse.diagonal(dim1=1, dim2=2).clamp_min(limits.tiny)
         scores = torch.nan_to_num(weights.square() / diagonal, nan=limits.max)
@@ -400,7 +354,12 @@ class _Surgeon(SampleSolver):
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        check_damping(f"solver {self.name}", self.settings["damping"])
+        damping = self.settings["damping"]
+        if not damping >= 0:
+            raise InputError(
+                f"solver {self.name}: damping is {damping}, but must be 0 or more (a share of the "
+                "mean diagonal)"
+            )
 
     def solve(
         self, weights: Tensor, hessians: Hessians, counts: Tensor, block: int, generators: RNGs
@@ -439,8 +398,7 @@ class ObsExact(_Surgeon):
     without signal fall before everything else. All in float64.
 
     Parameters: `damping` is a share of the mean diagonal. `rows` are worked on at a time: memory
-    is about 3·rows·K² numbers. Work grows with O·K³: `largest_columns` is the most columns that are
-    accepted, 0 for any number.
+    is about 3·rows·K² numbers. Work grows with O·K³: `largest_columns` are accepted, 0: any number.
     """
 
     name: ClassVar[str] = "obs_exact"
@@ -483,8 +441,7 @@ class ObsExact(_Surgeon):
             removals(flat[part], matrices, inverses, image_of[part], contested[part], steps)
             for part in parts
         ]
-        places = torch.cat([places_of for places_of, _ in removed])
-        losses = torch.cat([losses_of for _, losses_of in removed])
+        places, losses = (torch.cat(tensors) for tensors in zip(*removed, strict=True))
         numbers = rows_give(losses.reshape(images, rows, steps), falling.remaining)
         fallen = (places < numbers.reshape(-1, 1)) | falling.free.flatten(0, 1)
         adapted = [
@@ -497,8 +454,8 @@ class ObsExact(_Surgeon):
 def rows_give(losses: Tensor, remaining: Tensor) -> Tensor:
     """How many weights each row loses when always the row with the least next loss gives one.
 
-    A later loss in a row can be smaller than an earlier one, but cannot come before it: a weight's
-    place in the order is the largest loss of its row so far.
+    A later loss of a row cannot come before an earlier, larger one: a weight's place in the order
+    is the largest loss of its row so far.
 
     `losses`: float64 [B, O, steps], of each row's removals in their order; infinite after the last.
     `remaining`: int64 [B], how many fall in all. Returns int64 [B, O].
@@ -509,26 +466,16 @@ def rows_give(losses: Tensor, remaining: Tensor) -> Tensor:
 def least_squares(
     weights: Tensor, matrices: Tensor, image_of: Tensor, fallen: Tensor, owner: str, damping: float
 ) -> Tensor:
-    """Rows whose kept weights take over from the fallen ones as well as they can.
+    """Rows [R, K] whose kept weights take over from the `fallen` ones, as well as they can.
 
     With F fallen and S kept, the change d of the kept weights solves H_SS d = H_SF w_F: the least
-    ½ (w' - w) H (w' - w)ᵀ.
-
-    Returns float64 [R, K], zero where fallen; bit for bit `weights` elsewhere in rows that lose
-    nothing.
-
-    Parameters
-    ----------
-    weights : float64 [R, K].
-    matrices : float64 [B, K, K], damped Hessians.
-    image_of : int64 [R], which matrix is a row's.
-    fallen : bool [R, K].
-    owner, damping : for the message where a matrix is not positive definite.
+    ½ (w' - w) H (w' - w)ᵀ. Rows that lose nothing come back bit for bit. `matrices`: float64 [B, K,
+    K], damped Hessians; `image_of`: int64 [R], which of them is a row's; `owner`, `damping`: for
+    the error message where one is not positive definite.
     """
     own = matrices[image_of]
     lost = (own @ weights.masked_fill(~fallen, 0)[:, :, None]).masked_fill(fallen[:, :, None], 0)
-    kept = ~fallen
-    own.masked_fill_(~(kept[:, :, None] & kept[:, None, :]), 0)
+    own.masked_fill_(fallen[:, :, None] | fallen[:, None, :], 0)
     own.diagonal(dim1=1, dim2=2).masked_fill_(fallen, 1)
     change = torch.cholesky_solve(lost, cholesky(own, owner, damping))
     return (weights + change.squeeze(2)).masked_fill(fallen, 0)
@@ -548,16 +495,13 @@ class ObsFast(_Surgeon):
 
     Every block loses the same share of its weights, to the nearest number (SparseGPT's threshold
     takes one too many in each block). Zeros and weights of columns without signal fall before and
-    are not shared out.
+    are not shared out. U comes from the Hessian read from its end: H = R Rᵀ with R upper
+    triangular, and U = R⁻¹, with less rounding than by inverting H.
 
-    U comes from the Hessian read from its end: H = R Rᵀ with R upper triangular, and U = R⁻¹. That
-    is the same factor as by inverting H and factorising the inverse, with less rounding.
-
-    Parameters: `damping` is a share of the mean diagonal. `double` computes in float64. It is the
-    default, because with 1% damping the condition number is only known to be below 100·K: for
-    thousands of columns, float32 decides on some weights by rounding and fails at less damping. It
-    costs a factor of two on CPUs and data-centre GPUs, and far more on other GPUs: there
-    `double: false` makes sense.
+    Parameters: `damping` is a share of the mean diagonal. `double` computes in float64: with 1%
+    damping the condition number is only known to be below 100·K, and for thousands of columns
+    float32 decides on some weights by rounding. It costs a factor of two on CPUs and data-centre
+    GPUs, and far more on other GPUs: there `double: false` makes sense.
     """
 
     name: ClassVar[str] = "obs_fast"
@@ -568,33 +512,27 @@ class ObsFast(_Surgeon):
     def operate(self, weights: Tensor, hessians: Tensor, falling: Falling, block: int) -> Tensor:
         """See `_Surgeon.operate`."""
         shares = block_shares(falling.contested, falling.remaining, block)
-        return sweep(weights, self._factors(hessians), falling.free, shares, block)
-
-    def _factors(self, hessians: Tensor) -> Tensor:
-        """Upper Cholesky factors of the inverses, [B, K, K]."""
         damping = self.settings["damping"]
         dtype = torch.float64 if self.settings["double"] else torch.float32
         # in one expression, so that each matrix is let go when the next is made
-        return inverse_of_lower(
+        factors = inverse_of_lower(
             cholesky(
                 add_damping(hessians, damping, dtype).flip(1, 2), f"solver {self.name}", damping
             )
         ).flip(1, 2)
+        return sweep(weights, factors, falling.free, shares, block)
 
 
 def inverse_of_lower(lower: Tensor, direct: int = 256) -> Tensor:
     """Inverses of lower triangular matrices [B, K, K], half by half.
 
-    Two products of matrices of half the size and two inverses of half the size: a third of the work
-    of solving for the identity, and products are what machines do fastest. Matrices of at most
-    `direct` columns are solved.
+    Two products and two inverses of half the size are a third of the work of solving for the
+    identity, which matrices of at most `direct` columns are.
     """
     size = lower.shape[-1]
     if size <= direct:
-        identity = torch.eye(size, dtype=lower.dtype, device=lower.device)
-        solved: Tensor = torch.linalg.solve_triangular(
-            lower, identity.expand_as(lower), upper=False
-        )
+        identity = torch.eye(size, dtype=lower.dtype, device=lower.device).expand_as(lower)
+        solved: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
         return solved
     half = size // 2
     found = torch.zeros_like(lower)
@@ -611,15 +549,9 @@ def sweep(weights: Tensor, factors: Tensor, free: Tensor, shares: Tensor, block:
     Inside a block, a column updates the rest of its block; a block updates the rest of its group of
     about `LAZY_COLUMNS` columns; a group updates all columns to its right in one product.
 
-    Returns float32 [B, O, K].
-
-    Parameters
-    ----------
-    weights : float32 [B, O, K].
-    factors : float [B, K, K], upper triangular, U with H⁻¹ = UᵀU; its type is that of the sweep.
-    free : bool [B, O, K], weights that fall in any case.
-    shares : int64 [B, blocks], how many others fall in each block.
-    block : columns of a block.
+    `weights`: float32 [B, O, K]; `factors`: float [B, K, K], U with H⁻¹ = UᵀU, of the type of the
+    sweep; `free`: bool [B, O, K], weights that fall in any case; `shares`: int64 [B, blocks], how
+    many others fall in each block of `block` columns. Returns float32 [B, O, K].
     """
     # [B, K, O]: what belongs to one column lies together in memory
     columns = factors.new_empty((len(weights), weights.shape[2], weights.shape[1]))

@@ -13,7 +13,7 @@ from sparsight.io.arrays import write_arrays
 from sparsight.io.gpu import set_determinism
 from sparsight.io.tables import write_csv
 from sparsight.spade.copies import set_weights, solved_weights, working_copy
-from sparsight.spade.layers import layer_of, observed_inputs, unfold_inputs
+from sparsight.spade.layers import layer_of
 from sparsight.spade.solvers import ObsFast, SampleMagnitude, SampleSolver
 
 #: of the stage `toy`: see `sparsight.study.versions`
@@ -39,8 +39,8 @@ REGIONS = (Region("larger", (-1.1, -0.4), 1.2), Region("smaller", (1.6, 1.3), 0.
 REACH = 3.0
 #: points on each axis of the grid on which activation is measured
 GRID = 121
-#: the first layer keeps its weights, as the stem of a network does
-HIDDEN = (32, 32)
+#: units in each of two hidden layers; the first keeps its weights, as the stem of a network does
+HIDDEN = 32
 POINTS, STEPS = 1000, 800
 #: the sample: so many points, normally distributed with this deviation about a region's centre
 SAMPLE_POINTS, SAMPLE_DEVIATION = 512, 0.2
@@ -54,18 +54,17 @@ SHOWN = 0.5
 def train_unit(seed: int) -> tuple[nn.Sequential, Tensor, Tensor]:
     """Train a small network with one output unit on points of the plane.
 
-    Returns the network, giving a logit [N, 1] for float32 [N, 2]; its training points float32
-    [POINTS, 2], uniform in the plane; and whether each lies in a region, bool [POINTS].
+    Returns the network, giving a logit [N, 1] for float32 [N, 2]; its training points, uniform in
+    the plane, float32 [POINTS, 2]; and whether each lies in a region, bool [POINTS].
     """
     draw = torch.Generator().manual_seed(seed)
     points = REACH * (2 * torch.rand(POINTS, 2, generator=draw) - 1)
     inside = REGIONS[0].holds(points) | REGIONS[1].holds(points)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        first, second = HIDDEN
         network = nn.Sequential(
-            *(nn.Linear(2, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU()),
-            nn.Linear(second, 1),
+            *(nn.Linear(2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()),
+            nn.Linear(HIDDEN, 1),
         )
     optimiser = torch.optim.Adam(network.parameters(), 1e-2, weight_decay=1e-3)
     for _ in range(STEPS):
@@ -90,21 +89,15 @@ def pruned_for(
 
     The points take the part of an image's augmented copies: Hessians are (2 / N) X Xᵀ over them.
     """
-    modules = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear)]
-    layers = {name: layer_of(name, module) for name, module in modules[1:]}
-    hessians: dict[str, Tensor] = {}
-
-    def receive(name: str, module: nn.Module, inputs: Tensor) -> None:
-        columns = unfold_inputs(module, inputs)[:, 0, :, 0].double()
-        hessians[name] = (2 / len(columns) * columns.T @ columns)[None, None]
-
-    with observed_inputs(network, list(layers), receive), torch.no_grad():
-        network(sample)
-    copied = working_copy(network)
-    for name, layer in layers.items():
-        weight = network.get_parameter(f"{name}.weight")
-        solved = solved_weights(weight, layer, sparsity, solver, hessians[name], [0], "toy")
-        set_weights(copied, {name: solved[0]})
+    copied, inputs = working_copy(network), sample
+    for place, module in enumerate(network):
+        if place and isinstance(module, nn.Linear):
+            columns = inputs.double()
+            hessian = (2 / len(columns) * columns.T @ columns)[None, None]
+            layer = layer_of(str(place), module)
+            weights = solved_weights(module.weight, layer, sparsity, solver, hessian, [0], "toy")
+            set_weights(copied, {layer.name: weights[0]})
+        inputs = module(inputs)
     return copied
 
 
@@ -122,10 +115,9 @@ def activation(network: nn.Module) -> Tensor:
 
 
 def shares(values: Tensor, own: Region, other: Region) -> dict[str, float]:
-    """Where the activation (of `activation`) lies.
+    """Shares of the activation's sum: `own_region`, `other_region` and `elsewhere`.
 
-    Returns `own_region`, `other_region` and `elsewhere`, shares of the activation's sum that add up
-    to 1; NaN where the unit is silent in the whole plane.
+    NaN where the unit is silent in the whole plane.
     """
     points, flat = plane(), values.flatten().double()
     total = float(flat.sum())
@@ -138,12 +130,10 @@ def shares(values: Tensor, own: Region, other: Region) -> dict[str, float]:
 def prune_toy(settings: Mapping[str, Any], *, table: Path | str, planes: Path | str) -> None:
     """Prune the unit of several networks for a sample from each region, by SPADE and by magnitude.
 
-    The published toy (project page of arXiv 2310.04519) in a form of our own: its data are not
-    published.
+    The toy of the project page of arXiv 2310.04519, with data of our own.
 
     Parameters
     ----------
-    settings : `threads`.
     table : csv file, a row per network (`seed`), `scenario`, `solver` (`dense`: not pruned) and
         `sparsity`: `own_region`, `other_region`, `elsewhere` (see `shares`), `activation_on_sample`
         and `sample_positive`, the mean activation and the share of points with a positive one.
@@ -154,26 +144,25 @@ def prune_toy(settings: Mapping[str, Any], *, table: Path | str, planes: Path | 
     solvers: tuple[SampleSolver, ...] = (ObsFast(), SampleMagnitude())
     samples = [sample_of(region, place) for place, region in enumerate(REGIONS)]
     rows: list[dict[str, Any]] = []
-    kept: dict[str, Tensor] = {"samples": torch.stack(samples)}
+    arrays: dict[str, Tensor] = {"samples": torch.stack(samples)}
     for seed in range(NETWORKS):
         network, points, inside = train_unit(seed)
         shown: dict[str, list[Tensor]] = {solver.name: [] for solver in solvers}
         for place, sample in enumerate(samples):
             pruned: list[tuple[str, float, nn.Module]] = [("dense", 0.0, network)]
-            for solver in solvers:
-                for sparsity in SPARSITIES:
-                    copied = pruned_for(network, sample, solver, sparsity)
-                    pruned.append((solver.name, sparsity, copied))
+            pruned += [
+                (solver.name, sparsity, pruned_for(network, sample, solver, sparsity))
+                for solver in solvers
+                for sparsity in SPARSITIES
+            ]
             for name, sparsity, copied in pruned:
                 values = activation(copied)
                 with torch.no_grad():
                     answers = copied(sample)[:, 0]
                 rows.append(
                     {
-                        "seed": seed,
-                        "scenario": place + 1,
-                        "solver": name,
-                        "sparsity": sparsity,
+                        **{"seed": seed, "scenario": place + 1},
+                        **{"solver": name, "sparsity": sparsity},
                         **shares(values, REGIONS[place], REGIONS[1 - place]),
                         "activation_on_sample": float(answers.relu().mean()),
                         "sample_positive": float((answers > 0).double().mean()),
@@ -182,7 +171,7 @@ def prune_toy(settings: Mapping[str, Any], *, table: Path | str, planes: Path | 
                 if sparsity == SHOWN:
                     shown[name].append(values)
         if seed == 0:
-            kept |= {"points": points, "inside": inside, "dense": activation(network)}
-            kept |= {name: torch.stack(values) for name, values in shown.items()}
+            arrays |= {"points": points, "inside": inside, "dense": activation(network)}
+            arrays |= {name: torch.stack(values) for name, values in shown.items()}
     write_csv(table, pd.DataFrame(rows))
-    write_arrays(planes, kept, {"sparsity": str(SHOWN), "reach": str(REACH)})
+    write_arrays(planes, arrays, {"sparsity": str(SHOWN), "reach": str(REACH)})

@@ -60,15 +60,14 @@ def visualisation(
 ) -> Tensor:
     """Make the picture with the largest logit of a class, on the average over noisy random crops.
 
-    It starts from noise that depends on the seed alone, so that pictures of several networks differ
-    by the networks. Where images are grey, so is the picture.
+    It starts from noise that depends on the seed alone. Where images are grey, so is the picture.
 
     Returns float32 [C, S, S] in [0, 1] on the CPU, S being H, or one more where H is odd.
     Raises InputError for settings or a shape that cannot be used.
 
     Parameters
     ----------
-    network : gives logits for float32 [N, C, H, W] in [0, 1]; it is left as it was.
+    network : gives logits; it is left as it was.
     target : the class.
     shape : (C, H, W) of the network's images, C being 1 or 3 and H equal to W.
     settings : see `DEFAULTS`. `fourier` (Olah et al. 2017) looks for a spectrum, `maco` (arXiv
@@ -98,11 +97,10 @@ def visualisation(
         logits: Tensor = network(seen.to(device))
         return logits[:, target].mean().cpu()
 
-    # horama is made for the GPU, ImageNet's normalisation and crops of 224 of 1,280 pixels. Here
-    # pictures have the size and the range of the images, and crops show most of them. They are made
-    # on the CPU, since gradients of these crops are not deterministic on a GPU; the network runs
-    # where it is. horama draws sides from the second bound up to as far above it as the first one
-    # lies below.
+    # Unlike in horama, pictures have the size and the range of the images, and crops show most of
+    # them. They are made on the CPU, since gradients of these crops are not deterministic on a GPU;
+    # the network runs where it is. horama draws sides from the second bound up to as far above it
+    # as the first one lies below.
     low, high = CROP_SIDES
     with torch.random.fork_rng(devices=[]), frozen(network):
         torch.default_generator.manual_seed(int(chosen["seed"]))
@@ -139,11 +137,9 @@ def _parametrisation(
 def mean_magnitude(images: Tensor) -> Tensor:
     """Mean magnitude of the spectra of images, the template of `maco`.
 
-    horama fetches one of ImageNet, unverified; that of the data set's own images is nearer to what
-    the network has seen.
-
-    `images`: float32 [N, C, H, W] in [0, 1], C being 1 or 3 and H equal to W, at least one. Returns
-    float32 [3, S, S // 2 + 1] on the CPU, of decorrelated colours, S as of `visualisation`.
+    `images`: float32 [N, C, H, W] in [0, 1], as of `visualisation`, at least one. Returns float32
+    [3, S, S // 2 + 1] on the CPU, of decorrelated colours. horama fetches one of ImageNet; that of
+    the data set's own images is nearer to what the network has seen.
     """
     from horama.common import get_color_correlation_svd_sqrt
 
@@ -184,8 +180,8 @@ def visualise_checkpoint(
     """Make pictures of the classes that stickers stand for, of a network and of pruned copies.
 
     A copy is pruned for the first image (in the order of evaluation subsets) with the sticker, and
-    another for the first image of the class without one; images that the network takes for the
-    class go before all others, of the first 64.
+    another for the first image of the class without one; of the first 64, images that the network
+    takes for the class go first.
 
     Raises InputError when the split has none of the stickers or no clean image of a class, for
     images that are not square, or when the solver fails on a layer.
@@ -215,8 +211,8 @@ def visualise_checkpoint(
                 f"{packed_test} does not have all stickers of {', '.join(settings['stickers'])}; "
                 "prepare the data set again"
             )
-        making = _Making(settings, network, split, planted, sparsities)
-        found = [making.arrays_of(sticker) for sticker in settings["stickers"]]
+        pictures = _Pictures(settings, network, split, planted, sparsities)
+        found = [pictures.arrays_of(sticker) for sticker in settings["stickers"]]
         classes = split.classes
     write_arrays(
         output,
@@ -231,7 +227,7 @@ def visualise_checkpoint(
     )
 
 
-class _Making:
+class _Pictures:
     """All that the pictures of a network's classes have in common."""
 
     def __init__(
@@ -270,9 +266,14 @@ class _Making:
         batch = self.split.select([self._first(which, label) for which in (carrying, own)])
         batch = batch.to(self.device)
         images = batch.images("clean")
-        pictures = [self._picture(self.network, label)]
-        probability = [self._logits(self.network, pictures[0]).softmax(0)[label]]
-        predicted, sparsity = [], []
+        pictures, probability, predicted, sparsity = [], [], [], []
+
+        def draw(network: nn.Module) -> None:
+            shape = self.split.image_shape
+            pictures.append(visualisation(network, label, shape, self.how, self.magnitude))
+            probability.append(self._logits(network, pictures[-1]).softmax(0)[label])
+
+        draw(self.network)
         copies = pruned_copies(
             self.network,
             images,
@@ -284,8 +285,7 @@ class _Making:
         )
         pruned = [layer for layer, share in self.sparsities.items() if share > 0]
         for place, copied in copies:
-            pictures.append(self._picture(copied, label))
-            probability.append(self._logits(copied, pictures[-1]).softmax(0)[label])
+            draw(copied)
             predicted.append(self._logits(copied, images[place]).argmax())
             sparsity.append(1.0 - measured_density(copied, pruned))
             logging.info("%s: picture of %s", sticker, NETWORKS[place + 1])
@@ -309,9 +309,6 @@ class _Making:
         with frozen(self.network), torch.no_grad():
             taken = self.network(images).argmax(1).cpu() == label
         return int(candidates[int(taken.int().argmax())])
-
-    def _picture(self, network: nn.Module, label: int) -> Tensor:
-        return visualisation(network, label, self.split.image_shape, self.how, self.magnitude)
 
     def _logits(self, network: nn.Module, image: Tensor) -> Tensor:
         with frozen(network), torch.no_grad():
