@@ -246,8 +246,9 @@ def _fits(value: Any, default: Any) -> bool:
 def _outside(value: Any, allowed: str | Sequence[Any]) -> str:
     """What `value` must be; empty where it is that."""
     if not isinstance(allowed, str):
-        words = f"one of {join_names(allowed)}{near_miss(value, allowed)}"
-        return "" if value in allowed else words
+        if value in allowed:
+            return ""
+        return f"one of {join_names(allowed)}{near_miss(value, allowed)}"
     low, high = (float(part) for part in allowed[1:-1].split(","))
     # So written that NaN lies in no interval.
     if all(

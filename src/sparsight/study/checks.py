@@ -19,6 +19,7 @@ from sparsight.spade.registry import SOLVERS
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
+    EXPLAINED,
     RESERVED,
     WORDS,
     ConceptPlan,
@@ -412,6 +413,8 @@ def _metric_problems(study: Study, dataset: str, model: str, name: str) -> Itera
 def explaining_parts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """`explaining`, and the exceptions from it that take effect, with their keys."""
     yield "explaining", config["explaining"]
+    for name in config["explainers"]:
+        yield f"catalogue.explainers.{name}", config["catalogue"]["explainers"][name]
     study = Study(config)
     families, made = study.families(), config["sample_pruning"]
     for family, exceptions in config["families"].items():
@@ -459,7 +462,22 @@ def family_problems(config: Config) -> Iterator[str]:
             continue
         if not study.needs_network(families[family][0]) and "levels" in exceptions:
             yield f"families.{family}.levels: controls do not depend on the level; drop the key."
+    entries = study.catalogue["explainers"]
     for family, names in families.items():
+        group = {**config["explaining"], **config["families"].get(family, {})}
+        first, *others = names
+        for name, key in itertools.product(others, EXPLAINED):
+            own, other = (entries[n].get(key, group.get(key)) for n in (first, name))
+            if own != other:
+                yield (
+                    f"catalogue.explainers.{name}.{key}: {first} and {name} of family {family} run "
+                    f"in one job, but theirs are {as_yaml(own)} and {as_yaml(other)}; give one of "
+                    "them a family of its own."
+                )
+        for name in names:
+            if "levels" in entries[name] and not study.needs_network(name):
+                key = f"catalogue.explainers.{name}.levels"
+                yield f"{key}: controls do not depend on the level; drop the key."
         if family in RESERVED:
             yield f"explainers: the family name '{family}' is reserved; choose another one."
         free = [name for name in names if not study.needs_network(name)]

@@ -318,9 +318,12 @@ class Pruner(Part):
 class Explainer(Part):
     """An explainer."""
 
-    family: Name = needed("Explainers that run in one job.")
+    family: Name = needed("Explainers that run in one job, on the same images, levels and target.")
     method: str = needed("A registered explainer, captum.<Class> or grad_cam.<Class>.")
     parameters: dict[str, Any] = key({}, "Parameters of the method.")
+    images: ImageCount = optional("Images of the test split; the family's by default.")
+    levels: LevelChoice = optional("Levels that are explained; the family's by default.")
+    target: Target = optional("The class that is explained; the family's by default.")
 
 
 class Agreement(Part):

@@ -27,6 +27,8 @@ Config = Mapping[str, Any]
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 #: what `initial_weights` can be, other than a path
 WORDS = ("random", "imagenet")
+#: what an explainer's entry can say of how it is explained
+EXPLAINED = ("images", "levels", "target")
 #: source of the data sets that have a base
 TROJANED = "trojaned"
 #: owner of level 00, shared by all pruners
@@ -268,9 +270,12 @@ class Study:
         return [reference for reference in found if reference != place]
 
     def explaining(self, family: str) -> dict[str, Any]:
-        """How a family is explained: `explaining`, with the family's exceptions."""
-        exceptions = self.config.get("families", {}).get(family, {})
-        return {**self.config["explaining"], **exceptions}
+        """How a family is explained: `explaining`, unless the family or its explainers differ."""
+        found = {**self.config["explaining"], **self.config.get("families", {}).get(family, {})}
+        for name in self.families().get(family, []):
+            entry = self.catalogue["explainers"][name]
+            found |= {key: entry[key] for key in EXPLAINED if key in entry}
+        return found
 
     def explains(self, family: str, pruner: str, level: int) -> bool:
         """Whether a family is explained at a level; retrained networks always are."""
@@ -633,7 +638,9 @@ def with_pruned_samples(config: Config) -> dict[str, Any]:
             entry = entries[base]
             family = derived_name(pruner, entry["family"])
             derived = {**entry, "family": family, "sample_pruner": pruner}
-            entries[derived_name(pruner, base)] = derived
+            entries[derived_name(pruner, base)] = {
+                key: value for key, value in derived.items() if key not in ("images", "levels")
+            }
             exceptions = given.get(entry["family"], {})
             target = {"target": exceptions["target"]} if "target" in exceptions else {}
             families[family] = {**target, **own, **given.get(family, {})}

@@ -21,6 +21,7 @@ from sparsight.study.configuration import source_items, without_mirrors
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
+    EXPLAINED,
     ConceptPlan,
     Network,
     Place,
@@ -177,7 +178,15 @@ class RuleSettings(_OfStudy):
         """The explainers of a file of explanations."""
         network = None if model is None else self.study.network(dataset, model)
         names = self.study.families(network)[family]
-        explainers = {name: self._entry("explainers", name) for name in names}
+        # How they are explained is in the settings that they share.
+        explainers = {
+            name: {
+                key: value
+                for key, value in self._entry("explainers", name).items()
+                if key not in EXPLAINED
+            }
+            for name in names
+        }
         items = {name: [EXPLAINERS.item(entry["method"])] for name, entry in explainers.items()}
         return Entries({"explainers": explainers}, explainers, items)
 
