@@ -380,7 +380,5 @@ def test_claim_test(results):
     assert found["holds"] == [None, 0]
     assert found["wrong"] == {
         "end": ["claims[0].end is 6, but random has the levels 0 to 5."],
-        "expected": [
-            "claims[0].expected names the unknown choice 'falling' (known: positive, negative)."
-        ],
+        "expected": ["claims[0].expected is 'falling', but must be one of positive, negative."],
     }
