@@ -1,35 +1,26 @@
 """Statistics of few networks: associations, intervals, tests, their correction, the bootstrap.
 
-All functions return NaN where a quantity is not defined; none returns 0 in its place.
+A quantity that is not defined is NaN, never 0.
 
-**The unit is the trained network.** Three networks scored on ten thousand images are three
-observations of a level, not thirty thousand: images of one network share its weights. A test here
-takes one number per network (seed). What holds, and what does not, by simulation
-(`tests/statistics` prints the numbers):
+**The unit is the trained network.** Images of one network share its weights, so a test takes one
+number per network (seed). What holds, and what does not, by simulation (`tests/statistics`):
 
-* A level against dense: t over networks has its nominal coverage and error rate. It speaks of other
-  trainings, scored on *these test images*: all networks see the same images, so their sampling does
-  not show in the spread between networks. With few images and a level that treats images very
-  differently, it says little about other images; the bootstrap over images does, for these
-  networks. Images pooled over networks give neither.
+* A level against dense: t over networks is nominal. It speaks of other trainings, scored on *these
+  test images*, whose sampling does not show in the spread between networks; the bootstrap over
+  images speaks of other images, for these networks. Images pooled over networks give neither.
 * Correlations over levels, one per network: t over networks is nominal where the two series have
   nothing in common and return to their mean, a little liberal (7-8% instead of 5%) for random
   walks. Any trend over levels that the two share makes it significant, whatever its reason.
 * The rank-partial correlation given density and the first differences remove a trend that goes on
-  steadily with the level. They do *not* remove a collapse at the sparse end that both series have:
-  the rank-partial correlation is then significant in some 40% of cases where nothing but the trend
-  is shared, first differences in some 10%.
+  steadily with the level, but not a collapse at the sparse end that both series have: where nothing
+  else is shared, they are significant in some 40% and 10% of cases.
 * The gap to a control is nominal where the control follows the trend as closely as the explainer.
   A gap to a control that falls less far, or is noisier, shows only that.
 
 **The bootstrap over images** uses one draw for all networks, levels, pruners and explainers, so
-that what an image does to all of them cancels in a difference. The networks stay as they are: its
-intervals are about *these networks* on other images of the same kind, not about other trainings.
-
-References
-----------
-Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 13 (percentile interval);
-Owen 2007, "The pigeonhole bootstrap" (crossed factors), doi:10.1214/07-AOAS122.
+that what an image does to all of them cancels in a difference (Efron & Tibshirani 1993, An
+Introduction to the Bootstrap, chapters 6 and 13; Owen 2007, doi:10.1214/07-AOAS122). Its intervals
+are about *these networks* on other images of the same kind, not about other trainings.
 """
 
 import math

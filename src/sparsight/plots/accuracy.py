@@ -42,13 +42,9 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
     networks that were only retrained are hollow diamonds at the dense level. An `InputError` is
     raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    evaluations : `evaluations.parquet`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`; optional `split` (default "test"), `performance` (default
-        "accuracy"), `pruners` (in their order; without it all) and `retrain` (pruners that only
-        train once more).
+    From `evaluations.parquet`; `settings` hold `dataset`, `model`; optional `split` (default
+    "test"), `performance` (default "accuracy"), `pruners` (in their order; without it all) and
+    `retrain` (pruners that only train once more).
     """
     split, measure = settings.get("split", "test"), settings.get("performance", "accuracy")
     frame = performance_curves(evaluations, split, measure)

@@ -42,12 +42,8 @@ def draw_agreement(agreement: Path, outputs: Iterable[Path], settings: Mapping[s
     parent. Dotted, with a paler band: dense networks of other seeds against each other. Bands are t
     intervals over seeds. An `InputError` is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    agreement : `agreement.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `metric` (of agreement); optional `retrain` and those of
-        `panels.grouping` and `panels.places`.
+    From `agreement.csv`; `settings` hold `dataset`, `model`, `metric` (of agreement); optional
+    `retrain` and those of `grouping` and `places`.
     """
     frame = tables.read("agreement", agreement)
     frame = of_network(frame, agreement, settings, metric=settings["metric"])

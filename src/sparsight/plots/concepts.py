@@ -58,12 +58,9 @@ def draw_concepts(concepts: Path, outputs: Iterable[Path], settings: Mapping[str
     Numbers of single classes and concepts are in the table. An `InputError` is raised where there
     is nothing to draw.
 
-    Parameters
-    ----------
-    concepts : `concepts.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `concept`, `pruners` (in their order), `retrain`, `confidence`,
-        `measures` (kind to measure to (direction, unit)), `chance` (measure to its chance level).
+    From `concepts.csv`; `settings` hold `dataset`, `model`, `concept`, `pruners` (in their order),
+    `retrain`, `confidence`, `measures` (kind to measure to (direction, unit)), `chance` (measure to
+    its chance level).
     """
     frame = of_network(
         tables.read("concepts", concepts), concepts, settings, concept=str(settings["concept"])

@@ -43,13 +43,9 @@ def draw_contrasts(contrasts: Path, outputs: Iterable[Path], settings: Mapping[s
     dense networks that were only retrained. An `InputError` is raised where there is nothing to
     draw.
 
-    Parameters
-    ----------
-    contrasts : `contrasts.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
-        `direction`), `subset` (default "all"), `confidence` (default 0.95), `retrain`, and those of
-        `panels.grouping` and `panels.places`.
+    From `contrasts.csv`; `settings` hold `dataset`, `model`, `metric`; optional `metrics` (metric
+    to its facts `unit` and `direction`), `subset` (default "all"), `confidence` (default 0.95),
+    `retrain`, and those of `grouping` and `places`.
     """
     wanted = {"metric": settings["metric"], "subset": settings.get("subset", "all")}
     frame = of_network(tables.read("contrasts", contrasts), contrasts, settings, **wanted)
@@ -118,12 +114,8 @@ def draw_strata(strata: Path, outputs: Iterable[Path], settings: Mapping[str, An
     Thin vertical lines are paired t intervals over seeds; they may leave the panel. An `InputError`
     is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    strata : `strata.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
-        `direction`) and those of `panels.grouping` and `panels.places`.
+    From `strata.csv`; `settings` hold `dataset`, `model`, `metric`; optional `metrics` (metric to
+    its facts `unit` and `direction`) and those of `grouping` and `places`.
     """
     frame = of_network(tables.read("strata", strata), strata, settings, metric=settings["metric"])
     frame = frame[frame["subset"].isin(STRATA)]
@@ -181,13 +173,9 @@ def draw_correctness(
     images *for these networks*. The dashed line with its band is the difference over all levels and
     its t interval. An `InputError` is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    correctness : `correctness.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
-        `direction`), `confidence` (default 0.95) and those of `panels.grouping` and
-        `panels.places`.
+    From `correctness.csv`; `settings` hold `dataset`, `model`, `metric`; optional `metrics` (metric
+    to its facts `unit` and `direction`), `confidence` (default 0.95) and those of `grouping` and
+    `places`.
     """
     frame = tables.read("correctness", correctness)
     frame = of_network(frame, correctness, settings, metric=settings["metric"])

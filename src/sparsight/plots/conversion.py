@@ -52,7 +52,6 @@ def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str
     Parameters
     ----------
     levels : `levels.csv` with the columns of the conversion.
-    outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`; optional `pruners` (in their order; without it all) and `retrain`
         (pruners that only train once more, which are left out).
     """

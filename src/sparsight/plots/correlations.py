@@ -49,13 +49,9 @@ def draw_correlations(
     defined for some seeds only, their number is given. Intervals may reach beyond the axis, which
     ends at 1. An `InputError` is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    correlations : `correlations.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`; optional `levels` (default "all"), `subset` (default "all"),
-        `metrics` and `explainers` (their order; `metrics` may be a mapping), `confidence` (default
-        0.95), `pruners` and `retrain` (see `panels.places`).
+    From `correlations.csv`; `settings` hold `dataset`, `model`; optional `levels` (default "all"),
+    `subset` (default "all"), `metrics` and `explainers` (their order; `metrics` may be a mapping),
+    `confidence` (default 0.95), `pruners` and `retrain` (see `places`).
     """
     frame = correlation_rows(correlations, settings)
     with figure_style():
@@ -201,11 +197,7 @@ def draw_correlation_table(
     differ from 0 after adjustment. A dash stands where r is not defined, and in brackets are means
     of some of the seeds only. An `InputError` is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    correlations : `correlations.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : as of `draw_correlations`.
+    From `correlations.csv`; `settings` are those of `draw_correlations`.
     """
     frame = correlation_rows(correlations, settings)
     with figure_style():

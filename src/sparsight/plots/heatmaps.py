@@ -260,7 +260,6 @@ def draw_heatmaps(
         level 0).
     explanations : `explanations/{family}.safetensors` beside them, any number of families each.
     controls : explanations of the controls, made once per data set.
-    outputs : .svg, .png or .pdf files.
     settings : `condition` ("clean" or "noisy"), `images` (how many); optional `explainers` (their
         order, which also limits them to these).
     """

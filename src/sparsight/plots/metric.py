@@ -68,7 +68,7 @@ def draw_metric(
     outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
         `direction`), `subset` (default "all"), `families`, `controls`, `explainers` (see
-        `panels.grouping`), `pruners` (in their order; without it all) and `retrain` (pruners that
+        `grouping`), `pruners` (in their order; without it all) and `retrain` (pruners that
         only train once more).
     """
     wanted = {"metric": settings["metric"], "subset": settings.get("subset", "all")}

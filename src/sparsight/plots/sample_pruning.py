@@ -41,12 +41,8 @@ def draw_sample_pruning(table: Path, outputs: Iterable[Path], settings: Mapping[
     for these networks. Behind an explainer's name stands its score on the network itself. An
     `InputError` is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    table : `sample_pruning.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `explainers`, `sample_pruners` (in their order), `metrics` (name
-        to `direction`, `unit`), `confidence`.
+    From `sample_pruning.csv`; `settings` hold `dataset`, `model`, `explainers`, `sample_pruners`
+    (in their order), `metrics` (name to `direction`, `unit`), `confidence`.
     """
     wanted = {**settings, "explainers": [*settings["explainers"], ALL_EXPLAINERS]}
     frame = of_network(tables.read("sample_pruning", table), table, wanted, against=UNPRUNED)

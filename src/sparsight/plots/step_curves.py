@@ -53,12 +53,8 @@ def draw_step_curves(curves: Path, outputs: Iterable[Path], settings: Mapping[st
     stand last; those that look at no network have panels too, since what is measured with their
     maps changes with the network. An `InputError` is raised where there is nothing to draw.
 
-    Parameters
-    ----------
-    curves : `curves.csv`.
-    outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `metric`; optional `metrics` (metric to its facts `unit` and
-        `step_axis`), `retrain`, and those of `panels.grouping` and `panels.places`.
+    From `curves.csv`; `settings` hold `dataset`, `model`, `metric`; optional `metrics` (metric to
+    its facts `unit` and `step_axis`), `retrain`, and those of `grouping` and `places`.
     """
     wanted = {"metric": settings["metric"], "seed": MEAN}
     frame = of_network(tables.read("curves", curves), curves, settings, **wanted)

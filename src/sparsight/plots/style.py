@@ -519,7 +519,7 @@ def multiples_figure(
     Parameters
     ----------
     frame : rows with pruner, condition, explainer, level and density.
-    settings : `dataset`, `model`; see `panels.grouping` and `panels.places`.
+    settings : `dataset`, `model`; see `grouping` and `places`.
     label : of the y axis.
     about : what the figure shows, for its heading.
     draw : called for every panel.

@@ -46,7 +46,6 @@ def draw_visualisations(
     Parameters
     ----------
     pictures : file of `sparsight.spade.visualisation`.
-    outputs : .svg, .png or .pdf files.
     settings : `dataset`, `model`.
     """
     with figure_style():
