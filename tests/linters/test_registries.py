@@ -57,8 +57,7 @@ FACTS = {
     "claim test": {
         "needs": tuple,
         "parameters": dict,
-        "choices": dict,
-        "ranges": dict,
+        "allowed": dict,
         "refers": dict,
     },
 }

@@ -853,12 +853,7 @@ def _own_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterato
     """Keys of the claim's test."""
     facts = CLAIMS.facts(claim["test"])
     own = {key: value for key, value in claim.items() if key not in COMMON_KEYS}
-    ranges = {
-        key: f"[{low}, {high if high < 1e9 else 'inf'}]"
-        for key, (low, high) in facts["ranges"].items()
-    }
-    allowed = {**facts["choices"], **ranges}
-    wrong = [*parameter_problems(where, own, facts["parameters"], allowed)]
+    wrong = [*parameter_problems(where, own, facts["parameters"], facts["allowed"])]
     yield from wrong
     for key, kind in facts["refers"].items() if not wrong else ():
         value = own.get(key, facts["parameters"][key])

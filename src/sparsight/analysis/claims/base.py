@@ -203,8 +203,7 @@ class ClaimTest(ABC):
     name, reference : as in the configuration; of the procedure.
     needs : those of the common keys `explainer` and `metric` that a claim must give.
     parameters : further keys of a claim to their defaults, `"required"` where there is none.
-    choices : such a key to the words that it may be.
-    ranges : such a key to its smallest and largest number.
+    allowed : such a key to the words that it may be, or the interval in which its number lies.
     refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
         "measure" (a metric or "accuracy"), "pruner", "retraining pruner", "level", "range of
         levels" or "whole number"; "concept" (a configured concept method), "concept measure",
@@ -216,8 +215,7 @@ class ClaimTest(ABC):
     reference: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ("explainer", "metric")
     parameters: ClassVar[dict[str, Any]] = {}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
+    allowed: ClassVar[dict[str, Any]] = {}
     refers: ClassVar[dict[str, str]] = {}
     orders: ClassVar[bool] = False
 
@@ -246,7 +244,7 @@ class SignedClaim(ClaimTest):
     """A claim on the sign of a quantity, `expected`: one number a network, Student t over them."""
 
     reference: ClassVar[str] = "Student 1908, doi:10.1093/biomet/6.1.1"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"expected": ("positive", "negative")}
+    allowed: ClassVar[dict[str, Any]] = {"expected": ("positive", "negative")}
 
     def decide(self, statistic: str, quantity: Quantity, **more: Any) -> Evidence:
         """Whether the mean over networks has the expected sign; `more` goes to `Evidence`."""

@@ -41,7 +41,7 @@ class ConceptChange(SignedClaim):
         "minus_measure": "",
         "minus_pruner": "",
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    allowed: ClassVar[dict[str, Any]] = {
         "expected": ("positive", "negative"),
         "against": ("dense", "nothing"),
     }
@@ -154,12 +154,12 @@ class ConceptInTop(ClaimTest):
         "against": "dense",
         "minus_pruner": "",
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    allowed: ClassVar[dict[str, Any]] = {
         "expected": ("positive", "negative"),
         "against": ("dense", "nothing"),
+        # as many as `concept_tables.csv` lists
+        "top": "[1, 5]",
     }
-    # as many as `concept_tables.csv` lists
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"top": (1, 5)}
     refers: ClassVar[dict[str, str]] = {
         "concept": "concept",
         "class": "class of concepts",

@@ -180,11 +180,11 @@ class Correlation(SignedClaim):
         "density_floor": 0.0,
         "expected": "positive",
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+    allowed: ClassVar[dict[str, Any]] = {
         "coefficient": ("pearson", "spearman", "kendall", "first_difference", "rank_partial"),
+        "density_floor": "[0, 1]",
         "expected": ("positive", "negative"),
     }
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"density_floor": (0.0, 1.0)}
     refers: ClassVar[dict[str, str]] = {"minus_control": "explainer"}
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
@@ -249,7 +249,10 @@ class CorrectMinusIncorrect(SignedClaim):
 
     name: ClassVar[str] = "correct_minus_incorrect"
     parameters: ClassVar[dict[str, Any]] = {"density_floor": 0.0, "expected": "positive"}
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"density_floor": (0.0, 1.0)}
+    allowed: ClassVar[dict[str, Any]] = {
+        "density_floor": "[0, 1]",
+        "expected": ("positive", "negative"),
+    }
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
@@ -292,7 +295,7 @@ class GainExplained(ClaimTest):
         "to_level": "required",
         "share": 0.5,
     }
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0)}
+    allowed: ClassVar[dict[str, Any]] = {"share": "[0, 1]"}
     refers: ClassVar[dict[str, str]] = {
         "matched_metric": "metric",
         "from_level": "level",
@@ -340,10 +343,7 @@ class NoLoss(ClaimTest):
         "density": "required",
         "margin": "required",
     }
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {
-        "density": (0.0, 1.0),
-        "margin": (0.0, 1e9),
-    }
+    allowed: ClassVar[dict[str, Any]] = {"density": "[0, 1]", "margin": "[0, inf]"}
     refers: ClassVar[dict[str, str]] = {"of": "measure"}
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
