@@ -1,7 +1,7 @@
 """Do accuracy and a metric of explanations move together, and more so than a control does?"""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
@@ -131,66 +131,58 @@ def _ranks(values: Floats) -> Doubles:
     return np.where(np.isnan(values).any(axis=0), np.nan, ranks)
 
 
-class DrawnCorrelations:
-    """Intervals of correlations over draws of images, from the statistics of all chains.
+#: values of `CURVE` to the networks, with their replicates
+_Loaded = Mapping[tuple[str, ...], Curve]
 
-    Metric and accuracy meet the same draw. The replicates of one explainer are in memory at a time,
-    so ask for one explainer after the other.
+
+def _load(paths: Sequence[Path], explainer: str) -> dict[tuple[str, ...], Curve]:
+    """The curves of one explainer (or of the accuracy) in the statistics of all chains."""
+    curves = networks_by_subset(read_curves(paths, [explainer]), CORRELATED_SUBSETS)
+    return {
+        _key({**names, "subset": subset}): curve
+        for names, subsets in curves
+        for subset, curve in subsets.items()
+    }
+
+
+def _intervals(
+    loaded: _Loaded,
+    names: Mapping[str, str],
+    networks: Mapping[int, Association],
+    confidence: float,
+) -> dict[str, float]:
+    """`{coefficient}_images_low` and `_high` of the mean over networks; both meet the same draw.
+
+    `names` are the values of `CURVE`; of each network (by seed) the levels of its association
+    enter. Networks whose coefficient is not defined are left out, as they are of the estimate. NaN
+    where no network has the coefficient, or more than 1% of the draws do not have it.
     """
-
-    def __init__(self, statistics: Iterable[Path], confidence: float) -> None:
-        self._paths = [Path(path) for path in statistics]
-        self._confidence = confidence
-        self._accuracy = self._read(ACCURACY_ROWS)
-        self._explainer, self._loaded = ACCURACY_ROWS, self._accuracy
-
-    def intervals(
-        self, names: Mapping[str, str], networks: Mapping[int, Association]
-    ) -> dict[str, float]:
-        """`{coefficient}_images_low` and `_high` of the mean over networks.
-
-        `names` are the values of `CURVE`; of each network (by seed) the levels of its association
-        enter. Networks whose coefficient is not defined are left out, as they are of the estimate.
-        NaN where no network has the coefficient, or more than 1% of the draws do not have it. An
-        `InputError` where the statistics lack the curve, or a level of it.
-        """
-        if names["explainer"] != self._explainer:
-            self._explainer, self._loaded = names["explainer"], self._read(names["explainer"])
-        of_accuracy = {"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"}
-        metric = _find(self._loaded, names)
-        accuracy = _find(self._accuracy, {**names, **of_accuracy})
-        drawn: dict[str, list[Doubles]] = {name: [] for name in DRAWN_COEFFICIENTS}
-        for seed, one in networks.items():
-            defined = [name for name in drawn if not np.isnan(one.coefficients[name])]
-            if defined:
-                x, y = (_levels(part, seed, one.levels, names) for part in (metric, accuracy))
-                found = drawn_coefficients(x, y)
-                for name in defined:
-                    drawn[name].append(found[name])
-        limits: dict[str, float] = {}
-        for name, parts in drawn.items():
-            low = high = math.nan
-            if parts:
-                estimate = float(np.nanmean([n.coefficients[name] for n in networks.values()]))
-                replicates = np.mean(parts, axis=0)
-                low, high = correlation_interval(replicates, estimate, self._confidence)
-            limits |= {f"{name}_images_low": low, f"{name}_images_high": high}
-        return limits
-
-    def _read(self, explainer: str) -> dict[tuple[str, ...], Curve]:
-        curves = networks_by_subset(read_curves(self._paths, [explainer]), CORRELATED_SUBSETS)
-        return {
-            _key({**names, "subset": subset}): curve
-            for names, subsets in curves
-            for subset, curve in subsets.items()
-        }
+    metric = _find(loaded, names)
+    of_accuracy = {"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"}
+    accuracy = _find(loaded, {**names, **of_accuracy})
+    drawn: dict[str, list[Doubles]] = {name: [] for name in DRAWN_COEFFICIENTS}
+    for seed, one in networks.items():
+        defined = [name for name in drawn if not np.isnan(one.coefficients[name])]
+        if defined:
+            x, y = (_levels(part, seed, one.levels, names) for part in (metric, accuracy))
+            found = drawn_coefficients(x, y)
+            for name in defined:
+                drawn[name].append(found[name])
+    limits: dict[str, float] = {}
+    for name, parts in drawn.items():
+        low = high = math.nan
+        if parts:
+            estimate = float(np.nanmean([n.coefficients[name] for n in networks.values()]))
+            low, high = correlation_interval(np.mean(parts, axis=0), estimate, confidence)
+        limits |= {f"{name}_images_low": low, f"{name}_images_high": high}
+    return limits
 
 
 def _key(names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(names[key] for key in CURVE)
 
 
-def _find(loaded: Mapping[tuple[str, ...], Curve], names: Mapping[str, str]) -> Curve:
+def _find(loaded: _Loaded, names: Mapping[str, str]) -> Curve:
     if _key(names) not in loaded:
         raise _missing(names)
     return loaded[_key(names)]
@@ -328,23 +320,25 @@ def correlate(
     smallest = frame.groupby([*CURVE, "level"])["density"].transform("min")
     above = frame[smallest >= floor * (1.0 - 1e-9)]
     ranges = {"all": frame, f"density_at_least_{floor:g}": above}
-    drawn = DrawnCorrelations(statistics, confidence)
+    paths = [Path(path) for path in statistics]
+    accuracy = _load(paths, ACCURACY_ROWS)
     rows: list[dict[str, Any]] = []
     curves: dict[tuple[str, ...], dict[str, dict[int, Association]]] = {}
-    # Explainer by explainer, for the replicates of one at a time are in memory.
-    for explainer, (label, part) in product(sorted(frame["explainer"].unique()), ranges.items()):
-        for key, curve in part[part["explainer"] == explainer].groupby(CURVE, sort=True):
-            names = {column: str(name) for column, name in zip(CURVE, key, strict=True)}
-            networks = {
-                int(str(seed)): Association.of(of_seed)
-                for seed, of_seed in curve.groupby("seed", sort=True)
-            }
-            intervals = drawn.intervals(names, networks)
-            for row in _correlate_curve(networks, curve, confidence):
-                images = intervals if row["seed"] == MEAN else {}
-                rows.append({**names, "levels": label, **row, **images})
-            place = tuple({**names, "levels": label}[name] for name in PLACE)
-            curves.setdefault(place, {})[explainer] = networks
+    # The replicates of one explainer at a time are in memory.
+    for explainer in sorted(frame["explainer"].unique()):
+        loaded = {**accuracy, **_load(paths, explainer)}
+        for label, part in ranges.items():
+            for key, curve in part[part["explainer"] == explainer].groupby(CURVE, sort=True):
+                names = {column: str(name) for column, name in zip(CURVE, key, strict=True)}
+                networks = {
+                    int(str(seed)): Association.of(of_seed)
+                    for seed, of_seed in curve.groupby("seed", sort=True)
+                }
+                *seeds, mean = _correlate_curve(networks, curve, confidence)
+                mean |= _intervals(loaded, names, networks, confidence)
+                rows += [{**names, "levels": label, **row} for row in (*seeds, mean)]
+                place = tuple({**names, "levels": label}[name] for name in PLACE)
+                curves.setdefault(place, {})[explainer] = networks
     table = pd.DataFrame(rows, columns=tables.TABLES["correlations"].names)
     table["control"] = control_flags(table, controls)
     table["p_adjusted"] = adjusted_p(table, controls)

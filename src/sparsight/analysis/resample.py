@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, StatisticsWriter
 from sparsight.analysis.scores import (
-    Predictions,
     Scalars,
     ScoredCheckpoint,
     ScoreFile,
@@ -244,14 +243,8 @@ def resample_chain(
     if len(levels) != len(predictions):
         raise InputError(f"{len(predictions)} files of predictions for {len(levels)} levels")
     dense, *networks = read_chain([dense_predictions, *predictions])
-    image_id = next(iter(dense.values())).image_id
-    chain = _Chain(
-        settings=settings,
-        networks=dict(zip(levels, networks, strict=True)),
-        dense=dense,
-        image_id=image_id,
-        counts=draw_counts(image_id, replicates, seed),
-    )
+    counts = draw_counts(next(iter(dense.values())).index.to_numpy(), replicates, seed)
+    chain = _Chain(settings, dict(zip(levels, networks, strict=True)), dense, counts)
     # The dense network's scores come first: changes are taken from them, image by image.
     of_levels = [(pc.min(read_table(p, ["level"])["level"]).as_py() != 0, Path(p)) for p in scores]
     for _, path in sorted(of_levels):
@@ -268,9 +261,8 @@ class _Chain:
     """What is known of a chain, and the rows found so far, by explainer."""
 
     settings: Mapping[str, Any]
-    networks: Mapping[int, Mapping[str, Predictions]]
-    dense: Mapping[str, Predictions]
-    image_id: NDArray[np.int64]
+    networks: Mapping[int, Mapping[str, pd.DataFrame]]
+    dense: Mapping[str, pd.DataFrame]
     counts: Counts
     rows: dict[str, list[tuple[pd.DataFrame, NDArray[np.float32]]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -298,7 +290,7 @@ class _Chain:
     def add_accuracy(self) -> None:
         """Describe the accuracy of every level over all test images."""
         keys = [(level, name) for level, found in self.networks.items() for name in found]
-        correct = np.stack([self.networks[level][name].correct for level, name in keys], axis=1)
+        correct = np.stack([self.networks[level][name]["correct"] for level, name in keys], axis=1)
         rows = [{**self._identity(level), "condition": condition} for level, condition in keys]
         frame = pd.DataFrame(rows).assign(
             **{"explainer": ACCURACY_ROWS, "metric": ACCURACY, "subset": "all"},
@@ -339,7 +331,6 @@ class _Chain:
             )
 
     def _describe(self, level: int, scalars: Scalars, path: Path) -> None:
-        place = self._places(scalars, path)
         network = self.networks[level].get(scalars.condition)
         dense = self.dense.get(scalars.condition)
         if network is None or dense is None:
@@ -347,15 +338,21 @@ class _Chain:
                 f"{path} scores the condition '{scalars.condition}', which the predictions of its "
                 "chain lack; delete them and run snakemake again"
             )
-        correct = network.correct[place]
+        place = network.index.get_indexer(pd.Index(scalars.image_id))
+        if (place < 0).any():
+            raise InputError(
+                f"{path} scores image {scalars.image_id[place < 0][0]}, which its network was not "
+                "evaluated on; delete its predictions and run snakemake again"
+            )
+        label, correct = (network[name].to_numpy()[place] for name in ("label", "correct"))
         if not np.array_equal(correct, scalars.correct):
             raise InputError(
                 f"{path} and the predictions of its checkpoint disagree on which images are "
                 "classified correctly; score the explanations again"
             )
-        of_dense = dense.correct[place], dense.margin[place]
+        of_dense = (dense[name].to_numpy()[place] for name in ("correct", "margin"))
         members = members_of_subsets(scalars.image_id, correct, *of_dense)
-        label, counts = network.label[place], self.counts[:, place]
+        counts = self.counts[:, place]
         found = describe_subsets(scalars.values, scalars.scored, label, members, counts)
         names = [(scalars.condition, *column) for column in scalars.columns]
         if level == 0:
@@ -384,14 +381,3 @@ class _Chain:
             ).assign(explainer=explainer, condition=scalars.condition, **self._identity(level))
             parts = [means.replicates[:, mine].T for means in found.values()]
             self.rows[explainer].append((frame, np.concatenate(parts)))
-
-    def _places(self, scalars: Scalars, path: Path) -> NDArray[np.int64]:
-        """Where the scored images are among all test images."""
-        place = np.searchsorted(self.image_id, scalars.image_id).clip(max=len(self.image_id) - 1)
-        lost = self.image_id[place] != scalars.image_id
-        if lost.any():
-            raise InputError(
-                f"{path} scores image {scalars.image_id[lost][0]}, which its network was not "
-                "evaluated on; delete its predictions and run snakemake again"
-            )
-        return place

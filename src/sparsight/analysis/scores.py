@@ -43,73 +43,40 @@ REDUCERS = {
 }
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """One checkpoint's predictions under one condition; arrays have N values, one per image.
+def read_chain(paths: Sequence[Path]) -> list[dict[str, pd.DataFrame]]:
+    """Read `predictions.parquet` of several checkpoints: of each, condition to its predictions.
 
-    Attributes
-    ----------
-    image_id : int64, ascending.
-    label : int64, the class that the image has.
-    correct : bool, whether the network predicts it.
-    margin : float64, the top logit minus the second; NaN where a logit is.
+    They are by image id, ascending, with the columns `label` (int64), `correct` (bool) and `margin`
+    (float64, the top logit minus the second; NaN where a logit is). An `InputError` where a file is
+    missing, corrupt, empty or has an image twice, or where images or conditions differ.
     """
-
-    image_id: NDArray[np.int64]
-    label: NDArray[np.int64]
-    correct: NDArray[np.bool_]
-    margin: NDArray[np.float64]
-
-
-def read_predictions(path: Path) -> dict[str, Predictions]:
-    """Read a checkpoint's `predictions.parquet`: condition to predictions.
-
-    An `InputError` where the file is missing, corrupt, or does not hold every image once per
-    condition.
-    """
-    table = read_table(path, ["image_id", "condition", "label", "predicted", "margin"])
-    frame = table.to_pandas().sort_values("image_id", kind="stable")
-    if frame.duplicated(["condition", "image_id"]).any():
-        raise InputError(f"{path} predicts an image twice; delete it and run snakemake again")
-    if frame.empty:
-        raise InputError(f"{path} holds no predictions; delete it and run snakemake again")
-    found = {
-        str(condition): Predictions(
-            image_id=rows["image_id"].to_numpy(np.int64),
-            label=rows["label"].to_numpy(np.int64),
-            correct=(rows["predicted"] == rows["label"]).to_numpy(np.bool_),
-            margin=rows["margin"].to_numpy(np.float64),
-        )
-        for condition, rows in frame.groupby("condition", sort=True)
-    }
-    _require_equal_images([path] * len(found), list(found.values()))
-    return found
-
-
-def read_chain(paths: Sequence[Path]) -> list[dict[str, Predictions]]:
-    """Read the predictions of several checkpoints on the same test images.
-
-    An `InputError` as of `read_predictions`, and where images or conditions differ.
-    """
-    chain = [read_predictions(path) for path in paths]
+    chain = [_read_predictions(path) for path in paths]
+    first = next(iter(chain[0].values()))
     for path, found in zip(paths, chain, strict=True):
         if found.keys() != chain[0].keys():
             raise InputError(
                 f"{path} and {paths[0]} predict under different conditions; "
                 "delete both and run snakemake again"
             )
-    _require_equal_images(paths, [next(iter(found.values())) for found in chain])
-    return chain
-
-
-def _require_equal_images(paths: Sequence[Path], found: Sequence[Predictions]) -> None:
-    for path, one in zip(paths, found, strict=True):
-        pairs = ((one.image_id, found[0].image_id), (one.label, found[0].label))
-        if not all(np.array_equal(mine, first) for mine, first in pairs):
+        if not all(one["label"].equals(first["label"]) for one in found.values()):
             raise InputError(
                 f"{path} does not predict the same images as {paths[0]} (under each condition); "
                 "delete both and run snakemake again"
             )
+    return chain
+
+
+def _read_predictions(path: Path) -> dict[str, pd.DataFrame]:
+    table = read_table(path, ["image_id", "condition", "label", "predicted", "margin"])
+    frame = table.to_pandas().sort_values("image_id", kind="stable")
+    if frame.duplicated(["condition", "image_id"]).any():
+        raise InputError(f"{path} predicts an image twice; delete it and run snakemake again")
+    if frame.empty:
+        raise InputError(f"{path} holds no predictions; delete it and run snakemake again")
+    frame["correct"] = frame["predicted"] == frame["label"]
+    frame = frame.astype({"image_id": "int64", "label": "int64", "margin": "float64"})
+    parts = frame.set_index("image_id").groupby("condition", sort=True)
+    return {str(condition): rows[["label", "correct", "margin"]] for condition, rows in parts}
 
 
 SCHEMA = TABLES["scores"].arrow_schema()

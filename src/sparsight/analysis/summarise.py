@@ -222,9 +222,7 @@ def _score_files(
     """All score files in their order, checked against the evaluations of the same checkpoints."""
     files = open_files(paths, entries)
     rows = evaluated[evaluated["metric"] == "density_prunable"]
-    density = {
-        tuple(row[:-1]): row[-1] for row in rows[[*CHECKPOINT, "value"]].itertuples(index=False)
-    }
+    density = rows.set_index(CHECKPOINT)["value"].to_dict()
     for file in files:
         checkpoint = tuple(getattr(file, name) for name in CHECKPOINT)
         if checkpoint not in density:

@@ -5,25 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sparsight.analysis.curves import mean_over_seeds, performance_curves
+from sparsight.analysis.curves import performance_curves
 from sparsight.io.errors import InputError
 from sparsight.plots.style import (
     FLOOR,
-    THIN,
     Look,
     density_axis,
+    draw_mean_and_seeds,
     figure_style,
     legend_below,
     level_axis,
     looks,
-    markers,
     name_figure,
     new_figure,
     of_network,
+    pruners_of,
     save_figure,
     seed_handles,
 )
@@ -55,14 +54,14 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
 
 def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_accuracy`, from the rows that `performance_curves` gives."""
-    floors = set(settings.get("retrain", ()))
-    listed = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
-    pruners = [p for p in listed if p not in floors and p in set(frame["pruner"])]
+    pruners = pruners_of(frame, settings)
     if not pruners:
         raise InputError("no pruner has an accuracy to draw; choose a pruner that removes weights")
     look = looks(pruners)
     curves = frame[frame["pruner"].isin(pruners)]
-    retrained = frame[frame["pruner"].isin(floors) & (frame["level"] > 0)]
+    retrained = frame[
+        frame["pruner"].isin(list(settings.get("retrain", ()))) & (frame["level"] > 0)
+    ]
     conditions = _different(curves)
     label = f"{settings.get('performance', 'accuracy').replace('_', ' ')}, share, 0 to 1"
     figure = new_figure(2 * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
@@ -72,11 +71,17 @@ def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         rows = curves[curves["condition"] == condition]
         floor = retrained[retrained["condition"] == condition]
         for across, axes in zip(ACROSS, axes_row, strict=True):
-            _curves(axes, rows, across, look)
+            drawn = [name for name in look if name in set(rows["pruner"])]
+            for index, name in enumerate(drawn):
+                curve = rows[rows["pruner"] == name]
+                draw_mean_and_seeds(axes, curve, across, "value", look[name], name, index)
             dense = [0.0 if across == "level" else 1.0] * len(floor)
             if len(floor):
                 axes.plot(dense, floor["value"], color="0.25", gid="retrained", zorder=5, **FLOOR)
-            _x_axis(axes, across, curves["density"])
+            if across == "level":
+                level_axis(axes)
+            else:
+                density_axis(axes, list(curves["density"]))
         axes_row[0].set_ylabel(f"{label}\n(higher is better)")
         axes_row[0].set_title(f"{condition} images", loc="left")
     _legend(figure, look, curves["seed"].nunique(), bool(len(retrained)))
@@ -90,35 +95,6 @@ def _different(curves: pd.DataFrame) -> list[str]:
         values = rows.sort_values(["pruner", "seed", "level"])["value"]
         found.setdefault(tuple(values), str(condition))
     return list(found.values())
-
-
-def _x_axis(axes: Axes, across: str, densities: "pd.Series[float]") -> None:
-    if across == "level":
-        level_axis(axes)
-    else:
-        density_axis(axes, list(densities))
-
-
-def _curves(axes: Axes, frame: pd.DataFrame, across: str, look: Mapping[str, Look]) -> None:
-    """A thin line per seed and a thick one for their mean, for each pruner."""
-    drawn = [name for name in look if name in set(frame["pruner"])]
-    for index, name in enumerate(drawn):
-        curve = frame[frame["pruner"] == name]
-        for _, rows in curve.groupby("seed"):
-            rows = rows.sort_values("level")
-            axes.plot(
-                rows[across], rows["value"], color=look[name].colour, zorder=2, gid="seed", **THIN
-            )
-        mean = mean_over_seeds(curve, ["pruner"], "value").sort_values("level")
-        axes.plot(
-            mean[across],
-            mean["value"],
-            **look[name].line,
-            markevery=markers(index, len(mean)),
-            zorder=3,
-            gid="mean",
-            label=name,
-        )
 
 
 def _legend(figure: Figure, look: Mapping[str, Look], seeds: int, retrained: bool) -> None:

@@ -16,7 +16,7 @@ from sparsight.io.arrays import read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_figure, save_figure
+from sparsight.plots.style import figure_style, new_page, save_figure
 
 #: of the stage `figure_concept_sheet`: see `sparsight.study.versions`
 VERSION = 1
@@ -127,9 +127,8 @@ def sheet_figure(dense: Concepts, pruned: Concepts, settings: Mapping[str, Any])
     width = 2 * (LEFT + side) + BETWEEN
     rows = {name: min(CONCEPTS, len(dense.crops[name])) for name in classes}
     height = TITLE + HEADS + sum(CLASS + PITCH * count for count in rows.values()) + KEYS
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
-    page = _Page(figure, width, height)
+    figure, axes = new_page(width, height)
+    page = _Page(axes, width)
     title = f"{settings['model']} on {settings['dataset']}, concepts by {settings['concept']}"
     page.text(LEFT, 0.1, title, 9.5, fontweight="bold")
     lefts = (LEFT, LEFT + side + BETWEEN)
@@ -169,14 +168,10 @@ def _concept(
 
 
 class _Page:
-    """One panel over the whole figure, in inches from the upper left corner."""
+    """What is drawn on a page of this width; see `new_page`."""
 
-    def __init__(self, figure: Figure, width: float, height: float) -> None:
-        self.width = width
-        self.axes: Axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        self.axes.set_xlim(0.0, width)
-        self.axes.set_ylim(height, 0.0)
-        self.axes.set_axis_off()
+    def __init__(self, axes: Axes, width: float) -> None:
+        self.axes, self.width = axes, width
 
     def text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
         self.axes.text(x, y, text, fontsize=size, va="top", ha="left", **style)

@@ -22,6 +22,7 @@ from sparsight.plots.style import (
     chain_axis,
     densities,
     draw_networks,
+    draw_points,
     figure_style,
     grid_of,
     has_gaps,
@@ -155,11 +156,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, pruner: str, settings: Mapping[str, A
     if mean.empty:
         return
     significant = mean[_TESTED[mean["kind"].iloc[0]]] < 1.0 - float(settings["confidence"])
-    for found, gid, face in ((mean[significant], "significant", INK),
-                             (mean[~significant], "open", "white")):  # fmt: skip
-        axes.plot(found["level"], found["mean"], linestyle="", marker="o", markersize=3.4,
-                  markerfacecolor=face, markeredgecolor=INK, markeredgewidth=0.8, zorder=3.5,
-                  gid=gid)  # fmt: skip
+    draw_points(axes, mean, "mean", significant, INK, 3.4, 3.5)
 
 
 def _name(axes: Axes, measure: Measure, settings: Mapping[str, Any]) -> None:

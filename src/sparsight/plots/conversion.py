@@ -10,18 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sparsight.analysis import tables
-from sparsight.analysis.curves import mean_over_seeds
 from sparsight.io.errors import InputError
 from sparsight.plots.style import (
-    THIN,
     density_axis,
+    draw_mean_and_seeds,
     figure_style,
     legend_below,
     looks,
-    markers,
     name_figure,
     new_figure,
     of_network,
+    pruners_of,
     save_figure,
     seed_handles,
 )
@@ -64,9 +63,7 @@ def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str
 
 def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
     """The figure of `draw_conversion`, from its rows of `levels.csv`."""
-    floors = set(settings.get("retrain", ()))
-    listed = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
-    pruners = [p for p in listed if p not in floors and p in set(frame["pruner"])]
+    pruners = pruners_of(frame, settings)
     if not pruners:
         raise InputError("no pruner has a network to convert; choose one that removes weights")
     # A level's rows, one per explainer and metric, all say the same of its network.
@@ -96,13 +93,7 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
         part, whole = QUANTITIES[name]
         curve = rows.assign(share=rows[part] / rows[whole])
         known = known or bool(curve["share"].notna().any())
-        for _, seed in curve.groupby("seed"):
-            seed = seed.sort_values("level")
-            axes.plot(seed["density"], seed["share"], color=style.colour, zorder=2, gid="seed",
-                      **THIN)  # fmt: skip
-        mean = mean_over_seeds(curve, ["pruner"], "share").sort_values("level")
-        axes.plot(mean["density"], mean["share"], **style.line, zorder=3, gid="mean", label=name,
-                  markevery=markers(index, len(mean)))  # fmt: skip
+        draw_mean_and_seeds(axes, curve, "density", "share", style, name, index)
     if not known:
         axes.text(0.5, 0.5, "networks of this kind\nare not converted", fontsize=8, color="0.35",
                   ha="center", va="center", transform=axes.transAxes, gid="why")  # fmt: skip

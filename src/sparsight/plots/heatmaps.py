@@ -19,7 +19,7 @@ from sparsight.io.arrays import ArrayReader, read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_figure, ordered, save_figure
+from sparsight.plots.style import figure_style, new_page, ordered, save_figure
 from sparsight.rounding import ROUNDING
 
 Map = NDArray[np.float32]
@@ -287,12 +287,9 @@ def sheet_figure(sheet: Sheet) -> Figure:
     header = _header_height(sheet)
     band = PICTURE + header + HEADING * len(sheet.families) + PITCH * rows + below + BETWEEN
     width, height = max(LABELS + block * per_band, 5.0), TITLE + band * bands + KEYS
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
+    figure, axes = new_page(width, height)
     # Else neighbouring maps are merged into one picture of fewer pixels.
     figure.suppressComposite = True
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
     _say(axes, 0.1, 0.18, sheet.title, size=9, weight="bold", ha="left")
     for index in range(count):
         top = TITLE + band * (index // per_band)

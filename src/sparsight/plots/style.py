@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from sparsight.analysis.curves import mean_over_seeds
 from sparsight.io.errors import InputError
 from sparsight.io.files import atomic_path
 from sparsight.plots.pages import percent
@@ -138,6 +139,17 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_page(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure and one panel all over it, whose axes are inches from the upper left corner."""
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0.0, width)
+    axes.set_ylim(height, 0.0)
+    axes.set_axis_off()
+    return figure, axes
 
 
 def save_figure(figure: Figure, outputs: Iterable[Path]) -> None:
@@ -363,15 +375,18 @@ def places(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[tuple[str, 
     A pruner that only retrains has no curve; it is the floor of the others. Without `pruners` all
     of the table are taken.
     """
-    floors = set(settings.get("retrain", ()))
-    pruners = list(settings.get("pruners", ())) or sorted(frame["pruner"].unique())
     found = set(zip(frame["pruner"], frame["condition"], strict=True))
-    return [
-        (pruner, condition)
-        for pruner in pruners
-        for condition in sorted(frame["condition"].unique())
-        if pruner not in floors and (pruner, condition) in found
-    ]
+    conditions = sorted(frame["condition"].unique())
+    pruners = pruners_of(frame, settings)
+    return [place for place in product(pruners, conditions) if place in found]
+
+
+def pruners_of(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """The `pruners` of the settings (without them, those of the table) that have a curve here."""
+    there = set(frame["pruner"])
+    floors = set(settings.get("retrain", ()))
+    listed = list(settings.get("pruners", ())) or sorted(there)
+    return [name for name in listed if name in there and name not in floors]
 
 
 def has_gaps(levels: Iterable[int]) -> bool:
@@ -610,12 +625,36 @@ def draw_estimates(
                 linewidth=2.2, zorder=2, gid="interval")  # fmt: skip
     axes.vlines(level, rows[f"{value}_images_low"], rows[f"{value}_images_high"], color=colour,
                 linewidth=0.8, zorder=2.5, gid="images")  # fmt: skip
-    significant = rows["p_adjusted"] < alpha
+    draw_points(axes, rows, value, rows["p_adjusted"] < alpha, colour, 3.2, 3)
+
+
+def draw_points(
+    axes: Axes,
+    rows: pd.DataFrame,
+    value: str,
+    significant: "pd.Series[bool]",
+    colour: str,
+    size: float,
+    zorder: float,
+) -> None:
+    """A point per level, filled where it is significant, hollow elsewhere."""
     for found, gid, face in ((rows[significant], "significant", colour),
                              (rows[~significant], "open", "white")):  # fmt: skip
-        axes.plot(found["level"], found[value], linestyle="", marker="o", markersize=3.2,
-                  markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.8, zorder=3,
+        axes.plot(found["level"], found[value], linestyle="", marker="o", markersize=size,
+                  markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.8, zorder=zorder,
                   gid=gid)  # fmt: skip
+
+
+def draw_mean_and_seeds(
+    axes: Axes, curve: pd.DataFrame, across: str, value: str, look: Look, name: str, index: int
+) -> None:
+    """One pruner's curve, number `index` of the panel: thin lines of seeds, a thick mean."""
+    for _, rows in curve.groupby("seed"):
+        rows = rows.sort_values("level")
+        axes.plot(rows[across], rows[value], color=look.colour, zorder=2, gid="seed", **THIN)
+    mean = mean_over_seeds(curve, ["pruner"], value).sort_values("level")
+    axes.plot(mean[across], mean[value], **look.line, markevery=markers(index, len(mean)),
+              zorder=3, gid="mean", label=name)  # fmt: skip
 
 
 def draw_networks(axes: Axes, rows: pd.DataFrame, colour: str, value: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_figure, save_figure
+from sparsight.plots.style import figure_style, new_page, save_figure
 
 #: of the stage `figure_visualisation`: see `sparsight.study.versions`
 VERSION = 1
@@ -72,12 +72,7 @@ def visualisation_figure(path: Path, settings: Mapping[str, Any]) -> Figure:
     width = float(lefts[-1]) + CELL + LEFT
     row = CELL + WORDS
     height = TITLE + HEADS + row * len(stickers) + FOOT
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0.0, width)
-    axes.set_ylim(height, 0.0)
-    axes.set_axis_off()
+    figure, axes = new_page(width, height)
     title = f"{settings['model']} on {settings['dataset']}: what the stickers' classes look like"
     _text(axes, LEFT, 0.1, title, 9.5, fontweight="bold")
     for left, (first, second) in zip(lefts, HEADINGS, strict=True):
