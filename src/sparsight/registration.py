@@ -81,10 +81,6 @@ class Registry:
             return self.adapters[prefix]
         raise UnknownName(f"unknown {self.kind} '{name}'{hint(name, self.names())}")
 
-    def module(self, name: str) -> str:
-        """Dotted path of the module that defines `name`."""
-        return self._target(name).partition(":")[0]
-
     def item(self, name: str) -> Item:
         """What a job that uses `name` depends on."""
         module, _, attribute = self._target(name).partition(":")

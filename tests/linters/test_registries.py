@@ -97,7 +97,7 @@ def test_registries_are_found_in_rooms_and_below_them():
 def differences(registry, name):
     """What the class of an item says otherwise than its source."""
     item, facts = registry.load(name), registry.facts(name)
-    if item.__module__ != registry.module(name):
+    if item.__module__ != registry.item(name).module:
         yield f"is in {item.__module__}"
     if not facts:
         yield "states no facts"

@@ -120,14 +120,14 @@ def test_a_name_is_loaded_when_asked_for(package: str) -> None:
     found = table.load("near")
     assert found.__name__ == "Near"
     assert found is table.load("near")
-    assert table.module("near") == f"{package}.items"
+    assert table.item("near").module == f"{package}.items"
 
 
 def test_a_foreign_name_is_its_adapter_bound_to_the_class(package: str) -> None:
     table = registry(package)
     assert table.load("foreign.Deconvolution")(extra=3) == ("Deconvolution", 3)
     assert table.load("foreign.sub.Class")() == ("sub.Class", 0)
-    assert table.module("foreign.Deconvolution") == f"{package}.items"
+    assert table.item("foreign.Deconvolution").module == f"{package}.items"
     assert table.facts("foreign.Deconvolution") == {}
 
 
@@ -139,7 +139,7 @@ def test_an_entry_that_contains_a_dot_is_not_foreign(package: str) -> None:
     assert table.load("foreign.own").__name__ == "Near"
 
 
-@pytest.mark.parametrize("use", ["load", "facts", "module"])
+@pytest.mark.parametrize("use", ["load", "facts", "item"])
 def test_an_unknown_name_says_which_are_known(package: str, use: str) -> None:
     table = registry(package)
     with pytest.raises(UnknownName) as found:

@@ -213,24 +213,19 @@ def with_choices(config: Config) -> dict[str, Any]:
 def network_problems(config: Config) -> Iterator[str]:
     """Whether `networks` names what runs, and all of it; nothing else can be asked before."""
     given = config["networks"]
-    groups = {"dataset": "datasets", "model": "models"}
-    parts = ("pruners", "explainers", "metrics", "concepts", "seeds")
     for index, network in enumerate(given):
-        where = f"networks[{index}]"
-        for key, group in groups.items():
-            kind = f"{key} that runs"
-            yield from _unknown(kind, f"{where}.{key}", [network[key]], config[group])
-        for group in parts:
-            kind = f"{group.removesuffix('s')} that runs"
-            yield from _unknown(kind, f"{where}.{group}", network.get(group, []), config[group])
+        for key, value in network.items():
+            kind, names = key.removesuffix("s"), value if isinstance(value, list) else [value]
+            place = f"networks[{index}].{key}"
+            yield from _unknown(f"{kind} that runs", place, names, config[f"{kind}s"])
     pairs = Counter((network["dataset"], network["model"]) for network in given)
     for (dataset, model), count in pairs.items():
         if count > 1:
             yield f"networks holds {model} on {dataset} {count} times; leave one."
-    for key, group in groups.items():
-        for name in config[group] if given else []:
+    for key in ("dataset", "model"):
+        for name in config[f"{key}s"] if given else []:
             if name not in {network[key] for network in given}:
-                yield f"networks leaves out {name} of {group}; add it there, or drop it here."
+                yield f"networks leaves out {name} of {key}s; add it there, or drop it here."
 
 
 def combination_problems(config: Config) -> Iterator[str]:
@@ -252,7 +247,14 @@ def combination_problems(config: Config) -> Iterator[str]:
                 yield from _explainer_problems(study, *pair, name)
         if looking and not looking.intersection(network.explainers):
             yield f"networks: no explainer looks at {network.model}; add one to its explainers."
-        yield from _recipe_problems(study, network)
+        entry = study.catalogue["models"][network.model]
+        where = f"catalogue.models.{network.model}"
+        recipes = {f"{where}.{key}": entry[key] for key in ("training", "retraining")}
+        for pruner in network.pruners:
+            own = study.catalogue["pruners"][pruner]["retraining"]
+            recipes[f"catalogue.pruners.{pruner}.retraining"] = own
+        given = {key: recipe for key, recipe in recipes.items() if recipe}
+        yield from _untrainable(study, network.dataset, given)
         for name in network.metrics:
             yield from _metric_problems(study, *pair, name)
 
@@ -325,18 +327,6 @@ def _weights_problems(study: Study, model: str, where: str) -> Iterator[str]:
                 f"{facts['option_defaults'][key]}, not {value}; drop the option, or start from "
                 "other weights."
             )
-
-
-def _recipe_problems(study: Study, network: Network) -> Iterator[str]:
-    """Whether the recipes of a model and of its pruners can be trained with on a data set."""
-    entry = study.catalogue["models"][network.model]
-    where = f"catalogue.models.{network.model}"
-    recipes = {f"{where}.{key}": entry[key] for key in ("training", "retraining")}
-    for pruner in network.pruners:
-        own = study.catalogue["pruners"][pruner]["retraining"]
-        recipes[f"catalogue.pruners.{pruner}.retraining"] = own
-    given = {key: recipe for key, recipe in recipes.items() if recipe}
-    yield from _untrainable(study, network.dataset, given)
 
 
 def _untrainable(study: Study, dataset: str, recipes: Mapping[str, Any]) -> Iterator[str]:
