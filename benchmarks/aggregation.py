@@ -113,7 +113,7 @@ def generate(folder: Path, index: int, images: int) -> None:
     import torch
 
     from sparsight.io.tables import TableWriter
-    from sparsight.metrics.run import SCHEMA, ImageFacts, ScoreRows
+    from sparsight.metrics.run import SCHEMA, ScoreRows
 
     draw = np.random.default_rng(index)
     seed, level = divmod(index, LEVELS)
@@ -132,7 +132,8 @@ def generate(folder: Path, index: int, images: int) -> None:
         for start in range(0, images, BATCH):
             ids = np.arange(start, min(start + BATCH, images))
             predicted = np.where(draw.random(len(ids)) < 0.9, ids % 10, 0)
-            facts = ImageFacts(predicted, ids, ids % 10, predicted)
+            facts = {"target": predicted, "image_id": ids, "label": ids % 10}
+            facts |= {"predicted": predicted, "correct": predicted == ids % 10}
             for explainer in EXPLAINERS:
                 for metric in METRICS:
                     values = torch.from_numpy(draw.random(len(ids), dtype=np.float32))

@@ -9,13 +9,12 @@ split their relevance, and unknown operations are refused.
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
 from sparsight.explain.base import (
     Explainer,
@@ -70,19 +69,20 @@ class Lrp(Explainer):
         network = merged_copy(batch.model)
         inputs = batch.inputs
         rules = self._rules()
-        watch = WatchedOperations()
         ruled = {
             module: rule
             for name, module in network.named_modules()
             if (rule := rules.module_map({}, name, module)) is not None
         }
-        for module, rule in ruled.items():
-            # Such a rule holds the module's last input only.
-            watch.enter_module(module, runs_once=isinstance(rule, BasicHook))
+        # Such a rule holds the module's last input only.
+        watch = WatchedOperations(one for one, rule in ruled.items() if isinstance(rule, BasicHook))
+        # Before and after the hooks of the rules.
+        for module in ruled:
+            module.register_forward_pre_hook(watch.enter)
         # On leaving, zennit lets go of the tensors that it holds for the backward pass.
         with rules.context(network), torch.enable_grad():
             for module in ruled:
-                watch.leave_module(module)
+                module.register_forward_hook(watch.leave)
             with watch:
                 logits = network(inputs)
             own = batch.model(batch.images[:1]).detach()
@@ -185,35 +185,29 @@ def _merge(layer: Any, norm: Any) -> None:
 class WatchedOperations(TorchFunctionMode):
     """Splits the relevance of sums and refuses operations without a rule, inside a `with` block.
 
-    Operations inside modules that `enter_module` was told of are those modules' own.
+    Operations inside modules with the hooks `enter` and `leave` are those modules' own; `once` are
+    those that may run only once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, once: Iterable[nn.Module]) -> None:
         super().__init__()
         self._inside = 0
-        self._runs: dict[nn.Module, int] = {}
+        self._once = set(once)
+        self._ran: set[nn.Module] = set()
 
-    def enter_module(self, module: nn.Module, runs_once: bool) -> RemovableHandle:
-        """Hook by which operations in `module` count as its own; call before its rule's hooks."""
+    def enter(self, module: nn.Module, _inputs: Any) -> None:
+        """Forward pre-hook of a module."""
+        self._inside += 1
+        if module in self._once & self._ran:
+            raise InputError(
+                "explainer 'lrp' needs each layer to run once in a forward pass, but a "
+                f"{type(module).__name__} runs more than once; give each place its own module"
+            )
+        self._ran.add(module)
 
-        def enter(_module: nn.Module, _inputs: Any) -> None:
-            self._inside += 1
-            self._runs[module] = self._runs.get(module, 0) + 1
-            if runs_once and self._runs[module] > 1:
-                raise InputError(
-                    "explainer 'lrp' needs each layer to run once in a forward pass, but a "
-                    f"{type(module).__name__} runs more than once; give each place its own module"
-                )
-
-        return module.register_forward_pre_hook(enter)
-
-    def leave_module(self, module: nn.Module) -> RemovableHandle:
-        """Hook that ends what `enter_module` began; call after its rule's hooks."""
-
-        def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
-            self._inside -= 1
-
-        return module.register_forward_hook(leave)
+    def leave(self, *_: Any) -> None:
+        """Forward hook of a module."""
+        self._inside -= 1
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None

@@ -387,15 +387,13 @@ class Squares:
         place = torch.searchsorted(self._ends, numbers, right=True)
         side, rest = place + 1, numbers - self._starts[place]
         columns = self._width - side + 1
-        tops, lefts = rest // columns, rest % columns
-        rows, columns = (
-            (places >= start[:, None]) & (places < (start + side)[:, None])
-            for places, start in (
-                (torch.arange(self._height, device=numbers.device), tops),
-                (torch.arange(self._width, device=numbers.device), lefts),
-            )
-        )
-        return rows[:, :, None] & columns[:, None, :]
+
+        def along(length: int, start: Tensor) -> Tensor:
+            offsets = torch.arange(length, device=start.device) - start[:, None]
+            return (offsets >= 0) & (offsets < side[:, None])
+
+        rows = along(self._height, rest // columns)[:, :, None]
+        return rows & along(self._width, rest % columns)[:, None, :]
 
 
 class Infidelity(Metric):

@@ -93,35 +93,9 @@ AGREEMENT_SCHEMA = pa.schema(
 )
 IDENTITY = ("study", "dataset", "model", "pruner", "seed", "level", "density")
 VARYING = ("explainer", "condition", "metric")
-PER_IMAGE = ("target", "image_id", "label", "predicted", "correct")
 # Rows kept before a row group is written: some 1 MB, and a few while they are encoded.
 GROUP_ROWS = 16384
 SCALAR_STEP = -1
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """Of N images under one condition: the class that was explained, and what is known of them."""
-
-    target: NDArray[np.int64]
-    image_id: NDArray[np.int64]
-    label: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether the prediction is the label."""
-        found: NDArray[np.bool_] = self.predicted == self.label
-        return found
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The network that another one is compared with."""
-
-    pruner: str
-    seed: int
-    level: int
 
 
 class ScoreRows:
@@ -132,7 +106,8 @@ class ScoreRows:
     writer : of the table.
     identity : the values of `IDENTITY`; InputError where one is missing.
     names : all names that may occur: of each `explainer`, `condition` and `metric`.
-    references : the networks that this one is compared with, for a table of agreement.
+    references : `pruner`, `seed` and `level` of the networks that this one is compared with, for a
+        table of agreement.
     """
 
     def __init__(
@@ -140,7 +115,7 @@ class ScoreRows:
         writer: TableWriter,
         identity: Mapping[str, Any],
         names: Mapping[str, Sequence[str]],
-        references: Sequence[Reference] | None = None,
+        references: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         for name in IDENTITY:
             if name not in identity:
@@ -151,18 +126,22 @@ class ScoreRows:
         self._count = 0
 
     def add(
-        self, names: Sequence[str], images: ImageFacts, values: Tensor, reference: int = 0
+        self,
+        names: Sequence[str],
+        images: Mapping[str, NDArray[Any]],
+        values: Tensor,
+        reference: int = 0,
     ) -> None:
-        """Add the scores of a batch.
+        """Add the scores of a batch of N images.
 
         Parameters
         ----------
         names : of the explainer, the condition and the metric.
-        images : N of them.
+        images : `target`, `image_id`, `label`, `predicted` and `correct`, [N] each.
         values : float32 [N], or [N, steps] for a curve, which agreement has not.
         reference : its place among the references.
         """
-        count, steps = len(images.image_id), values.shape[1:]
+        count, steps = len(images["image_id"]), values.shape[1:]
         curves = self._references is None
         if len(values) != count or len(steps) > curves:
             raise InputError(
@@ -175,8 +154,8 @@ class ScoreRows:
             kind: np.full(size, code, dtype=np.int32)
             for kind, code in zip((*VARYING, "reference"), (*codes, reference), strict=True)
         }
-        for name in PER_IMAGE:
-            rows[name] = np.repeat(getattr(images, name), steps[0] if steps else 1)
+        for name, of_images in images.items():
+            rows[name] = np.repeat(of_images, steps[0] if steps else 1)
         rows["step"] = np.tile(np.arange(steps[0]) if steps else SCALAR_STEP, count)
         rows["value"] = values.detach().cpu().numpy().astype(np.float32).reshape(-1)
         self._parts.append(rows)
@@ -195,9 +174,9 @@ class ScoreRows:
             columns[name] = _text(columns[name], self._names[name])
         chosen = columns.pop("reference")
         if self._references is not None:
-            columns["reference_pruner"] = _text(chosen, [r.pruner for r in self._references])
-            columns["reference_seed"] = np.array([r.seed for r in self._references])[chosen]
-            columns["reference_level"] = np.array([r.level for r in self._references])[chosen]
+            columns["reference_pruner"] = _text(chosen, [r["pruner"] for r in self._references])
+            for key in ("seed", "level"):
+                columns[f"reference_{key}"] = np.array([r[key] for r in self._references])[chosen]
         for name, value in self._identity.items():
             if SCHEMA.field(name).type == TEXT:
                 columns[name] = _text(np.zeros(self._count, dtype=np.int32), [str(value)])
@@ -252,20 +231,6 @@ class OldRows:
             used = {name.split(BETWEEN)[place] for name in self.update.missing}
             found[group] = {name: settings[group][name] for name in settings[group] if name in used}
         return found
-
-    def missing_in(
-        self, groups: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Of metrics that share passes, by explainer, those that are missing."""
-        missing = frozenset(self.update.missing)
-        found = {
-            explainer: [
-                {name: m for name, m in one.items() if f"{explainer}{BETWEEN}{name}" in missing}
-                for one in some
-            ]
-            for explainer, some in groups.items()
-        }
-        return {explainer: [one for one in some if one] for explainer, some in found.items()}
 
     def kept_rows(self) -> Iterator[pa.Table]:
         """The rows of kept entries, a row group at a time."""
@@ -410,10 +375,10 @@ def score_family(
         others = [stack.enter_context(ArrayReader(path)) for path in references or ()]
         if network is not None:
             stack.enter_context(frozen(network))
-        work = _Work(settings, metrics, split, maps, others, network, device)
-        who = None
-        if references is not None:
-            who = [Reference(**reference) for reference in settings["references"]]
+        missing = None if old is None else old.update.missing
+        work = _Work(settings, metrics, split, maps, others, network, device, missing)
+        who = None if references is None else settings["references"]
+        if who is not None:
             work.check_references(who, int(identity["seed"]))
         work.read_classes(Path(predictions), dense_predictions)
         known = {
@@ -425,7 +390,6 @@ def score_family(
         writer = stack.enter_context(TableWriter(output, schema, metadata))
         rows = ScoreRows(writer, identity, known, who)
         if old is not None:
-            work.groups = old.missing_in(work.groups)
             for part in old.kept_rows():
                 writer.append(part)
         for start, batch in work.batches():
@@ -480,7 +444,10 @@ def _sharing(metrics: Mapping[str, Metric]) -> list[dict[str, Metric]]:
 
 @dataclass
 class _Work:
-    """What is scored, and how the input files belong together."""
+    """What is scored, and how the input files belong together.
+
+    `missing` are the pairs `explainer/metric` to score; None for all.
+    """
 
     settings: Mapping[str, Any]
     metrics: Mapping[str, Metric]
@@ -489,6 +456,7 @@ class _Work:
     others: Sequence[ArrayReader]
     network: nn.Module | None
     device: torch.device
+    missing: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         self.explainers: Mapping[str, Any] = self.settings["explainers"]
@@ -498,6 +466,12 @@ class _Work:
         self._recorded = json.loads(self.maps.metadata.get("explainers", "{}"))
         limit = self.settings.get("re_explaining_cost", DEFAULT_COST)
         wanted = within_budget(self.metrics, self.explainers, self._recorded, limit)
+        if self.missing is not None:
+            missing = frozenset(self.missing)
+            wanted = {
+                name: {n: m for n, m in metrics.items() if f"{name}{BETWEEN}{n}" in missing}
+                for name, metrics in wanted.items()
+            }
         self.groups = {name: _sharing(metrics) for name, metrics in wanted.items()}
         again = {n: self.explainers[n] for n, some in wanted.items() if _re_explaining(some)}
         self._loaded = build_explainers(again)
@@ -535,7 +509,7 @@ class _Work:
                         f"{len(self._ids)} images; delete it and run snakemake again"
                     )
 
-    def check_references(self, references: Sequence[Reference], seed: int) -> None:
+    def check_references(self, references: Sequence[Mapping[str, Any]], seed: int) -> None:
         """Raise an `InputError` where maps cannot be compared with those of other networks."""
         rule = self.settings["target"]
         if rule not in _FIXED_TARGETS:
@@ -552,7 +526,7 @@ class _Work:
         for other, reference in zip(self.others, references, strict=True):
             self._check_maps(other)
             # Networks of one seed share their dense parent, hence its predictions.
-            if rule == "true" or reference.seed == seed:
+            if rule == "true" or reference["seed"] == seed:
                 self._check_targets(other)
 
     def _check_maps(self, other: ArrayReader) -> None:
@@ -617,12 +591,14 @@ class _Work:
         """Score the images of `batch`, which begins at row `start`, and add what is found."""
         images, stop = batch.images(condition), start + len(batch)
         target = self._targets[condition][start:stop]
-        facts = ImageFacts(
-            target.numpy(),
-            self._ids[start:stop].numpy(),
-            batch.labels.cpu().numpy(),
-            self._predicted[condition][start:stop].numpy(),
-        )
+        predicted = self._predicted[condition][start:stop]
+        facts = {
+            "target": target.numpy(),
+            "image_id": self._ids[start:stop].numpy(),
+            "label": batch.labels.cpu().numpy(),
+            "predicted": predicted.numpy(),
+            "correct": predicted.eq(batch.labels.cpu()).numpy(),
+        }
         same = [other.rows(f"targets/{condition}", start, stop).eq(target) for other in self.others]
         shown = images, target.to(images.device)
         masks = {m.mask_rule: masks_for(batch, m.mask_rule) for m in self.metrics.values()}
