@@ -15,7 +15,7 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -193,22 +193,25 @@ class _ContentError(Exception):
 
 def fetch_archive(
     name: str,
-    beside: Path,
+    place: Path,
+    folder: Path,
     checksum: str,
     mirrors: Sequence[str],
-    unpack: Callable[[Path], None],
     number: str | None = None,
+    **options: Any,
 ) -> None:
-    """Fetch, verify and unpack an archive, and delete it unless it was there before.
+    """Fetch and verify an archive, unpack it into `folder`, and delete it unless it was there.
 
-    An archive in the folder `beside` or in `$SPARSIGHT_DATA` is used; `number` is that of the file
-    in a Dataverse.
+    An archive in the folder `place` or in `$SPARSIGHT_DATA` is used; `number` is that of the file
+    in a Dataverse. A zip archive goes through `extract_flat`, another one through `extract_folder`,
+    with `options`.
     """
-    archive = find_archive(name, beside)
+    archive = find_archive(name, place)
     was_there = archive.exists()
     numbers = {} if number is None else {name: number}
     fetch_files(archive.parent, {name: checksum}, mirrors, numbers=numbers)
-    unpack(archive)
+    extract = extract_flat if archive.suffix == ".zip" else extract_folder
+    extract(archive, folder, **options)
     if not was_there:
         archive.unlink()
 

@@ -114,13 +114,10 @@ def start_job(
 ) -> Job:
     """Fix threads and determinism, choose the device, and name the packed splits.
 
-    Parameters
-    ----------
-    settings : configuration values; `study` and `threads` among them.
-    wildcards : dataset, model and seed; pruner and level of a level other than dense.
-    version : versions of the stages and items that the job runs.
-    splits : files `<split>.safetensors`.
-    gpu : how many GPUs the job was granted.
+    `settings` are the configuration's, `study` and `threads` among them; `wildcards` name dataset,
+    model and seed, and pruner and level of a level other than dense; `version` has the versions of
+    the stages and items that the job runs; `splits` are files `<split>.safetensors`; and `gpu` says
+    how many GPUs the job was granted.
     """
     set_determinism(settings["threads"])
     whole = {"study": settings["study"], "pruner": DENSE, "level": "0", **dict(wildcards.items())}
@@ -273,17 +270,11 @@ def train_dense(job: Job, start: Path, folder: Path) -> None:
 def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     """One round: score the trained weights, prune, rewind, retrain, check, evaluate, write.
 
-    A recipe of 0 epochs does not retrain. Where the pruner says so, statistics of batch
-    normalisation are measured anew on the network as it is then.
-
-    Raises InvariantError when the masks, the start or the trained weights break an invariant of the
-    design.
-
-    Parameters
-    ----------
-    start : file with the rewind points that the pruner needs.
-    previous : checkpoint of the predecessor.
-    folder : the level's folder.
+    `start` holds the rewind points that the pruner needs, `previous` is the predecessor's
+    checkpoint, and the level is written into `folder`. A recipe of 0 epochs does not retrain. Where
+    the pruner says so, statistics of batch normalisation are measured anew on the network as it is
+    then. Masks, start or trained weights that break an invariant of the design are an
+    InvariantError.
     """
     predecessor = read_checkpoint(previous)
     points = read_groups(start)
@@ -306,15 +297,10 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
 def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) -> Tensors:
     """State (parameters and buffers) to which a round goes back before its mask is applied.
 
-    Raises InputError when the point is not among `points`.
-
-    Parameters
-    ----------
-    rewind : `init` (the random initialisation), `pretrained` (the shared start: after pretraining,
-        where there is any), `epoch:k` (the start trained for k epochs by the retraining recipe) or
-        `none` (the predecessor's trained weights: fine-tuning).
-    points : rewind points by name.
-    predecessor : the state of the level before.
+    `rewind` is `init` (the random initialisation), `pretrained` (the shared start: after
+    pretraining, where there is any), `epoch:k` (the start trained for k epochs by the retraining
+    recipe), or `none` (`predecessor`, the state of the level before: fine-tuning). A point that is
+    not among `points` is an InputError.
     """
     if rewind == "none":
         return predecessor
@@ -352,21 +338,17 @@ def _run_round(
 ) -> None:
     """Prune, retrain from the rewind point and write everything that belongs to the level.
 
-    Parameters
-    ----------
-    inputs : files that the round depends on.
-    prune : gives the state at the rewind point and the masks, for the job's initialised network.
-    first_epoch : at which retraining starts.
+    The round depends on the files `inputs`. `prune` gives the state at the rewind point and the
+    masks, for the job's initialised network.
     """
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
     point, masks = prune(network)
     started = time.perf_counter()
     network.load_state_dict(point)
-    parameters = dict(network.named_parameters())
     with torch.no_grad():
         for name, mask in masks.items():
-            parameters[name].mul_(mask.to(parameters[name].device))
+            network.get_parameter(name).mul_(mask.to(job.device))
     check_start(network, point, masks)
     start = cpu_state(network)
     held = {} if "no_mask_in_training" in job.published_bugs else masks
@@ -443,12 +425,8 @@ def check_trained(
     """Pruned weights are zero, survivors are not, and negative weights have trained.
 
     A survivor that was zero at the start may have stayed so: files of dense networks hold a few
-    zeros, and those of dead channels get no gradient.
-
-    Parameters
-    ----------
-    start : state at the start of the round, masked.
-    negatives_train : False where published code, whose mistake is repeated, freezes them.
+    zeros, and those of dead channels get no gradient. `start` is the masked state at the start of
+    the round; `negatives_train` is False where a mistake of published code freezes them.
     """
     moved_negative = moved_positive = negatives = 0
     state = network.state_dict()
@@ -478,10 +456,7 @@ def write_level(
 ) -> None:
     """Evaluate a trained network and write checkpoint, predictions, evaluation and provenance.
 
-    Parameters
-    ----------
-    started : `time.perf_counter()` at the start of the round.
-    outcome : of the training, which selected the network; goes into the evaluation.
+    The round began at `started` (`time.perf_counter()`); `outcome` is that of its training.
     """
     paths = [path for _, path in sorted(job.splits.items())]
     batch_size = job.settings["evaluation_batch_size"]
@@ -527,15 +502,9 @@ def masks_of_regrown(weights: Tensors, masks: Tensors, rate: float, scope: str) 
     """Masks after a round of `no_mask_in_training`.
 
     The threshold is the percentile 100 * `rate` (linear interpolation) of the magnitudes of all
-    weights that are not exactly zero, whether their mask is set or not; weights below it lose
-    their mask. Weights whose mask was cleared before do not get it back.
-
-    Parameters
-    ----------
-    weights : prunable parameter to trained weight, regrown ones included.
-    masks : prunable parameter to bool, before the round.
-    rate : share of the non-zero weights below the threshold, 0 to 1.
-    scope : `global` (one threshold) or `layer` (one for each).
+    `weights` that are not exactly zero, regrown ones included, whether their mask is set or not;
+    one for all layers or one for each, by `scope`. Weights below it lose their mask, and those
+    whose mask was cleared before do not get it back.
     """
     found: Tensors = {}
     for names in competitors(masks, scope):

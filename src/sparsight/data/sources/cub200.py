@@ -4,7 +4,6 @@ The annotations of attributes are noisy, so both rules of the literature for con
 every image of a class has the same concepts, and only attributes of at least ten classes are kept.
 """
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import Description
-from sparsight.data.download import extract_folder, fetch_archive
+from sparsight.data.download import fetch_archive
 from sparsight.data.draws import Positions, split_column, stratified_splits
 from sparsight.data.location import can_be_file, has_files
 from sparsight.data.pictures import (
@@ -463,8 +462,9 @@ class Cub200(PictureSource):
             checksum, address = self.archives[name]
             own = settings.get("mirrors") is None
             mirrors = [address] if own else mirror_list(settings, [address])
-            unpack = functools.partial(extract_folder, folder=target, beside=("attributes.txt",))
-            fetch_archive(name, folder.parent, checksum, mirrors, unpack)
+            fetch_archive(
+                name, folder.parent, target, checksum, mirrors, beside=("attributes.txt",)
+            )
         read_birds(folder, self.counts["images"], self.accepts_part(settings))
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:

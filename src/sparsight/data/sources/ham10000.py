@@ -7,7 +7,6 @@ measured on the whole photograph at one size, whatever the size of the packed im
 true or false at a threshold that comes from the training images alone.
 """
 
-import functools
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsight.data.base import OBJECT, Description, read_table
-from sparsight.data.download import extract_flat, fetch_archive, fetch_files
+from sparsight.data.download import fetch_archive, fetch_files
 from sparsight.data.draws import (
     SPLIT_ORDER,
     Positions,
@@ -482,8 +481,7 @@ class Ham10000(PictureSource):
             return
         suffix = ".png" if "segmentations" in name else ".jpg"
         target = folder / name.removesuffix(".zip")
-        unpack = functools.partial(extract_flat, folder=target, suffix=suffix)
-        fetch_archive(name, folder, checksum, mirrors, unpack, number)
+        fetch_archive(name, folder, target, checksum, mirrors, number, suffix=suffix)
 
     def describe(self, settings: Mapping[str, Any], folder: Path) -> Description:
         """See `Source.describe`; the leak between the splits is among the notes."""

@@ -1,6 +1,5 @@
 """ImageNette: photographs of ten classes of ImageNet, in the archives of its author."""
 
-import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sparsight.data.download import extract_folder, fetch_archive
+from sparsight.data.download import fetch_archive
 from sparsight.data.draws import SPLIT_ORDER, split_column, stratified_order
 from sparsight.data.location import has_files
 from sparsight.data.pictures import PictureSource
@@ -132,8 +131,7 @@ class Imagenette(PictureSource):
         if not has_files(folder):
             name = f"{self.folder_of(settings)}.tgz"
             mirrors = mirror_list(settings, self.parameters["mirrors"])
-            unpack = functools.partial(extract_folder, folder=folder)
-            fetch_archive(name, folder.parent, self.archives[name], mirrors, unpack)
+            fetch_archive(name, folder.parent, folder, self.archives[name], mirrors)
         for part in ("train", "val"):
             self._files(settings, folder, part)
 
