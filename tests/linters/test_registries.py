@@ -2,7 +2,7 @@
 
 import importlib
 
-from sparsight.registration import Registry
+from sparsight.registration import REQUIRED, Registry, parameter_problems
 from tests.linters.source_files import ROOT, listed, place_of_item
 
 SOURCE = ROOT / "src"
@@ -104,6 +104,10 @@ def differences(registry, name):
     for fact, value in facts.items():
         if getattr(item, fact) != value:
             yield f"{fact} is {getattr(item, fact)!r}, and {value!r} in the source"
+    # A fact that is no literal would not be seen when a study is planned.
+    for fact in ("allowed", "option_choices"):
+        if getattr(item, fact, {}) != facts.get(fact, {}):
+            yield f"{fact} is no literal"
 
 
 def test_items_state_their_facts():
@@ -112,6 +116,18 @@ def test_items_state_their_facts():
         for registry, name in ITEMS
         for what in wrong_facts(registry.kind, name, registry.facts(name))
     ]
+    assert not found, listed(found)
+
+
+def test_defaults_are_among_the_allowed_values():
+    found = []
+    for registry, name in ITEMS:
+        facts = registry.facts(name)
+        defaults = facts.get("parameters", facts.get("option_defaults", {}))
+        allowed = facts.get("allowed", facts.get("option_choices", {}))
+        given = {key: value for key, value in defaults.items() if value != REQUIRED}
+        found += parameter_problems(place_of_item(registry, name), given, given, allowed)
+        found += [f"{place_of_item(registry, name)}: {key}" for key in allowed.keys() - defaults]
     assert not found, listed(found)
 
 
