@@ -1,7 +1,6 @@
 """Settings of data sources, read strictly, and the facts that follow from them.
 
-The workflow's schema catches the same mistakes earlier; these checks are for those who use the
-library without the workflow. The workflow imports this module before any job starts: it imports
+Each reader raises `InputError` for any other value. The planner imports this module: it imports
 neither numpy nor torch.
 """
 
@@ -15,17 +14,12 @@ from sparsight.io.errors import InputError
 SPLITS = ("train", "validation", "test")
 #: those that every source has
 REQUIRED = ("train", "test")
-
-
 # Philox, from which all draws come, takes keys of 64 bits.
 SEED_LIMIT = 2**64
 
 
 def section(settings: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping `settings[key]` filled up with `defaults`, which have all keys that it may have.
-
-    Anything else is an `InputError`.
-    """
+    """The mapping `settings[key]`, filled up with `defaults`, when it has no other keys."""
     given = settings.get(key, {})
     if not isinstance(given, Mapping):
         raise InputError(f"'{key}' must be a mapping with {', '.join(defaults)}, not {given!r}")
@@ -38,10 +32,7 @@ def section(settings: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) 
 
 
 def whole_number(value: Any, key: str, minimum: int, maximum: int) -> int:
-    """`value`, when it is an integer from `minimum` to `maximum` (inclusive).
-
-    Anything else is an `InputError`.
-    """
+    """`value`, when it is an integer from `minimum` to `maximum` (inclusive)."""
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
         raise InputError(
             f"'{key}' must be a whole number from {minimum} to {maximum}, not {value!r}"
@@ -50,10 +41,7 @@ def whole_number(value: Any, key: str, minimum: int, maximum: int) -> int:
 
 
 def share_or_number(value: Any, key: str) -> float | int:
-    """`value`, when it can say how many images: a share below 1, or a whole number; 0 for none.
-
-    Anything else is an `InputError`.
-    """
+    """`value`, when it can say how many images: a share below 1, or a whole number; 0 for none."""
     if isinstance(value, float) and 0 <= value < 1:
         return value or 0
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -62,10 +50,7 @@ def share_or_number(value: Any, key: str) -> float | int:
 
 
 def number_between(value: Any, key: str, low: float, high: float, ends: str = "[]") -> float:
-    """`value`, when it is a number in the interval; `ends` `(` and `)` leave out its ends.
-
-    Anything else is an `InputError`.
-    """
+    """`value`, when it is a number in the interval; `ends` `(` and `)` leave out its ends."""
     sound = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
     if not sound or (ends[0] == "(" and value == low) or (ends[1] == ")" and value == high):
         least = "above" if ends[0] == "(" else "at least"
@@ -80,7 +65,7 @@ def number_of(wanted: float | int, total: int) -> int:
 
 
 def one_of(settings: Mapping[str, Any], key: str, default: str, known: Sequence[str]) -> str:
-    """The word `settings[key]`, or the default; an `InputError` where it is none of `known`."""
+    """The word `settings[key]`, or the default, when it is one of `known`."""
     value = settings.get(key, default)
     # `null` in YAML.
     value = "none" if value is None else value
@@ -90,7 +75,7 @@ def one_of(settings: Mapping[str, Any], key: str, default: str, known: Sequence[
 
 
 def yes_or_no(settings: Mapping[str, Any], key: str) -> bool:
-    """The setting `key`, false by default; an `InputError` where it is no boolean."""
+    """The setting `key`, false by default, when it is a boolean."""
     value = settings.get(key, False)
     if not isinstance(value, bool):
         raise InputError(f"'{key}' must be true or false, not {value!r}")
@@ -116,7 +101,7 @@ def seed_number(value: Any, key: str) -> int:
 
 
 def mirror_list(settings: Mapping[str, Any], default: Sequence[str]) -> Sequence[str]:
-    """The addresses of `settings["mirrors"]`; an `InputError` where it is no list of texts."""
+    """The addresses of `settings["mirrors"]`, when it is a list of texts."""
     mirrors = settings.get("mirrors", default)
     if isinstance(mirrors, str) or not all(isinstance(mirror, str) for mirror in mirrors):
         raise InputError(f"'mirrors' must be a list of addresses, not {mirrors!r}")
