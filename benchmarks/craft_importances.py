@@ -17,8 +17,8 @@ from sparsight.concepts.craft import (
     pools_first,
     quiet,
     replicated_design,
-    seed_libraries,
 )
+from sparsight.explain.randomness import seeded
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.resnet import ResNet18
 
@@ -86,7 +86,7 @@ def _fitted(network: Architecture, images: Tensor) -> tuple[Any, Tensor]:
     library = craft_class()(
         network.feature_maps, network.class_logits, CONCEPTS, BATCH, grid.side, "cpu"
     )
-    with seed_libraries(0), quiet():
+    with seeded(0, torch.device("cpu")), quiet():
         library.fit(images)
     return library, torch.from_numpy(library.W)
 

@@ -18,9 +18,9 @@ from sparsight.concepts.craft import (
     craft_class,
     find_class,
     quiet,
-    seed_libraries,
 )
 from sparsight.data.packed import PackedSplit
+from sparsight.explain.randomness import seeded
 from sparsight.io.arrays import write_arrays
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.resnet import ResNet18
@@ -88,7 +88,7 @@ def _row(network: Architecture, split: PackedSplit, images: Tensor, pairs: int) 
         library = craft_class()(
             network.feature_maps, network.class_logits, CONCEPTS, BATCH, side, "cpu"
         )
-        with seed_libraries(0), quiet():
+        with seeded(0, torch.device("cpu")), quiet():
             library.fit(images)
             importances = library.estimate_importance(images, LABEL, DESIGNS)
             maps = library.transform(images)

@@ -16,10 +16,10 @@ from sparsight.concepts.craft import (
     pools_first,
     quiet,
     replicated_design,
-    seed_libraries,
     total_indices,
 )
 from sparsight.data.packed import PackedSplit
+from sparsight.explain.randomness import seeded
 from sparsight.models.base import Architecture, build_network
 from sparsight.models.thesis_cnn import ThesisCnn
 from tests.unit.concepts.planted import SmallNetwork, write_split
@@ -61,7 +61,7 @@ def fitted(network, tmp_path_factory) -> tuple:
         crops = reader.crops(positions, positions * reader.grid.count)
         activations = reader.activations(positions)
     method = library(network, reader.grid.side)
-    with seed_libraries(5), quiet():
+    with seeded(5, torch.device("cpu")), quiet():
         all_crops, coefficients, basis = method.fit(images)
     ours = factorise(activations, CONCEPTS, "craft_xai", 5)
     return method, images, all_crops, coefficients, basis, crops, activations, ours

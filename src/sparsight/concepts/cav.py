@@ -122,6 +122,15 @@ def balanced_accuracy(right: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     return (hits / with_it.sum(dim=0) + misses / without.sum(dim=0)).double() / 2
 
 
+def class_means(scores: Tensor, labels: Tensor, class_count: int) -> Tensor:
+    """Mean of each column of `scores` [N, K] over the images of each class, float64 [C, K].
+
+    NaN for a class without images.
+    """
+    members = functional.one_hot(labels, class_count).double()
+    return (members.T @ scores.double()) / members.sum(dim=0)[:, None]
+
+
 @dataclass(frozen=True)
 class ConceptLabels:
     """The concepts that vary, each once."""
@@ -624,36 +633,24 @@ def fitted_vectors(
     return activation_vectors(labels.names, train, validation, fitting)
 
 
-class PredictorRecipe(NamedTuple):
-    """How the predictor is trained: stochastic gradient descent without momentum."""
-
-    epochs: int
-    learning_rate: float
-    batch_size: int
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """From the parameters of a method with these names."""
-        return cls(*(settings[name] for name in cls._fields))
-
-
 def train_predictor(
-    names: Sequence[str], train: Labelled, recipe: PredictorRecipe, seed: int
+    names: Sequence[str], train: Labelled, settings: Mapping[str, Any], seed: int
 ) -> LinearConcepts:
     """One linear layer with a sigmoid for all concepts at once, on binary cross-entropy.
 
     Ghosh & Batmanghelich 2023 (arXiv:2307.13698). Features are not standardised, as there. A label
     that is not known adds nothing to the loss; known ones weigh the same however many these are.
-    The seed is of the first weights and of the order of the images.
+    `settings`: see `ConceptPredictor`; the seed is of the first weights and of the order of the
+    images.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "concept predictor"))
         layer = nn.Linear(train.pooled.shape[1], len(names))
-    optimiser = torch.optim.SGD(layer.parameters(), recipe.learning_rate)
+    optimiser = torch.optim.SGD(layer.parameters(), settings["learning_rate"])
     order = generator(torch.device("cpu"), seed, "concept predictor", "order")
     truth, counted = train.shown.float(), train.known.float()
-    for _ in range(recipe.epochs):
-        for rows in torch.randperm(len(truth), generator=order).split(recipe.batch_size):
+    for _ in range(settings["epochs"]):
+        for rows in torch.randperm(len(truth), generator=order).split(settings["batch_size"]):
             optimiser.zero_grad()
             # The mean is over all labels of the batch: over the known ones alone, a label would
             # weigh more the fewer others are known.
@@ -695,5 +692,4 @@ class ConceptPredictor(LinearMethod):
     ) -> tuple[LinearConcepts, Mapping[str, Tensor]]:
         """See `LinearMethod.fit`."""
         train = labelled_features(checkpoint, labels, "train")
-        recipe = PredictorRecipe.of(self.settings)
-        return train_predictor(labels.names, train, recipe, checkpoint.seed), {}
+        return train_predictor(labels.names, train, self.settings, checkpoint.seed), {}

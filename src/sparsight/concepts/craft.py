@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from sparsight.concepts.base import WHOLE, ConceptMethod, Findings, Measured, Ranked, StudiedNetwork
 from sparsight.data.packed import PackedSplit
-from sparsight.explain.randomness import image_seed
+from sparsight.explain.randomness import image_seed, seeded
 from sparsight.io.errors import InputError
 from sparsight.io.job import log_progress
 from sparsight.models.base import Architecture
@@ -246,19 +246,6 @@ def overcomplete_class() -> Any:
 
 
 @contextmanager
-def seed_libraries(seed: int) -> Iterator[None]:
-    """Seed the global generators of numpy and torch (CPU), and put them back at the end."""
-    state = np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-        finally:
-            np.random.set_state(state)
-
-
-@contextmanager
 def quiet() -> Iterator[None]:
     """No warnings: of an iteration that ends at its limit, and of copied tensors."""
     with warnings.catch_warnings():
@@ -311,7 +298,7 @@ def factorise(activations: Tensor, concepts: int, backend: str, seed: int) -> Fa
         coefficients[:, 0] = feature.norm().float()
         basis[0] = functional.normalize(feature, dim=0).float()
         return Factors(coefficients, basis)
-    with seed_libraries(seed), quiet():
+    with seeded(seed, torch.device("cpu")), quiet():
         coefficients, basis = BACKENDS[backend](activations, concepts)
     lengths = basis.norm(dim=1)
     basis = basis / lengths.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
@@ -884,21 +871,6 @@ class _Class(NamedTuple):
     sample_keys: Tensor
 
 
-def compare_craft(own: Findings, reference: Findings, wanted: int) -> list[Measured]:
-    """See `Craft.compare`; `wanted` is the number of top crops."""
-    first, second = _classes(own), _classes(reference)
-    rows: list[Measured] = []
-    means: dict[str, list[float]] = {measure: [] for measure in (*STABILITY, *COSINES)}
-    for name in [name for name in first if name in second]:
-        for measure, values in _comparisons(first[name], second[name], wanted):
-            for concept, value in enumerate(values.tolist()):
-                rows.append(Measured(measure, value, name, concept_name(concept)))
-            means[measure].append(float(values.nanmean()))
-            rows.append(Measured(measure, means[measure][-1], name))
-    of_all = (Measured(name, float(torch.tensor(each).nanmean())) for name, each in means.items())
-    return [*rows, *of_all]
-
-
 def _classes(findings: Findings) -> dict[str, _Class]:
     """By name; the rows name the classes in the order of the arrays."""
     arrays, found = findings.arrays, {}
@@ -1169,7 +1141,19 @@ class Craft(ConceptMethod):
         a concept's top crops, the reference's features how alike they are. Whatever has the same
         reference is so measured by one yardstick. Means are over all concepts of a class.
         """
-        return compare_craft(own, reference, self.settings["top_crops"])
+        first, second = _classes(own), _classes(reference)
+        rows: list[Measured] = []
+        means: dict[str, list[float]] = {measure: [] for measure in (*STABILITY, *COSINES)}
+        for name in [name for name in first if name in second]:
+            pair = first[name], second[name]
+            for measure, values in _comparisons(*pair, self.settings["top_crops"]):
+                for concept, value in enumerate(values.tolist()):
+                    rows.append(Measured(measure, value, name, concept_name(concept)))
+                means[measure].append(float(values.nanmean()))
+                rows.append(Measured(measure, means[measure][-1], name))
+        for measure, of_classes in means.items():
+            rows.append(Measured(measure, float(torch.tensor(of_classes).nanmean())))
+        return rows
 
     def _classes(
         self, checkpoint: StudiedNetwork, reader: CropReader

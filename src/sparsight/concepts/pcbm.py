@@ -24,8 +24,8 @@ from sparsight.concepts.cav import (
     ConceptLabels,
     Fitting,
     LinearConcepts,
-    PredictorRecipe,
     Standardiser,
+    class_means,
     concept_labels,
     drift_of_margins,
     fitted_vectors,
@@ -323,15 +323,6 @@ def completeness(bottleneck: float, network: float, chance: float) -> float:
     return (bottleneck - chance) / (network - chance)
 
 
-def class_means(scores: Tensor, labels: Tensor, class_count: int) -> Tensor:
-    """Mean of each column of `scores` [N, K] over the images of each class, float64 [C, K].
-
-    NaN for a class without images.
-    """
-    members = functional.one_hot(labels, class_count).double()
-    return (members.T @ scores.double()) / members.sum(dim=0)[:, None]
-
-
 class Pcbm(ConceptMethod):
     """The network's classes, told from concept scores alone by a sparse linear layer.
 
@@ -509,8 +500,7 @@ class Pcbm(ConceptMethod):
             fitting = Fitting.of(settings, kind, checkpoint.seed)
             return fitted_vectors(checkpoint, labels, fitting)[0]
         train = labelled_features(checkpoint, labels, "train")
-        recipe = PredictorRecipe.of(settings)
-        return train_predictor(labels.names, train, recipe, checkpoint.seed)
+        return train_predictor(labels.names, train, settings, checkpoint.seed)
 
     def _scores(self, concepts: LinearConcepts, features: Tensor) -> Tensor:
         if self.settings["scores"] == "predictor":

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ from sparsight.spade.layers import (
 from sparsight.spade.registry import SOLVERS
 from sparsight.spade.sample import MEGABYTE, PUBLISHED, images_at_once, sample_hessians
 from sparsight.spade.solvers import SampleSolver
+
+Settings = Mapping[str, Any]
 
 
 def solved_weights(
@@ -279,6 +281,17 @@ def fidelity(
     return {**found, "density": torch.full((len(images),), density, device=images.device)}
 
 
+def configured_solver(chosen: Settings) -> SampleSolver:
+    """The solver of a sample pruner with `solver` and `parameters`."""
+    solver: SampleSolver = SOLVERS.load(chosen["solver"])(**chosen["parameters"])
+    return solver
+
+
+def sample_settings(chosen: Settings) -> dict[str, Any]:
+    """What `pruned_copies` and `search_sparsities` take as `settings`, of a sample pruner."""
+    return {key: chosen[key] for key in DEFAULTS}
+
+
 @dataclass
 class OnPrunedCopies:
     """Explains batches on pruned copies, and remembers how faithful these are.
@@ -291,36 +304,58 @@ class OnPrunedCopies:
     """
 
     name: str  # configured name of the sample pruner
-    solver: SampleSolver  # see `pruned_copies`
-    sparsities: Mapping[str, float]  # see `pruned_copies`
-    settings: Mapping[str, Any]  # see `pruned_copies`
+    # see `pruned_copies`
+    solver: SampleSolver
+    sparsities: Mapping[str, float]
+    settings: Mapping[str, Any]
     # fidelity of the copies so far, one row per image and condition: `condition`, `image_id`,
     # `same_prediction`, `divergence` (nats), `probability_kept` and `sparsity`
     rows: list[dict[str, Any]] = field(default_factory=list)
 
+    @classmethod
+    def configured(
+        cls, chosen: Settings, network: nn.Module, image: Tensor, searched: Path | str | None
+    ) -> Self:
+        """A sample pruner of the configuration: `name`, `solver`, `parameters`, `sparsities` and
+        what `sample_settings` takes.
+
+        `image`: any one, float32 [1, C, H, W], on the network's device; `searched`: file of
+        `search_checkpoint`, where the sparsities were searched for.
+        """
+        if searched:
+            try:
+                shares: dict[str, Any] = read_json(searched)["sparsities"]
+                sparsities = {layer: float(share) for layer, share in shares.items()}
+            except (KeyError, AttributeError, TypeError) as error:
+                raise InputError(f"{searched} holds no sparsities; {remedy(searched)}") from error
+        else:
+            sparsities = layer_sparsities(pruned_layers(network, image), chosen["sparsities"])
+        return cls(chosen["name"], configured_solver(chosen), sparsities, sample_settings(chosen))
+
+    @property
+    def pruned(self) -> list[str]:
+        """Names of the layers that lose weights."""
+        return [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
+
+    def copies(
+        self, network: nn.Module, images: Tensor, image_ids: Tensor
+    ) -> Iterator[tuple[int, nn.Module]]:
+        """See `pruned_copies`."""
+        return pruned_copies(
+            network, images, image_ids, self.solver, self.sparsities, self.settings, self.name
+        )
+
     def __call__(
-        self,
-        explainers: Mapping[str, Explainer],
-        batch: ImageBatch,
-        condition: str,
+        self, explainers: Mapping[str, Explainer], batch: ImageBatch, condition: str
     ) -> dict[str, Tensor]:
         """Maps of a batch by name, float32 [N, h, w], as `explain_batch` gives them."""
         own = {name.removeprefix(f"{self.name}__"): each for name, each in explainers.items()}
-        pruned = [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
         parts: list[dict[str, Tensor]] = []
-        copies = pruned_copies(
-            batch.model,
-            batch.images,
-            batch.image_ids,
-            self.solver,
-            self.sparsities,
-            self.settings,
-            self.name,
-        )
+        copies = self.copies(batch.model, batch.images, batch.image_ids)
         for place, copied in log_progress(copies, "images of a batch pruned for", len(batch)):
             one = batch.rows(slice(place, place + 1))
             parts.append(explain_batch(own, replace(one, model=copied)))
-            measured = fidelity(one.model, copied, one.images, one.targets, pruned)
+            measured = fidelity(one.model, copied, one.images, one.targets, self.pruned)
             found = {name: values[0].item() for name, values in measured.items()}
             whole = found["network_probability"]
             self.rows.append(
@@ -338,34 +373,3 @@ class OnPrunedCopies:
             name: torch.cat([part[base] for part in parts])
             for name, base in zip(explainers, own, strict=True)
         }
-
-
-Settings = Mapping[str, Any]
-
-
-def configured_solver(chosen: Settings) -> SampleSolver:
-    """The solver of a sample pruner with `solver` and `parameters`."""
-    solver: SampleSolver = SOLVERS.load(chosen["solver"])(**chosen["parameters"])
-    return solver
-
-
-def sample_settings(chosen: Settings) -> dict[str, Any]:
-    """What `pruned_copies` and `search_sparsities` take as `settings`, of a sample pruner."""
-    return {key: chosen[key] for key in DEFAULTS}
-
-
-def configured_sparsities(
-    network: nn.Module, image: Tensor, given: Settings, searched: Path | str | None
-) -> dict[str, float]:
-    """The sparsity of every layer, as `layer_sparsities` takes it.
-
-    `image`: any one, float32 [1, C, H, W]; `searched`: file of `search_checkpoint`, where they were
-    searched for.
-    """
-    if searched:
-        try:
-            shares: dict[str, Any] = read_json(searched)["sparsities"]
-            return {layer: float(share) for layer, share in shares.items()}
-        except (KeyError, AttributeError, TypeError) as error:
-            raise InputError(f"{searched} holds no sparsities; {remedy(searched)}") from error
-    return layer_sparsities(pruned_layers(network, image), given)

@@ -12,12 +12,7 @@ from sparsight.io.files import atomic_path
 from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.tables import write_table
 from sparsight.models.networks import load_network
-from sparsight.spade.copies import (
-    OnPrunedCopies,
-    configured_solver,
-    configured_sparsities,
-    sample_settings,
-)
+from sparsight.spade.copies import OnPrunedCopies
 
 Settings = Mapping[str, Any]
 
@@ -61,12 +56,7 @@ def explain_samples(
     chosen = settings["sample_pruner"]
     with PackedSplit.open(packed_test) as split:
         image = split.rows(0, 1).to(device).images("clean")
-    explaining = OnPrunedCopies(
-        name=chosen["name"],
-        solver=configured_solver(chosen),
-        sparsities=configured_sparsities(network, image, chosen["sparsities"], sparsities),
-        settings=sample_settings(chosen),
-    )
+    explaining = OnPrunedCopies.configured(chosen, network, image, sparsities)
     table = Path(fidelity)
     if wanted is not None and not table.is_file():
         wanted = replace(wanted, anew=True)

@@ -20,13 +20,7 @@ from sparsight.io.errors import InputError
 from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.models.networks import load_network
 from sparsight.registration import checked_parameters
-from sparsight.spade.copies import (
-    configured_solver,
-    configured_sparsities,
-    measured_density,
-    pruned_copies,
-    sample_settings,
-)
+from sparsight.spade.copies import OnPrunedCopies, measured_density
 
 #: of the stage `visualisation`: see `sparsight.study.versions`
 VERSION = 1
@@ -240,10 +234,10 @@ class _Pictures:
     ) -> None:
         self.network, self.split, self.planted = network, split, planted
         self.device = next(network.parameters()).device
-        self.pruner = settings["sample_pruner"]
         self.how = {key: settings["visualised"][key] for key in DEFAULTS}
         image = split.rows(0, 1).to(self.device).images("clean")
-        self.sparsities = configured_sparsities(network, image, self.pruner["sparsities"], searched)
+        chosen = settings["sample_pruner"]
+        self.pruner = OnPrunedCopies.configured(chosen, network, image, searched)
         #: positions in the order in which evaluation subsets take them
         self.rank = read_arrays(split.path, ["evaluation_rank"])["evaluation_rank"].argsort()
         self.magnitude = None
@@ -274,20 +268,11 @@ class _Pictures:
             probability.append(self._logits(network, pictures[-1]).softmax(0)[label])
 
         draw(self.network)
-        copies = pruned_copies(
-            self.network,
-            images,
-            batch.image_ids.cpu(),
-            configured_solver(self.pruner),
-            self.sparsities,
-            sample_settings(self.pruner),
-            self.pruner["name"],
-        )
-        pruned = [layer for layer, share in self.sparsities.items() if share > 0]
+        copies = self.pruner.copies(self.network, images, batch.image_ids.cpu())
         for place, copied in copies:
             draw(copied)
             predicted.append(self._logits(copied, images[place]).argmax())
-            sparsity.append(1.0 - measured_density(copied, pruned))
+            sparsity.append(1.0 - measured_density(copied, self.pruner.pruned))
             logging.info("%s: picture of %s", sticker, NETWORKS[place + 1])
         by_network = [self._logits(self.network, picture).softmax(0)[label] for picture in pictures]
         return {

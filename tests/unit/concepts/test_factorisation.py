@@ -15,8 +15,8 @@ from sparsight.concepts.craft import (
     factorise,
     overcomplete_class,
     reconstruction_error,
-    seed_libraries,
 )
+from sparsight.explain.randomness import seeded
 from sparsight.io.errors import InputError
 
 each_backend = pytest.mark.parametrize("backend", sorted(BACKENDS))
@@ -65,7 +65,7 @@ def test_a_concept_that_alternating_least_squares_gave_up_is_sought_again():
     parts = torch.tensor([[3.0, 4, 0, 0, 0], [0, 0, 2, 0, 0], [0, 0, 0, 6, 8]])
     given = torch.arange(1, 31)[:, None] * parts[torch.arange(30) % 3]
     given += 30 * torch.rand(given.shape, generator=draw)
-    with seed_libraries(0):
+    with seeded(0, torch.device("cpu")):
         alone, basis = overcomplete_class()(3).fit(given)
     assert not basis.any(dim=1).all()
     found = factorise(given, 3, "overcomplete", 0)

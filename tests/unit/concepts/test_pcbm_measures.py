@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sparsight.concepts.cav import class_means
 from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.pcbm import (
     bottleneck_measures,
     chance,
-    class_means,
     completeness,
 )
 
