@@ -290,21 +290,7 @@ class Tcav(ConceptMethod):
         labels = concept_labels(checkpoint.bank, self.settings["fewest"])
         layer = self.settings["layer"] or checkpoint.network.feature_cut
         train, passes = _at_layer(checkpoint, labels, layer)
-        wanted = self.settings["images_per_side"]
-        counts = (rarer_side(train.shown, train.known) // 2).clamp(1, wanted).tolist()
-        few = [
-            f"{name} ({count})"
-            for name, count in zip(labels.names, counts, strict=True)
-            if count < wanted
-        ]
-        notes = list(labels.notes)
-        if few:
-            notes.append(
-                f"{len(few)} concepts have fewer than twice {wanted} training images on a side; "
-                "their vectors are drawn from half of the rarer side (images per side): "
-                + ", ".join(few)
-            )
-        vectors, random = self._vectors(train, counts, checkpoint.seed)
+        vectors, random = self._vectors(train, checkpoint.seed)
         path = checkpoint.splits["test"]
         with PackedSplit.open(path) as packed:
             classes = packed.classes
@@ -330,17 +316,17 @@ class Tcav(ConceptMethod):
             measured,
             arrays,
             {"concepts": labels.names, "classes": classes},
-            notes,
+            (*labels.notes, *self._small_draws(train, labels.names)),
             # A backward pass counts as two.
             passes + 3 * len(rows),
         )
 
-    def _vectors(self, train: Labelled, counts: Sequence[int], seed: int) -> tuple[Tensor, Tensor]:
+    def _vectors(self, train: Labelled, seed: int) -> tuple[Tensor, Tensor]:
         """Steps along the vectors of the concepts, float32 [R, K, D], and of random ones, [R, D].
 
         In the units of the outputs: a step of v in standardised ones is v times the deviation.
-        `counts`: images of each side in a draw, for each concept.
         """
+        count, counts = self.settings["images_per_side"], self._counts(train)
         scale = Standardiser.of(train.pooled)
         inputs = scale(train.pooled).numpy()
 
@@ -362,9 +348,30 @@ class Tcav(ConceptMethod):
                 torch.stack([vector(rows, train.shown[rows, k]) for k, rows in enumerate(sides)])
             )
             other = drawn_order(train.image_ids, f"random images {seed} draw {draw}")
-            some = min(self.settings["images_per_side"], len(other) // 2)
+            some = min(count, len(other) // 2)
             random.append(vector(other[: 2 * some], torch.arange(2 * some) < some))
         return torch.stack(concepts), torch.stack(random)
+
+    def _counts(self, train: Labelled) -> list[int]:
+        """Images of each side in a draw, for each concept."""
+        rarer = rarer_side(train.shown, train.known)
+        return (rarer // 2).clamp(1, self.settings["images_per_side"]).tolist()
+
+    def _small_draws(self, train: Labelled, names: Sequence[str]) -> list[str]:
+        """A note on the concepts that have too few images for draws of the usual size."""
+        wanted = self.settings["images_per_side"]
+        small = [
+            f"{name} ({count})"
+            for name, count in zip(names, self._counts(train), strict=True)
+            if count < wanted
+        ]
+        if not small:
+            return []
+        return [
+            f"{len(small)} concepts have fewer than twice {wanted} training images on a side; "
+            "their vectors are drawn from half of the rarer side (images per side): "
+            + ", ".join(small)
+        ]
 
     def compare(self, own: Findings, reference: Findings) -> Sequence[Measured]:
         """See `ConceptMethod.compare`."""
