@@ -220,8 +220,8 @@ class Floors:
         dense = self._dense.get(self._curve(first), [])
         floors = (retrained, retrained), (_by_seed(dense), _spread(dense))
         for name, (floor, spread) in zip(FLOORS, floors, strict=True):
-            paired = _paired(values, floor)
-            test = one_sample_t(_paired(values, spread), confidence)
+            paired = _differences(values, floor)
+            test = one_sample_t(_differences(values, spread), confidence)
             # Below three networks the seed floor has no spread, but a mean.
             estimate = test.mean if test.n else (float(np.mean(paired)) if paired else np.nan)
             key = f"minus_{name}"
@@ -239,7 +239,7 @@ def _spread(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
     return pseudo_values(_by_seed(rows), {row["seed"]: row["references"] for row in rows})
 
 
-def _paired(values: Mapping[int, float], floor: Mapping[int, float]) -> list[float]:
+def _differences(values: Mapping[int, float], floor: Mapping[int, float]) -> list[float]:
     """Differences of the seeds at which both are defined."""
     both = [values[seed] - floor[seed] for seed in sorted(values) if seed in floor]
     return [difference for difference in both if np.isfinite(difference)]

@@ -150,7 +150,7 @@ def convergence_warnings(concepts: pd.DataFrame) -> list[str]:
     ]
 
 
-def unconverged(
+def convergence_refusal(
     concepts: pd.DataFrame,
     dataset: str,
     model: str,

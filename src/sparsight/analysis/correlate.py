@@ -97,22 +97,22 @@ def drawn_coefficients(metric: Floats, accuracy: Floats) -> dict[str, Doubles]:
     function of `sparsight.analysis.statistics` is, or a level is undefined in the draw.
     """
     return {
-        "pearson": _correlated(metric, accuracy),
-        "spearman": _correlated(_ranks(metric), _ranks(accuracy)),
+        "pearson": _correlate(metric, accuracy),
+        "spearman": _correlate(_ranks(metric), _ranks(accuracy)),
     }
 
 
-def _correlated(x: Floats, y: Floats) -> Doubles:
+def _correlate(x: Floats, y: Floats) -> Doubles:
     """Pearson r over the first axis; NaN where a series is constant or too short."""
     if x.shape[0] < FEWEST_LEVELS:
         return np.full(x.shape[1], np.nan)
-    one, other = (_centred(values) for values in (x, y))
+    one, other = (_centre(values) for values in (x, y))
     size = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
     r = (one * other).sum(axis=0) / np.where(size > 0, size, np.nan)
     return np.asarray(np.clip(r, -1.0, 1.0), dtype=np.float64)
 
 
-def _centred(values: Floats) -> Doubles:
+def _centre(values: Floats) -> Doubles:
     """Deviations from the mean over the first axis; 0 in draws in which the series is constant."""
     wide = np.asarray(values, dtype=np.float64)
     constant = np.ptp(wide, axis=0) <= CONSTANT * np.max(np.abs(wide), axis=0)

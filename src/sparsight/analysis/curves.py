@@ -174,7 +174,7 @@ def read_explainers(paths: Iterable[Path]) -> list[str]:
     """Names of the explainers that the chains hold, sorted, without the rows of the accuracy."""
     found: set[str] = set()
     for path in paths:
-        with _opened(Path(path)) as (file, _):
+        with _open(Path(path)) as (file, _):
             found.update(_explainers(file))
     return sorted(found - {ACCURACY_ROWS})
 
@@ -188,7 +188,7 @@ class _Part(NamedTuple):
 
 
 def _read(path: Path, explainers: Collection[str] | None) -> _Part:
-    with _opened(path) as (file, draw):
+    with _open(path) as (file, draw):
         names = enumerate(_explainers(file))
         groups = [i for i, name in names if explainers is None or name in explainers]
         table = file.read_row_groups(groups)
@@ -199,7 +199,7 @@ def _read(path: Path, explainers: Collection[str] | None) -> _Part:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[pq.ParquetFile, tuple[str, ...]]]:
+def _open(path: Path) -> Iterator[tuple[pq.ParquetFile, tuple[str, ...]]]:
     """A file of statistics and its draw: how many replicates, and their seed."""
     with checked_parquet(path) as file:
         metadata = file.schema_arrow.metadata or {}

@@ -46,13 +46,13 @@ def is_constant(values: Series) -> bool:
     return not values.size or bool(np.ptp(values) <= CONSTANT * np.max(np.abs(values)))
 
 
-def _undefined(x: Series, y: Series) -> bool:
+def _is_undefined(x: Series, y: Series) -> bool:
     return x.size < FEWEST_LEVELS or is_constant(x) or is_constant(y)
 
 
 def _of_scipy(function: str, x: Series, y: Series) -> Any:
     """A result of scipy.stats, below three levels or if either series is constant one of NaN."""
-    if _undefined(x, y):
+    if _is_undefined(x, y):
         return SimpleNamespace(statistic=math.nan, pvalue=math.nan)
     from scipy import stats  # late: it takes a second to import
 
@@ -90,7 +90,7 @@ def first_difference(x: Series, y: Series) -> float:
     """
     # Steps are compared with the size of the series that they were taken from: steps of a straight
     # line differ only by rounding, however small they are.
-    if _undefined(x, y) or any(
+    if _is_undefined(x, y) or any(
         np.ptp(np.diff(series)) <= CONSTANT * np.max(np.abs(series)) for series in (x, y)
     ):
         return math.nan
@@ -200,7 +200,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     Valid under every dependence (Holm 1979, "A simple sequentially rejective multiple test
     procedure"). NaN (no test) stays NaN and is not counted.
     """
-    return _adjusted(p, "holm")
+    return _adjust(p, "holm")
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
@@ -210,10 +210,10 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     doi:10.1111/j.2517-6161.1995.tb02031.x; Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998).
     NaN (no test) stays NaN and is not counted.
     """
-    return _adjusted(p, "fdr_bh")
+    return _adjust(p, "fdr_bh")
 
 
-def _adjusted(p: ArrayLike, method: str) -> NDArray[np.float64]:
+def _adjust(p: ArrayLike, method: str) -> NDArray[np.float64]:
     from statsmodels.stats.multitest import multipletests  # late: it takes a second to import
 
     values = np.array(p, dtype=np.float64)
@@ -373,11 +373,11 @@ def correlation_interval(
     Bootstrap Methods and their Application, section 5.2). Where accuracy falls by 3 points only it
     still covers less than it says, at 1,000 images (`tests/statistics`).
     """
-    low, high = percentile_interval(np.arctanh(_inside(replicates)), confidence)
-    twice = 2.0 * np.arctanh(_inside(np.float64(estimate)))
+    low, high = percentile_interval(np.arctanh(_clip(replicates)), confidence)
+    twice = 2.0 * np.arctanh(_clip(np.float64(estimate)))
     return float(np.tanh(twice - high)), float(np.tanh(twice - low))
 
 
-def _inside(r: NDArray[np.floating] | np.float64) -> NDArray[np.float64]:
+def _clip(r: NDArray[np.floating] | np.float64) -> NDArray[np.float64]:
     """Correlations off the ends -1 and 1, where Fisher's z is infinite."""
     return np.clip(np.asarray(r, dtype=np.float64), -1.0 + NEAR_ONE, 1.0 - NEAR_ONE)

@@ -52,9 +52,9 @@ def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
         try:
             identity: dict[str, Any] = {name: str(content[name]) for name in CHECKPOINT[:4]}
             identity |= {name: int(content[name]) for name in CHECKPOINT[4:]}
-            rows += [{**identity, **row} for row in _measured(content)]
+            rows += [{**identity, **row} for row in _measurements(content)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _incomplete(path, "evaluation", error) from error
+            raise _incomplete_file(path, "evaluation", error) from error
         key = tuple(identity.values())
         if key in owner:
             raise InputError(
@@ -72,12 +72,12 @@ def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
     return frame.sort_values(order, kind="stable", na_position="first", ignore_index=True)
 
 
-def _incomplete(path: Path, what: str, error: Exception) -> InputError:
+def _incomplete_file(path: Path, what: str, error: Exception) -> InputError:
     fault = f"{type(error).__name__}: {error}"
     return InputError(f"{path} is not a complete {what} ({fault}); {remedy(path)}")
 
 
-def _measured(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _measurements(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows about performance, then about weights."""
     for split, conditions in content["splits"].items():
         for condition, measured in conditions.items():
@@ -136,7 +136,7 @@ def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
                 for entry in content["levels"]
             ]
         except (ValueError, KeyError, TypeError) as error:
-            raise _incomplete(path, "conversion", error) from error
+            raise _incomplete_file(path, "conversion", error) from error
         if not found:
             raise InputError(f"{path} holds no level; {remedy(path)}")
         key = tuple(chain.values())
@@ -287,7 +287,7 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     axes: dict[str, list[float]] = {}
     wanted = set(settings["metrics"])
     entries = settings.get("entries")
-    found = [_described(file, wanted, axes, entries) for file in open_files(scores, entries)]
+    found = [_describe_steps(file, wanted, axes, entries) for file in open_files(scores, entries)]
     by_seed = complete_curves(
         pd.concat([_EMPTY, *found]).astype(_EMPTY.dtypes), ["dataset", "model", "seed", *NAMES]
     )
@@ -309,7 +309,7 @@ _EMPTY = pd.DataFrame(
 )
 
 
-def _described(
+def _describe_steps(
     file: ScoreFile, wanted: set[str], axes: dict[str, list[float]], entries: Entries | None
 ) -> pd.DataFrame:
     """Means over images at each step of one checkpoint; `axes` collects where steps stand."""

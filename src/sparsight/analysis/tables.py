@@ -425,17 +425,17 @@ def read(name: str, path: Path) -> "pd.DataFrame":
 
         frame = read_table(path).to_pandas()
     else:
-        frame = _parsed(path, table.dtypes)
+        frame = _parse(path, table.dtypes)
     _check(table, path, frame.columns, remedy(path))
     texts = [column for column, dtype in table.dtypes.items() if dtype == "str"]
     try:
         whole: pd.DataFrame = frame[table.names].fillna(dict.fromkeys(texts, ""))
         return whole.astype(table.dtypes)
     except (ValueError, TypeError) as error:
-        raise _corrupt(path, error) from error
+        raise _corruption(path, error) from error
 
 
-def _parsed(path: Path, dtypes: Mapping[str, str]) -> "pd.DataFrame":
+def _parse(path: Path, dtypes: Mapping[str, str]) -> "pd.DataFrame":
     import pandas as pd
 
     types = {name: "str" if dtype == "bool" else dtype for name, dtype in dtypes.items()}
@@ -444,15 +444,15 @@ def _parsed(path: Path, dtypes: Mapping[str, str]) -> "pd.DataFrame":
         frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=undefined)
     # pandas's errors of parsing and decoding are ValueErrors
     except ValueError as error:
-        raise _corrupt(path, error) from error
+        raise _corruption(path, error) from error
     for name in (name for name, dtype in dtypes.items() if dtype == "bool" and name in frame):
         if not frame[name].isin(_WORDS.values()).all():
-            raise _corrupt(path, f"'{name}' must be true or false")
+            raise _corruption(path, f"'{name}' must be true or false")
         frame[name] = frame[name] == "true"
     return frame
 
 
-def _corrupt(path: Path, reason: object) -> CorruptFile:
+def _corruption(path: Path, reason: object) -> CorruptFile:
     return CorruptFile(f"{path} is corrupt ({str(reason).splitlines()[0]}); {remedy(path)}")
 
 
@@ -466,11 +466,11 @@ def _check(table: Table, path: Path, found: Iterable[str], advice: str) -> None:
         raise InputError(f"{path} has an unknown column '{unknown[0]}'; {advice}")
 
 
-def joined(values: Iterable[float]) -> str:
+def join_values(values: Iterable[float]) -> str:
     """One value per seed in a cell: four digits, semicolons between; undefined ones are empty."""
     return ";".join("" if value != value else f"{value:.4g}" for value in values)
 
 
-def split(cell: str) -> list[float]:
-    """The values of a cell that `joined` wrote, without the undefined ones."""
+def split_values(cell: str) -> list[float]:
+    """The values of a cell that `join_values` wrote, without the undefined ones."""
     return [float(part) for part in cell.split(";") if part]

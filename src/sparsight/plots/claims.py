@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sparsight.analysis import tables
-from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, split
+from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, split_values
 from sparsight.io.errors import InputError
 from sparsight.io.files import remedy, write_text
 from sparsight.plots.pages import (
@@ -163,11 +163,11 @@ def _lines(ruler: Figure, row: Mapping[str, Any]) -> list[_Line]:
     return [
         _Line(line, size, height, style)
         for text, (size, height, style) in parts
-        for line in wrapped(ruler, text, size, style)
+        for line in wrap_lines(ruler, text, size, style)
     ]
 
 
-def wrapped(ruler: Figure, text: str, size: float, style: Mapping[str, Any]) -> list[str]:
+def wrap_lines(ruler: Figure, text: str, size: float, style: Mapping[str, Any]) -> list[str]:
     """Lines of a text that fit the first column, by the real width of its letters."""
 
     def fits(line: str) -> bool:
@@ -221,7 +221,7 @@ def _forest(axes: Axes, row: Mapping[str, Any]) -> None:
     """One row's numbers on an axis of their own."""
     ends = [row[key] for key in ("estimate", "low", "high", "images_low", "images_high")]
     limits = [row["holds_from"], row["holds_to"]]
-    seeds = split(row["per_seed"])
+    seeds = split_values(row["per_seed"])
     found = np.array([*ends, *limits, *seeds, row["published"]], dtype=np.float64)
     found = found[np.isfinite(found)]
     reach = float(np.ptp(found)) or max(abs(float(found[0])), 1.0)

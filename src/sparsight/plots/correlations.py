@@ -22,7 +22,7 @@ from sparsight.plots.style import (
     name_figure,
     new_figure,
     of_network,
-    ordered,
+    order_names,
     places,
     save_figure,
 )
@@ -78,8 +78,8 @@ def order_of(
 ) -> tuple[list[str], list[str], set[str]]:
     """Explainers with controls last, metrics, and which explainers are controls."""
     controls = set(frame.loc[frame["control"], "explainer"])
-    explainers = ordered(frame["explainer"], settings.get("explainers", ()), controls)
-    return explainers, ordered(frame["metric"], settings.get("metrics", ()), ()), controls
+    explainers = order_names(frame["explainer"], settings.get("explainers", ()), controls)
+    return explainers, order_names(frame["metric"], settings.get("metrics", ()), ()), controls
 
 
 def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:

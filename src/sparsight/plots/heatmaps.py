@@ -19,7 +19,7 @@ from sparsight.io.arrays import ArrayReader, read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_page, ordered, save_figure
+from sparsight.plots.style import figure_style, new_page, order_names, save_figure
 from sparsight.rounding import ROUNDING
 
 Map = NDArray[np.float32]
@@ -113,7 +113,7 @@ def load_sheet(
         owner.predicted = file.predicted(image_ids)
     wanted = list(settings.get("explainers", ()))
     families: dict[str, list[str]] = {}
-    for name in ordered(members, wanted, ()):
+    for name in order_names(members, wanted, ()):
         families.setdefault(members[name], []).append(name)
     return Sheet(
         images=batch.images(condition).numpy(),
@@ -121,7 +121,7 @@ def load_sheet(
         image_ids=image_ids,
         classes=classes,
         checkpoints=sorted(checkpoints.values(), key=lambda checkpoint: checkpoint.level),
-        controls={name: shared[name] for name in ordered(shared, wanted, ())},
+        controls={name: shared[name] for name in order_names(shared, wanted, ())},
         families=families,
         targets=targets,
         signed=frozenset(name for file in files for name in file.signed),
@@ -320,7 +320,7 @@ def _names(axes: Axes, sheet: Sheet, top: float) -> None:
         _say(axes, 0.1, y + HEADING / 2, said, ha="left", colour="0.35", size=6)
         y += HEADING
         for name in names:
-            _say(axes, right, y + CELL / 2, _broken(name), ha="right")
+            _say(axes, right, y + CELL / 2, _break_name(name), ha="right")
             y += PITCH
     if sheet.controls:
         _say(axes, 0.1, y + HEADING / 2, "controls: the same at every level", ha="left",
@@ -445,7 +445,7 @@ def _say(axes: Axes, x: float, y: float, text: str, **how: Any) -> None:
               ha=how.get("ha", "center"), va="center", linespacing=1.05)  # fmt: skip
 
 
-def _broken(name: str) -> str:
+def _break_name(name: str) -> str:
     """Long names break where their words do."""
     if len(name) <= 26:
         return name

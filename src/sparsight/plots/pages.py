@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sparsight.analysis.curves import DENSE
-from sparsight.analysis.tables import CONTRADICTED, SHORT, SUPPORTED, UNDECIDED, read, split
+from sparsight.analysis.tables import CONTRADICTED, SHORT, SUPPORTED, UNDECIDED, read, split_values
 from sparsight.io.files import write_text
 
 
@@ -91,7 +91,7 @@ def claims_page(rows: list[dict[str, Any]], title: str, confidence: float) -> st
 
 
 def _notes_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    seeds = ", ".join(number(value) for value in split(row["per_seed"])) or "none"
+    seeds = ", ".join(number(value) for value in split_values(row["per_seed"])) or "none"
     networks = f"{row['n_seeds']:g} networks: {seeds}"
     return f"{row['statistic']}: {bounds(row)}", about(row), networks, row["remark"]
 

@@ -119,7 +119,7 @@ def looks(names: Sequence[str], controls: Iterable[str] = ()) -> dict[str, Look]
     return {name: found[name] for name in names}
 
 
-def ordered(names: Iterable[str], first: Iterable[str], controls: Iterable[str]) -> list[str]:
+def order_names(names: Iterable[str], first: Iterable[str], controls: Iterable[str]) -> list[str]:
     """Names as listed in `first`, then the others by name; controls after all others."""
     given = list(first)
     last = set(controls)
@@ -309,21 +309,23 @@ def grouping(names: Iterable[str], settings: Mapping[str, Any]) -> Grouping:
     controls = set(settings.get("controls", ()))
     families = {k: list(v) for k, v in settings.get("families", {}).items()}
     known = {name for members in families.values() for name in members}
-    rest = ordered(found - known, settings.get("explainers", ()), controls)
+    rest = order_names(found - known, settings.get("explainers", ()), controls)
     whole = [name for members in families.values() if set(members) <= controls for name in members]
     whole += [name for name in rest if name in controls and not families]
     left = [name for name in rest if name not in whole]
     if left:
         families["others" if families else ""] = left
     members = {k: [n for n in v if n not in whole] for k, v in families.items()}
-    members = {k: ordered(v, settings.get("explainers", v), controls) for k, v in members.items()}
+    members = {
+        k: order_names(v, settings.get("explainers", v), controls) for k, v in members.items()
+    }
     groups = [
         group
         for family, explainers in members.items()
         for group in _parts(family, [name for name in explainers if name in found])
     ]
     every = [name for explainers in members.values() for name in explainers]
-    everywhere = ordered(whole, settings.get("explainers", whole), ())
+    everywhere = order_names(whole, settings.get("explainers", whole), ())
     return Grouping(
         tuple(groups),
         tuple(name for name in everywhere if name in found),
@@ -427,14 +429,14 @@ def chain_axis(
     last = max(known)
     span = max(last, 1)
     axes.set_xlim(-0.1 * span, last + 0.06 * span)
-    lines, named = (_shown(sorted(known), count) for count in (TICKS, labels))
+    lines, named = (_choose_levels(sorted(known), count) for count in (TICKS, labels))
     texts = [f"{n}\n{percent(known[n])}" if n in named and not bare else "" for n in lines]
     axes.set_xticks(lines, texts, fontsize=LABEL_SIZE)
     if not bare:
         axes.set_xlabel("pruning level, weights left", fontsize=7, labelpad=1)
 
 
-def _shown(levels: list[int], count: int) -> list[int]:
+def _choose_levels(levels: list[int], count: int) -> list[int]:
     """About `count` of the levels: all of a few that stand apart, else every so many."""
     gaps = [after - before for before, after in pairwise(levels)]
     if len(levels) <= count and min(gaps, default=1) * CLOSEST >= levels[-1]:
@@ -570,12 +572,12 @@ def multiples_figure(
             title = f"{name} (control)" if name in controls else name
             axes.set_title(title, loc="left", fontsize=7, pad=2)
             axes.tick_params(axis="y", labelsize=6.5)
-        part.supylabel(_wrapped(label, LETTERS * rows), fontsize=7.5)
+        part.supylabel(_wrap(label, LETTERS * rows), fontsize=7.5)
     share_limits(figure.axes)
     return figure
 
 
-def _wrapped(label: str, letters: int) -> str:
+def _wrap(label: str, letters: int) -> str:
     """A label of several lines, none longer than there is room along the panels."""
     lines = [part for line in label.split("\n") for part in textwrap.wrap(line, letters)]
     return "\n".join(lines)

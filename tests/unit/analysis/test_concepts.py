@@ -10,9 +10,9 @@ import pytest
 
 from sparsight.analysis.concepts import (
     convergence,
+    convergence_refusal,
     convergence_warnings,
     summarise_concepts,
-    unconverged,
 )
 from sparsight.analysis.tables import read
 from sparsight.concepts.base import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
@@ -367,7 +367,7 @@ def test_every_method_with_a_fit_that_did_not_converge_is_named_once() -> None:
 def test_only_the_networks_of_a_claim_count() -> None:
     table = rows("pcbm", [1.0, 0.0, 0.0])
     where = ("birds", "cnn")
-    assert unconverged(table, *where, {"magnitude"}, {"pcbm"}).startswith("2 of 3 ")
-    assert unconverged(table, *where, {"random"}, {"pcbm"}) == ""
-    assert unconverged(table, *where, {"magnitude"}, {"cav"}) == ""
-    assert unconverged(table, "digits", "cnn", {"magnitude"}, {"pcbm"}) == ""
+    assert convergence_refusal(table, *where, {"magnitude"}, {"pcbm"}).startswith("2 of 3 ")
+    assert convergence_refusal(table, *where, {"random"}, {"pcbm"}) == ""
+    assert convergence_refusal(table, *where, {"magnitude"}, {"cav"}) == ""
+    assert convergence_refusal(table, "digits", "cnn", {"magnitude"}, {"pcbm"}) == ""

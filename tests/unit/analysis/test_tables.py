@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sparsight.analysis.tables import TABLES, joined, read, split, write
+from sparsight.analysis.tables import TABLES, join_values, read, split_values, write
 from sparsight.io.errors import CorruptFile, InputError
 from tests.tables import completed, write_rows
 
@@ -92,6 +92,6 @@ def test_damaged_files_are_refused(tmp_path):
 
 
 def test_values_per_seed_are_one_cell():
-    assert joined([0.123456, math.nan, 2.0]) == "0.1235;;2"
-    assert split("0.1235;;2") == [0.1235, 2.0]
-    assert split("") == []
+    assert join_values([0.123456, math.nan, 2.0]) == "0.1235;;2"
+    assert split_values("0.1235;;2") == [0.1235, 2.0]
+    assert split_values("") == []

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.plots.claims import LEFT, TEXT_WIDTH, WIDTH, claims_figure, draw_claims, wrapped
+from sparsight.plots.claims import LEFT, TEXT_WIDTH, WIDTH, claims_figure, draw_claims, wrap_lines
 from sparsight.plots.pages import bounds, claims_page, interval, number, p_words
 from sparsight.plots.style import new_figure
 from tests.tables import write_rows
@@ -120,10 +120,10 @@ def test_nothing_overlaps_and_nothing_is_cut():
 
 def test_wrapping_loses_no_letter():
     text = "one two_that_is_much_longer_than_the_column_is_wide_" + "x" * 60 + " $3 and four"
-    lines = wrapped(new_figure(1, 1), text, 8.5, {"fontweight": "bold"})
+    lines = wrap_lines(new_figure(1, 1), text, 8.5, {"fontweight": "bold"})
     assert len(lines) > 2
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert wrapped(new_figure(1, 1), "short one", 8.5, {}) == ["short one"]
+    assert wrap_lines(new_figure(1, 1), "short one", 8.5, {}) == ["short one"]
     assert LEFT[1] - LEFT[0] > TEXT_WIDTH
 
 

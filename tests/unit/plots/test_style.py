@@ -12,7 +12,7 @@ from sparsight.plots.style import (
     figure_style,
     looks,
     new_figure,
-    ordered,
+    order_names,
     save_figure,
 )
 
@@ -31,7 +31,7 @@ def test_curves_differ_without_colour():
 
 
 def test_controls_are_grey_dashed_and_last():
-    names = ordered(["b", "edges", "a"], ["b"], ["edges"])
+    names = order_names(["b", "edges", "a"], ["b"], ["edges"])
     assert names == ["b", "a", "edges"]
     found = looks(names, ["edges"])
     red, green, blue = to_rgb(found["edges"].colour)

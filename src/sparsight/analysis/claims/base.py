@@ -252,7 +252,7 @@ class SignedClaim(ClaimTest):
         return Evidence(statistic, quantity, *tested, **more)
 
 
-def above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
+def p_above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
     """`p_for` and `p_against` of "the mean over networks [S] is above `bound`".
 
     Student t, one-sided. NaN with fewer than two networks, and where all have one value: an
@@ -264,7 +264,7 @@ def above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
 
 def sign(values: Numbers, expected: str) -> Sign:
     """Test whether the mean over networks [S] has the `expected` sign, positive or negative."""
-    return _on_side(*above(values), expected, 0.0)
+    return _on_side(*p_above(values), expected, 0.0)
 
 
 def sign_test(values: Numbers, expected: str, bound: float = 0.0) -> Sign:
@@ -289,7 +289,7 @@ def _on_side(p_above: float, p_below: float, expected: str, bound: float) -> Sig
     return Sign(p_below, p_above, math.nan, bound)
 
 
-def both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+def p_both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
     """`p_for` and `p_against` of "both are so" from those of the two; NaN where one has no test.
 
     For: both must be shown, so the larger p (intersection-union; Berger 1982,

@@ -59,7 +59,7 @@ class ConceptChange(SignedClaim):
         """See `ClaimTest.evidence`."""
         first, last = self.settings["levels"]
         found = self._quantity(networks, first, last)
-        text = f"{_named(self.settings)} over levels {first} to {last}"
+        text = f"{_words(self.settings)} over levels {first} to {last}"
         if self.settings["against"] == "dense":
             text += " minus that of dense"
         if other := self.settings["minus_measure"]:
@@ -117,7 +117,7 @@ class ConceptDrift(SignedClaim):
         pruned = networks.concept(wanted).over(first, last)
         retrained = networks.of_pruner(floor).concept(wanted).over(1)
         means = mean_in_words(pruned.values), mean_in_words(retrained.values)
-        text = f"{_named(self.settings)} with dense over levels {first} to {last}"
+        text = f"{_words(self.settings)} with dense over levels {first} to {last}"
         return self.decide(
             f"{text} minus that of {floor}",
             pruned.less(retrained),
@@ -215,7 +215,7 @@ def _measure(settings: dict[str, Any], kind: str) -> ConceptMeasure:
     return ConceptMeasure(str(settings["concept"]), kind, *map(str, parts))
 
 
-def _named(settings: dict[str, Any]) -> str:
+def _words(settings: dict[str, Any]) -> str:
     """The measure in words, with what it is about."""
     about = [settings[key] for key in ("class", "concept_label") if settings[key]]
     return f"{settings['measure']} of {', '.join([settings['concept'], *about])}"

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from sparsight.analysis import tables
 from sparsight.analysis.claims.base import ClaimCurves, ClaimTest, Evidence
 from sparsight.analysis.claims.registry import CLAIMS, COMMON_KEYS
-from sparsight.analysis.concepts import unconverged
+from sparsight.analysis.concepts import convergence_refusal
 from sparsight.analysis.curves import ACCURACY_ROWS, DENSE, read_curves
 from sparsight.analysis.statistics import holm, one_sample_t
-from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, joined
+from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, join_values
 
 logger = logging.getLogger(__name__)
 #: of the stage `claims`: see `sparsight.study.versions`
@@ -82,7 +82,7 @@ def claims_table(
     claims = zip(tests, networks, reasons, strict=True)
     rows = [_row(test, curves, confidence, reason) for test, curves, reason in claims]
     frame = pd.DataFrame(rows, columns=tables.TABLES["claims"].names)
-    frame["p_adjusted"] = adjusted(frame["p"].to_numpy(dtype=np.float64))
+    frame["p_adjusted"] = adjust_p(frame["p"].to_numpy(dtype=np.float64))
     ps = frame[["p_for", "p_against", "p_adjusted"]].to_numpy(dtype=np.float64)
     frame["verdict"] = [verdict(a, b, c, 1.0 - confidence) for a, b, c in ps.tolist()]
     return frame
@@ -94,12 +94,12 @@ def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
         return ""
     others = (test.settings.get(key, "") for key in ("floor", "minus_pruner"))
     pruners = {DENSE, test.claim["pruner"], *others}
-    return unconverged(
+    return convergence_refusal(
         concepts, test.claim["dataset"], test.claim["model"], pruners, test.concepts()
     )
 
 
-def adjusted(p: ArrayLike) -> NDArray[np.float64]:
+def adjust_p(p: ArrayLike) -> NDArray[np.float64]:
     """Holm's adjusted p [n]; a claim without a test (NaN) keeps NaN, but counts with p = 1."""
     given = np.asarray(p, dtype=np.float64)
     tested = np.isfinite(given)
@@ -136,7 +136,7 @@ def _row(test: ClaimTest, networks: ClaimCurves, confidence: float, refused: str
         "images_low": images_low,
         "images_high": images_high,
         "n_seeds": interval.n,
-        "per_seed": joined(found.values.tolist()),
+        "per_seed": join_values(found.values.tolist()),
         "p_for": found.p_for,
         "p_against": found.p_against,
         # min() of Python may pass a NaN over

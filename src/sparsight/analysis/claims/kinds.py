@@ -12,9 +12,9 @@ from sparsight.analysis.claims.base import (
     Evidence,
     Numbers,
     SignedClaim,
-    above,
-    both,
     mean_in_words,
+    p_above,
+    p_both,
 )
 from sparsight.analysis.correlate import DRAWN_COEFFICIENTS, coefficient, drawn_coefficients
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curve, Quantity
@@ -316,9 +316,9 @@ class GainExplained(ClaimTest):
             total, rest = (float(part.values[complete].mean()) for part in (gain, left))
             remark = f"moot: {names[0]} does not gain (mean change {total:.3g})"
             if total > 0:
-                (p_difference, p_against) = above(found.values)
+                (p_difference, p_against) = p_above(found.values)
                 # not max(): it may pass a NaN over
-                p_for = float(np.maximum(p_difference, above(gain.values[complete])[0]))
+                p_for = float(np.maximum(p_difference, p_above(gain.values[complete])[0]))
                 kept = f"{names[1]} {rest:.3g} ({100 * rest / total:.0f}%)"
                 remark = f"{names[0]} gains {total:.3g}, {kept}"
         span = f"from level {levels[0]} to {levels[1]}"
@@ -357,7 +357,7 @@ class NoLoss(ClaimTest):
         return Evidence(
             f"fall of {of} from dense to level {level} ({100 * left:.2g}% of weights left)",
             loss,
-            *above(margin - loss.values),
+            *p_above(margin - loss.values),
             holds_to=margin,
             columns=_columns(of),
         )
@@ -401,7 +401,7 @@ class Peak(ClaimTest):
         peaks = Quantity(
             *(_highest(means, curve.levels) for means in (curve.mean, drawn.swapaxes(1, 2)))
         )
-        tested = both(above(peaks.values, low), above(peaks.values, high)[::-1])
+        tested = p_both(p_above(peaks.values, low), p_above(peaks.values, high)[::-1])
         return Evidence(f"level at which {metric} is highest", peaks, *tested, low, high)
 
 
@@ -439,7 +439,7 @@ class Rise(ClaimTest):
         return Evidence(
             f"{metric} at level {at} minus that at level {others[weaker]}",
             Quantity(values[weaker], changes[weaker].drawn),
-            *both(above(values[0]), above(values[1])),
+            *p_both(p_above(values[0]), p_above(values[1])),
             holds_from=0.0,
             remark=remark if complete.any() else "",
         )

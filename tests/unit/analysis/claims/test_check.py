@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparsight.analysis.claims.base import ClaimCurves
-from sparsight.analysis.claims.decide import adjusted, check_claims, claims_table, verdict
+from sparsight.analysis.claims.decide import adjust_p, check_claims, claims_table, verdict
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.curves import Curve
 from sparsight.analysis.tables import TABLES, read
@@ -67,11 +67,11 @@ def test_one_correction_for_all_rows(claim, accuracies, p_above):
 
 
 def test_a_claim_without_a_test_counts_in_the_correction():
-    found = adjusted([0.01, math.nan, 0.04])
+    found = adjust_p([0.01, math.nan, 0.04])
     assert found[[0, 2]] == pytest.approx([0.03, 0.08])
     assert math.isnan(found[1])
-    assert np.isnan(adjusted([math.nan])).all()
-    assert len(adjusted([])) == 0
+    assert np.isnan(adjust_p([math.nan])).all()
+    assert len(adjust_p([])) == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sparsight.analysis.claims.base import ClaimCurves, both, sign
+from sparsight.analysis.claims.base import ClaimCurves, p_both, sign
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.statistics import first_difference, kendall, pearson, spearman
 from sparsight.io.errors import InputError
@@ -37,9 +37,9 @@ def test_sign_and_its_opposite(p_above):
 
 
 def test_both_takes_the_weaker_for_and_corrects_against():
-    assert both((0.01, 0.99), (0.2, 0.8)) == pytest.approx((0.2, 1.0))
-    assert both((0.99, 0.01), (0.7, 0.3)) == pytest.approx((0.99, 0.02))
-    assert all(math.isnan(p) for p in both((0.01, 0.99), (math.nan, math.nan)))
+    assert p_both((0.01, 0.99), (0.2, 0.8)) == pytest.approx((0.2, 1.0))
+    assert p_both((0.99, 0.01), (0.7, 0.3)) == pytest.approx((0.99, 0.02))
+    assert all(math.isnan(p) for p in p_both((0.01, 0.99), (math.nan, math.nan)))
 
 
 RISING = [[1, 2, 3, 5], [1, 2, 4, 3], [1, 3, 2, 5]]
