@@ -12,7 +12,7 @@ from sparsight.analysis.tables import FEWEST_LEVELS
 from sparsight.data.packed_settings import PACKED_VARIABLE, settings_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
-from sparsight.io.files import COMMAND_VARIABLE, kept_command
+from sparsight.io.files import COMMAND_VARIABLE, command_to_repeat
 from sparsight.study.configuration import catalogue_and_study, normalise, resolve
 from sparsight.study.original_files import (
     data_warnings,
@@ -148,7 +148,7 @@ if workflow.is_main_process:
     for sentence in MISSING.values():
         logger.warning(f"Data: {sentence}")
     # A job that meets a damaged file names the command that remakes it.
-    os.environ[COMMAND_VARIABLE] = kept_command(sys.argv[1:])
+    os.environ[COMMAND_VARIABLE] = command_to_repeat(sys.argv[1:])
     for warning in data_warnings(DATA, os.environ[PACKED_VARIABLE]):
         logger.warning(f"Data: {warning}")
     # The project's console reads the plan from here (src/snakemake_logger_plugin_sparsight).

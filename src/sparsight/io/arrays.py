@@ -89,10 +89,6 @@ def _header(
     return raw + b" " * (-len(raw) % 8)
 
 
-def _blank(names: Iterable[str]) -> dict[str, str]:
-    return {**dict.fromkeys(names, BLANK_DIGEST), "": BLANK_DIGEST}
-
-
 def _hasher() -> Any:
     return hashlib.blake2b(digest_size=DIGEST_BYTES)
 
@@ -118,7 +114,8 @@ class ArrayWriter:
         self._entries = _places(layout)
         self._written = dict.fromkeys(self._entries, 0)
         self._hashers = {name: _hasher() for name in self._entries}
-        self._header_size = len(_header(self._entries, self._metadata, _blank(self._written)))
+        blanks = dict.fromkeys([*self._entries, ""], BLANK_DIGEST)
+        self._header_size = len(_header(self._entries, self._metadata, blanks))
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -176,7 +176,7 @@ class Update:
 
     def __str__(self) -> str:
         """For the log: how many entries are kept, and which are computed."""
-        names = ", ".join(summed_up(self.missing, self._wanted.keys)) or "none"
+        names = ", ".join(sum_up(self.missing, self._wanted.keys)) or "none"
         return f"entries kept: {len(self.kept)}; computed: {len(self.missing)} ({names})"
 
 
@@ -190,7 +190,7 @@ def _why(wanted: Key, stored: Key | None, has_inputs: bool) -> str:
     return "" if has_inputs else "inputs"
 
 
-def summed_up(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
+def sum_up(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Names of entries, those of two items as one item where all that are wanted of it are named.
 
     Of `a/x, b/x, a/y` remain `x, a/y` where `b/y` is wanted too.

@@ -122,7 +122,7 @@ MADE_OF_DATA = ("packed", "fetched")
 _LEFT_OUT = frozenset({"-F", "--forceall", "-f", "--force", "-n", "--dry-run", "--dryrun"})
 
 
-def kept_command(arguments: Iterable[str]) -> str:
+def command_to_repeat(arguments: Iterable[str]) -> str:
     """A run's command line as jobs shall repeat it: not all anew, and no dry run."""
     return shlex.join(["snakemake", *(word for word in arguments if word not in _LEFT_OUT)])
 

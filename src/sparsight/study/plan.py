@@ -16,7 +16,7 @@ from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 
 
-def evenly_spread(count: int, last: int) -> list[int]:
+def spread_evenly(count: int, last: int) -> list[int]:
     """`count` (2 or more) levels from 0 to `last`; some of them equal where there are fewer."""
     # halves go up: round() would take them to the even neighbour
     return [(2 * i * last + count - 1) // (2 * (count - 1)) for i in range(count)]
@@ -301,14 +301,14 @@ class Study:
             return True
         if isinstance(levels, int):
             last = 0 if pruner == DENSE else self.level_count(pruner)
-            levels = evenly_spread(levels, last)
+            levels = spread_evenly(levels, last)
         return level in levels
 
     def sheet_levels(self, pruner: str) -> list[int]:
         """Levels of a pruner in its sheet of heatmaps, evenly spread unless they are listed."""
         wanted, last = self.config["figures"]["sheet_levels"], self.level_count(pruner)
         if isinstance(wanted, int):
-            wanted = evenly_spread(wanted, last)
+            wanted = spread_evenly(wanted, last)
         families = self.network_families()
         shown = {x for x in wanted if any(self.explains(f, pruner, x) for f in families)}
         return sorted(level for level in shown if level <= last)

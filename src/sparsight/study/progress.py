@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -297,25 +298,22 @@ def _changed(reason: Any) -> dict[str, set[str]]:
     Snakemake keeps the params of a job as a set of texts without names: one dict of settings, and
     one of versions, whose keys are stages, or kind and name of an item.
     """
-    found: dict[str, set[str]] = {}
     if not reason.params_changed:
-        return found
-    sides: list[dict[str, dict[str, Any]]] = []
-    for texts in (reason.params_changed.only_old, reason.params_changed.only_new):
-        dicts: dict[str, dict[str, Any]] = {}
-        for text in texts:
-            try:
-                value = ast.literal_eval(str(text))
-            except (ValueError, SyntaxError):
-                continue
+        return {}
+    old, new = map(_params, (reason.params_changed.only_old, reason.params_changed.only_new))
+    found = {kind: set(_differences(old[kind], new[kind])) for kind in old.keys() & new.keys()}
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _params(texts: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for text in texts:
+        with suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(str(text))
             if isinstance(value, dict):
                 is_version = all(key in STAGES or {*" ."} & {*key} or key == CODE for key in value)
-                dicts["version" if value and is_version else "settings"] = value
-        sides.append(dicts)
-    old, new = sides
-    for kind in old.keys() & new.keys():
-        found[kind] = set(_differences(old[kind], new[kind]))
-    return {kind: names for kind, names in found.items() if names}
+                found["version" if value and is_version else "settings"] = value
+    return found
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

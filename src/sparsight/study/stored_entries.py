@@ -15,7 +15,7 @@ from sparsight.io.entries import (
     header_metadata,
     map_digests,
     maps_digest,
-    summed_up,
+    sum_up,
     table_entries,
 )
 from sparsight.io.errors import InputError
@@ -89,5 +89,5 @@ class StoredEntries:
         own = maps_digest(maps, self._maps) if there else lambda name: keys[name].inputs
         found = Update(stored, wanted, digests, own).stale
         if found:
-            self.stale[path] = {why: summed_up(names, wanted.keys) for why, names in found.items()}
+            self.stale[path] = {why: sum_up(names, wanted.keys) for why, names in found.items()}
         return bool(found)

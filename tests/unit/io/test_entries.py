@@ -18,7 +18,7 @@ from sparsight.io.entries import (
     map_digests,
     maps_digest,
     present,
-    summed_up,
+    sum_up,
     table_entries,
     table_metadata,
     with_items,
@@ -131,7 +131,7 @@ def test_maps_that_are_not_there_are_bad_input():
     ],
 )
 def test_names_of_pairs_are_summed_up(names, expected):
-    assert summed_up(names, ["a/x", "a/y", "b/x", "b/y", "c"]) == expected
+    assert sum_up(names, ["a/x", "a/y", "b/x", "b/y", "c"]) == expected
 
 
 def write_maps(path: Path, a: float = 1.0, target: int = 3, key: Key = A) -> Path:

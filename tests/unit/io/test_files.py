@@ -10,8 +10,8 @@ from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import (
     COMMAND_VARIABLE,
     atomic_path,
+    command_to_repeat,
     expand_path,
-    kept_command,
     read_json,
     remedy,
     write_json,
@@ -226,8 +226,8 @@ def test_the_command_that_is_kept_does_not_make_everything_again() -> None:
         "-n",
         "--dry-run",
     ]
-    assert kept_command(arguments) == "snakemake --cores 2 --configfile 'my study.yaml'"
-    assert kept_command(["-R", "score_explanations"]) == "snakemake -R score_explanations"
+    assert command_to_repeat(arguments) == "snakemake --cores 2 --configfile 'my study.yaml'"
+    assert command_to_repeat(["-R", "score_explanations"]) == "snakemake -R score_explanations"
 
 
 def test_an_object_comes_back(tmp_path: Path) -> None:
