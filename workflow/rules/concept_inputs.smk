@@ -29,27 +29,20 @@ def reference_findings(ending):
     """An input function: files of the networks that a checkpoint's concepts are compared with."""
 
     def files(wildcards):
-        place = Place(
-            wildcards.dataset,
-            wildcards.model,
-            int(wildcards.seed),
-            wildcards.pruner,
-            int(wildcards.level),
-        )
         return [
             place_path(f"{FOUND}{ending}", reference).format(concept=wildcards.concept)
-            for reference in STUDY.references(place)
+            for reference in STUDY.references(place_of(wildcards))
         ]
 
     return files
 
 
-def claimed_concepts():
+def concepts_of_claims():
     """The table of concepts, where a claim is about them."""
     return [f"{SUMMARY}/concepts.csv"] if PLAN.has_concept_claims() else []
 
 
-def has_order_claims():
+def orders_of_claims():
     """The table of the most important concepts, where a claim is about their order."""
     return [f"{SUMMARY}/concept_tables.csv"] if PLAN.has_order_claims() else []
 

@@ -14,9 +14,30 @@ def place_path(pattern, place):
     )
 
 
+def place_of(wildcards, level=None):
+    """The checkpoint that a job works on; with `level`, that of its pruner at another level."""
+    return Place(
+        wildcards.dataset,
+        wildcards.model,
+        int(wildcards.seed),
+        wildcards.pruner,
+        int(wildcards.level if level is None else level),
+    )
+
+
 def families_of(place):
     """The families of explainers of a checkpoint's network."""
     return STUDY.families(STUDY.network(place.dataset, place.model))
+
+
+def explained_places():
+    """Every checkpoint with each family that is explained there."""
+    return [
+        (place, family)
+        for place in STUDY.places()
+        for family in families_of(place)
+        if STUDY.explains(family, place.pruner, place.level)
+    ]
 
 
 def initial_weights(wildcards):
@@ -79,9 +100,7 @@ def score_files(wildcards):
     """Scores of all checkpoints and of all families that are explained there."""
     return [
         place_path(f"{LEVEL}/scores/{family}.parquet", place)
-        for place in STUDY.places()
-        for family in families_of(place)
-        if STUDY.explains(family, place.pruner, place.level)
+        for place, family in explained_places()
     ]
 
 
@@ -89,17 +108,10 @@ def chain_files(pattern):
     """An input function: files of the checkpoints of a chain, level 00 (dense) first."""
 
     def files(wildcards):
-        end = int(STUDY.level_count(wildcards.pruner))
-        last = Place(
-            wildcards.dataset,
-            wildcards.model,
-            int(wildcards.seed),
-            wildcards.pruner,
-            end,
-        )
+        end = place_of(wildcards, STUDY.level_count(wildcards.pruner))
         return [
             place_path(pattern, place).format(family=family)
-            for place in STUDY.chain(last)
+            for place in STUDY.chain(end)
             for family in (families_of(place) if "{family}" in pattern else [""])
             if not family or STUDY.explains(family, place.pruner, place.level)
         ]
@@ -114,15 +126,9 @@ def of_all_chains(pattern):
 
 def reference_explanations(wildcards):
     """Explanations of the networks that a checkpoint's are compared with."""
-    place = Place(
-        wildcards.dataset,
-        wildcards.model,
-        int(wildcards.seed),
-        wildcards.pruner,
-        int(wildcards.level),
-    )
     pattern = f"{LEVEL}/explanations/{wildcards.family}.safetensors"
-    return [place_path(pattern, reference) for reference in STUDY.references(place)]
+    references = STUDY.references(place_of(wildcards))
+    return [place_path(pattern, reference) for reference in references]
 
 
 def compared_explanations(wildcards):
@@ -135,11 +141,8 @@ def agreement_files(wildcards):
     compared = STUDY.agreement_families()
     return [
         place_path(f"{LEVEL}/agreement/{family}.parquet", place)
-        for place in STUDY.places()
-        for family in families_of(place)
-        if family in compared
-        and STUDY.explains(family, place.pruner, place.level)
-        and STUDY.references(place)
+        for place, family in explained_places()
+        if family in compared and STUDY.references(place)
     ]
 
 

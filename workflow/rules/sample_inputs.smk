@@ -27,10 +27,8 @@ def sample_places():
     """Checkpoints and families that run on pruned copies."""
     return [
         (place, family)
-        for place in STUDY.places()
-        for family in families_of(place)
+        for place, family in explained_places()
         if STUDY.sample_pruner(family)
-        and STUDY.explains(family, place.pruner, place.level)
     ]
 
 

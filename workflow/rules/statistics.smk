@@ -151,8 +151,8 @@ rule check_claims:
     """Decide the claims of the study, with one correction for all of them."""
     input:
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
-        concepts=claimed_concepts(),
-        orders=has_order_claims(),
+        concepts=concepts_of_claims(),
+        orders=orders_of_claims(),
     output:
         claims=report(
             f"{SUMMARY}/claims.csv",

@@ -371,7 +371,7 @@ def summary_lines(jobs: Sequence[SummaryJob], forecast: Forecast) -> Iterator[st
 def time_line(forecast: Forecast, workers: int, seconds: float, critical: float) -> str:
     """How long all jobs take with so many workers and with any number, and their memory."""
     return (
-        f"About {duration(seconds)} with {workers:,} jobs at a time, no less than "
+        f"About {duration(seconds)} with {workers:,} job{'s' * (workers > 1)} at a time, at least "
         f"{duration(critical)} with any number, on cores like the measured ones. "
         f"Memory: up to {forecast.megabytes / 1024:.1f} GiB ({forecast.largest})."
     )

@@ -150,5 +150,5 @@ def test_a_forecast_that_fails_is_empty():
 
 def test_the_time_and_the_memory_of_a_run():
     line = time_line(Forecast({}, {}, 2048.0, "train"), 2, 7200.0, 90.0)
-    assert "2 h 0 min with 2 jobs at a time, no less than 1 min 30 s" in line
+    assert "2 h 0 min with 2 jobs at a time, at least 1 min 30 s" in line
     assert "2.0 GiB (train)" in line
