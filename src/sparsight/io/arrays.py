@@ -19,23 +19,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import numpy as np
 import torch
 
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import atomic_path, remedy
 
-#: name in the file, torch dtype, numpy dtype (numpy has no bfloat16; nothing stored needs it)
-DTYPES = (
-    ("F64", torch.float64, np.dtype("<f8")),
-    ("F32", torch.float32, np.dtype("<f4")),
-    ("F16", torch.float16, np.dtype("<f2")),
-    ("I64", torch.int64, np.dtype("<i8")),
-    ("I32", torch.int32, np.dtype("<i4")),
-    ("I16", torch.int16, np.dtype("<i2")),
-    ("U8", torch.uint8, np.dtype("u1")),
-    ("BOOL", torch.bool, np.dtype("?")),
-)
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_NAME_OF = {dtype: name for name, dtype in _DTYPES.items()}
+CHUNK_BYTES = 4 * 1024 * 1024
+DIGEST_BYTES = 16
+BLANK_DIGEST = "0" * (2 * DIGEST_BYTES)
+_MALFORMED = (AttributeError, RecursionError, struct.error)
+Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
 def check_entries(entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -49,34 +53,20 @@ def check_entries(entries: Mapping[str, Mapping[str, Any]]) -> None:
         numbers = [start, end, *entry["shape"]]
         if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError(f"'{name}' has a shape or place that is none")
-        if end - start != _NUMPY_OF[entry["dtype"]].itemsize * math.prod(entry["shape"]):
+        if end - start != _DTYPES[entry["dtype"]].itemsize * math.prod(entry["shape"]):
             raise ValueError(f"'{name}' does not fill its place")
-
-
-CHUNK_BYTES = 4 * 1024 * 1024
-DIGEST_BYTES = 16
-BLANK_DIGEST = "0" * (2 * DIGEST_BYTES)
-_NAME_OF = {torch_dtype: name for name, torch_dtype, _ in DTYPES}
-_TORCH_OF = {name: torch_dtype for name, torch_dtype, _ in DTYPES}
-_NUMPY_OF = {name: numpy_dtype for name, _, numpy_dtype in DTYPES}
-_MALFORMED = (AttributeError, RecursionError, struct.error)
-Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
 def _places(layout: Layout) -> dict[str, dict[str, Any]]:
     """Where each tensor of a file lies: without gaps, and large alignments first, so aligned."""
-    kinds = {name: _NUMPY_OF[_NAME_OF[dtype]] for name, (dtype, _) in layout.items()}
     entries: dict[str, dict[str, Any]] = {}
-    offset = 0
-    for name in sorted(layout, key=lambda name: (-kinds[name].itemsize, name)):
+    start = 0
+    for name in sorted(layout, key=lambda name: (-layout[name][0].itemsize, name)):
         dtype, shape = layout[name]
-        end = offset + kinds[name].itemsize * math.prod(shape)
-        entries[name] = {
-            "dtype": _NAME_OF[dtype],
-            "shape": list(shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
+        end = start + dtype.itemsize * math.prod(shape)
+        place = {"shape": list(shape), "data_offsets": [start, end]}
+        entries[name] = {"dtype": _NAME_OF[dtype], **place}
+        start = end
     return entries
 
 
@@ -89,8 +79,8 @@ def _header(
     return raw + b" " * (-len(raw) % 8)
 
 
-def _hasher() -> Any:
-    return hashlib.blake2b(digest_size=DIGEST_BYTES)
+def _hasher(data: bytes = b"") -> Any:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES)
 
 
 class ArrayWriter:
@@ -158,7 +148,7 @@ class ArrayWriter:
                 )
         digests = {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
         blanked = _header(self._entries, self._metadata, {**digests, "": BLANK_DIGEST})
-        digests[""] = hashlib.blake2b(blanked, digest_size=DIGEST_BYTES).hexdigest()
+        digests[""] = _hasher(blanked).hexdigest()
         self._file.seek(0)
         self._file.write(struct.pack("<Q", self._header_size))
         self._file.write(_header(self._entries, self._metadata, digests))
@@ -213,7 +203,7 @@ class ArrayReader:
         digests: dict[str, str] = json.loads(metadata.pop("checksums"))
         self._start = 8 + size
         blanked = raw.replace(digests[""].encode(), BLANK_DIGEST.encode())
-        if hashlib.blake2b(blanked, digest_size=DIGEST_BYTES).hexdigest() != digests[""]:
+        if _hasher(blanked).hexdigest() != digests[""]:
             raise self._corrupt("its header does not match its checksum")
         check_entries(entries)
         if self._start + max((e["data_offsets"][1] for e in entries.values()), default=0) != total:
@@ -243,7 +233,7 @@ class ArrayReader:
 
     def layout(self, name: str) -> tuple[torch.dtype, tuple[int, ...]]:
         """Dtype and shape of tensor `name`, as `ArrayWriter` wants them."""
-        return _TORCH_OF[self._entry(name)["dtype"]], self.shape(name)
+        return _DTYPES[self._entry(name)["dtype"]], self.shape(name)
 
     def _entry(self, name: str) -> dict[str, Any]:
         if name not in self._entries:
@@ -255,17 +245,18 @@ class ArrayReader:
         entry = self._entry(name)
         if start < 0 or (stop is not None and stop < 0):
             raise InputError(f"{self.path}: '{name}' has no rows {start} to {stop}")
-        shape, dtype = entry["shape"], _NUMPY_OF[entry["dtype"]]
+        shape, dtype = entry["shape"], _DTYPES[entry["dtype"]]
         if not shape:
             start, stop, row_shape = 0, 1, []
         else:
             stop = shape[0] if stop is None else min(stop, shape[0])
             row_shape = shape[1:]
         count = max(stop - start, 0)
-        row_bytes = dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
+        row_bytes = dtype.itemsize * math.prod(row_shape)
         self._file.seek(self._start + entry["data_offsets"][0] + start * row_bytes)
-        values = np.frombuffer(bytearray(self._file.read(count * row_bytes)), dtype=dtype)
-        return torch.from_numpy(values.reshape([count, *row_shape] if shape else []))
+        data = bytearray(self._file.read(count * row_bytes))
+        values = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+        return values.reshape([count, *row_shape] if shape else [])
 
     def close(self) -> None:
         """Close the file."""

@@ -34,20 +34,17 @@ def expand_path(given: str, key: str, environ: Mapping[str, str] = os.environ) -
             )
         return found
 
-    home = environ.get("HOME")
-    if home and (given == "~" or given.startswith("~/")):
-        return home + _VARIABLE.sub(value, given[1:])
-    if given.startswith("~"):
-        user, slash, rest = given.partition("/")
-        try:
-            folder = str(Path(user).expanduser())
-        except RuntimeError as error:
-            raise InputError(
-                f"{key} is {given}, but there is no user {user[1:] or 'of this process'} with a "
-                "home; write the path out"
-            ) from error
-        return folder + slash + _VARIABLE.sub(value, rest)
-    return _VARIABLE.sub(value, given)
+    if not given.startswith("~"):
+        return _VARIABLE.sub(value, given)
+    user, slash, rest = given.partition("/")
+    try:
+        home = (user == "~" and environ.get("HOME")) or str(Path(user).expanduser())
+    except RuntimeError as error:
+        raise InputError(
+            f"{key} is {given}, but there is no user {user[1:] or 'of this process'} with a home; "
+            "write the path out"
+        ) from error
+    return home + slash + _VARIABLE.sub(value, rest)
 
 
 #: Names of temporary files: what goes before, the process, the suffix. It stays last: libraries
@@ -61,12 +58,11 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
+def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path next to `path` that takes its place when the block ends well.
 
-    Parent folders are made. `durable` flushes to the disk before the rename; without it the file
-    still never appears half written to another process, but may be lost with the power. Where the
-    block raises, the temporary file is removed.
+    Parent folders are made, and the file is flushed to the disk before the rename. Where the block
+    raises, the temporary file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,11 +75,9 @@ def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
             other.unlink(missing_ok=True)
     try:
         yield temporary
-        if durable:
-            _flush(temporary)
+        _flush(temporary)
         temporary.replace(path)
-        if durable:
-            _flush(path.parent)
+        _flush(path.parent)
     except OSError as error:
         # a full disk does not say which file it was that did not fit
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:

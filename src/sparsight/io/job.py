@@ -4,7 +4,7 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -69,28 +69,16 @@ Item = TypeVar("Item")
 EVERY = 30.0
 
 
-def log_progress(
-    items: Iterable[Item],
-    what: str,
-    total: int | None = None,
-    every: float = EVERY,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Item]:
-    """The items, and how many are done logged at most once in `every` seconds.
+def log_progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """The items, of which there are `total`; logs how many are done, every 30 seconds at most.
 
-    `what` names the items in the plural ("batches explained"), `total` says how many there are, for
-    the time left. A loop that takes less logs nothing.
+    `what` names the items in the plural ("batches explained"). A loop that takes less logs nothing.
     """
-    begun = last = clock()
+    begun = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
-        now = clock()
-        if now - last < every or done == total:
-            continue
-        last = now
-        spent = now - begun
-        if total is None:
-            logger.info("%d %s, %.0f s", done, what, spent)
-        else:
+        now = time.monotonic()
+        if now - last >= EVERY and done != total:
+            last, spent = now, now - begun
             left = spent / done * (total - done)
             logger.info("%d of %d %s, %.0f s, left %.0f s", done, total, what, spent, left)

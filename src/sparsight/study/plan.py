@@ -387,7 +387,7 @@ class ConceptPlan:
 _FLOAT_BYTES = 4
 
 
-def _told(study: Study, dataset: str, fact: str, method: str) -> Any:
+def _source_fact(study: Study, dataset: str, fact: str, method: str) -> Any:
     """A fact of a data set's source; where options decide it, what the source's method says."""
     entry = study.catalogue["datasets"][dataset]
     facts, options = SOURCES.facts(entry["source"]), entry.get("options", {})
@@ -400,27 +400,27 @@ def _told(study: Study, dataset: str, fact: str, method: str) -> Any:
 
 def available_images(study: Study, dataset: str) -> int:
     """Images of a data set's test split."""
-    return int(_told(study, dataset, "test_images", "tested_of"))
+    return int(_source_fact(study, dataset, "test_images", "tested_of"))
 
 
 def has_masks(study: Study, dataset: str) -> bool:
     """Whether a data set's images have masks under its options."""
-    return bool(_told(study, dataset, "has_masks", "masks_of"))
+    return bool(_source_fact(study, dataset, "has_masks", "masks_of"))
 
 
 def has_parts(study: Study, dataset: str) -> bool:
     """Whether parts of a data set's objects have masks under its options."""
-    return bool(_told(study, dataset, "part_names", "parts_of"))
+    return bool(_source_fact(study, dataset, "part_names", "parts_of"))
 
 
 def has_concepts(study: Study, dataset: str) -> bool:
     """Whether a data set's images have concepts under its options."""
-    return bool(_told(study, dataset, "concept_names", "has_concepts"))
+    return bool(_source_fact(study, dataset, "concept_names", "has_concepts"))
 
 
 def shape_of_images(study: Study, dataset: str) -> tuple[int, int, int]:
     """(C, H, W) of a data set's images."""
-    channels, height, width = _told(study, dataset, "image_shape", "shape")
+    channels, height, width = _source_fact(study, dataset, "image_shape", "shape")
     return channels, height, width
 
 
@@ -645,7 +645,7 @@ def with_pruned_samples(config: Config) -> dict[str, Any]:
             target = {"target": exceptions["target"]} if "target" in exceptions else {}
             families[family] = {**target, **own, **given.get(family, {})}
     networks = [
-        {**network, "explainers": _crossed(network["explainers"], bases, chosen["pruners"])}
+        {**network, "explainers": _with_copies(network["explainers"], bases, chosen["pruners"])}
         if network.get("explainers")
         else network
         for network in config.get("networks", [])
@@ -653,13 +653,13 @@ def with_pruned_samples(config: Config) -> dict[str, Any]:
     return {
         **config,
         "catalogue": {**config["catalogue"], "explainers": entries},
-        "explainers": _crossed(config["explainers"], bases, chosen["pruners"]),
+        "explainers": _with_copies(config["explainers"], bases, chosen["pruners"]),
         "families": families,
         "networks": networks,
     }
 
 
-def _crossed(names: list[str], bases: list[str], pruners: list[str]) -> list[str]:
+def _with_copies(names: list[str], bases: list[str], pruners: list[str]) -> list[str]:
     """`names`, and each of them that is in `bases` again for every sample pruner."""
     more = [derived_name(pruner, name) for pruner in pruners for name in names if name in bases]
     return [*names, *more]

@@ -122,28 +122,28 @@ def test_the_log_is_given_back_and_begun_anew(tmp_path: Path) -> None:
     assert "afterwards" not in found
 
 
-def lines(caplog, seconds, total=None, every=30.0):
-    """What a loop logs whose items take so long each."""
-    clock = iter([0.0, *(sum(seconds[: n + 1]) for n in range(len(seconds)))])
-    with caplog.at_level(logging.INFO):
-        items = list(
-            log_progress(range(len(seconds)), "batches", total, every, lambda: next(clock))
-        )
-    assert items == list(range(len(seconds)))
-    return [record.getMessage() for record in caplog.records]
+@pytest.fixture
+def lines(caplog, monkeypatch):
+    """Function from seconds of each item to what their loop logs."""
+
+    def log(seconds):
+        clock = iter([0.0, *(sum(seconds[: n + 1]) for n in range(len(seconds)))])
+        with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+            patch.setattr("sparsight.io.job.time.monotonic", lambda: next(clock))
+            items = list(log_progress(range(len(seconds)), "batches", len(seconds)))
+        assert items == list(range(len(seconds)))
+        return [record.getMessage() for record in caplog.records]
+
+    return log
 
 
-def test_a_line_every_so_often_with_the_time_left(caplog):
+def test_a_line_every_so_often_with_the_time_left(lines):
     # after 40 and 80 s; the end needs none
-    assert lines(caplog, [10, 10, 20, 20, 20, 20], total=6) == [
+    assert lines([10, 10, 20, 20, 20, 20]) == [
         "3 of 6 batches, 40 s, left 40 s",
         "5 of 6 batches, 80 s, left 16 s",
     ]
 
 
-def test_short_loops_say_nothing(caplog):
-    assert lines(caplog, [5, 5, 5], total=3) == []
-
-
-def test_an_unknown_number_has_no_time_left(caplog):
-    assert lines(caplog, [31, 31]) == ["1 batches, 31 s", "2 batches, 62 s"]
+def test_short_loops_say_nothing(lines):
+    assert lines([5, 5, 5]) == []
