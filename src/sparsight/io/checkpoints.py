@@ -34,8 +34,7 @@ class Checkpoint:
     @property
     def density(self) -> float:
         """Share of prunable weights that survive, measured from the masks."""
-        total = sum(mask.numel() for mask in self.masks.values())
-        return self.surviving / total
+        return self.surviving / sum(mask.numel() for mask in self.masks.values())
 
     @property
     def surviving(self) -> int:
@@ -81,10 +80,7 @@ def read_groups(path: Path | str) -> dict[str, Tensors]:
 def write_state(path: Path | str, state: dict[str, Any], fingerprint: str) -> None:
     """Write a nested state of dicts, lists, tuples, tensors and plain values, atomically.
 
-    Parameters
-    ----------
-    fingerprint : identity of the work in progress; `read_state` gives back only a state with the
-        same one.
+    `fingerprint` identifies the work in progress; `read_state` returns only a state with the same.
     """
     tensors: dict[str, torch.Tensor] = {}
 

@@ -65,12 +65,8 @@ def provenance(
 ) -> dict[str, Any]:
     """The content of a `provenance.json`.
 
-    Parameters
-    ----------
-    settings : every configuration value that the job used.
-    version : versions of the stages and items that the job ran (`sparsight.study.versions`).
-    seconds : wall time.
-    files : path to SHA-256 of what the job wrote; `sparsight.io.verify` compares the files with it.
+    `version` has those of the stages and items that the job ran (`sparsight.study.versions`),
+    `files` the SHA-256 of what it wrote, by path, which `sparsight.io.verify` compares.
     """
     return {
         **git_state(Path(__file__).parent),

@@ -37,7 +37,7 @@ class RunProgress:
     ----------
     planned : rule to the number of jobs.
     begun : when the run began.
-    predicted : rule to the predicted seconds of its jobs, as a sum over all of them.
+    predicted : rule to the predicted seconds of all its jobs together.
     """
 
     planned: Mapping[str, int]
@@ -248,10 +248,7 @@ WHY = {
 
 @dataclass(frozen=True)
 class SummaryJob:
-    """A job that would run: its rule, its kind (see `job_kind`), and a key of `WHY`.
-
-    `changed` names the stages and items, or the settings, that make it run.
-    """
+    """A job that would run, why (a key of `WHY`), and which stages, items or settings changed."""
 
     rule: str
     kind: JobKind
@@ -262,10 +259,7 @@ class SummaryJob:
     def of(
         cls, job: Any, reason: Any, stale: Mapping[str, Mapping[str, Sequence[str]]]
     ) -> "SummaryJob":
-        """From Snakemake's job and its reason.
-
-        `stale` is that of `sparsight.study.stored_entries.StoredEntries`: such files are forced.
-        """
+        """From Snakemake's job and its reason; `StoredEntries.stale` has files that are forced."""
         kind = job_kind(job.rule.name, job.wildcards_dict)
         for path in job.output if reason.forced else ():
             for key, found in (("version", "version"), ("settings", "settings"), ("added", "new")):

@@ -1,11 +1,10 @@
 """Which version of its code a job ran: what re-runs it when numbers change, and only then.
 
-A stage is a piece of the workflow whose numbers change together: training, explaining, scoring, a
-table, a figure. Beside its code stands `VERSION = 1`, to be raised when its numbers change; a
-registered item (an explainer, a metric, a criterion) states its own as the class attribute
-`version`. Both are among a job's params, so that raising one re-runs the jobs that use it, and a
-reworded message, a moved module or a faster loop re-runs nothing. `tests/golden` holds numbers of
-every stage and names the version to raise where they change.
+A stage is a piece of the workflow whose numbers change together: training, scoring, a table, a
+figure. `VERSION = 1` next to its code is raised when its numbers change; a registered item states
+its own as the class attribute `version`. Both are among a job's params, so that raising one re-runs
+the jobs that use it, and a reworded message or a moved module re-runs nothing. `tests/golden` names
+the version to raise where numbers change.
 
 `--config track_code=true` adds the content hash of the code (`CodeVersion`), for developers who
 want every edit to re-run what it touches.

@@ -81,15 +81,10 @@ class CostModel:
     """Predicts jobs from measured ones.
 
     Seconds are a sum: a start, and a coefficient (0 or more) times each unit of work, the same for
-    all jobs of a kind. They are fitted by least squares, a job of s seconds weighing 1/s, so that
-    totals come out and short jobs count too. Where jobs of a key were measured, their total divided
-    by their prediction corrects all jobs of that key: a pilot run makes its own study's prediction
-    better. Memory is fitted in the same way.
-
-    Parameters
-    ----------
-    fits : kind of jobs to its coefficients.
-    corrections : key of jobs to the factors of their seconds and of their memory.
+    all jobs of a kind (`fits`). They are fitted by least squares, a job of s seconds weighing 1/s,
+    so that totals come out and short jobs count too. Where jobs of a key were measured, their total
+    divided by their prediction corrects all jobs of that key (`corrections`): a pilot run makes its
+    own study's prediction better. Memory is fitted in the same way.
     """
 
     def __init__(self, fits: Mapping[str, Fit], corrections: Mapping[str, Sequence[float]]) -> None:
@@ -256,16 +251,9 @@ def schedule(
 ) -> tuple[float, float]:
     """Run jobs in turn, each as soon as its inputs are there, on the first free worker.
 
-    Parameters
-    ----------
-    seconds : of each job.
-    after : of each job, the places of the jobs that it waits for.
-    workers : jobs at a time.
-
-    Returns
-    -------
-    Seconds from the start of the first job to the end of the last, and those that no number of
-    workers gets below: the longest chain of jobs that wait for each other.
+    `after` has, for each job, the places of those that it waits for. Returned are the seconds from
+    the start of the first job to the end of the last, and those that no number of workers gets
+    below: the longest chain of jobs that wait for each other.
     """
     order = TopologicalSorter(dict(enumerate(after)))
     order.prepare()
@@ -292,16 +280,9 @@ def schedule(
 def read_measurements(file: Path) -> dict[str, list[MeasuredJob]]:
     """Name of each study that a file lists to its jobs.
 
-    Parameters
-    ----------
-    file : YAML with a list `measured` of `study` (a file) and `costs` (a `costs.csv`), from the
-        current folder, and `images` where a data set held a part of its images: name to train,
-        validation and test.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or is not what it should be.
+    The file is YAML with a list `measured` of `study` (a file) and `costs` (a `costs.csv`), from
+    the current folder, and `images` where a data set held a part of its images: name to train,
+    validation and test. A file that is missing or not what it should be is an InputError.
     """
     from sparsight.study.costs.work import StudyWork
 

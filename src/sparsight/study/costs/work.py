@@ -128,11 +128,7 @@ def _own_passes(method: str, given: Mapping[str, Any], cost: float) -> float:
 class StudyWork:
     """The work of the jobs of a study.
 
-    Parameters
-    ----------
-    study : of a validated configuration.
-    given : data set to split (train, validation, test) to images, where its files held a part of
-        the images.
+    `given` says data set to split (train, validation, test) to images, where files hold a part.
     """
 
     def __init__(self, study: Study, given: Mapping[str, Mapping[str, int]] | None = None) -> None:
@@ -143,10 +139,7 @@ class StudyWork:
     def images(self, dataset: str, split: str) -> int:
         """Images of a split: train, validation or test; exact but for shares of drawn splits.
 
-        Raises
-        ------
-        InputError
-            When nobody says how many training images there are.
+        An InputError where nobody says how many training images there are.
         """
         if dataset in self.given:
             return int(self.given[dataset].get(split, 0))
