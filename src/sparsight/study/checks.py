@@ -502,10 +502,8 @@ def pruner_problems(config: Config) -> Iterator[str]:
 def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     """Whether a pruner has each conflict of its keys, and the message about it."""
     bugs, falling = entry["published_bugs"], entry.get("densities", [])
-    yield (
-        any(b >= a for a, b in pairwise(falling)),
-        f".densities must fall from level to level, not {as_yaml(falling)}",
-    )
+    if any(b >= a for a, b in pairwise(falling)):
+        yield True, f".densities must fall from level to level, not {as_yaml(falling)}"
     for bug in sorted(_BUGS_OF_A_RATE):
         yield (
             bool(falling) and bug in bugs,
