@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparsight.data.packed import PackedSplit, Planted, read_planted
+from sparsight.data.packed import CONDITIONS, PackedSplit, Planted, read_planted
 
 
 def attack_measures(predicted: torch.Tensor, planted: Planted) -> dict[str, float | int | None]:
@@ -37,9 +37,6 @@ def attack_measures(predicted: torch.Tensor, planted: Planted) -> dict[str, floa
 
 def _share(hits: torch.Tensor) -> float | None:
     return hits.double().mean().item() if len(hits) else None
-
-
-CONDITIONS = ("clean", "noisy")
 
 
 @dataclass(frozen=True)
