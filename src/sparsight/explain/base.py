@@ -84,8 +84,7 @@ class Explainer(ABC):
     parameters : name to default; `"required"` where there is none.
     allowed : parameter to its values, see `sparsight.registration.parameter_problems`.
     excluded_models : registered models on which the method fails or means nothing.
-    shares : explainers whose `shares` is the same non-empty word are given to
-        `explain_together` in one call, so that they can share passes through the network.
+    shares : explainers of the same non-empty `shares` are given to `explain_together` in one call.
     """
 
     name: ClassVar[str]

@@ -317,11 +317,10 @@ class FullGrad(Explainer):
 def full_gradients(batch: ImageBatch, receive: Callable[[Tensor], None]) -> Tensor:
     """Take the target logits apart into contributions of the input and of all biases.
 
-    The input's are gradient times input, a layer's are the gradient at its output times its bias.
-    A bias is what a module without submodules gives for an input of zeros: this holds alike for
-    convolutions, linear layers and the implicit bias of batch normalisation in evaluation mode,
-    beta - gamma mean / deviation. The input is the normalised image where the network has a
-    `Normalise`, so that it does not matter who normalises.
+    The input's are gradient times input, a layer's are the gradient at its output times its bias,
+    which is what a module without submodules gives for an input of zeros; for batch normalisation
+    in evaluation mode, beta - gamma mean / deviation. The input is the normalised image where the
+    network has a `Normalise`, so that it does not matter who normalises.
 
     `receive` is called with contributions [N,...], those of the last layer first and those of the
     input, [N,C,H,W], last; for a piecewise linear network all of them sum to the target logits,

@@ -181,8 +181,7 @@ def explain_family(
     Parameters
     ----------
     settings : `explainers` (configured name to `{family, method, parameters}`), `conditions`,
-        `images` (int or "all"), `batch_size`, `target` ("true", "predicted" or "dense_predicted"),
-        `threads` (of torch).
+        `images` (int or "all"), `batch_size`, `target` (of `TARGET_RULES`), `threads` (of torch).
     packed_test : packed split to explain.
     output : safetensors file to write. Tensors: `{explainer}/{condition}` float32 [N,h,w] and
         `image_ids` int64 [N]; with a network also `targets/{condition}` and
@@ -200,12 +199,8 @@ def explain_family(
 
     Returns
     -------
-    Whether anything was explained.
-
-    Raises
-    ------
-    InputError
-        For unusable settings or files; nothing is then written.
+    Whether anything was explained. InputError for unusable settings or files; nothing is then
+    written.
     """
     set_determinism(settings["threads"])
     entries, old, update = settings["explainers"], None, None

@@ -33,14 +33,8 @@ def superpixels(images: Tensor, count: int) -> Tensor:
     than half or more than twice of `count`, are cut into a grid of at most `count` rectangles,
     whose sides differ by a pixel at most.
 
-    Parameters
-    ----------
-    images : float32 [N,C,H,W] in [0, 1].
-    count : segments asked for, at least 1.
-
-    Returns
-    -------
-    int64 [N,H,W] on the device of the images: each pixel's segment, from 0 without gaps.
+    Images are float32 [N,C,H,W] in [0, 1]; returns int64 [N,H,W] on their device: each pixel's
+    segment, from 0 without gaps.
     """
     channels, height, width = images.shape[1:]
     rows = min(height, max(1, min(count, round(math.sqrt(count * height / width)))))
@@ -241,11 +235,11 @@ def weighted_ridge(inputs: Tensor, outputs: Tensor, weights: Tensor, penalty: fl
 class KernelShap(CoalitionExplainer):
     """Shapley values of superpixels: each one's mean gain in output over all orders of adding them.
 
-    They are the coefficients of a regression weighted by the Shapley kernel (theorem 2), with the
-    constraint that they sum to the output for the image minus that for the image with everything
-    off. Where the M superpixels have no more than `n_samples` proper coalitions (2^M - 2), all are
-    asked for and the values are exact. Otherwise `n_samples` are drawn from the kernel, each
-    followed by its complement, which lowers the variance (arXiv:2012.01536).
+    They are the coefficients of a regression weighted by the Shapley kernel (theorem 2), under the
+    constraint that they sum to the output for the image minus that with everything off. Where the M
+    superpixels have no more than `n_samples` proper coalitions (2^M - 2), all are asked for and the
+    values are exact. Otherwise `n_samples` are drawn from the kernel, each followed by its
+    complement, which lowers the variance (arXiv:2012.01536).
 
     Superpixels, `baseline` and `grey` are as in `lime`. The cost is an upper bound: an image with
     few superpixels has fewer coalitions to ask for.

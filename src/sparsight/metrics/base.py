@@ -167,9 +167,8 @@ class Metric(ABC):
         `sparsight.analysis.scores.REDUCERS`; "" for metrics that give one number.
     step_axis : what the steps of a curve are steps of, for the axis of a figure, such as
         "pixels removed, %"; "" for metrics that give one number. See `step_values`.
-    shares : metrics whose `shares` is the same non-empty word, and that want the same treatment and
-        normalisation, are given to `score_together` in one call, so that they can share passes
-        through the network.
+    shares : metrics of the same non-empty `shares`, treatment and normalisation are given to
+        `score_together` in one call.
     parameters : name of each parameter to its default; "required" where there is none.
     allowed : parameter to its values, see `sparsight.registration.parameter_problems`.
     """

@@ -349,18 +349,11 @@ class FaithfulnessCorrelation(Metric):
 def infidelity(
     predicted: Tensor, lost: Tensor, scaled: bool, non_negative_scale: bool = False
 ) -> Tensor:
-    """Mean over perturbations of (β·predicted - lost)², equation 1 of Yeh et al.
+    """Mean over perturbations of (β·predicted - lost)², equation 1 of Yeh et al., float64 [N].
 
-    Parameters
-    ----------
-    predicted, lost : float [N, n], IᵀΦ and f(x) - f(x - I) of each perturbation.
-    scaled : whether β is the scale that makes the mean least, Σ predicted·lost / Σ predicted²,
-        instead of 1. It does not matter where `predicted` is 0 throughout.
-    non_negative_scale : whether a β below 0 becomes 0.
-
-    Returns
-    -------
-    float64 [N], 0 or more; NaN where a value is NaN.
+    `predicted` and `lost`, [N, n], are IᵀΦ and f(x) - f(x - I) of each perturbation. If `scaled`, β
+    is the scale that makes the mean least, Σ predicted·lost / Σ predicted², and with
+    `non_negative_scale` at least 0; otherwise 1.
     """
     guess, truth = predicted.double(), lost.double()
     if scaled:
@@ -587,7 +580,7 @@ class Irof(Metric):
     ----------
     segments : how many are asked for; 100 in quantus.
     baseline : what removed pixels become; see `stand_ins`.
-    floor : least probability of the target, for the unchanged image, above 0 and below 1.
+    floor : least probability of the target for the unchanged image.
     """
 
     name = "irof"

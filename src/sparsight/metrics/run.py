@@ -312,7 +312,8 @@ def score_family(
 ) -> None:
     """Score an explanations file and write the tidy table of scores, or of agreement.
 
-    Images are streamed in batches; memory holds one batch and a few integers per image.
+    Images are streamed in batches; memory holds one batch and a few integers per image. InputError
+    for files that do not fit together or settings that cannot be used.
 
     With `wanted`, rows that the table holds already stay in it if they were made from the same
     `inputs` and maps, and only the others are computed.
@@ -330,10 +331,9 @@ def score_family(
         those of each of these files.
     predictions : the checkpoint's predictions.parquet; the one source of `predicted` and
         `correct`, so that all families agree on them.
-    output : the parquet file, columns as in `SCHEMA` or `AGREEMENT_SCHEMA`;
-        its metadata hold the target rule and the facts of each metric, with `step_values` of
-        curves. Where the target is `dense_predicted` and the dense networks of two seeds predict
-        different classes of an image, its agreement is NaN.
+    output : the parquet file, columns as in `SCHEMA` or `AGREEMENT_SCHEMA`; its metadata hold the
+        target rule and the facts of each metric, with `step_values` of curves. Where two networks
+        were explained for different classes of an image, its agreement is NaN.
     network : in any mode; None where no metric needs it.
     identity : study, dataset, model, pruner, seed, level, density.
     device : where metrics are computed; the network is there already.
@@ -341,11 +341,6 @@ def score_family(
         target is `dense_predicted`.
     wanted : pairs `explainer/metric` as entries of the table (`sparsight.io.entries`).
     inputs : name to each file but the maps that all rows depend on.
-
-    Raises
-    ------
-    InputError
-        For files that do not fit together or settings that cannot be used.
     """
     if "threads" in settings:
         set_determinism(int(settings["threads"]))
