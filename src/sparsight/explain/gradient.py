@@ -17,7 +17,7 @@ from sparsight.explain.base import (
 )
 from sparsight.explain.cam import GradCam
 from sparsight.explain.network import graph_nodes, logit_gradient, operation, require_operations
-from sparsight.explain.randomness import ImageSamples, image_generators
+from sparsight.explain.randomness import ImageSamples, image_generators, image_range
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise
 from sparsight.rounding import is_constant
@@ -125,18 +125,13 @@ class SmoothGrad(Explainer):
     def explain(self, batch: ImageBatch) -> Tensor:
         images = batch.images.detach()
         samples = ImageSamples(images, image_generators(batch))
-        deviation = self.settings["noise"] * _spread(images)
+        deviation = self.settings["noise"] * image_range(images)
         total = torch.zeros_like(images)
         for _ in range(self.settings["n_samples"]):
             noisy = images + deviation * samples.normal()
             total += logit_gradient(batch.model, noisy, batch.targets)
         mean = total / self.settings["n_samples"]
         return detached_float32(channel_reduction(mean.abs(), "max"))
-
-
-def _spread(images: Tensor) -> Tensor:
-    """Range of each image's values, [N,1,1,1]."""
-    return images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
 
 
 class GradientShap(Explainer):
@@ -179,7 +174,7 @@ class GradientShap(Explainer):
             share = samples.uniform_per_image()
             noisy = images
             if self.settings["noise"] > 0:
-                noisy = images + self.settings["noise"] * _spread(images) * samples.normal()
+                noisy = images + self.settings["noise"] * image_range(images) * samples.normal()
             path = noisy - baselines
             total += path * logit_gradient(batch.model, baselines + share * path, batch.targets)
         return detached_float32(channel_reduction(total / self.settings["n_samples"], "sum"))

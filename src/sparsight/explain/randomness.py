@@ -17,10 +17,14 @@ from torch import Tensor
 from sparsight.explain.base import ImageBatch
 
 
+def seed_of(content: bytes) -> int:
+    """Seed in [0, 2**63) that belongs to this content."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1
+
+
 def image_seed(image_id: int, name: str) -> int:
     """Seed in [0, 2**63) for an image and an explainer's configured name."""
-    digest = hashlib.sha256(f"{name}:{image_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return seed_of(f"{name}:{image_id}".encode())
 
 
 def image_generator(image_id: int, name: str) -> torch.Generator:
@@ -82,6 +86,11 @@ class PerImageSeeds:
             with seeded(image_seed(image_id, batch.seed_name), device):
                 rows.append(method(batch.rows(slice(row, row + 1))))
         return torch.cat(rows)
+
+
+def image_range(images: Tensor) -> Tensor:
+    """Largest minus smallest value of each image, [N,1,1,1]: what noise is measured by."""
+    return images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
 
 
 class ImageSamples:

@@ -206,7 +206,7 @@ def explain_family(
     entries, old, update = settings["explainers"], None, None
     if wanted is not None:
         digests = {name: digest(path) for name, path in (inputs or {}).items()}
-        update, old = _opened(output, wanted, digests)
+        update, old = _open_valid(output, wanted, digests)
         logger.info("%s", update)
         if not update.missing:
             os.utime(output)
@@ -286,7 +286,7 @@ def explain_family(
     return True
 
 
-def _opened(
+def _open_valid(
     output: Path, wanted: Wanted, inputs: Mapping[str, str]
 ) -> tuple[Update, ArrayReader | None]:
     """What of the file is valid, and the file; without it where it is damaged or none is kept."""

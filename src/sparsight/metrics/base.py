@@ -1,6 +1,5 @@
 """What every metric has: its facts, its checked parameters and one batched call."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer, ImageBatch, target_logits
-from sparsight.explain.randomness import ImageSamples
+from sparsight.explain.randomness import ImageSamples, seed_of
 from sparsight.io.errors import InputError
 from sparsight.metrics.preparation import prepare
 from sparsight.registration import checked_parameters
@@ -281,8 +280,7 @@ def image_generators(images: Tensor, name: str) -> Iterator[torch.Generator]:
     # The pixels come from bytes: rounding makes the seed independent of the device's arithmetic.
     pixels = (images.detach() * 255).round().to(torch.uint8).cpu().numpy()
     for image in pixels:
-        digest = hashlib.sha256(name.encode() + b"\0" + image.tobytes()).digest()
-        yield torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        yield torch.Generator().manual_seed(seed_of(name.encode() + b"\0" + image.tobytes()))
 
 
 def image_samples(images: Tensor, name: str) -> ImageSamples:

@@ -1,7 +1,6 @@
 """Randomisation: does an explanation change when the network, or the class, is another one?"""
 
 import copy
-import hashlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -9,6 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from sparsight.explain.randomness import image_range, seed_of
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement import WINDOW, spearman, ssim
 from sparsight.metrics.base import MapBatch, Metric, image_samples, per_image, shows_nothing
@@ -55,11 +55,10 @@ def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
     network seed the draw, so that no two layers share numbers; it is made on the CPU, the same for
     every device.
     """
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     fresh = copy.deepcopy(layer).cpu()
     # `reset_parameters` knows no other generator than torch's own.
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        torch.manual_seed(seed_of(f"{seed}:{name}".encode()))
         fresh.reset_parameters()  # type: ignore[operator]
     new = _own_tensors(fresh)
     return {own: new[own].detach().to(old.device) for own, old in _own_tensors(layer).items()}
@@ -274,11 +273,11 @@ class SmoothMprt(Metric):
         images = batch.images
         # The same numbers at every stage, without keeping them.
         draws = image_samples(images, self.name)
-        spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
+        deviation = self.settings["noise"] * image_range(images)
         total = batch.explain_again(model=model)
         for _ in range(self.settings["samples"] - 1):
-            noise = self.settings["noise"] * spread * draws.normal()
-            total = total + batch.explain_again(model=model, images=images + noise)
+            noisy = images + deviation * draws.normal()
+            total = total + batch.explain_again(model=model, images=noisy)
         mean: Tensor = total / self.settings["samples"]
         return mean.abs() if self.settings["absolute"] else mean
 
