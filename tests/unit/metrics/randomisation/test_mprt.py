@@ -247,7 +247,7 @@ def test_a_network_pruned_to_nothing_explains_nothing(network, batch):
     ],
 )
 def test_parameters_that_cannot_be_used(name, parameters, message):
-    with pytest.raises(InputError, match=f"metric {name}: parameter {message}"):
+    with pytest.raises(InputError, match=f"metric {name}.{message}"):
         METRICS.load(name)(**parameters)
 
 

@@ -223,7 +223,7 @@ def test_with_a_real_explainer_at_most_a_batch_at_a_time():
 )
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_that_cannot_be_used(name, parameters, message):
-    with pytest.raises(InputError, match=f"metric {name}: parameter {message}"):
+    with pytest.raises(InputError, match=f"metric {name}.{message}"):
         METRICS.load(name)(**parameters)
 
 
