@@ -313,7 +313,7 @@ class OnPrunedCopies:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def configured(
+    def from_settings(
         cls, chosen: Settings, network: nn.Module, image: Tensor, searched: Path | str | None
     ) -> Self:
         """A sample pruner of the configuration: `name`, `solver`, `parameters`, `sparsities` and
@@ -333,7 +333,7 @@ class OnPrunedCopies:
         return cls(chosen["name"], configured_solver(chosen), sparsities, sample_settings(chosen))
 
     @property
-    def pruned(self) -> list[str]:
+    def layer_names(self) -> list[str]:
         """Names of the layers that lose weights."""
         return [layer for layer, sparsity in self.sparsities.items() if sparsity > 0]
 
@@ -355,7 +355,7 @@ class OnPrunedCopies:
         for place, copied in log_progress(copies, "images of a batch pruned for", len(batch)):
             one = batch.rows(slice(place, place + 1))
             parts.append(explain_batch(own, replace(one, model=copied)))
-            measured = fidelity(one.model, copied, one.images, one.targets, self.pruned)
+            measured = fidelity(one.model, copied, one.images, one.targets, self.layer_names)
             found = {name: values[0].item() for name, values in measured.items()}
             whole = found["network_probability"]
             self.rows.append(

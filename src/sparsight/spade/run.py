@@ -56,7 +56,7 @@ def explain_samples(
     chosen = settings["sample_pruner"]
     with PackedSplit.open(packed_test) as split:
         image = split.rows(0, 1).to(device).images("clean")
-    explaining = OnPrunedCopies.configured(chosen, network, image, sparsities)
+    explaining = OnPrunedCopies.from_settings(chosen, network, image, sparsities)
     table = Path(fidelity)
     if wanted is not None and not table.is_file():
         wanted = replace(wanted, anew=True)

@@ -164,7 +164,7 @@ def block_shares(contested: Tensor, remaining: Tensor, block: int) -> Tensor:
     return fallen.diff(dim=1, prepend=torch.zeros_like(fallen[:, :1]))
 
 
-def kept_nonzero(weights: Tensor, fallen: Tensor) -> Tensor:
+def zero_exactly(weights: Tensor, fallen: Tensor) -> Tensor:
     """float32 `weights` with zeros exactly where `fallen` says.
 
     A kept weight that an update takes to zero becomes the smallest normal number, since densities
@@ -448,7 +448,7 @@ class ObsExact(_Surgeon):
             least_squares(flat[part], matrices, image_of[part], fallen[part], owner, damping)
             for part in parts
         ]
-        return kept_nonzero(torch.cat(adapted), fallen).reshape(weights.shape)
+        return zero_exactly(torch.cat(adapted), fallen).reshape(weights.shape)
 
 
 def rows_give(losses: Tensor, remaining: Tensor) -> Tensor:
@@ -577,7 +577,7 @@ def sweep(weights: Tensor, factors: Tensor, free: Tensor, shares: Tensor, block:
                 columns[:, column + 1 : right] -= update
             _hand_on(columns, errors, factors, here, slice(right, end))
         _hand_on(columns, errors, factors, slice(start, end), slice(end, width))
-    return kept_nonzero(columns, fallen).transpose(1, 2).contiguous()
+    return zero_exactly(columns, fallen).transpose(1, 2).contiguous()
 
 
 def _hand_on(columns: Tensor, errors: Tensor, factors: Tensor, done: slice, to: slice) -> None:

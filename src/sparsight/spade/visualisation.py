@@ -237,7 +237,7 @@ class _Pictures:
         self.how = {key: settings["visualised"][key] for key in DEFAULTS}
         image = split.rows(0, 1).to(self.device).images("clean")
         chosen = settings["sample_pruner"]
-        self.pruner = OnPrunedCopies.configured(chosen, network, image, searched)
+        self.pruner = OnPrunedCopies.from_settings(chosen, network, image, searched)
         #: positions in the order in which evaluation subsets take them
         self.rank = read_arrays(split.path, ["evaluation_rank"])["evaluation_rank"].argsort()
         self.magnitude = None
@@ -272,7 +272,7 @@ class _Pictures:
         for place, copied in copies:
             draw(copied)
             predicted.append(self._logits(copied, images[place]).argmax())
-            sparsity.append(1.0 - measured_density(copied, self.pruner.pruned))
+            sparsity.append(1.0 - measured_density(copied, self.pruner.layer_names))
             logging.info("%s: picture of %s", sticker, NETWORKS[place + 1])
         by_network = [self._logits(self.network, picture).softmax(0)[label] for picture in pictures]
         return {

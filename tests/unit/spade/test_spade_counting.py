@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsight.spade.solvers import block_shares, kept_nonzero, lowest, without_loss
+from sparsight.spade.solvers import block_shares, lowest, without_loss, zero_exactly
 
 
 def test_lowest_takes_ties_in_order_and_each_image_its_own_number() -> None:
@@ -70,7 +70,7 @@ def test_shares_are_exact_and_no_block_loses_more_than_it_has(
 
 def test_kept_weights_are_never_zero() -> None:
     values = torch.tensor([1.0, 0.0, 1e-60, 2.0], dtype=torch.float64)
-    found = kept_nonzero(values, torch.tensor([False, False, False, True]))
+    found = zero_exactly(values, torch.tensor([False, False, False, True]))
     assert (found != 0).tolist() == [True, True, True, False]
     assert found.dtype == torch.float32
     assert found.abs().max() == 1
