@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,25 +37,12 @@ CURVE = ["explainer", "condition", "metric"]
 REFERENCE = ["reference_pruner", "reference_seed", "reference_level"]
 
 
-class Described(NamedTuple):
-    """What a file says of one explainer, condition and metric at its checkpoint.
-
-    Attributes
-    ----------
-    facts : n, undefined, mean, sd, median, and `references`: how many networks have a defined mean.
-    replicates : float32 [B], the mean in each draw of images.
-    """
-
-    facts: dict[str, Any]
-    replicates: NDArray[np.float32]
-
-
 def describe(
     file: ScoreFile,
     image_ids: NDArray[np.int64],
     counts: Counts,
     entries: Entries | None = None,
-) -> dict[tuple[str, ...], Described]:
+) -> dict[tuple[str, ...], tuple[dict[str, Any], NDArray[np.float32]]]:
     """Agreement of one checkpoint, averaged over the networks that it was compared with.
 
     Parameters
@@ -66,37 +53,35 @@ def describe(
 
     Returns
     -------
-    (explainer, condition, metric) to what was found. `n` counts the finite values of all images and
-    references, `undefined` the others; `sd` (n - 1 in the denominator) and `median` are over them.
-    `mean` is the mean over the references of each one's mean over images, so that each network has
-    the same weight. NaN where there is nothing to average. An `InputError` where an image is
+    (explainer, condition, metric) to facts and float32 [B], the mean in each draw of images. `n`
+    counts the finite values of all images and references, `undefined` the others; `sd` (n - 1 in
+    the denominator) and `median` are over them. `mean` is the mean over the references of each
+    one's mean over images, so that each network has the same weight, and `references` how many of
+    them are defined. NaN where there is nothing to average. An `InputError` where an image is
     compared twice with one network.
     """
     columns = [*CURVE, *REFERENCE, "image_id", "value"]
     table = read_table(file.path, columns).unify_dictionaries()
     frame = of_study(table, file.network, entries).to_pandas()
+    twice = frame.duplicated([*CURVE, *REFERENCE, "image_id"])
+    if twice.any():
+        raise InputError(
+            f"{file.path} compares image {frame.loc[twice, 'image_id'].iloc[0]} twice with one "
+            "network; delete it and run snakemake again"
+        )
     groups = frame.groupby([*CURVE, *REFERENCE], observed=True, sort=True)
-    column = groups.ngroup().to_numpy()
-    names = groups.size().index
+    compared = groups.size()
     ids = np.unique(frame["image_id"].to_numpy())
     row = np.searchsorted(ids, frame["image_id"].to_numpy())
-    rows_of = np.bincount(row * len(names) + column, minlength=len(ids) * len(names))
-    if rows_of.max() > 1:
-        twice = ids[int(rows_of.argmax()) // len(names)]
-        raise InputError(
-            f"{file.path} compares image {twice} twice with one network; delete it and run "
-            "snakemake again"
-        )
-    values = np.full((len(ids), len(names)), np.nan, dtype=np.float32)
-    values[row, column] = frame["value"].to_numpy(dtype=np.float32)
+    values = np.full((len(ids), len(compared)), np.nan, dtype=np.float32)
+    values[row, groups.ngroup().to_numpy()] = frame["value"].to_numpy(dtype=np.float32)
     drawn = replicate_means(counts[:, np.searchsorted(image_ids, ids)], values)
     members: dict[tuple[str, ...], list[int]] = {}
-    for index, name in enumerate(names):
+    for index, name in enumerate(compared.index):
         members.setdefault(tuple(str(part) for part in name[: len(CURVE)]), []).append(index)
-    compared = rows_of.reshape(values.shape).sum(axis=0)
     return {
-        key: Described(
-            _statistics(values[:, columns], int(compared[columns].sum())),
+        key: (
+            _statistics(values[:, columns], int(compared.iloc[columns].sum())),
             mean_of_defined(drawn[:, columns].T),
         )
         for key, columns in members.items()
@@ -289,11 +274,11 @@ def summarise_agreement(
         for place, level in groupby(members, lambda file: file.place):
             drawn: dict[tuple[str, ...], list[NDArray[np.float32]]] = defaultdict(list)
             for file in level:
-                for curve, described in describe(file, ids, counts, entries).items():
-                    by_seed.append(_row(file, curve, described))
-                    drawn[curve].append(described.replicates)
-            for curve, replicates in drawn.items():
-                low, high = percentile_interval(mean_of_defined(np.stack(replicates)), confidence)
+                for curve, (facts, replicates) in describe(file, ids, counts, entries).items():
+                    by_seed.append(_row(file, curve, facts))
+                    drawn[curve].append(replicates)
+            for curve, parts in drawn.items():
+                low, high = percentile_interval(mean_of_defined(np.stack(parts)), confidence)
                 images[place + curve] = (float(low), float(high))
     rows = list(_with_means(by_seed, images, set(settings["retrain"]), confidence))
     table = pd.DataFrame(rows, columns=tables.TABLES["agreement"].names)
@@ -307,7 +292,7 @@ def summarise_agreement(
     tables.write("agreement", output, table.astype(dict.fromkeys(numbers, "float64")))
 
 
-def _row(file: ScoreFile, curve: tuple[str, ...], described: Described) -> dict[str, Any]:
+def _row(file: ScoreFile, curve: tuple[str, ...], facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **dict(zip([*LEVEL, *CURVE], file.place + curve, strict=True)),
         "subset": "all",
@@ -315,7 +300,7 @@ def _row(file: ScoreFile, curve: tuple[str, ...], described: Described) -> dict[
         "reference": SEED_FLOOR if file.pruner == DENSE else DENSE_PARENT,
         "density": file.density,
         "n_seeds": 1,
-        **described.facts,
+        **facts,
     }
 
 
