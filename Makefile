@@ -6,8 +6,9 @@ CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 # Options for Snakemake: make resume ARGS="--configfile studies/thesis_mnist.yaml"
 ARGS ?=
 
-# The tests are shared by as many processes as there are cores; all tests of a file go to one.
-SHARED := --numprocesses $(CORES) --dist loadfile
+# The tests are shared by as many processes as there are cores; all tests of a file go to one, in
+# the order of tests/conftest.py.
+SHARED := --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 BIN := .venv/bin
 READY := .venv/.ready

@@ -26,6 +26,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Tallies(config), "tallies")
 
 
+#: folders whose tests run studies
+LONG = {"cluster", "faults", "workflow"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record-golden", action="store_true", help="write tests/golden/numbers.json anew"

@@ -72,7 +72,7 @@ def test_a_table_cannot_name_a_file_elsewhere(
 ) -> None:
     """Even where the file is there."""
     for key, table, old, where in (
-        ("cub", "images.txt", "001.Grey_Bird_0/Bird_0_0.jpg", "images.txt, line 1"),
+        ("cub", "images.txt", "001.Grey_Bird_0/Bird_0_0.jpg", "with the id 1"),
         ("derm7pt", "meta/meta.csv", "N0/Nel000.jpg", "meta.csv, line 2"),
     ):
         whole = sets[key]

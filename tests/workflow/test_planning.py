@@ -262,7 +262,9 @@ def test_another_class_behind_a_name_runs_what_names_it(finished: Project) -> No
 
 def test_rewording_and_moving_run_nothing(finished: Project) -> None:
     finished.edit("src/sparsight/io/files.py", "remake it with", "make it again by")
-    finished.edit("src/sparsight/training/loop.py", '"""The training loop', '"""The loop')
+    finished.edit(
+        "src/sparsight/training/loop.py", '"""How a network is trained', '"""How networks learn'
+    )
     finished.edit("src/sparsight/training/loop.py", "network.train()", "network.train(True)")
     finished.edit("src/sparsight/metrics/registry.py", "METRICS = Reg", "OTHER = 1\nMETRICS = Reg")
     # A module moves, with the class that the study names.

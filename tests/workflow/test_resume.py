@@ -13,11 +13,10 @@ STATE = "results/tiny/digits/tiny/seed1/tiny/level01/.epoch_state.safetensors"
 
 
 def test_a_killed_run_resumes_to_the_same_tables(fresh: Project, finished_once: Project) -> None:
-    fresh = Project(fresh.folder, warm=False)
     process = subprocess.Popen(
         fresh.command("--cores", "2"),
         cwd=fresh.folder,
-        env=fresh.environment,
+        env=Project(fresh.folder, warm=False).environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

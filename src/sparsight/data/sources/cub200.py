@@ -136,9 +136,12 @@ def read_birds(folder: Path, count: int, partial: bool) -> "pd.DataFrame":
         folder / f"{name}.txt" for name in ("images", "image_class_labels", "train_test_split")
     )
     birds = keyed_table(listed, name=WORD).reset_index(names="image_id")
-    for name in birds["name"]:
-        if not can_be_file(name):
-            raise InputError(f"{listed} lists {name[:60]!r}, which is no file below images")
+    for key, name in zip(birds["image_id"], birds["name"], strict=True):
+        if key < 1 or not can_be_file(name):
+            raise InputError(
+                f"{listed} has {name[:60]!r} with the id {key}; ids are from 1, and names are of "
+                "files below images: put the original file there"
+            )
     if (twice := birds["name"].duplicated()).any():
         name = birds["name"][twice].iloc[0]
         raise InputError(f"{listed} lists {name} twice; put the original file there")
@@ -157,9 +160,13 @@ def read_birds(folder: Path, count: int, partial: bool) -> "pd.DataFrame":
     for path, column in ((labels, "class_id"), (training, "trains")):
         table = keyed_table(path, **{column: NUMBER})
         birds[column] = lookup(table, birds["image_id"], path)[column].to_numpy()
-    if not birds["trains"].isin((0, 1)).all():
-        raise InputError(f"{training} has a value other than 0 and 1; put the original file there")
+    _refuse_other_than_0_and_1(birds["trains"], training)
     return birds.astype({"trains": bool})
+
+
+def _refuse_other_than_0_and_1(column: "pd.Series", path: Path) -> None:
+    if not column.isin((0, 1)).all():
+        raise InputError(f"{path} has a value other than 0 and 1; put the original file there")
 
 
 def attribute_names(folder: Path, count: int) -> list[str]:
@@ -300,6 +307,7 @@ def disc_masks(
     points = pd.DataFrame(read_table(path, list(columns.items()), ndmin=1)).set_index("id")
     for part in points["part"][~points["part"].between(1, len(PARTS))]:
         raise InputError(f"{path} names the part {part}, outside 1..{len(PARTS)}; replace it")
+    _refuse_other_than_0_and_1(points["visible"], path)
     lookup(points, birds["image_id"], path)
     seen = dict(list(points[points["visible"] == 1].groupby("id")))
     for row, (name, frame) in enumerate(_frames(birds, side, resize)):

@@ -144,10 +144,10 @@ def published_coding(rows: "pd.DataFrame") -> NDArray[np.int8]:
 def read_meta(path: Path) -> "pd.DataFrame":
     """The rows of `meta.csv`; their images and words are checked."""
     rows = read_table(path, _COLUMNS)
-    for image in rows["derm"]:
+    for line, image in enumerate(rows["derm"], start=2):
         if not can_be_file(image):
             raise InputError(
-                f"{path} names {image[:60]!r}, which is no image below the folder images; put the "
+                f"{path}, line {line}: {image[:60]!r} is no image below the folder images; put the "
                 "original file there"
             )
     for image in rows["derm"][rows["derm"].duplicated()]:
