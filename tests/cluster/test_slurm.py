@@ -79,7 +79,7 @@ def test_without_gpus_and_from_inside_a_job(
     profile = ("--workflow-profile", "profiles/slurm_cpu", *OPTIONS)
     command = shlex.join(project.command(*profile, *one_rule))
     done = subprocess.run(
-        ["sbatch", "--wait", "--mem=1000", "--output=snakemake.log", f"--wrap={command}"],
+        ["sbatch", "--wait", "--mem=2000", "--output=snakemake.log", f"--wrap={command}"],
         cwd=project.folder,
         env=project.environment,
         check=False,
