@@ -8,6 +8,7 @@ and give float32 [N] in [0, 1]; NaN where the mask is empty or the heatmap holds
 """
 
 from abc import abstractmethod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def map_scale(values: Tensor) -> Tensor:
 
 
 class Localisation(Metric):
-    """Base of the metrics that compare positive attribution with the object's mask."""
+    """Base of the metrics that compare attribution, by default the positive, with the mask."""
 
     category = "localisation"
     direction = "higher"
@@ -223,11 +224,13 @@ def _not_below(scaled: Tensor, chosen: Tensor, count: Tensor) -> Tensor:
 
 
 class PixelRocAuc(Localisation):
-    """ROC AUC of the positive attribution for "this pixel lies in the mask".
+    """ROC AUC of the attribution's magnitude for "this pixel lies in the mask".
 
     It is the chance that a random pixel inside the mask is higher than one outside (Mann and
-    Whitney), 0.5 by chance whatever the mask's area; free of the heatmap's scale and spread. With
-    |saliency| and a sticker as the mask it is the measure of SPADE (arXiv:2310.04519).
+    Whitney), 0.5 by chance whatever the mask's area; free of the heatmap's scale and spread.
+    Absolute by default, as SPADE defines it (arXiv:2310.04519): a pixel that speaks against the
+    class matters too. With `treatment: positive` negative attributions count as 0, so that half of
+    a signed map is tied at the bottom; maps without a sign score the same under both.
 
     Pixels count as tied when they differ by less than a millionth of the map's scale. Libraries
     compare exactly, and let rounding order the plateaus that interpolation leaves at the border of
@@ -235,8 +238,15 @@ class PixelRocAuc(Localisation):
     """
 
     name = "pixel_roc_auc"
-    reference = "Fawcett, Pattern Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010"
+    version = 2
+    reference = (
+        "Fawcett, Pattern Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010; of "
+        "|attribution|: Soltani Moakhar et al., ICML 2024, arXiv:2310.04519"
+    )
     unit = "area, 0 to 1; chance 0.5"
+    treatment = "absolute"
+    parameters: ClassVar[dict[str, Any]] = {"treatment": "absolute"}
+    allowed: ClassVar[dict[str, Any]] = {"treatment": ("absolute", "positive")}
     fit = staticmethod(pixel_roc_auc)
 
 

@@ -16,7 +16,8 @@ from sparsight.io.errors import InputError
 from sparsight.io.files import write_json
 from sparsight.io.gpu import choose_device, set_determinism
 from sparsight.io.job import log_progress
-from sparsight.metrics.localisation import pixel_roc_auc
+from sparsight.metrics.base import MapBatch
+from sparsight.metrics.localisation import PixelRocAuc
 from sparsight.models.networks import load_network
 from sparsight.registration import checked_parameters
 from sparsight.spade.copies import (
@@ -70,7 +71,8 @@ def saliency(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 class GroundTruth(Criterion):
     """As published: the largest mean pixel ROC AUC of an explanation against the truth.
 
-    Of equal sparsities the lowest is taken. Sparsities found so must not be judged on the same
+    It is the metric `pixel_roc_auc` of the tables, of absolute attributions. Of equal sparsities
+    the lowest is taken. Sparsities found so must not be judged on the same
     images. Raises InputError when a mask is empty or the whole image.
     Reference: Soltani Moakhar et al. 2024, arXiv 2310.04519.
 
@@ -79,7 +81,7 @@ class GroundTruth(Criterion):
     images, targets : float32 [B, C, H, W] in [0, 1] and int64 [B], the calibration images and the
         classes that are explained.
     masks : bool [B, H, W], where the evidence lies.
-    explain : what is compared with the masks, without a sign.
+    explain : what is compared with the masks; of signed maps the magnitude counts.
     """
 
     name: ClassVar[str] = "ground_truth"
@@ -94,13 +96,17 @@ class GroundTruth(Criterion):
                 "image; leave out the others"
             )
         self._images, self._targets, self._masks = images, targets, masks
-        self._explain = explain
+        self._explain, self._metric = explain, PixelRocAuc()
 
     def measure(self, copy: nn.Module, place: int) -> dict[str, float]:
         """`pixel_roc_auc` in [0, 1]; see `Criterion.measure`."""
         one = slice(place, place + 1)
-        maps = self._explain(copy, self._images[one], self._targets[one])
-        return {"pixel_roc_auc": float(pixel_roc_auc(maps, self._masks[one]))}
+        images, targets = self._images[one], self._targets[one]
+        height, width = images.shape[2:]
+        raw = self._explain(copy, images, targets)
+        maps = self._metric.prepare_maps(raw, (height, width), "none")
+        scores = self._metric.score(MapBatch(maps, images, targets, self._masks[one]))
+        return {"pixel_roc_auc": float(scores)}
 
     def better(self, found: Measures, best: Measures) -> bool:
         """See `Criterion.better`."""

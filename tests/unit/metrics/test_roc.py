@@ -1,13 +1,17 @@
 """Pixel ROC AUC on cases worked out on paper, and its invariances."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import MapBatch
 from sparsight.metrics.localisation import PixelRocAuc, pixel_roc_auc
+from sparsight.metrics.registry import METRICS
 
 
 def auc(values, inside):
@@ -93,3 +97,32 @@ def test_class():
     assert torch.equal(found, pixel_roc_auc(maps, masks))
     with pytest.raises(InputError, match="needs masks"):
         PixelRocAuc().score(MapBatch(maps, images, targets, None))
+
+
+def test_absolute_as_spade_defines_it_and_positive():
+    """Inside -4 and 0, outside 1, 2, 0: |4| beats three, |0| ties with one of three."""
+    raw = torch.tensor([[[-4.0, 0.0, 1.0, 2.0, 0.0]]])
+    inside = torch.tensor([[[True, True, False, False, False]]])
+    targets = torch.zeros(1, dtype=torch.int64)
+
+    def score(**parameters):
+        metric = PixelRocAuc(**parameters)
+        ready = metric.prepare_maps(raw, (1, 5), "none")
+        return metric.score(MapBatch(ready, raw[:, None], targets, inside)).item()
+
+    assert score() == score(treatment="absolute") == pytest.approx(3.5 / 6)
+    # With -4 as 0, each of the two ties with one of three.
+    assert score(treatment="positive") == pytest.approx(1 / 6)
+    with pytest.raises(InputError, match="treatment"):
+        PixelRocAuc(treatment="signed")
+
+
+def test_the_catalogue_names_both_treatments():
+    path = Path(__file__).parents[3] / "catalogue" / "metrics.yaml"
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["metrics"]
+    treatments = {
+        name: METRICS.load(entry["method"])(**entry.get("parameters", {})).treatment
+        for name, entry in entries.items()
+        if entry["method"] == "pixel_roc_auc"
+    }
+    assert treatments == {"pixel_roc_auc": "absolute", "pixel_roc_auc_positive": "positive"}

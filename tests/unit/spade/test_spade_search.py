@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.errors import InputError
-from sparsight.metrics.localisation import pixel_roc_auc
+from sparsight.metrics.base import MapBatch
+from sparsight.metrics.localisation import PixelRocAuc, pixel_roc_auc
 from sparsight.spade import search
 from sparsight.spade.copies import pruned_copies
 from sparsight.spade.layers import pruned_layers
@@ -243,6 +244,21 @@ def test_the_ground_truth(thesis: nn.Module, pictures: Any) -> None:
     masks[0] = False
     with pytest.raises(InputError, match="neither empty nor the whole image"):
         GroundTruth(images, targets, masks)
+
+
+def test_search_and_table_treat_signed_maps_alike(thesis: nn.Module, pictures: Any) -> None:
+    images, ids = pictures(2, 1, 28)
+    masks = torch.zeros(2, 28, 28, dtype=torch.bool)
+    masks[:, 3:9, 10:20] = True
+    maps = torch.randn(1, 28, 28, generator=torch.Generator().manual_seed(0))
+    maps[:, 3:9, 10:20] -= 2
+    criterion = GroundTruth(images, torch.tensor([4, 7]), masks, lambda *_: maps)
+    metric = PixelRocAuc()
+    ready = metric.prepare_maps(maps, (28, 28), "bilinear")
+    table = metric.score(MapBatch(ready, images[:1], torch.tensor([4]), masks[:1])).item()
+    # All that speaks against the class lies in the mask.
+    assert table > 0.8
+    assert criterion.measure(thesis, 0) == {"pixel_roc_auc": table}
     assert len(ids) == 2
 
 
