@@ -160,6 +160,8 @@ class Metric(ABC):
     resolution : "image", or "native" for maps as they are stored.
     treatment : "signed", "absolute" or "positive" (negative values set to 0); a parameter
         `treatment` overrides it.
+    paper_treatment : what the reference does with signed maps where that is something else, and
+        why it is not done here; "" where it does the same, or has no signed maps.
     normalisation : "none" or "min_max" (per image to [0, 1]).
     mask_rule : "soft" (float32 in [0, 1]), "binary" (bool, soft mask >= 0.5) or "none".
     reducer : how the steps of a curve become one number in tables, a name in
@@ -180,6 +182,7 @@ class Metric(ABC):
     needs: tuple[str, ...] = ()
     resolution: str = "image"
     treatment: str = "signed"
+    paper_treatment: str = ""
     normalisation: str = "none"
     mask_rule: str = "none"
     reducer: str = ""

@@ -643,6 +643,10 @@ class Sufficiency(Metric):
 
     name = "sufficiency"
     reference = "Dasgupta et al., ICML 2022, arXiv:2202.00734"
+    paper_treatment = (
+        "does not say which pixels of a signed map are highlighted (quantus: the largest "
+        "magnitudes); those that speak against the class do not suffice for it"
+    )
     category = "faithfulness"
     direction = "higher"
     unit = "share of images, 0 to 1"

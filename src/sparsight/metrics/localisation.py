@@ -129,6 +129,10 @@ class PointingGame(Localisation):
 
     name = "pointing_game"
     reference = "Zhang et al., IJCV 126 (2018), doi:10.1007/s11263-017-1059-x"
+    paper_treatment = (
+        "takes gradients by their magnitude, which is `saliency`; a signed map points where it is "
+        "most for the class"
+    )
     unit = "share of hits, 0 to 1"
     fit = staticmethod(pointing_game)
 
@@ -152,6 +156,10 @@ class RelevanceMassAccuracy(Localisation):
 
     name = "relevance_mass_accuracy"
     reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
+    paper_treatment = (
+        "pools colour channels in several ways, most of them without a sign; ours is its sum of "
+        "channels with negative sums as 0, which leaves out evidence against the class"
+    )
     fit = staticmethod(relevance_mass_accuracy)
 
 
@@ -187,6 +195,10 @@ class RelevanceRankAccuracy(Localisation):
 
     name = "relevance_rank_accuracy"
     reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
+    paper_treatment = (
+        "pools colour channels in several ways, most of them without a sign; ours is its sum of "
+        "channels with negative sums as 0, as in `relevance_mass_accuracy`"
+    )
     fit = staticmethod(relevance_rank_accuracy)
 
 

@@ -235,6 +235,10 @@ class SmoothMprt(Metric):
     unit = "rank correlation, -1 to 1"
     needs = ("model", "explainer")
     # "signed": signs must cancel in the mean, absolute values are taken after it.
+    paper_treatment = (
+        "Adebayo et al. report both signed and absolute maps; `absolute` (true, as in quantus) "
+        "takes the magnitude of the mean map, after the signs of noisy copies have cancelled"
+    )
     reducer = "mean"
     step_axis = "stages of layers drawn anew"
     parameters: ClassVar[dict[str, Any]] = {
@@ -313,6 +317,10 @@ class RandomLogit(Metric):
 
     name = "random_logit"
     reference = "Sixt et al., ICML 2020, arXiv:1912.09818; as in quantus.RandomLogit"
+    paper_treatment = (
+        "takes the larger similarity, to the other map or to its negative; a map that is turned "
+        "round for another class does tell the two apart, so here it counts as unlike"
+    )
     category = "randomisation"
     direction = "lower"
     unit = "structural similarity, -1 to 1"

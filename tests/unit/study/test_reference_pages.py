@@ -1,7 +1,9 @@
 """The pages in docs/ are those that the code makes, and say what the registries hold."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.pruning.registry import PUBLISHED_BUGS
+from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.reference_pages import pages, with_tables, write_pages
 
@@ -43,6 +46,28 @@ def test_the_index_names_every_page() -> None:
     there = [path.name for path in DOCS.glob("*.md")]
     assert sorted([*named, "README.md"]) == sorted(there)
     assert set(PAGES) <= set(there)
+
+
+def test_the_page_of_metrics_lists_treatments_and_where_the_paper_differs() -> None:
+    words = {
+        "signed": "as they are",
+        "absolute": "absolute values",
+        "positive": "negative values count as 0",
+    }
+    rows = re.findall(r"^\| \[`(\w+)`\].* \| ([^|]+) \|$", PAGES["metrics.md"], re.MULTILINE)
+    facts = {**dict(_facts_of(METRICS)), **dict(_facts_of(AGREEMENT))}
+    assert dict(rows) == {
+        name: words[of["treatment"]] + (r" \*" if of["paper_treatment"] else "")
+        for name, of in facts.items()
+    }
+    assert dict(rows)["pixel_roc_auc"] == "absolute values"
+    assert dict(rows)["random_logit"] == r"as they are \*"
+    for of in facts.values():
+        assert of["paper_treatment"] in PAGES["metrics.md"]
+
+
+def _facts_of(registry: Registry) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((name, registry.facts(name)) for name in registry.entries)
 
 
 def test_writing(tmp_path: Path) -> None:
