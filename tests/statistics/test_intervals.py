@@ -5,6 +5,7 @@ import pytest
 
 from sparsight.analysis.correlate import drawn_coefficients
 from sparsight.analysis.statistics import (
+    CORRELATION,
     correlation_interval,
     draw_counts,
     one_sample_t,
@@ -109,6 +110,23 @@ def test_crossed_bootstrap_of_images(simulated):
             hits[what, "a draw per cell"],
             *bounds,
         )
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_mean_correlation_over_networks(simulated, seeds):
+    """Fisher's scale keeps limits in [-1, 1], and covers better than t where r is near 1."""
+    rng = np.random.default_rng(seeds)
+    r = np.tanh(rng.normal(1.0, 0.5, (2000, seeds)))
+    truth = float(np.tanh(rng.normal(1.0, 0.5, 10**6)).mean())
+    plain = [one_sample_t(row) for row in r]
+    bounded = [one_sample_t(row, bounds=CORRELATION) for row in r]
+    covered = [covers(interval, truth) for interval in bounded]
+    simulated.between(
+        f"coverage, mean r of {seeds} networks: Fisher's scale", covered, 0.89, 0.97, "short"
+    )
+    plainly = [covers(interval, truth) for interval in plain]
+    simulated.between(f"coverage, mean r of {seeds} networks: t", plainly, 0.85, 0.95)
+    assert all(-1 <= one.low <= one.high <= 1 for one in bounded)
 
 
 def test_interval_of_a_correlation_over_levels(simulated):

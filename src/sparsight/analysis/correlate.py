@@ -25,6 +25,8 @@ from sparsight.analysis.curves import (
 )
 from sparsight.analysis.statistics import (
     CONSTANT,
+    CORRELATION,
+    CORRELATION_GAP,
     Series,
     adjusted_p,
     control_flags,
@@ -261,7 +263,7 @@ def _gaps(
             if np.isnan(values[:, 1]).all():
                 continue
             both = np.isfinite(values).all(axis=1)
-            test = one_sample_t(values[both, 0] - values[both, 1], confidence)
+            test = one_sample_t(values[both, 0] - values[both, 1], confidence, CORRELATION_GAP)
             means = values[both].mean(axis=0) if test.n else (np.nan, np.nan)
             yield {
                 **{"explainer": explainer, "control": control, "coefficient": name},
@@ -273,7 +275,7 @@ def _gaps(
 
 
 #: of the stage `correlations`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 
 def correlate(
@@ -295,7 +297,8 @@ def correlate(
     autocorrelated (independent AR(.7) series of 26 levels fall below .05 in 24% of cases). The
     intervals over images take in each draw the coefficient of every network, then their mean
     (`correlation_interval`); they are empty where more than 1% of the draws lack the mean of a
-    level. `p` takes r as one number per network, without a transform. A cell is empty, never 0,
+    level. Intervals over networks are those of `student_interval` on Fisher's scale; `p` takes r as
+    one number per network, without a transform. A cell is empty, never 0,
     where the quantity is not defined (a series that is constant, as that of a model-independent
     control; too few levels). An `InputError` is raised where files are missing, corrupt, or do not
     belong together.
@@ -357,7 +360,7 @@ def _correlate_curve(
     summary: dict[str, Any] = {"seed": MEAN, "n_seeds": len(networks)}
     for name in COEFFICIENTS:
         values = [one.coefficients[name] for one in networks.values()]
-        interval = student_interval(values, confidence)
+        interval = student_interval(values, confidence, CORRELATION)
         summary[name] = interval.mean
         summary |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
         summary[f"{name}_seeds"] = interval.networks

@@ -123,13 +123,26 @@ class Interval(NamedTuple):
     networks: int
 
 
-def student_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+#: ranges of a correlation, and of the difference of two
+CORRELATION, CORRELATION_GAP = (-1.0, 1.0), (-2.0, 2.0)
+
+
+def student_interval(
+    values: Sequence[float],
+    confidence: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+) -> Interval:
     """Mean of one value per trained network, with a Student t interval.
 
-    NaN (undefined) is left out and not counted; the limits are NaN with fewer than two values. They
-    are not cut at the bounds of a correlation: a limit beyond 1 says that there are too few
-    networks. `confidence`, in (0, 1), is the coverage if values are normal and networks
-    independent.
+    NaN (undefined) is left out and not counted; the limits are NaN with fewer than two values.
+    `confidence`, in (0, 1), is the coverage if values are normal and networks independent.
+
+    With `bounds`, the range of the values, the interval is computed on Fisher's scale, where it
+    cannot leave them: for values in [-1, 1] with the mean r and its standard error e it is
+    tanh(artanh r ± t e / (1 - r²)) (Fisher 1915, doi:10.1093/biomet/10.4.507; the delta method for
+    the error). Other ranges are brought to [-1, 1] first, which for shares in [0, 1] is the logit
+    scale. It is about the mean itself, where transforming each value would speak of another centre,
+    and not at all of networks whose r is 1.
     """
     defined = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     if defined.size == 0:
@@ -141,7 +154,22 @@ def student_interval(values: Sequence[float], confidence: float = 0.95) -> Inter
 
     error = float(defined.std(ddof=1)) / math.sqrt(defined.size)
     reach = float(stats.t.ppf(0.5 + confidence / 2.0, defined.size - 1)) * error
-    return Interval(mean, mean - reach, mean + reach, int(defined.size))
+    low, high = mean - reach, mean + reach
+    if bounds is not None:
+        low, high = _within(mean, reach, *bounds)
+    return Interval(mean, low, high, int(defined.size))
+
+
+def _within(mean: float, reach: float, lowest: float, highest: float) -> tuple[float, float]:
+    """Limits of mean ± reach on Fisher's scale of a range."""
+    half = (highest - lowest) / 2.0
+    r = (mean - lowest) / half - 1.0
+    # Where all values lie on a bound, up to rounding, there is no spread either.
+    room = 1.0 - r**2
+    if room < NEAR_ONE**2 or reach == 0.0:
+        return mean, mean
+    z, step = math.atanh(r), reach / half / room
+    return tuple(lowest + half * (1.0 + math.tanh(z + side * step)) for side in (-1.0, 1.0))
 
 
 class TTest(NamedTuple):
@@ -171,17 +199,22 @@ class TTest(NamedTuple):
         return {**limits, "effect_size": self.effect_size, **signs, "p": self.p}
 
 
-def one_sample_t(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> TTest:
+def one_sample_t(
+    values: Sequence[float] | NDArray[np.float64],
+    confidence: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+) -> TTest:
     """Test one value per trained network against 0 (Student 1908, doi:10.1093/biomet/6.1.1).
 
     Exact for independent networks and normal values. NaN (undefined) is left out and not counted.
     With fewer than two networks limits, ps and effect size are NaN. So are ps and effect size
     where all networks agree up to the rounding of float32 scores: an estimate without spread has no
-    test, however far from 0 it is. `confidence`, in (0, 1), is that of the interval.
+    test, however far from 0 it is. `confidence`, in (0, 1), is that of the interval, which stays
+    within `bounds` (see `student_interval`); the ps are those of the values as they are.
     """
     defined = np.asarray(values, dtype=np.float64)
     defined = defined[~np.isnan(defined)]
-    mean, low, high, count = student_interval(defined.tolist(), confidence)
+    mean, low, high, count = student_interval(defined.tolist(), confidence, bounds)
     p = p_greater = p_less = effect = math.nan
     if count > 1 and not is_constant(defined):
         from scipy import special  # late: it takes a second to import

@@ -62,7 +62,7 @@ difference_low, difference_high: float64 [of the metric] interval of the paired 
 difference_images_low, difference_images_high: float64 [of the metric] over images, these networks
 effect_size seeds_up seeds_down p p_adjusted"""
 _INTERVALS = "\n".join(
-    f"{name}_low, {name}_high: float64 t interval over networks, not cut at 1; rows of means\n"
+    f"{name}_low, {name}_high: float64 [-1 to 1] t on Fisher's scale over networks; of means\n"
     f"{name}_seeds: Int64 networks with a defined coefficient; rows of means"
     for name in ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
 )
@@ -191,7 +191,7 @@ n_seeds: int64 networks in which both coefficients are defined
 n_levels: int64 the fewest levels of one of them
 explainer_mean, control_mean: float64 [-1 to 1] mean coefficient over these networks
 gap: float64 [-2 to 2] explainer minus control, paired by network
-gap_low, gap_high: float64 [-2 to 2] t interval over networks
+gap_low, gap_high: float64 [-2 to 2] t interval over networks, on Fisher's scale
 effect_size seeds_up seeds_down p p_adjusted
 
 # agreement.csv: Explanations against those of the dense parent, next to two floors
@@ -280,7 +280,7 @@ statistic: str the quantity in words
 published: float64 the study's own number for it
 holds_from, holds_to: float64 the claim is true where the quantity lies between; empty: no bound
 estimate: float64 mean over networks
-low, high: float64 Student t interval over networks, not corrected
+low, high: float64 Student t interval over networks, not corrected; r on Fisher's scale
 images_low, images_high: float64 over images, for these networks
 n_seeds: int64 networks with a value
 per_seed: str values by ascending seed, with semicolons between; undefined ones are empty

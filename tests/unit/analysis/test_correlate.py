@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sparsight.analysis.correlate import correlate
+from sparsight.analysis.correlate import COEFFICIENTS, correlate
 from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
 from tests.tables import write_rows
@@ -115,8 +115,14 @@ def test_mean_row_has_interval_and_published_form(run):
     mean = row_of(table, "mean")
     both = [row_of(table, seed)["pearson"] for seed in ("1", "2")]
     assert mean["pearson"] == pytest.approx(np.mean(both))
+    # On Fisher's scale; untransformed, one degree of freedom reaches beyond 1.
     reach = stats.t.ppf(0.975, 1) * np.std(both, ddof=1) / math.sqrt(2)
-    assert mean["pearson_high"] - mean["pearson"] == pytest.approx(reach, rel=1e-6)
+    r = mean["pearson"]
+    assert r + reach > 1
+    for limit, side in ((mean["pearson_low"], -1), (mean["pearson_high"], 1)):
+        assert limit == pytest.approx(math.tanh(math.atanh(r) + side * reach / (1 - r**2)))
+    names = [f"{name}_{side}" for name in COEFFICIENTS for side in ("low", "high")]
+    assert mean[names].dropna().between(-1, 1).all()
     x, y = (np.mean([series[1], series[2]], axis=0) for series in (IOU, ACCURACY))
     published = stats.pearsonr(x, y)
     assert mean["published_form"] == pytest.approx(published.statistic)

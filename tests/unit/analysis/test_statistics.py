@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sparsight.analysis.statistics import (
+    CORRELATION,
+    CORRELATION_GAP,
     benjamini_hochberg,
     draw_counts,
     first_difference,
@@ -116,6 +118,42 @@ def test_student_interval_by_hand():
     assert interval.mean == pytest.approx(2.0)
     assert interval.high == pytest.approx(2.0 + 4.302653 / math.sqrt(3), abs=1e-6)
     assert interval.low == pytest.approx(2.0 - 4.302653 / math.sqrt(3), abs=1e-6)
+
+
+def test_bounded_interval_by_hand():
+    # The mean is 0 and its error 0.1: tanh(± t(.975; 1) · 0.1), t = 12.706205.
+    interval = student_interval([-0.1, 0.1], bounds=CORRELATION)
+    assert interval.mean == pytest.approx(0.0)
+    assert interval.high == pytest.approx(math.tanh(1.2706205), abs=1e-6)
+    assert interval.low == pytest.approx(-math.tanh(1.2706205), abs=1e-6)
+    # On the logit scale: mean 0.8 and error 0.1, logit(0.8) = ln 4, 0.1 / (0.8 · 0.2) = 0.625.
+    share = student_interval([0.7, 0.9], bounds=(0.0, 1.0))
+    for limit, side in ((share.low, -1), (share.high, 1)):
+        logit = math.log(limit / (1 - limit))
+        assert logit == pytest.approx(math.log(4) + side * 12.706205 * 0.625, rel=1e-6)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(0.5, 0.999))
+def test_bounded_intervals_hold_the_mean_and_stay_in_range(values, confidence):
+    interval = student_interval(values, confidence, CORRELATION)
+    assert -1 <= interval.low <= interval.mean + 1e-12
+    assert interval.mean - 1e-12 <= interval.high <= 1
+    wider = student_interval([2 * value for value in values], confidence, CORRELATION_GAP)
+    assert wider.high == pytest.approx(2 * interval.high, abs=1e-9)
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0, 0.3])
+def test_a_bounded_interval_without_spread_is_the_mean(value):
+    assert student_interval([value] * 3, bounds=CORRELATION)[:3] == pytest.approx([value] * 3)
+
+
+def test_two_networks_that_contradict_each_other_say_nothing():
+    """Untransformed the limits were -12.7 and 12.7."""
+    assert student_interval([1.0, -1.0]).high > 12
+    assert one_sample_t([1.0, -1.0], bounds=CORRELATION)[1:3] == pytest.approx((-1, 1))
+    # The test is that of the values as they are.
+    plain, bounded = (one_sample_t([0.9, 0.5, 0.7], bounds=one) for one in (None, CORRELATION))
+    assert (plain.p, plain.mean) == (bounded.p, bounded.mean)
 
 
 def test_student_interval_of_one_or_none():

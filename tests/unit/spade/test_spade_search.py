@@ -244,10 +244,11 @@ def test_the_ground_truth(thesis: nn.Module, pictures: Any) -> None:
     masks[0] = False
     with pytest.raises(InputError, match="neither empty nor the whole image"):
         GroundTruth(images, targets, masks)
+    assert len(ids) == 2
 
 
 def test_search_and_table_treat_signed_maps_alike(thesis: nn.Module, pictures: Any) -> None:
-    images, ids = pictures(2, 1, 28)
+    images, _ = pictures(2, 1, 28)
     masks = torch.zeros(2, 28, 28, dtype=torch.bool)
     masks[:, 3:9, 10:20] = True
     maps = torch.randn(1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -259,7 +260,6 @@ def test_search_and_table_treat_signed_maps_alike(thesis: nn.Module, pictures: A
     # All that speaks against the class lies in the mask.
     assert table > 0.8
     assert criterion.measure(thesis, 0) == {"pixel_roc_auc": table}
-    assert len(ids) == 2
 
 
 def test_the_ground_truth_chooses_the_largest_mean(

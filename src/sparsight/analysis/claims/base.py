@@ -149,7 +149,8 @@ class Evidence:
     holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
     remark : what a reader has to know.
     columns : what the claim's row says instead of the configuration (`explainer`, `metric`, ...).
-    correlation : whether the quantity is a correlation, whose interval over images is reflected.
+    correlation : whether the interval over images is that of a correlation, which is reflected.
+    bounds : range of the quantity, which its interval over networks does not leave; None for any.
     counted : whether the quantity only counts networks; Student t has no sound interval for it.
     """
 
@@ -162,6 +163,7 @@ class Evidence:
     remark: str = ""
     columns: Mapping[str, str] | None = None
     correlation: bool = False
+    bounds: tuple[float, float] | None = None
     counted: bool = False
 
     @property

@@ -21,7 +21,7 @@ from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, join_v
 
 logger = logging.getLogger(__name__)
 #: of the stage `claims`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 _COPIED = [key for key in COMMON_KEYS if key != "published"]
 
 
@@ -119,7 +119,7 @@ def _row(test: ClaimTest, networks: ClaimCurves, confidence: float, refused: str
     if refused:
         remark = "; ".join(part for part in (f"not testable here: {refused}", found.remark) if part)
         found = replace(found, p_for=math.nan, p_against=math.nan, remark=remark)
-    interval = one_sample_t(found.values, confidence)
+    interval = one_sample_t(found.values, confidence, found.bounds)
     low, high = (math.nan, math.nan) if found.counted else (interval.low, interval.high)
     images_low, images_high = found.images_interval(confidence)
     return {

@@ -19,6 +19,7 @@ from sparsight.analysis.claims.base import (
 from sparsight.analysis.correlate import DRAWN_COEFFICIENTS, coefficient, drawn_coefficients
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curve, Quantity
 from sparsight.analysis.resample import CORRECT, INCORRECT
+from sparsight.analysis.statistics import CORRELATION, CORRELATION_GAP
 from sparsight.io.errors import InputError
 
 
@@ -211,6 +212,7 @@ class Correlation(SignedClaim):
             f"{text}, minus the same of {control}" if control else text,
             Quantity(values, drawn),
             correlation=drawn.shape[1] > 0,
+            bounds=CORRELATION_GAP if control else CORRELATION,
             remark="" if control else self._published_form(curve, accuracy, used),
         )
 

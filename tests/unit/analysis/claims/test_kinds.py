@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparsight.analysis.claims.base import ClaimCurves, p_both, sign
+from sparsight.analysis.claims.decide import claims_table
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.statistics import first_difference, kendall, pearson, spearman
 from sparsight.io.errors import InputError
@@ -69,6 +70,23 @@ def test_correlation_is_one_coefficient_a_network(evidence, claim, coefficient, 
         assert found.p_for < found.p_against
     assert found.holds_from == 0.0
     assert math.isnan(found.holds_to)
+
+
+@pytest.mark.parametrize(("control", "widest"), [("", 1.0), ("other", 2.0)])
+def test_intervals_of_correlations_stay_in_range(curves, claim, control, widest):
+    """Two networks that contradict each other; untransformed, t reaches 12 times as far."""
+    levels = [1.0, 2.0, 3.0, 4.0]
+    means = {
+        IOU: [levels, levels[::-1]],
+        ("other", "iou", "all"): [levels[::-1], levels],
+        ACCURACY: [levels, levels],
+    }
+    test = CLAIMS.load("correlation")(claim("correlation", minus_control=control))
+    networks = ClaimCurves(curves(means), test.claim)
+    row = claims_table([test], [networks], 0.95).iloc[0]
+    assert row["estimate"] == pytest.approx(0.0)
+    assert (row["low"], row["high"]) == pytest.approx((-widest, widest))
+    assert max(abs(row["low"]), abs(row["high"])) <= widest
 
 
 def test_spearman_on_paper(evidence, claim):
