@@ -40,7 +40,7 @@ from sparsight.analysis.statistics import (
     spearman,
     student_interval,
 )
-from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
+from sparsight.analysis.tables import FEWEST_LEVELS, MEAN, MOST_EMPTY
 from sparsight.io.errors import InputError
 
 _OF_TWO = {of.__name__: of for of in (pearson, spearman, kendall, first_difference)}
@@ -292,6 +292,9 @@ def correlate(
     correlation usually comes from the collapse at the sparse end, which the second range leaves
     out. Pruners with fewer than three levels have no rows.
 
+    Where maps are empty, what follows the accuracy is their number: the columns `…_shown` leave
+    out, of each network, the levels at which more than a tenth of the maps is empty.
+
     Where a control correlates as well as an explainer, the correlation says nothing about that
     explainer; see `write_control_gaps`. `published_p` is wrong as a test: levels are ordered and
     autocorrelated (independent AR(.7) series of 26 levels fall below .05 in 24% of cases). The
@@ -354,9 +357,10 @@ def _correlate_curve(
     networks: Mapping[int, Association], curve: pd.DataFrame, confidence: float
 ) -> Iterator[dict[str, Any]]:
     """Rows of one curve: one per seed, then their mean."""
+    shown = {seed: _where_shown(curve[curve["seed"] == seed]) for seed in networks}
     for seed, one in networks.items():
         counts = {"seed": str(seed), "n_seeds": 1, "n_levels": len(one.levels)}
-        yield {**counts, **one.coefficients}
+        yield {**counts, **one.coefficients, **shown[seed]}
     summary: dict[str, Any] = {"seed": MEAN, "n_seeds": len(networks)}
     for name in COEFFICIENTS:
         values = [one.coefficients[name] for one in networks.values()]
@@ -364,8 +368,27 @@ def _correlate_curve(
         summary[name] = interval.mean
         summary |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
         summary[f"{name}_seeds"] = interval.networks
+    of_seeds = pd.DataFrame(shown.values())
+    summary["empty_share"] = of_seeds["empty_share"].mean()
+    summary["n_levels_shown"] = of_seeds["n_levels_shown"].min()
+    for name in (f"{coefficient}_shown" for coefficient in DRAWN_COEFFICIENTS):
+        interval = student_interval(of_seeds[name].tolist(), confidence, CORRELATION)
+        summary |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        summary[f"{name}_seeds"] = interval.networks
     p = one_sample_t([one.coefficients["pearson"] for one in networks.values()], confidence).p
     yield {**summary, **_published(curve), "p": p}
+
+
+def _where_shown(rows: pd.DataFrame) -> dict[str, float]:
+    """Of one network: its share of empty maps, and coefficients of levels with few of them."""
+    defined = rows.dropna(subset=["mean", "accuracy"])
+    # A share that is not known (NaN) is not small.
+    one = Association.of(defined[defined["empty_share"] <= MOST_EMPTY])
+    return {
+        "empty_share": float(defined["empty_share"].mean()),
+        "n_levels_shown": len(one.levels),
+        **{f"{name}_shown": one.coefficients[name] for name in DRAWN_COEFFICIENTS},
+    }
 
 
 def _published(curve: pd.DataFrame) -> dict[str, Any]:

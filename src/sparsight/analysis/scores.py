@@ -83,19 +83,19 @@ SCHEMA = TABLES["scores"].arrow_schema()
 IDENTITY = ["study", "dataset", "model", "pruner", "seed", "level", "density"]
 ORDER = "explainer, condition, metric, image_id, step"
 NAMES = ["explainer", "condition", "metric"]
-STATISTICS = [*NAMES, "subset", "n", "undefined", "mean", "sd", "median"]
+STATISTICS = [*NAMES, "subset", "n", "undefined", "mean", "sd", "median", "empty_share"]
 _SCALARS = f"""
 CREATE OR REPLACE TEMP TABLE scalars AS
-SELECT explainer, condition, metric, image_id, correct, value FROM scores WHERE step < 0
+SELECT explainer, condition, metric, image_id, correct, empty, value FROM scores WHERE step < 0
 UNION ALL
-SELECT explainer, condition, metric, image_id, bool_and(correct),
+SELECT explainer, condition, metric, image_id, bool_and(correct), bool_or(empty),
     CASE any_value(reducer) {" ".join(f"WHEN '{k}' THEN {v}" for k, v in REDUCERS.items())} END
 FROM scores LEFT JOIN reducers USING (metric) WHERE step >= 0
 GROUP BY explainer, condition, metric, image_id
 """
 _DESCRIBE = """
 WITH member AS (
-    SELECT s.explainer, s.condition, s.metric, s.value, true AS in_all,
+    SELECT s.explainer, s.condition, s.metric, s.value, s.empty, true AS in_all,
         s.correct AND d.correct AS in_both
     FROM scalars s LEFT JOIN dense_correct d USING (condition, image_id)
 )
@@ -109,7 +109,8 @@ SELECT explainer, condition, metric, '{subset}' AS subset,
     count(*) FILTER ({member} AND NOT coalesce(isfinite(value), false)) AS undefined,
     avg(value) FILTER ({member} AND isfinite(value)) AS mean,
     stddev_samp(value) FILTER ({member} AND isfinite(value)) AS sd,
-    median(value) FILTER ({member} AND isfinite(value)) AS median
+    median(value) FILTER ({member} AND isfinite(value)) AS median,
+    avg(empty::INTEGER) FILTER ({member}) AS empty_share
 FROM member GROUP BY explainer, condition, metric"""
         for subset, member in (("all", "in_all"), ("correct_at_both", "in_both"))
     )
@@ -355,9 +356,10 @@ def describe_scores(database: duckdb.DuckDBPyConnection, file: ScoreFile) -> pd.
 
     One row per explainer, condition, metric and subset. `n` counts finite values, `undefined` the
     others; `mean`, `sd` (n - 1 in the denominator) and `median` are over the n, NaN where n is 0
-    (sd: below 2). The subset `correct_at_both` holds the images that this network and the dense
-    network of the same seed both classify correctly; it is empty where the study does not score the
-    dense network. If it does, but not on all images of this file, that is an `InputError`.
+    (sd: below 2). `empty_share` is that of all images, scored or not, whose map is empty. The
+    subset `correct_at_both` holds the images that this network and the dense network of the same
+    seed both classify correctly; it is empty where the study does not score the dense network. If
+    it does, but not on all images of this file, that is an `InputError`.
     """
     missing = database.execute(
         "SELECT count(DISTINCT image_id) FROM scalars ANTI JOIN dense_correct "
@@ -417,7 +419,7 @@ def read_scalars(
     reducer.
     """
     file = ScoreFile.open(path)
-    rows = _read(path, [*NAMES, "image_id", "correct", "step", "value"])
+    rows = _read(path, [*NAMES, "image_id", "correct", "empty", "step", "value"])
     with duckdb.connect(":memory:", config={"threads": 1}) as database:
         _name_reducers(database, reducers)
         database.register("scores", of_study(rows, file.network, entries))

@@ -169,7 +169,8 @@ def _within(mean: float, reach: float, lowest: float, highest: float) -> tuple[f
     if room < NEAR_ONE**2 or reach == 0.0:
         return mean, mean
     z, step = math.atanh(r), reach / half / room
-    return tuple(lowest + half * (1.0 + math.tanh(z + side * step)) for side in (-1.0, 1.0))
+    low, high = (lowest + half * (1.0 + math.tanh(z + side * step)) for side in (-1.0, 1.0))
+    return low, high
 
 
 class TTest(NamedTuple):

@@ -150,7 +150,7 @@ def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 #: of the stage `summary`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 CURVE = ["dataset", "model", "seed", "explainer", "condition", "metric", "subset"]
 LEVEL_KEYS = list(tables.TABLES["levels"].keys)
 LEVEL_COLUMNS = tables.TABLES["levels"].names

@@ -23,6 +23,8 @@ FEWEST_LEVELS = 3
 MEAN = "mean"
 #: value of `level` in rows that average over levels
 ALL_LEVELS = "all"
+#: share of empty maps above which a level is left out of the correlations `…_shown`
+MOST_EMPTY = 0.1
 #: kinds of numbers about concepts: of one network's concepts, and of how they differ from another's
 FOUND, COMPARED = "found", "compared"
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -66,6 +68,12 @@ _INTERVALS = "\n".join(
     f"{name}_seeds: Int64 networks with a defined coefficient; rows of means"
     for name in ("pearson", "spearman", "kendall", "first_difference", "rank_partial")
 )
+_SHOWN = "\n".join(
+    f"{name}_shown: float64 [-1 to 1] {name} over these levels alone\n"
+    f"{name}_shown_low, {name}_shown_high: float64 [-1 to 1] t on Fisher's scale; of means\n"
+    f"{name}_shown_seeds: Int64 networks with a defined coefficient; rows of means"
+    for name in ("pearson", "spearman")
+)
 _TOP = "\n".join(
     f"top_{place}: str the concept at place {place}; empty where there are fewer\n"
     f"weight_{place}: float64 its weight"
@@ -108,6 +116,7 @@ image_id: int64 id of the image in the original data set
 label: int64 class of the image
 predicted: int64 class that the network predicts
 correct: bool whether the network predicts the class of the image
+empty: bool whether the map is constant up to rounding, mostly all 0: it shows nothing
 metric
 step: int32 step of a metric with several; -1 for others
 value: float64 [of the metric] the score
@@ -120,6 +129,7 @@ density
 accuracy: float64 [share, 0 to 1; higher] over all images of the test split, same condition
 n, undefined: int64 images with (without) a defined score
 mean, sd, median: float64 [of the metric] over the n; sd is the spread of images
+empty_share: float64 [share, 0 to 1] images whose map is empty: constant up to rounding
 channels, channels_left: Int64 channels and hidden neurons, before and after removing dead units
 multiply_adds, multiply_adds_left: Int64 [per image] dense kernels, before and after removing them
 multiply_adds_nonzero: Int64 [per image] only of weights that are not zero
@@ -179,6 +189,9 @@ pearson_images_low, pearson_images_high: float64 [-1 to 1] over images, for thes
 spearman_images_low, spearman_images_high: float64 [-1 to 1] over images, for these networks
 p: float64 [0 to 1] t test of pearson over networks against 0; rows of means
 p_adjusted
+empty_share: float64 [share, 0 to 1] empty maps, mean over the levels that enter
+n_levels_shown: Int64 levels at which at most 10% of the maps are empty; of means the fewest
+{_SHOWN}
 
 # control_gaps.csv: Correlations with the accuracy minus those of each control, at shared levels
 ## dataset model pruner explainer control condition metric subset levels coefficient
@@ -408,12 +421,18 @@ def write(name: str, path: Path, frame: "pd.DataFrame") -> None:
 
 
 _WORDS = {True: "true", False: "false"}
+#: columns that tables of earlier versions lack, the committed references among them
+_LATER: dict[str, list[str]] = {
+    "levels": ["empty_share"],
+    "correlations": [c for c in TABLES["correlations"].names if "shown" in c or "empty" in c],
+}
 
 
 def read(name: str, path: Path) -> "pd.DataFrame":
     """Read a table, from CSV or parquet, with the columns and dtypes that `TABLES` states.
 
-    Text is never undefined: only an empty *number* is, and an explainer may be called "none". An
+    Text is never undefined: only an empty *number* is, and an explainer may be called "none". The
+    shares of empty maps, which earlier versions did not write, are undefined where they lack. An
     `InputError` where the file is missing, or its columns are not those of the table; `CorruptFile`
     where it cannot be read as such a table.
     """
@@ -426,6 +445,9 @@ def read(name: str, path: Path) -> "pd.DataFrame":
         frame = read_table(path).to_pandas()
     else:
         frame = _parse(path, table.dtypes)
+    for column in _LATER.get(name, ()):
+        if column not in frame:
+            frame[column] = float("nan")
     _check(table, path, frame.columns, remedy(path))
     texts = [column for column, dtype in table.dtypes.items() if dtype == "str"]
     try:

@@ -42,11 +42,12 @@ from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.preparation import masks_for
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.networks import load_network
+from sparsight.rounding import is_constant
 
 logger = logging.getLogger(__name__)
 
 #: of the stage `scoring`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 #: of the stage `agreement`
 AGREEMENT_VERSION = 1
 
@@ -77,6 +78,7 @@ SCHEMA = pa.schema(
         ("label", pa.int32()),
         ("predicted", pa.int32()),
         ("correct", pa.bool_()),
+        ("empty", pa.bool_()),
         ("metric", TEXT),
         ("step", pa.int32()),
         ("value", pa.float32()),
@@ -85,7 +87,7 @@ SCHEMA = pa.schema(
 #: of the table of agreement: which network each was compared with
 AGREEMENT_SCHEMA = pa.schema(
     [
-        *SCHEMA,
+        *(field for field in SCHEMA if field.name != "empty"),
         ("reference_pruner", TEXT),
         ("reference_seed", pa.int32()),
         ("reference_level", pa.int32()),
@@ -137,7 +139,7 @@ class ScoreRows:
         Parameters
         ----------
         names : of the explainer, the condition and the metric.
-        images : `target`, `image_id`, `label`, `predicted` and `correct`, [N] each.
+        images : `target`, `image_id`, `label`, `predicted`, `correct` and `empty`, [N] each.
         values : float32 [N], or [N, steps] for a curve, which agreement has not.
         reference : its place among the references.
         """
@@ -331,8 +333,9 @@ def score_family(
         those of each of these files.
     predictions : the checkpoint's predictions.parquet; the one source of `predicted` and
         `correct`, so that all families agree on them.
-    output : the parquet file, columns as in `SCHEMA` or `AGREEMENT_SCHEMA`; its metadata hold the
-        target rule and the facts of each metric, with `step_values` of curves. Where two networks
+    output : the parquet file, columns as in `SCHEMA` or `AGREEMENT_SCHEMA`; `empty` says whether
+        the map is constant up to rounding, most often 0 throughout. Its metadata hold the target
+        rule and the facts of each metric, with `step_values` of curves. Where two networks
         were explained for different classes of an image, its agreement is NaN.
     network : in any mode; None where no metric needs it.
     identity : study, dataset, model, pruner, seed, level, density.
@@ -600,6 +603,8 @@ class _Work:
         for explainer in self.explainers:
             name = f"{explainer}/{condition}"
             raw = [f.rows(name, start, stop).to(self.device) for f in (self.maps, *self.others)]
+            # As the network's explainer gave it, whatever a metric makes of it.
+            facts["empty"] = is_constant(raw[0], (1, 2)).cpu().numpy()
             # Metrics that want the same treatment share the maps made ready for them.
             ready: dict[tuple[str, ...], list[Tensor]] = {}
             for group in self.groups[explainer]:

@@ -1,7 +1,7 @@
 """Small hand-made studies: evaluations, scores and statistics of a few checkpoints."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,10 @@ def write_evaluation(tmp_path: Path) -> WriteEvaluation:
 
 @pytest.fixture
 def write_scores(tmp_path: Path) -> WriteScores:
-    """Write one score file from rows (explainer, metric, image_id, correct, value[, step])."""
+    """Write one score file from rows (explainer, metric, image_id, correct, value[, step]).
+
+    Maps of images in `empty` are empty.
+    """
 
     def write(
         rows: Sequence[Sequence[Any]],
@@ -78,6 +81,7 @@ def write_scores(tmp_path: Path) -> WriteScores:
         family: str = "cam",
         condition: str = "clean",
         metadata: Mapping[str, str] | None = None,
+        empty: Collection[int] = (),
     ) -> Path:
         count = len(rows)
         columns = {
@@ -95,6 +99,7 @@ def write_scores(tmp_path: Path) -> WriteScores:
             "label": [0] * count,
             "predicted": [0 if row[3] else 1 for row in rows],
             "correct": [bool(row[3]) for row in rows],
+            "empty": [row[2] in empty for row in rows],
             "metric": [row[1] for row in rows],
             "step": [row[5] if len(row) > 5 else -1 for row in rows],
             "value": [float(row[4]) for row in rows],

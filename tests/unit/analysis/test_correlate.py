@@ -41,6 +41,7 @@ def frame_of(values, accuracy=None, explainer="cam", subset="all", pruner="magni
                 "mean": value,
                 "sd": 0.1,
                 "median": value,
+                "empty_share": 0.0,
             }
             for seed, series in values.items()
             for level, value in enumerate(series)
@@ -129,6 +130,38 @@ def test_mean_row_has_interval_and_published_form(run):
     assert mean["published_p"] == pytest.approx(published.pvalue)
     assert mean["published_form"] != pytest.approx(mean["pearson"], abs=1e-4)
     assert (mean["n_seeds"], mean["pearson_seeds"], mean["n_levels"]) == (2, 2, 6)
+
+
+def test_levels_at_which_maps_are_empty_are_left_out_beside_the_correlation(run):
+    frame = frame_of(IOU)
+    sparse = frame["level"] >= 4
+    frame.loc[sparse, "empty_share"] = 0.6
+    frame.loc[(frame["seed"] == 2) & (frame["level"] == 3), "empty_share"] = 0.11
+    frame.loc[(frame["seed"] == 1) & (frame["level"] == 3), "empty_share"] = 0.1
+    table = run(frame)
+    for seed, levels in ((1, 4), (2, 3)):
+        row, x, y = row_of(table, str(seed)), IOU[seed][:levels], ACCURACY[seed][:levels]
+        assert row["n_levels_shown"] == levels
+        assert row["pearson_shown"] == pytest.approx(stats.pearsonr(x, y).statistic)
+        assert row["spearman_shown"] == pytest.approx(stats.spearmanr(x, y).statistic)
+        # The correlation itself is over all levels.
+        assert row["pearson"] == pytest.approx(stats.pearsonr(IOU[seed], ACCURACY[seed]).statistic)
+    shares = (0.1 + 2 * 0.6) / 6, (0.11 + 2 * 0.6) / 6
+    assert [row_of(table, s)["empty_share"] for s in "12"] == pytest.approx(shares)
+    mean = row_of(table, "mean")
+    assert mean["empty_share"] == pytest.approx(np.mean(shares))
+    both = [row_of(table, seed)["pearson_shown"] for seed in "12"]
+    assert mean["pearson_shown"] == pytest.approx(np.mean(both))
+    assert -1 <= mean["pearson_shown_low"] <= mean["pearson_shown"] <= mean["pearson_shown_high"]
+    assert (mean["n_levels_shown"], mean["pearson_shown_seeds"]) == (3, 2)
+
+
+def test_where_maps_are_always_empty_no_correlation_is_shown(run):
+    frame = frame_of(IOU)
+    frame["empty_share"] = 1.0
+    mean = row_of(run(frame), "mean")
+    assert math.isnan(mean["pearson_shown"])
+    assert (mean["n_levels_shown"], mean["pearson_shown_seeds"], mean["empty_share"]) == (0, 0, 1)
 
 
 def test_one_seed_has_no_interval(run):

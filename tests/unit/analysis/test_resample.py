@@ -96,7 +96,7 @@ class Chain:
         frame = frame.assign(
             **{name: SETTINGS[name] for name in ("study", "dataset", "model")},
             **{"pruner": self.pruner if level else "dense", "seed": self.seed, "level": level},
-            **{"density": 0.8**level, "target": 0, "label": 0, "predicted": 0},
+            **{"density": 0.8**level, "target": 0, "label": 0, "predicted": 0, "empty": False},
         )
         path = self.folder / f"scores{level}_{family}.parquet"
         write_table(path, {name: frame[name].to_numpy() for name in frame})

@@ -84,6 +84,30 @@ def test_mean_sd_median_and_undefined(tmp_path, study):
     assert (row["density"], row["accuracy"]) == (0.5, 0.7)
 
 
+def test_empty_share_is_of_all_images_of_the_subset(
+    tmp_path, study, write_evaluation, write_scores
+):
+    evaluations, scores = study
+    rows = [
+        ("cam", "iou", 1, True, 0.2),
+        ("cam", "iou", 2, False, 0.9),
+        ("cam", "iou", 3, True, math.nan),
+        ("cam", "iou", 4, True, 0.7),
+        *[("cam", "curve", i, i != 2, v, s) for i in range(1, 5) for s, v in ((0, 0.5), (1, 0.1))],
+    ]
+    scores[1] = write_scores(rows, "magnitude", 1, density=0.5, empty=[2, 3])
+    frame = levels_of(tmp_path, evaluations, scores, reducers={"curve": "mean"})
+    # Of the four images two are empty, one of them without a score; a step is no image.
+    for metric in ("iou", "curve"):
+        row = pick(frame, pruner="magnitude", level=1, subset="all", metric=metric)
+        assert row["empty_share"] == pytest.approx(0.5)
+    # Images 1 and 3 are right at both levels, and 3 is empty.
+    both = pick(frame, pruner="magnitude", level=1, subset="correct_at_both", metric="iou")
+    assert both["empty_share"] == pytest.approx(0.5)
+    assert pick(frame, pruner="magnitude", level=0, subset="all")["empty_share"] == 0
+    assert pick(frame, pruner="random", level=1, subset="all")["empty_share"] == 0
+
+
 def test_correct_at_both_needs_both_levels(tmp_path, study):
     frame = levels_of(tmp_path, *study)
     row = pick(frame, pruner="magnitude", level=1, subset="correct_at_both")
@@ -349,7 +373,7 @@ def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
         ("random", 1): [12, 7, 123456789012, 35000, 2800, 6.0, 3.0],
     }
     assert list(frame.columns) == TABLES["levels"].names
-    assert TABLES["levels"].names[-8:] == ["median", *CONVERTED]
+    assert TABLES["levels"].names[-9:] == ["median", "empty_share", *CONVERTED]
     # Whole numbers keep all their digits.
     assert path.read_text().splitlines()[1].endswith(",12,12,123456789012,60000,4800,3,1.5")
 

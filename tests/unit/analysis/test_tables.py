@@ -95,3 +95,14 @@ def test_values_per_seed_are_one_cell():
     assert join_values([0.123456, math.nan, 2.0]) == "0.1235;;2"
     assert split_values("0.1235;;2") == [0.1235, 2.0]
     assert split_values("") == []
+
+
+def test_tables_written_before_empty_maps_were_counted_read_as_undefined(tmp_path):
+    frame = completed("levels", pd.DataFrame({"level": [0, 1]}))
+    frame.drop(columns="empty_share").to_csv(tmp_path / "levels.csv", index=False)
+    found = read("levels", tmp_path / "levels.csv")
+    assert found["empty_share"].isna().all()
+    assert list(found.columns) == TABLES["levels"].names
+    frame.drop(columns="mean").to_csv(tmp_path / "levels.csv", index=False)
+    with pytest.raises(InputError, match="no column 'mean'"):
+        read("levels", tmp_path / "levels.csv")

@@ -35,7 +35,7 @@ IDENTITY = {
 }
 COLUMNS = [
     *("study", "dataset", "model", "pruner", "seed", "level", "density", "explainer", "condition"),
-    *("target", "image_id", "label", "predicted", "correct", "metric", "step", "value"),
+    *("target", "image_id", "label", "predicted", "correct", "empty", "metric", "step", "value"),
 ]
 FACTS = {
     "cam": {"interpolation": "bilinear", "cost": 61},
@@ -235,6 +235,24 @@ def test_undefined_values_are_nan(files):
     assert np.isnan(values["gini"][1])
     assert values["soft_iou"][1] == 0
     assert 0 < values["pointing_game"][1] < 1
+
+
+def test_empty_maps_are_those_constant_up_to_rounding_whatever_the_metric(files):
+    tensors = write_maps(files / "maps.safetensors", 1000 + torch.arange(5))
+    steps = torch.arange(tensors["cam/clean"][0].numel()) % 4
+    tensors["cam/clean"][0] = torch.nan
+    tensors["cam/clean"][1] = 0
+    # The last bits of a plateau, and of one far from 0, show nothing ...
+    tensors["cam/clean"][2] = (0.7 * (1 + steps * 1e-7)).view_as(tensors["cam/clean"][2])
+    # ... negative attribution does, also to metrics that count it as 0.
+    tensors["cam/clean"][3] = -(1.0 + steps).view_as(tensors["cam/clean"][3])
+    write_arrays(files / "maps.safetensors", tensors, MAPS_METADATA)
+    table = score(files)
+    for metric in ("gini", "soft_iou", "pointing_game", "area_iou"):
+        rows = rows_of(table, metric=metric, explainer="cam", condition="clean")
+        assert [row["empty"] for row in rows] == [False, True, True, False, False]
+    assert not any(row["empty"] for row in rows_of(table, explainer="grad"))
+    assert not any(row["empty"] for row in rows_of(table, condition="noisy"))
 
 
 def test_metadata_hold_the_facts_of_the_metrics(files):
