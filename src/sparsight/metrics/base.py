@@ -206,6 +206,10 @@ class Metric(ABC):
     def score(self, batch: MapBatch) -> Tensor:
         """Score a batch: float32 [N], or [N, steps] for a curve; NaN where it is undefined.
 
+        A map that is empty or constant up to rounding is no reason to leave its image out: it
+        scores what the definition gives for equal values, or else by chance. Metrics that compare
+        two maps have nothing to compare there, and are undefined.
+
         No row may depend on the other rows. Swapping maps and `reference` must not change the value
         of a metric that compares the two: the interval of the seed floor relies on it.
         """
@@ -234,6 +238,20 @@ def shows_nothing(maps: Tensor) -> Tensor:
     Such a map ranks no pixel above another.
     """
     return is_constant(maps, (1, 2)) | maps.amax(dim=(1, 2)).isnan()
+
+
+def holds_nan(maps: Tensor) -> Tensor:
+    """Whether each map [N, h, w] holds NaN, bool [N]."""
+    return maps.amax(dim=(1, 2)).isnan()
+
+
+def equal_where_zero(magnitudes: Tensor) -> Tensor:
+    """Rows [N, n] as they are, but ones where a row is 0 throughout.
+
+    Measures of how values are shared out do not depend on their scale, so an empty map is a
+    constant one.
+    """
+    return magnitudes.masked_fill((magnitudes == 0).all(dim=1, keepdim=True), 1)
 
 
 def per_image(values: Tensor) -> Tensor:

@@ -11,7 +11,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.metrics.base import MapBatch, Metric, ascending, per_image, zeros_and_ones
+from sparsight.metrics.base import (
+    MapBatch,
+    Metric,
+    ascending,
+    equal_where_zero,
+    per_image,
+    zeros_and_ones,
+)
 
 
 class Complexity(Metric):
@@ -33,9 +40,10 @@ def gini(magnitudes: Tensor) -> Tensor:
     """Gini index float64 [N] of each row [N, n] of values that are not negative.
 
     Σ(2i - n - 1)·a₍ᵢ₎ / (n·Σa), a ascending, i from 1; from 0 (all equal) to 1 - 1/n (one value
-    holds all). NaN where all values are 0 or one is NaN. In float64: the terms have both signs.
+    holds all). Zeros throughout are all equal. NaN where a value is. In float64: terms have both
+    signs.
     """
-    ordered = ascending(magnitudes).to(torch.float64)
+    ordered = ascending(equal_where_zero(magnitudes)).to(torch.float64)
     count = ordered.shape[1]
     weights = 2 * torch.arange(1, count + 1, device=ordered.device, dtype=torch.float64) - count - 1
     return (ordered * weights).sum(dim=1) / (count * ordered.sum(dim=1))
@@ -46,11 +54,12 @@ class GiniSparseness(Complexity):
 
     It is taken at image size, as all metrics are: an interpolated class activation map is smoother
     than at its layer's resolution, so compare maps of one layer only. quantus.Sparseness agrees to
-    about 1e-5; it adds 1e-7 to each value of the map (divided by its maximum), which gives 0 to an
-    all-zero map where this is NaN.
+    about 1e-5; it adds 1e-7 to each value of the map (divided by its maximum). An empty map scores
+    0, as a constant one does: nothing stands out.
     """
 
     name = "gini_sparseness"
+    version = 2
     reference = "Chalasani et al., ICML 2020, arXiv:1810.06583"
     direction = "higher"
     unit = "Gini index, 0 to 1"
@@ -61,8 +70,9 @@ def entropy(magnitudes: Tensor) -> Tensor:
     """Shannon entropy float64 [N], in nats, of the shares of values in their row [N, n].
 
     -Σ pᵢ ln pᵢ, pᵢ = aᵢ / Σa, no value negative; from 0 (one value holds all) to ln n (all
-    equal). NaN where all values are 0 or one is NaN.
+    equal). Zeros throughout are all equal. NaN where a value is.
     """
+    magnitudes = equal_where_zero(magnitudes)
     # -Σ p ln p = ln S - (Σ a ln a) / S; by the maximum first, so that S is between 1 and n.
     scaled = magnitudes / magnitudes.amax(dim=1, keepdim=True)
     total = scaled.sum(dim=1, dtype=torch.float64)
@@ -75,10 +85,12 @@ class Entropy(Complexity):
     """Entropy of how the absolute attribution is shared by the pixels: -Σ p ln p, p = |a| / Σ|a|.
 
     The paper's "complexity" of an explanation. Its upper end depends on the size of the image,
-    ln(H·W). quantus.Complexity agrees to about 1e-6: it adds 1e-12 in the logarithm.
+    ln(H·W), which an empty map scores as a constant one does. quantus.Complexity agrees to about
+    1e-6: it adds 1e-12 in the logarithm.
     """
 
     name = "entropy"
+    version = 2
     reference = "Bhatt et al., IJCAI 2020, arXiv:2005.00631"
     unit = "nats, 0 to ln(pixels)"
     measure = staticmethod(entropy)
@@ -88,8 +100,9 @@ def effective_complexity(magnitudes: Tensor, threshold: float) -> Tensor:
     """Number of values above `threshold` times the greatest of their row: #{i : aᵢ > t · max a}.
 
     float32 [N], from 1 to n, of values [N, n] that are not negative and a threshold from 0 to below
-    1; NaN where all values are 0 or one is NaN.
+    1. Zeros throughout are all equal: n. NaN where a value is.
     """
+    magnitudes = equal_where_zero(magnitudes)
     highest = magnitudes.amax(dim=1, keepdim=True)
     counted = zeros_and_ones(magnitudes > threshold * highest).sum(dim=1)
     return torch.where(highest[:, 0] > 0, counted, torch.nan)
@@ -101,14 +114,15 @@ class EffectiveComplexity(Complexity):
     This is quantus' reading. The paper counts how many of the most attributed features must stay
     for the expected loss to be below a tolerance, which needs the network. quantus compares with
     the number `eps` (1e-5) what it has divided by the maximum over the *batch*; here it is each
-    map's own maximum: equal where a map comes alone. An all-zero map is undefined here, and 0
-    there, the best value of all.
+    map's own maximum: equal where a map comes alone. An all-zero map scores as a constant one,
+    all pixels, and there 0, the best value of all.
 
     At the default the count is hardly more than that of non-zero pixels. An interpolated class
     activation map is rarely zero: choose a threshold that a heatmap shows, such as 0.1.
     """
 
     name = "effective_complexity"
+    version = 2
     reference = "Nguyen and Martinez 2020, arXiv:2007.07584; as in quantus.EffectiveComplexity"
     unit = "pixels"
     parameters: ClassVar[dict[str, Any]] = {"threshold": 1e-5}

@@ -15,11 +15,11 @@ from sparsight.metrics.base import (
     Metric,
     OutputKind,
     chosen_output,
+    holds_nan,
     image_generators,
     image_samples,
     per_image,
     row_correlation,
-    shows_nothing,
 )
 from sparsight.rounding import is_constant
 
@@ -116,13 +116,14 @@ class OutputCurve(Metric):
     """Base of curves of the target's output as pixels change in the order of the map.
 
     Pixels that are alike go in a random order, the image's own (`tie_order`), from either end of
-    the map: where a map is silent its curve is that of the random control. A constant map ranks no
-    pixel above another: NaN, as for a map of NaN.
+    the map: where a map is silent its curve is that of the random control. An empty or constant map
+    ranks no pixel above another, and its whole curve is that of chance. NaN for a map of NaN.
 
     One step of the whole batch is one pass, which curves of equal `passes_key` share: they differ
     in the parameter `value` ("accuracy", "probability" or "logit"), or in how they are reduced.
     """
 
+    version = 2
     category = "faithfulness"
     direction = "higher"
     needs = ("model",)
@@ -144,7 +145,7 @@ class OutputCurve(Metric):
         for name, metric in metrics.items():
             assert isinstance(metric, OutputCurve)  # no other metric shares these passes
             groups.setdefault(metric.passes_key(), {})[name] = metric
-        undefined = shows_nothing(batch.attributions)[:, None]
+        undefined = holds_nan(batch.attributions)[:, None]
         passes, found = BatchPasses(batch), {}
         for group in groups.values():
             kinds: dict[str, OutputKind] = {
@@ -281,7 +282,8 @@ class FaithfulnessCorrelation(Metric):
 
     Pearson's r over random subsets S of |S| pixels: Σ_{i in S} a_i with f(x) - f(x without S), f
     the target's logit. The subsets of an image are the same at every level and for every
-    explainer. The value is NaN where the map is constant, or where no removal changes the output.
+    explainer. An empty or constant map scores 0, as a random one does in the mean. The value is NaN
+    where no removal changes the output.
 
     Which maps: sums of attribution are compared with losses of output, so the metric is made for
     contributions (`input_x_gradient`, `integrated_gradients`, `lrp`, `deep_lift`, `gradient_shap`,
@@ -305,6 +307,7 @@ class FaithfulnessCorrelation(Metric):
     """
 
     name = "faithfulness_correlation"
+    version = 2
     reference = "Bhatt et al., IJCAI 2020, arXiv:2005.00631"
     category = "faithfulness"
     direction = "higher"
@@ -341,6 +344,7 @@ class FaithfulnessCorrelation(Metric):
             sums.append(flat.gather(1, subset).sum(dim=1, dtype=torch.float64))
         losses = whole[:, None] - torch.stack(outputs, dim=1)
         value = row_correlation(torch.stack(sums, dim=1), losses)
+        value = value.masked_fill(is_constant(flat, 1), 0)
         # Losses that are rounding are so at the scale of the outputs, not at their own.
         unmoved = is_constant(torch.stack([whole, *outputs], dim=1), 1)
         return value.masked_fill(unmoved, torch.nan).to(torch.float32)
@@ -567,14 +571,14 @@ class Irof(Metric):
     images, and fails on colour images. With equal segments and replacement it is L times ours plus
     (1 + f₁/f₀) / 2.
 
-    NaN where the map is constant, where an image has less than two segments, and where f₀ is below
+    NaN where an image has less than two segments, and where f₀ is below
     `floor`: relative to an output that is not there the value has no bounds (-758 for f₀ = 6e-6),
     and one such image decides a mean over many. With the floor no value is below 1 - 1 / `floor`.
     Networks differ in the images that are left out, mostly ones that they get wrong. Logits are no
     choice: they have no zero to be relative to.
 
     Segments of equal mean, such as those where a class activation map is zero, go in a random order
-    that belongs to the image (`tie_order`).
+    that belongs to the image (`tie_order`): an empty or constant map scores by chance.
 
     Parameters
     ----------
@@ -584,6 +588,7 @@ class Irof(Metric):
     """
 
     name = "irof"
+    version = 2
     reference = "Rieger and Hansen 2020, arXiv:2003.08747"
     category = "faithfulness"
     direction = "higher"
@@ -599,7 +604,9 @@ class Irof(Metric):
     def score(self, batch: MapBatch) -> Tensor:
         images, attributions = batch.images, batch.attributions
         segments = superpixels(images, self.settings["segments"])
-        ranks, counts = segment_ranks(attributions, segments, tie_order(images))
+        # Means over segments of a constant would differ by rounding.
+        flat = attributions.masked_fill(is_constant(attributions, (1, 2), keepdim=True), 0)
+        ranks, counts = segment_ranks(flat, segments, tie_order(images))
         others = stand_ins(images, self.settings["baseline"])
         whole = batch.outputs("probability").double()
         before, area = torch.ones_like(whole), torch.zeros_like(whole)
@@ -611,7 +618,7 @@ class Irof(Metric):
             ratio = after.double() / whole[rows]
             area[rows] += (before[rows] + ratio) / 2
             before[rows] = ratio
-        undefined = shows_nothing(attributions) | (counts < 2)
+        undefined = holds_nan(attributions) | (counts < 2)
         undefined |= ~(whole >= self.settings["floor"])
         return (1 - area / counts).masked_fill(undefined, torch.nan).to(torch.float32)
 
@@ -629,9 +636,9 @@ class Sufficiency(Metric):
     `quantus.Sufficiency` takes x' from the scored batch, so that its values depend on which images
     happen to be scored together; it is refused here.
 
-    f(x) is the predicted class, whichever class is explained. A constant map highlights nothing:
-    NaN. Of pixels that are alike, some are taken at random, the same for every map of the image
-    (`tie_order`). A random map does not score 0: compare with the random control.
+    f(x) is the predicted class, whichever class is explained. Of pixels that are alike, some are
+    taken at random, the same for every map of the image (`tie_order`): an empty or constant map
+    highlights random pixels. A random map does not score 0: compare with the random control.
 
     Parameters
     ----------
@@ -642,6 +649,7 @@ class Sufficiency(Metric):
     """
 
     name = "sufficiency"
+    version = 2
     reference = "Dasgupta et al., ICML 2022, arXiv:2202.00734"
     paper_treatment = (
         "does not say which pixels of a signed map are highlighted (quantus: the largest "
@@ -668,7 +676,7 @@ class Sufficiency(Metric):
             mixed = replace_pixels(images, others, outside)
             same += chosen_output(batch.logits(mixed), predicted, "accuracy")
         share: Tensor = same / self.settings["samples"]
-        return share.masked_fill(shows_nothing(attributions), torch.nan)
+        return share.masked_fill(holds_nan(attributions), torch.nan)
 
     def neighbours(self, images: Tensor) -> Iterator[Tensor]:
         """`samples` times what surrounds the highlighted pixels, float32 [N, C, H, W] in [0, 1].

@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sparsight.metrics.base import MapBatch, Metric, ascending, per_image, zeros_and_ones
+from sparsight.metrics.base import (
+    MapBatch,
+    Metric,
+    ascending,
+    equal_where_zero,
+    per_image,
+    zeros_and_ones,
+)
 from sparsight.rounding import ROUNDING, is_constant
 
 
@@ -138,8 +145,8 @@ class PointingGame(Localisation):
 
 
 def relevance_mass_accuracy(relevances: Tensor, masks: Tensor) -> Tensor:
-    """Σ_{p in mask} R_p / Σ_p R_p, R not negative; NaN also where R is 0 throughout."""
-    values, inside = per_image(relevances), zeros_and_ones(per_image(masks))
+    """Σ_{p in mask} R_p / Σ_p R_p, R not negative; where R is 0 throughout, as for equal ones."""
+    values, inside = equal_where_zero(per_image(relevances)), zeros_and_ones(per_image(masks))
     # By the maximum first: sums of very small or large relevances must not leave float32.
     values = values / values.amax(dim=1, keepdim=True)
     value = (values * inside).sum(dim=1) / values.sum(dim=1)
@@ -151,10 +158,12 @@ class RelevanceMassAccuracy(Localisation):
 
     The paper pools relevances over channels to be non-negative; here negative attributions count
     as 0 (its pooling "sum,pos"). The same number is known as the energy-based pointing game. It
-    depends on the area of the mask: a constant map scores the mask's share of the image.
+    depends on the area of the mask: an empty or constant map scores the mask's share of the image,
+    chance level.
     """
 
     name = "relevance_mass_accuracy"
+    version = 2
     reference = "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
     paper_treatment = (
         "pools colour channels in several ways, most of them without a sign; ours is its sum of "
@@ -167,11 +176,12 @@ class BackgroundShare(Localisation):
     """Share of the positive attribution that falls outside the binary mask.
 
     One minus `relevance_mass_accuracy`, under the name of the claim that it grows as networks are
-    pruned. It depends on the area of the mask: a constant map scores the background's share of the
-    image.
+    pruned. It depends on the area of the mask: an empty or constant map scores the background's
+    share of the image, chance level.
     """
 
     name = "background_share"
+    version = 2
     reference = "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus arXiv:2003.07258"
     direction = "lower"
 

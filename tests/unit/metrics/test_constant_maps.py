@@ -82,6 +82,19 @@ def test_scores_are_those_of_the_constant(name, mask):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5, equal_nan=True)
 
 
+@pytest.mark.parametrize("name", without_network())
+def test_an_empty_map_is_scored_as_a_constant_one_is(name, mask):
+    metric = METRICS.load(name)()
+    masks = {"none": None, "soft": mask.float(), "binary": mask}[metric.mask_rule]
+    raw = torch.full((6, 11, 11), 0.5)
+    raw[:3] = 0
+    ready = prepare(raw, (SIDE, SIDE), "bilinear", metric.treatment, metric.normalisation)
+    targets = torch.zeros(6, dtype=torch.int64)
+    found = metric.score(MapBatch(ready, torch.zeros(6, 1, SIDE, SIDE), targets, masks))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[:3], found[3:])
+
+
 def test_chance_without_preparation(mask):
     """The functions themselves, as the search for sparsities calls them."""
     share = mask[0].float().mean().item()

@@ -141,13 +141,20 @@ def test_noise_is_added_to_imputed_pixels_only_and_is_the_images_own(images):
     torch.testing.assert_close(seen[1][0, 0], first, atol=1e-6, rtol=0)
 
 
-def test_a_map_without_order_is_undefined(images):
+@pytest.mark.parametrize("metric", [RoadMorf, RoadLerf])
+def test_a_map_without_order_scores_by_chance_and_one_of_nan_is_undefined(images, metric):
     attributions = maps(12)
     attributions[0] = torch.nan
     attributions[1] = 0.3
-    found = score(RoadMorf(), attributions, images)
-    assert found[:2].isnan().all()
+    found = score(metric(), attributions, images)
+    assert found[0].isnan().all()
     assert found[2].isfinite().all()
+    # Pixels go in the image's random order, from either end of the map.
+    order = tie_order(images)[1]
+    falling = torch.arange(len(order), 0, -1).float()
+    random = torch.empty_like(falling).scatter_(0, order, falling).view(1, SIDE, SIDE)
+    attributions[1] = -random if metric is RoadLerf else random
+    torch.testing.assert_close(found[1], score(metric(), attributions, images)[1])
 
 
 def test_no_row_depends_on_the_others():

@@ -76,13 +76,36 @@ def test_a_map_of_nan_is_undefined_and_alone_in_that(name, batch, network):
 
 
 @every
-def test_a_constant_map_is_undefined_except_for_infidelity(name, batch, network):
+def test_an_empty_or_constant_map_is_scored_and_alone_in_that(name, batch, network):
     images, targets, maps = batch
     flat = maps.clone()
     flat[1], flat[4] = 0.0, 0.3
-    found = score(name, images, targets, flat, network)
-    assert bool(found[[1, 4]].isnan().all()) == (name != "infidelity")
-    assert found[[0, 2, 3, 5]].isfinite().all()
+    found, expected = (score(name, images, targets, m, network) for m in (flat, maps))
+    assert found.isfinite().all()
+    rest = [0, 2, 3, 5]
+    torch.testing.assert_close(found[rest], expected[rest])
+
+
+@pytest.mark.parametrize("name", ORDINAL)
+@pytest.mark.parametrize("value", [0.0, 0.3, -2.0])
+def test_a_constant_map_scores_as_a_map_of_the_random_order_does(name, value, batch, network):
+    images, targets, maps = batch
+    order = tie_order(images)
+    falling = torch.arange(order.shape[1], 0, -1).expand_as(order).float()
+    random = torch.empty_like(falling).scatter_(1, order, falling).view_as(maps)
+    found = score(name, images, targets, torch.full_like(maps, value), network)
+    torch.testing.assert_close(found, score(name, images, targets, random, network))
+
+
+@pytest.mark.parametrize("value", [0.3, -2.0])
+def test_a_constant_map_scores_as_an_empty_one(value, batch, network):
+    images, targets, maps = batch
+    constant, empty = (torch.full_like(maps, each) for each in (value, 0.0))
+    assert (score("faithfulness_correlation", images, targets, constant, network) == 0).all()
+    assert torch.equal(
+        score("irof", images, targets, constant, network),
+        score("irof", images, targets, empty, network),
+    )
 
 
 @pytest.mark.parametrize("name", ORDINAL)
