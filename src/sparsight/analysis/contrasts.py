@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.analysis.curves import (
+    ACCURACY,
     ACCURACY_ROWS,
     KEYS,
     Curve,
@@ -26,6 +27,7 @@ from sparsight.analysis.curves import (
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH, CORRECT, INCORRECT, STRATA
 from sparsight.analysis.statistics import (
     FAMILY,
+    SHARE,
     adjusted_p,
     control_flags,
     one_sample_t,
@@ -35,7 +37,7 @@ from sparsight.analysis.statistics import (
 from sparsight.analysis.tables import ALL_LEVELS, MEAN
 
 #: of the stage `contrasts`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 CONTRASTED_SUBSETS = ("all", BOTH)
 PLACE = ["dataset", "model", "pruner", "level", "explainer", "condition", "metric", "subset"]
 
@@ -45,11 +47,11 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
 
     One row per data set, model, pruner, level, explainer, condition, metric and subset (`all`,
     `correct_at_both`), and the same for the accuracy over all test images (explainer "", metric
-    "accuracy"). `difference` is the mean over networks of this level minus level 0 of the same
-    network, in `correct_at_both` image by image over what both get right; only networks that are
-    defined at both enter. Differences below 1e-6 of the values, the rounding of scores, are 0. `p`
-    is that of the paired t; it is empty with fewer than two networks and where all networks differ
-    by the same amount, which no test covers.
+    "accuracy"), whose interval over networks is on the logit scale. `difference` is the mean over
+    networks of this level minus level 0 of the same network, in `correct_at_both` image by image
+    over what both get right; only networks that are defined at both enter. Differences below 1e-6
+    of the values, the rounding of scores, are 0. `p` is that of the paired t; it is empty with
+    fewer than two networks and where all networks differ by the same amount, which no test covers.
     """
     confidence = float(settings["statistics"]["confidence"])
     rows = [
@@ -57,7 +59,12 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
         for names, found in _curves(statistics, (*CONTRASTED_SUBSETS, CHANGE_AT_BOTH), True)
         for subset, networks in found.items()
         if subset in CONTRASTED_SUBSETS
-        for row in _contrast_rows(networks, _changes(subset, found), confidence)
+        for row in _contrast_rows(
+            networks,
+            _changes(subset, found),
+            confidence,
+            SHARE if names["metric"] == ACCURACY else None,
+        )
     ]
     _write_contrasts("contrasts", rows, output, settings["controls"])
 
@@ -79,14 +86,19 @@ def _changes(subset: str, found: Mapping[str, Curve]) -> Curve:
     return found.get(CHANGE_AT_BOTH) or found[subset].undefined()
 
 
-def _contrast_rows(values: Curve, changes: Curve, confidence: float) -> Iterator[dict[str, Any]]:
-    """A row per level; `changes` are the differences to dense, of the same seeds and levels."""
+def _contrast_rows(
+    values: Curve,
+    changes: Curve,
+    confidence: float,
+    bounds: tuple[float, float] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """A row per level; `changes` are the differences to dense, `bounds` the range of `values`."""
     intervals = {
         "mean_images": values.image_intervals(confidence),
         "difference_images": changes.image_intervals(confidence),
     }
     for place, level in enumerate(values.levels):
-        mean = student_interval(values.mean[:, place].tolist(), confidence)
+        mean = student_interval(values.mean[:, place].tolist(), confidence, bounds)
         change = one_sample_t(changes.mean[:, place], confidence)
         yield {
             "level": level,

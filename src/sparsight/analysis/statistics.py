@@ -123,8 +123,8 @@ class Interval(NamedTuple):
     networks: int
 
 
-#: ranges of a correlation, and of the difference of two
-CORRELATION, CORRELATION_GAP = (-1.0, 1.0), (-2.0, 2.0)
+#: ranges of a correlation, of the difference of two, and of a share such as accuracy
+CORRELATION, CORRELATION_GAP, SHARE = (-1.0, 1.0), (-2.0, 2.0), (0.0, 1.0)
 
 
 def student_interval(

@@ -57,7 +57,7 @@ concept, method: str configured name of the concept method, and the method behin
 
 _CONTRAST = """density n_seeds
 mean: float64 [of the metric] mean over networks of the mean over images
-mean_low, mean_high: float64 [of the metric] Student t interval over networks
+mean_low, mean_high: float64 [of the metric] Student t over networks; of accuracy, of its logit
 mean_images_low, mean_images_high: float64 [of the metric] over images, for these networks
 difference: float64 [of the metric] minus level 0 of the same network; over networks defined at both
 difference_low, difference_high: float64 [of the metric] interval of the paired t

@@ -57,6 +57,19 @@ def test_one_level_worked_out_on_paper(tmp_path, write_chains):
     assert not row["control"]
 
 
+def test_the_interval_of_an_accuracy_stays_below_one(tmp_path, write_chains):
+    accuracy = {"explainer": "", "metric": "accuracy"}
+    rows = rows_of((0.98, 0.98, 0.98), (0.9, 0.99, 0.99), **accuracy)
+    row = pick(run(tmp_path, write_chains(rows), 0.95), level=1, subset="all")
+    mean, error = 0.96, 0.03  # sd .09 / √3, over √3
+    logit, reach = math.log(mean / (1 - mean)), 4.302653 * error / (mean * (1 - mean))
+    assert mean + 4.302653 * error > 1
+    for limit, side in ((row["mean_low"], -1), (row["mean_high"], 1)):
+        assert limit == pytest.approx(1 / (1 + math.exp(-logit - side * reach)), abs=1e-6)
+    # That of the difference is the paired t, as its p is.
+    assert row["difference_high"] == pytest.approx(-0.02 + 4.302653 * error, abs=1e-6)
+
+
 def test_level_zero_is_not_held_against_itself(tmp_path, write_chains):
     row = pick(run(tmp_path, write_chains(rows_of(DENSE, PRUNED))), level=0)
     assert row["mean"] == pytest.approx(0.21)
