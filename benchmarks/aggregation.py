@@ -134,6 +134,7 @@ def generate(folder: Path, index: int, images: int) -> None:
             predicted = np.where(draw.random(len(ids)) < 0.9, ids % 10, 0)
             facts = {"target": predicted, "image_id": ids, "label": ids % 10}
             facts |= {"predicted": predicted, "correct": predicted == ids % 10}
+            facts["empty"] = np.zeros(len(ids), np.bool_)
             for explainer in EXPLAINERS:
                 for metric in METRICS:
                     values = torch.from_numpy(draw.random(len(ids), dtype=np.float32))
