@@ -5,7 +5,7 @@ import pytest
 
 from sparsight.analysis.correlate import drawn_coefficients
 from sparsight.analysis.crossed import Estimate, crossed, jackknife, pool
-from sparsight.analysis.statistics import one_sample_t
+from sparsight.analysis.statistics import CORRELATION, one_sample_t
 from tests.statistics.simulate import IMAGES, SPLITS, values
 
 TRIALS = 2000
@@ -94,7 +94,7 @@ def test_a_correlation_over_levels(simulated, points, both, over_networks):
         score = curves(10)[:, np.newaxis] + 0.1 * rng.standard_normal((1, 200, 1))
         score = score + 0.05 * rng.standard_normal((10, 200, LEVELS))
         data = np.concatenate([correct, score], axis=-1)
-        found = crossed(jackknife(correlation, data), "atanh")
+        found = crossed(jackknife(correlation, data), CORRELATION)
         hits.append(covers(found.interval(0.95), truth))
         naive.append(covers(of_t(correlation(data.mean(axis=1))), truth))
     what = f"coverage, r over levels, 10 networks x 200 images, fall of {points} points: "
@@ -107,12 +107,12 @@ def test_a_correlation_over_levels(simulated, points, both, over_networks):
     [(0.5, 0.5, (0.92, 0.97), (0.88, 0.95)), (0.98, 0.6, (0.83, 0.92), (0.58, 0.74))],
 )
 def test_a_mean_of_correlations(simulated, centre, sd, delta, first):
-    """Ten networks, whose artanh r is normal: the interval of the mean of r, on Fisher's scale."""
+    """Ten networks, whose artanh r is normal: the interval of the mean of r, on Fisher's bounds."""
     rng = np.random.default_rng(2)
     truth = np.tanh(np.arctanh(centre) + sd * rng.standard_normal(1_000_000)).mean()
     hits, transformed = [], []
     for z in np.arctanh(centre) + sd * rng.standard_normal((TRIALS, 10)):
-        low, high = crossed(np.tanh(z)[:, np.newaxis], "atanh").interval(0.95)
+        low, high = crossed(np.tanh(z)[:, np.newaxis], CORRELATION).interval(0.95)
         assert -1 <= low <= high <= 1
         hits.append(covers((low, high), truth))
         transformed.append(covers(of_t(z), np.arctanh(truth)))

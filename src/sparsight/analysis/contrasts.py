@@ -28,6 +28,8 @@ from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH, CORRECT, INCORRECT
 from sparsight.analysis.statistics import (
     FAMILY,
     SHARE,
+    UNBOUNDED,
+    Range,
     adjusted_p,
     control_flags,
     one_sample_t,
@@ -63,7 +65,7 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
             networks,
             _changes(subset, found),
             confidence,
-            SHARE if names["metric"] == ACCURACY else None,
+            SHARE if names["metric"] == ACCURACY else UNBOUNDED,
         )
     ]
     _write_contrasts("contrasts", rows, output, settings["controls"])
@@ -90,7 +92,7 @@ def _contrast_rows(
     values: Curve,
     changes: Curve,
     confidence: float,
-    bounds: tuple[float, float] | None = None,
+    bounds: Range = UNBOUNDED,
 ) -> Iterator[dict[str, Any]]:
     """A row per level; `changes` are the differences to dense, `bounds` the range of `values`."""
     intervals = {

@@ -15,7 +15,6 @@ from sparsight.analysis.tables import COMPARED, FOUND, MEAN
 from sparsight.io.errors import InputError
 from sparsight.plots.agreement import draw_floor, floor_handles
 from sparsight.plots.style import (
-    COLUMNS,
     INK,
     LABELS,
     THIN,
@@ -25,6 +24,7 @@ from sparsight.plots.style import (
     draw_points,
     figure_style,
     grid_of,
+    grid_shape,
     has_gaps,
     legend_below,
     name_figure,
@@ -81,8 +81,7 @@ def concepts_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
             f"{settings['concept']} has no measure with a value under a pruner that removes "
             "weights, so there is nothing to draw; choose such a pruner"
         )
-    columns = min(len(measures), min(COLUMNS, key=lambda n: -len(measures) % n))
-    rows = -(-len(measures) // columns)
+    rows, columns = grid_shape(len(measures))
     height = rows * PANEL_HEIGHT + 0.35
     figure = new_figure(max(PANEL_WIDTH * columns, 5.6), height * len(pruners) + 1.1)
     name_figure(figure, settings, f", concepts by {settings['concept']}")

@@ -18,6 +18,7 @@ from sparsight.io.errors import InputError
 from sparsight.plots.style import (
     figure_style,
     grid_of,
+    grid_shape,
     legend_below,
     name_figure,
     new_figure,
@@ -86,8 +87,7 @@ def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Fig
     """The figure of `draw_correlations`, from its rows of `correlations.csv`."""
     explainers, metrics, controls = order_of(frame, settings)
     blocks = places(frame, settings)
-    columns = min(len(metrics), min(COLUMNS, key=lambda n: -len(metrics) % n))
-    rows = -(-len(metrics) // columns)
+    rows, columns = grid_shape(len(metrics), COLUMNS)
     height = rows * (ROW_HEIGHT * len(explainers) + 0.45) + 0.35
     figure = new_figure(max(2.0 + PANEL_WIDTH * columns, 6.0), height * len(blocks) + 0.95)
     which = settings.get("levels", "all").replace("_", " ")

@@ -555,8 +555,7 @@ def multiples_figure(
             f"no explainer that looks at a network has levels to draw ({about.strip(', ')}); "
             "choose such an explainer and a pruner that removes weights"
         )
-    columns = min(len(explainers), min(COLUMNS, key=lambda n: -len(explainers) % n))
-    rows = -(-len(explainers) // columns)
+    rows, columns = grid_shape(len(explainers))
     height = rows * (PANEL_HEIGHT + 0.25) + 0.75
     figure = new_figure(max(PANEL_WIDTH * columns + 0.7, 5.6), height * len(blocks) + 0.95)
     name_figure(figure, settings, about)
@@ -585,6 +584,12 @@ def _wrap(label: str, letters: int) -> str:
 
 def _levels(axes: Axes, rows: pd.DataFrame, bare: bool) -> None:
     chain_axis(axes, densities(rows), bare=bare, labels=LABELS)
+
+
+def grid_shape(count: int, widths: Sequence[int] = COLUMNS) -> tuple[int, int]:
+    """Rows and columns for `count` panels: of these widths the one that leaves fewest gaps."""
+    columns = min(count, min(widths, key=lambda n: -count % n))
+    return -(-count // columns), columns
 
 
 def grid_of(part: SubFigure, rows: int, columns: int, count: int, **shared: Any) -> list[Axes]:

@@ -10,7 +10,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from sparsight.analysis.crossed import Components, Estimate, crossed, jackknife, pool
-from sparsight.analysis.statistics import one_sample_t
+from sparsight.analysis.statistics import CORRELATION, SHARE, UNBOUNDED, one_sample_t
 
 
 def matrix(networks: int, images: int, sds=(1.0, 1.0, 1.0), seed: int = 0) -> np.ndarray:
@@ -88,8 +88,8 @@ def test_a_quantity_of_the_whole_network_has_students_interval():
 
 
 def test_p_is_where_the_interval_ends():
-    for scale in ("identity", "atanh", "logit"):
-        found = crossed(matrix(5, 30, (0.05, 0.05, 0.05)), scale)
+    for bounds in (UNBOUNDED, CORRELATION, SHARE):
+        found = crossed(matrix(5, 30, (0.05, 0.05, 0.05)), bounds)
         for confidence in (0.5, 0.95, 0.99):
             for limit in found.interval(confidence):
                 assert found.p(limit) == pytest.approx(1 - confidence)
@@ -156,32 +156,32 @@ class TestUndefined:
 class TestScales:
     def test_limits_stay_in_the_range(self):
         values = np.reshape([0.82, -0.91, -0.95], (3, 1))
-        low, high = crossed(values, "atanh").interval(0.95)
+        low, high = crossed(values, CORRELATION).interval(0.95)
         assert -1 < low < -0.9
         assert 0.9 < high < 1
         assert crossed(values).interval(0.95)[0] < -1
         shares = np.reshape([1.0, 0.99, 0.9], (3, 1))
         assert crossed(shares).interval(0.95)[1] > 1
-        low, high = crossed(shares, "logit").interval(0.95)
+        low, high = crossed(shares, SHARE).interval(0.95)
         assert 0 < low < 0.9
         assert 0.963 < high < 1
 
     def test_by_hand(self):
         # V = .0001 and df = 4; the slope of logit at .8 is 1 / (.8 × .2), that of artanh 1 / .36
         error, reach = 0.01, stats.t.ppf(0.975, 4)
-        low, _ = Estimate(0.8, error**2, 4.0, 5, "logit").interval(0.95)
+        low, _ = Estimate(0.8, error**2, 4.0, 5, SHARE).interval(0.95)
         logit = math.log(4.0) - reach * error / 0.16
         assert low == pytest.approx(1 / (1 + math.exp(-logit)))
-        low, _ = Estimate(0.8, error**2, 4.0, 5, "atanh").interval(0.95)
+        low, _ = Estimate(0.8, error**2, 4.0, 5, CORRELATION).interval(0.95)
         assert low == pytest.approx(math.tanh(math.atanh(0.8) - reach * error / 0.36))
 
     def test_a_value_at_or_beyond_the_end_is_excluded(self):
-        found = Estimate(0.8, 1e-4, 4.0, 5, "logit")
+        found = Estimate(0.8, 1e-4, 4.0, 5, SHARE)
         assert found.p(1.0) == found.p(1.5) == found.p(-0.1) == 0
         assert found.p(0.99) > 0
 
     def test_an_estimate_beyond_the_range_says_nothing(self):
-        low, high = Estimate(1.01, 1e-4, 4.0, 5, "atanh").interval(0.95)
+        low, high = Estimate(1.01, 1e-4, 4.0, 5, CORRELATION).interval(0.95)
         assert low == pytest.approx(-1)
         assert high == pytest.approx(1)
 
@@ -248,10 +248,10 @@ class TestPool:
         assert found.value == pytest.approx(0.125)
 
     def test_those_without_variance_are_left_out(self):
-        whole = Estimate(0.1, 0.01, 4.0, 3, "atanh")
-        nothing = Estimate(0.7, math.nan, math.nan, 1, "atanh")
+        whole = Estimate(0.1, 0.01, 4.0, 3, CORRELATION)
+        nothing = Estimate(0.7, math.nan, math.nan, 1, CORRELATION)
         assert pool([whole, whole, nothing]) == pool([whole, whole])
-        assert pool([whole, whole]).scale == "atanh"
+        assert pool([whole, whole]).bounds == CORRELATION
         found = pool([whole, nothing])
         assert found.value == 0.1
         assert math.isnan(found.variance)

@@ -11,6 +11,8 @@ from scipy import stats
 from sparsight.analysis.statistics import (
     CORRELATION,
     CORRELATION_GAP,
+    SHARE,
+    UNBOUNDED,
     benjamini_hochberg,
     draw_counts,
     first_difference,
@@ -127,7 +129,7 @@ def test_bounded_interval_by_hand():
     assert interval.high == pytest.approx(math.tanh(1.2706205), abs=1e-6)
     assert interval.low == pytest.approx(-math.tanh(1.2706205), abs=1e-6)
     # On the logit scale: mean 0.8 and error 0.1, logit(0.8) = ln 4, 0.1 / (0.8 · 0.2) = 0.625.
-    share = student_interval([0.7, 0.9], bounds=(0.0, 1.0))
+    share = student_interval([0.7, 0.9], bounds=SHARE)
     for limit, side in ((share.low, -1), (share.high, 1)):
         logit = math.log(limit / (1 - limit))
         assert logit == pytest.approx(math.log(4) + side * 12.706205 * 0.625, rel=1e-6)
@@ -152,7 +154,7 @@ def test_two_networks_that_contradict_each_other_say_nothing():
     assert student_interval([1.0, -1.0]).high > 12
     assert one_sample_t([1.0, -1.0], bounds=CORRELATION)[1:3] == pytest.approx((-1, 1))
     # The test is that of the values as they are.
-    plain, bounded = (one_sample_t([0.9, 0.5, 0.7], bounds=one) for one in (None, CORRELATION))
+    plain, bounded = (one_sample_t([0.9, 0.5, 0.7], bounds=one) for one in (UNBOUNDED, CORRELATION))
     assert (plain.p, plain.mean) == (bounded.p, bounded.mean)
 
 

@@ -11,6 +11,7 @@ from scipy import integrate, stats
 
 from sparsight.analysis import verdicts
 from sparsight.analysis.crossed import Components, Crossed, Estimate
+from sparsight.analysis.statistics import CORRELATION, UNBOUNDED
 from sparsight.analysis.verdicts import (
     Question,
     Row,
@@ -100,10 +101,10 @@ questions = st.builds(
 
 
 @given(
-    questions, st.floats(-0.5, 0.5), st.floats(0.01, 0.3), st.sampled_from(["identity", "atanh"])
+    questions, st.floats(-0.5, 0.5), st.floats(0.01, 0.3), st.sampled_from([UNBOUNDED, CORRELATION])
 )
-def test_p_is_the_level_at_which_the_row_is_decided(asked, value, error, scale):
-    estimate = Estimate(value, error**2, 4.0, 5, scale)
+def test_p_is_the_level_at_which_the_row_is_decided(asked, value, error, bounds):
+    estimate = Estimate(value, error**2, 4.0, 5, bounds)
     p = p_decided(estimate, asked)
     if p < 0.999:
         assert verdict(*estimate.interval(1 - p * 1.001 - 1e-12), asked) != verdicts.OPEN
@@ -122,7 +123,7 @@ def test_p_needs_four_networks_and_spread():
 def of_components(value: float, networks: int, images: int, *components: float) -> Crossed:
     parts = Components(*components)
     variance, df = parts.at(networks, images)
-    return Crossed(value, variance, df, networks, "identity", images, parts)
+    return Crossed(value, variance, df, networks, UNBOUNDED, images, parts)
 
 
 class TestDecide:

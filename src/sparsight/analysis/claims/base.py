@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from sparsight.analysis.claims.registry import COMMON_KEYS
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, ChainRows, Curve, Quantity
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
-from sparsight.analysis.statistics import correlation_interval, one_sample_t, percentile_interval
+from sparsight.analysis.statistics import (
+    UNBOUNDED,
+    Range,
+    correlation_interval,
+    one_sample_t,
+    percentile_interval,
+)
 from sparsight.analysis.tables import COMPARED
 from sparsight.io.errors import InputError
 
@@ -150,7 +156,7 @@ class Evidence:
     remark : what a reader has to know.
     columns : what the claim's row says instead of the configuration (`explainer`, `metric`, ...).
     correlation : whether the interval over images is that of a correlation, which is reflected.
-    bounds : range of the quantity, which its interval over networks does not leave; None for any.
+    bounds : range of the quantity, which its interval over networks does not leave.
     counted : whether the quantity only counts networks; Student t has no sound interval for it.
     """
 
@@ -163,7 +169,7 @@ class Evidence:
     remark: str = ""
     columns: Mapping[str, str] | None = None
     correlation: bool = False
-    bounds: tuple[float, float] | None = None
+    bounds: Range = UNBOUNDED
     counted: bool = False
 
     @property
