@@ -15,7 +15,7 @@ from sparsight.analysis.agreement import DENSE_PARENT, FLOORS, SEED_FLOOR, Floor
 from sparsight.analysis.curves import DENSE, difference
 from sparsight.analysis.statistics import adjusted_p, one_sample_t
 from sparsight.analysis.tables import COMPARED, FOUND, LONG, MEAN, SHORT, TABLES, write
-from sparsight.concepts.base import PASSES, identity_of
+from sparsight.concepts.identity import PASSES, identity_of
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
 

@@ -33,8 +33,8 @@ def correlation_lines(path: Path, metric: str | None = None) -> str:
     rows = rows[(rows["metric"] == chosen) & ~(rows["control"] & rows["pearson"].isna())]
     rows = rows.sort_values(["dataset", "model", "pruner", "condition", "control", "explainer"])
     title = (
-        f"Correlation of {chosen} with accuracy over levels (Pearson r: mean over seeds; t "
-        "interval over seeds, which may pass 1; – where a series is constant)"
+        f"Correlation of {chosen} with accuracy over levels (Pearson r: mean over seeds; "
+        "interval over seeds on Fisher's scale; – where a series is constant)"
     )
     lines = [title, _table(rows.head(MOST_LINES)).to_string(index=False)]
     if len(rows) > MOST_LINES:

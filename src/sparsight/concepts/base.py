@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sparsight.concepts.features import Features
+from sparsight.concepts.identity import IDENTITY, PASSES
 from sparsight.io.arrays import read_arrays, read_metadata, write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table, write_table
@@ -163,14 +164,6 @@ _REFERENCE = {"pruner": _TEXT, "seed": pa.int64(), "level": pa.int32()}
 DRIFT_SCHEMA = pa.schema(
     [*MEASURES_SCHEMA, *((f"reference_{name}", dtype) for name, dtype in _REFERENCE.items())]
 )
-#: in the metadata of all tables: whose concepts they hold
-IDENTITY = ("study", "dataset", "model", "pruner", "seed", "level", "density", "concept", "method")
-#: measures that every method has: images that went forward for it and for the shared features, and
-#: the part of them that all methods share
-PASSES = {
-    "forward_passes": ("lower", "images", "forward passes, a backward pass counts as two"),
-    "shared_passes": ("lower", "images", "those of them that all methods of a checkpoint share"),
-}
 
 
 @dataclass(frozen=True)
@@ -285,27 +278,6 @@ def check_measured(
                 f"{where} of concept method {method} gave '{measure}' twice for class "
                 f"'{class_name}' and concept '{concept}'; give it once"
             )
-
-
-def read_identity(path: Path | str) -> dict[str, str]:
-    """Whose concepts a table of findings or drift holds, from its metadata.
-
-    Raises InputError when the file is missing, corrupt, or of another kind.
-    """
-    return identity_of(read_table(path, []), path)
-
-
-def identity_of(table: pa.Table, path: Path | str) -> dict[str, str]:
-    """`read_identity` of a table that was read already."""
-    metadata = table.schema.metadata or {}
-    found = {key.decode(): value.decode() for key, value in metadata.items()}
-    missing = [name for name in IDENTITY if name not in found]
-    if missing:
-        raise InputError(
-            f"{path} does not say whose concepts it holds (no '{missing[0]}'); delete it and run "
-            "snakemake again"
-        )
-    return {name: found[name] for name in IDENTITY}
 
 
 def read_findings(files: FindingsFiles) -> Findings:

@@ -10,11 +10,11 @@ from sparsight.concepts.base import (
     FindingsFiles,
     StudiedNetwork,
     read_findings,
-    read_identity,
     write_drift,
     write_findings,
 )
 from sparsight.concepts.features import Features, extract_features
+from sparsight.concepts.identity import read_identity
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.data.packed import PackedSplit
 from sparsight.io.checkpoints import read_checkpoint

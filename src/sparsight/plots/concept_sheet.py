@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparsight.concepts.base import read_identity
+from sparsight.concepts.identity import read_identity
 from sparsight.io.arrays import read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table

@@ -17,9 +17,9 @@ from sparsight.concepts.base import (
     Measured,
     Ranked,
     read_findings,
-    read_identity,
     write_findings,
 )
+from sparsight.concepts.identity import read_identity
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.concepts.run import compare_concepts, extract_checkpoint, find_concepts
 from sparsight.data.packing import pack
