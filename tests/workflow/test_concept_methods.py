@@ -29,11 +29,12 @@ STUDY = {
         {
             **{"name": "gap", "claim": "Concepts lose less.", "test": "concept_change"},
             **{"concept": "pcbm", "measure": "accuracy_gap", "levels": [1, 1], "pruner": "short"},
+            "published": 0.271,
         },
         {
             **{"name": "enters", "claim": "It enters.", "test": "concept_in_top", "top": 5},
             **{"concept": "tcav_layer3", "entry": "red", "class": "red striped disc"},
-            **{"levels": [1, 1], "pruner": "short"},
+            **{"levels": [1, 1], "pruner": "short", "published": 1},
         },
     ],
     "concepts": ["cav", "concept_predictor", "pcbm", "tcav_layer3", "craft", "dissection"],

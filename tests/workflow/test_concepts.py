@@ -57,12 +57,12 @@ CONCEPTS = {
         {
             **{"name": "less_selective", "claim": "It is so.", "test": "concept_change"},
             **{"concept": "channels", "measure": "selectivity", "levels": [1, 1]},
-            **{"pruner": "short", "expected": "negative"},
+            **{"pruner": "short", "expected": "negative", "published": -0.1},
         },
         {
             **{"name": "enters", "claim": "It enters.", "test": "concept_in_top"},
             **{"concept": "channels", "entry": "channel 3", "class": "7", "levels": [1, 1]},
-            "pruner": "short",
+            **{"pruner": "short", "published": 1},
         },
     ],
     "catalogue": {

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +33,7 @@ from sparsight.study.plan import (
     has_parts,
     layer_names,
     metric_facts,
+    metric_range,
     prunes_for,
     searches,
     shape_of_images,
@@ -781,6 +782,7 @@ def claim_problems(config: Config) -> Iterator[str]:
     for name, count in Counter(claim["name"] for claim in claims).items():
         if count > 1:
             yield f"claims: {count} claims have the name '{name}'; give each its own."
+    yield from _order_problems(claims)
     study = Study(config)
     for index, claim in enumerate(claims):
         where = f"claims[{index}]"
@@ -788,7 +790,110 @@ def claim_problems(config: Config) -> Iterator[str]:
             yield unknown_name("claim test", f"{where}.test", claim["test"], CLAIMS.names())
             continue
         problems = [*_common_problems(study, where, claim)]
-        yield from problems or _own_problems(study, where, claim)
+        yield from _size_problems(where, claim)
+        problems = problems or [*_own_problems(study, where, claim)]
+        yield from problems or _published_problems(study, where, claim)
+
+
+def _order_problems(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Claims whose order is none: what comes after what, see `models.Claim`."""
+    tiers = {claim["name"]: claim.get("tier", "exploratory") for claim in claims}
+    parents = {claim["name"]: claim.get("after") for claim in claims}
+    for index, claim in enumerate(claims):
+        where, name = f"claims[{index}]", claim["name"]
+        tier, parent = tiers[name], parents[name]
+        if parent is None:
+            if tier == "secondary":
+                yield (
+                    f"{where}: '{name}' is secondary, but comes after no claim; name a primary or "
+                    "secondary one as after."
+                )
+        elif parent not in tiers:
+            yield unknown_name("claim", f"{where}.after", parent, tiers)
+        elif tier == "exploratory":
+            yield (
+                f"{where}: '{name}' comes after another claim, but has no tier; make it primary or "
+                "secondary, or drop after."
+            )
+        elif tiers[parent] != "primary" and tiers[parent] != tier:
+            allowed = "a primary one" if tier == "primary" else "a primary or secondary one"
+            yield (
+                f"{where}.after is {parent}, which is {tiers[parent]}, but '{name}' is {tier}; "
+                f"name {allowed}."
+            )
+    yield from _circles(parents)
+    primaries = [name for name, tier in tiers.items() if tier == "primary"]
+    for parent, count in Counter(parents[name] for name in primaries).items():
+        if count > 1:
+            alike = [f"'{name}'" for name in primaries if parents[name] == parent]
+            place = f"come after '{parent}'" if parent else "come after no other"
+            yield (
+                f"claims: the primary claims {join_names(alike)} all {place}, but primary claims "
+                "have one order; let each come after another one."
+            )
+
+
+def _circles(parents: Mapping[str, str | None]) -> Iterator[str]:
+    """An error message for each circle of claims that come after each other."""
+    seen: set[str] = set()
+    for start in parents:
+        path: list[str] = []
+        name: str | None = start
+        while name is not None and name in parents and name not in seen:
+            seen.add(name)
+            path.append(name)
+            name = parents[name]
+        if name is not None and name in path:
+            circle = join_names(f"'{one}'" for one in path[path.index(name) :])
+            yield f"claims: after leads in a circle through {circle}; drop it from one of them."
+
+
+def _size_problems(where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Claims without a size to decide them by."""
+    name = claim["name"]
+    if "smallest" not in claim and "published" not in claim:
+        yield (
+            f"{where}: '{name}' has neither a published value nor a smallest effect that matters, "
+            "so that no result could refute it; give published, or smallest and because."
+        )
+    if "smallest" in claim and "because" not in claim:
+        yield f"{where}: '{name}' does not say why its smallest effect matters; add because."
+    if "because" in claim and "smallest" not in claim:
+        yield f"{where}: '{name}' has because, which explains smallest; add that, or drop because."
+
+
+def _published_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """A published value that the claim's quantity cannot have."""
+    found = _range_of_published(study, claim)
+    if "published" in claim and found and not found[0] <= claim["published"] <= found[1]:
+        yield (
+            f"{where}.published is {in_words(claim['published'])}, but the quantity of "
+            f"'{claim['name']}' lies between {found[0]:g} and {found[1]:g}; give the published "
+            "value in its unit."
+        )
+
+
+def _range_of_published(study: Study, claim: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Least and largest value of a claim's quantity; None where it has no bounds."""
+    facts = CLAIMS.facts(claim["test"])
+    scale, settings = facts["scale"], {**facts["parameters"], **claim}
+    if scale == "level":
+        return 0.0, float(study.level_count(claim["pruner"]))
+    found = {"correlation": (-1.0, 1.0), "share": (0.0, 1.0)}.get(scale)
+    measure = settings.get("of", claim.get("metric"))
+    if scale in ("measure", "difference") and measure == ACCURACY_MEASURE:
+        found = 0.0, 1.0
+    elif scale in ("measure", "difference") and measure in study.config["metrics"]:
+        found = metric_range(study.catalogue["metrics"][measure]["method"])
+    if found is None:
+        return None
+    differences = (
+        scale == "difference" or settings.get("against") == "dense",
+        bool(settings.get("minus_control") or settings.get("minus_pruner")),
+    )
+    for _ in range(sum(differences)):
+        found = found[0] - found[1], found[1] - found[0]
+    return found
 
 
 def _pair(study: Study, claim: Mapping[str, Any]) -> tuple[str, str]:
@@ -816,7 +921,8 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
         conditions = study.conditions(dataset)
         kind = "condition that runs"
         yield from _unknown(kind, f"{where}.condition", [claim["condition"]], conditions)
-    for key in facts["needs"]:
+    pools = "claims" in facts["refers"].values()
+    for key in (*(() if pools else ("pruner",)), *facts["needs"]):
         if key not in claim:
             yield f"'{key}' is missing at {where}; the test {claim['test']} needs it."
     if "concept" in facts["refers"].values():
@@ -833,7 +939,7 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
             )
     if not network and dataset in config["datasets"] and model in config["models"]:
         yield f"{where} is about {model} on {dataset}, which networks leaves out; name another."
-    if claim["pruner"] in study.retraining_pruners():
+    if claim.get("pruner") in study.retraining_pruners():
         yield f"{where}.pruner is {claim['pruner']}, which prunes nothing; name one that prunes."
 
 

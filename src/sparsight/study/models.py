@@ -481,7 +481,7 @@ class SamplePruning(Part):
 
 
 class Claim(Part):
-    """A claim, decided in claims.csv with one correction for all. Further keys are its test's."""
+    """A claim, decided in claims.csv. Further keys are its test's."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -490,9 +490,18 @@ class Claim(Part):
         "The claim as the study puts it."
     )
     test: str = needed("How it is decided.")
+    tier: Literal["primary", "secondary"] = optional(
+        "Primary claims are what the study is about; secondary ones follow from one that is "
+        "decided; all others are exploratory."
+    )
+    after: str = optional(
+        "Name of the claim that must be decided first. Primary claims are one chain: the first has "
+        "none, each other one names the one before it. A secondary claim names a primary or "
+        "secondary one."
+    )
     dataset: Name = optional("Data set; the study's first by default.")
     model: Name = optional("Model; the study's first by default.")
-    pruner: Name = needed("Pruner whose levels it is about.")
+    pruner: Name = optional("Pruner whose levels it is about; needed unless it pools other claims.")
     explainer: Name = optional("Explainer that it is about.")
     metric: Name = optional("Metric that it is about.")
     condition: Condition = optional("Version of the images; the study's first by default.")
@@ -500,6 +509,10 @@ class Claim(Part):
         "all", "Images that it is about."
     )
     published: float = optional("The number that the study reports.")
+    smallest: Positive = optional(
+        "The smallest effect that matters, in the unit of the quantity; needed without `published`."
+    )
+    because: Text = optional("Why smaller effects do not matter; needed with `smallest`.")
 
     @model_validator(mode="after")
     def _has_plain_keys(self) -> "Claim":

@@ -1,6 +1,7 @@
 """What a configuration means: checkpoints, families, sizes. Nothing heavy is imported."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,18 @@ def metric_facts(method: str) -> dict[str, Any]:
     if foreign is not None:
         facts.update(zip(("category", "direction", "needs"), foreign, strict=True))
     return {"direction": "", "unit": "", "needs": (), **facts}
+
+
+def metric_range(method: str) -> tuple[float, float] | None:
+    """Least and largest value of a metric, as its unit states them; None where it does not.
+
+    A curve is summed up in another way than its unit says.
+    """
+    facts = metric_facts(method)
+    found = re.search(r", (-?[\d.]+) to (-?[\d.]+)$", facts["unit"].partition(";")[0])
+    if found is None or facts.get("reducer"):
+        return None
+    return float(found[1]), float(found[2])
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from sparsight.study.configuration import normalise
 from sparsight.study.models import validated
 
 CLAIM = {"name": "a", "claim": "It is so.", "pruner": "magnitude"}
+SIZE = {"smallest": 0.01, "because": "No figure shows less."}
 CAM = {"explainer": "grad_cam_pp_conv2", "metric": "soft_iou"}
 SOUND = {
     "correlation": CAM,
-    "no_loss": {"of": "accuracy", "density": 0.02, "margin": 0.01},
+    "no_loss": {"of": "accuracy", "density": 0.02},
     "peak": {**CAM, "between": [1, 3]},
-    "rise": {**CAM, "at": 2, "after": 4},
+    "rise": {**CAM, "at": 2, "later": 4},
     "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
     "correct_minus_incorrect": CAM,
     "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
@@ -49,7 +50,11 @@ def problems(overlaid):
 
 
 def of(test, **keys):
-    return {**CLAIM, "test": test, **SOUND.get(test, {}), **keys}
+    return {**CLAIM, "test": test, **SIZE, **SOUND.get(test, {}), **keys}
+
+
+def without(claim, *keys):
+    return {key: value for key, value in claim.items() if key not in keys}
 
 
 @pytest.mark.usefixtures("concept_methods")
@@ -111,8 +116,12 @@ def test_claims_of_two_names_alike(problems):
         (of("correlation", metric="softiou"), "did you mean 'soft_iou'?"),
         (of("correlation", condition="clean"), "unknown condition that runs 'clean'"),
         (
-            {**CLAIM, "test": "correlation", "metric": "soft_iou"},
+            without(of("correlation"), "explainer"),
             "'explainer' is missing at claims[0]",
+        ),
+        (
+            without(of("correlation"), "pruner"),
+            "'pruner' is missing at claims[0]; the test correlation needs it.",
         ),
         (of("correlation", coeficient="pearson"), "unknown parameter 'coeficient'"),
         (of("correlation", coefficient="pearsn"), "coefficient is 'pearsn', but must be one of"),
@@ -131,9 +140,11 @@ def test_claims_of_two_names_alike(problems):
         ),
         (of("change", levels=[0, 0]), "dense against itself"),
         (of("change", levels=[3, 1]), "a list of two levels, the lower one first"),
-        (of("no_loss", margin=-0.1), "claims[0].margin is -0.1, but must be at least 0."),
-        (of("no_loss", margin=True), "claims[0].margin is true, but must be at least 0."),
-        ({**CLAIM, "test": "no_loss", "of": "accuracy", "density": 0.1}, "'margin' is missing"),
+        (of("no_loss", margin=0.1), "unknown parameter 'margin'"),
+        (
+            {**without(of("no_loss"), *SIZE), "published": 0.0},
+            "'smallest' is missing at claims[0]; the test no_loss needs it.",
+        ),
         (of("no_loss", of="acuracy"), "unknown measure that runs 'acuracy'; did you mean"),
         (of("no_loss", of="soft_iou"), "claims[0].of is the metric soft_iou; say of which"),
         (of("no_loss", of="entropy", explainer="saliency"), "of which more is not better"),
@@ -143,7 +154,7 @@ def test_claims_of_two_names_alike(problems):
         (of("rise", at=6), "claims[0].at is 6, but magnitude has the levels 0 to 5."),
         (of("rise", at=2.5), "claims[0].at is 2.5, but"),
         (of("rise", explainer="saliency"), "claims[0].at takes in level 2, at which"),
-        (of("rise", explainer="saliency", at=3), "claims[0].after takes in level 4, at which"),
+        (of("rise", explainer="saliency", at=3), "claims[0].later takes in level 4, at which"),
         (of("gain_explained", matched_metric="iou"), "unknown metric that runs 'iou'"),
         (
             of("gain_explained", share=2),
@@ -160,10 +171,10 @@ def test_what_is_wrong_is_said_in_one_sentence(problems, claim, words):
 
 
 def test_all_problems_of_all_claims_at_once(problems):
-    found = problems(of("rise", at=9, after=8), of("correlation", name="b", metric="x"))
+    found = problems(of("rise", at=9, later=8), of("correlation", name="b", metric="x"))
     assert [sentence.partition(" ")[0] for sentence in found] == [
         "claims[0].at",
-        "claims[0].after",
+        "claims[0].later",
         "claims[1].metric",
     ]
 
@@ -174,13 +185,121 @@ def test_all_problems_of_all_claims_at_once(problems):
         ({"name": "A b"}, "claims[0].name"),
         ({"subset": "some"}, "claims[0].subset"),
         ({"published": "high"}, "claims[0].published"),
-        ({"margin": {"a": 1}}, "claims[0]: the key 'margin'"),
+        ({"levels": {"a": 1}}, "claims[0]: the key 'levels'"),
         ({"pruner": None}, "claims[0].pruner"),
+        ({"smallest": 0}, "claims[0].smallest"),
+        ({"smallest": True}, "claims[0].smallest"),
+        ({"because": ""}, "claims[0].because"),
+        ({"tier": "first"}, "claims[0].tier"),
+        ({"after": 3}, "claims[0].after"),
     ],
 )
 def test_the_models_hold_the_common_keys(overlaid, change, words):
     config = overlaid({"claims": [{**of("correlation"), **change}]})
     assert words in validated(config)[1][0]
+
+
+def test_nothing_decides_a_claim_without_a_size(problems):
+    claim = without(of("correlation"), *SIZE)
+    (found,) = problems(claim)
+    assert found.startswith("claims[0]: 'a' has neither a published value nor a smallest effect")
+    assert problems({**claim, "published": 0.9}) == []
+    assert problems({**claim, **SIZE}) == []
+    (found,) = problems({**claim, "smallest": 0.1})
+    assert "add because" in found
+    (found,) = problems({**claim, "published": 0.9, "because": "So it is."})
+    assert "drop because" in found
+
+
+def ordered(*places):
+    """Claims from (name, tier, after); "" is a missing key."""
+    keys = [{"name": n, "tier": tier, "after": after} for n, tier, after in places]
+    return [of("correlation", **{k: v for k, v in given.items() if v}) for given in keys]
+
+
+ORDER = [
+    *(("a", "primary", ""), ("b", "primary", "a"), ("c", "secondary", "b")),
+    *(("d", "secondary", "c"), ("e", "secondary", "a"), ("f", "", "")),
+]
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        (ORDER, []),
+        # the order in the file is no matter
+        (ORDER[::-1], []),
+        ([*ORDER, ("g", "primary", "bb")], ["claims[6].after names the unknown claim 'bb'; did"]),
+        ([*ORDER, ("g", "secondary", "")], ["claims[6]: 'g' is secondary, but comes after no"]),
+        ([*ORDER, ("g", "", "a")], ["claims[6]: 'g' comes after another claim, but has no tier"]),
+        ([*ORDER, ("g", "secondary", "f")], ["claims[6].after is f, which is exploratory, but"]),
+        ([*ORDER, ("g", "primary", "c")], ["claims[6].after is c, which is secondary, but 'g' is"]),
+        ([*ORDER, ("g", "primary", "a")], ["claims: the primary claims 'b', 'g' all come after"]),
+        ([*ORDER, ("g", "primary", "")], ["claims: the primary claims 'a', 'g' all come after no"]),
+        ([("a", "primary", "a")], ["claims: after leads in a circle through 'a'; drop"]),
+        (
+            [("a", "primary", ""), ("b", "secondary", "c"), ("c", "secondary", "b")],
+            ["claims: after leads in a circle through 'b', 'c'; drop it from one of them."],
+        ),
+        # a way into a circle is not part of it
+        (
+            [
+                *(("a", "primary", "c"), ("b", "primary", "a"), ("c", "primary", "b")),
+                ("d", "secondary", "a"),
+            ],
+            ["claims: after leads in a circle through 'a', 'c', 'b'; drop"],
+        ),
+        (
+            [("a", "primary", "x"), ("b", "primary", "x"), ("c", "secondary", "")],
+            ["claims[0].after", "claims[1].after", "claims[2]: 'c'", "claims: the primary"],
+        ),
+    ],
+    ids=lambda value: "".join("".join(p) for p in value) if value and value[0][1:] else "",
+)
+def test_the_order_of_claims(problems, places, words):
+    found = problems(*ordered(*places))
+    assert len(found) == len(words)
+    for message, start in zip(found, words, strict=True):
+        assert message.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("claim", "low", "high"),
+    [
+        (of("correlation"), -1, 1),
+        (of("correlation", minus_control="grad_cam_conv2"), -2, 2),
+        (of("peak"), 0, 5),
+        (of("no_loss"), -1, 1),
+        (of("between_pruners"), -1, 1),
+        (without(of("change"), "minus_pruner"), -1, 1),
+        (of("change"), -2, 2),
+        (of("change", metric="heatmap_spread"), -1, 1),
+        (of("concept_in_top"), -1, 1),
+        (of("concept_in_top", against="nothing"), 0, 1),
+        (of("concept_in_top", against="nothing", minus_pruner="retrain"), -1, 1),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+@pytest.mark.usefixtures("concept_methods")
+def test_published_values_lie_in_the_range_of_the_quantity(problems, claim, low, high):
+    study = SHAPES if "concept" in claim else {"metrics": ["soft_iou", "heatmap_spread"]}
+    for value in (low, high):
+        assert problems({**claim, "published": value}, **study) == []
+    for value in (low - 0.01, high + 0.01):
+        (found,) = problems({**claim, "published": value}, **study)
+        assert found.startswith("claims[0].published is")
+        assert f"lies between {low} and {high};" in found
+
+
+def test_quantities_without_bounds_have_any_published_value(problems):
+    # its unit states no upper bound; curves are summed up in other ways than their unit says
+    metrics = ["soft_iou", "affine_iou", "entropy", "road_morf_accuracy"]
+    for claim in (
+        of("change", metric="entropy"),
+        of("change", metric="road_morf_accuracy"),
+        of("gain_explained"),
+    ):
+        assert problems({**claim, "published": 40}, metrics=metrics) == []
 
 
 CHANGE, DRIFT = "concept_change", "concept_drift_beyond_retraining"

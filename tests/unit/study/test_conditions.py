@@ -9,7 +9,8 @@ CLAIM = {
     "test": "no_loss",
     "of": "accuracy",
     "density": 0.1,
-    "margin": 0.05,
+    "smallest": 0.05,
+    "because": "Two trainings differ by as much.",
     "pruner": "magnitude",
 }
 

@@ -699,9 +699,9 @@ def test_optional_parts_may_be_missing(overlaid):
             "test": "rise",
             "pruner": "magnitude",
             "at": 1,
-            "after": 2,
+            "later": 2,
         }
-        | {"explainer": "saliency", "metric": "soft_iou"}
+        | {"explainer": "saliency", "metric": "soft_iou", "published": 0.03}
     ]
     del config["agreement"], config["families"]
     assert resolve(config)[1] == []
@@ -858,7 +858,7 @@ def test_masks_that_a_metric_needs(problems_of, facts_with):
     given = {"metrics": ["soft_iou", "gini_sparseness"], "networks": [own]}
     assert not problems_of(given)
     claim = {"name": "a", "claim": "b", "test": "peak", "pruner": "magnitude", "metric": "soft_iou"}
-    claim["explainer"] = "grad_cam_conv2"
+    claim |= {"explainer": "grad_cam_conv2", "published": 3}
     (problem,) = problems_of({**given, "claims": [claim]})
     assert "claims[0].metric is soft_iou, which does not run with thesis_cnn_digits" in problem
 

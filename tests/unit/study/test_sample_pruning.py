@@ -238,7 +238,7 @@ def test_explainers_that_are_held_against_each_other_explain_the_same_images(pro
     claim = {
         **{"name": "gain", "claim": "It gains.", "test": "between_explainers"},
         **{"pruner": "magnitude", "explainer": "spade_fast__saliency", "metric": "pixel_roc_auc"},
-        **{"other_explainer": "saliency"},
+        **{"other_explainer": "saliency", "published": 0.05},
     }
     (problem,) = problems_of({**SPADE, "claims": [claim]})
     assert "spade_fast__saliency and saliency cannot be paired" in problem

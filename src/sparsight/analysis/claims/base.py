@@ -209,7 +209,11 @@ class ClaimTest(ABC):
     Attributes
     ----------
     name, reference : as in the configuration; of the procedure.
-    needs : those of the common keys `explainer` and `metric` that a claim must give.
+    needs : those of the common keys `explainer`, `metric`, `published` and `smallest` that a claim
+        must give.
+    scale : what `published` is, which bounds it: "correlation", "level", "share", "measure" (an
+        accuracy or a metric) or "difference" of such; "" where it has no bounds. A correlation, a
+        share or a difference may be taken from another one.
     parameters : further keys of a claim to their defaults, `"required"` where there is none.
     allowed : such a key to the words that it may be, or the interval in which its number lies.
     refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
@@ -222,6 +226,7 @@ class ClaimTest(ABC):
     name: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ("explainer", "metric")
+    scale: ClassVar[str] = "difference"
     parameters: ClassVar[dict[str, Any]] = {}
     allowed: ClassVar[dict[str, Any]] = {}
     refers: ClassVar[dict[str, str]] = {}

@@ -29,6 +29,7 @@ class ConceptChange(SignedClaim):
     """
 
     name: ClassVar[str] = "concept_change"
+    scale: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     parameters: ClassVar[dict[str, Any]] = {
         "concept": "required",
@@ -91,6 +92,7 @@ class ConceptDrift(SignedClaim):
     """
 
     name: ClassVar[str] = "concept_drift_beyond_retraining"
+    scale: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     parameters: ClassVar[dict[str, Any]] = {
         "concept": "required",
@@ -141,6 +143,7 @@ class ConceptInTop(ClaimTest):
     """
 
     name: ClassVar[str] = "concept_in_top"
+    scale: ClassVar[str] = "share"
     reference: ClassVar[str] = "McNemar 1947, doi:10.1007/BF02295996"
     needs: ClassVar[tuple[str, ...]] = ()
     orders: ClassVar[bool] = True

@@ -175,6 +175,7 @@ class Correlation(SignedClaim):
     """
 
     name: ClassVar[str] = "correlation"
+    scale: ClassVar[str] = "correlation"
     parameters: ClassVar[dict[str, Any]] = {
         "coefficient": "pearson",
         "minus_control": "",
@@ -290,6 +291,7 @@ class GainExplained(ClaimTest):
     """
 
     name: ClassVar[str] = "gain_explained"
+    scale: ClassVar[str] = ""
     reference: ClassVar[str] = "Berger 1982, doi:10.1080/00401706.1982.10487790"
     parameters: ClassVar[dict[str, Any]] = {
         "matched_metric": "required",
@@ -329,38 +331,34 @@ class GainExplained(ClaimTest):
 
 
 class NoLoss(ClaimTest):
-    """The dense network's mean minus that of a sparse level; true where it is below `margin`.
+    """The dense network's mean minus that of a sparse level; true where it is below `smallest`.
 
-    A test of non-inferiority: "no significant difference" would reward few networks, so the margin
-    of what counts as no loss is declared beforehand, in units of the quantity. `of` is "accuracy"
+    A test of non-inferiority: "no significant difference" would reward few networks, so the
+    smallest loss that matters is declared beforehand, in units of the quantity. `of` is "accuracy"
     or a metric of which more is better. The level is the sparsest at which every network still
     keeps the share `density` of its weights.
     """
 
     name: ClassVar[str] = "no_loss"
     reference: ClassVar[str] = "Walker & Nowacki 2011, doi:10.1007/s11606-010-1513-8"
-    needs: ClassVar[tuple[str, ...]] = ()
-    parameters: ClassVar[dict[str, Any]] = {
-        "of": "required",
-        "density": "required",
-        "margin": "required",
-    }
-    allowed: ClassVar[dict[str, Any]] = {"density": "[0, 1]", "margin": "[0, inf]"}
+    needs: ClassVar[tuple[str, ...]] = ("smallest",)
+    parameters: ClassVar[dict[str, Any]] = {"of": "required", "density": "required"}
+    allowed: ClassVar[dict[str, Any]] = {"density": "[0, 1]"}
     refers: ClassVar[dict[str, str]] = {"of": "measure"}
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
-        of, margin = str(self.settings["of"]), float(self.settings["margin"])
+        of, smallest = str(self.settings["of"]), float(self.claim["smallest"])
         curve = _measure(self, networks, of)
         level = self._level(curve)
         left = float(np.mean(curve.density[:, curve.levels == level]))
         loss = curve.change(level, 0)
-        # below the margin: margin - loss is above 0
+        # below the smallest loss that matters: their difference is above 0
         return Evidence(
             f"fall of {of} from dense to level {level} ({100 * left:.2g}% of weights left)",
             loss,
-            *p_above(margin - loss.values),
-            holds_to=margin,
+            *p_above(smallest - loss.values),
+            holds_to=smallest,
             columns=_columns(of),
         )
 
@@ -389,6 +387,7 @@ class Peak(ClaimTest):
     """
 
     name: ClassVar[str] = "peak"
+    scale: ClassVar[str] = "level"
     reference: ClassVar[str] = "Schuirmann 1987, doi:10.1007/BF01068419"
     parameters: ClassVar[dict[str, Any]] = {"between": "required"}
     refers: ClassVar[dict[str, str]] = {"between": "range of levels"}
@@ -415,7 +414,7 @@ def _highest(means: Numbers, levels: NDArray[np.int64]) -> Numbers:
 
 
 class Rise(ClaimTest):
-    """A metric's mean at level `at` minus that at `against` and `after`; true where both are > 0.
+    """A metric's mean at level `at` minus that at `against` and `later`; true where both are > 0.
 
     Both differences must be shown (intersection-union test). The row reports the one with the
     smaller mean, on which the claim hangs.
@@ -423,13 +422,13 @@ class Rise(ClaimTest):
 
     name: ClassVar[str] = "rise"
     reference: ClassVar[str] = "Berger 1982, doi:10.1080/00401706.1982.10487790"
-    parameters: ClassVar[dict[str, Any]] = {"at": "required", "against": 0, "after": "required"}
-    refers: ClassVar[dict[str, str]] = {"at": "level", "against": "level", "after": "level"}
+    parameters: ClassVar[dict[str, Any]] = {"at": "required", "against": 0, "later": "required"}
+    refers: ClassVar[dict[str, str]] = {"at": "level", "against": "level", "later": "level"}
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         metric, at = self.claim["metric"], int(self.settings["at"])
-        others = [int(self.settings[key]) for key in ("against", "after")]
+        others = [int(self.settings[key]) for key in ("against", "later")]
         curve = networks.curve(self.claim["explainer"], metric, self.subset)
         changes = [curve.change(level, at) for level in others]
         # one set of networks for both

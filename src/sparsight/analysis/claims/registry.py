@@ -4,8 +4,8 @@ from sparsight.registration import Registry
 
 #: keys that every claim may have; those of its test come on top
 COMMON_KEYS = (
-    *("name", "claim", "test", "dataset", "model", "pruner"),
-    *("explainer", "metric", "condition", "subset", "published"),
+    *("name", "claim", "test", "tier", "after", "dataset", "model", "pruner"),
+    *("explainer", "metric", "condition", "subset", "published", "smallest", "because"),
 )
 #: what a claim can be about besides metrics
 ACCURACY_MEASURE = "accuracy"

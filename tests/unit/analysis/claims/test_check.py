@@ -18,8 +18,8 @@ IOU = ("cam", "iou", "all")
 ROOT3 = math.sqrt(3.0)
 
 
-def loss(claim, name, margin, **keys):
-    return claim("no_loss", name=name, of="accuracy", density=0.5, margin=margin, **keys)
+def loss(claim, name, smallest, **keys):
+    return claim("no_loss", name=name, of="accuracy", density=0.5, smallest=smallest, **keys)
 
 
 def table_of(claims, curves, confidence=0.95):
@@ -160,7 +160,7 @@ def boundary_claims(claim):
         claim("correlation", **iou),
         claim("correlation", coefficient="spearman", metric="mass"),
         loss(claim, "loss", 0.01),
-        claim("rise", metric="hill", at=2, after=4),
+        claim("rise", metric="hill", at=2, later=4),
         claim("peak", metric="summit", between=[1, 3]),
         claim("gain_explained", metric="gain", matched_metric="left", to_level=1),
         claim("correct_minus_incorrect", **own),
@@ -241,9 +241,9 @@ def test_true_claims_are_found_with_enough_networks(claim, curves):
     means = {IOU: hill, ACCURACY: hill + 0.7 + 0.002 * generator.standard_normal((5, 6))}
     claims = [
         claim("correlation", name="r"),
-        claim("rise", name="rise", at=2, after=4),
+        claim("rise", name="rise", at=2, later=4),
         claim("correlation", name="wrong", expected="negative"),
-        claim("no_loss", name="kept", of="iou", density=0.25, margin=0.01),
+        claim("no_loss", name="kept", of="iou", density=0.25, smallest=0.01),
     ]
     frame = table_of(claims, curves(means)).set_index("name")
     assert frame["verdict"].to_dict() == {

@@ -164,7 +164,7 @@ def test_no_loss_of_accuracy(evidence, claim, p_above):
     # losses .002, .003, .004 against a margin of .01: margin - loss has mean .007 and sd .001
     accuracy = [[0.98, 0.99, 0.978, 0.5], [0.98, 0.99, 0.977, 0.5], [0.98, 0.99, 0.976, 0.5]]
     found = evidence(
-        claim("no_loss", of="accuracy", density=0.2, margin=0.01), {ACCURACY: accuracy}
+        claim("no_loss", of="accuracy", density=0.2, smallest=0.01), {ACCURACY: accuracy}
     )
     assert found.values == pytest.approx([0.002, 0.003, 0.004])
     assert found.p_for == pytest.approx(p_above(7 * ROOT3), rel=1e-6)
@@ -176,13 +176,13 @@ def test_no_loss_of_accuracy(evidence, claim, p_above):
 
 def test_a_loss_beyond_the_margin_speaks_against(evidence, claim, p_above):
     iou = [[0.2, 0.18], [0.2, 0.17], [0.2, 0.16]]
-    found = evidence(claim("no_loss", of="iou", density=0.5, margin=0.01), {IOU: iou})
+    found = evidence(claim("no_loss", of="iou", density=0.5, smallest=0.01), {IOU: iou})
     # loss - margin: .01, .02, .03
     assert found.p_against == pytest.approx(p_above(2 * ROOT3), rel=1e-6)
 
 
 def test_no_level_is_dense_enough(evidence, claim):
-    test = claim("no_loss", of="accuracy", density=0.9, margin=0.01)
+    test = claim("no_loss", of="accuracy", density=0.9, smallest=0.01)
     with pytest.raises(InputError, match=r"'a' asks for a level .* share 0.9"):
         evidence(test, {ACCURACY: [[1.0, 0.9]] * 2})
 
@@ -223,20 +223,20 @@ def test_networks_that_agree_on_the_peak_have_no_test(evidence, claim):
 def test_rise_needs_both_differences(evidence, claim, p_above):
     # level 1 minus level 0: 1, 2, 3; minus level 3: 11, 12, 13
     iou = [[0, 1, 7, -10], [0, 2, 7, -10], [0, 3, 7, -10]]
-    found = evidence(claim("rise", at=1, after=3), {IOU: iou})
+    found = evidence(claim("rise", at=1, later=3), {IOU: iou})
     assert found.values.tolist() == [1, 2, 3]
     assert found.p_for == pytest.approx(p_above(2 * ROOT3))
     assert found.statistic == "iou at level 1 minus that at level 0"
     assert found.remark == "the other difference, to level 3: 12"
     # level 2 lies above: minus level 2 is -6, -5, -4
-    found = evidence(claim("rise", at=1, after=2), {IOU: iou})
+    found = evidence(claim("rise", at=1, later=2), {IOU: iou})
     assert found.values.tolist() == [-6, -5, -4]
     assert found.p_against == pytest.approx(2 * p_above(5 * ROOT3))
     assert found.p_for > 0.98
 
 
 def test_rise_to_a_level_that_was_not_measured(evidence, claim):
-    found = evidence(claim("rise", at=1, after=9), {IOU: [[0, 1], [0, 2]]})
+    found = evidence(claim("rise", at=1, later=9), {IOU: [[0, 1], [0, 2]]})
     assert np.isnan(found.values).all()
 
 
@@ -290,7 +290,7 @@ def test_correct_minus_incorrect_uses_levels_that_have_both(evidence, claim, p_a
 
 def test_draws_of_images_are_averaged_over_networks(evidence, claim):
     means = {ACCURACY: [[0.9, 0.8], [0.9, 0.6]]}
-    test = claim("no_loss", of="accuracy", density=0.5, margin=0.1)
+    test = claim("no_loss", of="accuracy", density=0.5, smallest=0.1)
     found = evidence(test, means, spread=0.01)
     # one draw for both levels: what it does to them cancels
     assert found.replicates == pytest.approx([0.2, 0.2, 0.2], abs=1e-6)
