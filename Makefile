@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume golden lint format bench house docs lock clean
+.PHONY: help env demo test test-all test-avx2 resume golden simulations lint format bench house docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ resume: $(READY) ## Go on after a kill
 
 golden: $(READY) ## Record what every stage computes, after a version was raised
 	$(BIN)/python -m pytest -q tests/golden --record-golden $(ARGS)
+
+simulations: $(READY) ## Record how often intervals cover and tests err (docs/simulations.md)
+	$(BIN)/python -m pytest -q tests/statistics --record-simulations
 
 lint: $(READY) ## Check format, style, types, import contracts and the workflow
 	$(BIN)/ruff format --check .

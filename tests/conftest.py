@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record-golden", action="store_true", help="write tests/golden/numbers.json anew"
     )
+    parser.addoption(
+        "--record-simulations", action="store_true", help="write docs/simulations.md anew"
+    )
 
 
 @pytest.fixture(scope="session")

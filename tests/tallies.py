@@ -12,6 +12,21 @@ import pytest
 
 BAD_INPUT, FAULT, SIMULATION = "bad input", "fault", "simulation"
 FEWEST_BAD_INPUTS = 300
+#: where `make simulations` writes the rates of all simulations
+SIMULATIONS_PAGE = Path(__file__).parents[1] / "docs" / "simulations.md"
+_SIMULATIONS_HEAD = """<!-- Made by `make simulations` from the tests; edit those. -->
+
+# Simulations with known truth
+
+How often intervals cover the truth and tests find what is not there, and the same for the naive
+methods that they replace. `make simulations` makes this page from `tests/statistics`, whose tests
+fail where a rate is beyond what stands in the last column by more than the error of the
+simulation itself. *Nominal* is a rate that theory gives, and a *failing* or *short* method one
+whose rate is known to lie elsewhere. Every test run prints the same table.
+
+| simulated | rate | trials | expected |
+| --- | ---: | ---: | --- |
+"""
 _BAD_INPUT_FILES = {path.name for path in (Path(__file__).parent / "bad_input").glob("test_*.py")}
 
 
@@ -20,6 +35,7 @@ class Tallies:
 
     def __init__(self, config: pytest.Config) -> None:
         self.whole = not config.option.keyword
+        self.record_simulations = config.getoption("--record-simulations")
         self.rows: dict[str, list[Any]] = defaultdict(list)
         self.files: set[str] = set()
 
@@ -55,6 +71,9 @@ class Tallies:
         for row in [("simulated", "rate", "trials", "expected"), *self.rows[SIMULATION]]:
             if self.rows[SIMULATION]:
                 terminalreporter.write_line(f"{row[0]:<84} {row[1]:>6} {row[2]:>6}  {row[3]}")
+        if self.record_simulations:
+            lines = (f"| {' | '.join(row)} |\n" for row in self.rows[SIMULATION])
+            SIMULATIONS_PAGE.write_text(_SIMULATIONS_HEAD + "".join(lines), encoding="utf-8")
         if self.rows[FAULT]:
             terminalreporter.section("faults")
         for line in self.rows[FAULT]:
