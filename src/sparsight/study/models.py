@@ -170,7 +170,10 @@ class Recipe(Part):
     label_smoothing: ShareBelowOne = key(
         0, "Share of the label that is spread evenly over all classes."
     )
-    channels_last: bool = key(False, "Whether the channels of an image are innermost in memory.")
+    channels_last: bool = key(
+        True,
+        "Whether training keeps the channels of an image innermost in memory, where it is faster.",
+    )
     autocast: bool = key(False, "Whether a GPU trains in bfloat16 where that is safe.")
     select: Literal["last", "best_validation", "best_test"] = key(
         "last", "Epoch whose network is kept; best_test repeats a mistake of published code."

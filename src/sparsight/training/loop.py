@@ -28,7 +28,7 @@ from sparsight.training.augmentation import augment
 from sparsight.training.options import OPTIMISERS, SCHEDULES, SELECTIONS
 
 #: of the stage `training`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 #: channels that oneDNN's AVX2 kernels take at a time
 _BLOCK = 8
 
@@ -80,7 +80,7 @@ class Recipe:
         contrast, saturation, hue}}`; see `sparsight.training.augmentation`.
     label_smoothing : share of the label that is spread evenly over all classes, 0 to 1.
     channels_last : whether convolutions work on images with the channels innermost in memory,
-        where the network bears it (`memory_format`).
+        where that is faster and the network bears it (`memory_format`). It changes rounding only.
     autocast : whether a GPU computes in bfloat16 where that is safe; a CPU never does. The weights,
         and all explaining and scoring, stay float32.
     select : which epoch's network is kept: `last`; `best_validation`, the earliest of highest
@@ -96,7 +96,7 @@ class Recipe:
     noise: bool = False
     augment: Mapping[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
-    channels_last: bool = False
+    channels_last: bool = True
     autocast: bool = False
     select: str = "last"
 
@@ -155,7 +155,10 @@ class Recipe:
 
 
 def memory_format(network: nn.Module, recipe: Recipe) -> torch.memory_format:
-    """`torch.channels_last` where the recipe asks for it and the network bears it.
+    """How the network's device keeps images and maps during training.
+
+    `torch.channels_last` unless the recipe says no: on a CPU always, on a GPU with `autocast` only,
+    since its kernels for bfloat16 work so, and those for float32 need not gain.
 
     oneDNN's backward pass of a strided 1x1 convolution with fewer input channels than a block
     writes past its workspace, on processors with AVX2 and without AVX-512, when the channels are
@@ -169,7 +172,9 @@ def memory_format(network: nn.Module, recipe: Recipe) -> torch.memory_format:
         and module.in_channels // module.groups < _BLOCK
         for module in network.modules()
     )
-    if recipe.channels_last and not corrupting:
+    on_gpu = any(parameter.is_cuda for parameter in network.parameters())
+    faster = recipe.autocast or not on_gpu
+    if recipe.channels_last and faster and not corrupting:
         return torch.channels_last
     return torch.contiguous_format
 

@@ -22,7 +22,7 @@ NONE: dict[str, Any] = {
     "epochs": 0,
     "augment": {},
     "autocast": False,
-    "channels_last": False,
+    "channels_last": True,
     "label_smoothing": 0,
     "noise": False,
     "schedule": {"name": "constant"},

@@ -219,7 +219,7 @@ def test_defaults_are_filled_at_every_depth():
         "noise": False,
         "augment": {},
         "label_smoothing": 0,
-        "channels_last": False,
+        "channels_last": True,
         "autocast": False,
         "select": "last",
         "schedule": {"name": "constant"},

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.training import loop
 from sparsight.training.augmentation import checked_augmentation
-from sparsight.training.loop import Recipe, memory_format
+from sparsight.training.loop import Recipe, Stream, TrainingData, memory_format, train
 
 
 def steps(given: dict[str, Any], weight: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
@@ -131,10 +132,9 @@ def test_only_ranger_pays_for_its_library() -> None:
     assert not set(heavy) & set(tree.body)
 
 
-ASKED, NOT_ASKED = (
-    Recipe(epochs=1, batch_size=8, optimiser={"name": "sgd"}, channels_last=on)
-    for on in (True, False)
-)
+SGD = {"name": "sgd", "learning_rate": 0.01}
+BY_DEFAULT = Recipe(epochs=1, batch_size=8, optimiser=SGD)
+NOT_ASKED = replace(BY_DEFAULT, channels_last=False)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,42 @@ def test_networks_with_a_layer_that_corrupts_memory_stay_contiguous(
 ) -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), layer)
     expected = torch.channels_last if innermost else torch.contiguous_format
-    assert memory_format(network, ASKED) == expected
+    assert memory_format(network, BY_DEFAULT) == expected
     assert memory_format(network, NOT_ASKED) == torch.contiguous_format
 
 
 @pytest.mark.parametrize(("width", "innermost"), [(2, False), (4, False), (8, True), (16, True)])
 def test_narrow_residual_networks(width: int, innermost: bool) -> None:
     network = build_network(ResNet18, 2, 0, {"width": width})
-    assert (memory_format(network, ASKED) == torch.channels_last) == innermost
+    assert (memory_format(network, BY_DEFAULT) == torch.channels_last) == innermost
+
+
+def test_a_gpu_keeps_channels_innermost_for_bfloat16_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Conv2d(8, 8, 3)
+    monkeypatch.setattr(nn.Parameter, "is_cuda", True, raising=False)
+    assert memory_format(network, BY_DEFAULT) == torch.contiguous_format
+    assert memory_format(network, replace(BY_DEFAULT, autocast=True)) == torch.channels_last
+
+
+def test_batches_and_weights_of_a_training_have_the_channels_innermost() -> None:
+    seen = []
+
+    class Looks(nn.Conv2d):
+        """Notes how images, weights and what it puts out lie in memory."""
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            output = super().forward(input)
+            layout = {"memory_format": torch.channels_last}
+            seen.append([part.is_contiguous(**layout) for part in (input, self.weight, output)])
+            return output
+
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8, generator=draw)
+    data = TrainingData(images, torch.arange(16) % 2, 0)
+    network = nn.Sequential(Looks(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    train(network, data, BY_DEFAULT, Stream(0, "dense/level00"), masks={})
+    assert seen == [[True] * 3] * 2
+    assert all(value.is_contiguous() for value in network.state_dict().values())
 
 
 TRAINS = """
@@ -171,8 +199,7 @@ from sparsight.models.resnet import ResNet18
 from sparsight.training.loop import Recipe, Stream, TrainingData, train
 images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
 data = TrainingData(images, torch.arange(64) % 2, 0)
-recipe = Recipe(epochs=4, batch_size=16, optimiser={"name": "sgd", "learning_rate": 0.01},
-                channels_last=True)
+recipe = Recipe(epochs=4, batch_size=16, optimiser={"name": "sgd", "learning_rate": 0.01})
 network = build_network(ResNet18, 2, 0, {"width": 4, "stem": "strided"})
 train(network, data, recipe, Stream(0, "dense/level00"), masks={})
 """
