@@ -31,7 +31,7 @@ rule draw_claims:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=settings_of(TABLES.claims),
+        settings=settings_of(TABLES.drawn_claims),
         version=version_of("draw_claims.py", ["figure_claims"]),
     script:
         "../scripts/draw_claims.py"

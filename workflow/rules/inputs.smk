@@ -124,6 +124,42 @@ def of_all_chains(pattern):
     return [place_path(pattern, end) for end in STUDY.chains()]
 
 
+def claim_files(pattern):
+    """Files of the checkpoints that claims are about, of families with their explainers."""
+    names = TABLES.claim_explainers()
+    return [
+        place_path(pattern, place).format(family=family)
+        for place in TABLES.claim_places()
+        for family, explainers in (
+            families_of(place).items() if "{family}" in pattern else [("", names)]
+        )
+        if not family
+        or names.intersection(explainers)
+        and STUDY.explains(family, place.pruner, place.level)
+    ]
+
+
+def claim_agreement():
+    """Files of agreement with the dense parent, where a claim is about it."""
+    if not TABLES.has_agreement_claims():
+        return []
+    names = TABLES.claim_explainers()
+    return [
+        place_path(f"{LEVEL}/agreement/{family}.parquet", place)
+        for place in TABLES.claim_places()
+        for family, explainers in families_of(place).items()
+        if names.intersection(explainers) and family in STUDY.agreement_families()
+        if STUDY.explains(family, place.pruner, place.level)
+        if place.pruner != DENSE and STUDY.references(place)
+    ]
+
+
+def claim_matrices():
+    """What each image says of each claim; a pooled claim rests on others."""
+    names = [claim["name"] for claim in config["claims"] if claim["test"] != "pooled"]
+    return [f"{SUMMARY}/claims/{name}.parquet" for name in names]
+
+
 def reference_explanations(wildcards):
     """Explanations of the networks that a checkpoint's are compared with."""
     pattern = f"{LEVEL}/explanations/{wildcards.family}.safetensors"

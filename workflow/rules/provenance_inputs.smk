@@ -15,7 +15,7 @@ def recorded_files(wildcards):
         found += concept_files(f"{FOUND}{ending}")
     found += [*drift_files(), *fidelity_files(wildcards)]
     if config["claims"]:
-        found.append(rules.draw_claims.output.html)
+        found += [rules.draw_claims.output.html, *claim_matrices()]
     if config["concepts"]:
         found += rules.summarise_concepts.output
     for place, family in sample_places():

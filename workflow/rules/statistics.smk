@@ -148,9 +148,12 @@ rule correlate:
 
 
 rule check_claims:
-    """Decide the claims of the study, with one correction for all of them."""
+    """Decide the claims of the study, with networks and images both random."""
     input:
-        statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
+        scores=claim_files(f"{LEVEL}/scores/{{family}}.parquet"),
+        predictions=claim_files(f"{LEVEL}/predictions.parquet"),
+        evaluations=rules.summarise.output.evaluations,
+        agreement=claim_agreement(),
         concepts=concepts_of_claims(),
         orders=orders_of_claims(),
     output:
@@ -160,6 +163,7 @@ rule check_claims:
             category="1 Claims",
             labels={"table": "claims, as csv"},
         ),
+        matrices=claim_matrices(),
     log:
         f"{RESULTS}/logs/check_claims.log",
     benchmark:

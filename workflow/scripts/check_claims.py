@@ -8,9 +8,13 @@ with job(snakemake.log[0]):
     from sparsight.analysis.claims.decide import check_claims
 
     check_claims(
-        statistics=[Path(path) for path in snakemake.input.statistics],
+        scores=[Path(path) for path in snakemake.input.scores],
+        predictions=[Path(path) for path in snakemake.input.predictions],
+        evaluations=Path(snakemake.input.evaluations),
         output=Path(snakemake.output.claims),
+        matrices={Path(path).stem: Path(path) for path in snakemake.output.matrices},
         settings=snakemake.params.settings,
+        agreement=[Path(path) for path in snakemake.input.agreement],
         concepts=[Path(path) for path in snakemake.input.concepts],
         orders=[Path(path) for path in snakemake.input.orders],
     )

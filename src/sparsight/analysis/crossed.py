@@ -15,12 +15,12 @@ doi:10.1016/j.acra.2007.12.015).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsight.analysis.statistics import NEAR_ONE, UNBOUNDED, Range, is_constant
+from sparsight.analysis.statistics import NEAR_ONE, SHARE, UNBOUNDED, Range, is_constant
 
 Matrix = NDArray[np.float64]
 
@@ -78,9 +78,14 @@ class Estimate:
     networks: int
     bounds: Range = UNBOUNDED
 
+    @property
+    def has_test(self) -> bool:
+        """Whether there is an interval."""
+        return self.variance > 0
+
     def interval(self, confidence: float) -> tuple[float, float]:
         """Low and high at a confidence in (0, 1), within the bounds; NaN if none."""
-        if not self.variance > 0:
+        if not self.has_test:
             return math.nan, math.nan
         from scipy import special  # late: it takes a second to import
 
@@ -93,7 +98,7 @@ class Estimate:
 
         NaN without an interval. A value beyond the range is taken for its end, whose p is 0.
         """
-        if not self.variance > 0 or math.isnan(value):
+        if not self.has_test or math.isnan(value):
             return math.nan
         from scipy import special  # late: it takes a second to import
 
@@ -132,6 +137,56 @@ class Crossed(Estimate):
         """What the same estimate and components would give with other numbers of both."""
         variance, df = self.components.at(networks, images)
         return replace(self, variance=variance, df=df, networks=networks, images=images)
+
+
+@dataclass(frozen=True)
+class NetworkShare(Estimate):
+    """The share of networks that say yes, with an exact interval.
+
+    Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404. The p against a share is twice that of the
+    smaller side, so that it belongs to the interval. `images` is 1: it is of whole networks.
+    """
+
+    images: ClassVar[int] = 1
+
+    @classmethod
+    def of(cls, answers: ArrayLike) -> "NetworkShare":
+        """From one 1 or 0 a network, [S]; NaN is left out."""
+        found = np.asarray(answers, dtype=np.float64)
+        found = found[np.isfinite(found)]
+        value = float(found.mean()) if found.size else math.nan
+        return cls(value, value * (1.0 - value) / max(found.size, 1), math.nan, found.size, SHARE)
+
+    @property
+    def has_test(self) -> bool:
+        """See `Estimate`."""
+        return self.networks > 0
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """See `Estimate`."""
+        if not self.has_test:
+            return math.nan, math.nan
+        from scipy import special  # late: it takes a second to import
+
+        tail, yes = 0.5 - confidence / 2.0, round(self.value * self.networks)
+        no = self.networks - yes
+        low = float(special.betaincinv(yes, no + 1, tail)) if yes else 0.0
+        return low, float(special.betaincinv(yes + 1, no, 1.0 - tail)) if no else 1.0
+
+    def p(self, value: float) -> float:
+        """See `Estimate`."""
+        if not self.has_test or math.isnan(value):
+            return math.nan
+        from scipy import special  # late: it takes a second to import
+
+        yes = round(self.value * self.networks)
+        at_most = float(special.bdtr(yes, self.networks, value))
+        at_least = float(special.bdtrc(yes - 1, self.networks, value)) if yes else 1.0
+        return min(1.0, 2.0 * min(at_most, at_least))
+
+    def at(self, networks: int, images: int) -> "NetworkShare":
+        """As many networks that say yes as often, to the nearest of them; `images` says nothing."""
+        return replace(self, value=round(self.value * networks) / networks, networks=networks)
 
 
 def crossed(values: ArrayLike, bounds: Range = UNBOUNDED) -> Crossed:

@@ -386,6 +386,7 @@ class Scalars:
     correct : bool [N], whether the network classifies the image correctly.
     values : float64 [N, K]; NaN where undefined.
     scored : bool [N, K], whether there is a row at all.
+    empty : bool [N, K], whether the map is empty.
     """
 
     condition: str
@@ -394,6 +395,7 @@ class Scalars:
     correct: NDArray[np.bool_]
     values: NDArray[np.float64]
     scored: NDArray[np.bool_]
+    empty: NDArray[np.bool_]
 
     def column(self, place: int) -> "pd.Series[float]":
         """The values of one of the columns by image id, of the images that were scored."""
@@ -441,8 +443,9 @@ def _matrix(condition: str, rows: pd.DataFrame) -> Scalars:
     place = row, pairs.ngroup().to_numpy()
     values = np.full((len(image_id), len(columns)), np.nan)
     values[place] = rows["value"].to_numpy()
-    scored = np.zeros(values.shape, dtype=np.bool_)
+    scored, empty = (np.zeros(values.shape, dtype=np.bool_) for _ in range(2))
     scored[place] = True
+    empty[place] = rows["empty"].to_numpy(dtype=np.bool_)
     correct = np.ones(len(image_id), dtype=np.bool_)
     correct[row[~rows["correct"].to_numpy(dtype=np.bool_)]] = False
-    return Scalars(condition, columns, image_id, correct, values, scored)
+    return Scalars(condition, columns, image_id, correct, values, scored, empty)

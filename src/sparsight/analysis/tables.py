@@ -27,7 +27,6 @@ ALL_LEVELS = "all"
 MOST_EMPTY = 0.1
 #: kinds of numbers about concepts: of one network's concepts, and of how they differ from another's
 FOUND, COMPARED = "found", "compared"
-SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 #: lengths of the lists of concepts: that of arXiv 2307.13698, and a longer one
 SHORT, LONG = 3, 5
 
@@ -285,22 +284,35 @@ own_region, other_region, elsewhere: float64 [share, 0 to 1] where the activatio
 activation_on_sample: float64 mean activation on the sample
 sample_positive: float64 [share, 0 to 1] points of the sample with a positive activation
 
-# claims.csv: What the study claims: estimate, intervals, adjusted p, verdict
+# claims.csv: What the study claims: estimate, interval over networks and images, verdict
 ## name
 name, claim, test: str of the claim
+tier: str primary, secondary or exploratory
+after: str the claim that must be decided first; empty without one
 dataset model pruner explainer metric condition subset
 statistic: str the quantity in words
 published: float64 the study's own number for it
+smallest: float64 the smallest effect that matters
+because: str why it is the smallest that matters
 holds_from, holds_to: float64 the claim is true where the quantity lies between; empty: no bound
-estimate: float64 mean over networks
-low, high: float64 Student t interval over networks, not corrected; r on Fisher's scale
-images_low, images_high: float64 over images, for these networks
+estimate: float64 mean over networks and images
+low, high: float64 interval at confidence 1 - alpha, for other networks and other images
+alpha: float64 [0 to 1] level of the row: see docs/claims.md
+df: float64 degrees of freedom of the interval
 n_seeds: int64 networks with a value
+n_images: Int64 images; 1 for a quantity of the network as a whole, empty where claims are pooled
 per_seed: str values by ascending seed, with semicolons between; undefined ones are empty
-p_for, p_against: float64 [0 to 1] one-sided, against all values that make the claim false (true)
-p: float64 [0 to 1] twice the smaller of both, at most 1; empty without a test
-p_adjusted: float64 [0 to 1] Holm over all rows; a claim without a test counts with p = 1
-verdict: str supported, contradicted or undecided
+se_networks, se_images, se_residual: float64 parts of the standard error; their squares add up
+se_retrain: float64 standard error of the same quantity under a pruner that only retrains
+p: float64 [0 to 1] two-sided, against the bound on which the claim hangs; not corrected
+p_published, p_half_published: float64 [0 to 1] two-sided, against the published effect and half
+p_equivalent: float64 [0 to 1] that the effect is at least the smallest that matters; not corrected
+e_value: float64 evidence against the bound, for these images; valid at any number of networks
+empty_share: float64 [share, 0 to 1; lower] largest share of empty maps at a level that counts
+look: int64 number of the look at the data, from 1; 0 without looks
+networks_needed, images_needed: Int64 that decide an open row alone, if estimate and variances stay
+verdict: str see docs/claims.md
+verdict_reason: str what would decide an open row, or why a claim is not testable here
 remark: str what a reader needs to know
 
 # costs.csv: Seconds, CPU seconds and memory of all jobs but statistics and figures

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsight.analysis.crossed import Components, Crossed, Estimate
+from sparsight.analysis.crossed import Components, Crossed, Estimate, NetworkShare
 from sparsight.analysis.statistics import is_constant
 
 Numbers = NDArray[np.float64]
@@ -116,63 +116,86 @@ def p_decided(estimate: Estimate, asked: Question) -> float:
     The p of a claim's row, for `allocate`: the smallest of the ps of the statements that would
     decide it. NaN of the estimate (no test) and too few networks give 1.
     """
-    if not estimate.variance > 0 or estimate.networks < FEWEST_NETWORKS:
+    if not estimate.has_test or estimate.networks < FEWEST_NETWORKS:
         return 1.0
-    value, p = estimate.value, estimate.p
-    start, end, published = asked.holds_from, asked.holds_to, asked.published
-    bounds = [bound for bound in (start, end) if not math.isnan(bound)]
-    outside = [bound for bound, over in ((start, value < start), (end, value > end)) if over]
-    found = [1.0, max((p(bound) for bound in outside or bounds), default=1.0)]
+    value, p, published = estimate.value, estimate.p, asked.published
+    found = [1.0, p_bound(estimate, asked)]
     if asked.has_size and abs(value - published) > 0 and (value < published) == (published > 0):
         found.append(p(published))
     if abs(value) < asked.smallest:
-        found.append(max(p(asked.smallest), p(-asked.smallest)))
+        found.append(p_equivalent(estimate, asked))
     return min(found)
+
+
+def p_bound(estimate: Estimate, asked: Question) -> float:
+    """Two-sided p against the bound on which the claim's truth hangs; NaN without an interval.
+
+    With two bounds it is that of the one that is crossed, and inside the larger one.
+    """
+    start, end, value = asked.holds_from, asked.holds_to, estimate.value
+    bounds = [bound for bound in (start, end) if not math.isnan(bound)]
+    outside = [bound for bound, over in ((start, value < start), (end, value > end)) if over]
+    return max((estimate.p(bound) for bound in outside or bounds), default=math.nan)
+
+
+def p_equivalent(estimate: Estimate, asked: Question) -> float:
+    """The α whose interval just reaches ±smallest; 1 where the estimate is beyond, NaN without."""
+    if math.isnan(asked.smallest) or not estimate.has_test:
+        return math.nan
+    if abs(estimate.value) >= asked.smallest:
+        return 1.0
+    return max(estimate.p(asked.smallest), estimate.p(-asked.smallest))
+
+
+class Decision(NamedTuple):
+    """A verdict; `reason` says why there is none here, or what would decide it, else ""."""
+
+    verdict: str
+    reason: str = ""
 
 
 def decide(
     estimate: Estimate, asked: Question, alpha: float, empty_share: float = 0.0, reason: str = ""
-) -> str:
-    """The verdict of a row in words, never "undecided" alone.
+) -> Decision:
+    """The verdict of a row, never "undecided" alone.
 
     Parameters
     ----------
-    estimate : over networks and images (`Crossed`), or pooled over data sets.
+    estimate : over networks and images (`Crossed`), over networks (`NetworkShare`), or
+        pooled over data sets.
     alpha : the row's level, of `allocate`.
     empty_share : the largest share of images whose maps are empty, in [0, 1], NaN without maps.
     reason : why the claim has no test here, whatever its numbers: the task was not learnt, the copy
         is not faithful; "" where it has one.
 
-    Returns
-    -------
-    One of the verdicts; `NOT_TESTABLE` followed by why; or `OPEN` followed by what would decide it.
     """
     if reason:
-        return f"{NOT_TESTABLE}: {reason}"
+        return Decision(NOT_TESTABLE, reason)
     if empty_share > MOST_EMPTY:
-        return f"{NOT_TESTABLE}: maps are empty in {100 * empty_share:.0f}% of the images"
+        empty = f"maps are empty in {100 * empty_share:.0f}% of the images"
+        return Decision(NOT_TESTABLE, empty)
     if math.isnan(estimate.value):
-        return f"{NOT_TESTABLE}: undefined in all networks"
+        return Decision(NOT_TESTABLE, "undefined in all networks")
     if estimate.networks < FEWEST_NETWORKS:
-        return f"{OPEN}: {FEWEST_NETWORKS} networks at least"
-    if estimate.variance == 0:
-        return f"{NOT_TESTABLE}: the networks do not differ"
+        return Decision(OPEN, f"{FEWEST_NETWORKS} networks at least")
+    if not estimate.has_test:
+        return Decision(NOT_TESTABLE, "the networks do not differ")
     found = verdict(*estimate.interval(1.0 - alpha), asked)
     if found != OPEN:
-        return found
-    if not isinstance(estimate, Crossed):
-        return f"{OPEN}: more data sets would decide it"
+        return Decision(found)
+    if not isinstance(estimate, Crossed | NetworkShare):
+        return Decision(OPEN, "more data sets would decide it")
     counts = {
         "networks": networks_needed(estimate, asked, alpha),
         "images": images_needed(estimate, asked, alpha),
     }
     words = [f"{count:,} {what}" for what, count in counts.items() if count]
     if not words:
-        return f"{OPEN}: neither more networks nor more images alone would decide it"
-    return f"{OPEN}: {' or '.join(words)} would decide it"
+        return Decision(OPEN, "neither more networks nor more images alone would decide it")
+    return Decision(OPEN, f"{' or '.join(words)} would decide it")
 
 
-def networks_needed(estimate: Crossed, asked: Question, alpha: float) -> int | None:
+def networks_needed(estimate: Crossed | NetworkShare, asked: Question, alpha: float) -> int | None:
     """The fewest networks, on as many images, that decide the row at this level.
 
     It assumes that the estimate and the variance components stay as they are. None where even
@@ -182,15 +205,15 @@ def networks_needed(estimate: Crossed, asked: Question, alpha: float) -> int | N
     def decides(networks: int) -> bool:
         return _is_decided(estimate.at(networks, estimate.images), asked, alpha)
 
-    return _fewest(decides, FEWEST_NETWORKS, MOST_NETWORKS) if estimate.variance > 0 else None
+    return _fewest(decides, FEWEST_NETWORKS, MOST_NETWORKS) if estimate.has_test else None
 
 
-def images_needed(estimate: Crossed, asked: Question, alpha: float) -> int | None:
+def images_needed(estimate: Crossed | NetworkShare, asked: Question, alpha: float) -> int | None:
     """The fewest images, with as many networks, that decide the row; see `networks_needed`.
 
     None also for a quantity without images, and below `FEWEST_NETWORKS`.
     """
-    if estimate.networks < FEWEST_NETWORKS or estimate.images < 2 or not estimate.variance > 0:
+    if estimate.networks < FEWEST_NETWORKS or estimate.images < 2 or not estimate.has_test:
         return None
 
     def decides(images: int) -> bool:

@@ -37,6 +37,8 @@ from sparsight.study.plan import (
 )
 
 Settings = dict[str, Any]
+#: kinds of names (`ClaimTest.refers`) that are explainers
+_EXPLAINERS = ("explainer", "explainer of the same images")
 
 _PLACE = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
 #: the `benchmark:` paths of all rules, the first that fits counts; what a job has beside these
@@ -347,7 +349,57 @@ class TableSettings(_OfStudy):
         for claim in claims:
             # The first that the claim's own data set has.
             claim.setdefault("condition", self.study.conditions(claim["dataset"])[0])
-        return {**self._statistics(), "claims": claims, "study": self.study.name}
+        checkpoints = [
+            [place.dataset, place.model, place.pruner, place.seed, place.level]
+            for place in self.claim_places()
+        ]
+        return {
+            **self._statistics(),
+            "claims": claims,
+            "checkpoints": checkpoints,
+            "reducers": self._reducers(),
+            "look": 0,
+            "looks": [],
+            "study": self.study.name,
+        }
+
+    def claim_places(self) -> list[Place]:
+        """The checkpoints that the claims are about, with their dense networks."""
+        first, chains = self.study.networks()[0], set()
+        for claim in self.config["claims"]:
+            refers = CLAIMS.facts(claim["test"])["refers"]
+            named = {claim.get(key) for key, kind in refers.items() if "pruner" in kind}
+            network = claim.get("dataset", first.dataset), claim.get("model", first.model)
+            chains |= {(*network, pruner) for pruner in (DENSE, claim.get("pruner"), *named)}
+        return [
+            place
+            for place in self.study.places()
+            if (place.dataset, place.model, place.pruner) in chains
+        ]
+
+    def claim_explainers(self) -> set[str]:
+        """The explainers whose scores the claims are about."""
+        found: set[str] = set()
+        for claim in self.config["claims"]:
+            refers = CLAIMS.facts(claim["test"])["refers"]
+            found |= {claim.get("explainer", "")}
+            found |= {claim.get(k, "") for k, kind in refers.items() if kind in _EXPLAINERS}
+            for copy in ("sample_pruner", "other_sample_pruner"):
+                if "explainers on copies" in refers.values():
+                    pruner = claim.get(copy, "")
+                    names = claim["explainers"]
+                    found |= {derived_name(pruner, n) if pruner else n for n in names}
+        return found - {""}
+
+    def has_agreement_claims(self) -> bool:
+        """Whether a claim is about the agreement with the dense parent."""
+        names = set(self.config["agreement"])
+        claims = (claim for claim in self.config["claims"] if claim["test"] != "pooled")
+        return any(names & {claim.get("metric"), claim.get("of")} for claim in claims)
+
+    def drawn_claims(self) -> Settings:
+        """Drawing the claims."""
+        return {"study": self.study.name}
 
     def claim_items(self) -> list[Item]:
         """The tests of claims."""

@@ -1,29 +1,28 @@
-"""What a claim is tested on, what its test gives, and the tests that several kinds share."""
+"""What a claim is decided on, and what the networks say of it."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsight.analysis.claims.images import ImageCurve, Networks, StudyImages
 from sparsight.analysis.claims.registry import COMMON_KEYS
-from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, DENSE, ChainRows, Curve, Quantity
+from sparsight.analysis.crossed import Estimate, NetworkShare, crossed
+from sparsight.analysis.curves import ACCURACY, DENSE, Curve, Quantity
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
-from sparsight.analysis.statistics import (
-    UNBOUNDED,
-    Range,
-    correlation_interval,
-    one_sample_t,
-    percentile_interval,
-)
+from sparsight.analysis.statistics import UNBOUNDED, Range
 from sparsight.analysis.tables import COMPARED
+from sparsight.analysis.verdicts import Question
 from sparsight.io.errors import InputError
 
 Numbers = NDArray[np.float64]
+#: kinds of names (`ClaimTest.refers`) that are metrics
+_METRICS = ("metric", "measure", "any measure")
 
 
 class ConceptMeasure(NamedTuple):
@@ -36,6 +35,14 @@ class ConceptMeasure(NamedTuple):
     label: str = ""
 
 
+@dataclass
+class _Looked:
+    """What was looked at for a claim: images [N] that count, and maps that may be empty."""
+
+    images: NDArray[np.bool_] | None = None
+    maps: set[tuple[str, str]] = field(default_factory=set)
+
+
 class ClaimCurves:
     """The networks of one claim: a data set, a model, a pruner and a condition of the images.
 
@@ -43,7 +50,7 @@ class ClaimCurves:
 
     Parameters
     ----------
-    curves : chains of a study, of at least this one's explainers; others are left out.
+    study : scores and predictions of the study.
     claim : `name`, `dataset`, `model`, `pruner`, `condition`.
     concepts : rows of `concepts.csv`, where a claim is about concepts.
     orders : rows of `concept_tables.csv`, where a claim is about the order of concepts.
@@ -51,40 +58,82 @@ class ClaimCurves:
 
     def __init__(
         self,
-        curves: ChainRows,
+        study: StudyImages,
         claim: Mapping[str, Any],
         concepts: pd.DataFrame | None = None,
         orders: pd.DataFrame | None = None,
     ) -> None:
-        self._claim, self._curves = claim, curves
+        self._claim, self._study = claim, study
         self._concepts, self._orders = concepts, orders
-        self._frame = self._choose(curves.frame, self._own("pruner", "condition"))
-        self.seeds = sorted({int(seed) for seed in self._frame["seed"]})
+        self._networks = Networks(
+            *(str(claim[key]) for key in ("dataset", "model", "pruner", "condition"))
+        )
+        self._looked = _Looked()
+        self.seeds = study.seeds(self._networks)
+        if not self.seeds:
+            raise self._missing(f"pruner '{self._networks.pruner}'")
 
     def of_pruner(self, pruner: str) -> "ClaimCurves":
         """The same networks under another pruner; seeds must be the same to be paired."""
         claim = {**self._claim, "pruner": pruner}
-        found = ClaimCurves(self._curves, claim, self._concepts, self._orders)
+        found = ClaimCurves(self._study, claim, self._concepts, self._orders)
         if found.seeds != self.seeds:
             raise InputError(
                 f"the claim '{self._claim['name']}' pairs {self._claim['pruner']} with {pruner}, "
                 f"whose seeds are {found.seeds}, not {self.seeds}; run both with the same seeds"
             )
+        found._looked = self._looked
         return found
 
     def accuracy(self) -> Curve:
         """Accuracy over all test images, in [0, 1]."""
-        return self.curve(ACCURACY_ROWS, ACCURACY, "all")
+        return self._look(self._study.accuracy(self._networks))
 
     def curve(self, explainer: str, metric: str, subset: str) -> Curve:
         """One metric of one explainer over a subset of the images."""
-        wanted = {"explainer": explainer, "metric": metric, "subset": subset}
-        rows = self._choose(self._frame, wanted)
-        replicates = self._curves.replicates[rows.index.to_numpy()].astype(np.float64)
-        found = Curve.of(rows, replicates, seeds=self.seeds)
+        self._looked.maps.add((explainer, metric))
+        names = (explainer, metric)
+        found = self._look(self._study.curve(self._networks, *names, subset))
         if subset != BOTH:
             return found
-        return replace(found, changes=self.curve(explainer, metric, CHANGE_AT_BOTH))
+        return replace(found, changes=self._study.curve(self._networks, *names, CHANGE_AT_BOTH))
+
+    def _look(self, curve: ImageCurve) -> ImageCurve:
+        before = self._looked.images
+        self._looked.images = curve.scored if before is None else before | curve.scored
+        return curve
+
+    def differences(self, quantity: Quantity) -> tuple[NDArray[np.int64], Numbers]:
+        """Image ids [N] and the matrix [S, N] of what each image says of a quantity.
+
+        Pseudo-values of the jackknife: for a mean over images they are the values themselves. For a
+        quantity of the network as a whole, N is 1, and the id is -1.
+        """
+        values, without = quantity
+        if self._looked.images is None or without.shape[1] == 0:
+            return np.full(1, -1), values[:, np.newaxis]
+        ids, n = self._study.image_ids(self._networks), int(self._looked.images.sum())
+        ids, without = ids[self._looked.images], without[:, self._looked.images]
+        if n == 1:
+            return ids, values[:, np.newaxis]
+        return ids, n * values[:, np.newaxis] - (n - 1) * without
+
+    def empty_share(self, levels: Iterable[int]) -> float:
+        """Largest share of images with an empty map at one of the levels; NaN without maps."""
+        shares = [
+            self._study.empty_share(self._networks, *names, list(levels))
+            for names in sorted(self._looked.maps)
+        ]
+        return max((share for share in shares if not math.isnan(share)), default=math.nan)
+
+    def not_learnt(self) -> str:
+        """Why the dense networks show nothing: they do no better than the most frequent label."""
+        accuracy, majority = self._study.dense_and_majority(self._networks)
+        if accuracy > majority:
+            return ""
+        return (
+            f"the task is not learnt (accuracy {accuracy:.3f}, most frequent label {majority:.3f})"
+        )
 
     def concept(self, wanted: ConceptMeasure) -> Curve:
         """One number about concepts, of the networks as a whole or of a class or concept; B is 0.
@@ -136,7 +185,7 @@ class ClaimCurves:
 
     def _missing(self, what: str) -> InputError:
         return InputError(
-            f"the claim '{self._claim['name']}' is about the {what}, of which the statistics hold "
+            f"the claim '{self._claim['name']}' is about the {what}, of which the study holds "
             "nothing; name one that runs"
         )
 
@@ -148,59 +197,45 @@ class Evidence:
     Attributes
     ----------
     statistic : the quantity in words.
-    quantity : one number of each network; without draws (B is 0) where it has no sound interval
-        over images.
-    p_for : one-sided p against all values of the quantity for which the claim is false.
-    p_against : one-sided p against all values for which it is true.
+    quantity : one number of each network, and the same without each image (N is 0 for a quantity
+        of the network as a whole, or one that jumps).
     holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
+    levels : at which maps must not be empty.
+    bounds : range of the quantity, which its interval does not leave.
+    also, also_words : what must be above 0 too for the claim to hold, and that in words.
+    choices : from how many quantities, by their values, this one was chosen.
+    moot : why there is nothing to decide; "" where there is.
+    retrained : the same quantity under a pruner that only retrains, [S]; None without one.
+    counted : whether `quantity` is 1 or 0, of which the share of networks is the estimate.
     remark : what a reader has to know.
     columns : what the claim's row says instead of the configuration (`explainer`, `metric`, ...).
-    correlation : whether the interval over images is that of a correlation, which is reflected.
-    bounds : range of the quantity, which its interval over networks does not leave.
-    counted : whether the quantity only counts networks; Student t has no sound interval for it.
     """
 
     statistic: str
     quantity: Quantity
-    p_for: float
-    p_against: float
     holds_from: float = math.nan
     holds_to: float = math.nan
+    levels: tuple[int, ...] = ()
+    bounds: Range = UNBOUNDED
+    also: Quantity | None = None
+    also_words: str = ""
+    choices: int = 1
+    moot: str = ""
+    retrained: Numbers | None = None
+    counted: bool = False
     remark: str = ""
     columns: Mapping[str, str] | None = None
-    correlation: bool = False
-    bounds: Range = UNBOUNDED
-    counted: bool = False
 
-    @property
-    def values(self) -> Numbers:
-        """The quantity of each network (seed), float64 [S]; NaN where it is undefined."""
-        return self.quantity.values
+    def question(self, claim: Mapping[str, Any]) -> Question:
+        """What the claim says of the quantity; `smallest` is an effect where a bound is 0."""
+        on_sign = 0.0 in (self.holds_from, self.holds_to)
+        smallest = float(claim.get("smallest", math.nan)) if on_sign else math.nan
+        published = float(claim.get("published", math.nan))
+        return Question(self.holds_from, self.holds_to, published, smallest)
 
-    @property
-    def replicates(self) -> Numbers:
-        """Mean over the networks with a value in each draw of images, float64 [B]."""
-        defined = np.isfinite(self.values)
-        if not defined.any():
-            return np.full(self.quantity.drawn.shape[1], np.nan)
-        return np.asarray(self.quantity.drawn[defined].mean(axis=0))
-
-    def images_interval(self, confidence: float) -> tuple[float, float]:
-        """Interval of the mean over networks, over draws of images; NaN where there is none."""
-        if self.correlation and np.isfinite(self.values).any():
-            estimate = float(np.nanmean(self.values))
-            return correlation_interval(self.replicates, estimate, confidence)
-        low, high = percentile_interval(self.replicates, confidence)
-        return float(low), float(high)
-
-
-class Sign(NamedTuple):
-    """A test of the side of a bound on which a quantity lies, in the order of `Evidence`."""
-
-    p_for: float
-    p_against: float
-    holds_from: float
-    holds_to: float
+    def estimate(self, matrix: Numbers) -> Estimate:
+        """The estimate from the matrix [S, N] of `ClaimCurves.differences`."""
+        return NetworkShare.of(matrix[:, 0]) if self.counted else crossed(matrix, self.bounds)
 
 
 class ClaimTest(ABC):
@@ -217,8 +252,10 @@ class ClaimTest(ABC):
     parameters : further keys of a claim to their defaults, `"required"` where there is none.
     allowed : such a key to the words that it may be, or the interval in which its number lies.
     refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
-        "measure" (a metric or "accuracy"), "pruner", "retraining pruner", "level", "range of
-        levels" or "whole number"; "concept" (a configured concept method), "concept measure",
+        "any measure" (a metric, an agreement or "accuracy"), "measure" (one of which more is
+        better), "pruner", "retraining pruner", "level", "range of levels", "range of levels of the
+        other pruner", "sample pruner", "explainers on copies", "claims to pool" or "whole number";
+        "concept" (a configured concept method), "concept measure",
         "concept comparison", "levels of concepts", "class of concepts" or "named concept".
     orders : whether the orders of concepts (`concept_tables.csv`) are read.
     """
@@ -244,75 +281,30 @@ class ClaimTest(ABC):
         named = {self.settings[key] for key, kind in self.refers.items() if kind in kinds}
         return {name for name in (self.claim.get("explainer"), *named) if name}
 
+    def metrics(self) -> set[str]:
+        """Metrics whose rows are read."""
+        named = {self.settings[k] for k, kind in self.refers.items() if kind in _METRICS}
+        return {name for name in (self.claim.get("metric"), *named) if name and name != ACCURACY}
+
     def concepts(self) -> set[str]:
         """Concept methods whose rows are read."""
         return {str(self.settings[k]) for k, kind in self.refers.items() if kind == "concept"}
 
     @abstractmethod
     def evidence(self, networks: ClaimCurves) -> Evidence:
-        """Test the claim; an `InputError` where the statistics lack what it is about."""
+        """What the networks say; an `InputError` where the study lacks what the claim is about."""
 
 
 class SignedClaim(ClaimTest):
-    """A claim on the sign of a quantity, `expected`: one number a network, Student t over them."""
+    """A claim on the sign of a quantity, `expected`."""
 
-    reference: ClassVar[str] = "Student 1908, doi:10.1093/biomet/6.1.1"
     allowed: ClassVar[dict[str, Any]] = {"expected": ("positive", "negative")}
 
     def decide(self, statistic: str, quantity: Quantity, **more: Any) -> Evidence:
-        """Whether the mean over networks has the expected sign; `more` goes to `Evidence`."""
-        tested = sign(quantity.values, self.settings["expected"])
-        return Evidence(statistic, quantity, *tested, **more)
-
-
-def p_above(values: Numbers, bound: float = 0.0) -> tuple[float, float]:
-    """`p_for` and `p_against` of "the mean over networks [S] is above `bound`".
-
-    Student t, one-sided. NaN with fewer than two networks, and where all have one value: an
-    estimate without spread has no test.
-    """
-    test = one_sample_t(values - bound)
-    return test.p_greater, test.p_less
-
-
-def sign(values: Numbers, expected: str) -> Sign:
-    """Test whether the mean over networks [S] has the `expected` sign, positive or negative."""
-    return _on_side(*p_above(values), expected, 0.0)
-
-
-def sign_test(values: Numbers, expected: str, bound: float = 0.0) -> Sign:
-    """Test whether more networks [S] are on the `expected` side of `bound` than on the other.
-
-    The exact sign test; of one 0 or 1 minus another, paired by network, it is McNemar's. Networks
-    on the bound say nothing: where all are, both ps are 1. NaN without any network.
-    """
-    from scipy import stats  # late: it takes a second to import
-
-    defined = values[np.isfinite(values)] - bound
-    if not defined.size:
-        return _on_side(math.nan, math.nan, expected, bound)
-    sides = np.array([(defined > 0).sum(), (defined < 0).sum()])
-    p_above, p_below = stats.binom.sf(sides - 1, sides.sum(), 0.5).tolist()
-    return _on_side(p_above, p_below, expected, bound)
-
-
-def _on_side(p_above: float, p_below: float, expected: str, bound: float) -> Sign:
-    if expected == "positive":
-        return Sign(p_above, p_below, bound, math.nan)
-    return Sign(p_below, p_above, math.nan, bound)
-
-
-def p_both(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """`p_for` and `p_against` of "both are so" from those of the two; NaN where one has no test.
-
-    For: both must be shown, so the larger p (intersection-union; Berger 1982,
-    doi:10.1080/00401706.1982.10487790). Against: one suffices, and which of them is chosen after
-    the fact, so twice the smaller p (Bonferroni).
-    """
-    ps = np.array([first, second])
-    if np.isnan(ps).any():
-        return math.nan, math.nan
-    return float(ps[:, 0].max()), float(min(1.0, 2.0 * ps[:, 1].min()))
+        """The claim is true where the mean has the expected sign; `more` goes to `Evidence`."""
+        upwards = self.settings["expected"] == "positive"
+        bounds = (0.0, math.nan) if upwards else (math.nan, 0.0)
+        return Evidence(statistic, quantity, *bounds, **more)
 
 
 def mean_in_words(values: Numbers) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from sparsight.analysis.claims.base import (
     ClaimCurves,
     ClaimTest,
@@ -9,9 +11,9 @@ from sparsight.analysis.claims.base import (
     Evidence,
     SignedClaim,
     mean_in_words,
-    sign_test,
 )
 from sparsight.analysis.curves import Curve, Quantity
+from sparsight.analysis.statistics import SHARE
 from sparsight.analysis.tables import COMPARED, FOUND
 from sparsight.concepts.registry import SAME
 
@@ -65,12 +67,14 @@ class ConceptChange(SignedClaim):
             text += " minus that of dense"
         if other := self.settings["minus_measure"]:
             text += f", minus the same of {other}"
-        remark = ""
+        remark, retrained = "", None
         if pruner := self.settings["minus_pruner"]:
             remark = f"{mean_in_words(found.values)} before that of {pruner} is taken away"
-            found = found.less(self._quantity(networks.of_pruner(pruner), 1, None))
+            other = self._quantity(networks.of_pruner(pruner), 1, None)
+            found, retrained = found.less(other), other.values
             text += f", minus that of {pruner}"
-        return self.decide(text, found, remark=remark, columns=_columns(self.settings))
+        more = {"remark": remark, "retrained": retrained, "columns": _columns(self.settings)}
+        return self.decide(text, found, **more)
 
     def _quantity(self, networks: ClaimCurves, first: int, last: int | None) -> Quantity:
         """Mean over levels of the measure, or of its change from dense."""
@@ -123,6 +127,7 @@ class ConceptDrift(SignedClaim):
         return self.decide(
             f"{text} minus that of {floor}",
             pruned.less(retrained),
+            retrained=retrained.values,
             remark=f"{means[0]} pruned, {means[1]} of {floor}",
             columns=_columns(self.settings),
         )
@@ -131,20 +136,19 @@ class ConceptDrift(SignedClaim):
 class ConceptInTop(ClaimTest):
     """Does a concept enter the first few of a class (`expected: negative`: does it leave them)?
 
-    `entry` is the concept's name and `top` the length of the list. The quantity is 1 where it is in
-    the list and 0 where not, averaged over `levels`, minus that of dense, one number per network;
-    the claim is true where it is positive in more networks than it is negative. The exact sign test
-    over networks decides (for one level McNemar's). Its two-sided p of three networks that agree
-    is 1/4, of six 1/32, before the correction for all claims: fewer cannot decide.
+    `entry` is the concept's name and `top` the length of the list. Each network answers yes where
+    the concept is in the list at more of `levels` (as a share) than in the dense network; the claim
+    is true where most networks do. The interval of their share is exact: of four networks it holds
+    1/2 even if all agree, of six that agree it does not.
 
     `against: nothing` leaves dense out of it: is the concept in the list at more than half of the
-    levels, in more than half of the networks? `minus_pruner` takes the same quantity under another
-    pruner away, over all its levels and paired by seed: does it enter when nothing is pruned, too?
+    levels? `minus_pruner` takes the same share under another pruner away, over all its levels and
+    paired by seed: does it enter more than when nothing is pruned?
     """
 
     name: ClassVar[str] = "concept_in_top"
     scale: ClassVar[str] = "share"
-    reference: ClassVar[str] = "McNemar 1947, doi:10.1007/BF02295996"
+    reference: ClassVar[str] = "Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404"
     needs: ClassVar[tuple[str, ...]] = ()
     orders: ClassVar[bool] = True
     parameters: ClassVar[dict[str, Any]] = {
@@ -180,24 +184,30 @@ class ConceptInTop(ClaimTest):
         curve = self._in_top(networks)
         found = curve.over(first, last, dense)
         remark = f"in {mean_in_words(curve.over(first, last).values)} of the networks"
-        text = f"share of networks with {settings['entry']} in the top {settings['top']}"
+        entered = {"dense": "enters", "nothing": "is in"}[settings["against"]]
+        if settings["expected"] == "negative":
+            entered = {"dense": "leaves", "nothing": "is not in"}[settings["against"]]
+        text = f"share of networks in which {settings['entry']} {entered} the top {settings['top']}"
         text += f" of {settings['class']}" if settings["class"] else ""
         text += f" over levels {first} to {last}"
         if dense is not None:
-            text += " minus that of dense"
             remark += f", in {mean_in_words(curve.at(0).values)} of the dense ones"
         if pruner := settings["minus_pruner"]:
             others = self._in_top(networks.of_pruner(pruner)).over(1, None, dense)
             found = found.less(others)
-            text += f", minus that of {pruner}"
+            text += f", more than under {pruner}"
             remark += f"; {mean_in_words(others.values)} under {pruner}"
         elif dense is None:
             bound = 0.5
+        side = 1.0 if settings["expected"] == "positive" else -1.0
+        answers = np.where(side * (found.values - bound) > 0, 1.0, 0.0)
+        answers[~np.isfinite(found.values)] = np.nan
         return Evidence(
             text,
-            found,
-            *sign_test(found.values, settings["expected"], bound),
-            remark=f"{remark}; exact sign test",
+            Quantity(answers, np.empty((len(answers), 0))),
+            holds_from=0.5,
+            bounds=SHARE,
+            remark=remark,
             columns=_columns({**settings, "measure": f"top {settings['top']}"}),
             counted=True,
         )

@@ -1,91 +1,225 @@
-"""Decide the claims of a study: the confirmatory family, with one correction for all."""
+"""Decide the claims of a study: estimates over networks and images, α of each row, verdicts."""
 
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sparsight.analysis import tables
 from sparsight.analysis.claims.base import ClaimCurves, ClaimTest, Evidence
+from sparsight.analysis.claims.images import Checkpoint, StudyImages
+from sparsight.analysis.claims.kinds import Pooled
 from sparsight.analysis.claims.registry import CLAIMS, COMMON_KEYS
 from sparsight.analysis.concepts import convergence_refusal
-from sparsight.analysis.curves import ACCURACY_ROWS, DENSE, read_curves
-from sparsight.analysis.statistics import holm, one_sample_t
-from sparsight.analysis.tables import CONTRADICTED, SUPPORTED, UNDECIDED, join_values
+from sparsight.analysis.crossed import Crossed, Estimate, NetworkShare, crossed, pool
+from sparsight.analysis.curves import DENSE
+from sparsight.analysis.tables import join_values
+from sparsight.analysis.verdicts import (
+    MOST_EMPTY,
+    OPEN,
+    REPLICATED,
+    SUPPORTED,
+    SUPPORTED_SMALLER,
+    Decision,
+    Question,
+    Row,
+    allocate,
+    decide,
+    e_value,
+    images_needed,
+    look_levels,
+    networks_needed,
+    p_bound,
+    p_decided,
+    p_equivalent,
+)
+from sparsight.io.tables import write_table
 
 logger = logging.getLogger(__name__)
 #: of the stage `claims`: see `sparsight.study.versions`
-VERSION = 2
-_COPIED = [key for key in COMMON_KEYS if key != "published"]
+VERSION = 3
+_COPIED = [key for key in COMMON_KEYS if key not in ("tier", "published", "smallest")]
+_HOLDS = (REPLICATED, SUPPORTED_SMALLER, SUPPORTED)
+Numbers = NDArray[np.float64]
 
 
 def check_claims(
-    statistics: Iterable[Path],
+    scores: Iterable[Path],
+    predictions: Iterable[Path],
+    evaluations: Path,
     output: Path,
+    matrices: Mapping[str, Path],
     settings: Mapping[str, Any],
+    agreement: Iterable[Path] = (),
     concepts: Iterable[Path] = (),
     orders: Iterable[Path] = (),
 ) -> None:
-    """Write `claims.csv`: one row a claim, in the order of the configuration.
+    """Write `claims.csv`, one row a claim in the order of the configuration, and their matrices.
 
-    Claims whose quantity only counts networks have no interval, and those without a sound interval
-    over images (steps from level to level, gaps to a control) none over these. A claim without a
-    test (one network, no spread between networks, moot, fits that had not converged) counts in the
-    correction with p = 1: whether it can be tested depends on the data, and the family must not.
-
-    A verdict is wrong in any row of a study with probability at most 1 - confidence: under every
-    dependence of the rows where the quantities lie on their bounds (Holm 1979); for wrong signs of
-    others the proof takes the rows for independent (Shaffer 1980). An `InputError` is raised where
-    the statistics lack what a claim is about.
+    What each column says, and how a row is decided, is in `docs/claims.md`. An `InputError` is
+    raised where the study lacks what a claim is about.
 
     Parameters
     ----------
-    statistics : `statistics.parquet` of the chains that the claims are about; more do no harm.
+    scores : files of scores that hold the explainers of the claims; more do no harm.
+    predictions : those of the checkpoints in `settings`, parallel to them.
+    evaluations : `evaluations.parquet`, which has the densities.
+    matrices : claim to its parquet file: what each image of each network says of the quantity.
     settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
-        `condition`, and what the test asks for), `statistics` (with `confidence`).
+        `condition`, and what the test asks for), `checkpoints` (lists of data set, model, pruner,
+        seed, level), `statistics` (with `confidence`), `reducers`, `look` and `looks` (0 and empty
+        without looks).
+    agreement : files of agreement, where a claim is about it.
     concepts : `concepts.csv`, where a claim is about concepts.
     orders : `concept_tables.csv`, where a claim is about the order of concepts.
     """
     tests = [CLAIMS.load(claim["test"])(claim) for claim in settings["claims"]]
-    wanted = {name for test in tests for name in test.explainers()}
-    curves = read_curves([Path(path) for path in statistics], {ACCURACY_ROWS, *wanted})
+    places = [Checkpoint(*place) for place in settings["checkpoints"]]
+    study = StudyImages.read(
+        scores,
+        dict(zip(places, map(Path, predictions), strict=True)),
+        _densities(evaluations),
+        settings["reducers"],
+        _entries(tests),
+        agreement,
+    )
     measured, ordered = (
         pd.concat(parts) if (parts := [tables.read(name, Path(path)) for path in paths]) else None
         for name, paths in (("concepts", concepts), ("concept_tables", orders))
     )
-    networks = [ClaimCurves(curves, test.claim, measured, ordered) for test in tests]
-    refused = [_refusal(test, measured) for test in tests]
-    for test, reason in zip(tests, refused, strict=True):
+    found: dict[str, Found] = {}
+    # pooled claims rest on the others
+    for test in sorted(tests, key=lambda test: isinstance(test, Pooled)):
+        name = str(test.claim["name"])
+        if isinstance(test, Pooled):
+            found[name] = pooled(test, found)
+            continue
+        reason = _refusal(test, measured)
         if reason:
-            logger.warning("claim %s is not testable here: %s", test.claim["name"], reason)
-    confidence = float(settings["statistics"]["confidence"])
-    tables.write("claims", output, claims_table(tests, networks, confidence, refused))
+            logger.warning("claim %s is not testable here: %s", name, reason)
+        networks = ClaimCurves(study, test.claim, measured, ordered)
+        found[name] = look_at(test, networks, reason)
+        _write_matrix(Path(matrices[name]), found[name])
+    in_order = [found[str(test.claim["name"])] for test in tests]
+    looks, look = list(settings["looks"]), int(settings["look"])
+    alpha = 1.0 - float(settings["statistics"]["confidence"])
+    tables.write("claims", output, claims_table(in_order, alpha, looks, look))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A claim and what the networks say of it.
+
+    Attributes
+    ----------
+    asked : what the claim says of the quantity.
+    also : estimate of what must be above 0 as well; None where nothing must.
+    seeds : of the networks, [S].
+    image_id, matrix : of `ClaimCurves.differences`; without rows for a pooled claim.
+    empty_share : the largest share of empty maps at a level that counts; NaN without maps.
+    reason : why the claim has no test, whatever its numbers; "" where it has one.
+    """
+
+    test: ClaimTest
+    evidence: Evidence
+    asked: Question
+    estimate: Estimate
+    also: Estimate | None = None
+    seeds: Sequence[int] = ()
+    image_id: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    matrix: Numbers = field(default_factory=lambda: np.empty((0, 0)))
+    empty_share: float = math.nan
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the claim."""
+        return str(self.test.claim["name"])
+
+    @property
+    def p(self) -> float:
+        """The smallest α at which the row is decided."""
+        if self.reason or self.empty_share > MOST_EMPTY:
+            return 1.0
+        p = min(1.0, self.evidence.choices * p_decided(self.estimate, self.asked))
+        return p if self.also is None else max(p, self.also.p(0.0))
+
+    def decide(self, alpha: float) -> Decision:
+        """The verdict at the row's α."""
+        share = 0.0 if math.isnan(self.empty_share) else self.empty_share
+        level = alpha / self.evidence.choices
+        found = decide(self.estimate, self.asked, level, share, self.reason)
+        if found.verdict in _HOLDS and self.also is not None:
+            low, _ = self.also.interval(1.0 - alpha)
+            if not low > 0.0:
+                return Decision(OPEN, f"it is not shown that {self.evidence.also_words}")
+        return found
+
+
+def look_at(test: ClaimTest, networks: ClaimCurves, reason: str = "") -> Found:
+    """What the networks say of a claim; `reason` says why it has no test all the same."""
+    evidence = test.evidence(networks)
+    ids, matrix = networks.differences(evidence.quantity)
+    also = None
+    if evidence.also is not None:
+        also = crossed(networks.differences(evidence.also)[1])
+    return Found(
+        test,
+        evidence,
+        evidence.question(test.claim),
+        evidence.estimate(matrix),
+        also,
+        networks.seeds,
+        ids,
+        matrix,
+        networks.empty_share(evidence.levels),
+        reason or evidence.moot or networks.not_learnt(),
+    )
 
 
 def claims_table(
-    tests: Sequence[ClaimTest],
-    networks: Iterable[ClaimCurves],
-    confidence: float,
-    refused: Iterable[str] | None = None,
+    found: Sequence[Found], alpha: float = 0.05, looks: Sequence[int] = (), look: int = 0
 ) -> pd.DataFrame:
-    """The table of `check_claims`, from the tests and the networks of each.
+    """The table of `check_claims`.
 
-    `refused` says why a claim has no test, whatever its numbers; "" for those that have one.
+    `alpha` is that of the primaries together and of the secondaries together, over all `looks`;
+    `look` is the number of the present one, from 1, or 0 without looks.
     """
-    reasons = [""] * len(tests) if refused is None else refused
-    claims = zip(tests, networks, reasons, strict=True)
-    rows = [_row(test, curves, confidence, reason) for test, curves, reason in claims]
-    frame = pd.DataFrame(rows, columns=tables.TABLES["claims"].names)
-    frame["p_adjusted"] = adjust_p(frame["p"].to_numpy(dtype=np.float64))
-    ps = frame[["p_for", "p_against", "p_adjusted"]].to_numpy(dtype=np.float64)
-    frame["verdict"] = [verdict(a, b, c, 1.0 - confidence) for a, b, c in ps.tolist()]
-    return frame
+
+    @cache
+    def nominal(whole: float) -> float:
+        return look_levels(looks, whole)[look - 1] if look else whole
+
+    rows = [
+        Row(one.name, str(claim.get("tier", "")), str(claim.get("after", "")), one.p)
+        for one in found
+        for claim in [one.test.claim]
+    ]
+    shares = allocate(rows, alpha, nominal)
+    lines = [
+        {**_row(one, share.alpha), "tier": share.tier, "look": look}
+        for one, share in zip(found, shares, strict=True)
+    ]
+    return pd.DataFrame(lines, columns=tables.TABLES["claims"].names)
+
+
+def pooled(test: Pooled, others: Mapping[str, Found]) -> Found:
+    """A claim on several data sets as one; those that have no test are left out."""
+    parts = [others[name] for name in test.settings["of"]]
+    testable = [one.estimate for one in parts if not one.reason]
+    first, names = parts[0], ", ".join(test.settings["of"])
+    evidence = replace(
+        first.evidence, statistic=f"pooled over {names}: {first.evidence.statistic}", remark=""
+    )
+    asked = first.evidence.question(test.claim)
+    return Found(test, evidence, asked, pool(testable))
 
 
 def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
@@ -99,61 +233,105 @@ def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
     )
 
 
-def adjust_p(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's adjusted p [n]; a claim without a test (NaN) keeps NaN, but counts with p = 1."""
-    given = np.asarray(p, dtype=np.float64)
-    tested = np.isfinite(given)
-    return np.where(tested, holm(np.where(tested, given, 1.0)), np.nan)
-
-
-def verdict(p_for: float, p_against: float, p_adjusted: float, level: float) -> str:
-    """What the smaller p says where the adjusted one is below the level; else "undecided"."""
-    # NaN (no test) is below nothing
-    if p_adjusted < level and p_for != p_against:
-        return SUPPORTED if p_for < p_against else CONTRADICTED
-    return UNDECIDED
-
-
-def _row(test: ClaimTest, networks: ClaimCurves, confidence: float, refused: str) -> dict[str, Any]:
-    found, claim = test.evidence(networks), test.claim
-    if refused:
-        remark = "; ".join(part for part in (f"not testable here: {refused}", found.remark) if part)
-        found = replace(found, p_for=math.nan, p_against=math.nan, remark=remark)
-    interval = one_sample_t(found.values, confidence, found.bounds)
-    low, high = (math.nan, math.nan) if found.counted else (interval.low, interval.high)
-    images_low, images_high = found.images_interval(confidence)
+def _row(found: Found, alpha: float) -> dict[str, Any]:
+    evidence, asked, estimate, claim = found.evidence, found.asked, found.estimate, found.test.claim
+    level = alpha / evidence.choices
+    low, high = estimate.interval(1.0 - level)
+    verdict, reason = found.decide(alpha)
+    per_seed = found.matrix.mean(axis=1) if found.matrix.size else np.empty(0)
+    bounds = [asked.holds_from, asked.holds_to]
+    bound = min((b for b in bounds if not math.isnan(b)), key=lambda b: abs(b - estimate.value))
     return {
         **{key: claim.get(key, "") for key in _COPIED},
-        "subset": test.subset,
-        **(found.columns or {}),
-        "statistic": found.statistic,
-        "published": claim.get("published", math.nan),
-        "holds_from": found.holds_from,
-        "holds_to": found.holds_to,
-        "estimate": interval.mean,
+        "subset": found.test.subset,
+        **(evidence.columns or {}),
+        "statistic": evidence.statistic,
+        "published": asked.published,
+        "smallest": claim.get("smallest", math.nan),
+        "holds_from": asked.holds_from,
+        "holds_to": asked.holds_to,
+        "estimate": estimate.value,
         "low": low,
         "high": high,
-        "images_low": images_low,
-        "images_high": images_high,
-        "n_seeds": interval.n,
-        "per_seed": join_values(found.values.tolist()),
-        "p_for": found.p_for,
-        "p_against": found.p_against,
-        # min() of Python may pass a NaN over
-        "p": float(np.minimum(1.0, 2.0 * np.minimum(found.p_for, found.p_against))),
-        "remark": found.remark if refused else _remark(found, len(networks.seeds), interval.n),
+        "alpha": level,
+        "df": estimate.df,
+        "n_seeds": estimate.networks,
+        "n_images": getattr(estimate, "images", math.nan),
+        "per_seed": join_values(per_seed.tolist()),
+        **_errors(found),
+        "p": p_bound(estimate, asked),
+        "p_published": estimate.p(asked.published) if asked.has_size else math.nan,
+        "p_half_published": estimate.p(asked.published / 2) if asked.has_size else math.nan,
+        "p_equivalent": p_equivalent(estimate, asked),
+        "e_value": math.nan if evidence.counted else e_value(per_seed, bound),
+        "empty_share": found.empty_share,
+        **_needed(found, level),
+        "verdict": verdict,
+        "verdict_reason": reason,
+        "remark": _remark(found),
     }
 
 
-def _remark(found: Evidence, seeds: int, defined: int) -> str:
-    """The test's own remark, and why there is no test where there is none."""
-    parts = [found.remark] if found.remark else []
-    if defined == 0:
-        parts.append("undefined in all networks")
-    elif defined < seeds:
-        parts.append(f"defined in {defined} of {seeds} networks")
-    if defined == 1:
-        parts.append("one network: no test")
-    elif defined > 1 and math.isnan(found.p_for) and "moot" not in found.remark:
-        parts.append("the networks do not differ: no test")
+def _errors(found: Found) -> dict[str, float]:
+    """The parts of the standard error; NaN where they are unknown."""
+    estimate, retrained = found.estimate, found.evidence.retrained
+    names = ("se_networks", "se_images", "se_residual")
+    parts = estimate.standard_errors() if isinstance(estimate, Crossed) else [math.nan] * 3
+    alone = math.nan
+    if retrained is not None and np.isfinite(retrained).sum() > 1:
+        defined = retrained[np.isfinite(retrained)]
+        alone = float(defined.std(ddof=1) / math.sqrt(defined.size))
+    return {**dict(zip(names, parts, strict=True)), "se_retrain": alone}
+
+
+def _needed(found: Found, level: float) -> dict[str, float]:
+    """Networks, or images, that decide the row alone; NaN where none do."""
+    estimate, asked = found.estimate, found.asked
+    counts: dict[str, int | None] = {"networks_needed": None, "images_needed": None}
+    if isinstance(estimate, Crossed | NetworkShare) and not found.reason and estimate.has_test:
+        counts["networks_needed"] = networks_needed(estimate, asked, level)
+        counts["images_needed"] = images_needed(estimate, asked, level)
+    return {key: math.nan if n is None else n for key, n in counts.items()}
+
+
+def _remark(found: Found) -> str:
+    """The test's own remark, and what is undefined."""
+    defined = found.estimate.networks
+    parts = [found.evidence.remark] if found.evidence.remark else []
+    if found.seeds and 0 < defined < len(found.seeds):
+        parts.append(f"defined in {defined} of {len(found.seeds)} networks")
     return "; ".join(parts)
+
+
+def _densities(evaluations: Path) -> dict[Checkpoint, float]:
+    """Share of prunable weights left, of every checkpoint."""
+    frame = tables.read("evaluations", evaluations)
+    rows = frame[frame["metric"] == "density_prunable"]
+    places = rows[list(Checkpoint._fields)].itertuples(index=False, name=None)
+    return {Checkpoint(*place): value for place, value in zip(places, rows["value"], strict=True)}
+
+
+def _entries(tests: Iterable[ClaimTest]) -> dict[str, dict[str, list[str]]]:
+    """What to read of the files of scores: see `sparsight.analysis.scores.Entries`."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for test in tests:
+        entry = found.setdefault(
+            f"{test.claim.get('dataset')}/{test.claim.get('model')}",
+            {"explainers": [], "metrics": []},
+        )
+        entry["explainers"] += test.explainers()
+        entry["metrics"] += test.metrics()
+    return found
+
+
+def _write_matrix(path: Path, found: Found) -> None:
+    """What each image says of the quantity in each network: difference, or pseudo-value."""
+    networks, images = found.matrix.shape
+    write_table(
+        path,
+        {
+            "seed": np.repeat(np.asarray(found.seeds, dtype=np.int64), images),
+            "image_id": np.tile(found.image_id, networks),
+            "difference": found.matrix.ravel().astype(np.float32),
+        },
+    )

@@ -1,6 +1,5 @@
 """The tests of claims about accuracy and about metrics of explanations."""
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,14 +12,15 @@ from sparsight.analysis.claims.base import (
     Numbers,
     SignedClaim,
     mean_in_words,
-    p_above,
-    p_both,
 )
-from sparsight.analysis.correlate import DRAWN_COEFFICIENTS, coefficient, drawn_coefficients
+from sparsight.analysis.correlate import coefficient, drawn_coefficients
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curve, Quantity
 from sparsight.analysis.resample import CORRECT, INCORRECT
-from sparsight.analysis.statistics import CORRELATION, CORRELATION_GAP
+from sparsight.analysis.statistics import CORRELATION, CORRELATION_GAP, SHARE, UNBOUNDED
 from sparsight.io.errors import InputError
+
+#: between the name of a sample pruner and that of an explainer on its copies
+ON_COPIES = "__"
 
 
 class Change(SignedClaim):
@@ -57,7 +57,7 @@ class Change(SignedClaim):
 
         found = change(networks, self.claim["explainer"], first, last)
         text = f"{metric} over levels {first} to {last} minus that of dense"
-        before = mean_in_words(found.values)
+        before, retrained = mean_in_words(found.values), None
         if control:
             found = found.less(change(networks, control, first, last))
             text += f", minus the same of {control}"
@@ -67,17 +67,20 @@ class Change(SignedClaim):
             if control:
                 # what the control gains there must be taken away there too
                 other = other.less(change(others, control, 1, None))
-            found = found.less(other)
+            found, retrained = found.less(other), other.values
             text += f", minus that of {pruner}"
         remark = f"{before} before the control is taken away" if control or pruner else ""
-        return self.decide(text, found, remark=remark)
+        levels = (0, *range(first, last + 1))
+        return self.decide(text, found, remark=remark, levels=levels, retrained=retrained)
 
 
 class BetweenPruners(SignedClaim):
     """Mean over `levels` under the claim's pruner minus that under `other_pruner`.
 
-    True where it is positive (`expected` turns that); paired by seed. `of` is "accuracy" or a
-    metric. Both pruners must have all of these levels, at densities that the study has made equal.
+    True where it is positive (`expected` turns that); paired by seed. `of` is "accuracy", a metric
+    or an agreement with the dense parent. Both pruners must have all of these levels, at densities
+    that the study has made equal; `other_levels` are those of the other pruner where they differ,
+    such as one that only retrains.
     """
 
     name: ClassVar[str] = "between_pruners"
@@ -86,27 +89,31 @@ class BetweenPruners(SignedClaim):
         "of": "required",
         "other_pruner": "required",
         "levels": "required",
+        "other_levels": "",
         "expected": "positive",
     }
     refers: ClassVar[dict[str, str]] = {
-        "of": "measure",
+        "of": "any measure",
         "other_pruner": "pruner",
         "levels": "range of levels",
+        "other_levels": "range of levels of the other pruner",
     }
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
         of, other = str(self.settings["of"]), str(self.settings["other_pruner"])
         first, last = (int(level) for level in self.settings["levels"])
-        curves = [_measure(self, each, of) for each in (networks, networks.of_pruner(other))]
+        spans = (first, last), tuple(self.settings["other_levels"] or (first, last))
         own, others = (
-            Quantity.mean_of([curve.at(level) for level in range(first, last + 1)])
-            for curve in curves
+            Quantity.mean_of([curve.at(level) for level in range(start, end + 1)])
+            for each, (start, end) in zip((networks, networks.of_pruner(other)), spans, strict=True)
+            for curve in [_measure(self, each, of)]
         )
         span = f"level {first}" if first == last else f"levels {first} to {last}"
         return self.decide(
             f"{of} at {span} under {self.claim['pruner']} minus that under {other}",
             own.minus(others),
+            levels=tuple(range(first, last + 1)),
             remark=f"{mean_in_words(own.values)} and {mean_in_words(others.values)}",
             columns=_columns(of),
         )
@@ -152,6 +159,7 @@ class BetweenExplainers(SignedClaim):
         return self.decide(
             f"{metric} of {names[0]} at level {level} minus that of {names[1]}",
             own.minus(others),
+            levels=(level,),
             remark=f"{mean_in_words(own.values)} and {mean_in_words(others.values)}",
         )
 
@@ -165,11 +173,15 @@ _WORDS = {
 }
 
 
+#: coefficients that change smoothly with the means; ranks jump
+_SMOOTH = ("pearson", "first_difference")
+
+
 class Correlation(SignedClaim):
     """Correlation of a metric with the accuracy over levels; true where it is positive.
 
-    One coefficient per network over its own levels, then Student t over networks: levels of one
-    network are ordered and autocorrelated, and are not taken for observations. With
+    One coefficient per network over its own levels: levels of one network are ordered and
+    autocorrelated, and are not taken for observations. With
     `minus_control`, the coefficient minus that of another explainer on the same levels, paired by
     seed. `density_floor` leaves out the levels below that share of weights.
     """
@@ -199,20 +211,14 @@ class Correlation(SignedClaim):
         if control:
             other = networks.curve(control, metric, self.subset).on(curve.levels)
             used &= np.isfinite(other.mean)
-        values = _over_levels(name, curve, accuracy, used)
-        drawn = np.empty((len(values), 0))
+        found = _over_levels(name, curve, accuracy, used)
         if control:
-            values = values - _over_levels(name, other, accuracy, used)
-        elif name in DRAWN_COEFFICIENTS:
-            networks_drawn = zip(curve.replicates, accuracy.replicates, used, strict=True)
-            drawn = np.array(
-                [drawn_coefficients(x[levels], y[levels])[name] for x, y, levels in networks_drawn]
-            )
+            found = found.less(_over_levels(name, other, accuracy, used))
         text = f"{_WORDS[name]} of {metric} and accuracy over {_levels(used, floor)}"
         return self.decide(
             f"{text}, minus the same of {control}" if control else text,
-            Quantity(values, drawn),
-            correlation=drawn.shape[1] > 0,
+            found,
+            levels=tuple(curve.levels[used.any(axis=0)].tolist()),
             bounds=CORRELATION_GAP if control else CORRELATION,
             remark="" if control else self._published_form(curve, accuracy, used),
         )
@@ -228,12 +234,27 @@ class Correlation(SignedClaim):
         return f"seeds averaged first: {found:.3f}" if np.isfinite(found) else ""
 
 
-def _over_levels(name: str, curve: Curve, accuracy: Curve, used: NDArray[np.bool_]) -> Numbers:
-    """A coefficient over the levels of each network [S]."""
-    networks = zip(curve.mean, accuracy.mean, curve.density, used, strict=True)
-    return np.array(
+def _over_levels(name: str, curve: Curve, accuracy: Curve, used: NDArray[np.bool_]) -> Quantity:
+    """A coefficient over the levels of each network, and without each image.
+
+    Coefficients that jump with ranks are of the network as a whole.
+    """
+    networks = list(zip(curve.mean, accuracy.mean, curve.density, used, strict=True))
+    values = np.array(
         [coefficient(name, x[levels], y[levels], z[levels]) for x, y, z, levels in networks]
     )
+    if name not in _SMOOTH:
+        return Quantity(values, np.empty((len(values), 0)))
+    without = zip(curve.replicates, accuracy.replicates, used, strict=True)
+    step = (lambda means: np.diff(means, axis=0)) if name == "first_difference" else _as_is
+    drawn = [
+        drawn_coefficients(step(x[levels]), step(y[levels]))["pearson"] for x, y, levels in without
+    ]
+    return Quantity(values, np.array(drawn))
+
+
+def _as_is(means: Numbers) -> Numbers:
+    return means
 
 
 def _levels(used: NDArray[np.bool_], floor: float) -> str:
@@ -275,6 +296,7 @@ class CorrectMinusIncorrect(SignedClaim):
             f"{metric} of correct minus incorrect predictions of a label, mean over "
             f"{_levels(used, floor)}",
             Quantity(values, drawn),
+            levels=tuple(correct.levels[used.any(axis=0)].tolist()),
             columns={"subset": f"{CORRECT} - {INCORRECT}"},
         )
 
@@ -286,8 +308,7 @@ class GainExplained(ClaimTest):
     fit of the heatmap that does not depend on its blur less than `share` of that gain remains.
     Linear in both gains, so that no ratio of small numbers is tested. Both the gain and the
     difference must be shown (intersection-union); only the difference can refute the claim.
-    Networks that gain nothing on average leave nothing to explain: the claim is then moot and
-    undecided.
+    Networks that gain nothing on average leave nothing to explain.
     """
 
     name: ClassVar[str] = "gain_explained"
@@ -315,19 +336,26 @@ class GainExplained(ClaimTest):
         gain, left = (curve.change(*levels) for curve in curves)
         found = Quantity(share * gain.values, share * gain.drawn).less(left)
         complete = np.isfinite(found.values)
-        p_for, p_against, remark = math.nan, math.nan, ""
+        moot, remark = "", ""
         if complete.any():
             total, rest = (float(part.values[complete].mean()) for part in (gain, left))
-            remark = f"moot: {names[0]} does not gain (mean change {total:.3g})"
             if total > 0:
-                (p_difference, p_against) = p_above(found.values)
-                # not max(): it may pass a NaN over
-                p_for = float(np.maximum(p_difference, p_above(gain.values[complete])[0]))
                 kept = f"{names[1]} {rest:.3g} ({100 * rest / total:.0f}%)"
                 remark = f"{names[0]} gains {total:.3g}, {kept}"
+            else:
+                moot = f"{names[0]} does not gain (mean change {total:.3g})"
         span = f"from level {levels[0]} to {levels[1]}"
         text = f"{share:g} × gain of {names[0]} {span}, minus gain of {names[1]}"
-        return Evidence(text, found, p_for, p_against, holds_from=0.0, remark=remark)
+        return Evidence(
+            text,
+            found,
+            holds_from=0.0,
+            levels=levels,
+            also=gain,
+            also_words=f"{names[0]} gains",
+            moot=moot,
+            remark=remark,
+        )
 
 
 class NoLoss(ClaimTest):
@@ -348,17 +376,15 @@ class NoLoss(ClaimTest):
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """See `ClaimTest.evidence`."""
-        of, smallest = str(self.settings["of"]), float(self.claim["smallest"])
+        of = str(self.settings["of"])
         curve = _measure(self, networks, of)
         level = self._level(curve)
         left = float(np.mean(curve.density[:, curve.levels == level]))
-        loss = curve.change(level, 0)
-        # below the smallest loss that matters: their difference is above 0
         return Evidence(
             f"fall of {of} from dense to level {level} ({100 * left:.2g}% of weights left)",
-            loss,
-            *p_above(smallest - loss.values),
-            holds_to=smallest,
+            curve.change(level, 0),
+            holds_to=float(self.claim["smallest"]),
+            levels=(0, level),
             columns=_columns(of),
         )
 
@@ -376,14 +402,94 @@ class NoLoss(ClaimTest):
         return int(curve.levels[np.argmin(np.where(kept, curve.density.mean(axis=0), np.inf))])
 
 
+class Value(ClaimTest):
+    """A quantity at a level; true where it lies within `smallest` of `published`.
+
+    `of` is "accuracy" or a metric.
+    """
+
+    name: ClassVar[str] = "value"
+    reference: ClassVar[str] = "Schuirmann 1987, doi:10.1007/BF01068419"
+    needs: ClassVar[tuple[str, ...]] = ("published", "smallest")
+    parameters: ClassVar[dict[str, Any]] = {"of": "required", "level": "required"}
+    refers: ClassVar[dict[str, str]] = {"of": "any measure", "level": "level"}
+
+    def evidence(self, networks: ClaimCurves) -> Evidence:
+        """See `ClaimTest.evidence`."""
+        of, level = str(self.settings["of"]), int(self.settings["level"])
+        published, smallest = (float(self.claim[key]) for key in ("published", "smallest"))
+        return Evidence(
+            f"{of} at level {level}",
+            _measure(self, networks, of).at(level),
+            holds_from=published - smallest,
+            holds_to=published + smallest,
+            levels=(level,),
+            bounds=SHARE if of == ACCURACY else UNBOUNDED,
+            columns=_columns(of),
+        )
+
+
+class BetweenCopies(SignedClaim):
+    """A metric on copies pruned for each image minus that on others, mean over `explainers`.
+
+    True where it is positive (`expected` turns that). The copies are those of `sample_pruner` and
+    of `other_sample_pruner`, or the network itself where that is empty.
+    """
+
+    name: ClassVar[str] = "between_copies"
+    needs: ClassVar[tuple[str, ...]] = ("metric",)
+    parameters: ClassVar[dict[str, Any]] = {
+        "sample_pruner": "required",
+        "other_sample_pruner": "",
+        "explainers": "required",
+        "level": 0,
+        "expected": "positive",
+    }
+    refers: ClassVar[dict[str, str]] = {
+        "sample_pruner": "sample pruner",
+        "other_sample_pruner": "sample pruner",
+        "explainers": "explainers on copies",
+        "level": "level",
+    }
+
+    def explainers(self) -> set[str]:
+        """See `ClaimTest.explainers`."""
+        return {name for names in self._names() for name in names}
+
+    def _names(self) -> list[list[str]]:
+        """The explainers on the copies, and on the others."""
+        copies = (str(self.settings[key]) for key in ("sample_pruner", "other_sample_pruner"))
+        return [
+            [f"{copy}{ON_COPIES}{name}" if copy else name for name in self.settings["explainers"]]
+            for copy in copies
+        ]
+
+    def evidence(self, networks: ClaimCurves) -> Evidence:
+        """See `ClaimTest.evidence`."""
+        level, metric = int(self.settings["level"]), self.claim["metric"]
+        own, others = (
+            Quantity.mean_of([networks.curve(n, metric, self.subset).at(level) for n in names])
+            for names in self._names()
+        )
+        pruner, other = self.settings["sample_pruner"], self.settings["other_sample_pruner"]
+        beside = f"copies of {other}" if other else "the network itself"
+        count = len(self.settings["explainers"])
+        return self.decide(
+            f"{metric} on copies of {pruner} minus that on {beside}, mean of {count} explainers",
+            own.minus(others),
+            levels=(level,),
+            remark=f"{mean_in_words(own.values)} and {mean_in_words(others.values)}",
+            columns={"explainer": f"{pruner}{ON_COPIES}*"},
+        )
+
+
 class Peak(ClaimTest):
     """The level at which a metric's mean is highest; true where it lies within `between`.
 
-    A test of equivalence: two one-sided t tests over the networks' levels, the first of equals
-    where a network has ties. Levels are whole numbers, so networks may well agree on one. Then
-    there is no spread and no test, and the verdict is *undecided*, inside the range or outside:
-    agreement of three networks is no measure of how far a fourth would be. Choose the test `rise`
-    where that is to be expected; it compares heights, which always differ.
+    The first of equals where a network has ties. It jumps from level to level, so that its interval
+    is that of Student's t over networks, for these images. Levels are whole numbers, so networks
+    may well agree on one: then there is no spread, and no test. Choose the test `rise` where that
+    is to be expected; it compares heights, which always differ.
     """
 
     name: ClassVar[str] = "peak"
@@ -397,17 +503,19 @@ class Peak(ClaimTest):
         metric = self.claim["metric"]
         low, high = (float(level) for level in self.settings["between"])
         curve = networks.curve(self.claim["explainer"], metric, self.subset)
-        # a level without a mean is none in the draws either
-        drawn = np.where(np.isfinite(curve.mean)[:, :, np.newaxis], curve.replicates, np.nan)
-        peaks = Quantity(
-            *(_highest(means, curve.levels) for means in (curve.mean, drawn.swapaxes(1, 2)))
+        peaks = _highest(curve.mean, curve.levels)
+        return Evidence(
+            f"level at which {metric} is highest",
+            Quantity(peaks, np.empty((len(peaks), 0))),
+            low,
+            high,
+            # empty maps elsewhere can only lower what is not the peak
+            levels=tuple(np.unique(peaks[np.isfinite(peaks)]).astype(int).tolist()),
         )
-        tested = p_both(p_above(peaks.values, low), p_above(peaks.values, high)[::-1])
-        return Evidence(f"level at which {metric} is highest", peaks, *tested, low, high)
 
 
 def _highest(means: Numbers, levels: NDArray[np.int64]) -> Numbers:
-    """Level [...] of the highest of means [..., L], the first of equals; NaN without any."""
+    """Level [S] of the highest of means [S, L], the first of equals; NaN without any."""
     defined = np.isfinite(means)
     place = np.argmax(np.where(defined, means, -np.inf), axis=-1)
     return np.where(defined.any(axis=-1), levels[place], np.nan)
@@ -416,8 +524,9 @@ def _highest(means: Numbers, levels: NDArray[np.int64]) -> Numbers:
 class Rise(ClaimTest):
     """A metric's mean at level `at` minus that at `against` and `later`; true where both are > 0.
 
-    Both differences must be shown (intersection-union test). The row reports the one with the
-    smaller mean, on which the claim hangs.
+    The row reports the difference with the smaller mean, on which the claim hangs; the other must
+    be shown as well. Since it is chosen from two by its value, its interval is at half of the
+    row's α (Bonferroni).
     """
 
     name: ClassVar[str] = "rise"
@@ -433,14 +542,34 @@ class Rise(ClaimTest):
         changes = [curve.change(level, at) for level in others]
         # one set of networks for both
         complete = np.isfinite([change.values for change in changes]).all(axis=0)
-        values = [np.where(complete, change.values, np.nan) for change in changes]
-        means = [change[complete].mean() if complete.any() else np.nan for change in values]
+        changes = [c._replace(values=np.where(complete, c.values, np.nan)) for c in changes]
+        means = [c.values[complete].mean() if complete.any() else np.nan for c in changes]
         weaker = int(means[1] < means[0])
         remark = f"the other difference, to level {others[1 - weaker]}: {means[1 - weaker]:.3g}"
         return Evidence(
             f"{metric} at level {at} minus that at level {others[weaker]}",
-            Quantity(values[weaker], changes[weaker].drawn),
-            *p_both(p_above(values[0]), p_above(values[1])),
+            changes[weaker],
             holds_from=0.0,
+            levels=(at, *others),
+            also=changes[1 - weaker],
+            also_words=f"it is above level {others[1 - weaker]}",
+            choices=2,
             remark=remark if complete.any() else "",
         )
+
+
+class Pooled(ClaimTest):
+    """The same claim on several data sets or models, as one: see `sparsight.analysis.crossed.pool`.
+
+    `of` names the claims. Their networks are independent, and their effects may differ.
+    """
+
+    name: ClassVar[str] = "pooled"
+    reference: ClassVar[str] = "Hartung & Knapp 2001, doi:10.1002/sim.791"
+    needs: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[dict[str, Any]] = {"of": "required"}
+    refers: ClassVar[dict[str, str]] = {"of": "claims to pool"}
+
+    def evidence(self, networks: ClaimCurves) -> Evidence:
+        """Never called: the rows of the claims that it names are its evidence."""
+        raise NotImplementedError

@@ -1,16 +1,69 @@
-"""Statistics of a few networks, written by hand."""
+"""Networks whose means are written by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from sparsight.analysis.curves import ChainRows
+from sparsight.analysis.claims.images import ImageCurve
+from sparsight.io.errors import InputError
 
-CHAIN = {"study": "demo", "dataset": "digits", "model": "cnn", "pruner": "magnitude"}
+ACCURACY = ("", "accuracy", "all")
 CLAIM = {
     **{"name": "a", "claim": "It is so.", "dataset": "digits", "model": "cnn"},
     **{"pruner": "magnitude", "condition": "noisy", "explainer": "cam", "metric": "iou"},
 }
+
+
+class HandMade:
+    """Stands for `StudyImages`: means [seeds, levels] of each pruner by explainer, metric, subset.
+
+    Of N images, image i lies `spread` x d_i from every mean, where d is evenly spaced from -1 to 1:
+    all networks and levels move together. One image is the mean itself.
+    """
+
+    def __init__(self, means, *, pruner="magnitude", density=None, levels=None, **images):
+        self.parts = {pruner: (means, density, levels)}
+        self.spread, self.images = images.get("spread", 0.0), images.get("images", 1)
+        self.empty = images.get("empty", {})
+
+    def joined(self, other):
+        """The same with the networks of another pruner."""
+        self.parts |= other.parts
+        return self
+
+    def seeds(self, of):
+        if of.pruner not in self.parts:
+            return []
+        means, _, _ = self.parts[of.pruner]
+        return list(range(1, len(next(iter(means.values()))) + 1))
+
+    def image_ids(self, of):
+        return np.arange(self.images)
+
+    def accuracy(self, of):
+        return self.curve(of, *ACCURACY)
+
+    def curve(self, of, explainer, metric, subset):
+        means, density, levels = self.parts[of.pruner]
+        if (explainer, metric, subset) not in means or of.condition != "noisy":
+            raise InputError(f"there are no scores of {explainer} by {metric} ({of.condition})")
+        mean = np.asarray(means[explainer, metric, subset], dtype=np.float64)
+        levels = np.arange(mean.shape[1]) if levels is None else np.array(levels)
+        left = np.broadcast_to(0.5**levels if density is None else density, mean.shape)
+        counted = np.full(mean.shape, self.images)
+        if self.images == 1:
+            without = np.full((*mean.shape, 1), np.nan)
+        else:
+            away = self.spread * np.linspace(-1.0, 1.0, self.images)
+            without = mean[:, :, np.newaxis] - away / (self.images - 1)
+        everything = np.ones(self.images, dtype=np.bool_)
+        seeds = tuple(self.seeds(of))
+        return ImageCurve(seeds, levels, mean, left, without, counted, scored=everything)
+
+    def empty_share(self, of, explainer, metric, levels):
+        return max((self.empty.get(level, 0.0) for level in levels), default=np.nan)
+
+    def dense_and_majority(self, of):
+        return 0.9, 0.1
 
 
 @pytest.fixture
@@ -21,43 +74,8 @@ def claim():
 
 @pytest.fixture
 def curves():
-    """Function from (explainer, metric, subset) -> means [seeds, levels] to `ChainRows`.
+    """Function from (explainer, metric, subset) -> means [seeds, levels] to the networks.
 
-    Levels are halved from one to the next. The draws of images are the mean plus
-    `spread` x (-1, 0, 1) of each row: B is 3.
+    Levels are halved from one to the next.
     """
-
-    def make(means, spread=0.0, density=None, levels=None, **chain):
-        rows, draws = [], []
-        for (explainer, metric, subset), table in sorted(means.items()):
-            table = np.asarray(table, dtype=np.float64)
-            for seed in range(table.shape[0]):
-                for place in range(table.shape[1]):
-                    level = place if levels is None else levels[place]
-                    rows.append(
-                        {
-                            **CHAIN,
-                            **chain,
-                            "seed": seed + 1,
-                            "level": level,
-                            "density": 0.5**level if density is None else density[seed][place],
-                            "checkpoint_pruner": "magnitude" if level else "dense",
-                            "explainer": explainer,
-                            "condition": "noisy",
-                            "metric": metric,
-                            "subset": subset,
-                            "n": 10,
-                            "undefined": 0,
-                            "mean": table[seed, place],
-                        }
-                    )
-                    draws.append(table[seed, place] + spread * np.array([-1.0, 0.0, 1.0]))
-        return ChainRows(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
-
-    return make
-
-
-@pytest.fixture
-def p_above():
-    """One-sided p of Student t with two degrees of freedom, which has a closed form."""
-    return lambda t: 0.5 - t / (2.0 * np.sqrt(2.0 + t * t))
+    return HandMade
