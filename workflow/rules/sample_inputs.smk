@@ -52,6 +52,17 @@ def fidelity_files(wildcards):
     ]
 
 
+def claim_fidelities():
+    """Fidelity of the copies that claims are about."""
+    pruners = set(TABLES.claim_copies().values())
+    places = TABLES.claim_places() if pruners else []
+    return [
+        place_path(FIDELITY, place).format(family=family)
+        for place, family in sample_places()
+        if place in places and STUDY.sample_pruner(family) in pruners
+    ]
+
+
 def visualisation_sparsities(wildcards):
     """The sparsities of the sample pruner, where they were searched for."""
     name = SAMPLES.search_of(SAMPLES.visualisation_pruner())

@@ -154,6 +154,7 @@ rule check_claims:
         predictions=claim_files(f"{LEVEL}/predictions.parquet"),
         evaluations=rules.summarise.output.evaluations,
         agreement=claim_agreement(),
+        fidelities=claim_fidelities(),
         concepts=concepts_of_claims(),
         orders=orders_of_claims(),
     output:

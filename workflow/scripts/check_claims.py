@@ -15,6 +15,7 @@ with job(snakemake.log[0]):
         matrices={Path(path).stem: Path(path) for path in snakemake.output.matrices},
         settings=snakemake.params.settings,
         agreement=[Path(path) for path in snakemake.input.agreement],
+        fidelities=[Path(path) for path in snakemake.input.fidelities],
         concepts=[Path(path) for path in snakemake.input.concepts],
         orders=[Path(path) for path in snakemake.input.orders],
     )

@@ -138,7 +138,11 @@ class ScoreFile:
         An `InputError` where the file is missing, corrupt, empty, lacks a column or mixes
         checkpoints.
         """
-        table = _read(path, [*IDENTITY, "explainer", "metric"])
+        return cls.of(path, _read(path, [*IDENTITY, "explainer", "metric"]), entries)
+
+    @classmethod
+    def of(cls, path: Path, table: pa.Table, entries: Entries | None = None) -> "ScoreFile":
+        """As `open`, from a file's rows with the columns `IDENTITY`, explainer and metric."""
         found = {name: table[name].unique().to_pylist() for name in IDENTITY}
         several = [name for name, values in found.items() if len(values) > 1]
         if several or not table.num_rows:
@@ -305,10 +309,14 @@ def _fill_scalars(database: duckdb.DuckDBPyConnection, path: Path) -> None:
         "GROUP BY explainer, condition, metric, image_id HAVING count(*) > 1 ORDER BY ALL LIMIT 1"
     ).fetchone()
     if doubled is not None:
-        raise InputError(
-            f"{path} scores image {doubled[2]} twice for '{doubled[0]}' and '{doubled[1]}'; "
-            "score the explanations again"
-        )
+        raise _doubled(path, *doubled)
+
+
+def _doubled(path: Path, explainer: str, metric: str, image: int) -> InputError:
+    return InputError(
+        f"{path} scores image {image} twice for '{explainer}' and '{metric}'; score the "
+        "explanations again"
+    )
 
 
 def append_scores(
@@ -420,22 +428,26 @@ def read_scalars(
     empty, mixes checkpoints or scores an image twice, or where a metric with several steps has no
     reducer.
     """
-    file = ScoreFile.open(path)
-    rows = _read(path, [*NAMES, "image_id", "correct", "empty", "step", "value"])
-    with duckdb.connect(":memory:", config={"threads": 1}) as database:
-        _name_reducers(database, reducers)
-        database.register("scores", of_study(rows, file.network, entries))
-        _fill_scalars(database, path)
-        found = database.sql("FROM scalars").to_arrow_table()
+    columns = [*NAMES, "image_id", "correct", "empty", "step", "value"]
+    rows = _read(path, [*IDENTITY, *columns])
+    file = ScoreFile.of(path, rows)
+    found = of_study(rows.select(columns), file.network, entries)
+    # a file without steps has one row an image already, and a database takes longer to open
+    if (pc.max(found["step"]).as_py() or 0) >= 0:
+        with duckdb.connect(":memory:", config={"threads": 1}) as database:
+            _name_reducers(database, reducers)
+            database.register("scores", found)
+            _fill_scalars(database, path)
+            found = database.sql("FROM scalars").to_arrow_table()
     # codes instead of texts, in the order of the names
     frame = found.to_pandas(strings_to_categorical=True)
     for name in NAMES:
         frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
     conditions = frame.groupby("condition", sort=True, observed=True)
-    return ScoredCheckpoint(file, [_matrix(str(name), part) for name, part in conditions])
+    return ScoredCheckpoint(file, [_matrix(path, str(name), part) for name, part in conditions])
 
 
-def _matrix(condition: str, rows: pd.DataFrame) -> Scalars:
+def _matrix(path: Path, condition: str, rows: pd.DataFrame) -> Scalars:
     """Images by pairs of explainer and metric, of one condition."""
     pairs = rows.groupby(["explainer", "metric"], sort=True, observed=True)
     image_id, row = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
@@ -445,6 +457,9 @@ def _matrix(condition: str, rows: pd.DataFrame) -> Scalars:
     values[place] = rows["value"].to_numpy()
     scored, empty = (np.zeros(values.shape, dtype=np.bool_) for _ in range(2))
     scored[place] = True
+    if np.count_nonzero(scored) < len(rows):
+        twice = rows[rows.duplicated([*NAMES, "image_id"])].iloc[0]
+        raise _doubled(path, twice["explainer"], twice["metric"], twice["image_id"])
     empty[place] = rows["empty"].to_numpy(dtype=np.bool_)
     correct = np.ones(len(image_id), dtype=np.bool_)
     correct[row[~rows["correct"].to_numpy(dtype=np.bool_)]] = False

@@ -357,6 +357,7 @@ class TableSettings(_OfStudy):
             **self._statistics(),
             "claims": claims,
             "checkpoints": checkpoints,
+            "copies": self.claim_copies(),
             "reducers": self._reducers(),
             "look": 0,
             "looks": [],
@@ -400,6 +401,17 @@ class TableSettings(_OfStudy):
     def drawn_claims(self) -> Settings:
         """Drawing the claims."""
         return {"study": self.study.name}
+
+    def claim_copies(self) -> dict[str, str]:
+        """Claim to the sample pruner on whose copies it explains, where it does."""
+        found = {}
+        for claim in self.config["claims"]:
+            pruner = claim.get("sample_pruner", "")
+            if explainer := claim.get("explainer"):
+                pruner = self.study.sample_pruner(self._entry("explainers", explainer)["family"])
+            if pruner:
+                found[claim["name"]] = pruner
+        return found
 
     def claim_items(self) -> list[Item]:
         """The tests of claims."""

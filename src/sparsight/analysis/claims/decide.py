@@ -20,6 +20,7 @@ from sparsight.analysis.claims.registry import CLAIMS, COMMON_KEYS
 from sparsight.analysis.concepts import convergence_refusal
 from sparsight.analysis.crossed import Crossed, Estimate, NetworkShare, crossed, pool
 from sparsight.analysis.curves import DENSE
+from sparsight.analysis.sample_pruning import read_fidelity
 from sparsight.analysis.tables import join_values
 from sparsight.analysis.verdicts import (
     MOST_EMPTY,
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 #: of the stage `claims`: see `sparsight.study.versions`
 VERSION = 3
 _COPIED = [key for key in COMMON_KEYS if key not in ("tier", "published", "smallest")]
+#: share of copies that must predict as their network does
+FAITHFUL = 0.9
 _HOLDS = (REPLICATED, SUPPORTED_SMALLER, SUPPORTED)
 Numbers = NDArray[np.float64]
 
@@ -58,6 +61,7 @@ def check_claims(
     matrices: Mapping[str, Path],
     settings: Mapping[str, Any],
     agreement: Iterable[Path] = (),
+    fidelities: Iterable[Path] = (),
     concepts: Iterable[Path] = (),
     orders: Iterable[Path] = (),
 ) -> None:
@@ -74,9 +78,10 @@ def check_claims(
     matrices : claim to its parquet file: what each image of each network says of the quantity.
     settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
         `condition`, and what the test asks for), `checkpoints` (lists of data set, model, pruner,
-        seed, level), `statistics` (with `confidence`), `reducers`, `look` and `looks` (0 and empty
-        without looks).
+        seed, level), `copies` (claim to the sample pruner on whose copies it explains), `reducers`,
+        `statistics` (with `confidence`), `look` and `looks` (0 and empty without looks).
     agreement : files of agreement, where a claim is about it.
+    fidelities : files of the fidelity of copies, where a claim is about explanations on them.
     concepts : `concepts.csv`, where a claim is about concepts.
     orders : `concept_tables.csv`, where a claim is about the order of concepts.
     """
@@ -94,6 +99,7 @@ def check_claims(
         pd.concat(parts) if (parts := [tables.read(name, Path(path)) for path in paths]) else None
         for name, paths in (("concepts", concepts), ("concept_tables", orders))
     )
+    fidelity = read_fidelity(fidelities).groupby("sample_pruner")["same_prediction"].mean()
     found: dict[str, Found] = {}
     # pooled claims rest on the others
     for test in sorted(tests, key=lambda test: isinstance(test, Pooled)):
@@ -101,7 +107,7 @@ def check_claims(
         if isinstance(test, Pooled):
             found[name] = pooled(test, found)
             continue
-        reason = _refusal(test, measured)
+        reason = _refusal(test, measured) or _unfaithful(settings["copies"].get(name), fidelity)
         if reason:
             logger.warning("claim %s is not testable here: %s", name, reason)
         networks = ClaimCurves(study, test.claim, measured, ordered)
@@ -231,6 +237,14 @@ def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
     return convergence_refusal(
         concepts, test.claim["dataset"], test.claim["model"], pruners, test.concepts()
     )
+
+
+def _unfaithful(sample_pruner: str | None, fidelity: "pd.Series[float]") -> str:
+    """Why the copies that a claim is about are none; "" where they are, or it is about none."""
+    kept = fidelity.get(sample_pruner, 1.0)
+    if kept >= FAITHFUL:
+        return ""
+    return f"copies of {sample_pruner} keep the prediction in {100 * kept:.0f}% of the images only"
 
 
 def _row(found: Found, alpha: float) -> dict[str, Any]:
