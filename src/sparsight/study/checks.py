@@ -28,6 +28,7 @@ from sparsight.study.plan import (
     available_images,
     class_names,
     concept_names,
+    derived_name,
     has_concepts,
     has_masks,
     has_parts,
@@ -913,9 +914,9 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
     config, facts = study.config, CLAIMS.facts(claim["test"])
     for key in _CHOSEN:
         if key in claim:
-            yield from _unknown(
-                f"{key} that runs", f"{where}.{key}", [claim[key]], config[f"{key}s"]
-            )
+            # agreement with the dense parent is a metric too
+            known = [*config[f"{key}s"], *(config["agreement"] if key == "metric" else ())]
+            yield from _unknown(f"{key} that runs", f"{where}.{key}", [claim[key]], known)
     dataset, model = _pair(study, claim)
     if "condition" in claim and dataset in config["datasets"]:
         conditions = study.conditions(dataset)
@@ -966,6 +967,8 @@ def _reference_problems(
         "explainer of the same images": config["explainers"],
         "metric": config["metrics"],
         "measure": [ACCURACY_MEASURE, *config["metrics"]],
+        "any measure": [ACCURACY_MEASURE, *config["metrics"], *config["agreement"]],
+        "sample pruner": config["sample_pruning"]["pruners"],
         "pruner": config["pruners"],
         "retraining pruner": study.retraining_pruners(network),
         "concept": plan.names(network),
@@ -983,6 +986,12 @@ def _reference_problems(
             yield from _other_images(study, key, value, claim)
         elif not unknown and kind == "measure" and value != ACCURACY_MEASURE:
             yield from _lossless_measure(study, key, value, claim)
+        elif not unknown and kind == "any measure" and value != ACCURACY_MEASURE:
+            yield from _without_explainer(key, value, claim)
+    elif kind == "explainers on copies":
+        yield from _copies_problems(study, key, value, claim)
+    elif kind == "claims":
+        yield from _pooled_problems(study, key, value, claim)
     elif "level" in kind:
         yield from _level_problems(study, key, kind, value, claim)
     elif kind == "whole number":
@@ -1048,11 +1057,43 @@ def _lossless_measure(
     study: Study, key: str, metric: str, claim: Mapping[str, Any]
 ) -> Iterator[str]:
     """A metric of no explainer, or one of which more is not better."""
-    if "explainer" not in claim:
-        yield f"{key} is the metric {metric}; say of which explainer."
+    yield from _without_explainer(key, metric, claim)
     if metric_facts(study.catalogue["metrics"][metric]["method"])["direction"] != "higher":
         what = f"{key} is {metric}, of which more is not better"
         yield f"{what}: it has no loss; name another metric."
+
+
+def _without_explainer(key: str, metric: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """A metric of no explainer."""
+    if "explainer" not in claim:
+        yield f"{key} is the metric {metric}; say of which explainer."
+
+
+def _copies_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Explainers that do not run, or not on the copies that a claim is about."""
+    if not isinstance(names, list) or not names:
+        yield f"{key} is {as_yaml(names)}, but must be a list of explainers."
+        return
+    pruners = claim.get("sample_pruner"), claim.get("other_sample_pruner")
+    wanted = [*names, *(derived_name(p, name) for p in pruners if p for name in names)]
+    yield from _unknown("explainer that runs", key, wanted, study.config["explainers"])
+
+
+def _pooled_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Claims that cannot be pooled: unknown or of other tests, or about one data set and model."""
+    if not isinstance(names, list) or len(set(names)) < 2 or len(set(names)) < len(names):
+        yield f"{key} is {as_yaml(names)}, but must be a list of two claims or more, each once."
+        return
+    others = {other["name"]: other for other in study.config["claims"]}
+    others.pop(claim["name"], None)
+    unknown = [*_unknown("claim", key, names, others)]
+    yield from unknown
+    if unknown:
+        return
+    if len(tests := {others[name]["test"] for name in names}) > 1 or "pooled" in tests:
+        yield f"{key} names claims of the tests {join_names(sorted(tests))}; pool those of one."
+    if len({_pair(study, others[name]) for name in names}) < len(names):
+        yield f"{key} names claims about one data set and model, whose networks are the same."
 
 
 def _level_problems(
@@ -1064,13 +1105,18 @@ def _level_problems(
     if kind != "level" and not (whole and levels[0] <= levels[1]):
         yield f"{key} is {as_yaml(value)}, but must be a list of two levels, the lower one first."
         return
-    pruner, of_concepts = claim["pruner"], kind == "levels of concepts"
+    of_other = kind == "range of levels of the other pruner"
+    pruner = str(claim.get("other_pruner") if of_other else claim["pruner"])
+    if pruner not in study.config["pruners"]:
+        # said elsewhere
+        return
+    of_concepts = kind == "levels of concepts"
     least, last = int(of_concepts), study.level_count(pruner)
     if not (whole and least <= levels[0] and levels[1] <= last):
         known = f"{'pruned ' if of_concepts else ''}levels {least} to {last}"
         yield f"{key} is {as_yaml(value)}, but {pruner} has the {known}."
         return
-    if kind == "range of levels" and levels[1] < 1:
+    if kind.startswith("range of levels") and levels[1] < 1:
         yield f"{key} is {as_yaml(value)}, dense against itself; end with level 1 or later."
         return
     explainer = claim.get("explainer")
@@ -1089,6 +1135,7 @@ def _level_problems(
             )
             break
     other = str(claim.get("other_pruner"))
-    if other in study.config["pruners"] and levels[1] > study.level_count(other):
+    own_levels = of_other or claim.get("other_levels")
+    if not own_levels and other in study.config["pruners"] and levels[1] > study.level_count(other):
         last = study.level_count(other)
         yield f"{key} is {as_yaml(value)}, but {other} has the levels 0 to {last}."

@@ -254,7 +254,7 @@ class ClaimTest(ABC):
     refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
         "any measure" (a metric, an agreement or "accuracy"), "measure" (one of which more is
         better), "pruner", "retraining pruner", "level", "range of levels", "range of levels of the
-        other pruner", "sample pruner", "explainers on copies", "claims to pool" or "whole number";
+        other pruner", "sample pruner", "explainers on copies", "claims" or "whole number";
         "concept" (a configured concept method), "concept measure",
         "concept comparison", "levels of concepts", "class of concepts" or "named concept".
     orders : whether the orders of concepts (`concept_tables.csv`) are read.

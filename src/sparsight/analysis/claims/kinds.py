@@ -410,6 +410,7 @@ class Value(ClaimTest):
 
     name: ClassVar[str] = "value"
     reference: ClassVar[str] = "Schuirmann 1987, doi:10.1007/BF01068419"
+    scale: ClassVar[str] = "measure"
     needs: ClassVar[tuple[str, ...]] = ("published", "smallest")
     parameters: ClassVar[dict[str, Any]] = {"of": "required", "level": "required"}
     refers: ClassVar[dict[str, str]] = {"of": "any measure", "level": "level"}
@@ -568,7 +569,8 @@ class Pooled(ClaimTest):
     reference: ClassVar[str] = "Hartung & Knapp 2001, doi:10.1002/sim.791"
     needs: ClassVar[tuple[str, ...]] = ()
     parameters: ClassVar[dict[str, Any]] = {"of": "required"}
-    refers: ClassVar[dict[str, str]] = {"of": "claims to pool"}
+    scale: ClassVar[str] = ""
+    refers: ClassVar[dict[str, str]] = {"of": "claims"}
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """Never called: the rows of the claims that it names are its evidence."""
