@@ -131,7 +131,8 @@ class Crossed(Estimate):
     def standard_errors(self) -> Components:
         """The parts of the standard error; their squares sum to the variance."""
         count = (self.networks, self.images, self.networks * self.images)
-        return Components(*(math.sqrt(v / n) for v, n in zip(self.components, count, strict=True)))
+        parts = zip(self.components, count, strict=True)
+        return Components(*(math.sqrt(part / max(n, 1)) for part, n in parts))
 
     def at(self, networks: int, images: int) -> "Crossed":
         """What the same estimate and components would give with other numbers of both."""
@@ -168,7 +169,7 @@ class NetworkShare(Estimate):
             return math.nan, math.nan
         from scipy import special  # late: it takes a second to import
 
-        tail, yes = 0.5 - confidence / 2.0, round(self.value * self.networks)
+        tail, yes = 0.5 - confidence / 2.0, self.value * self.networks
         no = self.networks - yes
         low = float(special.betaincinv(yes, no + 1, tail)) if yes else 0.0
         return low, float(special.betaincinv(yes + 1, no, 1.0 - tail)) if no else 1.0
@@ -185,8 +186,12 @@ class NetworkShare(Estimate):
         return min(1.0, 2.0 * min(at_most, at_least))
 
     def at(self, networks: int, images: int) -> "NetworkShare":
-        """As many networks that say yes as often, to the nearest of them; `images` says nothing."""
-        return replace(self, value=round(self.value * networks) / networks, networks=networks)
+        """As many networks that say yes as often; `images` says nothing.
+
+        The share is kept, and not brought to whole networks, with which it would jump: the interval
+        between whole numbers is that of the beta distributions there.
+        """
+        return replace(self, networks=networks)
 
 
 def crossed(values: ArrayLike, bounds: Range = UNBOUNDED) -> Crossed:
