@@ -6,10 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.stats import binomtest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from sparsight.analysis.crossed import Components, Estimate, crossed, jackknife, pool
+from sparsight.analysis.crossed import (
+    Components,
+    Estimate,
+    NetworkShare,
+    crossed,
+    jackknife,
+    pool,
+)
 from sparsight.analysis.statistics import CORRELATION, SHARE, UNBOUNDED, one_sample_t
 
 
@@ -146,11 +154,55 @@ class TestUndefined:
         found = crossed(np.full((3, 4), np.nan))
         assert math.isnan(found.value)
         assert found.networks == 0
+        assert not found.has_test
+        assert np.isnan(found.standard_errors()).all()
 
     def test_no_spread_is_no_certainty(self):
         found = crossed(0.1 + 1e-9 * matrix(4, 30))
         assert found.variance == 0
         assert np.isnan([*found.interval(0.95), found.p(0.0)]).all()
+
+
+class TestNetworkShare:
+    @pytest.mark.parametrize(("yes", "networks"), [(0, 4), (1, 5), (4, 4), (6, 6), (7, 20)])
+    def test_interval_and_p_are_exact(self, yes, networks):
+        found = NetworkShare.of([1.0] * yes + [0.0] * (networks - yes) + [np.nan])
+        assert (found.value, found.networks, found.images) == (yes / networks, networks, 1)
+        for confidence in (0.5, 0.95, 0.99):
+            wanted = binomtest(yes, networks).proportion_ci(confidence, method="exact")
+            assert found.interval(confidence) == pytest.approx((wanted.low, wanted.high))
+        # twice the smaller side: scipy's own two-sided p is by likelihood
+        sides = [binomtest(yes, networks, 0.4, side).pvalue for side in ("less", "greater")]
+        assert found.p(0.4) == pytest.approx(min(1.0, 2 * min(sides)))
+
+    def test_p_is_where_the_interval_ends(self):
+        for yes, networks in ((1, 5), (4, 4), (7, 20)):
+            found = NetworkShare.of([1.0] * yes + [0.0] * (networks - yes))
+            for confidence in (0.5, 0.95):
+                for limit in found.interval(confidence):
+                    if 0 < limit < 1:
+                        assert found.p(limit) == pytest.approx(1 - confidence)
+
+    def test_networks_that_agree_have_a_test(self):
+        assert NetworkShare.of([1.0] * 4).has_test
+        # (1/2)^6, twice, is below .05; (1/2)^4 is not
+        assert NetworkShare.of([1.0] * 6).p(0.5) == pytest.approx(2 / 64)
+        assert NetworkShare.of([1.0] * 4).p(0.5) == pytest.approx(2 / 16)
+        assert NetworkShare.of([0.0] * 6).p(0.5) == pytest.approx(2 / 64)
+
+    def test_without_networks_nothing_is_known(self):
+        found = NetworkShare.of([np.nan, np.nan])
+        assert not found.has_test
+        assert np.isnan([found.value, *found.interval(0.95), found.p(0.5)]).all()
+
+    def test_more_networks_that_say_yes_as_often(self):
+        found = NetworkShare.of([1, 1, 1, 0]).at(8, 1)
+        assert (found.value, found.networks) == (0.75, 8)
+        assert found.interval(0.95) == NetworkShare.of([1] * 6 + [0] * 2).interval(0.95)
+        # between whole numbers of networks, between their intervals
+        limits = [NetworkShare.of([1] * yes + [0] * (10 - yes)).interval(0.95) for yes in (7, 8)]
+        for limit, low, high in zip(found.at(10, 1).interval(0.95), *limits, strict=True):
+            assert low < limit < high
 
 
 class TestScales:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from sparsight.analysis import verdicts
-from sparsight.analysis.crossed import Components, Crossed, Estimate
+from sparsight.analysis.crossed import Components, Crossed, Estimate, NetworkShare
 from sparsight.analysis.statistics import CORRELATION, UNBOUNDED
 from sparsight.analysis.verdicts import (
     Question,
@@ -25,7 +25,9 @@ from sparsight.analysis.verdicts import (
     look_levels,
     networks_needed,
     networks_to_show,
+    p_bound,
     p_decided,
+    p_equivalent,
     verdict,
 )
 
@@ -129,45 +131,94 @@ def of_components(value: float, networks: int, images: int, *components: float) 
 class TestDecide:
     def test_the_level_is_that_of_the_row(self):
         estimate = Estimate(0.2, 0.05**2, 4.0, 5)
-        assert decide(estimate, Question(holds_from=0.0), 0.05) == verdicts.SUPPORTED
-        assert decide(estimate, Question(holds_from=0.0), 0.005).startswith(verdicts.OPEN)
+        assert decide(estimate, Question(holds_from=0.0), 0.05) == (verdicts.SUPPORTED, "")
+        assert decide(estimate, Question(holds_from=0.0), 0.005).verdict == verdicts.OPEN
 
     def test_not_testable(self):
         sure = Estimate(0.2, 1e-6, 4.0, 5)
-        assert decide(sure, GAIN, 0.05, empty_share=0.1) == verdicts.SUPPORTED
-        found = decide(sure, GAIN, 0.05, empty_share=0.37)
-        assert found == "not testable here: maps are empty in 37% of the images"
-        found = decide(sure, GAIN, 0.05, reason="the task was not learnt")
-        assert found == "not testable here: the task was not learnt"
-        found = decide(replace(sure, variance=0.0), GAIN, 0.05)
-        assert found == "not testable here: the networks do not differ"
-        found = decide(replace(sure, value=math.nan, networks=0), GAIN, 0.05)
-        assert found == "not testable here: undefined in all networks"
+        assert decide(sure, GAIN, 0.05, empty_share=0.1) == (verdicts.SUPPORTED, "")
+        assert decide(sure, GAIN, 0.05, empty_share=math.nan) == (verdicts.SUPPORTED, "")
+        for estimate, keys, reason in (
+            (sure, {"empty_share": 0.37}, "maps are empty in 37% of the images"),
+            (sure, {"reason": "the task was not learnt"}, "the task was not learnt"),
+            (replace(sure, variance=0.0), {}, "the networks do not differ"),
+            (replace(sure, value=math.nan, networks=0), {}, "undefined in all networks"),
+        ):
+            assert decide(estimate, GAIN, 0.05, **keys) == (verdicts.NOT_TESTABLE, reason)
 
     def test_three_networks_decide_nothing(self):
         sure = Estimate(0.2, 1e-6, 4.0, 3)
-        assert decide(sure, GAIN, 0.05) == "open: 4 networks at least"
-        one = replace(sure, networks=1, variance=math.nan)
-        assert decide(one, GAIN, 0.05) == "open: 4 networks at least"
+        for few in (sure, replace(sure, networks=1, variance=math.nan)):
+            assert decide(few, GAIN, 0.05) == (verdicts.OPEN, "4 networks at least")
 
     def test_what_would_decide(self):
         asked = Question(holds_from=0.0)
+
+        def reason(estimate):
+            found = decide(estimate, asked, 0.05)
+            assert found.verdict == verdicts.OPEN
+            return found.reason
+
         # t(n-1) / sqrt(n) falls below .5 from 18 networks: 2.110 / 4.243 = .497
         networks = of_components(0.5, 5, 100, 1.0, 0.0, 0.0)
-        assert decide(networks, asked, 0.05) == "open: 18 networks would decide it"
+        assert reason(networks) == "18 networks would decide it"
         # df is 8: 2.306 sqrt(4 / n) < .5 from n = 86
         images = of_components(0.5, 5, 30, 0.0, 4.0, 0.0)
-        assert decide(images, asked, 0.05) == "open: 86 images would decide it"
+        assert reason(images) == "86 images would decide it"
         both = of_components(0.25, 5, 60, 0.02, 0.5, 4.0)
-        expected = f"open: {networks_needed(both, asked, 0.05)} networks or "
+        expected = f"{networks_needed(both, asked, 0.05)} networks or "
         expected += f"{images_needed(both, asked, 0.05)} images would decide it"
-        assert decide(both, asked, 0.05) == expected
+        assert reason(both) == expected
         neither = of_components(0.1, 5, 60, 0.1, 2.0, 1.0)
-        assert decide(neither, asked, 0.05) == (
-            "open: neither more networks nor more images alone would decide it"
-        )
-        pooled = Estimate(0.1, 0.1, 2.0, 9)
-        assert decide(pooled, asked, 0.05) == "open: more data sets would decide it"
+        assert reason(neither) == "neither more networks nor more images alone would decide it"
+        assert reason(Estimate(0.1, 0.1, 2.0, 9)) == "more data sets would decide it"
+
+    def test_a_share_of_networks(self):
+        asked = Question(holds_from=0.5)
+        # (1/2)^5, twice, is above .05, of six networks it is not
+        found = decide(NetworkShare.of([1.0] * 5), asked, 0.05)
+        assert found == (verdicts.OPEN, "6 networks would decide it")
+        assert decide(NetworkShare.of([1.0] * 6), asked, 0.05).verdict == verdicts.SUPPORTED
+        assert decide(NetworkShare.of([0.0] * 6), asked, 0.05).verdict == verdicts.CONTRADICTED
+        assert p_decided(NetworkShare.of([1.0] * 6), asked) == pytest.approx(2 / 64)
+
+
+class TestP:
+    """Standard error 1 and as good as normal: two-sided p of z."""
+
+    @staticmethod
+    def p(z):
+        return pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-3)
+
+    @staticmethod
+    def at(value):
+        return Estimate(value, 1.0, 1e6, 5)
+
+    def test_against_the_bound(self):
+        for asked in (Question(holds_from=1.0), Question(holds_to=1.0)):
+            assert p_bound(self.at(3.0), asked) == self.p(2)
+            assert p_bound(self.at(0.0), asked) == self.p(1)
+
+    def test_against_two_bounds(self):
+        asked = Question(holds_from=0.0, holds_to=4.0)
+        # inside, that of the nearer one; outside, that of the one that is crossed
+        assert p_bound(self.at(1.0), asked) == self.p(1)
+        assert p_bound(self.at(7.0), asked) == self.p(3)
+        assert p_bound(self.at(-1.0), asked) == self.p(1)
+
+    def test_without_a_bound_or_an_interval(self):
+        assert math.isnan(p_bound(self.at(1.0), Question()))
+        nothing = replace(self.at(1.0), variance=math.nan)
+        assert math.isnan(p_bound(nothing, Question(holds_from=0.0)))
+        assert math.isnan(p_equivalent(nothing, Question(holds_from=0.0, smallest=2.0)))
+
+    def test_of_equivalence(self):
+        asked = Question(holds_from=0.0, smallest=3.0)
+        # the nearer end
+        assert p_equivalent(self.at(1.0), asked) == self.p(2)
+        assert p_equivalent(self.at(-1.0), asked) == self.p(2)
+        assert p_equivalent(self.at(3.0), asked) == 1
+        assert math.isnan(p_equivalent(self.at(1.0), Question(holds_from=0.0)))
 
 
 def test_what_is_needed_is_just_enough():
@@ -193,6 +244,22 @@ def test_what_is_needed_where_nothing_is_known():
     assert networks_needed(unknown, asked, 0.05) is None
     few = of_components(0.5, 3, 30, 0.0, 4.0, 0.0)
     assert images_needed(few, asked, 0.05) is None
+
+
+@given(st.integers(0, 8), st.integers(1, 8), st.sampled_from([0.05, 0.01]))
+def test_a_share_stays_decided_from_the_networks_that_are_needed(yes, no, level):
+    asked = Question(holds_from=0.5)
+    estimate = NetworkShare.of([1.0] * yes + [0.0] * no)
+    needed = networks_needed(estimate, asked, level)
+    decided = [
+        verdict(*estimate.at(n, 1).interval(1 - level), asked) != verdicts.OPEN
+        for n in range(4, 1001)
+    ]
+    if needed is None:
+        assert not decided[-1]
+    else:
+        assert all(decided[needed - 4 :])
+        assert needed == 4 or not decided[needed - 5]
 
 
 PRIMARIES = [("a", 0.04), ("b", 0.2), ("c", 0.001)]
