@@ -227,8 +227,9 @@ class Evidence:
     columns: Mapping[str, str] | None = None
 
     def question(self, claim: Mapping[str, Any]) -> Question:
-        """What the claim says of the quantity; `smallest` is an effect where a bound is 0."""
-        on_sign = 0.0 in (self.holds_from, self.holds_to)
+        """What the claim says of the quantity; `smallest` is an effect where it is on a sign."""
+        bounds = [bound for bound in (self.holds_from, self.holds_to) if not math.isnan(bound)]
+        on_sign = bounds == [0.0]
         smallest = float(claim.get("smallest", math.nan)) if on_sign else math.nan
         published = float(claim.get("published", math.nan))
         return Question(self.holds_from, self.holds_to, published, smallest)
