@@ -68,7 +68,7 @@ class Question:
         return upwards or downwards
 
 
-def verdict(low: float, high: float, asked: Question) -> str:
+def verdict(low: float, high: float, asked: Question, also: bool = True) -> str:
     """The verdict that an interval gives; the first of these that is true, `OPEN` if none is.
 
     ========================= ======================================================================
@@ -88,13 +88,16 @@ def verdict(low: float, high: float, asked: Question) -> str:
     "Below" and "above" change places if the claim is that a quantity is negative. Published is
     compared in size only if it is an effect (`Question.has_size`). An interval of NaN is open. If
     an interval is not open, none within it is.
+
+    `also` says whether what else must be true for the claim to hold is shown. Without it the
+    interval still says all that does not rest on it.
     """
     if asked.has_size and asked.published < 0:
         low, high = -high, -low
         asked = Question(-asked.holds_to, -asked.holds_from, -asked.published, asked.smallest)
     start, end, published = asked.holds_from, asked.holds_to, asked.published
     # comparisons with NaN are false
-    bounded = not (math.isnan(start) and math.isnan(end))
+    bounded = also and not (math.isnan(start) and math.isnan(end))
     holds = bounded and (math.isnan(start) or low > start) and (math.isnan(end) or high < end)
     below = high < published and asked.has_size
     if holds and low <= published <= high and not (asked.has_size and low <= published / 2):
@@ -110,16 +113,18 @@ def verdict(low: float, high: float, asked: Question) -> str:
     return OPEN
 
 
-def p_decided(estimate: Estimate, asked: Question) -> float:
+def p_decided(estimate: Estimate, asked: Question, also: float = 0.0) -> float:
     """The smallest α whose interval gives another verdict than `OPEN`; 1 if none does.
 
     The p of a claim's row, for `allocate`: the smallest of the ps of the statements that would
-    decide it. NaN of the estimate (no test) and too few networks give 1.
+    decide it. NaN of the estimate (no test) and too few networks give 1. `also` is the p of what
+    else must be true for the claim to hold.
     """
     if not estimate.has_test or estimate.networks < FEWEST_NETWORKS:
         return 1.0
     value, p, published = estimate.value, estimate.p, asked.published
-    found = [1.0, p_bound(estimate, asked)]
+    is_false = value < asked.holds_from or value > asked.holds_to
+    found = [1.0, max(p_bound(estimate, asked), 0.0 if is_false else also)]
     if asked.has_size and abs(value - published) > 0 and (value < published) == (published > 0):
         found.append(p(published))
     if abs(value) < asked.smallest:

@@ -40,7 +40,9 @@ from sparsight.analysis.verdicts import (
     p_bound,
     p_decided,
     p_equivalent,
+    verdict,
 )
+from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -150,12 +152,19 @@ class Found:
         return str(self.test.claim["name"])
 
     @property
+    def is_testable(self) -> bool:
+        """Whether there is something to test, whatever the numbers."""
+        return not (self.reason or self.empty_share > MOST_EMPTY)
+
+    @property
     def p(self) -> float:
         """The smallest α at which the row is decided."""
-        if self.reason or self.empty_share > MOST_EMPTY:
+        if not self.is_testable:
             return 1.0
-        p = min(1.0, self.evidence.choices * p_decided(self.estimate, self.asked))
-        return p if self.also is None else max(p, self.also.p(0.0))
+        also, choices = 0.0, self.evidence.choices
+        if self.also is not None:
+            also = self.also.p(0.0) if self.also.has_test and self.also.value > 0.0 else 1.0
+        return min(1.0, choices * p_decided(self.estimate, self.asked, also / choices))
 
     def decide(self, alpha: float) -> Decision:
         """The verdict at the row's α."""
@@ -165,7 +174,9 @@ class Found:
         if found.verdict in _HOLDS and self.also is not None:
             low, _ = self.also.interval(1.0 - alpha)
             if not low > 0.0:
-                return Decision(OPEN, f"it is not shown that {self.evidence.also_words}")
+                left = verdict(*self.estimate.interval(1.0 - level), self.asked, also=False)
+                reason = f"it is not shown that {self.evidence.also_words}"
+                return Decision(left, reason if left == OPEN else "")
         return found
 
 
@@ -217,15 +228,35 @@ def claims_table(
 
 
 def pooled(test: Pooled, others: Mapping[str, Found]) -> Found:
-    """A claim on several data sets as one; those that have no test are left out."""
+    """A claim on several data sets as one; those that have no test are left out.
+
+    An `InputError` where claims count networks, whose shares may have no variance, or report one of
+    several quantities, which may be another one in each.
+    """
     parts = [others[name] for name in test.settings["of"]]
-    testable = [one.estimate for one in parts if not one.reason]
-    first, names = parts[0], ", ".join(test.settings["of"])
+    for one in parts:
+        if one.evidence.counted or one.evidence.choices > 1:
+            raise InputError(
+                f"the claim '{test.claim['name']}' pools '{one.name}', and the test "
+                f"'{one.test.name}' gives no estimate to pool; name claims of another test in 'of'"
+            )
+    entered = [one for one in parts if one.is_testable and one.estimate.variance > 0]
+    left = [one.name for one in parts if one not in entered]
+    first, names = parts[0].evidence, ", ".join(test.settings["of"])
     evidence = replace(
-        first.evidence, statistic=f"pooled over {names}: {first.evidence.statistic}", remark=""
+        first,
+        statistic=f"pooled over {names}: {first.statistic}",
+        retrained=None,
+        remark=f"without {', '.join(left)}" if left else "",
     )
-    asked = first.evidence.question(test.claim)
-    return Found(test, evidence, asked, pool(testable))
+    return Found(
+        test,
+        evidence,
+        first.question(test.claim),
+        pool([one.estimate for one in entered]),
+        pool([one.also for one in entered if one.also]) if parts[0].also else None,
+        reason="" if len(entered) > 1 else "fewer than two of the pooled claims have a test",
+    )
 
 
 def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
@@ -251,8 +282,8 @@ def _row(found: Found, alpha: float) -> dict[str, Any]:
     evidence, asked, estimate, claim = found.evidence, found.asked, found.estimate, found.test.claim
     level = alpha / evidence.choices
     low, high = estimate.interval(1.0 - level)
-    verdict, reason = found.decide(alpha)
-    per_seed = found.matrix.mean(axis=1) if found.matrix.size else np.empty(0)
+    decision = found.decide(alpha)
+    per_seed = _means(found.matrix)
     bounds = [asked.holds_from, asked.holds_to]
     bound = min((b for b in bounds if not math.isnan(b)), key=lambda b: abs(b - estimate.value))
     return {
@@ -277,13 +308,21 @@ def _row(found: Found, alpha: float) -> dict[str, Any]:
         "p_published": estimate.p(asked.published) if asked.has_size else math.nan,
         "p_half_published": estimate.p(asked.published / 2) if asked.has_size else math.nan,
         "p_equivalent": p_equivalent(estimate, asked),
-        "e_value": math.nan if evidence.counted else e_value(per_seed, bound),
+        "e_value": e_value(per_seed, bound) if per_seed.size and not evidence.counted else math.nan,
         "empty_share": found.empty_share,
-        **_needed(found, level),
-        "verdict": verdict,
-        "verdict_reason": reason,
+        **_needed(found, level, decision),
+        "verdict": decision.verdict,
+        "verdict_reason": decision.reason,
         "remark": _remark(found),
     }
+
+
+def _means(matrix: Numbers) -> Numbers:
+    """Mean of each network over its defined values [S]; NaN without any."""
+    defined = np.isfinite(matrix)
+    count = defined.sum(axis=1)
+    total = np.where(defined, matrix, 0.0).sum(axis=1)
+    return np.asarray(total / np.where(count, count, np.nan))
 
 
 def _errors(found: Found) -> dict[str, float]:
@@ -298,14 +337,19 @@ def _errors(found: Found) -> dict[str, float]:
     return {**dict(zip(names, parts, strict=True)), "se_retrain": alone}
 
 
-def _needed(found: Found, level: float) -> dict[str, float]:
-    """Networks, or images, that decide the row alone; NaN where none do."""
+def _needed(found: Found, level: float, decision: Decision) -> dict[str, float]:
+    """Networks, or images, that decide an open row alone; NaN where none do."""
     estimate, asked = found.estimate, found.asked
-    counts: dict[str, int | None] = {"networks_needed": None, "images_needed": None}
-    if isinstance(estimate, Crossed | NetworkShare) and not found.reason and estimate.has_test:
-        counts["networks_needed"] = networks_needed(estimate, asked, level)
-        counts["images_needed"] = images_needed(estimate, asked, level)
-    return {key: math.nan if n is None else n for key, n in counts.items()}
+    counts = dict.fromkeys(("networks_needed", "images_needed"), math.nan)
+    if isinstance(estimate, Crossed | NetworkShare) and decision.verdict == OPEN:
+        networks = networks_needed(estimate, asked, level)
+        images = images_needed(estimate, asked, level)
+        # fewer than there are if the row hangs on something else
+        if networks is not None and networks > estimate.networks:
+            counts["networks_needed"] = networks
+        if images is not None and images > estimate.images:
+            counts["images_needed"] = images
+    return counts
 
 
 def _remark(found: Found) -> str:
