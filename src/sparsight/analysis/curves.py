@@ -227,14 +227,27 @@ Doubles = NDArray[np.float64]
 
 
 class Quantity(NamedTuple):
-    """One number of each network [S], and the same in each draw of images [S, B]."""
+    """One number of each network [S], and the same in each draw of images [S, B].
+
+    `less` and `minus` also take the numbers of several levels, [S, L] and [S, L, B].
+    """
 
     values: Doubles
     drawn: Any
 
     def minus(self, other: "Quantity") -> "Quantity":
-        """The difference, paired by network; 0 where both agree up to rounding."""
-        return Quantity(*map(difference, self, other))
+        """The difference, paired by network; 0 where both agree up to rounding in all draws.
+
+        A mean that agrees by chance while draws do not stays as it comes: values and draws belong
+        together, and a jackknife would take what the mean lacks for the doing of every image.
+        """
+        found = self.less(other)
+        rounded = [difference(*pair) for pair in zip(self, other, strict=True)]
+        agree = (rounded[0] == 0) & ((rounded[1] == 0) | np.isnan(rounded[1])).all(axis=-1)
+        return Quantity(
+            np.where(agree, rounded[0], found.values),
+            np.where(agree[..., np.newaxis], rounded[1], found.drawn),
+        )
 
     def less(self, other: "Quantity") -> "Quantity":
         """The difference, paired by network, as it comes: of what are differences already."""
@@ -368,11 +381,9 @@ class Curve:
         Differences within the rounding of float32 scores are 0: a control scores the same at every
         level, and a test of what is left would be one of rounding errors.
         """
-        return replace(
-            self,
-            mean=difference(self.mean, other.mean),
-            replicates=difference(self.replicates, other.replicates),
-        )
+        pair = (Quantity(curve.mean, curve.replicates) for curve in (self, other))
+        found = Quantity.minus(*pair)
+        return replace(self, mean=found.values, replicates=found.drawn)
 
     def against_dense(self) -> "Curve":
         """Difference to level 0 of the same network; NaN at level 0 itself and where it is not."""
