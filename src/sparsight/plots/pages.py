@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from sparsight.analysis import verdicts
 from sparsight.analysis.curves import DENSE
-from sparsight.analysis.tables import CONTRADICTED, SHORT, SUPPORTED, UNDECIDED, read, split_values
+from sparsight.analysis.tables import SHORT, read, split_values
 from sparsight.io.files import write_text
 
 
@@ -27,8 +28,34 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(values)
 
 
-#: a verdict is never told by colour alone
-SYMBOLS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNDECIDED: "○"}
+class Sign(NamedTuple):
+    """How a verdict is told from others without colour; `kind` is holds, against or neither."""
+
+    symbol: str
+    kind: str
+
+
+SIGNS = {
+    verdicts.REPLICATED: Sign("✓✓", "holds"),
+    verdicts.SUPPORTED: Sign("✓", "holds"),
+    verdicts.SUPPORTED_SMALLER: Sign("✓<", "holds"),
+    verdicts.NO_EFFECT: Sign("≈0", "against"),
+    verdicts.CONTRADICTED: Sign("✗", "against"),
+    verdicts.LESS_THAN_HALF: Sign("<½", "against"),
+    verdicts.SMALLER: Sign("<", "against"),
+    verdicts.OPEN: Sign("○", "neither"),
+    verdicts.NOT_TESTABLE: Sign("–", "neither"),
+}
+#: tier to its heading, and to what its verdicts are corrected for
+TIERS = {
+    "primary": ("Primary claims", "in their order, each at the full level while all before it are "
+                "decided"),
+    "secondary": ("Secondary claims", "corrected for their number (Holm), each once the claim that "
+                  "it comes after is decided"),
+    "exploratory": ("Exploratory claims", "not corrected for their number"),
+}  # fmt: skip
+#: parts of a standard error, as bars are filled: dark, hatched, white
+PARTS = {"networks": "■", "images": "▨", "residual": "□"}
 
 
 def number(value: float) -> str:
@@ -47,63 +74,153 @@ def percent(share: float) -> str:
     return f"{value:.0f}%" if value >= 9.95 else f"{value:.2g}%"
 
 
-def p_words(p: float) -> str:
-    """An adjusted p in words: three decimals, "< 0.001", or "no test"."""
-    if math.isnan(p):
-        return "no test"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def by_tier(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Tier to its rows, primaries first; primaries in their order, all others as they stand."""
+    parents = {row["name"]: row["after"] for row in rows}
+
+    def ancestors(row: Mapping[str, Any]) -> int:
+        found = [row["after"]]
+        while found[-1] in parents and len(found) <= len(parents):
+            found.append(parents[found[-1]])
+        return len(found)
+
+    grouped = {tier: [row for row in rows if row["tier"] == tier] for tier in TIERS}
+    grouped["primary"].sort(key=ancestors)
+    return {tier: found for tier, found in grouped.items() if found}
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """The name of a claim, its tier, and what it comes after."""
+    after = f", after {row['after']}" if row["after"] else ""
+    if after and row["tier"] == "exploratory":
+        after = f", since {row['after']} is not decided"
+    return f"{row['name']} · {row['tier']}{after}"
 
 
 def about(row: Mapping[str, Any]) -> str:
     """Whose claim a row is: data set, model, pruner, explainer, condition, subset."""
     subset = "" if row["subset"] == "all" else row["subset"]
+    condition = f"{row['condition']} images" if row["condition"] else ""
     names = (row[name] for name in ("dataset", "model", "pruner", "explainer"))
-    return " · ".join(filter(None, [*names, f"{row['condition']} images", subset]))
+    return " · ".join(filter(None, [*names, condition, subset]))
 
 
 def bounds(row: Mapping[str, Any]) -> str:
-    """For which values of its quantity the claim is true."""
+    """For which values of its quantity the claim is true; "" where it has no bounds."""
     low, high = number(row["holds_from"]), number(row["holds_to"])
-    if math.isnan(row["holds_from"]):
-        words = f"true below {high}"
-    elif math.isnan(row["holds_to"]):
-        words = f"true above {low}"
-    else:
-        words = f"true from {low} to {high}"
+    words = {
+        (False, False): f"true from {low} to {high}",
+        (False, True): f"true above {low}",
+        (True, False): f"true below {high}",
+        (True, True): "",
+    }[math.isnan(row["holds_from"]), math.isnan(row["holds_to"])]
     # no number stands alone on a line
     return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def claims_page(rows: list[dict[str, Any]], title: str, confidence: float) -> str:
-    """A whole HTML document of the records of `claims.csv`.
+def notes(row: Mapping[str, Any]) -> list[str]:
+    """What stands below a claim: its quantity, its place, and why an effect matters."""
+    quantity = ": ".join(filter(None, [row["statistic"], bounds(row)]))
+    because = f"smallest effect {number(row['smallest'])}: {row['because']}"
+    found = [quantity, about(row), place_of(row), because if row["because"] else "", row["remark"]]
+    return [note for note in found if note]
 
-    `confidence` is the coverage of the intervals, in (0, 1).
+
+def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and words of the numbers beside an estimate; what is undefined is left out."""
+    e_value, images = row["e_value"], row["n_images"]
+    counted = f" × {images:,.0f} images" if images > 1 else ""
+    found = [
+        (f"{100 * (1 - row['alpha']):.4g}% interval", interval(row["low"], row["high"])),
+        ("published", number(row["published"])),
+        ("smallest effect", _if_defined(row["smallest"], f"±{number(row['smallest'])}")),
+        ("over", f"{row['n_seeds']:.0f} networks{counted}"),
+        ("empty maps", _if_defined(row["empty_share"], percent(row["empty_share"]))),
+        ("e-value", "over 1,000" if e_value > 1000 else number(e_value)),
+        ("look", number(row["look"])),
+    ]
+    return [(name, words) for name, words in found if words != "–"]
+
+
+def _if_defined(value: float, words: str) -> str:
+    return "–" if math.isnan(value) else words
+
+
+def errors(row: Mapping[str, Any]) -> dict[str, float]:
+    """The parts of the standard error that are known, by `PARTS`; networks alone for one image."""
+    known = list(PARTS)[:1] if row["n_images"] == 1 else list(PARTS)
+    found = {part: float(row[f"se_{part}"]) for part in known}
+    return {part: error for part, error in found.items() if not math.isnan(error)}
+
+
+def variance_shares(row: Mapping[str, Any]) -> dict[str, float]:
+    """Parts of the standard error to their shares of the variance; none where nothing varies."""
+    squares = {part: error**2 for part, error in errors(row).items()}
+    total = sum(squares.values())
+    return {part: square / total for part, square in squares.items()} if total > 0 else {}
+
+
+def error_words(row: Mapping[str, Any]) -> list[str]:
+    """The parts of the standard error, and that of retraining alone."""
+    found = [f"{PARTS[part]} {part} {number(error)}" for part, error in errors(row).items()]
+    retraining = row["se_retrain"]
+    return found + ([] if math.isnan(retraining) else [f"retraining alone {number(retraining)}"])
+
+
+def too_small(row: Mapping[str, Any]) -> tuple[float, float]:
+    """From where to where an effect is too small to matter; NaN where that is not said.
+
+    A claim that a quantity has its published value has the range round that value instead, which is
+    where it is true.
     """
+    return (math.nan, math.nan) if row["test"] == "value" else (-row["smallest"], row["smallest"])
+
+
+def axis_limits(row: Mapping[str, Any]) -> tuple[float, float]:
+    """The ends of an axis on which all numbers of a row can be seen."""
+    keys = ("estimate", "low", "high", "published", "holds_from", "holds_to")
+    given = [*(row[key] for key in keys), *too_small(row), *split_values(row["per_seed"])]
+    found = [value for value in given if math.isfinite(value)] or [0.0]
+    low, high = min(found), max(found)
+    reach = high - low or max(abs(low), 1.0)
+    return low - 0.08 * reach, high + 0.08 * reach
+
+
+def claims_page(rows: list[dict[str, Any]], title: str) -> str:
+    """A whole HTML document of the records of `claims.csv`."""
     return render(
         "claims.html",
         title=title,
-        rows=rows,
-        notes=_notes_of,
-        cells=_cells_of,
-        symbols=SYMBOLS,
-        confidence=confidence,
+        groups={TIERS[tier]: found for tier, found in by_tier(rows).items()},
+        notes=notes,
+        seeds=lambda row: ", ".join(number(value) for value in split_values(row["per_seed"])),
+        facts=facts,
+        number=number,
+        marks=_marks,
+        shares=variance_shares,
+        error_words=error_words,
+        signs=SIGNS,
     )
 
 
-def _notes_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    seeds = ", ".join(number(value) for value in split_values(row["per_seed"])) or "none"
-    networks = f"{row['n_seeds']:g} networks: {seeds}"
-    return f"{row['statistic']}: {bounds(row)}", about(row), networks, row["remark"]
-
-
-def _cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        number(row["estimate"]),
-        interval(row["low"], row["high"]),
-        interval(row["images_low"], row["images_high"]),
-        number(row["published"]),
-        p_words(row["p_adjusted"]),
-    )
+def _marks(row: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """Kind, left edge and width of what is drawn of a row, in percent of its axis."""
+    left, right = axis_limits(row)
+    start, end = row["holds_from"], row["holds_to"]
+    marks: list[tuple[str, float, float]] = [
+        ("true", left if math.isnan(start) else start, right if math.isnan(end) else end),
+        ("small", *too_small(row)),
+        ("zero", 0.0, 0.0),
+        *(("seed", value, value) for value in split_values(row["per_seed"])),
+        ("interval", row["low"], row["high"]),
+        ("mean", row["estimate"], row["estimate"]),
+        ("published", row["published"], row["published"]),
+    ]
+    for kind, low, high in marks:
+        # NaN is nowhere
+        if left <= low <= high <= right:
+            share = 100 / (right - left)
+            yield kind, round(share * (low - left), 2), round(share * (high - low), 2)
 
 
 #: of the stage `concept_tables_page`: see `sparsight.study.versions`

@@ -220,14 +220,18 @@ def warning_lines(logs: Iterable[Path | str]) -> Iterator[str]:
 
 
 def verdict_lines(claims: Path) -> Iterator[str]:
-    """Verdict to the names of its claims."""
-    verdicts: dict[str, list[str]] = defaultdict(list)
+    """Each primary claim with its verdict in words; of the others, verdict to their names."""
+    others: dict[str, list[str]] = defaultdict(list)
     with claims.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            verdicts[row["verdict"]].append(row["name"])
-    for verdict, names in sorted(verdicts.items()):
+            if row["tier"] == "primary":
+                words = ": ".join(filter(None, [row["verdict"], row["verdict_reason"]]))
+                yield f"Primary claim {row['name']}: {words}"
+            else:
+                others[row["verdict"]].append(row["name"])
+    for verdict, names in sorted(others.items()):
         cut = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-        yield f"Claims {verdict}: {len(names)} ({cut})"
+        yield f"Other claims, {verdict}: {len(names)} ({cut})"
 
 
 #: rules with lines of their own; the others share one

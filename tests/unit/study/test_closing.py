@@ -28,12 +28,20 @@ def test_many_and_long_warnings_stay_short(tmp_path):
     assert max(map(len, lines)) < 200 + len(str(file))
 
 
-def test_verdicts_name_their_claims(tmp_path):
+def test_primary_claims_stand_first_and_the_others_are_counted(tmp_path):
     claims = tmp_path / "claims.csv"
-    claims.write_text("name,verdict\na,undecided\nb,supported\nc,undecided\n")
+    rows = [
+        "a,exploratory,open,4 networks at least",
+        "b,secondary,supported,",
+        "c,primary,open,why",
+    ]
+    rows += ["d,primary,replicated,", *(f"{name},exploratory,open,why" for name in "efghij")]
+    claims.write_text("\n".join(["name,tier,verdict,verdict_reason", *rows]))
     assert list(verdict_lines(claims)) == [
-        "Claims supported: 1 (b)",
-        "Claims undecided: 2 (a, c)",
+        "Primary claim c: open: why",
+        "Primary claim d: replicated",
+        "Other claims, open: 7 (a, e, f, g, h, i and 1 more)",
+        "Other claims, supported: 1 (b)",
     ]
 
 
