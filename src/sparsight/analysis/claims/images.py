@@ -4,6 +4,7 @@ Means without one image each are all that a jackknife needs, whatever is compute
 see `sparsight.analysis.crossed`.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +125,11 @@ class StudyImages:
         are missing, corrupt or do not belong together.
         """
         predicted = read_predictions(predictions)
+        # files of networks that no claim is about hold nothing to read
+        named = defaultdict(lambda: {"explainers": [], "metrics": []}, entries)
         found: Scores = {}
         for path in scores:
-            file, by_condition = read_scalars(path, reducers, entries)
+            file, by_condition = read_scalars(path, reducers, named)
             place = _place_of(file)
             for part in by_condition:
                 _check(path, part.image_id, part.correct, predicted, place, part.condition)
@@ -136,7 +139,7 @@ class StudyImages:
                         part.image_id[seen], part.values[seen, k], part.empty[seen, k]
                     )
         for path in agreement:
-            found |= _read_agreement(path, entries)
+            found |= _read_agreement(path, named, predicted)
         return cls(found, predicted, densities)
 
     def seeds(self, of: Networks) -> list[int]:
@@ -349,7 +352,9 @@ def _place_of(file: ScoreFile) -> Checkpoint:
     return Checkpoint(file.dataset, file.model, file.pruner, file.seed, file.level)
 
 
-def _read_agreement(path: Path, entries: Entries) -> Scores:
+def _read_agreement(
+    path: Path, entries: Entries, predicted: Mapping[Checkpoint, Predictions]
+) -> Scores:
     file = ScoreFile.open(path)
     rows = read_table(path, [*NAMES, "image_id", "value"]).unify_dictionaries()
     frame = of_study(rows, file.network, entries).to_pandas().sort_values("image_id")
@@ -359,6 +364,7 @@ def _read_agreement(path: Path, entries: Entries) -> Scores:
         values = part["value"].to_numpy(dtype=np.float64)
         ids = part["image_id"].to_numpy(dtype=np.int64)
         if file.pruner != DENSE:
+            _check(path, ids, None, predicted, _place_of(file), str(condition))
             key = _place_of(file), str(condition), str(explainer), str(metric)
             found[key] = Scored(ids, values, ~np.isfinite(values))
     return found
@@ -376,7 +382,7 @@ def read_predictions(paths: Mapping[Checkpoint, Path]) -> dict[Checkpoint, Predi
 def _check(
     path: Path,
     image_id: NDArray[np.int64],
-    correct: Mask,
+    correct: Mask | None,
     predicted: Mapping[Checkpoint, Predictions],
     place: Checkpoint,
     condition: str,
@@ -394,6 +400,8 @@ def _check(
             f"{path} scores image {image_id[found < 0][0]}, which its network was not evaluated "
             "on; delete its predictions and run snakemake again"
         )
+    if correct is None:
+        return
     if not np.array_equal(predictions["correct"].to_numpy()[found], correct):
         raise InputError(
             f"{path} and the predictions of its checkpoint disagree on which images are "
