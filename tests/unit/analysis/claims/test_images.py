@@ -509,7 +509,7 @@ class TestCheckClaims:
             matrices = {claim["name"]: tmp_path / f"{claim['name']}.parquet" for claim in claims}
             order = slice(None, None, step)
             settings = {
-                **{"claims": claims, "checkpoints": places[order], "reducers": {}},
+                **{"claims": claims, "checkpoints": places[order], "reducers": {}, "copies": {}},
                 **{"statistics": {"confidence": 0.95}, "look": 0, "looks": [], **more},
             }
             check_claims(scores[order], predictions[order], evaluations, output, matrices, settings)
