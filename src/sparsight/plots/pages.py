@@ -137,7 +137,7 @@ def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("over", f"{row['n_seeds']:.0f} networks{counted}"),
         ("empty maps", _if_defined(row["empty_share"], percent(row["empty_share"]))),
         ("e-value", "over 1,000" if e_value > 1000 else number(e_value)),
-        ("look", number(row["look"])),
+        ("look", number(row["look"] or math.nan)),
     ]
     return [(name, words) for name, words in found if words != "–"]
 

@@ -56,7 +56,7 @@ def row(**changes):
         **{"n_seeds": 3, "n_images": 200, "per_seed": "0.001;0.002;0.003"},
         **{"se_networks": 0.003, "se_images": 0.004, "se_residual": 0.0, "se_retrain": 0.002},
         **{"p": 0.002, "p_published": 0.3, "p_half_published": 0.2, "p_equivalent": 0.001},
-        **{"e_value": 3.2, "empty_share": NAN, "look": NAN},
+        **{"e_value": 3.2, "empty_share": NAN, "look": 0},
         **{"networks_needed": NAN, "images_needed": NAN},
         **{"verdict": verdicts.REPLICATED, "verdict_reason": "", "remark": ""},
     }
@@ -94,9 +94,14 @@ ALL = [
 GIDS = ("claim", "numbers", "errors", "verdict", "reason")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def figure():
     return claims_figure(ROWS, "Claims")
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return claims_figure(ALL, "Claims")
 
 
 def texts_of(figure, kind):
@@ -174,9 +179,8 @@ def test_parts_of_the_error_that_are_not_known_are_not_drawn():
     assert variance_shares(one) == {"networks": 1.0}
 
 
-def test_every_verdict_has_a_word_a_symbol_and_a_ground():
-    figure = claims_figure(ALL, "Claims")
-    found = {text.get_text().replace("\n", " "): text for text in texts_of(figure, "verdict")}
+def test_every_verdict_has_a_word_a_symbol_and_a_ground(whole):
+    found = {text.get_text().replace("\n", " "): text for text in texts_of(whole, "verdict")}
     assert set(found) == {f"{sign.symbol} {name}" for name, sign in SIGNS.items()}
     assert len({sign.symbol for sign in SIGNS.values()}) == len(SIGNS) == 9
     grounds = {
@@ -201,12 +205,12 @@ def test_what_is_undefined_says_so(figure):
     ]
 
 
-def test_primaries_come_first_and_in_their_order():
+def test_primaries_come_first_and_in_their_order(whole):
     found = {tier: [one["name"] for one in rows] for tier, rows in by_tier(ALL).items()}
     assert list(found) == ["primary", "secondary", "exploratory"]
     assert found["primary"] == ["first", "second"]
     assert found["exploratory"][0] == "value"
-    headings = [text.get_text() for text in claims_figure(ALL, "Claims").texts]
+    headings = [text.get_text() for text in whole.texts]
     places = [headings.index(f"{tier.capitalize()} claims") for tier in found]
     assert places == sorted(places)
     assert "secondary" not in by_tier(ROWS)
@@ -237,7 +241,7 @@ def test_facts():
     assert facts(undefined) == [("over", "3 networks")]
 
 
-def test_nothing_overlaps_and_nothing_is_cut(overlaps):
+def test_nothing_overlaps_and_nothing_is_cut():
     long = "A claim of many words, WIDE ONES TOO, " * 5 + "and_of_one_name_without_any_space_" * 4
     wide = {"low": -0.000123, "high": -0.0000456, "estimate": -0.0000789, "alpha": 0.0062123}
     nasty = row(claim=long, remark=long, because=long, verdict=verdicts.SUPPORTED_SMALLER,
