@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsight.analysis.verdicts import NOT_TESTABLE, OPEN
 from sparsight.concepts.registry import CONCEPTS
 from tests.workflow.conftest import PARTS, copy_of
 from tests.workflow.project import Project
@@ -126,8 +127,9 @@ def test_a_concept_is_in_the_top_where_the_table_has_it(ran: Project) -> None:
         for row in rows_of(ran, "concept_tables.csv")
         if row["concept"] == "tcav_layer3" and row["class"] == "red striped disc"
     }
-    assert float(claim["estimate"]) == there["1"] - there["0"]
-    assert claim["verdict"] == "undecided"
+    # the share of networks in which it enters; of one network nothing can be decided
+    assert float(claim["estimate"]) == (there["1"] and not there["0"])
+    assert claim["verdict"] in (OPEN, NOT_TESTABLE)
 
 
 def test_notes_are_on_the_page(ran: Project) -> None:
