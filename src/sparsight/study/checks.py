@@ -953,7 +953,7 @@ def _own_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterato
     for key, kind in facts["refers"].items() if not wrong else ():
         value = own.get(key, facts["parameters"][key])
         # an empty default names nothing
-        if key in own or value != "":
+        if key in own or value not in ("", []):
             yield from _reference_problems(study, f"{where}.{key}", kind, value, claim)
 
 

@@ -39,6 +39,8 @@ from sparsight.study.plan import (
 Settings = dict[str, Any]
 #: kinds of names (`ClaimTest.refers`) that are explainers
 _EXPLAINERS = ("explainer", "explainer of the same images")
+#: kinds of names that are pruners
+_PRUNERS = ("pruner", "retraining pruner")
 
 _PLACE = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
 #: the `benchmark:` paths of all rules, the first that fits counts; what a job has beside these
@@ -369,7 +371,8 @@ class TableSettings(_OfStudy):
         first, chains = self.study.networks()[0], set()
         for claim in self.config["claims"]:
             refers = CLAIMS.facts(claim["test"])["refers"]
-            named = {claim.get(key) for key, kind in refers.items() if "pruner" in kind}
+            pruners = [key for key, kind in refers.items() if kind in _PRUNERS]
+            named = {claim.get(key) for key in pruners}
             network = claim.get("dataset", first.dataset), claim.get("model", first.model)
             chains |= {(*network, pruner) for pruner in (DENSE, claim.get("pruner"), *named)}
         return [

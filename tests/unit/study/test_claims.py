@@ -355,3 +355,12 @@ def test_what_is_wrong_with_claims_about_concepts(problems, claim, words):
     assert words in sentence
     assert sentence.startswith("claims[0].")
     assert len(sentence) <= 280
+
+
+def test_levels_of_the_other_pruner_are_its_own(problems):
+    claim = of("between_pruners", levels=[4, 5])
+    assert problems(claim)
+    assert problems({**claim, "other_levels": [1, 1]}) == []
+    for levels in ([1, 2], [1], "all"):
+        (found,) = problems({**claim, "other_levels": levels})
+        assert found.startswith("claims[0].other_levels is")

@@ -89,7 +89,7 @@ class BetweenPruners(SignedClaim):
         "of": "required",
         "other_pruner": "required",
         "levels": "required",
-        "other_levels": "",
+        "other_levels": [],
         "expected": "positive",
     }
     refers: ClassVar[dict[str, str]] = {
