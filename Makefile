@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume golden simulations lint format bench house docs lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations lint format bench house docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,12 @@ test-avx2: $(READY) ## Train once more with the kernels of a processor without A
 resume: $(READY) ## Go on after a kill
 	$(SNAKEMAKE) --unlock $(ARGS)
 	$(SNAKEMAKE) --cores $(CORES) $(ARGS)
+
+plan: $(READY) ## Print jobs, hours, and what the claims of a study can show with its networks
+	@$(BIN)/python -m sparsight.study.power $(ARGS)
+
+look: $(READY) ## Run a study with seeds by looks to its next look, and say whether to go on
+	@$(BIN)/python -m sparsight.study.looks --cores $(CORES) $(ARGS)
 
 golden: $(READY) ## Record what every stage computes, after a version was raised
 	$(BIN)/python -m pytest -q tests/golden --record-golden $(ARGS)

@@ -29,6 +29,7 @@ from sparsight.study.progress import (
     SummaryJob,
     benchmark_seconds,
     closing_lines,
+    network_line,
     summary_lines,
     time_line,
     wildcard_text,
@@ -184,6 +185,14 @@ class LogHandler(LogHandlerBase):
             limits = self._workflow.resource_settings
             workers = limits.nodes or limits.cores or 1
             yield time_line(forecast, workers, *schedule(seconds, after, workers))
+            by_seed = defaultdict[str, list[JobKind]](list)
+            for job, one in zip(planned, jobs, strict=True):
+                if seed := job.wildcards_dict.get("seed"):
+                    by_seed[seed].append(one.kind)
+            if by_seed:
+                yield network_line(by_seed, forecast)
+        if forecast.claims:
+            yield forecast.claims
         yield "Nothing has been run. All jobs one by one: the same command with -p."
 
     def _started(self, facts: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import COMMAND_VARIABLE, command_to_repeat
 from sparsight.study.configuration import catalogue_and_study, normalise, resolve
+from sparsight.study.looks import reached_look, record_look
 from sparsight.study.original_files import (
     data_warnings,
     environment_problems,
@@ -61,7 +62,7 @@ def load_configuration(given):
         typed = [{key: value} for key, value in typed_values(arguments, given)]
         for part in (given, *typed):
             update_config(whole, part)
-        whole, problems = resolve(normalise(whole))
+        whole, problems = resolve(normalise(whole), reached_look)
     except InputError as error:
         sys.exit(str(error))
     except RecursionError:
@@ -177,6 +178,8 @@ onstart:
         sys.exit(
             "\n".join(f"Data: {sentence}" for sentence in filter(None, wanted))
         )
+    if STUDY.looks:
+        record_look(config["looks"], Path(RESULTS))
 
 
 onerror:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sparsight.analysis.claims.registry import FEWEST_NETWORKS
 from sparsight.analysis.crossed import Components, Crossed, Estimate, NetworkShare
 from sparsight.analysis.statistics import is_constant
 
@@ -37,8 +38,6 @@ SMALLER = "smaller than published"
 OPEN = "open"
 NOT_TESTABLE = "not testable here"
 
-#: three networks have more wrong signs than they should
-FEWEST_NETWORKS = 4
 #: share of images with an empty map, above which a metric of maps says nothing
 MOST_EMPTY = 0.1
 MOST_NETWORKS, MOST_IMAGES = 1_000, 100_000

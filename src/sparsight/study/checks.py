@@ -216,6 +216,12 @@ def network_problems(config: Config) -> Iterator[str]:
     """Whether `networks` names what runs, and all of it; nothing else can be asked before."""
     given = config["networks"]
     for index, network in enumerate(given):
+        if "looks" in config and network.get("seeds"):
+            yield (
+                f"networks[{index}].seeds conflicts with seeds.look, by which all networks have "
+                "the same seeds; drop one of them."
+            )
+            continue
         for key, value in network.items():
             kind, names = key.removesuffix("s"), value if isinstance(value, list) else [value]
             place = f"networks[{index}].{key}"

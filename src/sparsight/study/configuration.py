@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,23 +180,43 @@ def catalogue_and_study(root: Path, *, own: bool) -> dict[str, Any]:
     return found
 
 
-def resolve(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+#: the look, from 1 on, that a study of this name and with so many networks at each has reached
+Reached = Callable[[str, Sequence[int]], int]
+
+
+def with_seeds(config: Config, reached: Reached) -> dict[str, Any]:
+    """A copy with the seeds of the look that is reached, and what looks there are (`looks`).
+
+    It is the same where seeds do not come by looks.
+    """
+    seeds = config["seeds"]
+    if isinstance(seeds, list):
+        return dict(config)
+    look = reached(config["study"], seeds["look"])
+    count, looks = seeds["look"][look - 1], {"at": look, "networks": seeds["look"]}
+    return {**config, "seeds": [seeds["first"] + place for place in range(count)], "looks": looks}
+
+
+def resolve(
+    config: Mapping[str, Any], reached: Reached = lambda study, networks: 1
+) -> tuple[dict[str, Any], list[str]]:
     """A configuration as the workflow uses it, and all its problems, an error message each.
 
     Parameters
     ----------
     config : normalised.
+    reached : which look a study with seeds by looks has reached; see `sparsight.study.looks`.
 
     Returns
     -------
-    The configuration with defaults, and what follows from it: expanded paths, explainers on pruned
+    The configuration with defaults, and what follows from it: seeds, paths, explainers on pruned
     copies. It may be used where there are no problems. Names are looked up only once keys and
     values are those of the models, and combinations once the names are known.
     """
     whole, found = validated(config)
     if found:
         return whole, found
-    whole, found = with_bases(normalise(whole))
+    whole, found = with_bases(normalise(with_seeds(whole, reached)))
     whole, wrong = with_paths(whole)
     if found or wrong:
         return whole, [*found, *wrong]

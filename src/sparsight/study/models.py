@@ -9,12 +9,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
+from sparsight.analysis.claims.registry import FEWEST_NETWORKS
 from sparsight.io.errors import (
     TYPES,
     as_yaml,
@@ -59,6 +61,18 @@ def _each_once(values: list[Any]) -> list[Any]:
 def _rising(values: list[float]) -> list[float]:
     if values[0] > values[1]:
         raise PydanticCustomError("order", "must have the smaller number first")
+    return values
+
+
+def _ascending(values: list[int]) -> list[int]:
+    if any(now <= before for before, now in pairwise(values)):
+        raise PydanticCustomError("order", "must rise: each look has more networks than the last")
+    if values[-1] < FEWEST_NETWORKS:
+        raise PydanticCustomError(
+            "order",
+            "must end with {count} networks or more: fewer decide nothing",
+            {"count": FEWEST_NETWORKS},
+        )
     return values
 
 
@@ -605,6 +619,19 @@ class Figures(Part):
     )
 
 
+class Looks(Part):
+    """Seeds of a study that is decided at several looks, each with more networks (`make look`)."""
+
+    first: Annotated[int, Field(ge=0, le=2147480000)] = needed(
+        "Seed of the first network; those of the others follow it."
+    )
+    look: Annotated[
+        list[Annotated[int, Field(ge=1, le=1000)]],
+        Field(min_length=2),
+        AfterValidator(_ascending),
+    ] = needed("Networks at each look. All looks together are wrong as often as one.")
+
+
 class StudyFile(Part):
     """A study. Names come from the catalogue, to which it may add entries."""
 
@@ -614,9 +641,13 @@ class StudyFile(Part):
     )
     models: SomeNames = needed("Models; those of `networks` by default.")
     pruners: SomeNames = key(["magnitude", "retrain"], "Pruners; dense always runs.")
-    seeds: Annotated[
-        list[Annotated[int, Field(ge=0, le=2147483647)]], Field(min_length=1), *_Once
-    ] = key([0, 1, 2], "Seeds; one network is trained with each.")
+    seeds: (
+        Annotated[list[Annotated[int, Field(ge=0, le=2147483647)]], Field(min_length=1), *_Once]
+        | Looks
+    ) = key(
+        [0, 1, 2],
+        "Seeds; one network is trained with each. Or the first one, and how many at which look.",
+    )
     networks: list[Network] = key(
         [], "Which models run on which data sets, and with what; all with all where it is empty."
     )

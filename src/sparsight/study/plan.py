@@ -96,6 +96,16 @@ class Study:
         self._looking: dict[str, bool] = {}
         self.catalogue: Config = config["catalogue"]
 
+    @property
+    def looks(self) -> list[int]:
+        """Networks at each look; empty where seeds do not come by looks."""
+        return list(self.config.get("looks", {}).get("networks", []))
+
+    @property
+    def look(self) -> int:
+        """The look that the study is at, from 1 on; 0 where seeds do not come by looks."""
+        return int(self.config.get("looks", {}).get("at", 0))
+
     def level_count(self, pruner: str) -> int:
         """Rounds of a pruner; level 00 is not counted."""
         facts = self.catalogue["pruners"][pruner]
@@ -275,10 +285,13 @@ class Study:
         """The checkpoints that a checkpoint's explanations are compared with.
 
         A pruned or retrained network is compared with its dense parent, a dense network with
-        those of all other seeds.
+        those of all other seeds. Where seeds come by looks, only those of the first look are
+        compared with each other: a network that is added later changes nothing of theirs.
         """
         own = self.network(place.dataset, place.model).seeds
-        seeds = [place.seed] if place.pruner != DENSE else own
+        if self.looks:
+            own = own[: self.looks[0]]
+        seeds = [place.seed] if place.pruner != DENSE else own if place.seed in own else ()
         found = [Place(place.dataset, place.model, seed, DENSE, 0) for seed in seeds]
         return [reference for reference in found if reference != place]
 

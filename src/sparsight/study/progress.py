@@ -375,6 +375,12 @@ def time_line(forecast: Forecast, workers: int, seconds: float, critical: float)
     )
 
 
+def network_line(jobs: Mapping[str, Sequence[JobKind]], forecast: Forecast) -> str:
+    """What one more network takes on one core; `jobs` are those planned, by seed."""
+    longest = max(forecast.total(Counter(kinds)) for kinds in jobs.values())
+    return f"One more network (seed) takes about {duration(longest)} of one core."
+
+
 def _hours(kinds: Counter[JobKind], forecast: Forecast) -> str:
     if not any(kind in forecast.seconds for kind in kinds):
         return "–"

@@ -361,8 +361,8 @@ class TableSettings(_OfStudy):
             "checkpoints": checkpoints,
             "copies": self.claim_copies(),
             "reducers": self._reducers(),
-            "look": 0,
-            "looks": [],
+            "look": self.study.look,
+            "looks": self.study.looks,
             "study": self.study.name,
         }
 

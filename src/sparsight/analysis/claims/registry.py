@@ -9,6 +9,8 @@ COMMON_KEYS = (
 )
 #: what a claim can be about besides metrics
 ACCURACY_MEASURE = "accuracy"
+#: three networks have more wrong signs than they should
+FEWEST_NETWORKS = 4
 
 
 CLAIMS = Registry(

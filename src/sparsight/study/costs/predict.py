@@ -178,13 +178,15 @@ class Forecast:
     """What a study will take on one core of the measured machine.
 
     `seconds` by kind of job, without those that were never measured; `bytes` of the whole study by
-    kind of file; `megabytes` (MiB) of memory of the largest job, and its rule.
+    kind of file; `megabytes` (MiB) of memory of the largest job, and its rule; what the `claims`
+    can show, in a line.
     """
 
     seconds: Mapping[JobKind, float] = field(default_factory=dict)
     bytes: Mapping[str, int] = field(default_factory=dict)
     megabytes: float = 0.0
     largest: str = ""
+    claims: str = ""
 
     def total(self, kinds: Mapping[JobKind, int]) -> float:
         """Seconds of all jobs whose costs are known."""
@@ -231,6 +233,7 @@ def forecast(config: Mapping[str, Any], kinds: Iterable[Sequence[str]]) -> dict[
     Kinds of which no job was measured, or whose number of images nobody knows, are left out.
     """
     from sparsight.study.costs.work import StudyWork, predicted_bytes
+    from sparsight.study.power import prospects, summary_line
 
     work, model = StudyWork(Study(config)), CostModel.read()
     costs: dict[JobKind, Cost] = {}
@@ -243,7 +246,8 @@ def forecast(config: Mapping[str, Any], kinds: Iterable[Sequence[str]]) -> dict[
         sizes = predicted_bytes(work)
     megabytes, largest = max(((c.megabytes, k[0]) for k, c in costs.items()), default=(0.0, ""))
     seconds = [(kind, cost.seconds) for kind, cost in costs.items()]
-    return {"seconds": seconds, "bytes": sizes, "megabytes": megabytes, "largest": largest}
+    found = {"seconds": seconds, "bytes": sizes, "megabytes": megabytes, "largest": largest}
+    return {**found, "claims": summary_line([*prospects(work.study)])}
 
 
 def schedule(

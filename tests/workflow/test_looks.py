@@ -1,0 +1,62 @@
+"""Seeds by looks: a further look trains further networks, and leaves the others as they are."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sparsight.study.looks import LOOK_VARIABLE
+from tests.workflow.project import Project
+
+SEEDS = {"first": 1, "look": [1, 2, 4]}
+
+
+def look(project: Project, *arguments: str) -> str:
+    """What `make look` prints."""
+    command = [sys.executable, "-m", "sparsight.study.looks", "--configfile", "tiny.yaml"]
+    done = subprocess.run(
+        [*command, "--cores", "2", *arguments],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return done.stdout
+
+
+def test_a_look_adds_networks_and_leaves_the_others(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(finished.environment, "OMP_NUM_THREADS", "1")
+    networks = finished.planned("--forceall")
+    finished.configure(seeds=SEEDS)
+    # claims know the looks, and the provenance the whole study
+    told = ("check_claims", "draw_claims", "write_study_provenance")
+    assert finished.planned() == dict.fromkeys(told, 1)
+    finished.environment[LOOK_VARIABLE] = "2"
+    made = finished.planned_outputs()
+    assert not [path for path in made if "/seed1/" in path]
+    assert [path for path in made if "/seed2/" in path]
+    # as many jobs of networks as the first look had, but for data and controls, which are there
+    planned = finished.planned()
+    for rule in ("train_dense", "prune_level", "explain_images", "resample_images"):
+        assert planned[rule] == networks[rule]
+    del finished.environment[LOOK_VARIABLE]
+
+    printed = look(finished)
+    assert "Look 1 of 3, 1 networks:" in printed
+    assert "go on with make look, to 2 networks." in printed
+    assert look_file(finished) == [1]
+    # nothing is written by who only looks
+    look(finished, "--dry-run")
+    assert look_file(finished) == [1]
+
+
+def look_file(project: Project) -> list[int]:
+    """How many networks the looks had that were reached."""
+    path = project.folder / "results" / "tiny" / "look.json"
+    found: list[int] = json.loads(path.read_text(encoding="utf-8"))["networks"]
+    return found
