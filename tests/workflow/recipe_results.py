@@ -16,8 +16,9 @@ import pandas as pd
 import torch
 
 from sparsight.analysis.claims.base import ClaimCurves
+from sparsight.analysis.claims.decide import claims_table, look_at
+from sparsight.analysis.claims.images import Checkpoint, Scored, StudyImages
 from sparsight.analysis.claims.registry import CLAIMS
-from sparsight.analysis.curves import ChainRows
 from sparsight.concepts.base import StudiedNetwork
 from sparsight.concepts.features import SplitFeatures
 from sparsight.concepts.registry import CONCEPTS
@@ -226,25 +227,30 @@ def claim():
     """What the new test says of the recipe's claim on three networks, and of wrong claims."""
     overlay = load_yaml(Path("studies/example_change.yaml"))
     (claim,) = overlay["claims"]
-    place = {"dataset": "digits", "model": "cnn", "pruner": "random", "condition": "noisy"}
-    what = {"explainer": "saliency", "metric": "soft_iou", "subset": "all", "density": 1.0}
-    levels = [(seed, level) for seed in (1, 2, 3) for level in (0, 5)]
-    rows = [{**place, **what, "seed": s, "level": x, "mean": 0.5 - s * x / 50} for s, x in levels]
-    draws = [[r["mean"] + r["level"] * step / 50 for step in (-1, 0, 1)] for r in rows]
-    curves = ChainRows(pd.DataFrame(rows), np.array(draws, dtype=np.float32))
-    claim = {**place, **claim}
-    found = CLAIMS.load(claim["test"])(claim).evidence(ClaimCurves(curves, claim))
+    claim = {"dataset": "digits", "model": "cnn", "pruner": "random", "condition": "noisy", **claim}
+    predicted = pd.DataFrame({"label": [0, 1, 2], "correct": True, "margin": 1.0})
+    scores, predictions = {}, {}
+    for seed in (1, 2, 3):
+        for level, pruner in ((0, "dense"), (5, "random")):
+            place = Checkpoint("digits", "cnn", pruner, seed, level)
+            values = 0.5 + level / 50 * (np.array([-1.0, 0.0, 1.0]) - seed)
+            scored = Scored(np.arange(3), values, np.zeros(3, dtype=bool))
+            scores[place, "noisy", "saliency", "soft_iou"] = scored
+            predictions[place] = {"noisy": predicted}
+    study = StudyImages(scores, predictions, {})
+    found = look_at(CLAIMS.load(claim["test"])(claim), ClaimCurves(study, claim))
+    row = claims_table([found]).iloc[0]
     base = merged(catalogue_and_study(Path(), own=True), overlay)
     wrong = {}
     for key, value in (("end", 6), ("expected", "falling")):
         config = {**base, "claims": [{**base["claims"][0], key: value}]}
         wrong[key] = resolve(normalise(config))[1]
     return {
-        "statistic": found.statistic,
-        "values": numbers(found.values),
-        "replicates": numbers(found.replicates),
-        "p": [found.p_for, found.p_against],
-        "holds": numbers([found.holds_from, found.holds_to]),
+        "statistic": row["statistic"],
+        "matrix": found.matrix.tolist(),
+        "errors": [row["se_networks"], row["se_images"], row["se_residual"]],
+        "p": row["p"],
+        "holds": numbers([row["holds_from"], row["holds_to"]]),
         "wrong": wrong,
     }
 

@@ -370,13 +370,14 @@ def test_solver(results):
 def test_claim_test(results):
     found = results["claim"]
     assert found["statistic"] == "change of soft_iou from level 0 to level 5"
-    assert found["values"] == pytest.approx([-0.1, -0.2, -0.3])
-    # the mean over networks, of draws that lower the last level by 0.1, by nothing, and raise it so
-    assert found["replicates"] == pytest.approx([-0.3, -0.2, -0.1])
-    # mean -0.2, standard deviation 0.1 of three: t is -2 root 3; two degrees of freedom
-    t = 2 * math.sqrt(3)
-    p = 0.5 - t / (2 * math.sqrt(2 + t * t))
-    assert found["p"] == pytest.approx([p, 1 - p])
+    # networks at -0.1, -0.2 and -0.3; images at -0.1, 0 and 0.1 from them
+    wanted = [[-0.2, -0.1, 0.0], [-0.3, -0.2, -0.1], [-0.4, -0.3, -0.2]]
+    assert [pytest.approx(row) for row in wanted] == found["matrix"]
+    # both have the standard deviation 0.1, of three each, and nothing is left
+    assert found["errors"] == pytest.approx([0.1 / math.sqrt(3)] * 2 + [0.0], abs=1e-7)
+    # mean -0.2 in errors of 0.1 root(2/3): t is root 6, with four degrees of freedom
+    share = 6 / (6 + 4)
+    assert found["p"] == pytest.approx(1 - math.sqrt(share) * (1.5 - share / 2))
     assert found["holds"] == [None, 0]
     assert found["wrong"] == {
         "end": ["claims[0].end is 6, but random has the levels 0 to 5."],
