@@ -40,7 +40,7 @@ class _Looked:
     """What was looked at for a claim: images [N] that count, and maps that may be empty."""
 
     images: NDArray[np.bool_] | None = None
-    maps: set[tuple[str, str]] = field(default_factory=set)
+    maps: set[tuple[Networks, str, str]] = field(default_factory=set)
 
 
 class ClaimCurves:
@@ -91,8 +91,8 @@ class ClaimCurves:
 
     def curve(self, explainer: str, metric: str, subset: str) -> Curve:
         """One metric of one explainer over a subset of the images."""
-        self._looked.maps.add((explainer, metric))
         names = (explainer, metric)
+        self._looked.maps.add((self._networks, *names))
         found = self._look(self._study.curve(self._networks, *names, subset))
         if subset != BOTH:
             return found
@@ -118,11 +118,15 @@ class ClaimCurves:
             return ids, values[:, np.newaxis]
         return ids, n * values[:, np.newaxis] - (n - 1) * without
 
-    def empty_share(self, levels: Iterable[int]) -> float:
-        """Largest share of images with an empty map at one of the levels; NaN without maps."""
+    def empty_share(self, levels: Iterable[int], other_levels: Iterable[int] = ()) -> float:
+        """Largest share of images with an empty map at one of the levels; NaN without maps.
+
+        `other_levels` are those of `of_pruner`.
+        """
+        at = {True: list(levels), False: list(other_levels)}
         shares = [
-            self._study.empty_share(self._networks, *names, list(levels))
-            for names in sorted(self._looked.maps)
+            self._study.empty_share(of, explainer, metric, at[of == self._networks])
+            for of, explainer, metric in sorted(self._looked.maps)
         ]
         return max((share for share in shares if not math.isnan(share)), default=math.nan)
 
@@ -200,7 +204,7 @@ class Evidence:
     quantity : one number of each network, and the same without each image (N is 0 for a quantity
         of the network as a whole, or one that jumps).
     holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
-    levels : at which maps must not be empty.
+    levels, other_levels : at which maps must not be empty, and at which those of another pruner.
     bounds : range of the quantity, which its interval does not leave.
     also, also_words : what must be above 0 too for the claim to hold, and that in words.
     choices : from how many quantities, by their values, this one was chosen.
@@ -216,6 +220,7 @@ class Evidence:
     holds_from: float = math.nan
     holds_to: float = math.nan
     levels: tuple[int, ...] = ()
+    other_levels: tuple[int, ...] = ()
     bounds: Range = UNBOUNDED
     also: Quantity | None = None
     also_words: str = ""

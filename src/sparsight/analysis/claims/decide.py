@@ -196,7 +196,7 @@ def look_at(test: ClaimTest, networks: ClaimCurves, reason: str = "") -> Found:
         networks.seeds,
         ids,
         matrix,
-        networks.empty_share(evidence.levels),
+        networks.empty_share(evidence.levels, evidence.other_levels),
         reason or evidence.moot or networks.not_learnt(),
     )
 

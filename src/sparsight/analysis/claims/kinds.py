@@ -57,7 +57,7 @@ class Change(SignedClaim):
 
         found = change(networks, self.claim["explainer"], first, last)
         text = f"{metric} over levels {first} to {last} minus that of dense"
-        before, retrained = mean_in_words(found.values), None
+        before, more = mean_in_words(found.values), {}
         if control:
             found = found.less(change(networks, control, first, last))
             text += f", minus the same of {control}"
@@ -67,11 +67,13 @@ class Change(SignedClaim):
             if control:
                 # what the control gains there must be taken away there too
                 other = other.less(change(others, control, 1, None))
-            found, retrained = found.less(other), other.values
+            beside = others.curve(self.claim["explainer"], metric, self.subset).levels
+            more = {"retrained": other.values, "other_levels": tuple(beside.tolist())}
+            found = found.less(other)
             text += f", minus that of {pruner}"
         remark = f"{before} before the control is taken away" if control or pruner else ""
         levels = (0, *range(first, last + 1))
-        return self.decide(text, found, remark=remark, levels=levels, retrained=retrained)
+        return self.decide(text, found, remark=remark, levels=levels, **more)
 
 
 class BetweenPruners(SignedClaim):
@@ -114,6 +116,7 @@ class BetweenPruners(SignedClaim):
             f"{of} at {span} under {self.claim['pruner']} minus that under {other}",
             own.minus(others),
             levels=tuple(range(first, last + 1)),
+            other_levels=tuple(range(spans[1][0], spans[1][1] + 1)),
             remark=f"{mean_in_words(own.values)} and {mean_in_words(others.values)}",
             columns=_columns(of),
         )

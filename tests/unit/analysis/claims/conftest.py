@@ -17,7 +17,8 @@ class HandMade:
     """Stands for `StudyImages`: means [seeds, levels] of each pruner by explainer, metric, subset.
 
     Of N images, image i lies `spread` x d_i from every mean, where d is evenly spaced from -1 to 1:
-    all networks and levels move together. One image is the mean itself.
+    all networks and levels move together. One image is the mean itself. `empty` is a share
+    by level, or by pruner and level.
     """
 
     def __init__(self, means, *, pruner="magnitude", density=None, levels=None, **images):
@@ -60,7 +61,9 @@ class HandMade:
         return ImageCurve(seeds, levels, mean, left, without, counted, scored=everything)
 
     def empty_share(self, of, explainer, metric, levels):
-        return max((self.empty.get(level, 0.0) for level in levels), default=np.nan)
+        shares = {level: self.empty.get(level, 0.0) for level in levels}
+        shares |= {level: self.empty.get((of.pruner, level), shares[level]) for level in shares}
+        return max(shares.values(), default=np.nan)
 
     def dense_and_majority(self, of):
         return 0.9, 0.1

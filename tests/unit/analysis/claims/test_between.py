@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparsight.analysis.claims.base import ClaimCurves
+from sparsight.analysis.claims.decide import look_at
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS
 from sparsight.io.errors import InputError
@@ -51,6 +52,24 @@ def test_other_levels_of_the_other_pruner(curves, claim):
     found, _ = evidence(curves, about(claim, levels=(2, 2), other_levels=[0, 1]), OTHER)
     # .6 - .8, .8 - .75, .9 - .75
     assert found.quantity.values.tolist() == pytest.approx([-0.2, 0.05, 0.15])
+
+
+@pytest.mark.parametrize(
+    ("empty", "keys", "share"),
+    [
+        (("buggy", 2), {}, 0.3),
+        (("buggy", 0), {}, 0),
+        (("buggy", 0), {"other_levels": [0, 1]}, 0.3),
+        (("buggy", 2), {"other_levels": [0, 1]}, 0),
+        (("magnitude", 1), {"other_levels": [0, 0]}, 0.3),
+    ],
+)
+def test_maps_of_both_pruners_must_not_be_empty(curves, claim, empty, keys, share):
+    asked = about(claim, of="iou", **keys)
+    whole = curves({IOU: OWN}, empty={empty: 0.3}).joined(curves({IOU: OTHER}, pruner="buggy"))
+    found = look_at(CLAIMS.load("between_pruners")(asked), ClaimCurves(whole, asked))
+    assert found.empty_share == share
+    assert found.is_testable == (share == 0)
 
 
 def test_a_single_level_of_a_metric(curves, claim):

@@ -51,6 +51,8 @@ def test_minus_another_pruner_over_all_its_levels(curves, claim):
     found = evidence(table, claim("change", levels=[1, 2], minus_pruner="retrain"))
     assert found.quantity.values.tolist() == [1 - 2, 2 - 0, 3 - 1]
     assert found.retrained.tolist() == [2, 0, 1]
+    # what is taken away must have maps at all its levels
+    assert (found.levels, found.other_levels) == ((0, 1, 2), (0, 1, 2))
     assert "minus that of retrain" in found.statistic
 
 
