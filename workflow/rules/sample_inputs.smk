@@ -54,7 +54,7 @@ def fidelity_files(wildcards):
 
 def claim_fidelities():
     """Fidelity of the copies that claims are about."""
-    pruners = set(TABLES.claim_copies().values())
+    pruners = {name for names in TABLES.claim_copies().values() for name in names}
     places = TABLES.claim_places() if pruners else []
     return [
         place_path(FIDELITY, place).format(family=family)

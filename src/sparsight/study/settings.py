@@ -405,15 +405,17 @@ class TableSettings(_OfStudy):
         """Drawing the claims."""
         return {"study": self.study.name}
 
-    def claim_copies(self) -> dict[str, str]:
-        """Claim to the sample pruner on whose copies it explains, where it does."""
+    def claim_copies(self) -> dict[str, list[str]]:
+        """Claim to the sample pruners on whose copies it explains, where it does."""
         found = {}
         for claim in self.config["claims"]:
-            pruner = claim.get("sample_pruner", "")
-            if explainer := claim.get("explainer"):
-                pruner = self.study.sample_pruner(self._entry("explainers", explainer)["family"])
-            if pruner:
-                found[claim["name"]] = pruner
+            pruners = {claim.get(key, "") for key in ("sample_pruner", "other_sample_pruner")}
+            for key in ("explainer", "other_explainer"):
+                if explainer := claim.get(key):
+                    family = self._entry("explainers", explainer)["family"]
+                    pruners.add(self.study.sample_pruner(family))
+            if named := sorted(pruners - {""}):
+                found[claim["name"]] = named
         return found
 
     def claim_items(self) -> list[Item]:

@@ -80,8 +80,9 @@ def check_claims(
     matrices : claim to its parquet file: what each image of each network says of the quantity.
     settings : `claims` (mappings with `name`, `claim`, `test`, `dataset`, `model`, `pruner`,
         `condition`, and what the test asks for), `checkpoints` (lists of data set, model, pruner,
-        seed, level), `copies` (claim to the sample pruner on whose copies it explains), `reducers`,
-        `statistics` (with `confidence`), `look` and `looks` (0 and empty without looks).
+        seed, level), `copies` (claim to the sample pruners on whose copies it explains),
+        `reducers`, `statistics` (with `confidence`), `look` and `looks` (0 and empty without
+        looks).
     agreement : files of agreement, where a claim is about it.
     fidelities : files of the fidelity of copies, where a claim is about explanations on them.
     concepts : `concepts.csv`, where a claim is about concepts.
@@ -101,7 +102,7 @@ def check_claims(
         pd.concat(parts) if (parts := [tables.read(name, Path(path)) for path in paths]) else None
         for name, paths in (("concepts", concepts), ("concept_tables", orders))
     )
-    fidelity = read_fidelity(fidelities).groupby("sample_pruner")["same_prediction"].mean()
+    copies, fidelity = settings["copies"], _fidelity(fidelities)
     found: dict[str, Found] = {}
     # pooled claims rest on the others
     for test in sorted(tests, key=lambda test: isinstance(test, Pooled)):
@@ -109,7 +110,7 @@ def check_claims(
         if isinstance(test, Pooled):
             found[name] = pooled(test, found)
             continue
-        reason = _refusal(test, measured) or _unfaithful(settings["copies"].get(name), fidelity)
+        reason = _refusal(test, measured) or _unfaithful(test, copies.get(name, []), fidelity)
         if reason:
             logger.warning("claim %s is not testable here: %s", name, reason)
         networks = ClaimCurves(study, test.claim, measured, ordered)
@@ -270,12 +271,21 @@ def _refusal(test: ClaimTest, concepts: pd.DataFrame | None) -> str:
     )
 
 
-def _unfaithful(sample_pruner: str | None, fidelity: "pd.Series[float]") -> str:
+def _fidelity(paths: Iterable[Path]) -> "pd.Series[float]":
+    """Share of copies that predict as their network, by data set, model and sample pruner."""
+    copies = read_fidelity(paths).groupby(["dataset", "model", "sample_pruner"])
+    return copies["same_prediction"].mean()
+
+
+def _unfaithful(
+    test: ClaimTest, sample_pruners: Iterable[str], fidelity: "pd.Series[float]"
+) -> str:
     """Why the copies that a claim is about are none; "" where they are, or it is about none."""
-    kept = fidelity.get(sample_pruner, 1.0)
-    if kept >= FAITHFUL:
-        return ""
-    return f"copies of {sample_pruner} keep the prediction in {100 * kept:.0f}% of the images only"
+    for name in sample_pruners:
+        kept = fidelity.get((test.claim["dataset"], test.claim["model"], name), 1.0)
+        if kept < FAITHFUL:
+            return f"copies of {name} keep the prediction in {100 * kept:.0f}% of the images only"
+    return ""
 
 
 def _row(found: Found, alpha: float) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sparsight.analysis.claims.base import ClaimCurves
@@ -19,6 +20,7 @@ from sparsight.analysis.resample import (
     describe_subsets,
     members_of_subsets,
 )
+from sparsight.analysis.sample_pruning import FIDELITY_SCHEMA
 from sparsight.analysis.statistics import CORRELATION
 from sparsight.analysis.tables import TABLES, read
 from sparsight.io.errors import InputError
@@ -504,7 +506,7 @@ class TestCheckClaims:
         evaluations = tmp_path / "evaluations.parquet"
         write_rows("evaluations", evaluations, pd.DataFrame(rows))
 
-        def run(claims, name="claims", step=1, **more):
+        def run(claims, name="claims", step=1, fidelities=(), **more):
             output = tmp_path / f"{name}.csv"
             matrices = {claim["name"]: tmp_path / f"{claim['name']}.parquet" for claim in claims}
             order = slice(None, None, step)
@@ -512,7 +514,8 @@ class TestCheckClaims:
                 **{"claims": claims, "checkpoints": places[order], "reducers": {}, "copies": {}},
                 **{"statistics": {"confidence": 0.95}, "look": 0, "looks": [], **more},
             }
-            check_claims(scores[order], predictions[order], evaluations, output, matrices, settings)
+            files = scores[order], predictions[order], evaluations, output, matrices
+            check_claims(*files, settings, fidelities=fidelities)
             return output, {name: path for name, path in matrices.items() if path.exists()}
 
         return run
@@ -583,6 +586,30 @@ class TestCheckClaims:
         assert set(frame["look"]) == {2}
         assert frame["alpha"].nunique() == 1
         assert frame["alpha"].iloc[0] < 0.05
+
+    def test_copies_that_are_none(self, run, tmp_path):
+        path = tmp_path / "fidelity.parquet"
+        kept = {("cnn", "exact"): [1] * 9 + [0], ("cnn", "fast"): [1, 0], ("other", "exact"): [0]}
+        rows = [
+            {
+                **{"dataset": "digits", "model": model, "pruner": "dense", "seed": 1, "level": 0},
+                **{"sample_pruner": name, "family": "cam", "condition": "clean"},
+                **{"image_id": image, "same_prediction": bool(same)},
+            }
+            for (model, name), answers in kept.items()
+            for image, same in enumerate(answers)
+        ]
+        frame = pd.DataFrame(rows).assign(
+            **{name: 0.5 for name in FIDELITY_SCHEMA.names if name not in rows[0]}
+        )
+        write_table(path, pa.Table.from_pandas(frame, FIDELITY_SCHEMA, preserve_index=False))
+        claims = [{**self.CLAIMS_OF_ALL[0], "name": name} for name in ("one", "two", "none")]
+        copies = {"one": ["exact"], "two": ["exact", "fast"]}
+        output, _ = run(claims, fidelities=[path], copies=copies)
+        frame = read("claims", output).set_index("name")
+        assert frame["verdict"].tolist() == ["supported", "not testable here", "supported"]
+        reason = "copies of fast keep the prediction in 50% of the images only"
+        assert frame["verdict_reason"].tolist() == ["", reason, ""]
 
     def test_without_claims_there_is_an_empty_table(self, run):
         output, matrices = run([])
