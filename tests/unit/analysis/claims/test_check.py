@@ -320,6 +320,36 @@ class TestLevels:
         assert table([rises(name) for name in names], self.MEANS)["name"].tolist() == names
 
 
+@pytest.mark.parametrize("published", [math.nan, 0.5, 3.0])
+@pytest.mark.parametrize("smallest", [math.nan, 0.6])
+def test_p_is_the_level_at_which_a_row_is_decided(curves, claim, published, smallest):
+    generator = np.random.default_rng(7)
+    asked = {"published": published, "smallest": smallest}
+    asked = {key: value for key, value in asked.items() if not math.isnan(value)}
+    claims = [
+        claim("rise", at=1, later=2, **asked),
+        claim("gain_explained", matched_metric="affine", to_level=1, **asked),
+        claim("change", levels=[1, 2], **asked),
+    ]
+    checked = 0
+    for _ in range(25):
+        means = {
+            ("cam", metric, "all"): centre + 0.6 * generator.standard_normal((5, 3))
+            for metric, centre in (("iou", [0, 1, 0.2]), ("affine", [0, 0.2, 0]))
+        }
+        for one in claims:
+            networks = ClaimCurves(curves(means, images=3, spread=0.1), one)
+            found = look_at(CLAIMS.load(one["test"])(one), networks)
+            if not found.is_testable:
+                continue
+            if found.p < 0.99:
+                assert found.decide(min(found.p * 1.001, 0.999)).verdict != "open"
+            if 1e-9 < found.p < 1:
+                assert found.decide(found.p * 0.999).verdict == "open"
+                checked += 1
+    assert checked > 40
+
+
 def test_without_claims_the_table_has_its_columns():
     frame = claims_table([])
     assert frame.empty
