@@ -1087,7 +1087,8 @@ def _copies_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any
 
 def _pooled_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any]) -> Iterator[str]:
     """Claims that cannot be pooled: unknown or of other tests, or about one data set and model."""
-    if not isinstance(names, list) or len(set(names)) < 2 or len(set(names)) < len(names):
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or not 2 <= len(names) == len(set(names)):
         yield f"{key} is {as_yaml(names)}, but must be a list of two claims or more, each once."
         return
     others = {other["name"]: other for other in study.config["claims"]}

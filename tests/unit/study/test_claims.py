@@ -14,6 +14,7 @@ SOUND = {
     "correlation": CAM,
     "no_loss": {"of": "accuracy", "density": 0.02},
     "peak": {**CAM, "between": [1, 3]},
+    "value": {"of": "accuracy", "level": 1, "published": 0.9},
     "rise": {**CAM, "at": 2, "later": 4},
     "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
     "correct_minus_incorrect": CAM,
@@ -59,13 +60,13 @@ def without(claim, *keys):
 
 @pytest.mark.usefixtures("concept_methods")
 def test_every_test_has_a_sound_claim_and_its_facts(problems):
-    assert sorted(SOUND) == CLAIMS.names()
+    # two need other studies: see below, and tests/unit/study/test_sample_pruning.py
+    assert sorted([*SOUND, "pooled", "between_copies"]) == CLAIMS.names()
     claims = (of(test, name=f"claim_{i}") for i, test in enumerate(SOUND))
     assert problems(*claims, **SHAPES) == []
-    for test in SOUND:
+    for test in CLAIMS.names():
         facts = CLAIMS.facts(test)
         assert facts["name"] == test
-        assert facts["reference"]
         for group in ("allowed", "refers"):
             assert set(facts[group]) <= set(facts["parameters"]), test
 
@@ -197,6 +198,63 @@ def test_all_problems_of_all_claims_at_once(problems):
 def test_the_models_hold_the_common_keys(overlaid, change, words):
     config = overlaid({"claims": [{**of("correlation"), **change}]})
     assert words in validated(config)[1][0]
+
+
+TWO = [
+    {"dataset": "digits", "model": "thesis_cnn_digits"},
+    {"dataset": "mnist", "model": "thesis_cnn"},
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "b"], ""),
+        (["a"], "claims[3].of is ['a'], but must be a list of two claims or more"),
+        (["a", "a"], "claims[3].of is ['a', 'a'], but must be"),
+        ("a", "claims[3].of is 'a', but must be a list"),
+        ([["a"], "b"], "claims[3].of is [['a'], 'b'], but must be"),
+        (["a", "bb"], "claims[3].of names the unknown claim 'bb'; did you mean 'b'?"),
+        (["a", "both"], "claims[3].of names the unknown claim 'both'"),
+        (["a", "c"], "claims[3].of names claims of the tests no_loss, value; pool those of one."),
+    ],
+    ids=str,
+)
+def test_pooled_claims_are_of_one_test_and_of_several_networks(problems, names, words):
+    study = {
+        "datasets": ["digits", "mnist"],
+        "models": ["thesis_cnn_digits", "thesis_cnn"],
+        "networks": TWO,
+    }
+    claims = [
+        of("no_loss", **TWO[0]),
+        of("no_loss", name="b", **TWO[1]),
+        of("value", name="c", **TWO[1]),
+        {**without(CLAIM, "pruner"), **SIZE, "name": "both", "test": "pooled", "of": names},
+    ]
+    found = problems(*claims, **study)
+    assert found == [] if not words else found[0].startswith(words)
+    claims[1] |= TWO[0]
+    if not words:
+        (same,) = problems(*claims, **study)
+        assert same.startswith("claims[3].of names claims about one data set and model")
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (without(of("value"), "published"), "'published' is missing at claims[0]"),
+        (without(of("value"), "smallest", "because"), "'smallest' is missing at claims[0]"),
+        (of("value", published=1.5), "claims[0].published is 1.5, but the quantity of 'a' lies"),
+        (of("value", level=9), "claims[0].level is 9, but magnitude has the levels 0 to 5."),
+        (of("value", of="soft_iou"), "claims[0].of is the metric soft_iou; say of which explainer"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_value_is_within_a_distance_of_another(problems, claim, words):
+    assert problems(of("value")) == []
+    (found,) = problems(claim)
+    assert found.startswith(words)
 
 
 def test_nothing_decides_a_claim_without_a_size(problems):

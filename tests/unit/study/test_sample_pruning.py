@@ -234,6 +234,30 @@ def test_a_job_that_prunes_reserves_what_it_may_use(study_of):
     assert samples.megabytes("spade_random") == 2000 + 4000
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"other_sample_pruner": "spade_random"}, ""),
+        ({"sample_pruner": "spade_fst"}, "sample_pruner names the unknown sample pruner that runs"),
+        ({"explainers": []}, "explainers is [], but must be a list of explainers."),
+        ({"explainers": "saliency"}, "explainers is 'saliency', but must be a list of explainers."),
+        ({"explainers": ["lime"]}, "explainers names the unknown explainer that runs 'lime'"),
+        ({"explainers": [["saliency"]]}, "explainers"),
+        ({"level": 99}, "level is 99, but magnitude has the levels 0 to"),
+    ],
+    ids=str,
+)
+def test_a_claim_about_copies_names_what_explains_them(problems_of, change, words):
+    claim = {
+        **{"name": "gain", "claim": "It gains.", "test": "between_copies", "pruner": "magnitude"},
+        **{"sample_pruner": "spade_fast", "explainers": ["saliency"], "metric": "pixel_roc_auc"},
+        **{"published": 0.05, **change},
+    }
+    found = problems_of({**SPADE, "claims": [claim]})
+    assert found == [] if not words else found[0].startswith(f"claims[0].{words}")
+
+
 def test_explainers_that_are_held_against_each_other_explain_the_same_images(problems_of):
     claim = {
         **{"name": "gain", "claim": "It gains.", "test": "between_explainers"},
