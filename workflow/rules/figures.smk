@@ -2,9 +2,10 @@
 
 
 rule draw_claims:
-    """Draw the table of claims, and write it for browsers."""
+    """Draw the table of claims, and write it and that of all verdicts for browsers."""
     input:
         claims=rules.check_claims.output.claims,
+        references=reference_claims(),
     output:
         html=report(
             f"{SUMMARY}/claims.html",
@@ -19,6 +20,12 @@ rule draw_claims:
             labels={"table": "claims, drawn"},
         ),
         png=f"{FIGURES}/claims.png",
+        verdicts=report(
+            f"{SUMMARY}/verdicts.html",
+            caption="../report/verdicts.rst",
+            category="1 Claims",
+            labels={"table": "verdicts, beside those of the references"},
+        ),
     log:
         f"{RESULTS}/logs/draw_claims.log",
     benchmark:
@@ -32,7 +39,7 @@ rule draw_claims:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.drawn_claims),
-        version=version_of("draw_claims.py", ["figure_claims"]),
+        version=version_of("draw_claims.py", ["figure_claims", "verdicts_page"]),
     script:
         "../scripts/draw_claims.py"
 

@@ -239,6 +239,12 @@ def statistics_files():
     return [f"{SUMMARY}/{name}.csv" for name in names]
 
 
+def reference_claims():
+    """The claims of the references that come with the project."""
+    folder = WORKFLOW.parent / "results" / "reference"
+    return sorted(str(path) for path in folder.glob("*/claims.csv"))
+
+
 def figure_names(network):
     """Names of a network's figures, below the folder of figures and without their suffix."""
     curves = STUDY.pruning_pruners(network)

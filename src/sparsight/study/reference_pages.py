@@ -23,6 +23,7 @@ from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.registration import REQUIRED, Registry
 from sparsight.spade.registry import SOLVERS
+from sparsight.study import result_pages
 from sparsight.study.models import allowed_by, editor_schemas, json_schema
 
 #: pages that are made; all others in `docs/` are written by hand
@@ -205,4 +206,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python -m sparsight.study.reference_pages PAGES SCHEMAS")
     write_pages(Path(sys.argv[1]))
+    result_pages.write_pages(Path(sys.argv[1]).resolve().parent)
     write_schemas(Path(sys.argv[2]))

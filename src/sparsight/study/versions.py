@@ -56,6 +56,7 @@ STAGES = {
     "provenance": "sparsight.analysis.provenance",
     "concept_tables_page": "sparsight.plots.pages:CONCEPT_TABLES_PAGE_VERSION",
     "guide_page": "sparsight.plots.pages:GUIDE_PAGE_VERSION",
+    "verdicts_page": "sparsight.plots.verdicts",
     "figure_accuracy": "sparsight.plots.accuracy",
     "figure_agreement": "sparsight.plots.agreement",
     "figure_claims": "sparsight.plots.claims",
