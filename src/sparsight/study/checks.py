@@ -1099,6 +1099,8 @@ def _pooled_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any
         return
     if len(tests := {others[name]["test"] for name in names}) > 1 or "pooled" in tests:
         yield f"{key} names claims of the tests {join_names(sorted(tests))}; pool those of one."
+    for test in sorted(tests & {"rise", "concept_in_top"}):
+        yield f"{key} names claims of the test {test}, which gives no estimate to pool."
     if len({_pair(study, others[name]) for name in names}) < len(names):
         yield f"{key} names claims about one data set and model, whose networks are the same."
 

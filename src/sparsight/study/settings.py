@@ -355,12 +355,13 @@ class TableSettings(_OfStudy):
             [place.dataset, place.model, place.pruner, place.seed, place.level]
             for place in self.claim_places()
         ]
+        named = {value for claim in claims for value in claim.values() if isinstance(value, str)}
         return {
-            **self._statistics(),
+            "statistics": {"confidence": self.config["statistics"]["confidence"]},
             "claims": claims,
             "checkpoints": checkpoints,
             "copies": self.claim_copies(),
-            "reducers": self._reducers(),
+            "reducers": {name: how for name, how in self._reducers().items() if name in named},
             "look": self.study.look,
             "looks": self.study.looks,
             "study": self.study.name,

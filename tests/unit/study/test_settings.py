@@ -198,7 +198,7 @@ def test_the_jobs_of_the_base(jobs):
 def test_a_new_level_changes_no_other(jobs):
     before, after = jobs(in_catalogue("pruners", "magnitude", levels=6))
     assert after.keys() - before.keys() == levels("magnitude", 6) | comparisons("magnitude", 6)
-    assert changed(before, after) == chains("magnitude") | {"whole"}
+    assert changed(before, after) == chains("magnitude") | {"claims", "whole"}
     assert all("levels" not in json.dumps(after[name][0]) for name in levels("magnitude", 1, 6))
 
 
@@ -259,7 +259,7 @@ EXPLAINED = {
     f"{rule}:{f}" for rule in ("explain", "score") for f in ("cam", "gradient", "controls")
 }
 #: jobs that know how intervals are made; figures know the confidence only
-STATISTICS = chains("magnitude", "densities", "rewound") | {"contrasts", "agreement", "claims"}
+STATISTICS = chains("magnitude", "densities", "rewound") | {"contrasts", "agreement"}
 CHANGES = {
     "metric": (
         in_catalogue("metrics", "complexity", parameters={"abs": False}),
@@ -329,7 +329,7 @@ def test_a_change_reaches_those_who_use_it(jobs, overlay, expected):
 
 def test_a_new_seed_is_compared_with_the_others(jobs):
     before, after = jobs({"seeds": [1, 2, 3]})
-    assert changed(before, after) == comparisons("dense", 0) | {"whole"}
+    assert changed(before, after) == comparisons("dense", 0) | {"claims", "whole"}
     new = {name for name in after if ":thesis_cnn:3:" in name}
     assert after.keys() - before.keys() == new
     assert rules_of(new) == {"compare", "resampling"}
@@ -575,11 +575,21 @@ def test_settings_of_tables(study_of):
         }
     # a claim is about the first data set, model and condition unless it says otherwise
     place = {"dataset": "digits", "model": "thesis_cnn", "condition": "noisy"}
-    assert tables.claims() == {
-        **STATISTICS_BLOCK,
+    found = tables.claims()
+    checkpoints = found.pop("checkpoints")
+    assert found == {
+        "statistics": {"confidence": 0.95},
         "claims": [{**place, **CLAIM, "subset": "all"}],
+        "copies": {},
+        "reducers": {},
+        "look": 0,
+        "looks": [],
         "study": study.name,
     }
+    # of the claim's pruner and dense, and of no other
+    places = {("dense", 0), *((CLAIM["pruner"], level) for level in range(1, 6))}
+    wanted = [["digits", "thesis_cnn", *place[:1], 1, place[1]] for place in sorted(places)]
+    assert [place for place in checkpoints if place[3] == 1] == wanted
     assert named(tables.claim_items()) == {"claim test correlation"}
     whole = {"split": "test", "reducers": {}, "entries": tables.entries()}
     assert tables.summary() == whole
