@@ -352,7 +352,7 @@ def test_without_maps_of_dense_a_family_is_not_compared(jobs):
 def test_confidence_reaches_tables_and_figures_with_intervals(jobs):
     before, after = jobs({"statistics": {"confidence": 0.9}})
     drawn = {"metric_figure", "agreement_figure", "correlation_figure"}
-    assert changed(before, after) == STATISTICS | {"step_curves", "whole"} | {
+    assert changed(before, after) == STATISTICS | {"claims", "step_curves", "whole"} | {
         name for name in before if name.partition(":")[0] in drawn
     }
 
