@@ -98,10 +98,14 @@ def place_of(row: Mapping[str, Any]) -> str:
 
 
 def about(row: Mapping[str, Any]) -> str:
-    """Whose claim a row is: data set, model, pruner, explainer, condition, subset."""
+    """Whose claim a row is: data set, model, pruner, explainer, condition, subset.
+
+    A pooled claim has those of several data sets and models.
+    """
     subset = "" if row["subset"] == "all" else row["subset"]
     condition = f"{row['condition']} images" if row["condition"] else ""
-    names = (row[name] for name in ("dataset", "model", "pruner", "explainer"))
+    own = ("dataset", "model", "pruner") if row["test"] != "pooled" else ()
+    names = (row[name] for name in (*own, "explainer"))
     return " · ".join(filter(None, [*names, condition, subset]))
 
 

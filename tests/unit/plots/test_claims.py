@@ -83,7 +83,7 @@ ALL = [
         alpha=0.05 / 8, **RISES),
     row(name="value", test="value", holds_from=0.901, holds_to=0.921, published=0.911,
         estimate=0.92, low=0.9, high=0.93, per_seed="0.92;0.91;0.93", verdict=verdicts.SUPPORTED),
-    row(name="pooled", test="pooled", dataset="", model="", pruner="", condition="", n_images=NAN,
+    row(name="pooled", test="pooled", pruner="", explainer="cam", n_images=NAN,
         per_seed="", **NO_ERRORS, e_value=NAN, verdict=verdicts.NO_EFFECT),
     row(name="level", n_images=1, se_images=NAN, se_residual=NAN, verdict=verdicts.SMALLER),
     row(name="half", verdict=verdicts.LESS_THAN_HALF, **NO_SMALLEST),
@@ -222,7 +222,8 @@ def test_what_a_claim_comes_after():
     assert "first · primary" in spoken["first"]
     assert "unreached · exploratory, since second is not decided" in spoken["unreached"]
     assert "smallest effect 0.01: one image in a hundred" in spoken["first"]
-    assert spoken["pooled"][1] == "pooled · exploratory"
+    # it is about more than the data set that its row has
+    assert spoken["pooled"][1] == "cam · noisy images"
 
 
 def test_facts():
