@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from sparsight.study.looks import LOOK_VARIABLE
@@ -50,9 +51,26 @@ def test_a_look_adds_networks_and_leaves_the_others(
     assert "Look 1 of 3, 1 networks:" in printed
     assert "go on with make look, to 2 networks." in printed
     assert look_file(finished) == [1]
-    # nothing is written by who only looks
+    # a dry run reaches nothing
     look(finished, "--dry-run")
     assert look_file(finished) == [1]
+
+    checkpoint = (
+        finished.folder / "results/tiny/digits/tiny/seed1/tiny/level01/checkpoint.safetensors"
+    )
+    before = checkpoint.stat().st_mtime_ns
+    printed = look(finished)
+    assert "Look 2 of 3, 2 networks:" in printed
+    assert look_file(finished) == [1, 2]
+    assert checkpoint.stat().st_mtime_ns == before
+    summary = finished.folder / "results" / "tiny" / "summary"
+    claims = pd.read_csv(summary / "claims.csv")
+    assert claims["look"].tolist() == [2, 2]
+    assert claims["n_seeds"].tolist() == [2, 2]
+    provenance = json.loads((summary / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["settings"]["looks"] == {"at": 2, "networks": SEEDS["look"]}
+    # the look that is reached stays, whoever runs the study
+    assert finished.planned() == {}
 
 
 def look_file(project: Project) -> list[int]:

@@ -48,8 +48,9 @@ class Prospect:
     is_published : which of the two.
     smallest : the smallest effect that matters; NaN where none is given.
     source : file of the pilot; None without one, and then all that follows is NaN or None.
-    shows : the effect that is shown with this power, in the unit of the quantity.
-    excludes : the effect that is excluded on both sides where there is none.
+    shows : the effect that is shown with this power, in the unit of the quantity; NaN with fewer
+        networks than a verdict takes.
+    excludes : the effect that is excluded on both sides where there is none; NaN as `shows`.
     needed : the fewest networks that show `effect`; None where no number does.
     """
 
@@ -139,7 +140,7 @@ def _prospect(
     if pilot is None:
         return plain
     images = _images(study, claim, pilot)
-    if networks >= 2:
+    if networks >= FEWEST_NETWORKS:
         variance, df = pilot.components.at(networks, images)
         shows, excludes = (of(variance, df, alpha) for of in (detectable, excludable))
         plain = replace(plain, shows=shows, excludes=excludes)
