@@ -51,7 +51,7 @@ class Prospect:
     shows : the effect that is shown with this power, in the unit of the quantity; NaN with fewer
         networks than a verdict takes.
     excludes : the effect that is excluded on both sides where there is none; NaN as `shows`.
-    needed : the fewest networks that show `effect`; None where no number does.
+    needed : the fewest networks that show `effect`; None where no number does, or there is none.
     """
 
     name: str
@@ -104,12 +104,17 @@ def _pilot(path: Path, row: Mapping[str, str]) -> Pilot | None:
 
 
 def prospects(
-    study: Study, results: Path = RESULTS, references: Path = REFERENCES
+    study: Study,
+    results: Path = RESULTS,
+    references: Path = REFERENCES,
+    *,
+    with_needed: bool = True,
 ) -> Iterator[Prospect]:
     """What each claim of a study can show, at each look where seeds come by looks.
 
     A secondary claim is counted at the level of the first of its family, the most that it may have
-    to pass. Claims that pool others are left out: their spread is that between data sets.
+    to pass. Claims that pool others are left out: their spread is that between data sets. Without
+    the search for the `needed` networks it takes a part of the time.
     """
     claims = study.config["claims"]
     secondary = sum(claim.get("tier") == "secondary" for claim in claims)
@@ -124,7 +129,12 @@ def prospects(
         levels = look_levels(looks, alpha) if looks else [alpha]
         pilot = find_pilot(claim, study.name, results, references)
         for networks, level in zip(looks or [seeds], levels, strict=True):
-            yield _prospect(study, claim, pilot, networks, level)
+            found = _prospect(study, claim, pilot, networks, level)
+            if with_needed and pilot and found.effect > 0:
+                images = _images(study, claim, pilot)
+                needed = networks_to_show(pilot.components, images, found.effect, level)
+                found = replace(found, needed=needed)
+            yield found
 
 
 def _prospect(
@@ -144,8 +154,7 @@ def _prospect(
         variance, df = pilot.components.at(networks, images)
         shows, excludes = (of(variance, df, alpha) for of in (detectable, excludable))
         plain = replace(plain, shows=shows, excludes=excludes)
-    needed = networks_to_show(pilot.components, images, size, alpha) if size > 0 else None
-    return replace(plain, source=pilot.source, needed=needed)
+    return replace(plain, source=pilot.source)
 
 
 def _images(study: Study, claim: Mapping[str, Any], pilot: Pilot) -> int:
@@ -171,7 +180,7 @@ def table_lines(found: Sequence[Prospect]) -> Iterator[str]:
         published = one.effect if one.is_published else math.nan
         sizes = (published, one.smallest, one.shows, one.excludes)
         texts = "".join(f"{_number(size):>10}" for size in sizes)
-        needed = "–" if one.source is None else one.needed or "none"
+        needed = one.needed or "none" if one.source is not None and one.effect > 0 else "–"
         yield f"{one.name:{width}}  {one.networks:8}{texts}{needed:>8}  {one.source or 'no pilot'}"
     if few := _few(found):
         yield few

@@ -146,6 +146,10 @@ def test_levels_and_accuracies_are_no_effects(write, planned):
     claim = {key: CLAIM[key] for key in keys} | {"test": "peak", "between": [1, 3]}
     (found,) = planned({**claim, "published": 2})
     assert (found.effect, found.is_published) == (0.02, False)
+    for key in ("smallest", "because"):
+        del claim[key]
+    (_, row) = table_lines(planned({**claim, "published": 2}))
+    assert row.split()[6] == "–"
 
 
 def test_the_table_says_what_is_known(write, planned):

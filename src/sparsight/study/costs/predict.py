@@ -247,7 +247,7 @@ def forecast(config: Mapping[str, Any], kinds: Iterable[Sequence[str]]) -> dict[
     megabytes, largest = max(((c.megabytes, k[0]) for k, c in costs.items()), default=(0.0, ""))
     seconds = [(kind, cost.seconds) for kind, cost in costs.items()]
     found = {"seconds": seconds, "bytes": sizes, "megabytes": megabytes, "largest": largest}
-    return {**found, "claims": summary_line([*prospects(work.study)])}
+    return {**found, "claims": summary_line([*prospects(work.study, with_needed=False)])}
 
 
 def schedule(
