@@ -53,7 +53,11 @@ def resolved(study: dict[str, Any], place: tuple[str, ...]) -> Any:
     if place[0] != "catalogue":
         needed = {"study": "x", "datasets": ["x"], "models": ["x"]}
         part = {key: value for key, value in study.items() if key in (place[0], "explaining")}
-        whole = StudyFile.model_validate({**needed, **part}).model_dump()
+        try:
+            whole = StudyFile.model_validate({**needed, **part}).model_dump()
+        except ValidationError:
+            # something that must be stated is left out
+            return None
         families = {n: {**whole["explaining"], **f} for n, f in whole["families"].items()}
         families = {n: family for n, family in families.items() if family != whole["explaining"]}
         return {**whole, "families": families}
