@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsight.analysis.correlate import drawn_coefficients
-from sparsight.analysis.crossed import Estimate, crossed, jackknife, pool
+from sparsight.analysis.crossed import Estimate, NetworkShare, crossed, jackknife, pool
 from sparsight.analysis.statistics import CORRELATION, one_sample_t
 from tests.statistics.simulate import IMAGES, SPLITS, values
 
@@ -119,6 +119,21 @@ def test_a_mean_of_correlations(simulated, centre, sd, delta, first):
     what = f"coverage, mean r of 10 networks, sd {sd} of artanh round {centre}: "
     simulated.between(f"{what}delta method", hits, *delta, "about 95%" if sd < 0.6 else "short")
     simulated.between(f"{what}transformed first", transformed, *first, "short")
+
+
+@pytest.mark.parametrize("networks", [4, 10, 20])
+def test_a_share_of_networks(simulated, networks):
+    """The exact interval, next to that of the normal approximation."""
+    rng = np.random.default_rng(networks)
+    for share in (0.5, 0.9):
+        drawn = rng.random((TRIALS, networks)) < share
+        exact = [covers(NetworkShare.of(one).interval(0.95), share) for one in drawn]
+        what = f"coverage, share of {networks} networks, {share}: "
+        simulated.between(f"{what}exact", exact, 0.92, 1.0, "95% at least")
+    means = drawn.mean(axis=1)
+    reach = 1.96 * np.sqrt(means * (1 - means) / networks)
+    naive = abs(means - share) <= reach
+    simulated.between(f"{what}naive, normal", naive, 0.2, 0.93)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
