@@ -50,6 +50,8 @@ PROGRAMS = {  # git, nvidia-smi, snakemake, and the library's own forecast
     "src/sparsight/io/gpu.py",
     "src/sparsight/study/costs/predict.py",
     "src/sparsight/study/costs/forecast.py",
+    "src/sparsight/study/looks.py",
+    "src/sparsight/study/power.py",
 }
 
 

@@ -267,7 +267,7 @@ class ClaimTest(ABC):
     """
 
     name: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
+    reference: ClassVar[str] = "Obuchowski & Rockette 1995, doi:10.1080/03610919508813243"
     needs: ClassVar[tuple[str, ...]] = ("explainer", "metric")
     scale: ClassVar[str] = "difference"
     parameters: ClassVar[dict[str, Any]] = {}

@@ -577,4 +577,4 @@ class Pooled(ClaimTest):
 
     def evidence(self, networks: ClaimCurves) -> Evidence:
         """Never called: the rows of the claims that it names are its evidence."""
-        raise NotImplementedError
+        raise TypeError("a pooled claim has the evidence of the claims that it names")
