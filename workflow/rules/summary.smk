@@ -82,6 +82,7 @@ rule write_study_provenance:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.whole),
+        study_files=[str(path) for path in workflow.config_settings.configfiles],
         version=version_of("write_study_provenance.py", ["provenance"]),
     script:
         "../scripts/write_study_provenance.py"

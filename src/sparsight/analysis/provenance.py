@@ -7,10 +7,10 @@ from typing import Any
 
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy, write_json
-from sparsight.io.provenance import provenance, sha256_of
+from sparsight.io.provenance import last_change, provenance, sha256_of
 
 #: of the stage `provenance`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 _DISTINCT = ("commit", "dirty", "code_version", "data_hash", "device", "seed", "versions")
 
@@ -21,12 +21,16 @@ def write_study_provenance(
     output: Path,
     settings: Mapping[str, Any],
     version: Mapping[str, Any],
+    study_files: Iterable[Path] = (),
 ) -> None:
     """Gather the `provenance.json` of all checkpoints into that of the study, in `summary/`.
 
     It holds commit and `version` (of the stages) of the summary, the configuration (`settings`),
     the sum of seconds, and under `checkpoints` each distinct commit, data hash, code version,
-    device, version and seed, and whether any ran from uncommitted changes. `files` are the SHA-256
+    device, version and seed, and whether any ran from uncommitted changes. `claims` has, for
+    each of `study_files` (with the study's claims) and each commit at which networks ran, the
+    commit that had last changed the file: what was claimed before there was any result. `files` are
+    the SHA-256
     of tables, figures and pages and of `provenances`, by their paths in the study's folder; the
     latter hold those of their checkpoints. An `InputError` where a file is missing, or a provenance
     is corrupt.
@@ -48,4 +52,10 @@ def write_study_provenance(
     }
     seconds = sum(part["seconds"] for part in parts)
     whole = provenance(settings, version, seconds, device="see checkpoints", files=hashes)
-    write_json(output, {**whole, "checkpoints": {"count": len(parts), **distinct}})
+    runs = [commit for commit in distinct["commit"] if commit]
+    claims = {
+        Path(path).name: {commit: last_change(path, commit) for commit in runs}
+        for path in study_files
+    }
+    content = {**whole, "claims": claims, "checkpoints": {"count": len(parts), **distinct}}
+    write_json(output, content)

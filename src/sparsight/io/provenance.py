@@ -30,17 +30,25 @@ def git_state(folder: Path) -> dict[str, Any]:
     Both are None where there is no checkout or no git (an installed package, a container).
     """
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
-            )
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def last_change(path: Path, commit: str) -> str | None:
+    """The commit that last changed a file, as seen from `commit`; None where git knows of none."""
+    path = Path(path).resolve()
+    return _git(path.parent, "log", "-1", "--format=%H", commit, "--", path.name) or None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints in a folder; None where it fails, or there is no git."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def package_versions() -> dict[str, str]:

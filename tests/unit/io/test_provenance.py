@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sparsight.io.provenance import content_hash, git_state, package_versions, provenance
+from sparsight.analysis.provenance import write_study_provenance
+from sparsight.io.files import read_json, write_json
+from sparsight.io.provenance import (
+    content_hash,
+    git_state,
+    last_change,
+    package_versions,
+    provenance,
+)
 
 git_is_there = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -47,6 +55,32 @@ def test_commit_and_dirtiness(checkout: Path) -> None:
     git(checkout, "commit", "-qm", "second")
     assert git_state(checkout) == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False}
     assert git_state(checkout)["commit"] != commit
+
+
+@git_is_there
+def test_what_was_claimed_before_the_networks_ran(checkout: Path) -> None:
+    study = checkout / "study.yaml"
+    commits = []
+    for text in ("claims: []", "claims: [bold]"):
+        study.write_text(text)
+        git(checkout, "add", "study.yaml")
+        git(checkout, "commit", "-qm", text)
+        commits.append(git(checkout, "rev-parse", "HEAD"))
+        (checkout / "code.py").write_text(f"# {text}\n")
+        git(checkout, "commit", "-qam", "code")
+        commits.append(git(checkout, "rev-parse", "HEAD"))
+    claimed, ran, reworded, _ = commits
+    assert last_change(study, ran) == claimed
+    assert last_change(study, "HEAD") == reworded
+    assert last_change(checkout / "other.yaml", "HEAD") is None
+    # networks ran after the first wording; the tables were made after the second
+    parts = {"dirty": False, "code_version": {}, "data_hash": "", "device": "cpu", "seed": 1}
+    part = {**parts, "commit": ran, "versions": {}, "seconds": 1.0}
+    write_json(checkout / "results" / "level" / "provenance.json", part)
+    output = checkout / "results" / "summary" / "provenance.json"
+    found = [checkout / "results" / "level" / "provenance.json"]
+    write_study_provenance(found, [], output, {"study": "study"}, {}, study_files=[study])
+    assert read_json(output)["claims"] == {"study.yaml": {ran: claimed}}
 
 
 @git_is_there
