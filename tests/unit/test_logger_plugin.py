@@ -159,7 +159,9 @@ def test_a_run_begins_with_its_forecast_and_ends_with_what_it_left(console, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/small/figures").mkdir(parents=True)
     (tmp_path / "results/small/summary").mkdir()
-    (tmp_path / "results/small/summary/claims.csv").write_text("name,verdict\na,supported\n")
+    (tmp_path / "results/small/summary/claims.csv").write_text(
+        "name,tier,verdict,verdict_reason\na,primary,supported,\n"
+    )
     (tmp_path / "train.log").write_text("2026-01-01 10:00:00 WARNING did not converge\n")
     handler, stream = console()
     handler.handle(Planned(monkeypatch).record())
@@ -176,7 +178,7 @@ def test_a_run_begins_with_its_forecast_and_ends_with_what_it_left(console, monk
     handler.close()
     last = stream.getvalue()[before:]
     assert "did not converge (train.log)" in last
-    assert "supported: 1 (a)" in last
+    assert "Primary claim a: supported" in last
     assert "--report" in last
 
 
