@@ -179,10 +179,11 @@ class Project:
         file = self.folder / "src" / "sparsight" / path
         text = file.read_text(encoding="utf-8")
         if name.isupper():
-            old, new = rf"^{name} = 1$", f"{name} = 2"
+            stated = re.compile(rf"^{name} = (\d+)$", re.M)
+            text, count = stated.subn(lambda old: f"{name} = {int(old[1]) + 1}", text, count=1)
         else:
             old, new = rf"(class {name}\(\w+\):\n)", r"\1    version: ClassVar[int] = 2\n"
-        text, count = re.subn(old, new, text, count=1, flags=re.M)
+            text, count = re.subn(old, new, text, count=1)
         assert count, f"{path} has no {name}"
         file.write_text(text, encoding="utf-8")
 

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
+from sparsight.io.arrays import read_arrays
 from tests.workflow.project import TINY, Project
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -338,3 +340,20 @@ def test_every_study_can_be_planned(fresh: Project, study: str) -> None:
     planned = fresh.planned()
     assert planned["train_dense"] >= 1
     assert planned["write_study_provenance"] == 1
+
+
+def test_a_teacher_is_asked_for_by_its_own_pruner_only(finished: Project) -> None:
+    """Adding one runs its levels and no other network; they learn from the dense checkpoint."""
+    own = {**TINY["catalogue"]["pruners"]["tiny"], "teacher": "dense"}
+    pruners = {**TINY["catalogue"]["pruners"], "taught": own}
+    finished.configure(
+        pruners=[*TINY["pruners"], "taught"], catalogue={**TINY["catalogue"], "pruners": pruners}
+    )
+    networks = [path for path in finished.planned_outputs() if path.endswith("/provenance.json")]
+    chain = "results/tiny/digits/tiny/seed1"
+    levels = [f"{chain}/taught/level0{level}/provenance.json" for level in (1, 2)]
+    assert [path for path in networks if path.startswith(chain)] == levels
+    finished.run("--cores", "1", levels[1])
+    folders = [finished.folder / chain / name / "level02" for name in ("taught", "tiny")]
+    taught, alone = (read_arrays(folder / "checkpoint.safetensors") for folder in folders)
+    assert not torch.equal(taught["weights/conv2.weight"], alone["weights/conv2.weight"])

@@ -72,6 +72,13 @@ def previous_checkpoint(wildcards):
     return f"{folder}/checkpoint.safetensors"
 
 
+def teacher_checkpoint(wildcards):
+    """The dense network, where a pruner's rounds learn from it."""
+    if "teacher" not in config["catalogue"]["pruners"][wildcards.pruner]:
+        return []
+    return f"{NETWORK}/{DENSE}/level00/checkpoint.safetensors".format_map(wildcards)
+
+
 def explanations(wildcards):
     """A checkpoint's explanations of a family; those of controls belong to the data set."""
     once = wildcards.family in STUDY.network_free_families()

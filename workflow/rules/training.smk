@@ -117,6 +117,7 @@ rule prune_level:
         splits=rules.prepare_dataset.output.splits,
         start=start_files,
         previous=previous_checkpoint,
+        teacher=teacher_checkpoint,
     output:
         checkpoint=f"{LEVEL}/checkpoint.safetensors",
         evaluation=f"{LEVEL}/evaluation.json",

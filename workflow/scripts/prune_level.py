@@ -19,4 +19,5 @@ with job(snakemake.log[0]), gpu_slot(snakemake.resources.gpu, snakemake.resource
         start=Path(snakemake.input.start),
         previous=Path(snakemake.input.previous),
         folder=Path(snakemake.output.checkpoint).parent,
+        teacher=Path(snakemake.input.teacher) if snakemake.input.teacher else None,
     )

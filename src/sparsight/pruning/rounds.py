@@ -31,10 +31,12 @@ from sparsight.io.gpu import choose_device, device_name, set_determinism
 from sparsight.io.provenance import content_hash, provenance, sha256_of
 from sparsight.io.tables import write_table
 from sparsight.models.base import Architecture, build_network
+from sparsight.models.networks import load_network
 from sparsight.models.registry import MODELS
 from sparsight.models.weights import read_weights, take_body, take_weights, weights_file
 from sparsight.pruning.masks import Step, competitors, dense_masks, densities, next_masks
 from sparsight.pruning.registry import CRITERIA
+from sparsight.training.distillation import Distillation, Teacher
 from sparsight.training.evaluation import evaluate
 from sparsight.training.loop import (
     Judge,
@@ -267,7 +269,9 @@ def train_dense(job: Job, start: Path, folder: Path) -> None:
     _run_round(job, folder, [start], lambda network: (point, dense_masks(network)))
 
 
-def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
+def prune_level(
+    job: Job, start: Path, previous: Path, folder: Path, teacher: Path | None = None
+) -> None:
     """One round: score the trained weights, prune, rewind, retrain, check, evaluate, write.
 
     `start` holds the rewind points that the pruner needs, `previous` is the predecessor's
@@ -275,6 +279,9 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
     the pruner says so, statistics of batch normalisation are measured anew on the network as it is
     then. Masks, start or trained weights that break an invariant of the design are an
     InvariantError.
+
+    With `teacher`, the checkpoint of the dense network, the level learns from that too, as the
+    setting `distillation` says.
     """
     predecessor = read_checkpoint(previous)
     points = read_groups(start)
@@ -291,7 +298,16 @@ def prune_level(job: Job, start: Path, previous: Path, folder: Path) -> None:
         return point, masks
 
     kind, _, epoch = rewind.partition(":")
-    _run_round(job, folder, [start, previous], prune, int(epoch) if kind == "epoch" else 0)
+    first_epoch = int(epoch) if kind == "epoch" else 0
+    inputs = [start, previous, *([teacher] if teacher else [])]
+    taught_by = teacher_of(job, teacher) if teacher else None
+    _run_round(job, folder, inputs, prune, first_epoch, taught_by)
+
+
+def teacher_of(job: Job, checkpoint: Path) -> Teacher:
+    """The network of a checkpoint as the job's settings have it teach."""
+    network = load_network(checkpoint, job.device)
+    return Teacher(network, Distillation(**job.settings["distillation"]))
 
 
 def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) -> Tensors:
@@ -335,6 +351,7 @@ def _run_round(
     inputs: Sequence[Path],
     prune: Callable[[Architecture], tuple[Tensors, Tensors]],
     first_epoch: int = 0,
+    teacher: Teacher | None = None,
 ) -> None:
     """Prune, retrain from the rewind point and write everything that belongs to the level.
 
@@ -366,6 +383,7 @@ def _run_round(
         masks=held,
         first_epoch=first_epoch,
         after_backward=freeze_negative_weights if frozen else None,
+        teacher=teacher,
     )
     check_trained(network, start, held, negatives_train=not frozen)
     if facts := job.settings.get("recalibrate_batch_norm"):

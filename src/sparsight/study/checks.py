@@ -561,6 +561,11 @@ def _retraining_conflicts(
         ": schedule_never_restarted needs a schedule that falls in steps, and retraining "
         f"{model} has none; drop one of them",
     )
+    yield (
+        "teacher" in entry and not recipe["epochs"],
+        f".teacher: rounds of {model} are not retrained (retraining takes 0 epochs), so that there "
+        "is nothing to teach; drop the key, or give the retraining epochs",
+    )
     epoch = rewind.partition(":")[2]
     yield (
         bool(epoch) and int(epoch) >= recipe["epochs"],

@@ -290,6 +290,28 @@ class Recalibration(Part):
     )
 
 
+class Distillation(Part):
+    """How a network learns from its teacher."""
+
+    logits: Share = key(
+        0.5, "Weight of the teacher's logits (arXiv 1503.02531); the labels have the rest."
+    )
+    temperature: Positive = key(4, "Number by which both networks' logits are divided.")
+    attention: Annotated[float, Field(ge=0)] = key(
+        0,
+        "Weight of the squared distance, 0 to 2, of the attention maps of the explain layer "
+        "(arXiv 1612.03928).",
+    )
+
+    @model_validator(mode="after")
+    def _teaches(self) -> "Distillation":
+        if not self.logits and not self.attention:
+            raise PydanticCustomError(
+                "plain", "'logits' and 'attention' are both 0; give one of them a weight"
+            )
+        return self
+
+
 class Pruner(Part):
     """A pruner: `rate` and `levels`, or `densities`."""
 
@@ -314,6 +336,10 @@ class Pruner(Part):
     retraining: Recipe | None = key(
         None, "Recipe of this pruner's rounds; the model's where it is null."
     )
+    teacher: Literal["dense"] = optional(
+        "Trained network that every round's retraining learns from too: dense, of the same seed."
+    )
+    distillation: Distillation = optional("How it learns from the `teacher`; needs one.")
     recalibrate_batch_norm: Recalibration = optional(
         "Measures the statistics of batch normalisation again at the end of every round "
         "(arXiv 2007.02491); without the key they stay as they are."
@@ -329,6 +355,10 @@ class Pruner(Part):
             raise _conflicting("densities", " and ".join(given))
         if self.densities is None and len(given) < 2:
             raise _missing(*{"rate": None, "levels": None}.keys() - given)
+        if self.distillation is not None and self.teacher is None:
+            raise _missing("teacher")
+        if self.teacher is not None and self.distillation is None:
+            self.distillation = Distillation()
         return self
 
 

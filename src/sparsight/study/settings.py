@@ -163,6 +163,8 @@ class RuleSettings(_OfStudy):
         # Only where it is used: other studies' settings shall stay as they were.
         if "recalibrate_batch_norm" in entry:
             found["recalibrate_batch_norm"] = entry["recalibrate_batch_norm"]
+        if "teacher" in entry:
+            found["distillation"] = entry["distillation"]
         return found
 
     def network_items(self, model: str, pruner: str = DENSE) -> list[Item]:

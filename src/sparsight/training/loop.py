@@ -25,6 +25,7 @@ from sparsight.io.errors import InputError, hint
 from sparsight.models.base import Architecture, batch_norms
 from sparsight.registration import checked_parameters
 from sparsight.training.augmentation import augment
+from sparsight.training.distillation import Teacher, maps_of
 from sparsight.training.options import OPTIMISERS, SCHEDULES, SELECTIONS
 
 #: of the stage `training`: see `sparsight.study.versions`
@@ -354,6 +355,7 @@ def train(
     state_file: Path | None = None,
     fingerprint: str = "",
     after_backward: AfterBackward | None = None,
+    teacher: Teacher | None = None,
 ) -> Outcome:
     """Train `network` in place from `first_epoch` to `last_epoch` (the recipe's end by default).
 
@@ -368,6 +370,7 @@ def train(
     state_file, fingerprint : where the state of each finished epoch is kept, and of what work.
     after_backward : called with the network between every backward pass and the optimiser's step;
         mistakes of published code change the gradients there.
+    teacher : a network of the same architecture that `network` learns from too.
 
     Returns
     -------
@@ -386,8 +389,9 @@ def train(
         # A recipe of no epochs names no optimiser.
         network.eval()
         return selection.finish(network, first_epoch)
-    if memory_format(network, recipe) == torch.channels_last:
-        network.to(memory_format=torch.channels_last)
+    layout = memory_format(network, recipe)
+    for each in (network, teacher.network if teacher else network):
+        each.to(memory_format=layout)
     optimiser = recipe.build_optimiser(network.parameters())
     epoch = first_epoch
     if state_file is not None and (state := read_state(state_file, fingerprint)) is not None:
@@ -402,7 +406,7 @@ def train(
     while epoch < last_epoch:
         begun, watch = time.perf_counter(), Stopwatch(data.images.device)
         loss, accuracy = _train_epoch(
-            network, data, recipe, stream, epoch, optimiser, held, watch, after_backward
+            network, data, recipe, stream, epoch, optimiser, held, watch, after_backward, teacher
         )
         if not math.isfinite(loss):
             raise InputError(
@@ -498,6 +502,7 @@ def _train_epoch(
     held: Held,
     watch: Stopwatch,
     after_backward: AfterBackward | None,
+    teacher: Teacher | None,
 ) -> tuple[float, float]:
     """One pass; mean loss and accuracy over the batches as they were trained."""
     device = data.images.device
@@ -522,7 +527,7 @@ def _train_epoch(
         if layout == torch.channels_last:
             images = images.contiguous(memory_format=layout)
         watch.mark()
-        logits, loss = _logits_and_loss(network, images, labels, recipe, low_precision)
+        logits, loss = _logits_and_loss(network, images, labels, recipe, low_precision, teacher)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if after_backward is not None:
@@ -538,22 +543,37 @@ def _train_epoch(
 
 
 def _logits_and_loss(
-    network: nn.Module, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, autocast: bool
+    network: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    recipe: Recipe,
+    autocast: bool,
+    teacher: Teacher | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [N, classes], float32, and the mean loss, an auxiliary head's share included."""
+    """Logits [N, classes], float32, and the mean loss, an auxiliary head's share included.
+
+    An auxiliary head learns from the labels alone.
+    """
 
     def loss_of(logits: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
 
     auxiliary, weight = None, 0.0
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=autocast):
-        if isinstance(network, Architecture):
+        if teacher is not None and isinstance(network, Architecture):
+            taught = teacher(images)
+            with maps_of(network) as maps:
+                logits, auxiliary = network.training_logits(images)
+            weight = network.auxiliary_weight
+        elif isinstance(network, Architecture):
             logits, auxiliary = network.training_logits(images)
             weight = network.auxiliary_weight
         else:
             logits = network(images)
     logits = logits.float()
     loss = loss_of(logits)
+    if teacher is not None:
+        loss = teacher.loss(loss, (logits, maps[0]), taught)
     return logits, loss if auxiliary is None else loss + weight * loss_of(auxiliary.float())
 
 

@@ -262,8 +262,11 @@ class StudyWork:
         evaluated = self.all_images(wild["dataset"])
         if again := facts.get("recalibrate_batch_norm"):
             evaluated += min(again["images"], self.images(wild["dataset"], "train"))
+        epochs = recipe["epochs"] - int(done or 0)
+        if "teacher" in facts:
+            evaluated += epochs * self.images(wild["dataset"], "train")
         return _total(
-            self._training(wild, recipe, recipe["epochs"] - int(done or 0)),
+            self._training(wild, recipe, epochs),
             self._passes(wild, evaluated),
         )
 
