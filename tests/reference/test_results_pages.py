@@ -123,6 +123,7 @@ def test_a_number_that_no_table_holds_is_an_error() -> None:
         (-1.234, "−1.23"),
         (12.34, "12.3"),
         (8333.0, "8333"),
+        (-6.0, "−6"),
         (0.0, ".000"),
         (math.nan, "–"),
     ],

@@ -124,11 +124,13 @@ def estimate(row: Mapping[str, Any]) -> str:
 def plain(value: float) -> str:
     """Three digits that count, but no more than three decimals; without a zero before the point.
 
-    A number that would be nothing but zeros has its first digit.
+    A number that would be nothing but zeros has its first digit, a whole one no decimals.
     """
     if math.isnan(value):
         return "–"
     size = abs(value)
+    if size >= 1 and value == round(value):
+        return f"{value:.0f}".replace("-", "−")
     decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     if 0.0 < size < 0.0005:
         decimals = -math.floor(math.log10(size))
