@@ -60,7 +60,8 @@ def refused(tried: Tried, config: Mapping[str, Any]) -> list[str]:
             raise InputError(sentences[0])
 
     # Keys that only this configuration has may be no words at all.
-    named = KNOWN | set(keys(config))
+    # "a key at the top level" is all that names one that is no text
+    named = KNOWN | set(keys(config)) | {"top"}
     tried(ask, named)
     for sentence in sentences:
         check_sentence(sentence)
