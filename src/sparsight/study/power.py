@@ -128,7 +128,9 @@ def prospects(
         looks = study.looks
         levels = look_levels(looks, alpha) if looks else [alpha]
         pilot = find_pilot(claim, study.name, results, references)
-        for networks, level in zip(looks or [seeds], levels, strict=True):
+        plans = [*zip(looks or [seeds], levels, strict=True)]
+        # without a pilot all looks would say the same
+        for networks, level in plans if pilot else plans[-1:]:
             found = _prospect(study, claim, pilot, networks, level)
             if with_needed and pilot and found.effect > 0:
                 images = _images(study, claim, pilot)

@@ -118,6 +118,8 @@ def test_levels_are_shared_by_looks_and_by_secondary_claims(write, planned):
     (plain,) = planned(CLAIM)
     found = planned(CLAIM, seeds={"first": 1, "look": looks})
     assert [one.networks for one in found] == looks
+    (without,) = planned({**CLAIM, "name": "d"}, seeds={"first": 1, "look": looks})
+    assert (without.networks, without.source) == (8, None)
     # the second look has as many networks as the plain study, and a part of its level
     assert found[1].shows > plain.shows
     assert found[1].shows > found[2].shows
