@@ -67,6 +67,8 @@ rule write_study_provenance:
     input:
         provenances=provenance_files,
         files=recorded_files,
+        # their wording is found by its commit, so that it does not matter when they were written
+        study_files=ancient(list(map(str, workflow.config_settings.configfiles))),
     output:
         provenance=f"{SUMMARY}/provenance.json",
     log:
@@ -82,7 +84,6 @@ rule write_study_provenance:
         runtime=growing(30),
     params:
         settings=settings_of(TABLES.whole),
-        study_files=[str(path) for path in workflow.config_settings.configfiles],
         version=version_of("write_study_provenance.py", ["provenance"]),
     script:
         "../scripts/write_study_provenance.py"

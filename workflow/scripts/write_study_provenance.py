@@ -13,5 +13,5 @@ with job(snakemake.log[0]):
         output=Path(snakemake.output.provenance),
         settings=snakemake.params.settings,
         version=snakemake.params.version,
-        study_files=[Path(path) for path in snakemake.params.study_files],
+        study_files=[Path(path) for path in snakemake.input.study_files],
     )
