@@ -200,18 +200,15 @@ def student_interval(
 class TTest(NamedTuple):
     """Student t test of a mean over networks against 0.
 
-    `mean`, `low`, `high` as in `student_interval`. `p` two-sided, `p_greater` against means above
-    0, `p_less` against means below 0. `effect_size` is the mean in standard deviations between
-    networks (Cohen's d_z for paired differences). `n` networks had a defined value, `up` of them
-    above 0 and `down` below.
+    `mean`, `low`, `high` as in `student_interval`. `p` is two-sided. `effect_size` is the mean in
+    standard deviations between networks (Cohen's d_z for paired differences). `n` networks had a
+    defined value, `up` of them above 0 and `down` below.
     """
 
     mean: float
     low: float
     high: float
     p: float
-    p_greater: float
-    p_less: float
     effect_size: float
     n: int
     up: int
@@ -240,25 +237,15 @@ def one_sample_t(
     defined = np.asarray(values, dtype=np.float64)
     defined = defined[~np.isnan(defined)]
     mean, low, high, count = student_interval(defined.tolist(), confidence, bounds)
-    p = p_greater = p_less = effect = math.nan
+    p = effect = math.nan
     if count > 1 and not is_constant(defined):
         from scipy import special  # late: it takes a second to import
 
         effect = mean / float(defined.std(ddof=1))
         t = effect * math.sqrt(count)
-        p_less, p_greater = (float(special.stdtr(count - 1, side)) for side in (t, -t))
-        p = 2.0 * min(p_less, p_greater)
+        p = 2.0 * float(special.stdtr(count - 1, -abs(t)))
     up, down = int((defined > 0).sum()), int((defined < 0).sum())
-    return TTest(mean, low, high, p, p_greater, p_less, effect, count, up, down)
-
-
-def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's adjusted p [n]: the chance of *any* false rejection among them is below the level.
-
-    Valid under every dependence (Holm 1979, "A simple sequentially rejective multiple test
-    procedure"). NaN (no test) stays NaN and is not counted.
-    """
-    return _adjust(p, "holm")
+    return TTest(mean, low, high, p, effect, count, up, down)
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
@@ -268,16 +255,12 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     doi:10.1111/j.2517-6161.1995.tb02031.x; Benjamini & Yekutieli 2001, doi:10.1214/aos/1013699998).
     NaN (no test) stays NaN and is not counted.
     """
-    return _adjust(p, "fdr_bh")
-
-
-def _adjust(p: ArrayLike, method: str) -> NDArray[np.float64]:
     from statsmodels.stats.multitest import multipletests  # late: it takes a second to import
 
     values = np.array(p, dtype=np.float64)
     tested = ~np.isnan(values)
     if tested.any():
-        values[tested] = multipletests(values[tested], method=method)[1]
+        values[tested] = multipletests(values[tested], method="fdr_bh")[1]
     return values
 
 

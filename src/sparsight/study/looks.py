@@ -78,7 +78,7 @@ def advice(claims: Sequence[Mapping[str, str]], looks: Mapping[str, Any]) -> Ite
     at, networks = looks["at"], looks["networks"]
     main = [row for row in claims if row.get("tier") == "primary"]
     counted, what = main or claims, "primary claims" if main else "claims"
-    still = [row["name"] for row in counted if row["verdict"] in ("open", "undecided")]
+    still = [row["name"] for row in counted if row["verdict"] == "open"]
     yield f"Look {at} of {len(networks)}, {networks[at - 1]} networks:"
     for row in counted:
         reason = row.get("verdict_reason")
