@@ -1,6 +1,14 @@
 """Input functions of the rule that writes the study's provenance."""
 
 
+def study_files():
+    """The files that were given as the study, from the folder that Snakemake works in.
+
+    A folder that is moved with its results stays as it is.
+    """
+    return [os.path.relpath(path) for path in workflow.config_settings.configfiles]
+
+
 def recorded_files(wildcards):
     """What carries no whole checksum of its own: tables, figures, pages, conversions, sparsities.
 

@@ -68,7 +68,7 @@ rule write_study_provenance:
         provenances=provenance_files,
         files=recorded_files,
         # their wording is found by its commit, so that it does not matter when they were written
-        study_files=ancient(list(map(str, workflow.config_settings.configfiles))),
+        study_files=ancient(study_files()),
     output:
         provenance=f"{SUMMARY}/provenance.json",
     log:
