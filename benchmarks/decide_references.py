@@ -29,7 +29,7 @@ from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.analysis.crossed import Components, Crossed
 from sparsight.analysis.curves import Quantity
 from sparsight.analysis.statistics import CORRELATION, CORRELATION_GAP, UNBOUNDED
-from sparsight.analysis.verdicts import MOST_EMPTY
+from sparsight.analysis.tables import MOST_EMPTY
 from sparsight.plots.claims import draw_claims
 from sparsight.study.configuration import catalogue_and_study, normalise, overlaid, resolve
 from sparsight.study.plan import Study

@@ -23,7 +23,7 @@ FEWEST_LEVELS = 3
 MEAN = "mean"
 #: value of `level` in rows that average over levels
 ALL_LEVELS = "all"
-#: share of empty maps above which a level is left out of the correlations `…_shown`
+#: share of empty maps above which a metric of maps says nothing of a level
 MOST_EMPTY = 0.1
 #: kinds of numbers about concepts: of one network's concepts, and of how they differ from another's
 FOUND, COMPARED = "found", "compared"

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from sparsight.analysis.claims.registry import FEWEST_NETWORKS
 from sparsight.analysis.crossed import Components, Crossed, Estimate, NetworkShare
 from sparsight.analysis.statistics import is_constant
+from sparsight.analysis.tables import MOST_EMPTY
 
 Numbers = NDArray[np.float64]
 REPLICATED = "replicated"
@@ -38,8 +39,6 @@ SMALLER = "smaller than published"
 OPEN = "open"
 NOT_TESTABLE = "not testable here"
 
-#: share of images with an empty map, above which a metric of maps says nothing
-MOST_EMPTY = 0.1
 MOST_NETWORKS, MOST_IMAGES = 1_000, 100_000
 
 

@@ -21,9 +21,8 @@ from sparsight.analysis.concepts import convergence_refusal
 from sparsight.analysis.crossed import Crossed, Estimate, NetworkShare, crossed, pool
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.sample_pruning import read_fidelity
-from sparsight.analysis.tables import join_values
+from sparsight.analysis.tables import MOST_EMPTY, join_values
 from sparsight.analysis.verdicts import (
-    MOST_EMPTY,
     OPEN,
     REPLICATED,
     SUPPORTED,
