@@ -15,7 +15,7 @@ from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import BUGS_OF_TRAINING, CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import Registry, parameter_problems
-from sparsight.spade.registry import SOLVERS
+from sparsight.spade.registry import SOLVERS, derived_name
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
@@ -28,7 +28,6 @@ from sparsight.study.plan import (
     available_images,
     class_names,
     concept_names,
-    derived_name,
     has_concepts,
     has_masks,
     has_parts,

@@ -15,6 +15,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, join_names
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
+from sparsight.spade.registry import derived_name
 
 
 def spread_evenly(count: int, last: int) -> list[int]:
@@ -596,15 +597,8 @@ def visualised_stickers(study: Study, dataset: str) -> list[str]:
 # Explainers on copies that are pruned for each image (`spade_fast__saliency` in the family
 # `spade_fast__gradient`) are explainers like others to all that scores, compares and draws.
 
-#: between the names of a sample pruner and of an explainer or family
-SEPARATOR = "__"
 #: what `sample_pruning` says of the families that it makes
 _EXPLAINING = ("images", "levels", "batch_size")
-
-
-def derived_name(sample_pruner: str, name: str) -> str:
-    """Name of an explainer or a family on copies that a sample pruner has pruned."""
-    return f"{sample_pruner}{SEPARATOR}{name}"
 
 
 def unpruned_family(sample_pruner: str, family: str) -> str:

@@ -16,7 +16,7 @@ from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Item
-from sparsight.spade.registry import SOLVERS
+from sparsight.spade.registry import SOLVERS, derived_name
 from sparsight.study.configuration import source_items, without_mirrors
 from sparsight.study.plan import (
     CHOICES,
@@ -26,7 +26,6 @@ from sparsight.study.plan import (
     Network,
     Place,
     Study,
-    derived_name,
     explainers_for_copies,
     metric_facts,
     searches,

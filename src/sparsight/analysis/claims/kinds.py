@@ -18,9 +18,7 @@ from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curve, Quantity
 from sparsight.analysis.resample import CORRECT, INCORRECT
 from sparsight.analysis.statistics import CORRELATION, CORRELATION_GAP, SHARE, UNBOUNDED
 from sparsight.io.errors import InputError
-
-#: between the name of a sample pruner and that of an explainer on its copies
-ON_COPIES = "__"
+from sparsight.spade.registry import derived_name
 
 
 class Change(SignedClaim):
@@ -464,7 +462,7 @@ class BetweenCopies(SignedClaim):
         """The explainers on the copies, and on the others."""
         copies = (str(self.settings[key]) for key in ("sample_pruner", "other_sample_pruner"))
         return [
-            [f"{copy}{ON_COPIES}{name}" if copy else name for name in self.settings["explainers"]]
+            [derived_name(copy, name) if copy else name for name in self.settings["explainers"]]
             for copy in copies
         ]
 
@@ -483,7 +481,7 @@ class BetweenCopies(SignedClaim):
             own.minus(others),
             levels=(level,),
             remark=f"{mean_in_words(own.values)} and {mean_in_words(others.values)}",
-            columns={"explainer": f"{pruner}{ON_COPIES}*"},
+            columns={"explainer": derived_name(pruner, "*")},
         )
 
 
