@@ -6,6 +6,7 @@ not use must not be here, and one that it uses must be.
 """
 
 from collections.abc import Iterable
+from itertools import product
 from typing import Any, NamedTuple
 
 from sparsight.analysis.claims.registry import CLAIMS
@@ -390,11 +391,10 @@ class TableSettings(_OfStudy):
             refers = CLAIMS.facts(claim["test"])["refers"]
             found |= {claim.get("explainer", "")}
             found |= {claim.get(k, "") for k, kind in refers.items() if kind in _EXPLAINERS}
-            for copy in ("sample_pruner", "other_sample_pruner"):
-                if "explainers on copies" in refers.values():
-                    pruner = claim.get(copy, "")
-                    names = claim["explainers"]
-                    found |= {derived_name(pruner, n) if pruner else n for n in names}
+            if "explainers on copies" in refers.values():
+                pruners = (claim.get(key) for key in ("sample_pruner", "other_sample_pruner"))
+                for pruner, name in product(pruners, claim["explainers"]):
+                    found.add(derived_name(pruner, name) if pruner else name)
         return found - {""}
 
     def has_agreement_claims(self) -> bool:
