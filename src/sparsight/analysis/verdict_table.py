@@ -50,13 +50,15 @@ class StudyClaims:
         rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
         return cls(name, sorted(set(table["dataset"])), rows, table)
 
-    @property
-    def scale(self) -> str:
-        """Whether images are generated (data sets of shapes), or the study is a reduced one.
+    def scale(self, claim: Mapping[str, Any]) -> str:
+        """Whether a claim's images are generated (data sets of shapes), or the study is reduced.
 
-        Reduced studies have names that end in "_cpu" or "_small".
+        Reduced studies have names that end in "_cpu" or "_small". A claim is about the study's
+        first data set unless it names another; one that pools others is about all.
         """
-        if all(name.startswith("shapes") for name in self.datasets):
+        first = claim.get("dataset", self.datasets[0])
+        named = self.datasets if claim.get("test") == "pooled" else [first]
+        if all(name.startswith("shapes") for name in named):
             return "generated"
         return "reduced" if self.name.endswith(("_cpu", "_small")) else "real data"
 
@@ -96,7 +98,7 @@ def _rows(study: StudyClaims) -> Iterable[dict[str, Any]]:
         needed = ("networks_needed", "images_needed")
         yield {
             "study": study.name,
-            "scale": study.scale,
+            "scale": study.scale(claim),
             "name": claim["name"],
             "claim": claim["claim"],
             "tier": claim.get("tier", "exploratory"),

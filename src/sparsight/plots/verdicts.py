@@ -11,7 +11,7 @@ from sparsight.io.files import write_text
 from sparsight.plots.pages import interval, number, render
 
 #: of the stage `verdicts_page`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 #: heads of the columns of `verdict_cells`
 HEADS = (
     *("study", "claim", "published", "estimate", "interval", "networks × images", "scale"),

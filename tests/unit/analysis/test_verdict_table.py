@@ -65,11 +65,14 @@ def test_numbers_come_from_the_table_and_the_published_one_from_the_study() -> N
     assert math.isnan(run["networks_needed"])
 
 
-def test_the_scale_of_a_study() -> None:
-    def scale(name: str, *datasets: str) -> str:
-        return StudyClaims(name, datasets, []).scale
+def test_the_scale_is_that_of_a_claims_own_images() -> None:
+    def scale(name: str, *datasets: str, **claim: str) -> str:
+        return StudyClaims(name, datasets, []).scale(claim)
 
     assert scale("spade_imagenette_cpu", "imagenette_64") == "reduced"
     assert scale("four_datasets_small", "mnist", "shapes") == "reduced"
     assert scale("norm_layer_ablation", "shapes_32") == "generated"
     assert scale("thesis_mnist", "mnist") == "real data"
+    assert scale("demo", "digits", "shapes") == "real data"
+    assert scale("demo", "digits", "shapes", dataset="shapes") == "generated"
+    assert scale("demo", "digits", "shapes", dataset="shapes", test="pooled") == "real data"
