@@ -44,8 +44,8 @@ class Prospect:
     ----------
     name : of the claim.
     networks : how many.
-    effect : the published effect, or else the smallest that matters; its size.
-    is_published : which of the two.
+    effect : size of the published effect, or else of the smallest that matters.
+    published : the published effect with its sign; NaN where there is none.
     smallest : the smallest effect that matters; NaN where none is given.
     source : file of the pilot; None without one, and then all that follows is NaN or None.
     shows : the effect that is shown with this power, in the unit of the quantity; NaN with fewer
@@ -57,7 +57,7 @@ class Prospect:
     name: str
     networks: int
     effect: float
-    is_published: bool
+    published: float
     smallest: float
     source: Path | None = None
     shows: float = math.nan
@@ -144,11 +144,10 @@ def _prospect(
 ) -> Prospect:
     # levels and accuracies are no effects
     is_effect = CLAIMS.facts(claim["test"])["scale"] not in ("level", "measure")
-    effect = abs(claim.get("published", math.nan))
-    is_published = is_effect and effect > 0
+    published = float(claim.get("published", 0.0)) if is_effect else 0.0
     smallest = float(claim.get("smallest", math.nan))
-    size = effect if is_published else smallest
-    plain = Prospect(claim["name"], networks, size, is_published, smallest)
+    size = abs(published) or smallest
+    plain = Prospect(claim["name"], networks, size, published or math.nan, smallest)
     if pilot is None:
         return plain
     images = _images(study, claim, pilot)
@@ -179,8 +178,7 @@ def table_lines(found: Sequence[Prospect]) -> Iterator[str]:
         "    (power 80%)"
     )
     for one in found:
-        published = one.effect if one.is_published else math.nan
-        sizes = (published, one.smallest, one.shows, one.excludes)
+        sizes = (one.published, one.smallest, one.shows, one.excludes)
         texts = "".join(f"{_number(size):>10}" for size in sizes)
         needed = one.needed or "none" if one.source is not None and one.effect > 0 else "–"
         yield f"{one.name:{width}}  {one.networks:8}{texts}{needed:>8}  {one.source or 'no pilot'}"

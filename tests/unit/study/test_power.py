@@ -105,10 +105,10 @@ def test_a_claim_is_planned_with_the_numbers_of_the_study(write, planned):
     assert found.excludes == pytest.approx(excludable(variance, df, 0.05))
     assert found.needed == networks_to_show(components, 100, 0.05, 0.05)
     assert detectable(*components.at(found.needed, 100), 0.05) <= 0.05
-    assert (found.effect, found.is_published, found.source) == (0.05, True, path)
+    assert (found.effect, found.published, found.source) == (0.05, 0.05, path)
     without = {key: value for key, value in CLAIM.items() if key != "published"}
     (smaller,) = planned(without)
-    assert (smaller.effect, smaller.is_published) == (0.02, False)
+    assert smaller.effect == 0.02 and math.isnan(smaller.published)
     assert smaller.needed > found.needed
 
 
@@ -147,7 +147,7 @@ def test_levels_and_accuracies_are_no_effects(write, planned):
     keys = ("name", "claim", "pruner", "explainer", "metric", "smallest", "because")
     claim = {key: CLAIM[key] for key in keys} | {"test": "peak", "between": [1, 3]}
     (found,) = planned({**claim, "published": 2})
-    assert (found.effect, found.is_published) == (0.02, False)
+    assert found.effect == 0.02 and math.isnan(found.published)
     for key in ("smallest", "because"):
         del claim[key]
     (_, row) = table_lines(planned({**claim, "published": 2}))
