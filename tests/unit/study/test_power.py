@@ -108,7 +108,8 @@ def test_a_claim_is_planned_with_the_numbers_of_the_study(write, planned):
     assert (found.effect, found.published, found.source) == (0.05, 0.05, path)
     without = {key: value for key, value in CLAIM.items() if key != "published"}
     (smaller,) = planned(without)
-    assert smaller.effect == 0.02 and math.isnan(smaller.published)
+    assert smaller.effect == 0.02
+    assert math.isnan(smaller.published)
     assert smaller.needed > found.needed
 
 
@@ -147,7 +148,8 @@ def test_levels_and_accuracies_are_no_effects(write, planned):
     keys = ("name", "claim", "pruner", "explainer", "metric", "smallest", "because")
     claim = {key: CLAIM[key] for key in keys} | {"test": "peak", "between": [1, 3]}
     (found,) = planned({**claim, "published": 2})
-    assert found.effect == 0.02 and math.isnan(found.published)
+    assert found.effect == 0.02
+    assert math.isnan(found.published)
     for key in ("smallest", "because"):
         del claim[key]
     (_, row) = table_lines(planned({**claim, "published": 2}))
