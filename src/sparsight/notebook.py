@@ -20,7 +20,8 @@ from sparsight.io.checkpoints import Tensors
 from sparsight.io.errors import InputError
 from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.registry import AGREEMENT, METRICS
-from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
+from sparsight.models.base import prunable_parameters
+from sparsight.pruning.masks import Step, dense_masks, next_masks
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry, UnknownName
 

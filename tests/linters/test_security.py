@@ -45,13 +45,14 @@ RUNNING = {
 LISTENING = {"bind", "listen", "serve_forever", "create_server", "start_server", "runserver"}
 #: modules that may download, and that may start a program
 DOWNLOADS = {"src/sparsight/data/download.py"}
-PROGRAMS = {  # git, nvidia-smi, snakemake, and the library's own forecast
+PROGRAMS = {  # git, nvidia-smi, snakemake, and the library's own forecast and tracing
     "src/sparsight/io/provenance.py",
     "src/sparsight/io/gpu.py",
     "src/sparsight/study/costs/predict.py",
     "src/sparsight/study/costs/forecast.py",
     "src/sparsight/study/looks.py",
     "src/sparsight/study/power.py",
+    "src/sparsight/study/traced.py",
 }
 
 

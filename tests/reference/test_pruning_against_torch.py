@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.utils import prune
 
-from sparsight.models.base import build_network
+from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.criteria import Magnitude
-from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
+from sparsight.pruning.masks import Step, dense_masks, next_masks
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])

@@ -30,9 +30,9 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.base import MapBatch
 from sparsight.metrics.preparation import prepare
 from sparsight.metrics.registry import AGREEMENT, METRICS
-from sparsight.models.base import build_network
+from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.registry import MODELS
-from sparsight.pruning.masks import Step, dense_masks, next_masks, prunable_parameters
+from sparsight.pruning.masks import Step, dense_masks, next_masks
 from sparsight.pruning.registry import CRITERIA
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import (

@@ -39,8 +39,9 @@ class DeepLift(Explainer):
     keeps completeness: a map sums to f(x) - f(0). A unit that differs from the baseline by less
     than 1e-10 has the gradient for its multiplier, as in captum.
 
-    ReLUs and max poolings must be modules (`nn.ReLU`, `nn.MaxPool2d`); in-place ones will do, and
-    so will one that is used several times. A network with other non-linear operations is refused.
+    ReLUs and max poolings must be modules (`nn.ReLU`, `nn.ReLU6`, `nn.MaxPool2d`); in-place ones
+    will do, and so will one that is used several times. A network with other non-linear operations
+    is refused.
     """
 
     name: ClassVar[str] = "deep_lift"
@@ -86,14 +87,15 @@ def _multipliers(model: nn.Module) -> Iterator[None]:
         change = (inputs - inputs[-1:]).detach()
         differs = change.abs() >= _EPSILON
         ratio = (output - output[-1:]).detach() / torch.where(differs, change, 1)
-        multiplier = torch.where(differs, ratio, (inputs > 0).to(ratio))
+        slope = (inputs > 0) & (inputs < getattr(module, "max_val", torch.inf))
+        multiplier = torch.where(differs, ratio, slope.to(ratio))
         return output.detach() + multiplier * (inputs - inputs.detach())
 
     with ExitStack() as hooks:
         for module in model.modules():
             # Subclasses may compute anything; without hooks they are refused.
             pools = type(module) is nn.MaxPool2d and not module.return_indices
-            if type(module) is nn.ReLU or pools:
+            if type(module) in (nn.ReLU, nn.ReLU6) or pools:
                 hooks.enter_context(module.register_forward_pre_hook(hold))
                 hooks.enter_context(module.register_forward_hook(replace))
         yield

@@ -140,7 +140,12 @@ def merged_copy(model: nn.Module) -> nn.Module:
     (`require_equal_logits`). Batch normalisation that follows no layer is left alone.
     """
     network = copy.deepcopy(model)
-    leaves = [module for module in network.modules() if not list(module.children())]
+    # timm's batch normalisation holds the activation that follows it.
+    leaves = [
+        module
+        for module in network.modules()
+        if not list(module.children()) or isinstance(module, nn.BatchNorm2d)
+    ]
     for layer, norm in itertools.pairwise(leaves):
         if (
             isinstance(layer, nn.Conv2d | nn.Linear)

@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "torchvision", "captum", "grad-cam", "quantus", "numpy", "scipy", "snakemake")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "captum",
+    "grad-cam",
+    "quantus",
+    "numpy",
+    "scipy",
+    "snakemake",
+)
 
 
 def content_hash(content: Any) -> str:

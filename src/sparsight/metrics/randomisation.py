@@ -12,8 +12,7 @@ from sparsight.explain.randomness import image_range, seed_of
 from sparsight.io.errors import InputError
 from sparsight.metrics.agreement import WINDOW, spearman, ssim
 from sparsight.metrics.base import MapBatch, Metric, image_samples, per_image, shows_nothing
-from sparsight.models.base import predicts
-from sparsight.pruning.masks import prunable_parameters
+from sparsight.models.base import predicts, prunable_parameters
 
 
 def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -2,12 +2,13 @@
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sparsight.io.checkpoints import Tensors
 from sparsight.io.errors import InputError
 from sparsight.registration import checked_parameters
 
@@ -39,6 +40,9 @@ def _fits(height: int, width: int, images: Sequence[int]) -> bool:
 
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
+#: weights of `nn.MultiheadAttention` that no linear layer holds; it has either the first or others
+ATTENDING = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
 def predicts(network: nn.Module, name: str) -> bool:
@@ -56,6 +60,32 @@ def weighted_modules(
         for name, module in network.named_modules()
         if isinstance(module, kinds) and predicts(network, name)
     }
+
+
+def prunable_parameters(network: nn.Module, norm_layers: bool = False) -> Tensors:
+    """Weights of convolutions, linear layers and attention; never biases, nor of auxiliary heads.
+
+    Modules that only train (fact `training_only`) are neither pruned nor counted. With
+    `norm_layers`, a mistake of published code, also the scales of normalisation layers. A weight
+    that several modules share is one, under its first name.
+    """
+    kinds = (*WEIGHTED, *NORMALISING) if norm_layers else WEIGHTED
+    held = {
+        id(getattr(module, key))
+        for module in weighted_modules(network, (*kinds, nn.MultiheadAttention)).values()
+        for key in (ATTENDING if isinstance(module, nn.MultiheadAttention) else ("weight",))
+    }
+    return {name: weight for name, weight in network.named_parameters() if id(weight) in held}
+
+
+def tied_names(network: nn.Module) -> dict[str, str]:
+    """Each further name of a parameter that a network holds under several, to its first name."""
+    first: dict[int, str] = {}
+    tied = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        if first.setdefault(id(parameter), name) != name:
+            tied[name] = first[id(parameter)]
+    return tied
 
 
 def batch_norms(network: nn.Module) -> dict[str, _BatchNorm]:
@@ -147,6 +177,8 @@ class Architecture(nn.Module, ABC):
     classifiers: ClassVar[tuple[str, ...]] = ()
     #: all options of this network; `build_network` sets them
     options: Mapping[str, Any]
+    #: what `sparsight.models.tracing` has found of a network that is not the project's own
+    traced: Mapping[str, Any] = {}
 
     def __init__(self, class_count: int) -> None:
         super().__init__()
@@ -189,17 +221,38 @@ class Architecture(nn.Module, ABC):
         )
 
 
+class Builder(Protocol):
+    """What builds networks by facts that are found by tracing: `foreign.ForeignArchitecture`."""
+
+    def build(
+        self,
+        class_count: int,
+        seed: int,
+        options: Mapping[str, Any],
+        traced: Mapping[str, Any] | None = None,
+    ) -> Architecture:
+        """See `build_network`."""
+
+
 def build_network(
-    architecture: type[Architecture],
+    architecture: type[Architecture] | Builder,
     class_count: int,
     seed: int,
     options: Mapping[str, Any] | None = None,
+    traced: Mapping[str, Any] | None = None,
 ) -> Architecture:
     """A freshly initialised network; the same seed gives the same weights whatever ran before.
 
-    Options that are left out have their defaults; one that the architecture does not have or cannot
-    use is an `InputError`.
+    Parameters
+    ----------
+    architecture : what the registry loads.
+    options : those that are left out have their defaults; one that the architecture does not have
+        or cannot use is an `InputError`.
+    traced : of a foreign architecture, what tracing has found (`tracing.trace`); where it is left
+        out, it is traced now, with images of the library's own size.
     """
+    if not isinstance(architecture, type):
+        return architecture.build(class_count, seed, options or {}, traced)
     chosen = checked_parameters(
         f"architecture {architecture.name}",
         architecture.option_defaults,

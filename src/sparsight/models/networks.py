@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ def load_network(path: Path | str, device: torch.device) -> Architecture:
     try:
         # checkpoints written before architectures had options say nothing of them
         options = json.loads(facts.get("options", "{}"))
+        traced = json.loads(facts["traced"]) if "traced" in facts else None
         architecture = MODELS.load(facts["architecture"])
-        network = build_network(architecture, int(facts["class_count"]), 0, options)
+        network = build_network(architecture, int(facts["class_count"]), 0, options, traced)
         network.load_state_dict(checkpoint.weights)
     # RuntimeError: of torch, where weights are missing, unknown or have another shape
     except (KeyError, ValueError, RuntimeError) as error:
@@ -39,6 +41,11 @@ def load_network(path: Path | str, device: torch.device) -> Architecture:
             "snakemake again"
         ) from error
     return network.to(device).eval()
+
+
+def traced_metadata(network: Architecture) -> dict[str, str]:
+    """What the checkpoint of a foreign network says of it besides its options: see `tracing`."""
+    return {"traced": json.dumps(network.traced, sort_keys=True)} if network.traced else {}
 
 
 def _shortened(text: str) -> str:
@@ -76,9 +83,18 @@ def network_size(
     architecture: str, options: Mapping[str, Any], class_count: int, shape: tuple[int, int, int]
 ) -> NetworkSize:
     """Sizes of an architecture for images (C, H, W); its tensors have shapes and no content."""
+    with torch.device("meta"):
+        network = build_network(MODELS.load(architecture), class_count, 0, options).eval()
+        return measured_size(network, torch.empty(1, *shape))
+
+
+def measured_size(network: Architecture, image: torch.Tensor) -> NetworkSize:
+    """Sizes of a network for an image [1, C, H, W]."""
     counted = {"multiply_adds": 0, "elements": 0, "features": 0}
 
-    def count(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+    def count(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, torch.Tensor):
+            return
         counted["elements"] += output.numel()
         if isinstance(module, nn.Conv2d):
             counted["multiply_adds"] += output.numel() * module.weight[0].numel()
@@ -88,12 +104,13 @@ def network_size(
     def cut(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
         counted["features"] = output.shape[1]
 
-    with torch.device("meta"), torch.no_grad():
-        network = build_network(MODELS.load(architecture), class_count, 0, options).eval()
-        for module in network.modules():
-            if not list(module.children()):
-                module.register_forward_hook(count)
-        network.get_submodule(network.feature_cut).register_forward_hook(cut)
-        network(torch.empty(1, *shape))
+    leaves = [module for module in network.modules() if not list(module.children())]
+    with ExitStack() as hooks, torch.no_grad():
+        for module in leaves:
+            hooks.enter_context(module.register_forward_hook(count))
+        if network.feature_cut:
+            module = network.get_submodule(network.feature_cut)
+            hooks.enter_context(module.register_forward_hook(cut))
+        network(image)
     parameters = sum(tensor.numel() for tensor in network.state_dict().values())
     return NetworkSize(parameters=parameters, **counted)

@@ -9,26 +9,9 @@ import torch
 from torch import nn
 
 from sparsight.io.checkpoints import Tensors
-from sparsight.models.base import WEIGHTED, predicts, weighted_modules
+from sparsight.models.base import predicts, prunable_parameters
 
 logger = logging.getLogger(__name__)
-
-
-_NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm)
-
-
-def prunable_parameters(network: nn.Module, norm_layers: bool = False) -> Tensors:
-    """Weights of convolutions and linear layers; never biases, and no weights of auxiliary heads.
-
-    Modules that only train (fact `training_only`) are neither pruned nor counted. With
-    `norm_layers`, a mistake of published code, also the scales of normalisation layers.
-    """
-    kinds = (*WEIGHTED, *_NORMALISING) if norm_layers else WEIGHTED
-    found: Tensors = {}
-    for name, module in weighted_modules(network, kinds).items():
-        if isinstance(weight := module.weight, torch.Tensor):
-            found[f"{name}.weight"] = weight
-    return found
 
 
 def dense_masks(network: nn.Module, norm_layers: bool = False) -> Tensors:

@@ -30,8 +30,8 @@ from sparsight.io.files import write_json
 from sparsight.io.gpu import choose_device, device_name, set_determinism
 from sparsight.io.provenance import content_hash, provenance, sha256_of
 from sparsight.io.tables import write_table
-from sparsight.models.base import Architecture, build_network
-from sparsight.models.networks import load_network
+from sparsight.models.base import Architecture, build_network, tied_names
+from sparsight.models.networks import load_network, traced_metadata
 from sparsight.models.registry import MODELS
 from sparsight.models.weights import read_weights, take_body, take_weights, weights_file
 from sparsight.pruning.masks import Step, competitors, dense_masks, densities, next_masks
@@ -136,7 +136,8 @@ def new_network(job: Job, class_count: int) -> Architecture:
     """The freshly initialised network of the job's seed."""
     architecture = MODELS.load(job.settings["architecture"])
     seed, options = derived_seed(job.seed, "initialisation"), job.settings.get("options")
-    return build_network(architecture, class_count, seed, options).to(job.device)
+    traced = job.settings.get("traced")
+    return build_network(architecture, class_count, seed, options, traced).to(job.device)
 
 
 def training_data(job: Job) -> tuple[TrainingData, str, int]:
@@ -420,10 +421,11 @@ def check_masks(before: Tensors, after: Tensors, expected: int | None = None) ->
 
 def check_start(network: nn.Module, point: Tensors, masks: Tensors) -> None:
     """A round starts at its rewind point: what is not prunable is equal, the rest is masked."""
+    tied = tied_names(network)
     for name, value in network.state_dict().items():
         expected = point[name].to(value.device)
-        if name in masks:
-            expected = expected * masks[name].to(value.device)
+        if (mask := masks.get(tied.get(name, name))) is not None:
+            expected = expected * mask.to(value.device)
         if not torch.equal(value, expected):
             raise InvariantError(f"{name} does not start the round at its rewind point")
 
@@ -484,6 +486,7 @@ def write_level(
         "architecture": job.settings["architecture"],
         "class_count": str(network.class_count),
         "options": json.dumps(dict(network.options), sort_keys=True),
+        **traced_metadata(network),
         "rewind": str(job.settings.get("rewind", "pretrained")),
         "epochs": str(job.settings["retraining"]["epochs"]),
     }

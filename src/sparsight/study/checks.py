@@ -25,6 +25,7 @@ from sparsight.study.plan import (
     ConceptPlan,
     Network,
     Study,
+    architecture_facts,
     available_images,
     class_names,
     concept_names,
@@ -39,9 +40,11 @@ from sparsight.study.plan import (
     shape_of_images,
     sparsities_from,
     stickers_of,
+    trace_request,
     unpruned_family,
     visualisation,
 )
+from sparsight.study.traced import Request, all_facts, explainer_key
 from sparsight.training.options import OPTIMISERS, SCHEDULES, SELECTIONS
 
 Config = Mapping[str, Any]
@@ -77,6 +80,9 @@ def catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
             where = f"catalogue.{group}.{name}"
             if entry[key] not in table:
                 yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
+            elif table is MODELS and table.is_foreign(entry[key]):
+                # What its options may be is known once it is traced: `architecture_problems`.
+                continue
             elif table.is_foreign(entry[key]):
                 yield from _foreign_problems(table, where, entry, key)
             elif part:
@@ -150,6 +156,35 @@ def dataset_problems(config: Config) -> Iterator[str]:
                 question(study, dataset)
         except InputError as error:
             yield f"catalogue.datasets.{dataset}.options: {error}."
+
+
+def architecture_problems(config: Config) -> Iterator[str]:
+    """One error message for each network of others that cannot be built or traced.
+
+    Whatever plans with a network may take its facts for granted after this. All of them are traced
+    at once, together with the explainers that they may have.
+
+    Parameters
+    ----------
+    config : with sound data sets; explainers may be left out.
+    """
+    study = Study(config)
+    requests: dict[tuple[str, str], Request] = {}
+    for network in study.networks():
+        known = network.dataset in config["datasets"] and network.model in config["models"]
+        chosen = network.explainers or DEFAULT_EXPLAINERS
+        names = [name for name in chosen if name in study.catalogue["explainers"]]
+        # another message says that a name is unknown
+        if known and (request := trace_request(study, network.dataset, network.model, names)):
+            requests[network.dataset, network.model] = request
+    try:
+        answers = all_facts(list(requests.values()))
+    except InputError as error:
+        yield f"models: {error}."
+        return
+    for (dataset, model), facts in zip(requests, answers, strict=True):
+        if isinstance(facts, str):
+            yield f"catalogue.models.{model}.architecture: {facts} (for images of {dataset})."
 
 
 # ------------------------------------------------------------------------------------------ choices
@@ -241,7 +276,7 @@ def combination_problems(config: Config) -> Iterator[str]:
     looking = {name for name in config["explainers"] if study.needs_network(name)}
     for network in study.networks():
         pair = network.dataset, network.model
-        wanted = _unfitting_shape(study, network.model, shape_of_images(study, network.dataset))
+        wanted = _unfitting_shape(study, network, shape_of_images(study, network.dataset))
         if wanted:
             yield (
                 f"models: {network.model} takes images of {wanted}, but {network.dataset} has "
@@ -266,9 +301,9 @@ def combination_problems(config: Config) -> Iterator[str]:
             yield from _metric_problems(study, *pair, name)
 
 
-def _unfitting_shape(study: Study, model: str, shape: tuple[int, int, int]) -> str:
-    """The images that a model takes; empty where it takes those of this shape."""
-    facts = MODELS.facts(study.catalogue["models"][model]["architecture"])
+def _unfitting_shape(study: Study, network: Network, shape: tuple[int, int, int]) -> str:
+    """The images that a network takes; empty where it takes those of this shape."""
+    facts = architecture_facts(study, network.dataset, network.model)
     channels, *sides = facts["input_shape"]
     smallest = facts.get("minimum_side", 1)
     if any(sides):
@@ -281,7 +316,7 @@ def _start_problems(study: Study, network: Network) -> Iterator[str]:
     """What does not go together in the start of a network."""
     entry = study.catalogue["models"][network.model]
     where = f"catalogue.models.{network.model}"
-    yield from _weights_problems(study, network.model, where)
+    yield from _weights_problems(study, network, where)
     for key in ("training", "pretraining"):
         if entry[key] is not None and entry[key]["epochs"] == 0:
             yield f"{where}.{key} takes 0 epochs; give it some, or set it to null."
@@ -311,8 +346,9 @@ def _start_problems(study: Study, network: Network) -> Iterator[str]:
         yield from _untrainable(study, other, {f"{where}.pretraining": entry["pretraining"]})
 
 
-def _weights_problems(study: Study, model: str, where: str) -> Iterator[str]:
-    entry, given = study.catalogue["models"][model], study.initial_weights(model)
+def _weights_problems(study: Study, network: Network, where: str) -> Iterator[str]:
+    entry = study.catalogue["models"][network.model]
+    given = study.initial_weights(network.model)
     if given not in WORDS and "/" not in given and "." not in given:
         yield (
             f"{where}.initial_weights is '{given}', but must be random, imagenet, or the path of a "
@@ -320,7 +356,7 @@ def _weights_problems(study: Study, model: str, where: str) -> Iterator[str]:
         )
     if given != "imagenet":
         return
-    facts = MODELS.facts(entry["architecture"])
+    facts = architecture_facts(study, network.dataset, network.model)
     if not facts["imagenet_weights"]:
         yield (
             f"{where}: there are no ImageNet weights of {entry['architecture']}; set "
@@ -328,7 +364,8 @@ def _weights_problems(study: Study, model: str, where: str) -> Iterator[str]:
         )
         return
     for key, value in entry["options"].items():
-        if value != facts["option_defaults"][key]:
+        # What the options of other libraries' networks do is not known here; the shapes tell.
+        if "option_defaults" in facts and value != facts["option_defaults"][key]:
             yield (
                 f"{where}: the ImageNet weights are for the option {key} of "
                 f"{facts['option_defaults'][key]}, not {value}; drop the option, or start from "
@@ -362,7 +399,7 @@ def _untrainable(study: Study, dataset: str, recipes: Mapping[str, Any]) -> Iter
             )
 
 
-def _explainer_problems(study: Study, _: str, model: str, name: str) -> Iterator[str]:
+def _explainer_problems(study: Study, dataset: str, model: str, name: str) -> Iterator[str]:
     """Whether a network has the layers that an explainer names, and can be explained by it."""
     architecture = study.catalogue["models"][model]["architecture"]
     entry = study.catalogue["explainers"][name]
@@ -372,7 +409,8 @@ def _explainer_problems(study: Study, _: str, model: str, name: str) -> Iterator
         several = given.get("layers")
         named["layers"] = several if isinstance(several, list) else [several]
     # An empty layer is the architecture's own.
-    layers = layer_names(MODELS.facts(architecture))
+    facts = architecture_facts(study, dataset, model, [name])
+    layers = layer_names(facts)
     for parameter, chosen in named.items():
         key = f"catalogue.explainers.{name}.parameters.{parameter}"
         yield from (
@@ -385,6 +423,9 @@ def _explainer_problems(study: Study, _: str, model: str, name: str) -> Iterator
             f"explainers: {name} does not work on {architecture}; drop one of them, or give "
             f"{model} explainers of its own under networks."
         )
+    if why := facts.get("refused", {}).get(explainer_key(entry)):
+        remedy = f"drop one of them, or give {model} explainers of its own under networks"
+        yield f"explainers: {name} does not work on {model}: {why}; {remedy}."
 
 
 def _metric_problems(study: Study, dataset: str, model: str, name: str) -> Iterator[str]:
@@ -500,9 +541,14 @@ def pruner_problems(config: Config) -> Iterator[str]:
         entry = config["catalogue"]["pruners"][pruner]
         where = f"catalogue.pruners.{pruner}"
         conflicts = [*_pruner_conflicts(entry)]
-        for model in dict.fromkeys(n.model for n in study.networks() if pruner in n.pruners):
-            own = config["catalogue"]["models"][model]
-            conflicts += _retraining_conflicts(entry, model, own)
+        networks: dict[str, Network] = {}
+        for network in study.networks():
+            if pruner in network.pruners:
+                networks.setdefault(network.model, network)
+        for network in networks.values():
+            conflicts += _retraining_conflicts(study, entry, network)
+            if entry.get("rate") != 0:
+                conflicts += _unknown_weights(study, network)
         yield from (f"{where}{text}." for wrong, text in conflicts if wrong)
 
 
@@ -543,14 +589,32 @@ def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     )
 
 
+#: share of all parameters that may be weights of unknown kinds, which are not pruned
+_FEW_UNKNOWN = 0.01
+
+
+def _unknown_weights(study: Study, network: Network) -> Iterator[tuple[bool, str]]:
+    """Whether a pruner would pass over weights because nobody knows what they are."""
+    facts = architecture_facts(study, network.dataset, network.model)
+    unknown: dict[str, float] = facts.get("unknown_weights", {})
+    share = sum(unknown.values())
+    yield (
+        share > _FEW_UNKNOWN,
+        f": {network.model} holds {share:.1%} of its parameters in weights of other kinds than "
+        f"convolutions, linear layers and attention ({join_names(unknown)}), which would not be "
+        "pruned; choose another architecture, or build it from such layers",
+    )
+
+
 def _retraining_conflicts(
-    entry: Mapping[str, Any], model: str, own: Mapping[str, Any]
+    study: Study, entry: Mapping[str, Any], network: Network
 ) -> Iterator[tuple[bool, str]]:
-    """The same for conflicts of a pruner with a model, whose entry is `own`."""
+    """The same for conflicts of a pruner with a model."""
+    model, own = network.model, study.catalogue["models"][network.model]
     bugs, rewind = entry["published_bugs"], entry["rewind"]
     recipe, again = entry["retraining"] or own["retraining"], "recalibrate_batch_norm" in entry
     yield (
-        again and not _has_batch_norm(own["architecture"], own["options"]),
+        again and not _has_batch_norm(study, network),
         f".recalibrate_batch_norm: {own['architecture']} of {model} has no batch normalisation; "
         "drop the key, or the model",
     )
@@ -588,11 +652,14 @@ def _retraining_conflicts(
         yield True, f"{what}, so that the mistake {bug} has no effect; drop it"
 
 
-def _has_batch_norm(architecture: str, options: Mapping[str, Any]) -> bool:
+def _has_batch_norm(study: Study, network: Network) -> bool:
+    entry = study.catalogue["models"][network.model]
+    if MODELS.is_foreign(entry["architecture"]):
+        return bool(architecture_facts(study, network.dataset, network.model)["batch_norm"])
     # Imports torch, which other configurations do not need.
     from sparsight.models.networks import has_batch_norm
 
-    return has_batch_norm(architecture, options)
+    return has_batch_norm(entry["architecture"], entry["options"])
 
 
 # ----------------------------------------------------------------------------------------- concepts
@@ -649,10 +716,16 @@ def _concept_network_problems(plan: ConceptPlan, network: Network) -> Iterator[s
     """What concept methods and the bank of a network's data set lack."""
     study, bank = plan.study, plan.study.concept_bank(network.dataset)
     shape, own = shape_of_images(study, bank), shape_of_images(study, network.dataset)
-    if shape[0] != own[0] or _unfitting_shape(study, network.model, shape):
+    if shape[0] != own[0] or _unfitting_shape(study, network, shape):
         yield (
             f"concept_bank.{network.dataset} is {bank}, whose images are {shape} (channels, "
             f"height, width), but {network.model} takes {own} here; give {bank} the same size."
+        )
+    facts = architecture_facts(study, network.dataset, network.model)
+    if plan.names(network) and not facts["feature_cut"]:
+        yield (
+            f"concepts: {join_names(plan.names(network))} need a network that can be cut in two, "
+            f"and {network.model} cannot: {facts['uncut']}; give it no concepts under networks."
         )
     for name in plan.names(network):
         for need in plan.facts(name)["needs"]:

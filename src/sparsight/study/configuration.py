@@ -9,8 +9,10 @@ from typing import Any
 from sparsight.data.registry import SOURCES
 from sparsight.io.errors import InputError, unknown_name
 from sparsight.io.files import expand_path
+from sparsight.models.registry import factory_of
 from sparsight.registration import Item
 from sparsight.study.checks import (
+    architecture_problems,
     catalogue_problems,
     choice_problems,
     claim_problems,
@@ -103,7 +105,7 @@ _UNUSABLE = re.compile(r"[{}\x00-\x1f]")
 def with_paths(
     config: Config, environ: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, Any], list[str]]:
-    """A copy with `~` and variables replaced in all paths: `data_folder`, `initial_weights`.
+    """A copy with `~` and variables replaced in all paths: data, initial weights, architectures.
 
     Paths that cannot be expanded, or that Snakemake would misread, have an error message each.
     """
@@ -126,7 +128,10 @@ def with_paths(
         given = entry["initial_weights"]
         if given not in WORDS:
             path = expanded(given, f"catalogue.models.{name}.initial_weights")
-            models[name] = {**entry, "initial_weights": path}
+            models[name] = entry = {**entry, "initial_weights": path}
+        if factory := factory_of(entry["architecture"]):
+            path = expanded(factory[0], f"catalogue.models.{name}.architecture")
+            models[name] = {**entry, "architecture": f"{path}:{factory[1]}"}
     catalogue = {**config["catalogue"], "models": models}
     return {**config, "data_folder": folder, "catalogue": catalogue}, problems
 
@@ -221,7 +226,7 @@ def resolve(
     if found or wrong:
         return whole, [*found, *wrong]
     found = [*catalogue_problems(whole["catalogue"]), *choice_problems(whole)]
-    found = found or [*dataset_problems(whole)]
+    found = found or [*dataset_problems(whole)] or [*architecture_problems(whole)]
     if found:
         return whole, found
     whole = with_choices(whole)

@@ -259,8 +259,15 @@ class DataSet(Part):
 class Model(Part):
     """An architecture with its recipes."""
 
-    architecture: str = needed("The architecture.")
-    options: dict[str, Any] = key({}, "Options of the architecture (width, stem).")
+    architecture: str = needed(
+        "The architecture: one of the project's own, `timm.NAME`, `torchvision.NAME`, or "
+        "`PATH/file.py:function`, in which ~ and $VARIABLE are replaced."
+    )
+    options: dict[str, Any] = key(
+        {},
+        "Options of the architecture (width, stem), or keywords of the library or the function; "
+        "`normalisation` is what is done to images first.",
+    )
     initial_weights: Text = key(
         "random",
         "What the network starts with: random, imagenet (torchvision's weights), or the path of a "

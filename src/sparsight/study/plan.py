@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -16,6 +16,7 @@ from sparsight.io.errors import InputError, join_names
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
 from sparsight.spade.registry import derived_name
+from sparsight.study.traced import Request, facts_of
 
 
 def spread_evenly(count: int, last: int) -> list[int]:
@@ -95,6 +96,7 @@ class Study:
         # Asked for by every job's inputs and params, and always answered alike.
         self._families: dict[Network | None, dict[str, list[str]]] = {}
         self._looking: dict[str, bool] = {}
+        self.requests: dict[tuple[str, str, tuple[str, ...]], Request | None] = {}
         self.catalogue: Config = config["catalogue"]
 
     @property
@@ -139,8 +141,10 @@ class Study:
 
     def imagenet_weights(self, model: str) -> str:
         """File name of the ImageNet weights that a model starts with; empty where it does not."""
-        facts = MODELS.facts(self.catalogue["models"][model]["architecture"])
-        return str(facts["imagenet_weights"]) if self.initial_weights(model) == "imagenet" else ""
+        if self.initial_weights(model) != "imagenet":
+            return ""
+        dataset = next(n.dataset for n in self._networks if n.model == model)
+        return str(architecture_facts(self, dataset, model)["imagenet_weights"])
 
     def pretraining_dataset(self, model: str) -> str | None:
         """The data set on which a model is trained before it meets the study's own."""
@@ -472,6 +476,47 @@ def concept_names(study: Study, dataset: str) -> list[str]:
     return list(SOURCES.load(entry["source"]).concepts_of(entry.get("options", {})))
 
 
+def class_count(study: Study, dataset: str) -> int:
+    """Number of a data set's classes."""
+    source = study.catalogue["datasets"][dataset]["source"]
+    return len(class_names(study, dataset)) or int(SOURCES.facts(source)["class_count"])
+
+
+def trace_request(
+    study: Study, dataset: str, model: str, explainers: Iterable[str] = ()
+) -> Request | None:
+    """What is asked of a model's architecture for a data set; None where it is the project's own.
+
+    `explainers` are those that its networks are explained with.
+    """
+    entry = study.catalogue["models"][model]
+    if not MODELS.is_foreign(entry["architecture"]):
+        return None
+    entries = [study.catalogue["explainers"][name] for name in explainers]
+    return Request(
+        entry["architecture"],
+        entry.get("options", {}),
+        shape_of_images(study, dataset),
+        class_count(study, dataset),
+        [{"method": one["method"], "parameters": one.get("parameters", {})} for one in entries],
+    )
+
+
+def architecture_facts(
+    study: Study, dataset: str, model: str, explainers: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Facts of a model's architecture: literals, or what tracing found for the data set's images.
+
+    See `traced.facts_of` for what the latter are; only they tell of `explainers`.
+    """
+    key = (dataset, model, tuple(explainers))
+    if key not in study.requests:
+        study.requests[key] = trace_request(study, dataset, model, explainers)
+    if (request := study.requests[key]) is None:
+        return MODELS.facts(study.catalogue["models"][model]["architecture"])
+    return facts_of(request)
+
+
 def layer_names(facts: Mapping[str, Any]) -> list[str]:
     """Modules of an architecture that an explainer may name, in the order of the forward pass."""
     return list(facts.get("layers") or facts.get("layer_windows") or _layer_strides(facts))
@@ -479,7 +524,7 @@ def layer_names(facts: Mapping[str, Any]) -> list[str]:
 
 def _layer_strides(facts: Mapping[str, Any]) -> dict[str, int]:
     """The fact `layer_strides` by single names."""
-    strides = facts["layer_strides"].items()
+    strides = facts.get("layer_strides", {}).items()
     return {name: stride for names, stride in strides for name in names.split()}
 
 
@@ -520,7 +565,7 @@ def map_size(study: Study, explainer: str, network: Network) -> tuple[int, int]:
     shape = shape_of_images(study, network.dataset)
     entry = study.catalogue["explainers"][explainer]
     model = study.catalogue["models"][network.model]
-    facts = MODELS.facts(model["architecture"])
+    facts = architecture_facts(study, network.dataset, network.model)
     given = entry.get("parameters", {}).get("layer")
     layer = given or facts["explain_layer"]
     # Maps of other libraries over several layers come at image size.

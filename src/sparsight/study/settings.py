@@ -27,6 +27,7 @@ from sparsight.study.plan import (
     Network,
     Place,
     Study,
+    architecture_facts,
     explainers_for_copies,
     metric_facts,
     searches,
@@ -111,12 +112,14 @@ class RuleSettings(_OfStudy):
         return source_items(self._entry("datasets", dataset))
 
     def _network(self, dataset: str, model: str) -> Settings:
+        facts = architecture_facts(self.study, dataset, model)
         # Only jobs that write the study's name into a result may know it: packed data are shared.
         return {
             "study": self.study.name,
             "architecture": self._entry("models", model)["architecture"],
             "options": self._entry("models", model)["options"],
             "noise_maximum": self._entry("datasets", dataset)["noise"]["maximum"],
+            **({"traced": facts["traced"]} if "traced" in facts else {}),
             **self._threads,
         }
 

@@ -29,6 +29,7 @@ STAGES = {
     "fetching": "sparsight.data.packing:FETCHING_VERSION",
     "packing": "sparsight.data.packing",
     "weights": "sparsight.models.weights",
+    "tracing": "sparsight.models.tracing",
     "training": "sparsight.training.loop",
     "pruning": "sparsight.pruning.rounds",
     "explaining": "sparsight.explain.run",

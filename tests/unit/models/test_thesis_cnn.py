@@ -2,9 +2,8 @@
 
 import torch
 
-from sparsight.models.base import build_network
+from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.pruning.masks import prunable_parameters
 
 
 def test_parameter_counts_are_those_of_the_thesis() -> None:

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sparsight.models.base import build_network
+from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.inception import InceptionV3
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.criteria import Magnitude, RandomOrder
-from sparsight.pruning.masks import Step, dense_masks, densities, next_masks, prunable_parameters
+from sparsight.pruning.masks import Step, dense_masks, densities, next_masks
 
 NAMES = ("a", "b")
 

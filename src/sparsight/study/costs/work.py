@@ -21,13 +21,15 @@ from sparsight.study.plan import (
     Network,
     Study,
     available_images,
-    class_names,
+    class_count,
     has_masks,
     map_size,
     metric_facts,
     shape_of_images,
     stored_bytes,
+    trace_request,
 )
+from sparsight.study.traced import facts_of
 from sparsight.training.options import SELECTIONS
 
 Work = dict[str, float]
@@ -181,9 +183,9 @@ class StudyWork:
     def _size(self, dataset: str, model: str) -> NetworkSize:
         """Sizes of a network for a data set's images."""
         entry = self.study.catalogue["models"][model]
-        source = self.study.catalogue["datasets"][dataset]["source"]
-        classes = len(class_names(self.study, dataset)) or SOURCES.facts(source)["class_count"]
-        shape = shape_of_images(self.study, dataset)
+        if request := trace_request(self.study, dataset, model):
+            return NetworkSize(**facts_of(request)["size"])
+        classes, shape = class_count(self.study, dataset), shape_of_images(self.study, dataset)
         return network_size(entry["architecture"], entry.get("options", {}), classes, shape)
 
     def _cost(self, explainer: str, dataset: str) -> float:
