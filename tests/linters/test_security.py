@@ -180,9 +180,9 @@ def test_files_of_sources_come_over_https_with_checksums() -> None:
 
 
 def test_downloads_are_known() -> None:
-    """The test above looks at all that there are: four sources, and the files of weights."""
+    """The test above looks at all that there are: five sources, and the files of weights."""
     loaded = {name for name in SOURCES.entries if addresses(SOURCES.facts(name))}
-    assert loaded == {"mnist", "imagenette", "cub200", "ham10000"}
+    assert loaded == {"mnist", "fashion_mnist", "imagenette", "cub200", "ham10000"}
     assert all(mirror.startswith("https://") for mirror in MIRRORS)
     weights = [MODELS.facts(name).get("imagenet_weights") for name in MODELS.entries]
     assert all(len(checksum_in(one)) >= 8 for one in weights if one)

@@ -8,6 +8,7 @@ SOURCES = Registry(
         "cub200": "sparsight.data.sources.cub200:Cub200",
         "derm7pt": "sparsight.data.sources.derm7pt:Derm7pt",
         "digits": "sparsight.data.sources.digits:Digits",
+        "fashion_mnist": "sparsight.data.sources.fashion_mnist:FashionMnist",
         "ham10000": "sparsight.data.sources.ham10000:Ham10000",
         "imagenette": "sparsight.data.sources.imagenette:Imagenette",
         "mnist": "sparsight.data.sources.mnist:Mnist",
