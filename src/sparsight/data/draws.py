@@ -130,6 +130,64 @@ def stratified_splits(
     return {name: np.sort(positions) for name, positions in parts.items()}
 
 
+def grouped_splits(
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+    seed: int,
+    test: float | int,
+    validation: float | int,
+) -> dict[str, Positions]:
+    """Splits in which all images of a group are together: int64 positions, ascending.
+
+    A group is what must not be learnt and tested at once: a patient, a lesion, a burst. Of each
+    class, groups are drawn until the class's share of images is reached as nearly as whole groups
+    allow, first for the test, then for validation. So the splits are stratified, and the numbers
+    are met to within a few images.
+
+    Parameters
+    ----------
+    labels : int64 [N], by which the splits are stratified. A group has the label of its first
+        image.
+    groups : the group of each image.
+    seed : of the draw. Another `validation` keeps the test images.
+    test, validation : shares of N (below 1) or numbers of images; 0 for none.
+    """
+    _, first, member = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    sizes = np.bincount(member)
+    classes = labels[first]
+    order = stratified_order(classes, seed, SPLIT_ORDER)
+    shares = [number_of(wanted, len(labels)) / len(labels) for wanted in (test, validation)]
+    side = np.zeros(len(first), np.int64)
+    for label in np.unique(classes):
+        drawn = order[classes[order] == label]
+        # Images in the first k groups of the class, k = 0, 1, …
+        counted = np.concatenate([[0], np.cumsum(sizes[drawn])])
+        stop = 0
+        for place, share in enumerate(np.cumsum(shares)):
+            start, stop = stop, int(np.argmin(np.abs(counted - share * counted[-1])))
+            side[drawn[start:stop]] = place + 1
+    parts = {
+        name: np.flatnonzero(side[member] == place)
+        for name, place in (("train", 0), ("validation", 2), ("test", 1))
+    }
+    for name, wanted in (("train", 1), ("validation", validation), ("test", test)):
+        if wanted and not len(parts[name]):
+            raise InputError(
+                f"'split' leaves no images for '{name}'; choose shares or numbers that leave "
+                "images on all sides"
+            )
+    return parts
+
+
+def shared_groups(groups: Sequence[str], train: Positions, test: Positions) -> float:
+    """The leak: share of test images whose group is also in the training split, 0..1.
+
+    `train` and `test` are positions into `groups`; without test images it is NaN.
+    """
+    names = np.asarray(groups)
+    return float(np.isin(names[test], names[train]).mean()) if len(test) else float("nan")
+
+
 def split_column(places: Mapping[str, Positions], count: int) -> NDArray[np.str_]:
     """The split of each of `count` images, of which `places` has the positions; empty for none."""
     column = np.full(count, "", "U10")

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sparsight.data.draws import stratified_splits
+from sparsight.data.draws import grouped_splits, shared_groups, stratified_splits
 from sparsight.data.location import find_folder
 from sparsight.data.packed import PackedSplit
 from sparsight.data.packing import pack
@@ -34,12 +34,10 @@ from sparsight.data.sources.ham10000 import (
     blue_white_share,
     border_irregularity,
     colour_variance,
-    lesion_splits,
     measure,
     measure_files,
     read_rows,
     relative_diameter,
-    shared_lesions,
     thresholds,
 )
 from sparsight.io.arrays import read_metadata
@@ -531,18 +529,18 @@ def test_the_leak_by_hand() -> None:
     lesions = ["a", "a", "b", "b", "c", "d", "d", "d"]
     train, test = np.array([0, 2, 5]), np.array([1, 3, 4, 6])
     # b, a and d are trained on, c is not.
-    assert shared_lesions(lesions, train, test) == 0.75
-    assert shared_lesions(lesions, train, np.array([4])) == 0
-    assert shared_lesions(lesions, train, np.array([1, 6, 7])) == 1
-    assert math.isnan(shared_lesions(lesions, train, np.array([], np.int64)))
+    assert shared_groups(lesions, train, test) == 0.75
+    assert shared_groups(lesions, train, np.array([4])) == 0
+    assert shared_groups(lesions, train, np.array([1, 6, 7])) == 1
+    assert math.isnan(shared_groups(lesions, train, np.array([], np.int64)))
 
 
 def test_lesions_of_one_photograph_are_drawn_in_proportion() -> None:
     labels = np.repeat([0, 1], [60, 40]).astype(np.int64)
-    parts = lesion_splits(labels, [str(n) for n in range(100)], 0, 0.2, 0.1)
+    parts = grouped_splits(labels, [str(n) for n in range(100)], 0, 0.2, 0.1)
     assert np.bincount(labels[parts["test"]]).tolist() == [12, 8]
     assert np.bincount(labels[parts["validation"]]).tolist() == [6, 4]
-    numbers = lesion_splits(labels, [str(n) for n in range(100)], 0, 20, 10)
+    numbers = grouped_splits(labels, [str(n) for n in range(100)], 0, 20, 10)
     assert all((numbers[name] == parts[name]).all() for name in NAMES)
 
 
@@ -558,7 +556,7 @@ def test_a_lesion_is_in_one_split(sizes: list[int], seed: int, share: float) -> 
     # In any order, as in a table that is sorted by image.
     shuffled = np.random.default_rng(seed % 2**32).permutation(len(lesions))
     lesions, labels = [lesions[place] for place in shuffled], labels[shuffled]
-    parts = lesion_splits(labels, lesions, seed, 0.25, share)
+    parts = grouped_splits(labels, lesions, seed, 0.25, share)
     assert sorted(np.concatenate([parts[name] for name in NAMES]).tolist()) == list(
         range(len(lesions))
     )
@@ -566,23 +564,23 @@ def test_a_lesion_is_in_one_split(sizes: list[int], seed: int, share: float) -> 
     assert not found["train"] & found["test"]
     assert not found["train"] & found["validation"]
     assert not found["validation"] & found["test"]
-    assert shared_lesions(lesions, parts["train"], parts["test"]) == 0
+    assert shared_groups(lesions, parts["train"], parts["test"]) == 0
     for label in (0, 1):
         members = (labels == label).sum()
         # Whole lesions: off by half of the largest at most, at each of two borders; and a share
         # is first rounded to a number of photographs.
         assert abs((labels[parts["test"]] == label).sum() - 0.25 * members) <= 3.5
         assert abs((labels[parts["validation"]] == label).sum() - share * members) <= 7
-    again = lesion_splits(labels, lesions, seed, 0.25, 0.0)
+    again = grouped_splits(labels, lesions, seed, 0.25, 0.0)
     assert (again["test"] == parts["test"]).all()
 
 
 def test_nothing_left() -> None:
     labels, lesions = np.zeros(4, np.int64), ["a", "a", "b", "b"]
     with pytest.raises(InputError, match="'split' leaves no images for 'train'"):
-        lesion_splits(labels, lesions, 0, 0.9, 0)
+        grouped_splits(labels, lesions, 0, 0.9, 0)
     with pytest.raises(InputError, match="'split' leaves no images for 'validation'"):
-        lesion_splits(labels, lesions, 0, 0.5, 0.1)
+        grouped_splits(labels, lesions, 0, 0.5, 0.1)
 
 
 @pytest.mark.realdata
@@ -599,9 +597,9 @@ def test_of_the_real_test_images_38_percent_leak(tmp_path: Path) -> None:
     for seed in range(5):
         parts = stratified_splits(labels, seed, 0.2, 0)
         assert (len(parts["train"]), len(parts["test"])) == (8012, 2003)
-        shared.append(2003 * shared_lesions(lesions, parts["train"], parts["test"]))
-        whole = lesion_splits(labels, lesions, seed, 0.2, 0.1)
-        assert shared_lesions(lesions, whole["train"], whole["test"]) == 0
+        shared.append(2003 * shared_groups(lesions, parts["train"], parts["test"]))
+        whole = grouped_splits(labels, lesions, seed, 0.2, 0.1)
+        assert shared_groups(lesions, whole["train"], whole["test"]) == 0
         assert abs(len(whole["test"]) - 2003) <= 5
         counts = np.bincount(labels[whole["test"]]) / np.bincount(labels)
         assert np.abs(counts - 0.2).max() < 0.02

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from sparsight.data.base import OBJECT, Description, read_table
 from sparsight.data.download import fetch_archive, fetch_files
 from sparsight.data.draws import (
-    SPLIT_ORDER,
-    Positions,
+    grouped_splits,
+    shared_groups,
     split_column,
-    stratified_order,
     stratified_splits,
 )
 from sparsight.data.location import has_files
@@ -156,65 +155,6 @@ def mask_paths(folder: Path, names: Iterable[str]) -> list[Path]:
 
 
 BINARY = ("benign", "malignant")
-
-
-def lesion_splits(
-    labels: NDArray[np.int64],
-    lesions: Sequence[str],
-    seed: int,
-    test: float | int,
-    validation: float | int,
-) -> dict[str, Positions]:
-    """Splits in which all photographs of a lesion are together: int64 positions, ascending.
-
-    Of each class, lesions are drawn until the class's share of photographs is reached as nearly as
-    whole lesions allow, first for the test, then for validation. So the splits are stratified, and
-    the numbers are met to within a few photographs.
-
-    Parameters
-    ----------
-    labels : int64 [N], by which the splits are stratified. A lesion has the label of its first
-        photograph.
-    lesions : the lesion of each photograph.
-    seed : of the draw. Another `validation` keeps the test images.
-    test, validation : shares of N (below 1) or numbers of photographs; 0 for none.
-    """
-    _, first, member = np.unique(np.asarray(lesions), return_index=True, return_inverse=True)
-    sizes = np.bincount(member)
-    classes = labels[first]
-    order = stratified_order(classes, seed, SPLIT_ORDER)
-    shares = [number_of(wanted, len(labels)) / len(labels) for wanted in (test, validation)]
-    side = np.zeros(len(first), np.int64)
-    for label in np.unique(classes):
-        drawn = order[classes[order] == label]
-        # Photographs in the first k lesions of the class, k = 0, 1, …
-        counted = np.concatenate([[0], np.cumsum(sizes[drawn])])
-        stop = 0
-        for place, share in enumerate(np.cumsum(shares)):
-            start, stop = stop, int(np.argmin(np.abs(counted - share * counted[-1])))
-            side[drawn[start:stop]] = place + 1
-    parts = {
-        name: np.flatnonzero(side[member] == place)
-        for name, place in (("train", 0), ("validation", 2), ("test", 1))
-    }
-    for name, wanted in (("train", 1), ("validation", validation), ("test", test)):
-        if wanted and not len(parts[name]):
-            raise InputError(
-                f"'split' leaves no images for '{name}'; choose shares or numbers that leave "
-                "images on all sides"
-            )
-    return parts
-
-
-def shared_lesions(lesions: Sequence[str], train: Positions, test: Positions) -> float:
-    """The leak: share of test photographs whose lesion is also in the training split, 0..1.
-
-    `train` and `test` are positions into `lesions`; without test photographs it is NaN.
-    """
-    names = np.asarray(lesions)
-    return float(np.isin(names[test], names[train]).mean()) if len(test) else float("nan")
-
-
 CONCEPTS = (
     "derived_asymmetry",
     "derived_irregular_border",
@@ -487,7 +427,7 @@ class Ham10000(PictureSource):
         """See `Source.describe`; the leak between the splits is among the notes."""
         listing = self.listing(settings, folder)
         train, test = (np.flatnonzero(listing["split"] == split) for split in ("train", "test"))
-        leak = shared_lesions(listing["lesion_id"].tolist(), train, test)
+        leak = shared_groups(listing["lesion_id"].tolist(), train, test)
         _LOG.info("%.1f%% of the test images show a lesion that is also in train", 100 * leak)
         return replace(super().describe(settings, folder), notes={LEAK: f"{leak:.4f}"})
 
@@ -502,7 +442,7 @@ class Ham10000(PictureSource):
         if split["rule"] == "image":
             places = stratified_splits(diagnoses, *wanted)
         else:
-            places = lesion_splits(diagnoses, found["lesion_id"].tolist(), *wanted)
+            places = grouped_splits(diagnoses, found["lesion_id"].tolist(), *wanted)
         labels, classes = (
             found["dx"].map(self._label_of(settings)),
             pd.Index(self.classes_of(settings)),
