@@ -10,6 +10,7 @@ from snakemake.logging import logger
 from snakemake.utils import update_config
 from sparsight.analysis.tables import FEWEST_LEVELS
 from sparsight.data.packed_settings import PACKED_VARIABLE, settings_text
+from sparsight.data.scans import SCANNED_VARIABLE, scans_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
 from sparsight.io.files import COMMAND_VARIABLE, command_to_repeat
@@ -133,6 +134,10 @@ os.environ[PACKED_VARIABLE] = settings_text(
     {name: normalise(SETTINGS.packing(name)) for name in STUDY.prepared_datasets()}
 )
 
+
+if workflow.is_main_process:
+    # What it has seen of the user's own images; jobs need not look again.
+    os.environ[SCANNED_VARIABLE] = scans_text()
 
 # ------------------------------------------------- disk budget, original files, agreement
 

@@ -116,8 +116,10 @@ class Description:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
+def read_table(path: Path, columns: Sequence[str], more: bool = False) -> "pd.DataFrame":
     """These columns of a text table, as text; commas, semicolons or tabs separate them.
+
+    With `more`, all further columns follow in the order of the table.
 
     An `InputError` when the table cannot be read or has no such column.
     """
@@ -141,7 +143,8 @@ def read_table(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
                 f"{path} has no column '{name}' (it has {others or 'none'}, and must have "
                 f"{', '.join(columns)}); put the original file there"
             )
-    return table[list(columns)].fillna("")
+    rest = [name for name in table.columns if name not in columns] if more else []
+    return table[[*columns, *rest]].fillna("")
 
 
 class Source(ABC):
@@ -161,7 +164,9 @@ class Source(ABC):
     folder : the archive's own folder name below `data/`; empty for embedded data. See `folder_of`.
     downloadable : whether `fetch` downloads what is missing. Where it does not, it only looks at
         the files, and the workflow calls it when it plans.
-    other_folders : where else below `data/` other tools keep the same files, such as `MNIST/raw`.
+    path_parameters : settings that are paths of the user's own files, see `OwnFiles`.
+    other_folders : where else below `data/` other tools keep the same files, such as `MNIST/raw`;
+        or a path, where a package of the system puts them.
     splits : all splits that the source can have, of `sparsight.data.settings.SPLITS`: `train` and
         `test`, and `validation` where there is one; see `split_names`.
     has_masks : whether each image has a mask of its object.
@@ -193,6 +198,7 @@ class Source(ABC):
     parameters: ClassVar[dict[str, Any]] = {}
     downloadable: ClassVar[bool] = True
     other_folders: ClassVar[tuple[str, ...]] = ()
+    path_parameters: ClassVar[tuple[str, ...]] = ()
     side_parameter: ClassVar[str] = ""
     part_names: ClassVar[tuple[str, ...]] = ()
     concept_names: ClassVar[tuple[str, ...]] = ()
@@ -275,6 +281,10 @@ class Source(ABC):
             part_names=tuple(self.parts_of(settings)),
             concept_names=tuple(self.concepts_of(settings)),
         )
+
+    def found_files(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What the manifest keeps of files that the settings name; nothing by default."""
+        return {}
 
     @abstractmethod
     def fetch(self, settings: Mapping[str, Any], folder: Path) -> None:

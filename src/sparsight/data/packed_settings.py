@@ -21,8 +21,8 @@ KEY = "settings"
 #: as of `sparsight.data.packing.pack`; 51 / 255 = 0.2: the noise of the MNIST study lies in
 #: [0, 0.2] (Lukkien)
 NOISE_DEFAULTS: dict[str, Any] = {"maximum": 51, "seed": 0}
-#: where the files come from, which changes nothing in them
-_ORIGINS = ("mirrors",)
+#: where the files come from, and where is kept what they tell, which changes nothing in them
+_ORIGINS = ("mirrors", "scans")
 
 
 def content_settings(source: str, parameters: Settings, settings: Settings) -> dict[str, Any]:

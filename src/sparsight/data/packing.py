@@ -267,7 +267,8 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     ----------
     settings : `source`, the options of the source, and `data_folder`.
     manifest : JSON with the source's name, reference, licence and `folder` (null for embedded
-        data), and `files`: which files are there, see `sparsight.data.location.folder_states`.
+        data), and `files`: which files are there, see `sparsight.data.location.folder_states`; for
+        files of the user's own, `found` has what they tell, see `sparsight.data.own_files`.
     """
     source = _source(settings)
     facts = {"source": source.name, "reference": source.reference, "licence": source.licence}
@@ -280,6 +281,8 @@ def fetch_dataset(settings: Settings, manifest: Path | str) -> None:
     content: dict[str, Any] = {**facts, "folder": None if folder is None else str(folder)}
     if folder is not None:
         content["files"] = folder_states(source.original_folders(settings, folder))
+    if found := source.found_files(settings):
+        content["found"] = found
     write_json(manifest, content)
 
 

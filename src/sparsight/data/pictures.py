@@ -29,10 +29,10 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Frame:
-    """A photograph of `width` × `height` pixels, resized to `scaled`, of which a square is cut.
+    """A photograph of `width` × `height` pixels, resized to `scaled`, of which `size` is cut.
 
     The same geometry holds for its pixels, boxes and points. `left` and `top` are what is cut off
-    on these sides, in pixels of the resized photograph.
+    on these sides, in pixels of the resized photograph; `scaled` and `size` are (width, height).
     """
 
     width: int
@@ -40,37 +40,43 @@ class Frame:
     scaled: tuple[int, int]
     left: int
     top: int
-    side: int
+    size: tuple[int, int]
 
     @classmethod
     def of(cls, width: int, height: int, side: int, resize: str) -> "Frame":
         """`aspect`: the shorter side to `side`, then the middle; `squash`: both sides to `side`."""
         if resize == "squash":
-            return cls(width, height, (side, side), 0, 0, side)
+            return cls(width, height, (side, side), 0, 0, (side, side))
         shorter = min(width, height)
         # torchvision cuts the longer side down and rounds the margin half to even.
         scaled = (side * width // shorter, side * height // shorter)
         left, top = (round((length - side) / 2) for length in scaled)
-        return cls(width, height, scaled, left, top, side)
+        return cls(width, height, scaled, left, top, (side, side))
+
+    @classmethod
+    def whole(cls, width: int, height: int) -> "Frame":
+        """Nothing is resized or cut."""
+        return cls(width, height, (width, height), 0, 0, (width, height))
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Where the point (x, y) of the photograph lies in the square; it may lie outside."""
+        """Where the point (x, y) of the photograph lies in what is cut; it may lie outside."""
         across = x * self.scaled[0] / self.width - self.left
         down = y * self.scaled[1] / self.height - self.top
         return across, down
 
     def box(self, x: float, y: float, width: float, height: float) -> NDArray[np.uint8]:
-        """How much of each pixel of the square a box of the photograph covers, uint8, 0..255."""
+        """How much of each pixel of the cut a box of the photograph covers, uint8, 0..255."""
         left, top = self.place(x, y)
         right, bottom = self.place(x + width, y + height)
-        cover = np.outer(_covered(top, bottom, self.side), _covered(left, right, self.side))
+        across, down = self.size
+        cover = np.outer(_covered(top, bottom, down), _covered(left, right, across))
         return np.asarray(np.rint(255 * cover), np.uint8)
 
     def disc(self, x: float, y: float, radius: float) -> NDArray[np.uint8]:
-        """A disc about a point of the photograph, `radius` in pixels of the square; as `box`."""
+        """A disc about a point of the photograph, `radius` in pixels of the cut; as `box`."""
         across, down = self.place(x, y)
-        centres = np.arange(self.side) + 0.5
-        distance = np.hypot(centres[np.newaxis] - across, centres[:, np.newaxis] - down)
+        columns, rows = (np.arange(length) + 0.5 for length in self.size)
+        distance = np.hypot(columns[np.newaxis] - across, rows[:, np.newaxis] - down)
         return np.asarray(np.rint(255 * np.clip(radius + 0.5 - distance, 0, 1)), np.uint8)
 
 
@@ -112,6 +118,10 @@ class PictureSource(Source):
         """`masks` and `part_masks` of rows of the listing; empty without any."""
         return {}
 
+    def pictures(self, settings: Mapping[str, Any], chosen: "pd.DataFrame", side: int) -> Pixels:
+        """The images of rows of the listing, uint8 [N, C, H, W]."""
+        return read_pictures(chosen["path"].tolist(), side, self.resize_of(settings))
+
     @classmethod
     def resize_of(cls, settings: Mapping[str, Any]) -> str:
         """`aspect`: the shorter side to `size`, then the middle; `squash`: both to `size`."""
@@ -119,7 +129,7 @@ class PictureSource(Source):
 
     def read(self, settings: Mapping[str, Any], folder: Path) -> dict[str, RawSplit]:
         """See `Source.read`; only the photographs of the splits are decoded."""
-        side, resize = self.shape(settings)[1], self.resize_of(settings)
+        side = self.shape(settings)[1]
         listing = self.listing(settings, folder)
         classes = list(listing["class"].cat.categories)
         labels = np.array(listing["class"].cat.codes, np.int64)
@@ -135,7 +145,7 @@ class PictureSource(Source):
             known: dict[str, Any] = {name: array[rows] for name, array in concepts.items()}
             known.update(self.masks(settings, folder, chosen, side))
             raw[split] = RawSplit(
-                images=read_pictures(chosen["path"].tolist(), side, resize),
+                images=self.pictures(settings, chosen, side),
                 labels=labels[rows],
                 names=chosen["name"].tolist(),
                 image_ids=np.array(chosen["image_id"], np.int64),
@@ -193,7 +203,7 @@ def read_masks(
 
     def read_mask(row: int) -> Pixels:
         mask = decode_mask(paths[row], photographs[row])
-        return np.asarray(_resized(mask, paths[row], side, resize))
+        return np.asarray(resized(mask, paths[row], side, resize))
 
     for_all(read_mask, masks)
     return masks
@@ -240,7 +250,7 @@ def for_all(work: Callable[[int], NDArray[Any]], rows: NDArray[Any]) -> None:
 
 def read_picture(path: Path, side: int, resize: str) -> NDArray[np.uint8]:
     """Decode one photograph, uint8 [3, side, side]; see `read_pictures`."""
-    return np.asarray(_resized(decode(path, "RGB"), path, side, resize)).transpose(2, 0, 1)
+    return np.asarray(resized(decode(path, "RGB"), path, side, resize)).transpose(2, 0, 1)
 
 
 def read_whole(path: Path, longest: int) -> NDArray[np.uint8]:
@@ -293,7 +303,7 @@ def same_field(mask: tuple[int, int], photograph: tuple[int, int]) -> bool:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image, from its header alone; `CorruptFile` where it is no image."""
-    with _opened(path) as opened:
+    with opened_picture(path) as opened:
         return opened.size
 
 
@@ -303,14 +313,14 @@ def decode(path: Path, mode: str) -> "Image":
     `CorruptFile` when it is no image, a damaged one, one of more than `MOST_PIXELS`, or one whose
     values have more than 8 bits.
     """
-    with _opened(path) as opened:
+    with opened_picture(path) as opened:
         if opened.mode.startswith(_DEEP_MODES):
-            raise _unreadable(path, f"its values have more than 8 bits, mode {opened.mode}")
+            raise unreadable(path, f"its values have more than 8 bits, mode {opened.mode}")
         return opened.convert(mode)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator["Image"]:
+def opened_picture(path: Path) -> Iterator["Image"]:
     """An image file whose header has been read; whatever is wrong with it is a `CorruptFile`."""
     # Imported here: most jobs decode nothing.
     from PIL import Image
@@ -319,7 +329,7 @@ def _opened(path: Path) -> Iterator["Image"]:
         with Image.open(path, formats=FORMATS) as opened:
             width, height = opened.size
             if not 0 < width * height <= MOST_PIXELS:
-                raise _unreadable(path, f"it has {width}×{height} pixels")
+                raise unreadable(path, f"it has {width}×{height} pixels")
             yield opened
     except InputError:
         raise
@@ -327,22 +337,24 @@ def _opened(path: Path) -> Iterator["Image"]:
         raise InputError(f"{path} does not exist; put the original file there") from error
     # A damaged file makes a decoder fail in any way.
     except Exception as error:
-        raise _unreadable(path, type(error).__name__) from error
+        raise unreadable(path, type(error).__name__) from error
 
 
-def _unreadable(path: Path, why: str) -> CorruptFile:
+def unreadable(path: Path, why: str) -> CorruptFile:
+    """The error for an image that cannot be used."""
     return CorruptFile(
         f"{path} is not an image that can be read ({why}); replace it by the original file"
     )
 
 
-def _resized(whole: "Image", path: Path, side: int, resize: str) -> "Image":
+def resized(whole: "Image", path: Path, side: int, resize: str) -> "Image":
+    """A decoded image brought to `side` × `side` pixels; see `read_pictures`."""
     from PIL.Image import Resampling
 
     frame = Frame.of(*whole.size, side, resize)
     # One line of pixels is a small file, and becomes a huge image when the shorter side grows.
     if math.prod(frame.scaled) > MOST_PIXELS:
-        raise _unreadable(
+        raise unreadable(
             path, f"its {whole.width}×{whole.height} pixels become {frame.scaled} at {side} pixels"
         )
     scaled = whole.resize(frame.scaled, Resampling.BILINEAR)

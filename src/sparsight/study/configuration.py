@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsight.data.registry import SOURCES
+from sparsight.data.scans import FOLDER as SCANS
 from sparsight.io.errors import InputError, unknown_name
 from sparsight.io.files import expand_path
 from sparsight.models.registry import factory_of
@@ -86,6 +87,15 @@ def source_items(entry: Mapping[str, Any]) -> list[Item]:
     return [SOURCES.item(name) for name in names]
 
 
+def own_paths(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options of a data set that are paths of the user's own files; none of most."""
+    source = str(entry.get("source"))
+    found: tuple[str, ...] = ()
+    if source in SOURCES:
+        found = SOURCES.facts(source).get("path_parameters", ())
+    return found
+
+
 def without_mirrors(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a source but from where its files come, which changes nothing in them."""
     found = {key: value for key, value in options.items() if key != "mirrors"}
@@ -105,9 +115,11 @@ _UNUSABLE = re.compile(r"[{}\x00-\x1f]")
 def with_paths(
     config: Config, environ: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, Any], list[str]]:
-    """A copy with `~` and variables replaced in all paths: data, initial weights, architectures.
+    """A copy with `~` and variables replaced in all paths.
 
-    Paths that cannot be expanded, or that Snakemake would misread, have an error message each.
+    They are `data_folder`, `initial_weights`, files of architectures, and those of the user's own
+    images, which also get a folder for what their files tell (`sparsight.data.scans`). Paths that
+    cannot be expanded, or that Snakemake would misread, have an error message each.
     """
     problems: list[str] = []
 
@@ -132,7 +144,17 @@ def with_paths(
         if factory := factory_of(entry["architecture"]):
             path = expanded(factory[0], f"catalogue.models.{name}.architecture")
             models[name] = {**entry, "architecture": f"{path}:{factory[1]}"}
-    catalogue = {**config["catalogue"], "models": models}
+    datasets = dict(config["catalogue"]["datasets"])
+    for name, entry in datasets.items():
+        if not (paths := own_paths(entry)):
+            continue
+        options, where = dict(entry["options"]), f"catalogue.datasets.{name}.options"
+        for key in paths:
+            if isinstance(given := options.get(key), str):
+                options[key] = expanded(given, f"{where}.{key}")
+        options.setdefault("scans", f"{folder}/{SCANS}")
+        datasets[name] = {**entry, "options": options}
+    catalogue = {**config["catalogue"], "models": models, "datasets": datasets}
     return {**config, "data_folder": folder, "catalogue": catalogue}, problems
 
 
@@ -221,8 +243,8 @@ def resolve(
     whole, found = validated(config)
     if found:
         return whole, found
-    whole, found = with_bases(normalise(with_seeds(whole, reached)))
-    whole, wrong = with_paths(whole)
+    whole, wrong = with_paths(normalise(with_seeds(whole, reached)))
+    whole, found = with_bases(whole)
     if found or wrong:
         return whole, [*found, *wrong]
     found = [*catalogue_problems(whole["catalogue"]), *choice_problems(whole)]

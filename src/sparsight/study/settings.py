@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sparsight.analysis.claims.registry import CLAIMS
 from sparsight.concepts.registry import CONCEPTS
+from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.entries import BETWEEN
 from sparsight.metrics.registry import AGREEMENT, METRICS
@@ -18,7 +19,7 @@ from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Item
 from sparsight.spade.registry import SOLVERS, derived_name
-from sparsight.study.configuration import source_items, without_mirrors
+from sparsight.study.configuration import source_and_options, source_items, without_mirrors
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
@@ -100,7 +101,12 @@ class RuleSettings(_OfStudy):
     def fetching(self, dataset: str) -> Settings:
         """Finding or downloading the original files."""
         entry = self._entry("datasets", dataset)
-        return {**entry["options"], "source": entry["source"], **self.weights()}
+        found = {**entry["options"], "source": entry["source"], **self.weights()}
+        name, options = source_and_options(entry)
+        if SOURCES.facts(name).get("path_parameters"):
+            # Files of the user's own that change are looked at, and packed, again.
+            found["state"] = SOURCES.load(name).found(options)["state"]
+        return found
 
     def packing(self, dataset: str) -> Settings:
         """Packing them."""

@@ -203,8 +203,8 @@ def test_photographs_with_a_part_of_the_files(
 @pytest.mark.parametrize(
     ("base", "sentence"),
     [
-        ({"source": "trojaned"}, "'base: source' must be one of cub200, .*, not 'trojaned'"),
-        ({"source": "shape"}, "'base: source' must be one of cub200, .*, not 'shape'"),
+        ({"source": "trojaned"}, "'base: source' must be one of arrays, .*, not 'trojaned'"),
+        ({"source": "shape"}, "'base: source' must be one of arrays, .*, not 'shape'"),
         ({"sources": "shapes"}, "'base' has an unknown key 'sources'"),
         ({"options": 3}, "'base: options' must be a mapping of options of shapes, not 3"),
         ({"options": {"sizes": 3}}, "'base: options' has an unknown key 'sizes'; shapes takes"),

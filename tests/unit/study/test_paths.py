@@ -9,13 +9,38 @@ ENVIRON = {"HOME": "/home/ada", "WEIGHTS": "/w/a.pth", "BRACED": "/a{b}"}
 
 
 def config(folder="data", weights="random"):
-    models = {"a": {"initial_weights": weights}, "b": {"initial_weights": "imagenet"}}
-    return {"data_folder": folder, "catalogue": {"models": models}}
+    models = {
+        name: {"architecture": "thesis_cnn", "initial_weights": given}
+        for name, given in (("a", weights), ("b", "imagenet"))
+    }
+    catalogue = {"models": models, "datasets": {"digits": {"source": "digits"}}}
+    return {"data_folder": folder, "catalogue": catalogue}
 
 
 def test_every_path_of_a_configuration_is_expanded():
     found = with_paths(config("~/x", "$WEIGHTS"), ENVIRON)
     assert found == (config("/home/ada/x", "/w/a.pth"), [])
+
+
+def with_images(**options):
+    found = config("~/x")
+    found["catalogue"]["datasets"]["mine"] = {"source": "image_folder", "options": options}
+    return found
+
+
+def test_paths_of_own_images_are_expanded_and_scans_get_a_place():
+    given = with_images(path="~/birds", table="$WEIGHTS", masks=None, size=8)
+    found, problems = with_paths(given, ENVIRON)
+    assert problems == []
+    assert found["catalogue"]["datasets"]["mine"]["options"] == {
+        "path": "/home/ada/birds",
+        "table": "/w/a.pth",
+        "masks": None,
+        "size": 8,
+        "scans": "/home/ada/x/fetched/scans",
+    }
+    _, (problem,) = with_paths(with_images(path="$NOWHERE/birds"), ENVIRON)
+    assert problem.startswith("catalogue.datasets.mine.options.path")
 
 
 @pytest.mark.parametrize(

@@ -482,6 +482,7 @@ class Trojaned(Source):
     split_names = _of_base("split_names")
     classes_of = _of_base("classes_of")
     parts_of = _of_base("parts_of")
+    found_files = _of_base("found_files")
     fetch = _of_base("fetch")
 
     @classmethod

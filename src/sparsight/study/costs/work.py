@@ -151,6 +151,8 @@ class StudyWork:
         if entry["source"] == TROJANED:
             entry = entry["options"]["base"]
         options = entry.get("options", {})
+        if SOURCES.facts(entry["source"]).get("path_parameters"):
+            return int(SOURCES.load(entry["source"]).images_of(options).get(split, 0))
         wanted = options.get("split", {})
         wanted = wanted if isinstance(wanted, Mapping) else {}
         whole, official = SOURCES.facts(entry["source"]).get("original_images", (0, 0))
