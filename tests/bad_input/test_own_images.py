@@ -153,6 +153,9 @@ LAST = "test/owl/1.png,owl,test,g16,0,1,1,5,4"
         ("test/owl/1.png,", "../birds/test/owl/1.png,", "line 17"),
         ("test/owl/1.png,", "/etc/passwd,", "line 17"),
         ("test/owl/1.png,", ",", "line 17"),
+        ("test/owl/1.png,", "test/owl/1\0.png,", "line 17"),
+        ("test/owl/1.png,", f"{'x' * 300}.png,", "xxx.png"),
+        ("test/owl/1.png,", "test/owl,", "test/owl"),
     ],
 )
 def test_tables(tried: Tried, folder: Path, old: str, new: str, named: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from sparsight.io.arrays import read_arrays
 from tests.workflow.project import TINY, Project
@@ -106,6 +107,26 @@ def test_another_data_set_and_weights_come_first_where_a_model_starts_with_them(
     )
     assert fresh.planned()["fetch_weights"] == 1
     assert "data/fetched/weights/resnet18-f37072fd.pth.json" in fresh.planned_outputs()
+
+
+def test_own_images_are_looked_at_and_packed_again_when_they_change(fresh: Project) -> None:
+    folder = fresh.folder / "pictures"
+    for place in range(24):
+        path = folder / ("dark", "light")[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28), 9 + 100 * (place % 2)).save(path)
+    mine = {"source": "image_folder", "options": {"path": "pictures"}}
+    catalogue = {**TINY["catalogue"], "datasets": {"mine": mine}}
+    changes = {"datasets": ["mine"], "metrics": ["entropy"], "claims": [], "explaining": {}}
+    fresh.configure(**changes, catalogue=catalogue)
+    target = "data/packed/mine/ids.parquet"
+    assert fresh.planned("--", target) == {"fetch_dataset": 1, "prepare_dataset": 1}
+    fresh.run("--cores", "1", "--", target)
+    assert fresh.planned("--", target) == {}
+    next((folder / "dark").iterdir()).touch()
+    assert fresh.planned("--", target) == {"fetch_dataset": 1, "prepare_dataset": 1}
+    (folder / "dark" / "0.png").write_bytes(b"no picture")
+    assert "0.png" in fresh.call("--dry-run").stderr
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def state_of(paths: Iterable[Path], *more: str) -> str:
     for path in paths:
         try:
             state = path.stat()
-        except OSError:
+        except (OSError, ValueError):
             found.append([str(path)])
         else:
             found.append([str(path), state.st_size, state.st_mtime_ns])

@@ -80,7 +80,14 @@ def find_pictures(folder: Path) -> list[str]:
     names' bytes in UTF-8, whatever the locale.
     """
     found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        # Else its pictures would be missing without a word.
+        raise InputError(
+            f"{error.filename} cannot be read ({error.strerror}); make it readable, or move it away"
+        ) from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         # A link to a folder above would lead around in circles.
         state = Path(place).stat()
         if (state.st_dev, state.st_ino) in seen:
