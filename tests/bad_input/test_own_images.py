@@ -85,6 +85,7 @@ def change(folder: Path, name: str, target: str) -> None:
         (lambda f: (f / "test/owl/0.png").write_bytes(b"no picture"), "test/owl/0.png"),
         (lambda f: (f / "test/owl/9.heic").write_bytes(b"heic"), "test/owl/9.heic"),
         (lambda f: (f / "test/owl/9.png").symlink_to("nowhere"), "test/owl/9.png"),
+        (lambda f: (f / "test/owl/3.png").symlink_to("nowhere"), "test/owl/3.png"),
         (lambda f: Image.new("RGB", (9, 9)).save(f / "test/owl/1.png"), "'size'"),
     ],
 )

@@ -74,7 +74,7 @@ def find_scan(
     """
     if not look and key in _known:
         return _known[key]
-    kept = _read(folder, key)
+    kept = _known.get(key) or _read(folder, key)
     if look or kept is None or kept["state"] != planned_state(key, environ):
         try:
             now = state()
@@ -99,6 +99,8 @@ def keep_scan(key: str, folder: str, scan: Scan) -> None:
 
 
 def _read(folder: str, key: str) -> Scan | None:
+    if not folder:
+        return None
     try:
         scan: Scan = json.loads((Path(folder) / f"{key}.json").read_text(encoding="utf-8"))
         return scan if isinstance(scan["state"], str) else None

@@ -212,6 +212,19 @@ def test_a_table(tmp_path: Path) -> None:
     assert ImageFolder.concepts_of({**some, "concepts": []}) == ()
 
 
+def test_concepts_of_any_name(birds: Path) -> None:
+    """The listing of a source has columns of its own, of these names."""
+    columns = ["name", "path", "class", "image_id", "0", "name.1"]
+    rows = [f"{name},{name[0]}{',1,0,1,,0,1'}" for name in find_pictures(birds)]
+    write(birds / "t.csv", f"file,label,{','.join(columns)}", *rows)
+    settings = options(birds, table="t.csv")
+    assert ImageFolder.concepts_of(settings) == tuple(columns)
+    part = splits_of(settings)["train"]
+    assert (part.concepts == [True, False, True, False, False, True]).all()
+    assert (part.concepts_known == [True, True, True, False, True, True]).all()
+    assert part.labels.tolist() == [int(name.startswith("owl")) for name in part.names]
+
+
 def test_the_box_of_a_resized_picture(tmp_path: Path) -> None:
     for value in range(4):
         draw(tmp_path / f"{value}.png", value, size=(40, 20))
@@ -314,8 +327,9 @@ def test_going_on_without_what_is_unreadable(birds: Path, tmp_path: Path) -> Non
     assert ids == {n for part in before.values() for n in part.image_ids.tolist()} - {3}
 
 
+@pytest.mark.parametrize("kept", [True, False])
 def test_damage_that_only_decoding_shows(
-    birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     """As in the middle of a JPEG file: the look is blind for it."""
     whole = image_folder.look_at(birds / "crow" / "03.png")
@@ -323,7 +337,8 @@ def test_damage_that_only_decoding_shows(
     monkeypatch.setattr(image_folder, "look_at", lambda path: whole)
     with pytest.raises(InputError, match=r"1 of \d+ pictures cannot be decoded .*crow/03\.png"):
         splits_of(options(birds))
-    settings = options(birds, skip_unreadable=True, scans=str(tmp_path / "scans"), **QUIET)
+    where = str(tmp_path / "scans") if kept else ""
+    settings = options(birds, skip_unreadable=True, scans=where, **QUIET)
     assert ImageFolder.images_of(settings) == {"train": 12, "test": 3}
     pack(ImageFolder(), settings, birds, tmp_path / "packed")
     metadata = read_metadata(tmp_path / "packed" / "test.safetensors")

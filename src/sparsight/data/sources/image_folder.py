@@ -4,6 +4,7 @@ import filecmp
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -65,6 +66,8 @@ LEAK = "test_images_of_trained_groups"
 #: and the names of pictures that were left out
 UNREADABLE = "unreadable"
 _COLUMNS = ("file", "label", "split", "group", "mask", *BOX)
+# Before the names of concepts in a listing, whose other columns may be called the same.
+_CONCEPT = "concept: "
 _FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?|[+-]?\d+[eE][+-]?\d+")
 _INTEGER = re.compile(r"[+-]?\d+")
 # Written by file managers next to pictures; names that begin with a dot are hidden anyway.
@@ -233,7 +236,7 @@ class ImageFolder(OwnFiles, PictureSource):
 
     @classmethod
     def _concept_columns(cls, settings: Mapping[str, Any], rows: "pd.DataFrame") -> list[str]:
-        there = [name for name in rows.columns if name not in (*_COLUMNS, "name", "path")]
+        there = [name.removeprefix(_CONCEPT) for name in rows.columns if name.startswith(_CONCEPT)]
         wanted = settings.get("concepts")
         if wanted is None:
             return there
@@ -547,7 +550,8 @@ def _rows_of_folders(folder: Path, masks: Path | None) -> "pd.DataFrame":
             f"{folder} has the folders {even} and {odd}: the first is named like a split, the "
             "second is not one (train, val, test); rename it, or move it away"
         )
-    twice = next((one for one in tops if deep and _count(splits, splits[one]) > 1), None)
+    counts = Counter(splits.values())
+    twice = next((name for name in tops if deep and counts[splits[name]] > 1), None)
     if twice is not None:
         raise InputError(
             f"{folder} has two folders for the split '{splits[twice]}', of which {twice} is one; "
@@ -578,10 +582,6 @@ def _rows_of_folders(folder: Path, masks: Path | None) -> "pd.DataFrame":
     return rows
 
 
-def _count(splits: Mapping[str, str], wanted: str) -> int:
-    return list(splits.values()).count(wanted)
-
-
 def _refuse_odd_names(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         try:
@@ -604,15 +604,11 @@ def _refuse_odd_classes(
                     "rename it"
                 )
             # The folder of masks is no class; nor is what holds only such.
-            if (place, label) not in filled and not _has_pictures(folder / place / label):
+            if (place, label) not in filled and not find_pictures(folder / place / label):
                 raise InputError(
                     f"the class {folder / place / label} has no pictures; add some, or remove the "
                     "folder"
                 )
-
-
-def _has_pictures(folder: Path) -> bool:
-    return bool(find_pictures(folder))
 
 
 def _refuse_copies(folder: Path, names: Sequence[str]) -> None:
@@ -620,10 +616,18 @@ def _refuse_copies(folder: Path, names: Sequence[str]) -> None:
     known: dict[str, str] = {}
     for name in names:
         other = known.setdefault(name.partition("/")[2], name)
-        if other != name and filecmp.cmp(folder / name, folder / other, shallow=False):
+        if other != name and _is_copy(folder / name, folder / other):
             raise InputError(
                 f"{folder / name} is the same picture as {other}, in another split; remove one"
             )
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    """Whether two files have the same content; what is no file is looked at later."""
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def _masks_by_name(masks: Path, names: Sequence[str]) -> list[Path]:
@@ -695,7 +699,8 @@ def _rows_of_table(folder: Path, table: Path) -> "pd.DataFrame":
     if box:
         empty = (rows["x0"] >= rows["x1"]) | (rows["y0"] >= rows["y1"])
         refuse(empty, "the box is empty: x0 must be below x1, and y0 below y1")
-    rows = rows.rename(columns={"file": "name"}).sort_values("name", ignore_index=True)
+    concepts = {name: f"{_CONCEPT}{name}" for name in rows.columns if name not in _COLUMNS}
+    rows = rows.rename(columns={"file": "name", **concepts}).sort_values("name", ignore_index=True)
     _refuse_odd_names(folder, rows["name"].tolist())
     if "mask" in rows:
         rows["mask"] = [folder / name for name in rows["mask"]]
@@ -715,11 +720,12 @@ def _known_concepts(listing: "pd.DataFrame", names: Sequence[str]) -> dict[str, 
     if not names:
         return {}
     words = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "": -1}
-    coded = listing[list(names)].apply(lambda column: column.map(words))
+    texts = listing[[f"{_CONCEPT}{name}" for name in names]].set_axis([*names], axis="columns")
+    coded = texts.apply(lambda column: column.map(words))
     for name in names:
         for place in np.flatnonzero(coded[name].isna())[:1]:
             raise InputError(
-                f"the column '{name}' has {listing[name].iloc[place][:40]!r} "
+                f"the column '{name}' has {texts[name].iloc[place][:40]!r} "
                 f"({listing['name'].iloc[place]}), where concepts are 1, 0 or empty; name the "
                 "concepts with 'concepts', or remove the column"
             )
