@@ -355,7 +355,7 @@ CASES = {
     "key below": ({"explaining": {"image": 4}}, ["explaining", "'image'", "'images'"]),
     "value": ({"explaining": {"target": "label"}}, ["explaining.target", "true, predicted"]),
     "name's form": ({"study": "My Study"}, ["study", "'My Study'", "[a-z0-9_]"]),
-    "dataset": ({"datasets": ["digit"]}, ["datasets", "'digit'", "'digits'", "imagenette"]),
+    "dataset": ({"datasets": ["digit"]}, ["datasets", "'digit'", "'digits'", "ham10000"]),
     "model": ({"models": ["thesis_cn"]}, ["models", "'thesis_cn'", "did you mean 'thesis_cnn'?"]),
     "pruner": ({"pruners": ["magnitud"]}, ["pruners", "unknown pruner", "'magnitude'", "random"]),
     "explainer": ({"explainers": ["salience"]}, ["explainers", "'salience'", "'saliency'"]),
