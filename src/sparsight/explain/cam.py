@@ -15,13 +15,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn, where
 from torch.nn import functional
-from torch.utils.hooks import RemovableHandle
 
 from sparsight.explain.base import Explainer, ImageBatch, detached_float32, target_logits
 from sparsight.explain.network import (
     activations_and_gradients,
     explained_layer,
-    named_layer,
+    layer_giving,
     record_outputs,
 )
 from sparsight.io.errors import InputError
@@ -338,7 +337,7 @@ class AblationCam(PerturbationCam):
                 ablated = activations[place].repeat(len(channels), 1, 1, 1)
                 ablated[torch.arange(len(channels), device=channels.device), channels] = 0
                 shown = image.repeat(len(channels), 1, 1, 1) if repeats else image
-                with _layer_giving(model, layer, ablated):
+                with layer_giving(model, layer, ablated, images.shape):
                     found = model(shown)
                 left = target_logits(found, targets[place].expand(len(channels)))
                 weights[place, channels] = whole[place] - left
@@ -348,11 +347,6 @@ class AblationCam(PerturbationCam):
         return weights.masked_fill(unmoved[:, None], 0)
 
 
-def _layer_giving(model: nn.Module, layer: str, output: Tensor) -> RemovableHandle:
-    """Let the layer give `output` inside a `with` block, whatever it gets."""
-    return named_layer(model, layer).register_forward_hook(lambda *_: output)
-
-
 def _must_repeat_image(
     model: nn.Module, image: Tensor, layer: str, activations: Tensor, logits: Tensor
 ) -> bool:
@@ -360,7 +354,7 @@ def _must_repeat_image(
 
     Sums with what goes around the layer do (a shortcut), concatenations with it do not.
     """
-    with _layer_giving(model, layer, activations.repeat(2, 1, 1, 1)):
+    with layer_giving(model, layer, activations.repeat(2, 1, 1, 1), image.shape):
         try:
             found = model(image)
         except torch.OutOfMemoryError:

@@ -23,6 +23,7 @@ from sparsight.explain.base import (
     detached_float32,
     target_logits,
 )
+from sparsight.explain.network import require_equal_logits
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise
 
@@ -86,7 +87,7 @@ class Lrp(Explainer):
             with watch:
                 logits = network(inputs)
             own = batch.model(batch.images[:1]).detach()
-            require_equal_logits(logits[:1].detach(), own)
+            require_equal_logits(logits[:1].detach(), own, self.name)
             score = target_logits(logits, batch.targets)
             (relevance,) = torch.autograd.grad(score, inputs, grad_outputs=score.detach())
         return detached_float32(channel_reduction(relevance, "sum"))
@@ -117,9 +118,9 @@ class Lrp(Explainer):
         return _COSTS[self.settings["composite"]]
 
 
-# Operations through which relevance flows as gradients do: they move values, choose one of them, or
-# let them pass. Where ReLU gives 0, there is no relevance.
-_PASSING = frozenset(
+#: operations through which relevance flows as gradients do: they move values, choose one of them,
+#: or let them pass. Where ReLU gives 0, there is no relevance.
+PASSING = frozenset(
     (
         *("relu", "relu_", "dropout", "max_pool2d", "_max_pool2d", "adaptive_max_pool2d"),
         *("flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose"),
@@ -129,8 +130,6 @@ _PASSING = frozenset(
 )
 # `a += b` is `add_` here. What else holds `a` would miss the sum, which the logits then tell.
 _SUMS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
-# Difference between the logits of a network and its copy, as a share of the largest.
-_TOLERANCE = 1e-3
 
 
 def merged_copy(model: nn.Module) -> nn.Module:
@@ -155,21 +154,6 @@ def merged_copy(model: nn.Module) -> nn.Module:
         ):
             _merge(layer, norm)
     return network.requires_grad_(False)
-
-
-def require_equal_logits(found: Tensor, expected: Tensor) -> None:
-    """Refuse a network whose changed copy gives other logits ([N,K] both) than itself."""
-    if not bool(expected.isfinite().all()):
-        raise InputError(
-            "explainer 'lrp' cannot explain logits that are not finite; look at how the network "
-            "was trained"
-        )
-    # So written that NaN does not pass.
-    if not bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max()):
-        raise InputError(
-            "explainer 'lrp' cannot bring this network into the form that it needs; register its "
-            "modules in the order in which they run, and let sums make new tensors (a + b)"
-        )
 
 
 def _merge(layer: Any, norm: Any) -> None:
@@ -225,7 +209,7 @@ class WatchedOperations(TorchFunctionMode):
             if isinstance(left, Tensor) and isinstance(right, Tensor) and left.shape == right.shape:
                 return _SplitSum.apply(left, right)
         result = func(*args, **kwargs)
-        if self._inside or name in _PASSING or not _depends_on_images(result):
+        if self._inside or name in PASSING or not depends_on_images(result):
             return result
         raise InputError(
             f"explainer 'lrp' has no rule for the operation '{name}' of this network; it needs "
@@ -234,9 +218,10 @@ class WatchedOperations(TorchFunctionMode):
         )
 
 
-def _depends_on_images(result: Any) -> bool:
+def depends_on_images(result: Any) -> bool:
+    """Whether an array, or one of several, is part of the graph of the images."""
     if isinstance(result, tuple | list):
-        return any(_depends_on_images(part) for part in result)
+        return any(depends_on_images(part) for part in result)
     return isinstance(result, Tensor) and result.requires_grad
 
 

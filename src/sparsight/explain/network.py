@@ -7,15 +7,17 @@ silently something else where an operation escapes it. Modules do not tell: `tor
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torch.utils.hooks import RemovableHandle
 
 from sparsight.explain.base import target_logits
 from sparsight.io.errors import InputError, hint
-from sparsight.models.base import check_maps
+from sparsight.models.tokens import map_form, prefix_tokens
 
 
 @contextmanager
@@ -78,11 +80,15 @@ def explained_layer(model: nn.Module, layer: str) -> str:
 def record_outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of named layers in one forward pass made inside the block.
 
-    Yields a dict that the pass fills: layer to its output [N,C,h,w], part of the graph. The graph
-    starts at the first recorded layer: nothing before it is kept for the backward pass. InputError
-    for an unknown layer, one that runs twice in a pass or never, or one without feature maps.
+    Yields a dict that the pass fills: layer to its output [N,C,h,w], part of the graph. Channels
+    that are innermost are moved, and tokens of patches [N,T,C] are put into their grid; tokens that
+    stand for no patch go on unrecorded. The graph starts at the first recorded layer: nothing
+    before it is kept for the backward pass. InputError for an unknown layer, one that runs twice in
+    a pass or never, or one without feature maps; and in the backward pass for one behind which only
+    tokens that stand for no patch are read.
     """
     outputs: dict[str, Tensor] = {}
+    prefix = prefix_tokens(model)
     images: list[torch.Size] = []
 
     def hook_of(layer: str) -> Any:
@@ -92,16 +98,25 @@ def record_outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str
                     f"layer '{layer}' gives no array; name a convolution, an activation or a "
                     "pooling layer"
                 )
-            check_maps(layer, output.shape, images[-1])
+            form = map_form(layer, output.shape, images[-1], prefix)
             if layer in outputs:
                 raise InputError(
                     f"layer '{layer}' runs more than once in a forward pass, so that its output "
                     "is ambiguous; name a layer that runs once"
                 )
-            kept = output if output.requires_grad else output.detach().requires_grad_()
+            if form.grid and len(output) != images[-1][0]:
+                raise InputError(
+                    f"layer '{layer}' gives an array of shape {list(output.shape)}, whose first "
+                    "dimension is not that of the images; name a layer that gives [N, T, D]"
+                )
+            maps = form.maps(output)
+            kept = maps if maps.requires_grad else maps.detach().requires_grad_()
             outputs[layer] = kept
             # What follows may work in place (ReLU(inplace=True)) and would overwrite the record.
-            return kept.clone()
+            restored = form.restored(output, kept)
+            if form.prefix and restored.requires_grad:
+                restored.register_hook(partial(_require_patches, layer, form.prefix))
+            return restored
 
         return record
 
@@ -118,6 +133,30 @@ def record_outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str
         for layer in layers:
             hooks.enter_context(named_layer(model, layer).register_forward_hook(hook_of(layer)))
         yield outputs
+
+
+def _require_patches(layer: str, prefix: int, gradient: Tensor) -> None:
+    """Refuse a layer of whose tokens [N,T,D] only those before the patches reach the logit."""
+    if bool(gradient[:, :prefix].any()) and not bool(gradient[:, prefix:].any()):
+        raise InputError(
+            f"behind layer '{layer}' the network reads its class token alone, so that no patch has "
+            "a gradient; name a layer before the last attention, such as the norm in front of it"
+        )
+
+
+def layer_giving(
+    model: nn.Module, layer: str, maps: Tensor, images: Sequence[int]
+) -> RemovableHandle:
+    """Let the layer give `maps` [M,C,h,w] inside a `with` block, whatever it gets.
+
+    `images` is the shape of the images; what the layer gives has the form of its own output.
+    """
+    prefix = prefix_tokens(model)
+
+    def give(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return map_form(layer, output.shape, images, prefix).restored(output, maps)
+
+    return named_layer(model, layer).register_forward_hook(give)
 
 
 def activations_and_gradients(
@@ -207,3 +246,24 @@ def logit_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         score = target_logits(model(inputs), targets).sum()
         (gradient,) = torch.autograd.grad(score, inputs)
     return gradient
+
+
+# Difference between the logits of a network and those of one changed for a method, as a share of
+# the largest.
+_TOLERANCE = 1e-3
+
+
+def require_equal_logits(found: Tensor, expected: Tensor, explainer: str) -> None:
+    """Refuse a network that gives other logits ([N,K] both) once it is changed for an explainer."""
+    if not bool(expected.isfinite().all()):
+        raise InputError(
+            f"explainer '{explainer}' cannot explain logits that are not finite; look at how the "
+            "network was trained"
+        )
+    # So written that NaN does not pass.
+    if not bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max()):
+        raise InputError(
+            f"explainer '{explainer}' cannot bring this network into the form that it needs; "
+            "register its modules in the order in which they run, and let sums make new tensors "
+            "(a + b)"
+        )

@@ -26,12 +26,17 @@ def check_maps(layer: str, output: Sequence[int], images: Sequence[int]) -> None
             f"layer '{layer}' gives {kind} of shape {list(output)}, not feature maps [N, C, h, w]; "
             "name a convolution, an activation or a pooling layer"
         )
-    _, first, second, third = output
-    if _fits(first, second, images) and not _fits(second, third, images):
+    if channels_innermost(output, images):
         raise InputError(
             f"layer '{layer}' gives maps with the channels innermost, {list(output)} [N, h, w, C], "
             "not [N, C, h, w]; name a layer behind a permutation of the axes"
         )
+
+
+def channels_innermost(output: Sequence[int], images: Sequence[int]) -> bool:
+    """Whether an output of four dimensions is [N, h, w, C] rather than [N, C, h, w]."""
+    _, first, second, third = output
+    return _fits(first, second, images) and not _fits(second, third, images)
 
 
 def _fits(height: int, width: int, images: Sequence[int]) -> bool:
@@ -170,6 +175,8 @@ class Architecture(nn.Module, ABC):
     #: modules that only train and that no prediction uses, such as an auxiliary head: they are not
     #: pruned, and densities do not count them
     training_only: ClassVar[tuple[str, ...]] = ()
+    #: whether it has self-attention, which explainers of transformers need
+    attention: ClassVar[bool] = False
     #: file of torchvision's ImageNet weights, whose name ends in the first digits of its SHA-256;
     #: empty where there is none. They are for the default options.
     imagenet_weights: ClassVar[str] = ""

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sparsight.explain.base import Explainer, ImageBatch, build_explainers
 from sparsight.explain.gradient import InputXGradient
-from sparsight.explain.lrp import Lrp, merged_copy, require_equal_logits
+from sparsight.explain.lrp import Lrp, merged_copy
+from sparsight.explain.network import require_equal_logits
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError
 from sparsight.models.base import Normalise
@@ -348,8 +349,8 @@ def test_thesis_network(network: nn.Module, batch: Batch) -> None:
 
 def test_nan_is_not_taken_for_equal_logits() -> None:
     fine, broken = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, torch.nan]])
-    require_equal_logits(fine, fine)
+    require_equal_logits(fine, fine, "lrp")
     with pytest.raises(InputError, match="cannot bring this network into the form"):
-        require_equal_logits(broken, fine)
+        require_equal_logits(broken, fine, "lrp")
     with pytest.raises(InputError, match="logits that are not finite"):
-        require_equal_logits(broken, broken)
+        require_equal_logits(broken, broken, "lrp")

@@ -221,13 +221,13 @@ class ChannelsInnermost(nn.Module):
         return logits
 
 
-def test_layers_of_a_network_are_checked_as_they_run() -> None:
+def test_channels_that_are_innermost_are_recorded_as_maps() -> None:
     network, images = ChannelsInnermost(), torch.rand(*SQUARE)
-    with record_outputs(network, ["features"]) as outputs:
+    with record_outputs(network, ["features", "mixed"]) as outputs:
         network(images)
-    assert outputs["features"].shape == (2, 12, 16, 16)
-    with pytest.raises(InputError, match="'mixed'"), record_outputs(network, ["mixed"]):
-        network(images)
+    mixed = network.mixed(outputs["features"].permute(0, 2, 3, 1))
+    assert torch.equal(outputs["mixed"], mixed.permute(0, 3, 1, 2))
+    assert outputs["mixed"].shape == (2, 12, 16, 16)
 
 
 class Named(Architecture):
