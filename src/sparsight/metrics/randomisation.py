@@ -16,24 +16,22 @@ from sparsight.models.base import predicts, prunable_parameters
 
 
 def drawable_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Modules with weights of their own that know how to draw them (`reset_parameters`), in order.
+    """Modules with weights of their own, which `drawn_weights` draws anew, in order.
 
     The order is that in which they are registered, which is that of the forward pass in all
-    architectures here. What only trains (fact `training_only`) is left out. InputError for a module
-    that has weights and cannot draw them: what it knows would outlast the test.
+    architectures here; the tokens and position embeddings of a transformer, its own parameters,
+    come first. What only trains (fact `training_only`) is left out.
     """
-    layers = {}
-    for name, module in model.named_modules():
-        if not predicts(model, name):
-            continue
-        if hasattr(module, "reset_parameters"):
-            if _own_tensors(module):
-                layers[name] = module
-        elif next(module.parameters(recurse=False), None) is not None:
-            raise InputError(
-                f"layer '{name}' ({type(module).__name__}) has weights but no reset_parameters, so "
-                "it cannot be randomised; give it one, or leave out the metrics of randomisation"
-            )
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if predicts(model, name)
+        and (
+            _own_tensors(module)
+            if hasattr(module, "reset_parameters")
+            else next(module.parameters(recurse=False), None) is not None
+        )
+    }
     if not layers:
         raise InputError("the network has no layer that can be randomised")
     return layers
@@ -46,19 +44,31 @@ def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
+# arXiv:2010.11929 and its followers in torchvision and timm
+_TOKEN_DEVIATION = 0.02
+
+
 def drawn_weights(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
-    """What `reset_parameters` makes of a layer's own parameters and buffers, by name.
+    """A layer's own parameters and buffers, by name, as its constructor would draw them.
 
     Convolutions and linear layers get new weights and biases; a batch norm becomes one that has
-    seen nothing (scale 1, shift 0, mean 0, variance 1). The layer's name and the seed of the whole
+    seen nothing (scale 1, shift 0, mean 0, variance 1). Where a layer has no `reset_parameters`,
+    its parameters become normal with the standard deviation from which transformers draw their
+    tokens, position embeddings and relative positions. The layer's name and the seed of the whole
     network seed the draw, so that no two layers share numbers; it is made on the CPU, the same for
     every device.
     """
     fresh = copy.deepcopy(layer).cpu()
-    # `reset_parameters` knows no other generator than torch's own.
+    # Layers know no other generator than torch's own.
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed_of(f"{seed}:{name}".encode()))
-        fresh.reset_parameters()  # type: ignore[operator]
+        # torch's attention hides its own
+        reset = getattr(fresh, "reset_parameters", getattr(fresh, "_reset_parameters", None))
+        if reset is not None:
+            reset()
+        else:
+            for parameter in fresh.parameters(recurse=False):
+                parameter.normal_(std=_TOKEN_DEVIATION)
     new = _own_tensors(fresh)
     return {own: new[own].detach().to(old.device) for own, old in _own_tensors(layer).items()}
 

@@ -157,12 +157,28 @@ def test_weights_are_drawn_once_and_go_with_the_network(network, monkeypatch):
 class Token(nn.Module):
     def __init__(self):
         super().__init__()
-        self.token = nn.Parameter(torch.ones(1))
+        self.token = nn.Parameter(torch.ones(1, 500))
         self.head = nn.Linear(2, 2)
+        self.attention = nn.MultiheadAttention(4, 2)
+
+
+def test_tokens_and_attention_are_drawn_too():
+    network = nn.ModuleDict({"body": Token()})
+    layers = ["body", "body.head", "body.attention", "body.attention.out_proj"]
+    assert list(drawable_layers(network)) == layers
+    drawn = NetworkRandomiser(0, True).randomise(network)["body"]
+    # normal, as transformers draw their tokens, and not that of the network
+    assert drawn.token.mean().item() == pytest.approx(0, abs=0.003)
+    assert drawn.token.std().item() == pytest.approx(0.02, rel=0.1)
+    before = network["body"].attention
+    assert not torch.equal(drawn.attention.in_proj_weight, before.in_proj_weight)
+    # as `nn.MultiheadAttention` draws: uniform, by Xavier
+    assert drawn.attention.in_proj_weight.abs().max().item() <= (6 / (4 + 12)) ** 0.5
+    assert not torch.equal(drawn.attention.out_proj.weight, before.out_proj.weight)
+    again = NetworkRandomiser(0, True).randomise(network)["body"]
+    assert torch.equal(drawn.token, again.token)
 
 
 def test_networks_that_cannot_be_randomised():
-    with pytest.raises(InputError, match=r"layer 'body' \(Token\) has weights but no reset_param"):
-        NetworkRandomiser(0, True).randomise(nn.ModuleDict({"body": Token()}))
     with pytest.raises(InputError, match="no layer that can be randomised"):
         drawable_layers(nn.Sequential(nn.ReLU()))
