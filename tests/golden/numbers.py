@@ -170,7 +170,8 @@ def _explained(
     fixed: Fixed, entries: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[Registry, str, Callable[[], Tensor]]]:
     for method, entry in entries.items():
-        if "thesis_cnn" in EXPLAINERS.facts(method).get("excluded_models", ()):
+        facts = EXPLAINERS.facts(method)
+        if "thesis_cnn" in facts.get("excluded_models", ()) or facts.get("needs_attention"):
             continue
 
         def compute(method: str = method, entry: dict[str, Any] = entry) -> Tensor:

@@ -15,6 +15,7 @@ FACTS = {
         "native": ("pixel", "layer"),
         "interpolation": ("bilinear", "none"),
         "needs_network": bool,
+        "needs_attention": bool,
         "control": bool,
         "parameters": dict,
         "excluded_models": tuple,

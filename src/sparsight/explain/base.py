@@ -84,6 +84,8 @@ class Explainer(ABC):
     parameters : name to default; `"required"` where there is none.
     allowed : parameter to its values, see `sparsight.registration.parameter_problems`.
     excluded_models : registered models on which the method fails or means nothing.
+    needs_attention : whether the network must have self-attention (fact `attention` of an
+        architecture).
     shares : explainers of the same non-empty `shares` are given to `explain_together` in one call.
     """
 
@@ -104,6 +106,7 @@ class Explainer(ABC):
     parameters: ClassVar[dict[str, Any]] = {}
     allowed: ClassVar[dict[str, Any]] = {}
     excluded_models: ClassVar[tuple[str, ...]] = ()
+    needs_attention: ClassVar[bool] = False
     shares: ClassVar[str] = ""
 
     def __init__(self, **parameters: Any) -> None:

@@ -418,14 +418,17 @@ def _explainer_problems(study: Study, dataset: str, model: str, name: str) -> It
             for layer in chosen
             if layer not in (None, "", *layers)
         )
-    if architecture in EXPLAINERS.facts(entry["method"]).get("excluded_models", ()):
-        yield (
-            f"explainers: {name} does not work on {architecture}; drop one of them, or give "
-            f"{model} explainers of its own under networks."
-        )
-    if why := facts.get("refused", {}).get(explainer_key(entry)):
+    own = EXPLAINERS.facts(entry["method"])
+    why = facts.get("refused", {}).get(explainer_key(entry), "")
+    if why:
+        why = f"does not work on {model}: {why}"
+    elif architecture in own.get("excluded_models", ()):
+        why = f"does not work on {architecture}"
+    elif own.get("needs_attention", False) and not facts.get("attention", False):
+        why = f"needs a network with attention, and {architecture} has none"
+    if why:
         remedy = f"drop one of them, or give {model} explainers of its own under networks"
-        yield f"explainers: {name} does not work on {model}: {why}; {remedy}."
+        yield f"explainers: {name} {why}; {remedy}."
 
 
 def _metric_problems(study: Study, dataset: str, model: str, name: str) -> Iterator[str]:

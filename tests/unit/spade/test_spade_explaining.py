@@ -23,6 +23,7 @@ LOOKING = sorted(
     name
     for name in EXPLAINERS.entries
     if EXPLAINERS.facts(name).get("needs_network", True)
+    and not EXPLAINERS.facts(name).get("needs_attention")
     and "resnet18" not in EXPLAINERS.facts(name).get("excluded_models", ())
 )
 

@@ -961,6 +961,19 @@ def test_an_explainer_that_a_model_cannot_run(problems_of, facts_with):
     ]
 
 
+def test_an_explainer_of_attention_needs_a_network_that_has_it(problems_of, facts_with):
+    from sparsight.explain.registry import EXPLAINERS
+    from sparsight.models.registry import MODELS
+
+    facts_with(EXPLAINERS, "saliency", needs_attention=True)
+    (found,) = problems_of()
+    for phrase in ("saliency", "attention", "thesis_cnn", "drop one"):
+        assert phrase in found
+    assert is_one_sentence(found)
+    facts_with(MODELS, "thesis_cnn", attention=True)
+    assert problems_of() == []
+
+
 @settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_whatever_is_broken_is_told_in_sentences(problems_of, overlaid, order):
