@@ -91,7 +91,7 @@ docs: $(READY) ## Write the reference pages, those of results, and the schemas f
 
 lock: $(READY) ## Pin all dependencies again, with hashes and without an index address
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --group dev pyproject.toml --output-file requirements.lock
+	  --no-emit-index-url --no-emit-find-links --group dev --extra weights pyproject.toml --output-file requirements.lock
 
 clean: ## Remove the environment and caches; results stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,7 +13,7 @@ from sparsight.data.packed_settings import PACKED_VARIABLE, settings_text
 from sparsight.data.scans import SCANNED_VARIABLE, scans_text
 from sparsight.data.settings import SPLITS
 from sparsight.io.errors import InputError
-from sparsight.io.files import COMMAND_VARIABLE, command_to_repeat
+from sparsight.io.files import COMMAND_VARIABLE, PACKAGE, command_to_repeat
 from sparsight.study.configuration import catalogue_and_study, normalise, resolve
 from sparsight.study.looks import reached_look, record_look
 from sparsight.study.original_files import (

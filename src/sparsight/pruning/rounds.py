@@ -26,7 +26,7 @@ from sparsight.io.checkpoints import (
     write_groups,
 )
 from sparsight.io.errors import InputError, InvariantError
-from sparsight.io.files import write_json
+from sparsight.io.files import PACKAGE, package_file, write_json
 from sparsight.io.gpu import choose_device, device_name, set_determinism
 from sparsight.io.provenance import content_hash, provenance, sha256_of
 from sparsight.io.tables import write_table
@@ -177,9 +177,10 @@ def make_rewind_point(
 
     Parameters
     ----------
-    weights : file of the initial weights, or its manifest; None where they are random. The
-        classifiers stay as drawn where the file's are for another number of classes, and with
-        torchvision's ImageNet weights always.
+    weights : file of the initial weights, or its manifest; None where they are random, or in an
+        installed package. The classifiers stay as drawn where the file's are for another number of
+        classes, and with torchvision's ImageNet weights always; of all of ImageNet's, those of the
+        setting `imagenet_classes` are taken.
     pretraining : packed splits of another data set, on which the network is trained first.
     """
     started = time.perf_counter()
@@ -188,11 +189,14 @@ def make_rewind_point(
     init = cpu_state(network)
     elsewhere = splits_by_name(pretraining)
     inputs = list(elsewhere.values())
+    given = job.settings.get("initial_weights", "random")
+    if weights is None and given.startswith(PACKAGE):
+        weights = package_file(given)
     if weights is not None:
         path = weights_file(weights)
         inputs.append(path)
-        keep = job.settings["initial_weights"] != IMAGENET
-        kept = take_weights(network, read_weights(path), path, keep)
+        classes = job.settings.get("imagenet_classes", ())
+        kept = take_weights(network, read_weights(path), path, given != IMAGENET, classes)
         logger.info("weights of %s, classifier %s", path, "too" if kept else "as drawn")
     if elsewhere:
         _pretrain_elsewhere(job, network, elsewhere, output, inputs)

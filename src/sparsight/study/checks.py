@@ -351,8 +351,8 @@ def _weights_problems(study: Study, network: Network, where: str) -> Iterator[st
     given = study.initial_weights(network.model)
     if given not in WORDS and "/" not in given and "." not in given:
         yield (
-            f"{where}.initial_weights is '{given}', but must be random, imagenet, or the path of a "
-            f"file{near_miss(given, WORDS) or '.'}"
+            f"{where}.initial_weights is '{given}', but must be random, imagenet, "
+            f"package:NAME/PATH or the path of a file{near_miss(given, WORDS) or '.'}"
         )
     if given != "imagenet":
         return

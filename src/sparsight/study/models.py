@@ -270,8 +270,9 @@ class Model(Part):
     )
     initial_weights: Text = key(
         "random",
-        "What the network starts with: random, imagenet (torchvision's weights), or the path of a "
-        "checkpoint or state_dict, in which ~ and $VARIABLE are replaced.",
+        "What the network starts with: random, imagenet (torchvision's weights), "
+        "package:NAME/PATH (a file in an installed Python package), or the path of a checkpoint or "
+        "state_dict, in which ~ and $VARIABLE are replaced.",
     )
     pretraining_dataset: Name | None = key(
         None, "Data set of the catalogue on which the network is trained first; null for none."

@@ -18,7 +18,7 @@ from sparsight.data.packed_settings import other_settings
 from sparsight.data.registry import SOURCES
 from sparsight.io.entries import header_metadata
 from sparsight.io.errors import InputError
-from sparsight.io.files import remedy
+from sparsight.io.files import PACKAGE, package_file, remedy
 from sparsight.study.configuration import source_and_options
 from sparsight.study.plan import WORDS, Study
 
@@ -80,6 +80,13 @@ def weights_problems(study: Study, results: Path) -> Iterator[str]:
         given = study.initial_weights(model)
         if given in WORDS or Path(given).is_file():
             continue
+        reason = f"{given} does not exist; put the file there, or correct the path"
+        if given.startswith(PACKAGE):
+            try:
+                package_file(given)
+                continue
+            except InputError as error:
+                reason = str(error)
         starts = [
             results / network.dataset / model / f"seed{seed}" / "start.safetensors"
             for network in study.networks()
@@ -87,10 +94,7 @@ def weights_problems(study: Study, results: Path) -> Iterator[str]:
             for seed in network.seeds
         ]
         if not all(start.is_file() for start in starts):
-            yield (
-                f"catalogue.models.{model}.initial_weights: {given} does not exist; put the file "
-                "there, or correct the path."
-            )
+            yield f"catalogue.models.{model}.initial_weights: {reason}."
 
 
 def data_warnings(data_folder: str, announced: str) -> Iterator[str]:

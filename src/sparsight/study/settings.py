@@ -24,6 +24,7 @@ from sparsight.study.plan import (
     CHOICES,
     DENSE,
     EXPLAINED,
+    WORDS,
     ConceptPlan,
     Network,
     Place,
@@ -125,7 +126,7 @@ class RuleSettings(_OfStudy):
             "architecture": self._entry("models", model)["architecture"],
             "options": self._entry("models", model)["options"],
             "noise_maximum": self._entry("datasets", dataset)["noise"]["maximum"],
-            **({"traced": facts["traced"]} if "traced" in facts else {}),
+            **({"traced": facts["traced"]} if facts.get("traced") else {}),
             **self._threads,
         }
 
@@ -140,6 +141,11 @@ class RuleSettings(_OfStudy):
         # Only where they are used: other studies' settings shall stay as they were.
         if self.study.initial_weights(model) != "random":
             found["initial_weights"] = self.study.initial_weights(model)
+            source, _ = source_and_options(self._entry("datasets", dataset))
+            # A classifier of torchvision's weights is drawn anew all the same.
+            classes = SOURCES.facts(source).get("imagenet_classes")
+            if classes and found["initial_weights"] not in WORDS:
+                found["imagenet_classes"] = list(classes)
         if other := self.study.pretraining_dataset(model):
             found["pretraining"] = {
                 "dataset": other,

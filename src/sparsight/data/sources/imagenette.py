@@ -94,6 +94,8 @@ class Imagenette(PictureSource):
         "imagenette2-320.tgz": "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
         "imagenette2-160.tgz": "64d0c4859f35a461889e0147755a999a48b49bf38a7e0f9bd27003f10db02fe5",
     }
+    #: numbers of the classes among ImageNet's 1,000, by which classifiers of all of these are cut
+    imagenet_classes: ClassVar[tuple[int, ...]] = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
     # In the order of the labels: WordNet id, name, images in `train` and in `val`.
     classes: ClassVar[tuple[tuple[str, str, int, int], ...]] = (
         ("n01440764", "tench", 963, 387),
