@@ -141,7 +141,7 @@ def with_paths(
         if given not in WORDS:
             path = expanded(given, f"catalogue.models.{name}.initial_weights")
             models[name] = entry = {**entry, "initial_weights": path}
-        if factory := factory_of(entry["architecture"]):
+        if factory := factory_of(entry.get("architecture", "")):
             path = expanded(factory[0], f"catalogue.models.{name}.architecture")
             models[name] = {**entry, "architecture": f"{path}:{factory[1]}"}
     datasets = dict(config["catalogue"]["datasets"])
