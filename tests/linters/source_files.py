@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "workflow").rglob("*.py"))
 #: not Python, so that they have no tree
-RULE_FILES = [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "Snakefile"]
+RULE_FILES = [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "workflow" / "Snakefile"]
 
 
 @functools.cache

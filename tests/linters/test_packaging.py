@@ -17,11 +17,12 @@ ENVIRONMENT = ROOT / "envs" / "sparsight.yaml"
 PYTHONS = [f"3.{minor}" for minor in range(8, 20)]
 LAYOUT = """
     .ci/run CHANGELOG.md CITATION.cff CONTRIBUTING.md LICENSE Makefile README.md Snakefile
-    benchmarks catalogue config.yaml envs/sparsight.yaml profiles/default/profile.v9+.yaml
+    .snakemake-workflow-catalog.yml benchmarks catalogue config.yaml config/README.md
+    envs/sparsight.yaml profiles/default/profile.v9+.yaml
     profiles/gpu/profile.v9+.yaml profiles/slurm/profile.v9+.yaml
     profiles/slurm_cpu/profile.v9+.yaml pyproject.toml requirements.lock
     results/README.md src/sparsight studies/thesis_mnist.yaml tests/cluster tests/reference
-    tests/unit tests/workflow workflow/report workflow/rules/common.smk
+    tests/unit tests/workflow workflow/Snakefile workflow/report workflow/rules/common.smk
     workflow/schemas/study.schema.json workflow/scripts
 """
 
@@ -33,6 +34,23 @@ def test_layout_is_complete():
         for name, path in paths.items()
         if not (path.is_file() or (path.is_dir() and any(path.iterdir())))
     ] == []
+
+
+def test_workflow_catalogue_finds_what_it_asks_for():
+    # "standardized usage" of snakemake-workflow-catalog: these two files, and workflow/Snakefile
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text("utf-8"))["usage"]
+    assert usage["report"] is True
+    assert usage["software-stack-deployment"]["conda"] is ENVIRONMENT.is_file()
+    page = (ROOT / "config" / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page)
+    assert links
+    assert [link for link in links if not (ROOT / "config" / link).exists()] == []
+
+
+def test_root_snakefile_only_includes_the_workflow():
+    lines = (ROOT / "Snakefile").read_text("utf-8").splitlines()
+    code = [line for line in lines if line and not line.startswith('"""')]
+    assert code == ['include: "workflow/Snakefile"']
 
 
 def needs(requirements):

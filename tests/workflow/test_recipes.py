@@ -60,7 +60,7 @@ RECIPES = {
         "analysis/example_spread.py",
         "plots/example_spread.py",
         "workflow/rules/example_spread.smk",
-        "Snakefile",
+        "workflow/Snakefile",
     ],
     "A claim test": [
         "analysis/claims/example_change.py",
@@ -83,7 +83,7 @@ BLOCKS = list(blocks_of(GUIDE.read_text(encoding="utf-8")))
 
 
 #: where the lines of a recipe go in a file that is there: before this text
-PLACES = {"src/sparsight/analysis/tables.py": '"""\n_LINE', "Snakefile": "\nreport:"}
+PLACES = {"src/sparsight/analysis/tables.py": '"""\n_LINE', "workflow/Snakefile": "\nreport:"}
 
 
 def follow(folder, path, content):
