@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations lint format bench house references docs lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations lint format bench house references docs tutorial lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,9 @@ references: $(READY) ## Decide the claims of references again whose tables are o
 
 docs: $(READY) ## Write the reference pages, those of results, and the schemas for editors
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
+
+tutorial: $(READY) ## Run docs/tutorial.ipynb, and write its tables and pictures into it
+	$(BIN)/python benchmarks/run_tutorial.py
 
 lock: $(READY) ## Pin all dependencies again, with hashes and without an index address
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

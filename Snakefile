@@ -2,3 +2,7 @@
 
 
 include: "workflow/Snakefile"
+
+
+# An included file does not say what is made by default.
+workflow.default_target = rules.all.rule.name

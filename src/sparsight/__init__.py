@@ -1,7 +1,8 @@
 """Sparsight: what pruning a vision network does to its explanations.
 
 For notebooks, without Snakemake: `load_results` reads the tables of a study; `explain`, `score`,
-`compare` and `prune` work on a network and images in memory. Each is imported when it is used.
+`compare` and `prune` work on a network and images in memory, and `Normalise` goes before a network
+that wants normalised images. Each is imported when it is used.
 """
 
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "load_results": "sparsight.analysis.results",
     **dict.fromkeys(("explain", "score", "compare", "prune"), "sparsight.notebook"),
+    "Normalise": "sparsight.models.base",
 }
 
 

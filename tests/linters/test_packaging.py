@@ -47,12 +47,6 @@ def test_workflow_catalogue_finds_what_it_asks_for():
     assert [link for link in links if not (ROOT / "config" / link).exists()] == []
 
 
-def test_root_snakefile_only_includes_the_workflow():
-    lines = (ROOT / "Snakefile").read_text("utf-8").splitlines()
-    code = [line for line in lines if line and not line.startswith('"""')]
-    assert code == ['include: "workflow/Snakefile"']
-
-
 def needs(requirements):
     """Canonical name to range, for requirements as text."""
     parsed = map(Requirement, requirements)

@@ -63,6 +63,7 @@ def test_job_counts_follow_from_the_configuration(fresh: Project) -> None:
         "gather_costs": 1,
         **RECORDED,
         "write_guide": 1,
+        "write_methods": 1,
         **FIGURES,
         "draw_heatmaps": 1,
     }

@@ -48,6 +48,7 @@ def test_the_report_is_built_with_captions(finished: Project) -> None:
         "claims, with verdicts",
         "claims.html",
         "guide.html",
+        '"page": "methods, with references"',
         '"figure": "heatmaps"',
         "soft_iou",
         "ssim",
@@ -77,6 +78,15 @@ def test_every_claim_has_its_row_and_its_line_for_browsers(finished_once: Projec
     assert [claim["name"] for claim in CLAIMS if str(claim["claim"]) not in page] == []
     assert OPEN in page
     assert "ndecided" not in page
+
+
+def test_methods_cite_what_stands_in_the_references(finished_once: Project) -> None:
+    summary = finished_once.folder / "results" / "tiny" / "summary"
+    text = (summary / "methods.md").read_text(encoding="utf-8")
+    references = (summary / "references.bib").read_text(encoding="utf-8")
+    for key in ("alpaydin1998", "chattopadhyay2018", "han2015", "obuchowski1995"):
+        assert f"@{key}" in text
+        assert f"{{{key}," in references
 
 
 def test_every_figure_is_there_in_both_forms(finished_once: Project) -> None:

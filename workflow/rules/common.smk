@@ -22,6 +22,7 @@ from sparsight.study.original_files import (
     original_file_problems,
     weights_problems,
 )
+from sparsight.study.methods import methods_of
 from sparsight.study.plan import (
     DENSE,
     ConceptPlan,

@@ -71,6 +71,34 @@ rule write_guide:
         "../scripts/write_guide.py"
 
 
+rule write_methods:
+    """Write the methods of the study in sentences, and the references that they cite."""
+    output:
+        methods=report(
+            f"{SUMMARY}/methods.md",
+            caption="../report/methods.rst",
+            category="0 Guide",
+            labels={"page": "methods, with references"},
+        ),
+        references=f"{SUMMARY}/references.bib",
+    log:
+        f"{RESULTS}/logs/write_methods.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_methods.jsonl"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=settings_of(lambda: methods_of(STUDY)),
+        version=version_of("call.py", ["sparsight.study.methods"]),
+    script:
+        "../scripts/call.py"
+
+
 rule draw_accuracy:
     """Draw accuracy against level and density, every network visible."""
     input:

@@ -15,7 +15,7 @@ def recorded_files(wildcards):
     The checksums inside parquet files are those of pages; headers and footers have none.
     """
     found = [*rules.summarise.output, *statistics_files(), *rules.gather_costs.output]
-    found += rules.write_guide.output
+    found += [*rules.write_guide.output, *rules.write_methods.output]
     for name in ("conversion.json", "statistics.parquet"):
         found += of_all_chains(f"{CHAIN}/{name}")
     found += [*score_files(wildcards), *agreement_files(wildcards)]

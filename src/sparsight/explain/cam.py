@@ -99,7 +99,7 @@ class GradCam(WeightedCam):
     """Grad-CAM, equations 1 and 2: channels weighted by their mean gradient."""
 
     name: ClassVar[str] = "grad_cam"
-    reference: ClassVar[str] = "arXiv:1610.02391"
+    reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Spatial mean of the gradients (equation 1)."""
@@ -122,7 +122,7 @@ class GradCamPlusPlus(WeightedCam):
     """
 
     name: ClassVar[str] = "grad_cam_pp"
-    reference: ClassVar[str] = "arXiv:1710.11063"
+    reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 0.0}
     allowed: ClassVar[dict[str, Any]] = {"epsilon": "[0, inf)"}
 
@@ -154,7 +154,7 @@ class XGradCam(WeightedCam):
     """
 
     name: ClassVar[str] = "xgrad_cam"
-    reference: ClassVar[str] = "arXiv:2008.02312"
+    reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 1e-7}
     allowed: ClassVar[dict[str, Any]] = {"epsilon": "[0, inf)"}
 
@@ -173,7 +173,7 @@ class HiResCam(ClassActivationMap):
     """
 
     name: ClassVar[str] = "hires_cam"
-    reference: ClassVar[str] = "arXiv:2011.08891"
+    reference: ClassVar[str] = "Draelos and Carin 2020, arXiv:2011.08891"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; in units of the logit"
@@ -189,7 +189,7 @@ class LayerCam(ClassActivationMap):
     """
 
     name: ClassVar[str] = "layer_cam"
-    reference: ClassVar[str] = "doi:10.1109/TIP.2021.3089943"
+    reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
         return (gradients.clamp_min(0) * activations).sum(dim=1).clamp_min(0)
@@ -217,7 +217,7 @@ class EigenCam(ClassActivationMap):
     """
 
     name: ClassVar[str] = "eigen_cam"
-    reference: ClassVar[str] = "arXiv:2008.00299"
+    reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
     reduction: ClassVar[str] = "first principal component"
     cost: ClassVar[int] = 1
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "centred": False}
@@ -321,7 +321,7 @@ class AblationCam(PerturbationCam):
     """
 
     name: ClassVar[str] = "ablation_cam"
-    reference: ClassVar[str] = "doi:10.1109/WACV45572.2020.9093360"
+    reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
     value_range: ClassVar[str] = "0 or more; in units of the logit times the activation"
 
     def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:
@@ -393,7 +393,7 @@ class ScoreCam(PerturbationCam):
     """
 
     name: ClassVar[str] = "score_cam"
-    reference: ClassVar[str] = "arXiv:1910.01279"
+    reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
     value_range: ClassVar[str] = "0 or more; a weighted mean of the channels"
 
     def weights(self, batch: ImageBatch, layer: str, activations: Tensor, logits: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class CaptumExplainer(Explainer):
     """
 
     name: ClassVar[str] = "captum"
-    reference: ClassVar[str] = "arXiv:2009.07896"
+    reference: ClassVar[str] = "Kokhlikyan et al. 2020, arXiv:2009.07896"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any"

@@ -54,7 +54,10 @@ class Edges(Control):
     """
 
     name: ClassVar[str] = "edges"
-    reference: ClassVar[str] = "Sobel and Feldman 1968; as a control: arXiv:1810.03292"
+    reference: ClassVar[str] = (
+        "control; Sobel and Feldman 1968; as a control: Adebayo et al., NeurIPS 2018, "
+        "arXiv:1810.03292"
+    )
     reduction: ClassVar[str] = "luma"
     value_range: ClassVar[str] = "0 to sqrt(2)"
 
@@ -72,7 +75,7 @@ class CentrePrior(Control):
     """
 
     name: ClassVar[str] = "centre"
-    reference: ClassVar[str] = "control; centre bias: doi:10.1167/7.14.4"
+    reference: ClassVar[str] = "control; centre bias: Tatler 2007, doi:10.1167/7.14.4"
     reduction: ClassVar[str] = "none"
     value_range: ClassVar[str] = "above 0, up to 1"
     parameters: ClassVar[dict[str, Any]] = {"sigma": 0.25}
@@ -108,7 +111,9 @@ class MeanActivation(ClassActivationMap):
     """
 
     name: ClassVar[str] = "mean_activation"
-    reference: ClassVar[str] = "control; class weights left out of arXiv:1710.11063"
+    reference: ClassVar[str] = (
+        "control; class weights left out of Chattopadhyay et al. 2018, arXiv:1710.11063"
+    )
     reduction: ClassVar[str] = "mean"
     cost: ClassVar[int] = 1
     control: ClassVar[bool] = True

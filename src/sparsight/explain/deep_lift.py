@@ -45,7 +45,7 @@ class DeepLift(Explainer):
     """
 
     name: ClassVar[str] = "deep_lift"
-    reference: ClassVar[str] = "arXiv:1704.02685"
+    reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; a map sums to the logit minus that of a black image"

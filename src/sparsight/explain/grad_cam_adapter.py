@@ -35,7 +35,7 @@ class GradCamLibraryExplainer(Explainer):
     """
 
     name: ClassVar[str] = "grad_cam_library"
-    reference: ClassVar[str] = "https://github.com/jacobgil/pytorch-grad-cam"
+    reference: ClassVar[str] = "Gildenblat 2021, https://github.com/jacobgil/pytorch-grad-cam"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "weighted sum"
     value_range: ClassVar[str] = "0 to 1, min-max per image"

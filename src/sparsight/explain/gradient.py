@@ -33,7 +33,7 @@ class Saliency(Explainer):
     """
 
     name: ClassVar[str] = "saliency"
-    reference: ClassVar[str] = "arXiv:1312.6034"
+    reference: ClassVar[str] = "Simonyan et al. 2014, arXiv:1312.6034"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "max"
     value_range: ClassVar[str] = "0 or more"
@@ -58,7 +58,7 @@ class IntegratedGradients(Explainer):
     """
 
     name: ClassVar[str] = "integrated_gradients"
-    reference: ClassVar[str] = "arXiv:1703.01365"
+    reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv:1703.01365"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; a map sums to about the logit minus that of a black image"
@@ -91,7 +91,7 @@ class InputXGradient(Explainer):
     """
 
     name: ClassVar[str] = "input_x_gradient"
-    reference: ClassVar[str] = "arXiv:1605.01713"
+    reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; 0 where the image is black"
@@ -113,7 +113,7 @@ class SmoothGrad(Explainer):
     """
 
     name: ClassVar[str] = "smooth_grad"
-    reference: ClassVar[str] = "arXiv:1706.03825"
+    reference: ClassVar[str] = "Smilkov et al. 2017, arXiv:1706.03825"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "max"
     value_range: ClassVar[str] = "0 or more"
@@ -150,7 +150,10 @@ class GradientShap(Explainer):
     """
 
     name: ClassVar[str] = "gradient_shap"
-    reference: ClassVar[str] = "arXiv:1705.07874; expected gradients: arXiv:1906.10670"
+    reference: ClassVar[str] = (
+        "Lundberg and Lee 2017, arXiv:1705.07874; expected gradients: Erion et al. 2021, "
+        "arXiv:1906.10670"
+    )
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = (
@@ -192,7 +195,7 @@ class GuidedBackprop(Explainer):
     """
 
     name: ClassVar[str] = "guided_backprop"
-    reference: ClassVar[str] = "arXiv:1412.6806"
+    reference: ClassVar[str] = "Springenberg et al. 2015, arXiv:1412.6806"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any"
@@ -225,7 +228,7 @@ class GuidedGradCam(Explainer):
     """
 
     name: ClassVar[str] = "guided_grad_cam"
-    reference: ClassVar[str] = "arXiv:1610.02391"
+    reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; 0 where Grad-CAM is 0"
@@ -263,7 +266,7 @@ class FullGrad(Explainer):
     """
 
     name: ClassVar[str] = "full_grad"
-    reference: ClassVar[str] = "arXiv:1905.00780"
+    reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "0 or more"

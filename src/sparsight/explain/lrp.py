@@ -53,7 +53,10 @@ class Lrp(Explainer):
     """
 
     name: ClassVar[str] = "lrp"
-    reference: ClassVar[str] = "doi:10.1371/journal.pone.0130140; rules of zennit: arXiv:2106.13200"
+    reference: ClassVar[str] = (
+        "Bach et al., PLoS ONE 10 (2015), doi:10.1371/journal.pone.0130140; rules of zennit: "
+        "Anders et al. 2021, arXiv:2106.13200"
+    )
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
     value_range: ClassVar[str] = "any; in units of the logit"

@@ -24,7 +24,7 @@ class Occlusion(Explainer):
     """
 
     name: ClassVar[str] = "occlusion"
-    reference: ClassVar[str] = "arXiv:1311.2901"
+    reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "none"
     value_range: ClassVar[str] = "any; in units of the logit"

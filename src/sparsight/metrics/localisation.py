@@ -113,7 +113,10 @@ class AreaMatchedIou(Localisation):
     """
 
     name = "area_matched_iou"
-    reference = "Lukkien, eq. 2.8 on binary sets; threshold by the ground truth's own area"
+    reference = (
+        "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps, "
+        "equation 2.8 on binary sets; threshold by the ground truth's own area"
+    )
     fit = staticmethod(area_matched_iou)
 
 
@@ -182,7 +185,10 @@ class BackgroundShare(Localisation):
 
     name = "background_share"
     version = 2
-    reference = "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus arXiv:2003.07258"
+    reference = (
+        "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus "
+        "Arras et al., Information Fusion 81 (2022), arXiv:2003.07258"
+    )
     direction = "lower"
 
     @staticmethod
@@ -318,7 +324,10 @@ class OtsuIou(Localisation):
     """
 
     name = "otsu_iou"
-    reference = "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, equation 2.8 on binary sets"
+    reference = (
+        "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, The effect of unstructured pruning on "
+        "the explanatory quality of heatmaps, equation 2.8 on binary sets"
+    )
     normalisation = "min_max"
     fit = staticmethod(otsu_iou)
 
@@ -350,7 +359,10 @@ class AffineIou(Localisation):
     """
 
     name = "affine_iou"
-    reference = "Lukkien, equation 2.8; least squares of the mask on the heatmap"
+    reference = (
+        "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps, "
+        "equation 2.8; least squares of the mask on the heatmap"
+    )
     normalisation = "min_max"
     mask_rule = "soft"
     fit = staticmethod(affine_iou)

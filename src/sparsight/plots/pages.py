@@ -294,7 +294,7 @@ def _levels(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 #: of the stage `guide_page`: see `sparsight.study.versions`
-GUIDE_PAGE_VERSION = 2
+GUIDE_PAGE_VERSION = 3
 
 
 def write_guide(page: Path, settings: Mapping[str, Any]) -> None:

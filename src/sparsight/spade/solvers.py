@@ -402,7 +402,9 @@ class ObsExact(_Surgeon):
     """
 
     name: ClassVar[str] = "obs_exact"
-    reference: ClassVar[str] = "arXiv 2310.04519; Frantar et al. 2022, arXiv 2208.11580"
+    reference: ClassVar[str] = (
+        "Soltani Moakhar et al. 2024, arXiv 2310.04519; Frantar et al. 2022, arXiv 2208.11580"
+    )
     needs_hessian: ClassVar[bool] = True
     largest_columns: ClassVar[int] = 576
     parameters: ClassVar[dict[str, Any]] = {"damping": 0.01, "rows": 32, "largest_columns": 576}
@@ -505,7 +507,9 @@ class ObsFast(_Surgeon):
     """
 
     name: ClassVar[str] = "obs_fast"
-    reference: ClassVar[str] = "arXiv 2310.04519; Frantar and Alistarh 2023, arXiv 2301.00774"
+    reference: ClassVar[str] = (
+        "Soltani Moakhar et al. 2024, arXiv 2310.04519; Frantar and Alistarh 2023, arXiv 2301.00774"
+    )
     needs_hessian: ClassVar[bool] = True
     parameters: ClassVar[dict[str, Any]] = {"damping": 0.01, "double": True}
 

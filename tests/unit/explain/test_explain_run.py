@@ -141,7 +141,7 @@ def test_metadata_hold_facts_and_the_rules_of_the_file(
     assert explainers["pp"] == {
         "method": "grad_cam_pp",
         "parameters": {"layer": "conv2", "epsilon": 0.0},
-        "reference": "arXiv:1710.11063",
+        "reference": "Chattopadhyay et al. 2018, arXiv:1710.11063",
         "signed": False,
         "reduction": "weighted sum",
         "value_range": "0 or more",

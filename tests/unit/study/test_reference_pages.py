@@ -100,7 +100,7 @@ def test_an_explainer_on_the_page() -> None:
     section = PAGES["explainers.md"].partition("### occlusion\n")[2].partition("\n### ")[0]
     assert section.startswith("\nMean loss of the target logit over the square windows that cover")
     for row in (
-        "| reference | [arXiv:1311.2901](https://arxiv.org/abs/1311.2901) |",
+        "Zeiler and Fergus 2014, [arXiv:1311.2901](https://arxiv.org/abs/1311.2901) |",
         "| cost | depends on the image: 170 forward passes per image of 28x28 pixels |",
         "| signed | yes |",
         "| channels | none |",

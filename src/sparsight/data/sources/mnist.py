@@ -84,7 +84,7 @@ class Mnist(Source):
     """
 
     name: ClassVar[str] = "mnist"
-    reference: ClassVar[str] = "LeCun, Bottou, Bengio, Haffner 1998, doi:10.1109/5.726791"
+    reference: ClassVar[str] = "LeCun et al. 1998, doi:10.1109/5.726791"
     licence: ClassVar[str] = "CC BY-SA 3.0, as usually stated"
     folder: ClassVar[str] = "mnist"
     other_folders: ClassVar[tuple[str, ...]] = ("MNIST/raw",)

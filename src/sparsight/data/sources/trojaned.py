@@ -449,7 +449,7 @@ class Trojaned(Source):
     """
 
     name: ClassVar[str] = "trojaned"
-    reference: ClassVar[str] = "after SPADE, Moakhar et al. 2024, arXiv:2310.04519"
+    reference: ClassVar[str] = "after Soltani Moakhar et al. 2024, arXiv:2310.04519"
     licence: ClassVar[str] = "that of the base"
     folder: ClassVar[str] = ""
     has_masks: ClassVar[bool] = True
