@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -36,32 +36,6 @@ if TYPE_CHECKING:
 Maps = Tensor | Mapping[str, Tensor]
 #: how far images may leave [0, 1], by resizing for example
 _TOLERANCE = 1e-3
-
-
-@overload
-def explain(
-    network: nn.Module,
-    images: Tensor,
-    methods: str = "saliency",
-    targets: Tensor | None = None,
-    *,
-    image_ids: Tensor | None = None,
-    batch_size: int = 64,
-    **parameters: Any,
-) -> Tensor: ...
-
-
-@overload
-def explain(
-    network: nn.Module,
-    images: Tensor,
-    methods: Sequence[str],
-    targets: Tensor | None = None,
-    *,
-    image_ids: Tensor | None = None,
-    batch_size: int = 64,
-    **parameters: Any,
-) -> dict[str, Tensor]: ...
 
 
 def explain(

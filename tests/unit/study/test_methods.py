@@ -51,7 +51,7 @@ def test_every_registered_item_has_a_paper_or_says_that_it_has_none():
         if not papers and not without_paper(reference):
             found.append(f"{place}: no paper in '{reference}'")
         # every identifier belongs to one of them, and no words were taken for authors
-        given = re.findall(r"(?i)arxiv|doi:|https?://", reference)
+        given = re.findall(r"(?i)arxiv|doi:|github\.com", reference)
         stated = [paper for paper in papers if paper.arxiv or paper.doi or paper.url]
         if len(given) != len(stated):
             found.append(f"{place}: {len(stated)} of {len(given)} identifiers of '{reference}'")
@@ -103,6 +103,9 @@ def test_venues_dois_and_titles_are_read():
     )
     (paper,) = citations("Lukkien, The effect of pruning on maps, equation 2.8 on binary sets")
     assert paper == Citation("Lukkien", title="The effect of pruning on maps")
+    assert citations("Howard 2019, https://github.com/fastai/imagenette; x") == citations(
+        "Howard 2019, github.com/fastai/imagenette"
+    )
     (paper,) = citations("control; centre bias: Tatler 2007, doi:10.1167/7.14.4")
     assert (paper.authors, paper.doi) == ("Tatler", "10.1167/7.14.4")
 

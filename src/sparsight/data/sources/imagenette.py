@@ -62,7 +62,7 @@ class Imagenette(PictureSource):
 
     name: ClassVar[str] = "imagenette"
     reference: ClassVar[str] = (
-        "Howard 2019, https://github.com/fastai/imagenette; ImageNet: Russakovsky et al. 2015, "
+        "Howard 2019, github.com/fastai/imagenette; ImageNet: Russakovsky et al. 2015, "
         "doi:10.1007/s11263-015-0816-y"
     )
     licence: ClassVar[str] = "ImageNet terms of access: non-commercial research and education"
