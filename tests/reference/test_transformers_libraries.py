@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import SwinTransformer, VisionTransformer
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
 import sparsight
 from sparsight.io.errors import InputError
@@ -34,6 +35,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "timm_registers": lambda: vit_of_timm(reg_tokens=4),
     "timm_mean": lambda: vit_of_timm(class_token=False, global_pool="avg"),
     "torchvision_swin": lambda: SwinTransformer([2, 2], window_size=[4, 4], num_classes=4, **SWIN),
+    "torchvision_swin_v2": lambda: SwinTransformer(
+        [2, 2],
+        window_size=[4, 4],
+        num_classes=4,
+        block=SwinTransformerBlockV2,
+        downsample_layer=PatchMergingV2,
+        **SWIN,
+    ),
     "timm_swin": lambda: timm.create_model(
         "swin_tiny_patch4_window7_224",
         img_size=32,
@@ -52,6 +61,7 @@ LAYERS = {
     "timm_registers": "blocks.1.norm1",
     "timm_mean": "norm",
     "torchvision_swin": "norm",
+    "torchvision_swin_v2": "norm",
     "timm_swin": "norm",
 }
 BUILT: dict[str, nn.Module] = {}

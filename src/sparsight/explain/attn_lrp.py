@@ -188,7 +188,9 @@ def _rms_norm(
     return found if weight is None else found * weight
 
 
-def _normalize(inputs: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def _normalize(
+    inputs: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None
+) -> Tensor:
     """`torch.nn.functional.normalize`, whose norm is a constant."""
     found: Tensor = inputs / inputs.detach().norm(p, dim, keepdim=True).clamp_min(eps)
     return found

@@ -20,6 +20,7 @@ from sparsight.models.base import (
     NORMALISING,
     WEIGHTED,
     batch_norms,
+    channels_innermost,
     check_maps,
     predicts,
     prunable_parameters,
@@ -36,7 +37,7 @@ from sparsight.models.networks import measured_size
 from sparsight.models.rewriting import equal, rewritable, rewrite_equal, separate
 
 #: of the facts: raised when tracing finds others, see `sparsight.study.traced`
-VERSION = 1
+VERSION = 2
 #: most tokens before those of the image (class and distillation tokens, registers)
 MOST_PREFIXES = 16
 #: words in the names of parameters that are positions or tokens and not weights
@@ -325,11 +326,12 @@ class Layer:
     """Where an explainer can look: the size of the maps, and which tokens are those of the image.
 
     `tokens` is empty for feature maps [N, C, h, w]; for tokens [N, T, D] it has their `grid` and
-    how many others stand before them (`prefix`).
+    how many others stand before them (`prefix`). `innermost`: whether maps are [N, h, w, C].
     """
 
     size: tuple[int, int]
     tokens: dict[str, Any] | None = None
+    innermost: bool = False
 
 
 def _layers(network: ForeignNetwork, found: Pass, images: Tensor) -> dict[str, Layer]:
@@ -341,7 +343,10 @@ def _layers(network: ForeignNetwork, found: Pass, images: Tensor) -> dict[str, L
     for name, output in found.outputs.items():
         if found.runs[name] > 1 or len(output) != len(images) or _inside(name, attention):
             continue
-        if output.ndim == 4:
+        if output.ndim == 4 and channels_innermost(output.shape, images.shape):
+            grid = (int(output.shape[1]), int(output.shape[2]))
+            layers[name] = Layer(grid, innermost=True)
+        elif output.ndim == 4:
             height, width = int(output.shape[2]), int(output.shape[3])
             # What attention computes for each pair of tokens has four dimensions too.
             if _are_maps(name, output, images) and not 0 < tokens < height * width:
@@ -399,7 +404,7 @@ def _explain_layer(
         if math.prod(layer.size) > 1
         and not (_resizes(network, name) or name in found.passing)
         and attending < order.index(name) < first
-        and (layer.tokens is None or _gives_tokens(network.get_submodule(name)))
+        and (not (layer.tokens or layer.innermost) or _gives_tokens(network.get_submodule(name)))
     ]
     outputs = [found.outputs[name] for name in names]
     if not outputs:
@@ -414,6 +419,7 @@ def _explain_layer(
             continue
         tokens = layers[name].tokens
         over, start = (2, tokens["prefix"]) if tokens else (1, 0)
+        over = 3 if layers[name].innermost else over
         places = gradient.abs().amax(dim=over).flatten(1)[:, start:]
         if int((places[0] > 0).sum()) > 1:
             return name
@@ -437,7 +443,7 @@ def _feature_cut(
     for target in reversed(targets):
         name = f"{owner}.{target}" if owner else target
         layer = layers.get(name)
-        if layer is None or layer.tokens or math.prod(layer.size) == 1:
+        if layer is None or layer.tokens or layer.innermost or math.prod(layer.size) == 1:
             continue
         if _resizes(network, name) or name in found.passing:
             continue

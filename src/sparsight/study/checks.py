@@ -424,7 +424,8 @@ def _explainer_problems(study: Study, dataset: str, model: str, name: str) -> It
         why = f"does not work on {model}: {why}"
     elif architecture in own.get("excluded_models", ()):
         why = f"does not work on {architecture}"
-    elif own.get("needs_attention", False) and not facts.get("attention", False):
+    # On networks of others, each explainer has been tried.
+    elif own.get("needs_attention", False) and not (facts.get("attention") or "refused" in facts):
         why = f"needs a network with attention, and {architecture} has none"
     if why:
         remedy = f"drop one of them, or give {model} explainers of its own under networks"

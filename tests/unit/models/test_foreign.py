@@ -413,6 +413,18 @@ def test_a_file_is_another_item_when_it_changes(tmp_path: Path) -> None:
     assert MODELS.item("timm.resnet10t") == MODELS.item("timm.resnet10t")
 
 
+def test_maps_with_channels_innermost_are_layers() -> None:
+    options = {"img_size": 32, "patch_size": 2, "window_size": 4, "embed_dim": 24}
+    options |= {"depths": (2, 2), "num_heads": (2, 2)}
+    swin = MODELS.load("timm.swin_tiny_patch4_window7_224")
+    facts, network = trace(swin, 5, options, (3, 32, 32))
+    assert facts["explain_layer"] == "norm"
+    assert facts["layers"]["norm"] == [8, 8]
+    assert facts["layers"]["layers.0"] == [16, 16]
+    assert facts["feature_cut"] == ""
+    assert network.explain_layer == "norm"
+
+
 def test_libraries_state_the_normalisation() -> None:
     lite = build_network(MODELS.load("timm.tf_efficientnet_lite0"), 5, 1)
     assert lite.normalise.mean.flatten().tolist() == [0.5, 0.5, 0.5]  # type: ignore[union-attr]

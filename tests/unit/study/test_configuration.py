@@ -972,6 +972,9 @@ def test_an_explainer_of_attention_needs_a_network_that_has_it(problems_of, fact
     assert is_one_sentence(found)
     facts_with(MODELS, "thesis_cnn", attention=True)
     assert problems_of() == []
+    # on a network of others it has been tried
+    facts_with(MODELS, "thesis_cnn", attention=False, refused={})
+    assert problems_of() == []
 
 
 @settings(deadline=None)
