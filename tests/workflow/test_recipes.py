@@ -103,7 +103,10 @@ def follow(folder, path, content):
     table = re.match(r"# (\w+)\n", content)
     content = content.removeprefix(table[0]) if table else content
     text = file.read_text(encoding="utf-8")
-    start = text.index("{", text.index(f"{table[1] if table else ''} = Registry(")) + 1
+    name = table[1] if table else r"[A-Z]+"
+    start = (
+        text.index("{", re.search(rf"^{name} = (Registry|Architectures)\(", text, re.M).end()) + 1
+    )
     file.write_text(f"{text[:start]}\n{content.rstrip()}\n{text[start:]}", encoding="utf-8")
 
 
