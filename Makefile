@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations lint format bench house references docs tutorial lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references docs tutorial lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,10 @@ golden: $(READY) ## Record what every stage computes, after a version was raised
 
 simulations: $(READY) ## Record how often intervals cover and tests err (docs/simulations.md)
 	$(BIN)/python -m pytest -q tests/statistics --record-simulations
+
+networks: $(READY) ## Record which explainers run on which networks of libraries (docs/networks.md)
+	$(BIN)/python -m pytest -q tests/reference/test_explainers_on_networks.py --record-networks
+	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
 
 lint: $(READY) ## Check format, style, types, import contracts and the workflow
 	$(BIN)/ruff format --check .

@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--record-golden", action="store_true", help="write tests/golden/numbers.json anew"
     )
     parser.addoption(
+        "--record-networks",
+        action="store_true",
+        help="write anew which explainers run on which networks",
+    )
+    parser.addoption(
         "--record-simulations", action="store_true", help="write docs/simulations.md anew"
     )
 

@@ -32,6 +32,7 @@ PAGES = (
     "configuration.md",
     "explainers.md",
     "metrics.md",
+    "networks.md",
     "concepts.md",
     "sample_pruning.md",
     "published_bugs.md",
@@ -63,6 +64,7 @@ def pages() -> dict[str, str]:
         "CONCEPTS": CONCEPTS,
         "EXPLAINERS": EXPLAINERS,
         "METRICS": METRICS,
+        "ON_NETWORKS": on_networks(),
         "PUBLISHED_BUGS": PUBLISHED_BUGS,
         "SOLVERS": SOLVERS,
         "TABLES": TABLES,
@@ -99,6 +101,36 @@ def write_schemas(folder: Path) -> None:
 
 
 # ------------------------------------------------------------------------ what templates ask for
+
+
+#: which explainers run on which networks of libraries, as `make networks` records it
+RECORD = Path(__file__).parent / "pages" / "networks.json"
+
+
+def on_networks() -> dict[str, Any]:
+    """The record, and its `reasons`: what is refused, on which networks, and why.
+
+    Each has the names of `explainers`, `networks` (name to the layer, if one is to blame) and the
+    `text`.
+    """
+    record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for explainer, refused in record["explainers"].items():
+        for network, whole in filter(lambda pair: pair[1], refused.items()):
+            text, _, place = whole.partition(" (first in layer ")
+            text = re.sub(r"^explainer '\w+':? ", "", text)
+            # A layer that a text names itself is that of its network.
+            by_network = found.setdefault((re.sub(r"^layer '.*?'", "its layer", text), network), {})
+            by_network.setdefault(place.rstrip(")").strip("'"), []).append(explainer)
+    grouped: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {}
+    for (text, network), places in found.items():
+        for place, explainers in places.items():
+            grouped.setdefault((text, tuple(explainers)), {})[network] = place
+    reasons = [
+        {"explainers": list(explainers), "networks": networks, "text": text}
+        for (text, explainers), networks in grouped.items()
+    ]
+    return {**record, "reasons": reasons}
 
 
 def paragraphs(registry: Registry, name: str) -> list[str]:
