@@ -53,7 +53,9 @@ def training_benchmarks():
     found = []
     for place in STUDY.places():
         if place.pruner != DENSE:
-            found.append(benchmark_file("prune_level", AT_LEVEL, place))
+            given = STUDY.is_given(place.pruner)
+            name = "take_level" if given else "prune_level"
+            found.append(benchmark_file(name, AT_LEVEL, place))
             continue
         found.append(benchmark_file("make_rewind_point", "start", place))
         pruners = STUDY.network(place.dataset, place.model).pruners

@@ -42,7 +42,7 @@ def explained_places():
 
 def initial_weights(wildcards):
     """The file with a model's initial weights, or its manifest; nothing where they are drawn."""
-    name = STUDY.initial_weights(wildcards.model)
+    name = STUDY.initial_weights(wildcards.model, int(wildcards.seed))
     if STUDY.imagenet_weights(wildcards.model):
         return f"{DATA}/fetched/weights/{STUDY.imagenet_weights(wildcards.model)}.json"
     # What a package holds has no path of its own; the job finds it.
@@ -71,6 +71,13 @@ def previous_checkpoint(wildcards):
     pruner = wildcards.pruner if level else DENSE
     folder = f"{NETWORK}/{pruner}/level{level:02d}".format_map(wildcards)
     return f"{folder}/checkpoint.safetensors"
+
+
+def given_files(wildcards):
+    """The files of a level that another tool has made."""
+    return STUDY.given_files(
+        wildcards.pruner, int(wildcards.level), int(wildcards.seed)
+    )
 
 
 def teacher_checkpoint(wildcards):

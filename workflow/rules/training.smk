@@ -128,7 +128,7 @@ rule prune_level:
     benchmark:
         job_files("benchmarks", "prune_level", "{pruner}__level{level}.jsonl")
     wildcard_constraints:
-        pruner=one_of(config["pruners"]),
+        pruner=one_of([name for name in config["pruners"] if not STUDY.is_given(name)]),
         level=r"(?!00)\d{2}",
     conda:
         ENVIRONMENT
@@ -149,3 +149,42 @@ rule prune_level:
         ),
     script:
         "../scripts/prune_level.py"
+
+
+rule take_level:
+    """Take a level that another tool has made: check it, evaluate it, and train nothing."""
+    input:
+        splits=rules.prepare_dataset.output.splits,
+        given=given_files,
+        previous=previous_checkpoint,
+    output:
+        checkpoint=f"{LEVEL}/checkpoint.safetensors",
+        evaluation=f"{LEVEL}/evaluation.json",
+        predictions=f"{LEVEL}/predictions.parquet",
+        provenance=f"{LEVEL}/provenance.json",
+    log:
+        job_files("logs", "take_level", "{pruner}__level{level}.log"),
+    benchmark:
+        job_files("benchmarks", "take_level", "{pruner}__level{level}.jsonl")
+    wildcard_constraints:
+        pruner=one_of([name for name in config["pruners"] if STUDY.is_given(name)]),
+        level=r"(?!00)\d{2}",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=1,
+        vram_mb=growing(4000),
+    params:
+        settings=settings_of(SETTINGS.given_level, "dataset", "model"),
+        version=version_of(
+            "take_level.py",
+            ["training", "given"],
+            SETTINGS.network_items,
+            "model",
+            "pruner",
+        ),
+    script:
+        "../scripts/take_level.py"

@@ -225,7 +225,8 @@ class Dissection(ConceptMethod):
         """See `ConceptMethod.compare`.
 
         `kept_detectors` asks the same unit, so it says something only of networks whose units
-        correspond: a level and its dense parent. NaN where the reference detects nothing.
+        correspond: a level and its dense parent. NaN where the reference detects nothing, and where
+        the two have other numbers of units: another tool has removed some.
         """
         # name of the concept that each detector detects
         named: list[dict[int, str]] = []
@@ -235,6 +236,8 @@ class Dissection(ConceptMethod):
             named.append({unit: by_rank[place + 1] for unit, place in places if place >= 0})
         first, second = named
         kept = [first.get(unit) == concept for unit, concept in second.items()]
+        if len(own.arrays["detects"]) != len(reference.arrays["detects"]):
+            kept = []
         either = set(first.values()) | set(second.values())
         both = set(first.values()) & set(second.values())
         return [

@@ -24,7 +24,8 @@ class Checkpoint:
     """Weights (state_dict keys to tensors), masks (prunable parameter to bool tensor), metadata.
 
     The metadata of a result: model, architecture, class_count, dataset, seed, pruner, level,
-    density (from the masks), rewind, epochs.
+    density (from the masks), rewind, epochs; and, where layers are narrower than those of the dense
+    network, `prunable`, the number of that one's prunable weights.
     """
 
     weights: Tensors
@@ -32,9 +33,15 @@ class Checkpoint:
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
+    def prunable(self) -> int:
+        """Number of prunable weights of the dense network."""
+        own = sum(mask.numel() for mask in self.masks.values())
+        return int(self.metadata.get("prunable", own))
+
+    @property
     def density(self) -> float:
-        """Share of prunable weights that survive, measured from the masks."""
-        return self.surviving / sum(mask.numel() for mask in self.masks.values())
+        """Share of the dense network's prunable weights that survive, measured from the masks."""
+        return self.surviving / self.prunable
 
     @property
     def surviving(self) -> int:

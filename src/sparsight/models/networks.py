@@ -14,6 +14,7 @@ from sparsight.io.checkpoints import read_checkpoint
 from sparsight.io.errors import InputError
 from sparsight.models.base import Architecture, batch_norms, build_network
 from sparsight.models.registry import MODELS
+from sparsight.models.shapes import narrow
 
 #: characters of another program's message in an error message
 LONGEST = 120
@@ -22,7 +23,8 @@ LONGEST = 120
 def load_network(path: Path | str, device: torch.device) -> Architecture:
     """The network of a checkpoint, in evaluation mode, on `device`.
 
-    An `InputError` where the file is missing, corrupt, or of no architecture of this program.
+    Layers are as narrow as the file has them (`sparsight.models.shapes.narrow`). An `InputError`
+    where the file is missing, corrupt, or of no architecture of this program.
     """
     checkpoint = read_checkpoint(path)
     facts = checkpoint.metadata
@@ -32,6 +34,8 @@ def load_network(path: Path | str, device: torch.device) -> Architecture:
         traced = json.loads(facts["traced"]) if "traced" in facts else None
         architecture = MODELS.load(facts["architecture"])
         network = build_network(architecture, int(facts["class_count"]), 0, options, traced)
+        # Only a level that was pruned elsewhere has layers narrower than its architecture's.
+        narrow(network, checkpoint.weights)
         network.load_state_dict(checkpoint.weights)
     # RuntimeError: of torch, where weights are missing, unknown or have another shape
     except (KeyError, ValueError, RuntimeError) as error:

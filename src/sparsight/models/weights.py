@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,18 +111,41 @@ def weights_file(given: Path) -> Path:
 
 
 def read_weights(path: Path) -> Tensors:
-    """State of a network from a Sparsight checkpoint or from a foreign file.
+    """State of a network from a Sparsight checkpoint or from a foreign file, masks multiplied out.
 
-    `*.safetensors` is a Sparsight checkpoint, whose masks are not read, or a file of plain weights
-    (timm, Hugging Face Hub). All else is a state_dict that torch has saved, plain or under one of
-    the keys `NESTED`, next to which a training may have put its arguments. Nothing but tensors,
-    plain values and `argparse.Namespace` is unpickled. Weights that `torch.nn.utils.prune` masks
-    (`weight_orig`, `weight_mask`) are multiplied out.
+    See `read_masked`.
     """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; correct initial_weights")
-    if path.suffix == ".safetensors":
+    return read_masked(path)[0]
+
+
+def read_masked(path: Path) -> tuple[Tensors, Tensors]:
+    """Weights and masks of a Sparsight checkpoint or of a foreign file.
+
+    `*.safetensors` is a Sparsight checkpoint or a file of plain weights (timm, Hugging Face Hub).
+    All else is a state_dict that torch has saved, plain or under one of the keys `NESTED`, next to
+    which a training may have put its arguments. Nothing but tensors, plain values and
+    `argparse.Namespace` is unpickled.
+
+    Returns
+    -------
+    The weights by the file's names, multiplied by their masks, and the masks that the file has,
+    bool by the same names: a checkpoint's own, or those of `torch.nn.utils.prune` (`weight_orig`,
+    `weight_mask`).
+
+    Raises
+    ------
+    InputError
+        When there is no file, or none of tensors, or a mask holds another number than 0 and 1.
+    """
+    if path.suffix == ".safetensors" and path.is_file():
         return _read_safetensors(path)
+    return _unmasked(read_tensors(path), path)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors of a file that torch has saved, as they are; see `read_masked`."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; put the file there, or correct the path")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -137,11 +160,11 @@ def read_weights(path: Path) -> Tensors:
         isinstance(value, torch.Tensor) for value in found.values()
     ):
         raise InputError(f"{path} is no state_dict of tensors; save network.state_dict() there")
-    return _unmasked(dict(found))
+    return dict(found)
 
 
-def _read_safetensors(path: Path) -> Tensors:
-    """As `read_weights`; only our own files hold the checksums that `read_checkpoint` verifies."""
+def _read_safetensors(path: Path) -> tuple[Tensors, Tensors]:
+    """As `read_masked`; only our own files hold the checksums that `read_checkpoint` verifies."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -150,25 +173,46 @@ def _read_safetensors(path: Path) -> Tensors:
             found = {} if own else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CorruptFile(f"{path} is corrupt (as safetensors); put it there again") from error
-    return read_checkpoint(path).weights if own else _unmasked(found)
+    if not own:
+        return _unmasked(found, path)
+    checkpoint = read_checkpoint(path)
+    return checkpoint.weights, checkpoint.masks
 
 
-def _unmasked(weights: Tensors) -> Tensors:
-    found = dict(weights)
+def _unmasked(weights: Tensors, path: Path) -> tuple[Tensors, Tensors]:
+    found, masks = dict(weights), {}
     for key in weights:
         name, _, end = key.rpartition("_")
         if end == "orig" and f"{name}_mask" in weights:
-            found[name] = found.pop(key) * found.pop(f"{name}_mask")
+            found[name], mask = found.pop(key), found.pop(f"{name}_mask")
+            masks[name] = as_mask(mask, found[name], f"{path}: {name}_mask")
+            found[name] = found[name] * masks[name]
+    return found, masks
+
+
+def as_mask(mask: torch.Tensor, weight: torch.Tensor, where: str) -> torch.Tensor:
+    """A mask as bool; an `InputError` where it is not 0 or 1 everywhere, or not of this weight.
+
+    `where` names file and key, for messages.
+    """
+    if mask.shape != weight.shape:
+        raise InputError(
+            f"{where} has the shape {list(mask.shape)}, but its weight has {list(weight.shape)}; "
+            "save weights and masks of one network"
+        )
+    found = mask == 1
+    if not bool((found | (mask == 0)).all()):
+        raise InputError(f"{where} holds other numbers than 0 and 1; save masks of these two")
     return found
 
 
-def _without_prefix(weights: Tensors, own: Tensors) -> Tensors:
+def without_prefix(weights: Tensors, own: Collection[str]) -> Tensors:
     """Names without what a wrapper (DataParallel, Lightning, compile) put before all of them."""
     for prefix in PREFIXES:
         taken = weights and all(key.startswith(prefix) for key in weights)
         if taken and not any(key.startswith(prefix) for key in own):
             shorter = {key.removeprefix(prefix): value for key, value in weights.items()}
-            return _without_prefix(shorter, own)
+            return without_prefix(shorter, own)
     return weights
 
 
@@ -190,7 +234,7 @@ def take_body(network: Architecture, source: Architecture) -> None:
     network.load_state_dict({**network.state_dict(), **body_of(source)})
 
 
-def _by_order(weights: Tensors, own: Tensors, body: Tensors) -> Tensors:
+def by_order(weights: Tensors, own: Tensors, body: Tensors) -> Tensors:
     """Weights under the network's names, where their order tells what they are.
 
     Another library may give the same layers other names. Where no name of the file is one of the
@@ -214,7 +258,7 @@ def _by_order(weights: Tensors, own: Tensors, body: Tensors) -> Tensors:
     return {other: weights[one] for one, other in zip(theirs, ours, strict=True)}
 
 
-def _of_classes(network: Architecture, weights: Tensors, rows: Sequence[int]) -> Tensors:
+def of_classes(network: Architecture, weights: Tensors, rows: Sequence[int]) -> Tensors:
     """Weights in which classifiers of all classes of ImageNet are those of the classes `rows`."""
     found = dict(weights)
     for name in network.classifiers:
@@ -224,12 +268,55 @@ def _of_classes(network: Architecture, weights: Tensors, rows: Sequence[int]) ->
     return found
 
 
+def misfit(network: Architecture, weights: Tensors, key: str, path: Path) -> InputError:
+    """Why a file does not fit: a key, what the network expects there, and what the file has."""
+    own = network.state_dict()
+    what = f"architecture {network.name} with the options {dict(network.options)}"
+    if key not in own:
+        text = f"{key} {_shape(weights[key])} is unknown to {what}"
+    elif key in weights:
+        text = f"{key} is {_shape(weights[key])}, but {_shape(own[key])} in {what}"
+    else:
+        unknown = next((name for name in weights if name not in own), None)
+        instead = f"; it has {unknown} {_shape(weights[unknown])}" if unknown else ""
+        text = f"{key} {_shape(own[key])} of {what} is missing{instead}"
+    return InputError(f"{path}: {text}; choose weights of that network")
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return str(list(tensor.shape))
+
+
+def counts_batches(key: str) -> bool:
+    """Whether a weight is a counter that older files do not have, and that nothing depends on."""
+    return key.rpartition(".")[2] == COUNTER
+
+
+def check_values(weights: Tensors, own: Tensors, path: Path) -> None:
+    """An `InputError` where a weight is not finite, or an integer in the place of a float.
+
+    `own` is the state of the network that takes the weights.
+    """
+    for key, value in weights.items():
+        if own[key].is_floating_point() and not value.is_floating_point():
+            raise InputError(
+                f"{path}: {key} holds {str(value.dtype).removeprefix('torch.')}; save weights as "
+                "floating point numbers"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"{path}: {key} holds values that are not finite (NaN or infinite); choose weights "
+                "of a training that did not diverge"
+            )
+
+
 def take_weights(
     network: Architecture,
     weights: Tensors,
     path: Path,
     keep_classes: bool,
     imagenet_classes: Sequence[int] = (),
+    whole: bool = False,
 ) -> bool:
     """Give a network the weights of a file; whether the classifiers were taken too.
 
@@ -243,6 +330,7 @@ def take_weights(
     keep_classes : whether classifiers are taken where they fit; otherwise they stay as drawn.
     imagenet_classes : numbers of the network's classes among the 1,000 of ImageNet. Of a classifier
         of 1,000 classes, their rows are taken.
+    whole : whether classifiers must fit, since nothing will train them.
 
     Raises
     ------
@@ -253,28 +341,20 @@ def take_weights(
     """
     own = network.state_dict()
     body = body_of(network) if network.classifiers else own
-    weights = _by_order(_without_prefix(weights, own), own, body)
+    weights = by_order(without_prefix(weights, own), own, body)
     if keep_classes and imagenet_classes:
-        weights = _of_classes(network, weights, imagenet_classes)
+        weights = of_classes(network, weights, imagenet_classes)
     fits = {key: key in weights and weights[key].shape == value.shape for key, value in own.items()}
     unknown = [key for key in weights if key not in own]
-    old = {key for key in own if key.rpartition(".")[2] == COUNTER and key not in weights}
-    wrong = [key for key in body if not fits[key] and key not in old]
-    for key in (*unknown, *wrong):
-        what = "is unknown to" if key in unknown else "is missing or of another shape for"
-        raise InputError(
-            f"{path}: {key} {what} architecture {network.name} with the options "
-            f"{dict(network.options)}; choose weights of that network"
-        )
+    old = {key for key in own if counts_batches(key) and key not in weights}
+    needed = own if whole else body
+    wrong = [key for key in needed if not fits[key] and key not in old]
+    for key in (*wrong, *unknown):
+        raise misfit(network, weights, key, path)
     kept = keep_classes and all(fits[key] for key in own if key not in body)
     taken = own if kept else body
     found = {key: weights[key] for key in taken if key in weights}
-    for key, value in found.items():
-        if not bool(torch.isfinite(value).all()):
-            raise InputError(
-                f"{path}: {key} holds values that are not finite (NaN or infinite); choose weights "
-                "of a training that did not diverge"
-            )
+    check_values(found, own, path)
     prunable = [found[name] for name in prunable_parameters(network) if name in found]
     zeros = sum(int((weight == 0).sum()) for weight in prunable)
     share = zeros / max(1, sum(weight.numel() for weight in prunable))

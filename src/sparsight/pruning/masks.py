@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -92,23 +93,32 @@ def _prune_group(scores: Tensors, masks: Tensors, step: Step) -> Tensors:
     }
 
 
-def densities(network: nn.Module, masks: Tensors) -> dict[str, object]:
+def densities(
+    network: nn.Module, masks: Tensors, sizes: Mapping[str, int] | None = None
+) -> dict[str, object]:
     """Densities measured from the masks: of prunable weights, of all parameters, per layer.
 
     All parameters are those that predict: an auxiliary head (fact `training_only`) is left out.
     `nonzero` is measured from the weights: the share of the prunable ones that are not zero. It
-    differs from `prunable` only where masks were not held in training (`no_mask_in_training`).
+    differs from `prunable` where masks were not held in training (`no_mask_in_training`), or where
+    another tool's survivors are zero.
+
+    `sizes` are the numbers of elements of the dense network's parameters, where layers of `network`
+    are narrower: all shares are shares of these.
     """
-    prunable = sum(mask.numel() for mask in masks.values())
     weights = dict(network.named_parameters())
+    sizes = sizes or {name: value.numel() for name, value in weights.items()}
+    prunable = sum(sizes[name] for name in masks)
     surviving = sum(int(mask.sum()) for mask in masks.values())
-    everything = sum(value.numel() for name, value in weights.items() if predicts(network, name))
+    everything = sum(size for name, size in sizes.items() if predicts(network, name))
+    left = sum(value.numel() for name, value in weights.items() if predicts(network, name))
+    left += surviving - sum(mask.numel() for mask in masks.values())
     return {
         "prunable": surviving / prunable,
         "nonzero": sum(int((weights[name] != 0).sum()) for name in masks) / prunable,
-        "all_parameters": (everything - prunable + surviving) / everything,
+        "all_parameters": left / everything,
         "layers": {
-            name.removesuffix(".weight"): mask.double().mean().item()
+            name.removesuffix(".weight"): int(mask.sum()) / sizes[name]
             for name, mask in masks.items()
         },
     }

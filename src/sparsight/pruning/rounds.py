@@ -180,7 +180,8 @@ def make_rewind_point(
     weights : file of the initial weights, or its manifest; None where they are random, or in an
         installed package. The classifiers stay as drawn where the file's are for another number of
         classes, and with torchvision's ImageNet weights always; of all of ImageNet's, those of the
-        setting `imagenet_classes` are taken.
+        setting `imagenet_classes` are taken. With the setting `untrained`, nothing trains the
+        network later, and a classifier that does not fit is an InputError.
     pretraining : packed splits of another data set, on which the network is trained first.
     """
     started = time.perf_counter()
@@ -195,8 +196,9 @@ def make_rewind_point(
     if weights is not None:
         path = weights_file(weights)
         inputs.append(path)
-        classes = job.settings.get("imagenet_classes", ())
-        kept = take_weights(network, read_weights(path), path, given != IMAGENET, classes)
+        classes, whole = job.settings.get("imagenet_classes", ()), "untrained" in job.settings
+        found, keep = read_weights(path), given != IMAGENET
+        kept = take_weights(network, found, path, keep, classes, whole)
         logger.info("weights of %s, classifier %s", path, "too" if kept else "as drawn")
     if elsewhere:
         _pretrain_elsewhere(job, network, elsewhere, output, inputs)
@@ -477,10 +479,15 @@ def write_level(
     data_hash: str,
     started: float,
     outcome: Outcome | None = None,
+    *,
+    given: Path | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> None:
     """Evaluate a trained network and write checkpoint, predictions, evaluation and provenance.
 
-    The round began at `started` (`time.perf_counter()`); `outcome` is that of its training.
+    The round began at `started` (`time.perf_counter()`); `outcome` is that of its training. A
+    network that was not trained here has the file that it was `given` in, and the `sizes` of the
+    dense network's parameters (`densities`).
     """
     paths = [path for _, path in sorted(job.splits.items())]
     batch_size = job.settings["evaluation_batch_size"]
@@ -494,13 +501,17 @@ def write_level(
         "rewind": str(job.settings.get("rewind", "pretrained")),
         "epochs": str(job.settings["retraining"]["epochs"]),
     }
+    if given is not None:
+        metadata["given"] = str(given)
+    if sizes is not None and any(sizes[name] != mask.numel() for name, mask in masks.items()):
+        metadata["prunable"] = str(sum(sizes[name] for name in masks))
     checkpoint = Checkpoint(cpu_state(network), masks, metadata)
     content = {
         **{key: job.identity[key] for key in sorted(job.identity)},
         "splits": splits,
-        "density": densities(network, masks),
+        "density": densities(network, masks, sizes),
         "surviving": checkpoint.surviving,
-        "prunable": sum(mask.numel() for mask in masks.values()),
+        "prunable": checkpoint.prunable,
     }
     if outcome is not None:
         facts = {"rule": outcome.rule, "epoch": outcome.epoch, "history": outcome.history}

@@ -29,6 +29,7 @@ from sparsight.study.plan import (
     available_images,
     class_names,
     concept_names,
+    fill_path,
     has_concepts,
     has_masks,
     has_parts,
@@ -78,6 +79,9 @@ def catalogue_problems(catalogue: Mapping[str, Any]) -> Iterator[str]:
     for group, key, part, table in _TABLES:
         for name, entry in catalogue[group].items():
             where = f"catalogue.{group}.{name}"
+            if key not in entry:
+                # Levels that another tool has made have no criterion.
+                continue
             if entry[key] not in table:
                 yield unknown_name(table.kind, f"{where}.{key}", entry[key], table.names())
             elif table is MODELS and table.is_foreign(entry[key]):
@@ -544,6 +548,9 @@ def pruner_problems(config: Config) -> Iterator[str]:
     for pruner in config["pruners"]:
         entry = config["catalogue"]["pruners"][pruner]
         where = f"catalogue.pruners.{pruner}"
+        if "given" in entry:
+            yield from _given_problems(study, pruner)
+            continue
         conflicts = [*_pruner_conflicts(entry)]
         networks: dict[str, Network] = {}
         for network in study.networks():
@@ -554,6 +561,35 @@ def pruner_problems(config: Config) -> Iterator[str]:
             if entry.get("rate") != 0:
                 conflicts += _unknown_weights(study, network)
         yield from (f"{where}{text}." for wrong, text in conflicts if wrong)
+
+
+def _given_problems(study: Study, pruner: str) -> Iterator[str]:
+    """What keeps files of another tool from being levels of networks."""
+    given = study.catalogue["pruners"][pruner]["given"]
+    where = f"catalogue.pruners.{pruner}.given"
+    for network in (n for n in study.networks() if pruner in n.pruners):
+        model = network.model
+        if not study.is_untrained(model):
+            yield (
+                f"{where}: level 00 of {model} is trained here, so that these files are not pruned "
+                f"from it; name their dense network as catalogue.models.{model}.initial_weights, "
+                "and drop the recipes of that model."
+            )
+        elif len(network.seeds) > 1:
+            paths = {
+                where: [given] if isinstance(given, str) else given,
+                f"catalogue.models.{model}.initial_weights": [study.initial_weights(model)],
+            }
+            same = [key for key, of in paths.items() if not all(map(_names_seed, of))]
+            if same:
+                yield (
+                    f"{' and '.join(same)}: the same file stands for the networks of "
+                    f"{len(network.seeds)} seeds; put {{seed}} into the path, or study one seed."
+                )
+
+
+def _names_seed(path: str) -> bool:
+    return fill_path(path, seed=0) != path
 
 
 def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:

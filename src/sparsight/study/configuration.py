@@ -30,7 +30,7 @@ from sparsight.study.checks import (
     with_choices,
 )
 from sparsight.study.models import validated
-from sparsight.study.plan import TROJANED, WORDS, with_pruned_samples
+from sparsight.study.plan import TROJANED, WORDS, fill_path, with_pruned_samples
 from sparsight.study.yaml_files import load_yaml
 
 # ---------------------------------------------------------------------------- data sets with a base
@@ -117,9 +117,10 @@ def with_paths(
 ) -> tuple[dict[str, Any], list[str]]:
     """A copy with `~` and variables replaced in all paths.
 
-    They are `data_folder`, `initial_weights`, files of architectures, and those of the user's own
-    images, which also get a folder for what their files tell (`sparsight.data.scans`). Paths that
-    cannot be expanded, or that Snakemake would misread, have an error message each.
+    They are `data_folder`, `initial_weights` of models, `given` of pruners, files of architectures,
+    and those of the user's own images, which also get a folder for what their files tell
+    (`sparsight.data.scans`). Paths that cannot be expanded, or that Snakemake would misread, have
+    an error message each.
     """
     problems: list[str] = []
 
@@ -135,15 +136,30 @@ def with_paths(
         given = config["data_folder"]
         text = f"data_folder is {given}, which is {folder!r} here; choose a path without braces."
         problems.append(text)
-    models = dict(config["catalogue"]["models"])
+
+    def of_numbers(given: str, key: str, known: tuple[str, ...]) -> str:
+        """A path in which seeds and levels are filled in later; they may be filled in again."""
+        count, path = len(problems), expanded(given, key)
+        if len(problems) == count and _UNUSABLE.search(fill_path(path, **dict.fromkeys(known, 0))):
+            names = " and ".join(f"{{{name}}}" for name in known)
+            problems.append(f"{key} is {given!r}; choose a path without braces but {names}.")
+        return path
+
+    models, pruners = dict(config["catalogue"]["models"]), dict(config["catalogue"]["pruners"])
     for name, entry in models.items():
         given = entry["initial_weights"]
         if given not in WORDS:
-            path = expanded(given, f"catalogue.models.{name}.initial_weights")
+            path = of_numbers(given, f"catalogue.models.{name}.initial_weights", ("seed",))
             models[name] = entry = {**entry, "initial_weights": path}
         if factory := factory_of(entry.get("architecture", "")):
             path = expanded(factory[0], f"catalogue.models.{name}.architecture")
             models[name] = {**entry, "architecture": f"{path}:{factory[1]}"}
+    for name, entry in pruners.items():
+        if given := entry.get("given"):
+            key = f"catalogue.pruners.{name}.given"
+            paths = [given] if isinstance(given, str) else given
+            found = [of_numbers(path, key, ("seed", "level")) for path in paths]
+            pruners[name] = {**entry, "given": found if isinstance(given, list) else found[0]}
     datasets = dict(config["catalogue"]["datasets"])
     for name, entry in datasets.items():
         if not (paths := own_paths(entry)):
@@ -154,7 +170,8 @@ def with_paths(
                 options[key] = expanded(given, f"{where}.{key}")
         options.setdefault("scans", f"{folder}/{SCANS}")
         datasets[name] = {**entry, "options": options}
-    catalogue = {**config["catalogue"], "models": models, "datasets": datasets}
+    entries = {"models": models, "pruners": pruners, "datasets": datasets}
+    catalogue = {**config["catalogue"], **entries}
     return {**config, "data_folder": folder, "catalogue": catalogue}, problems
 
 

@@ -28,6 +28,7 @@ from sparsight.io.errors import (
     quote_it,
     shorten,
 )
+from sparsight.study.plan import WORDS
 
 
 def _is_none(value: object) -> bool:
@@ -272,7 +273,7 @@ class Model(Part):
         "random",
         "What the network starts with: random, imagenet (torchvision's weights), "
         "package:NAME/PATH (a file in an installed Python package), or the path of a checkpoint or "
-        "state_dict, in which ~ and $VARIABLE are replaced.",
+        "state_dict (docs/checkpoints.md), in which ~, $VARIABLE and {seed} are replaced.",
     )
     pretraining_dataset: Name | None = key(
         None, "Data set of the catalogue on which the network is trained first; null for none."
@@ -283,8 +284,19 @@ class Model(Part):
     training: Recipe | None = key(
         None, "Recipe of the pretraining that gives the rewind point; null for none."
     )
-    retraining: Recipe = needed("Recipe of level 00 and of every round.")
+    retraining: Recipe = optional(
+        "Recipe of level 00 and of every round; may be left out (0 epochs) where the initial "
+        "weights are those of a file and nothing trains them."
+    )
     evaluation_batch_size: Count = key(500, "Images per batch of an evaluation.")
+
+    @model_validator(mode="after")
+    def _may_stay_untrained(self) -> "Model":
+        if self.retraining is None:
+            if self.initial_weights in WORDS or self.pretraining or self.training:
+                raise _missing("retraining")
+            self.retraining = Recipe(epochs=0)
+        return self
 
 
 class Recalibration(Part):
@@ -321,9 +333,16 @@ class Distillation(Part):
 
 
 class Pruner(Part):
-    """A pruner: `rate` and `levels`, or `densities`."""
+    """A pruner: `rate` and `levels`, or `densities`; or levels that another tool has pruned."""
 
-    criterion: str = needed("What decides which weights are removed.")
+    criterion: str = optional(
+        "What decides which weights are removed; needed unless the levels are `given`."
+    )
+    given: Annotated[list[Text], Field(min_length=1, max_length=99), *_Once] | Text = optional(
+        "Files of levels that another tool has pruned (docs/checkpoints.md): a path with {level} "
+        "and `levels`, or a list of paths from level 01 on. {seed} is that of the network; ~ and "
+        "$VARIABLE are replaced. No other key goes with it."
+    )
     scope: Literal["global", "layer"] = key(
         "global", "Whether all weights compete, or those of each layer."
     )
@@ -358,6 +377,10 @@ class Pruner(Part):
 
     @model_validator(mode="after")
     def _says_how_much(self) -> "Pruner":
+        if self.given is not None:
+            return self._is_given()
+        if self.criterion is None:
+            raise _missing("criterion")
         given = [name for name in ("rate", "levels") if getattr(self, name) is not None]
         if self.densities is not None and given:
             raise _conflicting("densities", " and ".join(given))
@@ -367,6 +390,25 @@ class Pruner(Part):
             raise _missing("teacher")
         if self.teacher is not None and self.distillation is None:
             self.distillation = Distillation()
+        return self
+
+    def _is_given(self) -> "Pruner":
+        """Files come with `levels` alone, or, in a list, without."""
+        fields = type(self).model_fields
+        several = isinstance(self.given, list)
+        own = ("given",) if several else ("given", "levels")
+        others = [name for name in fields if name not in own]
+        changed = [name for name in others if getattr(self, name) != fields[name].default]
+        if changed:
+            raise _conflicting("given", " and ".join(changed))
+        if several:
+            return self
+        if self.levels is None:
+            raise _missing("levels")
+        if self.levels > 1 and "{level" not in str(self.given):
+            raise PydanticCustomError(
+                "plain", "'given' is one file for several levels; put {level} into it, or a list"
+            )
         return self
 
 

@@ -20,7 +20,10 @@ from sparsight.io.entries import header_metadata
 from sparsight.io.errors import InputError
 from sparsight.io.files import PACKAGE, package_file, remedy
 from sparsight.study.configuration import source_and_options
-from sparsight.study.plan import WORDS, Study
+from sparsight.study.plan import DENSE, WORDS, Study
+
+#: missing files that a message names
+_NAMED = 10
 
 
 def environment_problems(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
@@ -72,29 +75,46 @@ def original_file_problems(
 
 
 def weights_problems(study: Study, results: Path) -> Iterator[str]:
-    """One error message for each file of initial weights that is missing and is still needed.
+    """An error message for each model and pruner of which files are missing and still needed.
 
-    Networks that have started, as the folder `results` shows, need the file no more.
+    Files of initial weights, and of levels that another tool has made. Networks that have started
+    and levels that are there, as the folder `results` shows, need their files no more.
     """
-    for model in dict.fromkeys(network.model for network in study.networks()):
-        given = study.initial_weights(model)
-        if given in WORDS or Path(given).is_file():
+    wanted: dict[str, list[str]] = {}
+    unusable: dict[str, str] = {}
+    for place in study.places():
+        network = results / place.dataset / place.model / f"seed{place.seed}"
+        if place.pruner == DENSE:
+            key, made = f"models.{place.model}.initial_weights", network / "start.safetensors"
+            given = study.initial_weights(place.model, place.seed)
+            files = [] if given in WORDS else [given]
+        elif study.is_given(place.pruner):
+            key = f"pruners.{place.pruner}.given"
+            made = network / place.pruner / f"level{place.level:02d}" / "checkpoint.safetensors"
+            files = study.given_files(place.pruner, place.level, place.seed)
+        else:
             continue
-        reason = f"{given} does not exist; put the file there, or correct the path"
-        if given.startswith(PACKAGE):
-            try:
-                package_file(given)
+        if made.is_file():
+            continue
+        for file in files:
+            if place.pruner != DENSE or not file.startswith(PACKAGE):
+                wanted.setdefault(f"catalogue.{key}", []).append(file)
                 continue
+            try:
+                package_file(file)
             except InputError as error:
-                reason = str(error)
-        starts = [
-            results / network.dataset / model / f"seed{seed}" / "start.safetensors"
-            for network in study.networks()
-            if network.model == model
-            for seed in network.seeds
-        ]
-        if not all(start.is_file() for start in starts):
-            yield f"catalogue.models.{model}.initial_weights: {reason}."
+                unusable[f"catalogue.{key}"] = str(error)
+    for key, reason in unusable.items():
+        yield f"{key}: {reason}."
+    for key, paths in wanted.items():
+        missing = [path for path in dict.fromkeys(paths) if not Path(path).is_file()]
+        if missing:
+            more = len(missing) - _NAMED
+            what = "does not exist" if len(missing) == 1 else "do not exist"
+            yield (
+                f"{key}: {', '.join(missing[:_NAMED])}{f' and {more} more' if more > 0 else ''} "
+                f"{what}; put the files there, or correct the path."
+            )
 
 
 def data_warnings(data_folder: str, announced: str) -> Iterator[str]:

@@ -30,6 +30,10 @@ Config = Mapping[str, Any]
 CHOICES = ("datasets", "models", "pruners", "explainers", "metrics", "agreement", "concepts")
 #: what `initial_weights` can be, other than a path
 WORDS = ("random", "imagenet")
+#: what is replaced in the paths of files of weights; {level:02} is a level of two digits
+_PLACEHOLDER = re.compile(r"\{(seed|level)(?::0([1-9]))?\}")
+#: names of OpenLTH's files of weights, next to which the masks are
+_OPENLTH = re.compile(r"model_ep\d+_it\d+\.pth")
 #: what an explainer's entry can say of how it is explained
 EXPLAINED = ("images", "levels", "target")
 #: source of the data sets that have a base
@@ -40,6 +44,16 @@ DENSE = "dense"
 RESERVED = frozenset(
     {"summary", "figures", "reference", "start", "dense", "explanations", "benchmarks", "logs"}
 )
+
+
+def fill_path(path: str, **numbers: int) -> str:
+    """A path with its placeholders replaced; those that are not among `numbers` stay."""
+
+    def number(match: re.Match[str]) -> str:
+        value = numbers.get(match[1])
+        return match[0] if value is None else f"{value:0{match[2] or 1}d}"
+
+    return _PLACEHOLDER.sub(number, path)
 
 
 def metric_facts(method: str) -> dict[str, Any]:
@@ -112,7 +126,20 @@ class Study:
     def level_count(self, pruner: str) -> int:
         """Rounds of a pruner; level 00 is not counted."""
         facts = self.catalogue["pruners"][pruner]
-        return len(facts["densities"]) if "densities" in facts else int(facts["levels"])
+        listed = facts.get("densities", facts.get("given"))
+        return len(listed) if isinstance(listed, list) else int(facts["levels"])
+
+    def is_given(self, pruner: str) -> bool:
+        """Whether another tool has made a pruner's levels."""
+        return "given" in self.catalogue["pruners"][pruner]
+
+    def given_files(self, pruner: str, level: int, seed: int) -> list[str]:
+        """The file of a level that another tool has made, and that of its masks (OpenLTH)."""
+        given = self.catalogue["pruners"][pruner]["given"]
+        path = given if isinstance(given, str) else given[level - 1]
+        path = fill_path(path, level=level, seed=seed)
+        folder, slash, name = path.rpartition("/")
+        return [path, f"{folder}{slash}mask.pth"] if _OPENLTH.fullmatch(name) else [path]
 
     def predecessor(self, pruner: str, level: int) -> int:
         """The level that a level is pruned from; 0 is dense."""
@@ -135,9 +162,17 @@ class Study:
             for n in given
         ]
 
-    def initial_weights(self, model: str) -> str:
-        """What a model starts with: `random`, `imagenet`, or a path."""
-        return str(self.catalogue["models"][model].get("initial_weights", "random"))
+    def initial_weights(self, model: str, seed: int | None = None) -> str:
+        """What a model starts with: `random`, `imagenet`, or a path, that of a seed where given."""
+        found = str(self.catalogue["models"][model].get("initial_weights", "random"))
+        return found if seed is None else fill_path(found, seed=seed)
+
+    def is_untrained(self, model: str) -> bool:
+        """Whether dense networks are those of files, and nothing here trains them."""
+        entry = self.catalogue["models"][model]
+        before = entry.get("pretraining") or entry.get("training")
+        trained = before or entry["retraining"]["epochs"]
+        return self.initial_weights(model) not in WORDS and not trained
 
     def imagenet_weights(self, model: str) -> str:
         """File name of the ImageNet weights that a model starts with; empty where it does not."""

@@ -141,11 +141,9 @@ class RuleSettings(_OfStudy):
         # Only where they are used: other studies' settings shall stay as they were.
         if self.study.initial_weights(model) != "random":
             found["initial_weights"] = self.study.initial_weights(model)
-            source, _ = source_and_options(self._entry("datasets", dataset))
-            # A classifier of torchvision's weights is drawn anew all the same.
-            classes = SOURCES.facts(source).get("imagenet_classes")
-            if classes and found["initial_weights"] not in WORDS:
-                found["imagenet_classes"] = list(classes)
+            found |= self._classes_taken(dataset, model)
+        if self.study.is_untrained(model):
+            found["untrained"] = True
         if other := self.study.pretraining_dataset(model):
             found["pretraining"] = {
                 "dataset": other,
@@ -182,10 +180,24 @@ class RuleSettings(_OfStudy):
             found["distillation"] = entry["distillation"]
         return found
 
+    def given_level(self, dataset: str, model: str) -> Settings:
+        """A level that another tool has made."""
+        taken = self._classes_taken(dataset, model)
+        return {**self.dense(dataset, model), **taken, "rewind": "none"}
+
+    def _classes_taken(self, dataset: str, model: str) -> Settings:
+        """Which of ImageNet's classes a file's classifier has rows for, where they are the data's."""
+        source, _ = source_and_options(self._entry("datasets", dataset))
+        # A classifier of torchvision's weights is drawn anew all the same.
+        classes = SOURCES.facts(source).get("imagenet_classes")
+        if not classes or self.study.initial_weights(model) in WORDS:
+            return {}
+        return {"imagenet_classes": list(classes)}
+
     def network_items(self, model: str, pruner: str = DENSE) -> list[Item]:
-        """The architecture and the criterion."""
+        """The architecture and, where levels are pruned here, the criterion."""
         found = [MODELS.item(self._entry("models", model)["architecture"])]
-        if pruner != DENSE:
+        if pruner != DENSE and not self.study.is_given(pruner):
             found.append(CRITERIA.item(self._entry("pruners", pruner)["criterion"]))
         return found
 

@@ -32,6 +32,7 @@ STAGES = {
     "tracing": "sparsight.models.tracing",
     "training": "sparsight.training.loop",
     "pruning": "sparsight.pruning.rounds",
+    "given": "sparsight.pruning.given",
     "explaining": "sparsight.explain.run",
     "scoring": "sparsight.metrics.run",
     "agreement": "sparsight.metrics.run:AGREEMENT_VERSION",

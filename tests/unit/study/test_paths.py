@@ -8,18 +8,20 @@ from .test_starts import overlay
 ENVIRON = {"HOME": "/home/ada", "WEIGHTS": "/w/a.pth", "BRACED": "/a{b}"}
 
 
-def config(folder="data", weights="random"):
+def config(folder="data", weights="random", given="{seed}.pth"):
     models = {
         name: {"architecture": "thesis_cnn", "initial_weights": given}
         for name, given in (("a", weights), ("b", "imagenet"))
     }
-    catalogue = {"models": models, "datasets": {"digits": {"source": "digits"}}}
+    pruners = {"a": {"given": given}, "b": {"given": [given]}, "c": {"criterion": "magnitude"}}
+    datasets = {"digits": {"source": "digits"}}
+    catalogue = {"models": models, "pruners": pruners, "datasets": datasets}
     return {"data_folder": folder, "catalogue": catalogue}
 
 
 def test_every_path_of_a_configuration_is_expanded():
-    found = with_paths(config("~/x", "$WEIGHTS"), ENVIRON)
-    assert found == (config("/home/ada/x", "/w/a.pth"), [])
+    found = with_paths(config("~/x", "$WEIGHTS", "~/{level}/{seed}"), ENVIRON)
+    assert found == (config("/home/ada/x", "/w/a.pth", "/home/ada/{level}/{seed}"), [])
 
 
 def with_images(**options):
@@ -49,6 +51,8 @@ def test_paths_of_own_images_are_expanded_and_scans_get_a_place():
         (config(folder="$NOWHERE"), "data_folder"),
         (config(folder="$BRACED/x"), "data_folder"),
         (config(weights="$NOWHERE/a.pth"), "catalogue.models.a.initial_weights"),
+        (config(weights="{level}/a.pth"), "catalogue.models.a.initial_weights"),
+        (config(weights="$BRACED"), "catalogue.models.a.initial_weights"),
     ],
 )
 def test_a_path_that_stands_for_nothing_is_named(given, key):

@@ -73,8 +73,8 @@ CASES = {
         ["the name 'Big-One' at catalogue.pruners", "^[a-z0-9]"],
     ),
     "required": (
-        changed("catalogue.pruners.x", {"densities": [0.5]}),
-        ["'criterion' is missing at catalogue.pruners.x", "text"],
+        changed("catalogue.explainers.x", {"family": "f"}),
+        ["'method' is missing at catalogue.explainers.x", "text"],
     ),
     "no recipe": (recipe("optimiser", None), ["retraining.optimiser is empty", "a mapping"]),
     "half a recipe": (

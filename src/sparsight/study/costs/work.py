@@ -36,8 +36,10 @@ Work = dict[str, float]
 Wildcards = Mapping[str, str]
 #: a step of training is a forward pass and a backward pass that counts as two
 TRAINING_PASSES = 3
-#: rules that train; all of them run the same loop
-TRAININGS = frozenset({"make_rewind_point", "make_epoch_point", "train_dense", "prune_level"})
+#: rules that train, all of them in the same loop, or that only evaluate as they do (take_level)
+TRAININGS = frozenset(
+    {"make_rewind_point", "make_epoch_point", "train_dense", "prune_level", "take_level"}
+)
 #: rules that send batches through a network
 NETWORKS = TRAININGS | {
     "explain_images",
@@ -216,10 +218,12 @@ class StudyWork:
         if rule not in TRAININGS:
             recipe = self.study.explaining(wild.get("family", ""))
             return {"batch": recipe["batch_size"] * elements}
-        recipe = self.study.catalogue["models"][model]["retraining"]
+        entry = self.study.catalogue["models"][model]
+        # A recipe of 0 epochs need not say how large its batches are.
+        batch = entry["retraining"].get("batch_size", entry.get("evaluation_batch_size", 0))
         pixels = math.prod(shape_of_images(self.study, dataset))
         data = self.images(dataset, "train") * pixels / 1e9
-        return {"batch": recipe["batch_size"] * elements, "data": data}
+        return {"batch": batch * elements, "data": data}
 
     def _passes(self, wild: Wildcards, passes: float, dataset: str = "") -> Work:
         size = self.size(dataset or wild["dataset"], wild["model"])
@@ -381,6 +385,7 @@ _WORK: dict[str, Callable[[StudyWork, Wildcards], Work]] = {
     "make_epoch_point": StudyWork.epoch_point,
     "train_dense": StudyWork.level,
     "prune_level": StudyWork.level,
+    "take_level": StudyWork.level,
     "explain_images": StudyWork.explain,
     "score_explanations": StudyWork.score,
     "compare_explanations": StudyWork.compare,
