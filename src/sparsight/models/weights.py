@@ -143,7 +143,7 @@ def read_masked(path: Path) -> tuple[Tensors, Tensors]:
 
 
 def read_tensors(path: Path) -> Tensors:
-    """The tensors of a file that torch has saved, as they are; see `read_masked`."""
+    """The tensors of a file that torch has saved, sparse ones made dense; see `read_masked`."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; put the file there, or correct the path")
     try:
@@ -160,7 +160,10 @@ def read_tensors(path: Path) -> Tensors:
         isinstance(value, torch.Tensor) for value in found.values()
     ):
         raise InputError(f"{path} is no state_dict of tensors; save network.state_dict() there")
-    return dict(found)
+    return {
+        key: value if value.layout == torch.strided else value.to_dense()
+        for key, value in found.items()
+    }
 
 
 def _read_safetensors(path: Path) -> tuple[Tensors, Tensors]:

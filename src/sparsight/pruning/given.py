@@ -174,8 +174,8 @@ def _check_forward(network: Architecture, shape: Sequence[int], path: Path) -> N
         why = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: {network.name} does not run with layers as narrow as in this file ({why}); "
-            "save the weights of a network whose layers fit each other, or give the architecture "
-            "as a function of your own"
+            "save the weights of a network whose layers fit each other, or choose an architecture "
+            "whose forward pass has no widths written out"
         ) from error
     if tuple(logits.shape) != (1, network.class_count):
         raise InputError(

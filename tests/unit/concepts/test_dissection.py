@@ -283,6 +283,10 @@ def test_comparison(found):
     assert [row.value for row in rows] == [0.5, 0.5]
     none = Findings(found.ranked, [], {**found.arrays, "detects": torch.tensor([-1, -1, -1])})
     assert all(math.isnan(row.value) for row in method.compare(none, none))
+    # units of a layer that has lost some are others
+    slim = {**found.arrays, "detects": found.arrays["detects"][:2]}
+    kept, _ = method.compare(Findings(found.ranked, [], slim), found)
+    assert math.isnan(kept.value)
     # the order of the concepts may differ between networks
     turned = Findings(
         [*found.ranked[::-1]], [], {**found.arrays, "detects": found.arrays["detects"]}

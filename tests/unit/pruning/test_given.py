@@ -59,6 +59,9 @@ def saved(form: str, network: ThesisCnn, folder: Path) -> list[Path]:
             torch.save({"model": {f"_orig_mod.{k}": v for k, v in weights.items()}}, path)
         case "zeros":
             torch.save(weights, path)
+        case "sparse":
+            state = {k: v.to_sparse() if v.dim() > 1 else v for k, v in weights.items()}
+            torch.save(state, path)
         case "half":
             torch.save({k: v.half() for k, v in weights.items()}, path)
         case "bfloat16":
@@ -92,7 +95,8 @@ def given_job(make_job: Make, level: int = 1, **changes: Any) -> Job:
 
 
 FORMS = (
-    *("torch prune", "nested", "wrapped", "compiled zeros", "zeros", "half", "bfloat16"),
+    *("torch prune", "nested", "wrapped", "compiled zeros", "zeros", "sparse"),
+    *("half", "bfloat16"),
     *("safetensors", "checkpoint", "OpenLTH"),
 )
 

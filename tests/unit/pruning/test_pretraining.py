@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sparsight.io.checkpoints import Checkpoint, Tensors, read_groups, write_checkpoint
+from sparsight.io.errors import InputError
 from sparsight.models.base import build_network
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning import rounds
@@ -64,6 +65,17 @@ def test_a_checkpoint_of_ours_is_a_start_too(make_job: Make, tmp_path: Path) -> 
     masks = {"conv1.weight": torch.ones(4, 1, 3, 3, dtype=torch.bool)}
     write_checkpoint(path, Checkpoint(weights, masks, {}))
     found = points(make_job(training=None, initial_weights=str(path)), tmp_path, weights=path)
+    assert not any(differ(found["pretrained"], weights, (*BODY, *CLASSIFIER)))
+
+
+def test_a_classifier_that_nothing_will_train_must_fit(make_job: Make, tmp_path: Path) -> None:
+    path, _ = saved(tmp_path, 9)
+    job = make_job(training=None, initial_weights=str(path), untrained=True)
+    with pytest.raises(InputError, match=r"classifier\.weight is \[9, 200\], but \[4, 200\]"):
+        points(job, tmp_path, weights=path)
+    assert not (tmp_path / "start.safetensors").exists()
+    path, weights = saved(tmp_path, 4)
+    found = points(job, tmp_path, weights=path)
     assert not any(differ(found["pretrained"], weights, (*BODY, *CLASSIFIER)))
 
 

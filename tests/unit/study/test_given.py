@@ -1,7 +1,11 @@
 """Studies of networks that another tool has pruned: what is planned, and what is refused."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+from sparsight.study.costs.work import StudyWork
 from sparsight.study.original_files import weights_problems
 from sparsight.study.plan import fill_path
 from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
@@ -63,6 +67,22 @@ def test_a_list_has_its_own_number_of_levels(study_of, runs):
     assert study.given_files("theirs", 1, 5)[0].endswith("/a.pth")
     # OpenLTH's masks are next to its weights
     assert study.given_files("theirs", 2, 5) == [f"{runs}/model_ep3_it0.pth", f"{runs}/mask.pth"]
+
+
+def test_the_study_of_the_page_is_sound(problems_of):
+    page = Path(__file__).parents[3] / "docs" / "checkpoints.md"
+    text = page.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    assert len(text.splitlines()) <= 25
+    assert problems_of(yaml.safe_load(text)) == []
+
+
+def test_its_jobs_cost_an_evaluation(study_of):
+    wildcards = {"dataset": "digits", "model": "mine", "pruner": "theirs", "level": "01"}
+    job = StudyWork(study_of(overlay())).job("take_level", wildcards)
+    # 1,297 + 500 images once; 61,184 multiply-adds each (test_teachers)
+    assert job.work["operations"] == pytest.approx(1797 * 61_184 / 1e12)
+    assert job.work["images"] == 0
+    assert job.memory["batch"] > 0
 
 
 def test_other_studies_keep_their_settings(study_of):
