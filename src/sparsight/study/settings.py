@@ -186,7 +186,7 @@ class RuleSettings(_OfStudy):
         return {**self.dense(dataset, model), **taken, "rewind": "none"}
 
     def _classes_taken(self, dataset: str, model: str) -> Settings:
-        """Which of ImageNet's classes a file's classifier has rows for, where they are the data's."""
+        """The classes of ImageNet that are the data set's, for classifiers of all of ImageNet."""
         source, _ = source_and_options(self._entry("datasets", dataset))
         # A classifier of torchvision's weights is drawn anew all the same.
         classes = SOURCES.facts(source).get("imagenet_classes")

@@ -15,9 +15,11 @@ from sparsight.io.checkpoints import Checkpoint, Tensors, read_checkpoint, write
 from sparsight.io.errors import InputError
 from sparsight.io.provenance import sha256_of
 from sparsight.models.base import build_network
+from sparsight.models.foreign import ForeignArchitecture
 from sparsight.models.networks import load_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
+from sparsight.models.tracing import trace
 from sparsight.pruning.conversion import measure_conversion
 from sparsight.pruning.given import take_level
 from sparsight.pruning.rounds import Job
@@ -190,6 +192,72 @@ def test_a_narrower_network_has_shares_of_the_dense_one(
     first, second = json.loads((tmp_path / "conversion.json").read_text())["levels"]
     assert first["reason"] is None
     assert (second["channels"], "narrower" in second["reason"]) == (None, True)
+
+
+FACTORY = """
+from torch import nn
+
+
+def make(num_classes, width=8):
+    return nn.Sequential(
+        nn.Conv2d(1, width, 3, 2),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, groups=width),
+        nn.Conv2d(width, 2 * width, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(2 * width, num_classes),
+    )
+"""
+
+
+def test_a_network_of_a_function_may_be_narrower(
+    make_job: Make, dense: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(FACTORY, encoding="utf-8")
+    name = f"{tmp_path}/net.py:make"
+    facts, _ = trace(ForeignArchitecture(name), 4, {}, (1, 28, 28))
+    # What the function makes of another width is a network that has lost channels.
+    slim, _ = trace(ForeignArchitecture(name), 4, {"width": 5}, (1, 28, 28))
+    other = ForeignArchitecture(name).build(4, 3, {"width": 5}, slim["traced"]).eval()
+    torch.save(other.state_dict(), tmp_path / "x.pth")
+    job = given_job(make_job, architecture=name, options={}, traced=facts["traced"])
+    take_level(job, [tmp_path / "x.pth"], dense, tmp_path / "level01")
+    path = tmp_path / "level01" / "checkpoint.safetensors"
+    network = load_network(path, CPU)
+    images = torch.rand(3, 1, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(network(images), other(images))
+        assert network.class_logits(network.feature_maps(images)).shape == (3, 4)
+    kernels = {8: 8 * 9 + 8 * 9 + 16 * 8 + 4 * 16, 5: 5 * 9 + 5 * 9 + 10 * 5 + 4 * 10}
+    assert read_checkpoint(path).density == kernels[5] / kernels[8]
+
+
+def test_names_of_another_library_and_classes_of_imagenet_are_understood(
+    make_job: Make, dense: Path, tmp_path: Path
+) -> None:
+    """The same layers in the same order under other names, with 1,000 classes."""
+    network = pruned(classes=1000)
+    rows, names = [7, 0, 999, 3], {"conv1": "_stem", "conv2": "_next", "classifier": "_fc"}
+    state = network.state_dict()
+    # torch.nn.utils.prune puts masked weights behind biases.
+    ends = ("weight_orig", "weight_mask", "bias")
+    files = [tmp_path / "x.pth"]
+    torch.save({f"{names[n]}.{e}": state[f"{n}.{e}"] for n in LAYERS for e in ends}, files[0])
+    with pytest.raises(InputError, match=r"conv1\.weight"):
+        take_level(given_job(make_job), files, dense, tmp_path / "none")
+    ordered = {f"{n}.{e}": None for n in LAYERS for e in ("weight", "bias")}
+    weights, masks = expected(network)
+    torch.save(
+        {f"{names[k.split('.')[0]]}.{k.split('.')[1]}": weights[k] for k in ordered}, files[0]
+    )
+    take_level(given_job(make_job, imagenet_classes=rows), files, dense, tmp_path / "level01")
+    found = read_checkpoint(tmp_path / "level01" / "checkpoint.safetensors")
+    assert torch.equal(found.weights["conv2.weight"], weights["conv2.weight"])
+    assert torch.equal(found.weights["classifier.weight"], weights["classifier.weight"][rows])
+    assert torch.equal(found.masks["classifier.weight"], masks["classifier.weight"][rows])
 
 
 def test_density_may_not_rise(make_job: Make, dense: Path, tmp_path: Path) -> None:
