@@ -232,7 +232,10 @@ def methods_of(study: Study) -> dict[str, Any]:
             for one in study.networks()
         ],
         "pruners": {
-            name: {**entry, **_cited(CRITERIA, entry["criterion"])}
+            name: {
+                **entry,
+                **(_cited(CRITERIA, entry["criterion"]) if "criterion" in entry else {}),
+            }
             for name, entry in chosen("pruners")
         },
         "mistakes": {

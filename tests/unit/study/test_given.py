@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from sparsight.study.costs.work import StudyWork
+from sparsight.study.methods import methods_of, run
 from sparsight.study.original_files import weights_problems
 from sparsight.study.plan import fill_path
 from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
@@ -83,6 +84,18 @@ def test_its_jobs_cost_an_evaluation(study_of):
     assert job.work["operations"] == pytest.approx(1797 * 61_184 / 1e12)
     assert job.work["images"] == 0
     assert job.memory["batch"] > 0
+
+
+def test_methods_say_whose_levels_they_are(study_of, runs, tmp_path):
+    both = overlay(pruners=["theirs", "magnitude"])
+    methods = tmp_path / "methods.md"
+    run(methods, tmp_path / "references.bib", methods_of(study_of(both)))
+    lines = methods.read_text(encoding="utf-8").splitlines()
+    theirs = f"another tool has made (`{runs}/seed{{seed}}/level{{level:02}}.pth`)"
+    (line,) = (line for line in lines if line.startswith("* *theirs*: "))
+    assert theirs in line
+    assert "rewound" not in line
+    assert any(line.startswith("* *magnitude*: ") and "rewound" in line for line in lines)
 
 
 def test_other_studies_keep_their_settings(study_of):
