@@ -24,6 +24,8 @@ from sparsight.models.rewriting import compiled, graph_of, rewrite, separate
 
 #: option that says what is done to images first; it is not handed on
 NORMALISATION = "normalisation"
+#: timm's option for the number of channels
+CHANNELS = "in_chans"
 #: arguments of libraries that load weights, which is not for options to do
 LOADING = ("pretrained", "weights", "checkpoint_path", "pretrained_cfg", "weights_backbone")
 #: images of networks whose library does not say which it is for
@@ -221,19 +223,18 @@ class ForeignArchitecture:
                     "name a file as initial_weights"
                 )
         module = self._module(class_count, given)
-        statistics = self._statistics(module, stated)
+        statistics = self._statistics(module, stated, given)
         normalise = Normalise(*statistics) if statistics else None
         network = ForeignNetwork(self.name, module, class_count, normalise)
         network.options = dict(options)
         return network
 
-    def shape(self, module: nn.Module) -> tuple[int, int, int]:
+    def shape(self, module: nn.Module, options: Mapping[str, Any]) -> tuple[int, int, int]:
         """(C, H, W) of the images that the library means the network for."""
-        _, *sides = getattr(module, "pretrained_cfg", {}).get("input_size") or DEFAULT_SHAPE
+        channels, *sides = getattr(module, "pretrained_cfg", {}).get("input_size") or DEFAULT_SHAPE
         if self._library() == "torchvision" and (weights := _torchvision_weights(self.name)):
             sides = weights.transforms().crop_size * 2
-        first = _first_convolution(module)
-        return first.in_channels if first else DEFAULT_SHAPE[0], sides[0], sides[1]
+        return options.get(CHANNELS, channels), sides[0], sides[1]
 
     def _library(self) -> str:
         return "" if factory_of(self.name) else self.name.partition(".")[0]
@@ -269,7 +270,7 @@ class ForeignArchitecture:
         return module.train()
 
     def _statistics(
-        self, module: nn.Module, stated: Any
+        self, module: nn.Module, stated: Any, options: Mapping[str, Any]
     ) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and standard deviation of the channels that it was trained with."""
         if isinstance(stated, Mapping) and set(stated) == {"mean", "std"}:
@@ -292,13 +293,7 @@ class ForeignArchitecture:
             mean = getattr(found, "mean", IMAGENET_MEAN)
             std = getattr(found, "std", IMAGENET_STD)
         # Statistics of colours say nothing of other channels.
-        first = _first_convolution(module)
-        fits = first is None or first.in_channels == len(mean)
-        return (mean, std) if fits else None
-
-
-def _first_convolution(module: nn.Module) -> nn.Conv2d | None:
-    return next((one for one in module.modules() if isinstance(one, nn.Conv2d)), None)
+        return (mean, std) if options.get(CHANNELS, len(mean)) == len(mean) else None
 
 
 def replace_classifier(network: ForeignNetwork, name: str, class_count: int) -> None:

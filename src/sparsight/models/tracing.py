@@ -198,7 +198,7 @@ def trace(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = architecture.plain(class_count, options)
-        images = torch.rand(2, *(shape or architecture.shape(network.module)))
+        images = torch.rand(2, *(shape or architecture.shape(network.module, options)))
         found = watched(network, images)
         logits = _checked_logits(network, found.logits, images)
         classifiers = _classifiers(found, logits)

