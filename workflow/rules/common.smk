@@ -31,6 +31,7 @@ from sparsight.study.plan import (
     check_disk_budget,
     stored_bytes,
 )
+from sparsight.study.quick import assumptions, is_quick
 from sparsight.study.settings import (
     ConceptSettings,
     FigureSettings,
@@ -55,7 +56,8 @@ def load_configuration(given):
     settings, is_main = workflow.config_settings, workflow.modifier.is_main_snakefile()
     try:
         whole = catalogue_and_study(
-            WORKFLOW.parent, own=bool(settings.configfiles) or not is_main
+            WORKFLOW.parent,
+            own=bool(settings.configfiles) or not is_main or is_quick(given),
         )
         if is_main and workflow.is_main_process:
             for path in settings.configfiles:
@@ -171,6 +173,8 @@ if workflow.is_main_process:
         logger.info(STUDY.agreement_sentence())
     if STUDY.conditions_sentence():
         logger.info(STUDY.conditions_sentence())
+    if assumptions(config):
+        logger.info(assumptions(config))
 
 
 onstart:

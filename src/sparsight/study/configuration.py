@@ -31,6 +31,7 @@ from sparsight.study.checks import (
 )
 from sparsight.study.models import validated
 from sparsight.study.plan import TROJANED, WORDS, fill_path, with_pruned_samples
+from sparsight.study.quick import is_quick, quick_study
 from sparsight.study.yaml_files import load_yaml
 
 # ---------------------------------------------------------------------------- data sets with a base
@@ -248,7 +249,7 @@ def resolve(
 
     Parameters
     ----------
-    config : normalised.
+    config : normalised; a whole study, or what `sparsight.study.quick` makes one of.
     reached : which look a study with seeds by looks has reached; see `sparsight.study.looks`.
 
     Returns
@@ -257,7 +258,10 @@ def resolve(
     copies. It may be used where there are no problems. Names are looked up only once keys and
     values are those of the models, and combinations once the names are known.
     """
-    whole, found = validated(config)
+    try:
+        whole, found = validated(quick_study(config) if is_quick(config) else config)
+    except InputError as error:
+        return dict(config), [f"{error}."]
     if found:
         return whole, found
     whole, wrong = with_paths(normalise(with_seeds(whole, reached)))

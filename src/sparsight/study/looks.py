@@ -23,6 +23,7 @@ from sparsight.study.configuration import (
     overlaid,
     resolve,
 )
+from sparsight.study.quick import is_quick
 from sparsight.study.yaml_files import load_yaml, typed_values
 
 RESULTS = Path("results")
@@ -102,11 +103,13 @@ def configuration_of(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str
     parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
     parser.add_argument("--config", "-C", nargs="*", default=[])
     options, _ = parser.parse_known_args(arguments)
-    whole = catalogue_and_study(Path(), own=bool(options.configfile))
+    given = [{key: value} for key, value in typed_values(options.config, {})]
+    own = bool(options.configfile) or any(map(is_quick, given))
+    whole = catalogue_and_study(Path(), own=own)
     for path in options.configfile:
         whole = overlaid(whole, load_yaml(path))
-    for key, value in typed_values(options.config, {}):
-        whole = overlaid(whole, {key: value})
+    for part in given:
+        whole = overlaid(whole, part)
     return resolve(normalise(whole), reached_look)
 
 
