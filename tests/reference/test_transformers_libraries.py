@@ -82,18 +82,18 @@ def built(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", VITS)
 @pytest.mark.parametrize("method", ["attention_rollout", "gradient_attention", "legrad"])
 def test_attention_gives_a_map_of_patches(name: str, method: str) -> None:
-    maps = sparsight.explain(built(name), IMAGES, TARGETS, method)
+    maps = sparsight.explain(built(name), IMAGES, method, TARGETS)
     assert maps.shape == (2, 4, 4)
     assert (maps >= 0).all()
     assert (maps.flatten(1).std(dim=1) > 0).all()
-    again = sparsight.explain(built(name), IMAGES, 3 - TARGETS, method)
+    again = sparsight.explain(built(name), IMAGES, method, 3 - TARGETS)
     assert torch.equal(maps, again) == (method == "attention_rollout")
 
 
 @pytest.mark.parametrize("method", ["attention_rollout", "gradient_attention"])
 def test_fused_and_plain_attention_of_timm_give_the_same(method: str) -> None:
     network = built("timm_vit")
-    fused = sparsight.explain(network, IMAGES, TARGETS, method)
+    fused = sparsight.explain(network, IMAGES, method, TARGETS)
     attentions = [one for one in network.modules() if hasattr(one, "fused_attn")]
     recorded: list[Tensor] = []
     try:
@@ -102,7 +102,7 @@ def test_fused_and_plain_attention_of_timm_give_the_same(method: str) -> None:
         with attentions[-1].attn_drop.register_forward_hook(
             lambda _module, _inputs, output: recorded.append(output)
         ):
-            plain = sparsight.explain(network, IMAGES, TARGETS, method)
+            plain = sparsight.explain(network, IMAGES, method, TARGETS)
     finally:
         for one in attentions:
             one.fused_attn = True
@@ -128,7 +128,7 @@ def test_rollout_is_that_of_the_weights_that_torch_gives() -> None:
         hook.remove()
     first, second = ((one + torch.eye(17)) / 2 for one in weights)
     expected = (second @ first)[:, 0, 1:].unflatten(1, (4, 4))
-    found = sparsight.explain(network, IMAGES, TARGETS, "attention_rollout")
+    found = sparsight.explain(network, IMAGES, "attention_rollout", TARGETS)
     torch.testing.assert_close(found, expected)
 
 
@@ -136,13 +136,13 @@ def test_rollout_is_that_of_the_weights_that_torch_gives() -> None:
 @pytest.mark.parametrize("method", ["attention_rollout", "gradient_attention", "legrad"])
 def test_windows_are_refused(name: str, method: str) -> None:
     with pytest.raises(InputError, match=method):
-        sparsight.explain(built(name), IMAGES, TARGETS, method)
+        sparsight.explain(built(name), IMAGES, method, TARGETS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_attn_lrp_explains_all(name: str) -> None:
     for gamma in ({}, {"gamma_convolution": 0.25, "gamma_linear": 0.05}):
-        maps = sparsight.explain(built(name), IMAGES, TARGETS, "attn_lrp", **gamma)
+        maps = sparsight.explain(built(name), IMAGES, "attn_lrp", TARGETS, **gamma)
         assert maps.shape == (2, 32, 32)
         assert maps.isfinite().all()
         assert maps.any()
@@ -152,7 +152,7 @@ def test_attn_lrp_explains_all(name: str) -> None:
 @pytest.mark.parametrize("method", ["deep_lift", "lrp", "guided_backprop", "full_grad"])
 def test_methods_for_rectifiers_are_refused(name: str, method: str) -> None:
     with pytest.raises(InputError, match=method):
-        sparsight.explain(built(name), IMAGES, TARGETS, method)
+        sparsight.explain(built(name), IMAGES, method, TARGETS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -164,7 +164,7 @@ def test_methods_for_rectifiers_are_refused(name: str, method: str) -> None:
     ],
 )
 def test_class_activation_maps(name: str, method: str) -> None:
-    maps = sparsight.explain(built(name), IMAGES, TARGETS, method, layer=LAYERS[name])
+    maps = sparsight.explain(built(name), IMAGES, method, TARGETS, layer=LAYERS[name])
     side = 8 if "swin" in name else 4
     assert maps.shape == (2, side, side)
     # the weighted sum of channels that are no rectifier's may be below 0 everywhere
@@ -190,7 +190,7 @@ def test_grad_cam_is_that_of_pytorch_grad_cam(name: str) -> None:
     finally:
         network.requires_grad_(False)
         cam.activations_and_grads.release()
-    maps = sparsight.explain(network, IMAGES, TARGETS, "grad_cam", layer=layer)
+    maps = sparsight.explain(network, IMAGES, "grad_cam", TARGETS, layer=layer)
     large = functional.interpolate(maps[:, None], (32, 32), mode="bilinear")[:, 0]
     large = large - large.amin(dim=(1, 2), keepdim=True)
     found = large / large.amax(dim=(1, 2), keepdim=True)
@@ -200,7 +200,7 @@ def test_grad_cam_is_that_of_pytorch_grad_cam(name: str) -> None:
 def test_a_layer_that_only_the_class_token_leaves_is_refused() -> None:
     for name, layer in (("torchvision_vit", "encoder.ln"), ("timm_registers", "blocks.1")):
         with pytest.raises(InputError, match=layer):
-            sparsight.explain(built(name), IMAGES, TARGETS, "grad_cam", layer=layer)
+            sparsight.explain(built(name), IMAGES, "grad_cam", TARGETS, layer=layer)
 
 
 ASKING = [
@@ -214,10 +214,10 @@ FEW = {"samples": 2, "draws": 1, "n_samples": 2}
 def test_metrics_that_ask_the_network(name: str, metric: str) -> None:
     known = METRICS.facts(metric)["parameters"]
     scores = sparsight.score(
-        sparsight.explain(built(name), IMAGES, TARGETS, "attn_lrp"),
+        sparsight.explain(built(name), IMAGES, "attn_lrp", TARGETS),
         IMAGES,
-        TARGETS,
         metric,
+        TARGETS,
         network=built(name),
         method="attn_lrp",
         **{key: value for key, value in FEW.items() if key in known},
@@ -243,6 +243,6 @@ def test_all_weights_of_a_randomised_transformer_are_new(name: str) -> None:
     }
     assert covered == set(before)
     maps = [
-        sparsight.explain(one, IMAGES, TARGETS, "attn_lrp").flatten() for one in (network, drawn)
+        sparsight.explain(one, IMAGES, "attn_lrp", TARGETS).flatten() for one in (network, drawn)
     ]
     assert abs(torch.corrcoef(torch.stack(maps))[0, 1]) < 0.5

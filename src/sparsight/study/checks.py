@@ -207,6 +207,15 @@ DEFAULT_METRICS = (
 DEFAULT_IMAGES = 200
 
 
+def with_pruners(config: Config) -> dict[str, Any]:
+    """A copy whose default pruners leave out those that only retrain, where nothing is trained."""
+    study = Study(config)
+    models = (study.catalogue["models"][name] for name in config["models"])
+    if any(entry["retraining"]["epochs"] for entry in models):
+        return dict(config)
+    return {**config, "pruners": study.pruning_pruners()}
+
+
 def with_choices(config: Config) -> dict[str, Any]:
     """A copy with explainers, metrics and a number of images where the study leaves them out.
 

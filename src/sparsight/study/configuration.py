@@ -28,6 +28,7 @@ from sparsight.study.checks import (
     sample_name_problems,
     visualisation_problems,
     with_choices,
+    with_pruners,
 )
 from sparsight.study.models import validated
 from sparsight.study.plan import TROJANED, WORDS, fill_path, with_pruned_samples
@@ -272,6 +273,8 @@ def resolve(
     found = found or [*dataset_problems(whole)] or [*architecture_problems(whole)]
     if found:
         return whole, found
+    if "pruners" not in config:
+        whole = with_pruners(whole)
     whole = with_choices(whole)
     found = [*sample_name_problems(whole)]
     if found:

@@ -176,7 +176,7 @@ class Doubled(nn.ReLU):
         (lambda values: torch.ones(10) / (values + 9), "Div"),
         (lambda values: values.log_softmax(1), "LogSoftmax"),
         (nn.GELU(), "Gelu"),
-        (nn.ReLU6(), "Hardtanh"),
+        (nn.Hardswish(), "Hardswish"),
         (nn.Sigmoid(), "Sigmoid"),
     ],
 )

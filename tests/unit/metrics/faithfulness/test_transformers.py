@@ -25,22 +25,22 @@ def test_the_patch_that_is_attended_to_goes_first(row: int, column: int) -> None
     )
     assert without < 0.5 * whole
     assert only > 0.9 * whole
-    maps = sparsight.explain(network, images, TARGETS, "attn_lrp")
+    maps = sparsight.explain(network, images, "attn_lrp", TARGETS)
     options = {"network": network, "steps": 6, "value": "logit", "baseline": "zero"}
     for metric, start, first in (
         ("deletion", whole, without),
         ("pixel_flipping", whole, without),
         ("insertion", nothing, only),
     ):
-        curve = sparsight.score(maps, images, TARGETS, metric, **options)
+        curve = sparsight.score(maps, images, metric, TARGETS, **options)
         torch.testing.assert_close(curve[0, :2], torch.stack([start, first]))
 
 
 def test_a_map_that_does_not_change_is_not_sensitive() -> None:
     network, images = pointing(), bright_at(0, 0, 0.9)
-    maps = sparsight.explain(network, images, TARGETS, "attention_rollout")
+    maps = sparsight.explain(network, images, "attention_rollout", TARGETS)
     options = {"network": network, "method": "attention_rollout", "samples": 3}
-    still = sparsight.score(maps, images, TARGETS, "max_sensitivity", radius=1e-6, **options)
-    moved = sparsight.score(maps, images, TARGETS, "max_sensitivity", radius=0.5, **options)
+    still = sparsight.score(maps, images, "max_sensitivity", TARGETS, radius=1e-6, **options)
+    moved = sparsight.score(maps, images, "max_sensitivity", TARGETS, radius=0.5, **options)
     assert still.item() < 1e-3
     assert moved.item() > 10 * still.item()
