@@ -16,10 +16,10 @@ from sparsight.explain.base import (
     to_image_size,
 )
 from sparsight.explain.cam import GradCam
-from sparsight.explain.network import graph_nodes, logit_gradient, operation, require_operations
+from sparsight.explain.network import logit_gradient, operation, require_operations
 from sparsight.explain.randomness import ImageSamples, image_generators, image_range
 from sparsight.io.errors import InputError
-from sparsight.models.base import Normalise
+from sparsight.models.base import Normalise, graph_nodes
 from sparsight.rounding import is_constant
 
 # Of methods that are defined for piecewise linear networks.

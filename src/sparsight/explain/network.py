@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from sparsight.explain.base import target_logits
 from sparsight.io.errors import InputError, hint
+from sparsight.models.base import graph_nodes
 from sparsight.models.tokens import map_form, prefix_tokens
 
 
@@ -199,19 +200,6 @@ _LINEAR = frozenset(
 _PRODUCTS = frozenset(
     ("Convolution", "CudnnConvolution", "Addmm", "Linear", "Mm", "Mv", "Bmm", "Mul", "Div")
 )
-
-
-def graph_nodes(score: Tensor) -> Iterator[Node]:
-    """All nodes of the graph that led to `score`, each once, in no particular order."""
-    waiting = [score.grad_fn]
-    seen = set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        waiting.extend(follower for follower, _ in node.next_functions)
 
 
 def operation(node: Node) -> str:

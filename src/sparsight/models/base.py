@@ -1,11 +1,12 @@
 """What every architecture says of itself, and what is asked of any network."""
 
 from abc import ABC
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
+from torch.autograd.graph import Node
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsight.io.checkpoints import Tensors
@@ -42,6 +43,22 @@ def channels_innermost(output: Sequence[int], images: Sequence[int]) -> bool:
 def _fits(height: int, width: int, images: Sequence[int]) -> bool:
     # A side of n pixels becomes one of n / stride, rounded up or down.
     return abs(height * images[3] - width * images[2]) < max(images[2:]) + 1
+
+
+def graph_nodes(output: torch.Tensor, stop: Container[Node] = ()) -> Iterator[Node]:
+    """All nodes of autograd's graph that led to `output`, each once, in no particular order.
+
+    What led to the nodes in `stop` is left out.
+    """
+    waiting, seen = [output.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        if node not in stop:
+            waiting.extend(before for before, _ in node.next_functions)
 
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)

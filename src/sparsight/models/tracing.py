@@ -6,7 +6,7 @@ is read from autograd's graph, not from the order in which modules are registere
 
 import inspect
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from sparsight.models.base import (
     batch_norms,
     channels_innermost,
     check_maps,
+    graph_nodes,
     predicts,
     prunable_parameters,
 )
@@ -267,22 +268,11 @@ def _rewritten(network: ForeignNetwork, images: Tensor) -> list[str]:
     return rewrite_equal(network.module, rewritable(network.module), run)
 
 
-def _nodes(logits: Tensor, stop: Collection[Any] = ()) -> Iterator[Any]:
-    """Nodes of autograd's graph behind the logits; not what is behind those in `stop`."""
-    waiting, seen = [logits.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        if node not in stop:
-            waiting.extend(before for before, _ in node.next_functions)
-
-
 def _classifiers(found: Pass, logits: Tensor) -> list[str]:
     """The layers from which the logits come through no other layer, if all give as many."""
-    names = {found.made_by[node] for node in _nodes(logits, found.made_by) if node in found.made_by}
+    names = {
+        found.made_by[node] for node in graph_nodes(logits, found.made_by) if node in found.made_by
+    }
     count = logits.shape[1]
     if any(
         found.outputs[name].shape[-1 if _is_flat(found, name) else 1] != count for name in names
@@ -296,7 +286,7 @@ def _is_flat(found: Pass, name: str) -> bool:
 
 
 def _attends(network: ForeignNetwork, logits: Tensor) -> bool:
-    operations = {node.name() for node in _nodes(logits)}
+    operations = {node.name() for node in graph_nodes(logits)}
     fused = any("ScaledDotProduct" in name or "Attention" in name for name in operations)
     by_hand = {"SoftmaxBackward0", "BmmBackward0"} <= operations
     return (

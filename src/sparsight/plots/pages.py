@@ -11,20 +11,12 @@ from sparsight.analysis import verdicts
 from sparsight.analysis.curves import DENSE
 from sparsight.analysis.tables import SHORT, read, split_values
 from sparsight.io.files import write_text
+from sparsight.io.templates import templates
 
 
 def render(template: str, **values: Any) -> str:
     """A page from a template of this room; what is put in is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sparsight.plots"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    environment = templates("sparsight.plots", "templates", html=True)
     return environment.get_template(template).render(values)
 
 

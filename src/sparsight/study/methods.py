@@ -20,6 +20,7 @@ from sparsight.data.registry import SOURCES
 from sparsight.data.settings import image_shape
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
+from sparsight.io.templates import templates
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
 from sparsight.pruning.registry import CRITERIA, PUBLISHED_BUGS
@@ -352,15 +353,7 @@ def _metric(registry: Registry, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(methods: Path, references: Path, settings: Mapping[str, Any]) -> None:
     """Write `methods.md` and `references.bib`; `settings` are those of `methods_of`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sparsight.study", "pages"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    environment = templates("sparsight.study", "pages")
     environment.filters |= {"words": words, "recipe": recipe_in_words}
     template = environment.get_template("methods.md")
     values = {**settings, "papers": PAPERS, "version": metadata.version("sparsight")}

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Undefined
 
 from sparsight.analysis.tables import TABLES
 from sparsight.concepts.registry import CONCEPTS
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
+from sparsight.io.templates import templates
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.pruning.registry import PUBLISHED_BUGS
 from sparsight.registration import REQUIRED, Registry
@@ -43,12 +44,9 @@ _NOTE = "<!-- Made by `make docs` from the sources; edit those. -->\n\n"
 
 def pages() -> dict[str, str]:
     """All pages that are made: file name in `docs/` to Markdown."""
-    environment = Environment(
-        loader=PackageLoader("sparsight.study", "pages"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates("sparsight.study", "pages")
+    # Items leave facts out that say nothing of them.
+    environment.undefined = Undefined
     environment.filters |= {
         "cell": lambda text: str(text).replace("|", "\\|"),
         "code": code,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sparsight.analysis import tables
 from sparsight.analysis.verdict_table import (
@@ -24,6 +23,7 @@ from sparsight.analysis.verdict_table import (
 from sparsight.analysis.verdicts import NOT_TESTABLE, OPEN
 from sparsight.io.errors import InputError
 from sparsight.io.files import write_text
+from sparsight.io.templates import templates
 from sparsight.plots.pages import number, percent
 from sparsight.plots.verdicts import HEADS, verdict_cells
 from sparsight.study.yaml_files import load_yaml
@@ -160,13 +160,7 @@ def is_decided(row: Mapping[str, Any]) -> bool:
 def pages(root: Path) -> dict[str, str]:
     """All pages: file name in `docs/results/` to Markdown."""
     numbers = Numbers(root)
-    environment = Environment(
-        loader=PackageLoader("sparsight.study", "pages/results"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
+    environment = templates("sparsight.study", "pages/results")
     environment.filters |= {
         "cell": lambda text: str(text).replace("|", "\\|"),
         "estimate": estimate,
