@@ -173,8 +173,8 @@ if workflow.is_main_process:
         logger.info(STUDY.agreement_sentence())
     if STUDY.conditions_sentence():
         logger.info(STUDY.conditions_sentence())
-    if assumptions(config):
-        logger.info(assumptions(config))
+    if assumed := assumptions(config):
+        logger.info(assumed)
 
 
 onstart:

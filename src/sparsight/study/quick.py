@@ -97,7 +97,7 @@ def assumptions(config: Mapping[str, Any]) -> str:
     shares = ", ".join(f"{share:g}" for share in DENSITIES)
     return (
         f"Assumed: {side}Where the images are in no splits, a fifth of each class is for the test. "
-        f"Weights fall by magnitude, in all layers alike, to a density of {shares}, and nothing is "
-        f"trained. Explained with {join_names(config['explainers'])}. One network says nothing of "
-        "others: no claim is decided. docs/my_network.md says how to change this."
+        f"Weights fall by magnitude, those of all layers competing, to a density of {shares}, and "
+        f"nothing is trained. Explained with {join_names(config['explainers'])}. One network says "
+        "nothing of others: no claim is decided. docs/my_network.md says how to change this."
     )
