@@ -25,8 +25,9 @@ from sparsight.io.errors import InputError
 from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.base import prunable_parameters
-from sparsight.pruning.masks import Step, dense_masks, next_masks
+from sparsight.pruning.masks import Step, dense_masks
 from sparsight.pruning.registry import CRITERIA
+from sparsight.pruning.selection import Calibration, Rule
 from sparsight.registration import Registry, UnknownName
 
 if TYPE_CHECKING:
@@ -228,6 +229,8 @@ def prune(
     scope: str = "global",
     masks: Tensors | None = None,
     seed: int = 0,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
 ) -> tuple[nn.Module, Tensors]:
     """Set the lowest weights to zero; biases and normalisation layers stay.
 
@@ -235,27 +238,39 @@ def prune(
     ----------
     network : is left as it is.
     rate : share of the surviving weights that fall, in [0, 1].
-    criterion : how weights are scored: "magnitude", "random", or one of your own.
-    scope : "global" (all weights compete) or "layer" (the rate falls in every layer).
+    criterion : how weights are scored: "magnitude", "wanda", "synflow", ... (docs/pruning.md).
+    scope : which weights compete: "global" (all), "layer", "output", "erk" or "uniform_plus".
     masks : of an earlier round; what fell stays zero.
     seed : of criteria that draw at random.
+    images, labels : what criteria look at that need data, float32 [N, C, H, W] in [0, 1] and int64
+        [N]. `synflow` takes the shape of its image from them.
 
     Returns
     -------
     A pruned copy, and bool masks by parameter for the next round or for training.
-    An `InputError` is raised for an unknown criterion or scope, or a rate outside [0, 1].
+    An `InputError` is raised for an unknown criterion or scope, a rate outside [0, 1], or images
+    that are missing.
     """
-    if not 0 <= rate <= 1 or scope not in ("global", "layer"):
-        raise InputError(f"rate {rate} must be in [0, 1] and scope '{scope}' global or layer")
+    if not 0 <= rate <= 1:
+        raise InputError(f"rate {rate} must be in [0, 1]")
     pruned = copy.deepcopy(network)
-    weights = prunable_parameters(pruned)
-    if not weights:
+    if not prunable_parameters(pruned):
         raise InputError("the network has no convolutions or linear layers whose weights can fall")
-    scores = _load(CRITERIA, criterion)().scores(weights, seed)
-    found = next_masks(scores, masks or dense_masks(pruned), Step(rate=rate), scope)
+    chosen = _load(CRITERIA, criterion)()
+    if images is None and (chosen.needs_data or chosen.needs_network):
+        raise InputError(f"criterion '{criterion}' needs images (and labels); give it some")
+    subset = None if images is None or labels is None else Calibration(images, labels)
+    found, weights = Rule(chosen, scope).select(
+        pruned,
+        masks or dense_masks(pruned),
+        Step(rate=rate),
+        seed,
+        subset,
+        () if images is None else images.shape[1:],
+    )
     with torch.no_grad():
         for name, weight in weights.items():
-            weight.mul_(found[name].to(weight.device))
+            pruned.get_parameter(name).copy_(weight)
     return pruned, found
 
 

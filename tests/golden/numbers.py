@@ -7,6 +7,7 @@ metrics, criteria, concept methods, sample solvers) compute on a network with fi
 so that each stands alone.
 """
 
+import copy
 import csv
 import json
 import math
@@ -31,6 +32,7 @@ from sparsight.metrics.base import BatchExplainer, MapBatch
 from sparsight.metrics.preparation import masks_for, prepare
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
+from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
@@ -235,7 +237,10 @@ def _ordered(fixed: Fixed) -> Iterator[tuple[Registry, str, Callable[[], Tensor]
     for name in sorted(CRITERIA.entries):
 
         def compute(name: str = name) -> Tensor:
-            scores = CRITERIA.load(name)().scores(weights, seed=3)
+            network = copy.deepcopy(fixed.network)
+            shape = tuple(fixed.images.shape[1:])
+            seen = Evidence(weights, 3, network, fixed.images, fixed.targets, shape)
+            scores = CRITERIA.load(name)().scores(seen)
             return torch.cat([score.flatten() for score in scores.values()])
 
         yield CRITERIA, name, compute

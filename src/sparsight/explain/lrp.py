@@ -8,6 +8,7 @@ split their relevance, and unknown operations are refused.
 """
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -32,6 +33,8 @@ from sparsight.models.base import Normalise
 _COSTS = {"epsilon": 4, "epsilon_plus": 7, "alpha2_beta1": 13}
 # Keeps denominators from 0 in all rules but the epsilon rule, whose own is a parameter.
 _STABILISER = 1e-6
+
+Receive = Callable[[str, nn.Module, Tensor, Tensor, Tensor], None]
 
 
 class Lrp(Explainer):
@@ -68,6 +71,15 @@ class Lrp(Explainer):
     }
 
     def explain(self, batch: ImageBatch) -> Tensor:
+        relevance = self.propagate(batch)
+        return detached_float32(channel_reduction(relevance, "sum"))
+
+    def propagate(self, batch: ImageBatch, receive: Receive | None = None) -> Tensor:
+        """Relevance of every pixel and channel, [N, C, H, W].
+
+        `receive` gets, of each convolution and linear layer: name, module, inputs, outputs and the
+        relevance of the outputs. The module is that of a copy with merged batch normalisation.
+        """
         from zennit.core import BasicHook
 
         network = merged_copy(batch.model)
@@ -87,13 +99,18 @@ class Lrp(Explainer):
         with rules.context(network), torch.enable_grad():
             for module in ruled:
                 module.register_forward_hook(watch.leave)
+            if receive is not None:
+                for name, module in network.named_modules():
+                    if isinstance(module, nn.Conv2d | nn.Linear):
+                        module.register_forward_hook(functools.partial(_report, name, receive))
             with watch:
                 logits = network(inputs)
             own = batch.model(batch.images[:1]).detach()
             require_equal_logits(logits[:1].detach(), own, self.name)
             score = target_logits(logits, batch.targets)
             (relevance,) = torch.autograd.grad(score, inputs, grad_outputs=score.detach())
-        return detached_float32(channel_reduction(relevance, "sum"))
+        found: Tensor = relevance
+        return found
 
     def _rules(self) -> Any:
         """The zennit composite: which module has which rule."""
@@ -119,6 +136,14 @@ class Lrp(Explainer):
     def cost_on(self, shape: tuple[int, int, int]) -> int:
         """The cost of the chosen composite."""
         return _COSTS[self.settings["composite"]]
+
+
+def _report(
+    name: str, receive: Receive, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+) -> None:
+    """Forward hook of a module: tell of it once its outputs have their relevance."""
+    given, gave = inputs[0].detach(), output.detach()
+    output.register_hook(lambda relevance: receive(name, module, given, gave, relevance.detach()))
 
 
 #: operations through which relevance flows as gradients do: they move values, choose one of them,

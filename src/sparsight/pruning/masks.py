@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sparsight.io.checkpoints import Tensors
+from sparsight.io.errors import InputError, hint
 from sparsight.models.base import predicts, prunable_parameters
 
 logger = logging.getLogger(__name__)
@@ -49,9 +50,103 @@ class Step:
         return math.floor(wanted)
 
 
-def competitors(masks: Tensors, scope: str) -> list[list[str]]:
-    """Names of the parameters whose weights compete for survival, by `scope` (`next_masks`)."""
-    return [[name] for name in masks] if scope == "layer" else [list(masks)]
+SCOPES = ("global", "layer", "output", "erk", "uniform_plus")
+#: of the last layer, what `uniform_plus` leaves at least (Gale et al. 2019, section 4)
+_LAST_LAYER = Fraction(1, 5)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights that compete for survival, and how many of them fall."""
+
+    names: tuple[str, ...]
+    falling: int  # with `rows`: of each row
+    rows: bool = False  # whether each output of the layer is a competition of its own
+
+
+def groups_of(masks: Tensors, step: Step, scope: str) -> list[Group]:
+    """Who competes with whom in a round, and how many fall.
+
+    Parameters
+    ----------
+    masks : prunable parameter to bool, before the round, in the order of the layers.
+    step : how many fall: of all weights under `global`, `erk` and `uniform_plus`, of those of
+        each layer under `layer`, of those of each output of each layer under `output`.
+    scope :
+        `global` all weights compete;
+        `layer` those of a layer;
+        `output` those of an output of a layer (Sun et al. 2024, arXiv 2306.11695);
+        `erk` those of a layer, whose density is in proportion to the sum of its dimensions over
+        their product (Erdős-Rényi kernel: Evci et al. 2020, arXiv 1911.11134), at most 1;
+        `uniform_plus` those of a layer; the first layer stays dense, the last keeps a fifth or
+        more, and all others have one density (Gale et al. 2019, arXiv 1902.09574).
+
+    Raises
+    ------
+    InputError
+        When the density is lower than what `uniform_plus` leaves dense, or the scope unknown.
+    """
+    alive = {name: int(mask.sum()) for name, mask in masks.items()}
+    if scope == "global":
+        total = sum(mask.numel() for mask in masks.values())
+        return [Group(tuple(masks), step.falling(sum(alive.values()), total))]
+    if scope == "layer":
+        return [Group((n,), step.falling(alive[n], mask.numel())) for n, mask in masks.items()]
+    if scope == "output":
+        found = []
+        for name, mask in masks.items():
+            left = mask.flatten(1).sum(1)
+            if int(left.min()) != int(left.max()):
+                raise InputError(
+                    f"outputs of {name} hold from {int(left.min())} to {int(left.max())} weights; "
+                    "scope 'output' needs levels that it has made itself"
+                )
+            found.append(Group((name,), step.falling(int(left[0]), mask[0].numel()), rows=True))
+        return found
+    total = sum(mask.numel() for mask in masks.values())
+    keep = sum(alive.values()) - step.falling(sum(alive.values()), total)
+    if scope == "erk":
+        shares = {n: Fraction(sum(mask.shape), 1) for n, mask in masks.items()}
+        kept = _allocate(shares, alive, keep)
+    elif scope == "uniform_plus":
+        first, *_, last = masks
+        least = {first: alive[first], last: math.ceil(_LAST_LAYER * masks[last].numel())}
+        least[last] = min(least[last], alive[last])
+        if sum(least.values()) > keep:
+            raise InputError(
+                f"scope 'uniform_plus' keeps {sum(least.values())} weights of {first} and {last}, "
+                f"but the density leaves {keep} of {total}; give a higher density or another scope"
+            )
+        shares = {n: Fraction(mask.numel()) for n, mask in masks.items() if n != first}
+        kept = _allocate(shares, alive, keep - alive[first])
+        if kept[last] < least[last]:
+            others = {n: share for n, share in shares.items() if n != last}
+            kept = _allocate(others, alive, keep - sum(least.values())) | least
+        kept[first] = alive[first]
+    else:
+        raise InputError(f"unknown scope '{scope}'{hint(scope, SCOPES)}")
+    return [Group((name,), alive[name] - kept[name]) for name in masks]
+
+
+def _allocate(
+    shares: Mapping[str, Fraction], most: Mapping[str, int], total: int
+) -> dict[str, int]:
+    """Numbers in proportion to `shares`, none above `most`, that sum to `total` exactly."""
+    full: dict[str, int] = {}
+    while True:
+        open_ = {name: share for name, share in shares.items() if name not in full}
+        left, whole = total - sum(full.values()), sum(open_.values(), Fraction(0))
+        exact = {name: share * left / whole for name, share in open_.items()}
+        over = {name: most[name] for name, value in exact.items() if value > most[name]}
+        if not over:
+            break
+        full |= over
+    found = {name: math.floor(value) for name, value in exact.items()}
+    # the largest remainders get what rounding down has left
+    remainders = sorted(exact, key=lambda name: found[name] - exact[name])
+    for name in remainders[: left - sum(found.values())]:
+        found[name] += 1
+    return full | found
 
 
 def next_masks(scores: Tensors, masks: Tensors, step: Step, scope: str) -> Tensors:
@@ -63,25 +158,42 @@ def next_masks(scores: Tensors, masks: Tensors, step: Step, scope: str) -> Tenso
         of the parameters and of their elements, so that the number is exact.
     masks : prunable parameter to bool, before the round.
     step : how many fall.
-    scope : `global` (all weights compete) or `layer` (the step is taken in every layer).
+    scope : who competes with whom (`groups_of`).
     """
+    groups = groups_of(masks, step, scope)
+    for group in groups:
+        if group.falling == 0 and step.rate != 0:
+            survivors = sum(int(masks[name].sum()) for name in group.names)
+            names = ", ".join(group.names)
+            logger.info("%s keeps its %d weights: the step takes less than one", names, survivors)
+    return lowest_fall(scores, masks, groups)
+
+
+def lowest_fall(scores: Tensors, masks: Tensors, groups: Sequence[Group]) -> Tensors:
+    """Masks after the lowest survivors of each group have fallen; see `next_masks`."""
     found: Tensors = {}
-    for names in competitors(masks, scope):
-        found.update(
-            _prune_group({n: scores[n] for n in names}, {n: masks[n] for n in names}, step)
-        )
-    return found
+    for group in groups:
+        if group.rows:
+            (name,) = group.names
+            own = (
+                scores[name]
+                .double()
+                .cpu()
+                .flatten(1)
+                .masked_fill(~masks[name].flatten(1), -math.inf)
+            )
+            fallen = masks[name][0].numel() - int(masks[name][0].sum())
+            order = own.argsort(dim=1, stable=True)[:, : fallen + group.falling]
+            rest = torch.ones_like(own, dtype=torch.bool).scatter_(1, order, False)
+            found[name] = rest.reshape(masks[name].shape)
+        else:
+            found.update(_prune_group(scores, {n: masks[n] for n in group.names}, group.falling))
+    return {name: found[name] for name in masks}
 
 
-def _prune_group(scores: Tensors, masks: Tensors, step: Step) -> Tensors:
+def _prune_group(scores: Tensors, masks: Tensors, count: int) -> Tensors:
     flat_mask = torch.cat([mask.flatten() for mask in masks.values()])
     flat_scores = torch.cat([scores[name].flatten().double().cpu() for name in masks])
-    survivors = int(flat_mask.sum())
-    count = step.falling(survivors, flat_mask.numel())
-    if count == 0 and step.rate != 0:
-        logger.info(
-            "%s keeps its %d weights: the step takes less than one", ", ".join(masks), survivors
-        )
     alive = flat_mask.nonzero().squeeze(1)
     falling = alive[flat_scores[alive].argsort(stable=True)[:count]]
     flat_mask = flat_mask.clone()

@@ -11,8 +11,35 @@ CRITERIA = Registry(
     {
         "magnitude": "sparsight.pruning.criteria:Magnitude",
         "random": "sparsight.pruning.criteria:RandomOrder",
+        "lamp": "sparsight.pruning.criteria:Lamp",
+        "synflow": "sparsight.pruning.criteria:SynFlow",
+        "taylor": "sparsight.pruning.criteria:Taylor",
+        "snip": "sparsight.pruning.criteria:Snip",
+        "iterative_snip": "sparsight.pruning.criteria:IterativeSnip",
+        "grasp": "sparsight.pruning.criteria:Grasp",
+        "fisher": "sparsight.pruning.criteria:Fisher",
+        "movement": "sparsight.pruning.criteria:Movement",
+        "wanda": "sparsight.pruning.criteria:Wanda",
+        "obs": "sparsight.pruning.criteria:Obs",
+        "relevance": "sparsight.pruning.criteria:Relevance",
     },
 )
+
+#: when weights fall
+ITERATIVE, ONE_SHOT, AT_INITIALISATION = "iterative", "one_shot", "at_initialisation"
+#: schedules under which masks change while a level trains
+WHILE_TRAINING = ("gradual", "set", "rigl")
+#: the latter start at their density, and weights return
+DYNAMIC = ("set", "rigl")
+
+UNSTRUCTURED, UNITS = "unstructured", "units"
+
+
+def group_length(structure: str) -> int:
+    """M of a structure `n:M`; 0 of others."""
+    first, _, length = structure.partition(":")
+    return int(length) if first == "n" and length.isdecimal() else 0
+
 
 #: name in a pruner's `published_bugs` to what it does and where it was found
 PUBLISHED_BUGS = {

@@ -34,8 +34,19 @@ from sparsight.models.base import Architecture, build_network, tied_names
 from sparsight.models.networks import load_network, traced_metadata
 from sparsight.models.registry import MODELS
 from sparsight.models.weights import read_weights, take_body, take_weights, weights_file
-from sparsight.pruning.masks import Step, competitors, dense_masks, densities, next_masks
-from sparsight.pruning.registry import CRITERIA
+from sparsight.pruning.criteria import RandomOrder
+from sparsight.pruning.evidence import calibration
+from sparsight.pruning.masks import Step, dense_masks, densities, groups_of
+from sparsight.pruning.registry import (
+    CRITERIA,
+    DYNAMIC,
+    ITERATIVE,
+    ONE_SHOT,
+    UNSTRUCTURED,
+    WHILE_TRAINING,
+)
+from sparsight.pruning.schedules import MaskSchedule, mask_schedule
+from sparsight.pruning.selection import Calibration, Rule
 from sparsight.training.distillation import Distillation, Teacher
 from sparsight.training.evaluation import evaluate
 from sparsight.training.loop import (
@@ -85,6 +96,11 @@ class Job:
     def level(self) -> int:
         """Level of the network; 0 is dense."""
         return int(self.identity["level"])
+
+    @property
+    def schedule(self) -> str:
+        """When the weights of its level fall, as `sparsight.pruning.registry` names it."""
+        return str(self.settings.get("schedule", ITERATIVE))
 
     @property
     def published_bugs(self) -> Collection[str]:
@@ -273,7 +289,7 @@ def make_epoch_point(job: Job, start: Path, epoch: int, output: Path) -> None:
 def train_dense(job: Job, start: Path, folder: Path) -> None:
     """Level 00, shared by all pruners: the retraining recipe from the start, nothing pruned."""
     point = read_groups(start)["pretrained"]
-    _run_round(job, folder, [start], lambda network: (point, dense_masks(network)))
+    _run_round(job, folder, [start], lambda network, _: Pruned(point, dense_masks(network)))
 
 
 def prune_level(
@@ -294,15 +310,18 @@ def prune_level(
     points = read_groups(start)
     rewind = job.settings["rewind"]
 
-    def prune(network: Architecture) -> tuple[Tensors, Tensors]:
+    def prune(network: Architecture, data: TrainingData) -> Pruned:
         # Dense networks, which all pruners share, have no masks of normalisation layers.
         norm_layers = "norm_layers_pruned" in job.published_bugs
         before = {**dense_masks(network, norm_layers), **predecessor.masks}
-        masks = _pruned_masks(job, {name: predecessor.weights[name] for name in before}, before)
         point = rewind_point(rewind, points, predecessor.weights)
         if "aliased_biases" in job.published_bugs:
             point = with_aliased_biases(point, predecessor.weights, job.level)
-        return point, masks
+        if "no_mask_in_training" in job.published_bugs:
+            return Pruned(point, _regrown_masks(job, predecessor.weights, before))
+        scored = point if job.schedule not in (ITERATIVE, ONE_SHOT) else predecessor.weights
+        network.load_state_dict(scored)
+        return _pruned(job, network, data, point, before)
 
     kind, _, epoch = rewind.partition(":")
     first_epoch = int(epoch) if kind == "epoch" else 0
@@ -334,21 +353,70 @@ def rewind_point(rewind: str, points: dict[str, Tensors], predecessor: Tensors) 
     return points[rewind]
 
 
-def _pruned_masks(job: Job, weights: Tensors, before: Tensors) -> Tensors:
-    """Masks after this round's pruning, checked against the invariants."""
-    settings, scope = job.settings, job.settings["scope"]
-    if "no_mask_in_training" in job.published_bugs:
-        masks = masks_of_regrown(weights, before, settings["rate"], scope)
-        check_masks(before, masks)
-        return masks
+@dataclass(frozen=True)
+class Pruned:
+    """Where a round's training starts.
+
+    Attributes
+    ----------
+    point : state (parameters and buffers) at the rewind point; masks are not applied yet.
+    masks : prunable parameter to bool, as training starts.
+    change_masks : of a schedule that changes them while the network trains.
+    """
+
+    point: Tensors
+    masks: Tensors
+    change_masks: MaskSchedule | None = None
+
+
+def rule_of(job: Job) -> Rule:
+    """How the job's pruner chooses weights."""
+    settings = job.settings
+    criterion = CRITERIA.load(settings["criterion"])()
+    return Rule(criterion, settings["scope"], settings.get("structure", UNSTRUCTURED))
+
+
+def _pruned(
+    job: Job, network: Architecture, data: TrainingData, point: Tensors, before: Tensors
+) -> Pruned:
+    """Choose what falls of the network, checked against the invariants."""
+    settings, rule = job.settings, rule_of(job)
+    subset = None
+    if facts := settings.get("calibration"):
+        images, labels = calibration(data.images, data.labels, facts["images"], job.seed)
+        subset = Calibration(images, labels, facts["batch_size"])
+
+    def select(network: nn.Module, masks: Tensors, step: Step) -> tuple[Tensors, Tensors]:
+        shape = data.images.shape[1:]
+        found, weights = rule.select(network, masks, step, job.seed, subset, shape)
+        if rule.structure == UNSTRUCTURED:
+            for group in groups_of(masks, step, rule.scope):
+                old, new = ({name: part[name] for name in group.names} for part in (masks, found))
+                rows = len(masks[group.names[0]]) if group.rows else 1
+                check_masks(old, new, rows * group.falling)
+        else:
+            check_masks(masks, found)
+        return found, weights
+
     step = Step(settings["rate"], settings["density"], "openlth_threshold" in job.published_bugs)
-    scores = CRITERIA.load(settings["criterion"])().scores(weights, job.seed)
-    masks = next_masks(scores, before, step, scope)
-    for names in competitors(before, scope):
-        old, new = ({name: part[name] for name in names} for part in (before, masks))
-        survivors = sum(int(mask.sum()) for mask in old.values())
-        total = sum(mask.numel() for mask in old.values())
-        check_masks(old, new, step.falling(survivors, total))
+    if job.schedule not in WHILE_TRAINING:
+        masks, weights = select(network, before, step)
+        return Pruned({**point, **weights} if rule.criterion.adapts_weights else point, masks)
+
+    def prune_to(network: nn.Module, masks: Tensors, density: float) -> Tensors:
+        return select(network, masks, Step(density=density))[0]
+
+    updates = settings["mask_updates"]
+    schedule = mask_schedule(job.schedule, updates, job.seed, settings["density"], prune_to)
+    if job.schedule in DYNAMIC:
+        first = Rule(RandomOrder(), rule.scope)
+        before, _ = first.select(network, before, step, job.seed)
+    return Pruned(point, before, schedule)
+
+
+def _regrown_masks(job: Job, weights: Tensors, before: Tensors) -> Tensors:
+    masks = masks_of_regrown(weights, before, job.settings["rate"], job.settings["scope"])
+    check_masks(before, masks)
     return masks
 
 
@@ -356,18 +424,19 @@ def _run_round(
     job: Job,
     folder: Path,
     inputs: Sequence[Path],
-    prune: Callable[[Architecture], tuple[Tensors, Tensors]],
+    prune: Callable[[Architecture, TrainingData], Pruned],
     first_epoch: int = 0,
     teacher: Teacher | None = None,
 ) -> None:
     """Prune, retrain from the rewind point and write everything that belongs to the level.
 
-    The round depends on the files `inputs`. `prune` gives the state at the rewind point and the
-    masks, for the job's initialised network.
+    The round depends on the files `inputs`. `prune` gets the job's initialised network, which it
+    may change.
     """
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
-    point, masks = prune(network)
+    pruned = prune(network, data)
+    point, masks = pruned.point, pruned.masks
     started = time.perf_counter()
     network.load_state_dict(point)
     with torch.no_grad():
@@ -390,9 +459,14 @@ def _run_round(
         masks=held,
         first_epoch=first_epoch,
         after_backward=freeze_negative_weights if frozen else None,
+        change_masks=pruned.change_masks,
         teacher=teacher,
     )
-    check_trained(network, start, held, negatives_train=not frozen)
+    regrows = job.schedule in DYNAMIC
+    if pruned.change_masks is not None:
+        held = masks = outcome.masks
+        logger.info("density %.5f", Checkpoint(start, masks).density)
+    check_trained(network, start, held, negatives_train=not frozen, regrows=regrows)
     if facts := job.settings.get("recalibrate_batch_norm"):
         before = cpu_state(network)
         measured = recalibrate(network, data.images, Recalibration(**facts), job.seed)
@@ -446,20 +520,25 @@ def check_recalibrated(network: nn.Module, before: Tensors, measured: Collection
 
 
 def check_trained(
-    network: nn.Module, start: Tensors, masks: Tensors, negatives_train: bool = True
+    network: nn.Module,
+    start: Tensors,
+    masks: Tensors,
+    negatives_train: bool = True,
+    regrows: bool = False,
 ) -> None:
     """Pruned weights are zero, survivors are not, and negative weights have trained.
 
     A survivor that was zero at the start may have stayed so: files of dense networks hold a few
     zeros, and those of dead channels get no gradient. `start` is the masked state at the start of
-    the round; `negatives_train` is False where a mistake of published code freezes them.
+    the round; `negatives_train` is False where a mistake of published code freezes them; where a
+    weight that had fallen `regrows`, it starts at zero again.
     """
     moved_negative = moved_positive = negatives = 0
     state = network.state_dict()
     for name, mask in masks.items():
         trained = state[name].cpu()
         first = start[name].cpu()
-        stayed = mask & (first == 0) & (trained == 0)
+        stayed = mask & ((first == 0) | regrows) & (trained == 0)
         if not torch.equal((trained != 0) | stayed, mask):
             raise InvariantError(f"the non-zero weights of {name} are not those of its mask")
         moved = trained != first
@@ -543,7 +622,7 @@ def masks_of_regrown(weights: Tensors, masks: Tensors, rate: float, scope: str) 
     whose mask was cleared before do not get it back.
     """
     found: Tensors = {}
-    for names in competitors(masks, scope):
+    for names in [[name] for name in masks] if scope == "layer" else [list(masks)]:
         magnitudes = torch.cat([weights[name].detach().flatten().abs().double() for name in names])
         nonzero = magnitudes[magnitudes != 0].numpy()
         # torch.quantile refuses more than 16 million values

@@ -13,7 +13,18 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, as_yaml, in_words, join_names, near_miss, unknown_name
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
-from sparsight.pruning.registry import BUGS_OF_TRAINING, CRITERIA, PUBLISHED_BUGS
+from sparsight.pruning.registry import (
+    AT_INITIALISATION,
+    BUGS_OF_TRAINING,
+    CRITERIA,
+    DYNAMIC,
+    ITERATIVE,
+    ONE_SHOT,
+    PUBLISHED_BUGS,
+    UNSTRUCTURED,
+    WHILE_TRAINING,
+    group_length,
+)
 from sparsight.registration import Registry, parameter_problems
 from sparsight.spade.registry import SOLVERS, derived_name
 from sparsight.study.plan import (
@@ -613,9 +624,48 @@ def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         )
     for pair in _EXCLUSIVE_BUGS:
         yield pair.issubset(bugs), f": {' and '.join(sorted(pair))} exclude each other; drop one"
+    schedule, structure = entry["schedule"], entry["structure"]
     yield (
-        entry["one_shot"] and "rate" in entry,
-        ": one_shot prunes each level from dense and needs densities, not a rate",
+        schedule != ITERATIVE and "rate" in entry,
+        f": schedule {schedule} does not prune from level to level and needs densities, not a rate",
+    )
+    yield (
+        bool(bugs) and schedule not in (ITERATIVE, ONE_SHOT),
+        f": published_bugs are those of iterative and one_shot schedules, not of {schedule}; drop "
+        "one",
+    )
+    yield (
+        entry["rewind"] == "none" and schedule in (AT_INITIALISATION, *DYNAMIC),
+        f": schedule {schedule} starts at an untrained network; set rewind to init, pretrained or "
+        "epoch:k",
+    )
+    yield (
+        schedule in DYNAMIC and entry["criterion"] != "magnitude",
+        f": with schedule {schedule} the smallest weights fall; set criterion to magnitude",
+    )
+    yield (
+        structure != UNSTRUCTURED and "rate" in entry,
+        f": structure {structure} needs densities, not a rate",
+    )
+    yield (
+        structure != UNSTRUCTURED and schedule in WHILE_TRAINING,
+        f": structure {structure} and schedule {schedule} exclude each other; drop one",
+    )
+    yield (
+        bool(group_length(structure)) and entry["scope"] != "global",
+        f": with structure {structure} all groups keep the same number of weights, whatever the "
+        "scope; drop scope",
+    )
+    facts = CRITERIA.facts(entry["criterion"]) if entry["criterion"] in CRITERIA else {}
+    yield (
+        "calibration" in entry and not facts.get("needs_data", True),
+        f": criterion {entry['criterion']} looks at no images; drop calibration",
+    )
+    yield (
+        facts.get("adapts_weights", False)
+        and (entry["rewind"] != "none" or structure != UNSTRUCTURED or schedule in WHILE_TRAINING),
+        f": criterion {entry['criterion']} adapts trained single weights; set rewind to none, "
+        "structure to unstructured and schedule to one_shot or iterative",
     )
     yield (
         "no_mask_in_training" in bugs and entry["criterion"] != "magnitude",
@@ -627,9 +677,9 @@ def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         ": a rate of 0 prunes nothing, so published_bugs have no effect; drop them",
     )
     yield (
-        "aliased_biases" in bugs and (entry["rewind"] == "none" or entry["one_shot"]),
+        "aliased_biases" in bugs and (entry["rewind"] == "none" or schedule == ONE_SHOT),
         ": aliased_biases is about biases that rewinding from level to level should have put back; "
-        "drop it where rewind is none or one_shot is true",
+        "drop it where rewind is none or schedule is one_shot",
     )
     yield (
         entry["rewind"].startswith("epoch:") and entry["retraining"] is not None,

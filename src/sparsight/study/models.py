@@ -28,6 +28,7 @@ from sparsight.io.errors import (
     quote_it,
     shorten,
 )
+from sparsight.pruning.registry import CRITERIA, DYNAMIC, WHILE_TRAINING
 from sparsight.study.plan import WORDS
 
 
@@ -332,6 +333,24 @@ class Distillation(Part):
         return self
 
 
+class Calibration(Part):
+    """Training images that criteria with a need for data look at."""
+
+    images: Count = key(512, "Training images, drawn once per seed; all where there are fewer.")
+    batch_size: Count = key(64, "Images per forward pass.")
+
+
+class MaskUpdates(Part):
+    """How masks change while a level trains."""
+
+    every: Count = key(100, "Steps from one change of the masks to the next.")
+    until: ShareAboveZero = key(0.75, "Share of a level's training after which masks stay.")
+    drop: ShareAboveZero = optional(
+        "Of set and rigl: share of each layer's weights that the first change exchanges; 0.3 by "
+        "default. It falls to 0 as a cosine."
+    )
+
+
 class Pruner(Part):
     """A pruner: `rate` and `levels`, or `densities`; or levels that another tool has pruned."""
 
@@ -343,8 +362,16 @@ class Pruner(Part):
         "and `levels`, or a list of paths from level 01 on. {seed} is that of the network; ~ and "
         "$VARIABLE are replaced. No other key goes with it."
     )
-    scope: Literal["global", "layer"] = key(
-        "global", "Whether all weights compete, or those of each layer."
+    scope: Literal["global", "layer", "output", "erk", "uniform_plus"] = key(
+        "global",
+        "Which weights compete: all, or those of each layer, or of each output of each layer. erk "
+        "and uniform_plus give each layer a density of its own (docs/pruning.md).",
+    )
+    structure: Annotated[str, Field(pattern="^(unstructured|units|n:[1-9][0-9]*)$")] = key(
+        "unstructured",
+        "What falls together: unstructured (single weights), n:M (all but N of each M weights "
+        "along the input channels, such as n:4) or units (channels, attention heads, hidden units "
+        "of transformers).",
     )
     rate: ShareBelowOne = optional(
         "Share of the surviving weights that a round removes; 0 is the retraining control."
@@ -353,9 +380,15 @@ class Pruner(Part):
     densities: Annotated[list[ShareAboveZero], Field(min_length=1, max_length=99)] = optional(
         "Density of each level from 01 on, falling."
     )
-    one_shot: bool = key(
-        False, "Whether every level is pruned from dense instead of from the level before."
+    schedule: Literal["iterative", "one_shot", "at_initialisation", "gradual", "set", "rigl"] = key(
+        "iterative",
+        "When weights fall: iterative (each level is pruned from the level before), one_shot "
+        "(each from the dense network), at_initialisation (each from the rewind point, before it "
+        "trains), gradual (while a level trains, from dense), set or rigl (a level trains sparse "
+        "from the start; weights fall and return).",
     )
+    mask_updates: MaskUpdates = optional("Of gradual, set and rigl: when masks change.")
+    calibration: Calibration = optional("What criteria look at that need training images.")
     rewind: Annotated[str, Field(pattern="^(init|pretrained|none|epoch:[1-9][0-9]*)$")] = key(
         "pretrained",
         "Where a round's weights start: init, pretrained, epoch:k or none (fine-tuning).",
@@ -386,6 +419,17 @@ class Pruner(Part):
             raise _conflicting("densities", " and ".join(given))
         if self.densities is None and len(given) < 2:
             raise _missing(*{"rate": None, "levels": None}.keys() - given)
+        known = self.criterion in CRITERIA
+        if known and self.calibration is None and CRITERIA.facts(self.criterion)["needs_data"]:
+            self.calibration = Calibration()
+        if self.schedule in WHILE_TRAINING:
+            self.mask_updates = self.mask_updates or MaskUpdates()
+            if self.schedule in DYNAMIC and self.mask_updates.drop is None:
+                self.mask_updates.drop = 0.3
+        elif self.mask_updates is not None:
+            raise _conflicting("mask_updates", f"schedule: {self.schedule}")
+        if self.schedule == "gradual" and self.mask_updates.drop is not None:
+            raise _conflicting("mask_updates.drop", "schedule: gradual")
         if self.distillation is not None and self.teacher is None:
             raise _missing("teacher")
         if self.teacher is not None and self.distillation is None:

@@ -15,6 +15,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.errors import InputError, join_names
 from sparsight.metrics.registry import METRICS
 from sparsight.models.registry import MODELS
+from sparsight.pruning.registry import ITERATIVE
 from sparsight.spade.registry import derived_name
 from sparsight.study.traced import Request, facts_of
 
@@ -143,8 +144,8 @@ class Study:
 
     def predecessor(self, pruner: str, level: int) -> int:
         """The level that a level is pruned from; 0 is dense."""
-        one_shot = self.catalogue["pruners"][pruner]["one_shot"]
-        return 0 if one_shot else level - 1
+        schedule = self.catalogue["pruners"][pruner]["schedule"]
+        return level - 1 if schedule == ITERATIVE else 0
 
     @cached_property
     def _networks(self) -> list[Network]:

@@ -56,7 +56,7 @@ def quick_study(config: Mapping[str, Any]) -> dict[str, Any]:
     pruner = {
         "criterion": "magnitude",
         "densities": list(DENSITIES),
-        "one_shot": True,
+        "schedule": "one_shot",
         "rewind": "none",
         "retraining": {"epochs": 0},
     }

@@ -16,7 +16,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.entries import BETWEEN
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
-from sparsight.pruning.registry import CRITERIA
+from sparsight.pruning.registry import CRITERIA, ITERATIVE, ONE_SHOT, UNSTRUCTURED
 from sparsight.registration import Item
 from sparsight.spade.registry import SOLVERS, derived_name
 from sparsight.study.configuration import source_and_options, source_items, without_mirrors
@@ -178,6 +178,14 @@ class RuleSettings(_OfStudy):
             found["recalibrate_batch_norm"] = entry["recalibrate_batch_norm"]
         if "teacher" in entry:
             found["distillation"] = entry["distillation"]
+        # From which level a level is pruned is in its input files.
+        if entry["schedule"] not in (ITERATIVE, ONE_SHOT):
+            found["schedule"] = entry["schedule"]
+        if entry["structure"] != UNSTRUCTURED:
+            found["structure"] = entry["structure"]
+        for name in ("calibration", "mask_updates"):
+            if name in entry:
+                found[name] = entry[name]
         return found
 
     def given_level(self, dataset: str, model: str) -> Settings:

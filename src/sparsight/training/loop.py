@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,43 @@ VERSION = 2
 _BLOCK = 8
 
 logger = logging.getLogger(__name__)
-Held = list[tuple[nn.Parameter, torch.Tensor]]
 AfterBackward = Callable[[nn.Module], None]
+
+
+@dataclass
+class Held:
+    """Weights that are held at zero in a training in progress.
+
+    Attributes
+    ----------
+    network : in training.
+    parameters : each parameter with a mask, by name; gradients are those of the last batch.
+    masks : bool, on the device, by the same names; what `change` of a training changes in place.
+    optimiser : of the training.
+    steps : of the whole training.
+    """
+
+    network: nn.Module
+    parameters: Mapping[str, nn.Parameter]
+    masks: Mapping[str, torch.Tensor]
+    optimiser: torch.optim.Optimizer
+    steps: int
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Set what has fallen to zero."""
+        for name, mask in self.masks.items():
+            self.parameters[name].mul_(mask)
+
+    @property
+    def density(self) -> float:
+        """Share of the weights with a mask that are there; 1 without any."""
+        whole = sum(mask.numel() for mask in self.masks.values())
+        return sum(int(mask.sum()) for mask in self.masks.values()) / whole if whole else 1.0
+
+
+#: changes masks after a step, whose number from 1 on it gets
+ChangeMasks = Callable[[Held, int], None]
 
 
 def derived_seed(*parts: str | int) -> int:
@@ -245,12 +280,14 @@ class Outcome:
     history : one entry per epoch that was trained: epoch, rate, loss, accuracy (both over the
         batches as they were trained), and the accuracy on the split that was judged, if any.
     last : state after the last epoch, on the CPU; None when that is the selected one.
+    masks : on the CPU, as the training has left them.
     """
 
     rule: str
     epoch: int
     history: list[dict[str, Any]]
     last: Tensors | None = None
+    masks: Tensors = field(default_factory=dict)
 
 
 @dataclass
@@ -355,6 +392,7 @@ def train(
     state_file: Path | None = None,
     fingerprint: str = "",
     after_backward: AfterBackward | None = None,
+    change_masks: ChangeMasks | None = None,
     teacher: Teacher | None = None,
 ) -> Outcome:
     """Train `network` in place from `first_epoch` to `last_epoch` (the recipe's end by default).
@@ -370,6 +408,7 @@ def train(
     state_file, fingerprint : where the state of each finished epoch is kept, and of what work.
     after_backward : called with the network between every backward pass and the optimiser's step;
         mistakes of published code change the gradients there.
+    change_masks : called after every step; the masks that it changes are those of the outcome.
     teacher : a network of the same architecture that `network` learns from too.
 
     Returns
@@ -388,25 +427,28 @@ def train(
     if first_epoch >= last_epoch:
         # A recipe of no epochs names no optimiser.
         network.eval()
-        return selection.finish(network, first_epoch)
+        return replace(selection.finish(network, first_epoch), masks=dict(masks))
     layout = memory_format(network, recipe)
     for each in (network, teacher.network if teacher else network):
         each.to(memory_format=layout)
     optimiser = recipe.build_optimiser(network.parameters())
+    parameters = dict(network.named_parameters())
+    held = Held(
+        network,
+        {name: parameters[name] for name in masks},
+        {name: mask.to(data.images.device, copy=True) for name, mask in masks.items()},
+        optimiser,
+        recipe.epochs * len(batches_of(torch.arange(len(data.labels)), recipe.batch_size)),
+    )
     epoch = first_epoch
     if state_file is not None and (state := read_state(state_file, fingerprint)) is not None:
-        epoch = _resume(network, optimiser, selection, state)
+        epoch = _resume(held, selection, state)
     schedule = recipe.build_schedule(optimiser, epoch)
-    parameters = dict(network.named_parameters())
-    held = [(parameters[name], mask.to(data.images.device)) for name, mask in masks.items()]
-    whole = sum(mask.numel() for _, mask in held)
-    left = sum(int(mask.sum()) for _, mask in held)
-    density = f" density {left / whole:.5f}" if whole else ""
     network.train()
     while epoch < last_epoch:
         begun, watch = time.perf_counter(), Stopwatch(data.images.device)
         loss, accuracy = _train_epoch(
-            network, data, recipe, stream, epoch, optimiser, held, watch, after_backward, teacher
+            held, data, recipe, stream, epoch, watch, after_backward, change_masks, teacher
         )
         if not math.isfinite(loss):
             raise InputError(
@@ -417,6 +459,7 @@ def train(
         epoch += 1
         facts = {"epoch": epoch, "rate": rate, "loss": loss, "accuracy": accuracy}
         judged = selection.after_epoch(network, facts)
+        density = f" density {held.density:.5f}" if held.masks else ""
         found = density if judged is None else f" {selection.split} {judged:.4f}{density}"
         took = time.perf_counter() - begun
         _report(stream, last_epoch, facts, found, len(data.labels), watch, took)
@@ -427,21 +470,22 @@ def train(
                 "epoch": epoch,
                 "selection": {"history": list(selection.history), "best": selection.best},
             }
+            if change_masks is not None:
+                state["masks"] = dict(held.masks)
             write_state(state_file, state, fingerprint)
     network.to(memory_format=torch.contiguous_format)
     network.eval()
-    return selection.finish(network, epoch)
+    kept = {name: mask.cpu() for name, mask in held.masks.items()}
+    return replace(selection.finish(network, epoch), masks=kept)
 
 
-def _resume(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    selection: Selection,
-    state: Mapping[str, Any],
-) -> int:
+def _resume(held: Held, selection: Selection, state: Mapping[str, Any]) -> int:
     """Take up a state that was kept; how many epochs are done."""
-    network.load_state_dict(state["network"])
+    optimiser = held.optimiser
+    held.network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
+    for name, mask in state.get("masks", {}).items():
+        held.masks[name].copy_(mask)
     selection.history = list(state["selection"]["history"])
     selection.best = state["selection"]["best"]
     for group in optimiser.param_groups:
@@ -493,19 +537,18 @@ def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:
 
 
 def _train_epoch(
-    network: nn.Module,
+    held: Held,
     data: TrainingData,
     recipe: Recipe,
     stream: Stream,
     epoch: int,
-    optimiser: torch.optim.Optimizer,
-    held: Held,
     watch: Stopwatch,
     after_backward: AfterBackward | None,
+    change_masks: ChangeMasks | None,
     teacher: Teacher | None,
 ) -> tuple[float, float]:
     """One pass; mean loss and accuracy over the batches as they were trained."""
-    device = data.images.device
+    network, optimiser, device = held.network, held.optimiser, data.images.device
 
     def stream_of(purpose: str) -> torch.Generator:
         return generator(device, stream.seed, stream.stage, epoch, purpose)
@@ -519,7 +562,8 @@ def _train_epoch(
     correct = torch.zeros((), dtype=torch.int64, device=device)
     layout = memory_format(network, recipe)
     low_precision = recipe.autocast and device.type == "cuda"
-    for batch in batches_of(order, recipe.batch_size):
+    batches = batches_of(order, recipe.batch_size)
+    for step, batch in enumerate(batches, epoch * len(batches) + 1):
         labels = data.labels[batch]
         images = batch_images(data.images[batch], data.noise_maximum, noise)
         if draw is not None:
@@ -533,9 +577,10 @@ def _train_epoch(
         if after_backward is not None:
             after_backward(network)
         optimiser.step()
+        held.hold()
+        if change_masks is not None:
+            change_masks(held, step)
         with torch.no_grad():
-            for parameter, mask in held:
-                parameter.mul_(mask)
             total_loss += loss * len(batch)
             correct += (logits.argmax(1) == labels).sum()
         watch.mark()

@@ -13,8 +13,9 @@ from sparsight.io.errors import InputError, InvariantError
 from sparsight.io.provenance import sha256_of
 from sparsight.io.tables import read_table
 from sparsight.models.thesis_cnn import ThesisCnn
-from sparsight.pruning import rounds
+from sparsight.pruning import rounds, selection
 from sparsight.pruning.criteria import RandomOrder
+from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step
 from sparsight.pruning.rounds import (
     Job,
@@ -121,7 +122,7 @@ def test_random_masks_are_nested_and_blind_to_weights_and_rewinding(chain: Chain
 
 def test_random_scores_differ_between_layers_of_one_shape() -> None:
     same = {"a.weight": torch.zeros(30), "b.weight": torch.zeros(30)}
-    scores = RandomOrder().scores(same, 1)
+    scores = RandomOrder().scores(Evidence(same, 1))
     assert not torch.equal(scores["a.weight"], scores["b.weight"])
 
 
@@ -192,42 +193,43 @@ def freeze_negatives(network: Any, *_: Any, **__: Any) -> None:
             layer.weight.copy_(torch.where(layer.weight > 0, layer.weight * 2, layer.weight))
 
 
-def one_too_many(scores: Any, masks: Any, step: Any, scope: str) -> Any:
+def one_too_many(scores: Any, masks: Any, groups: Any) -> Any:
     """The next masks, with one weight more fallen."""
-    after = real_masks(scores, masks, step, scope)
+    after = real_masks(scores, masks, groups)
     flat = after["classifier.weight"].view(-1)
     flat[int(flat.nonzero()[0])] = False
     return after
 
 
-def not_nested(scores: Any, masks: Any, step: Any, scope: str) -> Any:
+def not_nested(scores: Any, masks: Any, groups: Any) -> Any:
     """Masks of the right number, taken from all weights again."""
-    return real_masks(scores, {n: torch.ones_like(m) for n, m in masks.items()}, step, scope)
+    return real_masks(scores, {n: torch.ones_like(m) for n, m in masks.items()}, groups)
 
 
-real_masks = rounds.next_masks
+real_masks = selection.lowest_fall
 
 
 @pytest.mark.parametrize(
-    ("name", "replacement", "sentence"),
+    ("module", "name", "replacement", "sentence"),
     [
-        ("train", regrow, "are not those of its mask"),
-        ("train", freeze_negatives, "no negative weight has trained"),
-        ("next_masks", one_too_many, "225 weights of .* fell, not 224"),
-        ("next_masks", not_nested, "not nested"),
+        (rounds, "train", regrow, "are not those of its mask"),
+        (rounds, "train", freeze_negatives, "no negative weight has trained"),
+        (selection, "lowest_fall", one_too_many, "225 weights of .* fell, not 224"),
+        (selection, "lowest_fall", not_nested, "not nested"),
     ],
 )
 def test_a_broken_round_writes_nothing(
     chain: Chain,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    module: Any,
     name: str,
     replacement: Any,
     sentence: str,
 ) -> None:
     chain.prune("before", rate=0.5)
     previous = chain.folder / "before" / "level01" / "checkpoint.safetensors"
-    monkeypatch.setattr(rounds, name, replacement)
+    monkeypatch.setattr(module, name, replacement)
     broken = chain.make("broken", 2, rate=0.4, criterion="random")
     with pytest.raises(InvariantError, match=sentence):
         prune_level(broken, chain.start, previous, tmp_path / "level02")

@@ -302,8 +302,9 @@ def test_defaults_are_filled_at_every_depth():
                 "p": {
                     "criterion": "c",
                     "scope": "global",
+                    "structure": "unstructured",
                     "densities": [0.5],
-                    "one_shot": False,
+                    "schedule": "iterative",
                     "rewind": "pretrained",
                     "retraining": full,
                     "published_bugs": [],
@@ -523,7 +524,7 @@ CASES = {
     "rate without levels": (pruner(rate=0.5), ["catalogue.pruners.new", "'levels' is missing"]),
     "neither rate nor densities": (pruner(), ["catalogue.pruners.new", "missing"]),
     "one shot with a rate": (
-        pruner(one_shot=True, **RATE),
+        pruner(schedule="one_shot", **RATE),
         ["catalogue.pruners.new", "one_shot", "densities"],
     ),
     "bug with densities": (
@@ -658,7 +659,7 @@ def test_each_model_is_held_against_the_epoch(problems_of):
 @pytest.mark.parametrize(
     "overlay",
     [
-        pruner(densities=[0.9, 0.5, 0.1], one_shot=True),
+        pruner(densities=[0.9, 0.5, 0.1], schedule="one_shot"),
         pruner(densities=[1.0, 0.5]),
         pruner(rewind="none", retraining=RECIPE, **RATE),
         pruner(rewind="epoch:19", **RATE),

@@ -6,7 +6,7 @@ from sparsight.study.plan import Place, metric_facts
 
 PRUNERS = {
     "three": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},
-    "shots": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1], "one_shot": True},
+    "shots": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1], "schedule": "one_shot"},
     "two": {"criterion": "random", "rate": 0.5, "levels": 2},
 }
 SMALL = {

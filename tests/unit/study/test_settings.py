@@ -451,7 +451,7 @@ def test_a_control_counts_in_correlations(jobs):
         in_catalogue("metrics", "new", method="soft_iou"),
         in_catalogue("pruners", "retrain", levels=9),
         in_catalogue("datasets", "mnist", subset_seed=9),
-        in_catalogue("pruners", "magnitude", rewind="pretrained", levels=5.0, one_shot=False),
+        in_catalogue("pruners", "magnitude", rewind="pretrained", levels=5.0, schedule="iterative"),
         # exceptions that say what holds anyway
         in_catalogue("explainers", "saliency", parameters={}),
         in_catalogue("models", "thesis_cnn", training={"epochs": 10.0}),

@@ -36,7 +36,7 @@ def of_rate(rate, **changes):
 SOUND = {
     "no other key": overlay(),
     "iterative": of_rate(0.2),
-    "one shot": overlay(one_shot=True),
+    "one shot": overlay(schedule="one_shot"),
     "new statistics": overlay(recalibrate_batch_norm=AGAIN),
     "new statistics alone": of_rate(0, recalibrate_batch_norm=AGAIN),
     "new statistics after retraining": overlay(retraining=None, recalibrate_batch_norm=AGAIN),
