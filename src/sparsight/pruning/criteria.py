@@ -31,6 +31,7 @@ class Criterion(ABC):
     Attributes
     ----------
     name : name in the registry.
+    cost : in words: passes per calibration image and level.
     version : raised when its numbers change, see `sparsight.study.versions`.
     reference : paper, as arXiv id.
     needs_network, needs_data : whether it looks at more than weights: at the network, or at it and
@@ -42,6 +43,7 @@ class Criterion(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     reference: ClassVar[str]
+    cost: ClassVar[str]
     needs_network: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
     rounds: ClassVar[int] = 1
@@ -67,6 +69,7 @@ class Magnitude(Criterion):
 
     name: ClassVar[str] = "magnitude"
     reference: ClassVar[str] = "Han et al. 2015, arXiv 1506.02626"
+    cost: ClassVar[str] = "none"
 
     def scores(self, seen: Evidence) -> Tensors:
         """|w| of every weight."""
@@ -82,6 +85,7 @@ class RandomOrder(Criterion):
 
     name: ClassVar[str] = "random"
     reference: ClassVar[str] = "control; Frankle and Carbin 2019, arXiv 1803.03635, section 2"
+    cost: ClassVar[str] = "none"
 
     def scores(self, seen: Evidence) -> Tensors:
         """Uniform scores in [0, 1)."""
@@ -99,6 +103,7 @@ class Lamp(Criterion):
 
     name: ClassVar[str] = "lamp"
     reference: ClassVar[str] = "Lee et al. 2021, arXiv 2010.07611, equation 4"
+    cost: ClassVar[str] = "a sort of each layer"
 
     def scores(self, seen: Evidence) -> Tensors:
         """In (0, 1]; the largest weight of each layer has 1."""
@@ -119,6 +124,7 @@ class Taylor(Criterion):
 
     name: ClassVar[str] = "taylor"
     reference: ClassVar[str] = "Molchanov et al. 2019, arXiv 1906.10771, equation 8"
+    cost: ClassVar[str] = "a forward and a backward pass per image"
     needs_data: ClassVar[bool] = True
 
     def scores(self, seen: Evidence) -> Tensors:
@@ -136,6 +142,7 @@ class Snip(Criterion):
 
     name: ClassVar[str] = "snip"
     reference: ClassVar[str] = "Lee et al. 2019, arXiv 1810.02340, equation 5"
+    cost: ClassVar[str] = "a forward and a backward pass per image"
     needs_data: ClassVar[bool] = True
 
     def scores(self, seen: Evidence) -> Tensors:
@@ -153,6 +160,7 @@ class IterativeSnip(Snip):
 
     name: ClassVar[str] = "iterative_snip"
     reference: ClassVar[str] = "de Jorge et al. 2021, arXiv 2006.09081, algorithm 1"
+    cost: ClassVar[str] = "20 forward and backward passes per image"
     rounds: ClassVar[int] = 20
 
 
@@ -164,6 +172,7 @@ class Grasp(Criterion):
 
     name: ClassVar[str] = "grasp"
     reference: ClassVar[str] = "Wang et al. 2020, arXiv 2002.07376, equation 8"
+    cost: ClassVar[str] = "about four forward and backward passes per image"
     needs_data: ClassVar[bool] = True
     temperature: ClassVar[float] = 200.0
 
@@ -200,6 +209,7 @@ class SynFlow(Criterion):
 
     name: ClassVar[str] = "synflow"
     reference: ClassVar[str] = "Tanaka et al. 2020, arXiv 2006.05467, algorithm 1"
+    cost: ClassVar[str] = "100 forward and backward passes of one image"
     needs_network: ClassVar[bool] = True
     rounds: ClassVar[int] = 100
 
@@ -239,6 +249,7 @@ class Fisher(Criterion):
 
     name: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "Theis et al. 2018, arXiv 1801.05787, equation 8"
+    cost: ClassVar[str] = "a forward and a backward pass per image, one image at a time"
     needs_data: ClassVar[bool] = True
 
     def scores(self, seen: Evidence) -> Tensors:
@@ -263,6 +274,7 @@ class Movement(Criterion):
 
     name: ClassVar[str] = "movement"
     reference: ClassVar[str] = "Sanh et al. 2020, arXiv 2005.07683, equation 4"
+    cost: ClassVar[str] = "a forward and a backward pass per image"
     needs_data: ClassVar[bool] = True
     learning_rate: ClassVar[float] = 0.01
 
@@ -290,6 +302,7 @@ class Wanda(Criterion):
 
     name: ClassVar[str] = "wanda"
     reference: ClassVar[str] = "Sun et al. 2024, arXiv 2306.11695, equation 1"
+    cost: ClassVar[str] = "a forward pass per image"
     needs_data: ClassVar[bool] = True
 
     def scores(self, seen: Evidence) -> Tensors:
@@ -321,6 +334,9 @@ class Obs(Criterion):
     name: ClassVar[str] = "obs"
     reference: ClassVar[str] = (
         "Frantar and Alistarh 2023, arXiv 2301.00774; Frantar et al. 2022, arXiv 2208.11580"
+    )
+    cost: ClassVar[str] = (
+        "a forward pass per image, and for each layer the inverse of a matrix with a row per input"
     )
     needs_data: ClassVar[bool] = True
     adapts_weights: ClassVar[bool] = True
@@ -371,6 +387,7 @@ class Relevance(Criterion):
     reference: ClassVar[str] = (
         "Yeom et al. 2021, arXiv 1912.08881; Hatefi et al. 2024, arXiv 2408.12568"
     )
+    cost: ClassVar[str] = "about seven forward passes per image"
     needs_data: ClassVar[bool] = True
 
     def scores(self, seen: Evidence) -> Tensors:

@@ -21,7 +21,7 @@ from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_text
 from sparsight.io.templates import templates
 from sparsight.metrics.registry import AGREEMENT, METRICS
-from sparsight.pruning.registry import PUBLISHED_BUGS
+from sparsight.pruning.registry import CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import REQUIRED, Registry
 from sparsight.spade.registry import SOLVERS
 from sparsight.study import result_pages
@@ -35,6 +35,7 @@ PAGES = (
     "metrics.md",
     "networks.md",
     "concepts.md",
+    "pruning.md",
     "sample_pruning.md",
     "published_bugs.md",
     "tables.md",
@@ -60,6 +61,7 @@ def pages() -> dict[str, str]:
     environment.globals |= {
         "AGREEMENT": AGREEMENT,
         "CONCEPTS": CONCEPTS,
+        "CRITERIA": CRITERIA,
         "EXPLAINERS": EXPLAINERS,
         "METRICS": METRICS,
         "ON_NETWORKS": on_networks(),
