@@ -527,6 +527,54 @@ CASES = {
         pruner(schedule="one_shot", **RATE),
         ["catalogue.pruners.new", "one_shot", "densities"],
     ),
+    "gradual with a rate": (
+        pruner(schedule="gradual", **RATE),
+        ["catalogue.pruners.new", "gradual", "densities"],
+    ),
+    "early pruning of a trained network": (
+        pruner(schedule="at_initialisation", densities=[0.5], rewind="none"),
+        ["catalogue.pruners.new", "at_initialisation", "rewind"],
+    ),
+    "growth by another criterion": (
+        pruner(schedule="rigl", densities=[0.5], criterion="random"),
+        ["catalogue.pruners.new", "rigl", "magnitude"],
+    ),
+    "updates of masks that stay": (
+        pruner(densities=[0.5], mask_updates={"every": 5}),
+        ["catalogue.pruners.new", "mask_updates", "iterative"],
+    ),
+    "exchange under gradual": (
+        pruner(densities=[0.5], schedule="gradual", mask_updates={"drop": 0.5}),
+        ["catalogue.pruners.new", "mask_updates.drop", "gradual"],
+    ),
+    "groups with a rate": (
+        pruner(structure="n:4", **RATE),
+        ["catalogue.pruners.new", "n:4", "densities"],
+    ),
+    "groups while training": (
+        pruner(structure="n:4", densities=[0.5], schedule="gradual"),
+        ["catalogue.pruners.new", "n:4", "gradual"],
+    ),
+    "groups in a scope": (
+        pruner(structure="n:4", densities=[0.5], scope="layer"),
+        ["catalogue.pruners.new", "n:4", "scope"],
+    ),
+    "structure": (pruner(structure="2:4", densities=[0.5]), ["structure", "'2:4'"]),
+    "images for a criterion that looks at none": (
+        pruner(densities=[0.5], calibration={"images": 5}),
+        ["catalogue.pruners.new", "magnitude", "calibration"],
+    ),
+    "adapted weights that are rewound": (
+        pruner(densities=[0.5], criterion="obs", scope="layer"),
+        ["catalogue.pruners.new", "obs", "rewind"],
+    ),
+    "scope": (pruner(densities=[0.5], scope="layers"), ["scope", "'layers'", "'layer'"]),
+    "bug with a schedule": (
+        pruner(
+            densities=[0.5], schedule="at_initialisation", published_bugs=["norm_layers_pruned"]
+        ),
+        ["catalogue.pruners.new", "published_bugs", "at_initialisation"],
+    ),
     "bug with densities": (
         pruner(densities=[0.5], published_bugs=["openlth_threshold"]),
         ["catalogue.pruners.new", "openlth_threshold", "rate", "drop one"],
