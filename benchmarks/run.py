@@ -14,6 +14,7 @@ import explainers
 import explaining
 import image_metrics
 import planning
+import pruning
 import road
 import sample_pruning
 import sample_solvers
@@ -27,6 +28,7 @@ PARTS = {
     "training": training,
     "startup": startup,
     "planning": planning,
+    "pruning": pruning,
     "explaining": explaining,
     "aggregation": aggregation,
     "scoring": scoring,
