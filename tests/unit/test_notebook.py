@@ -230,6 +230,23 @@ def test_pruning_takes_the_smallest_weights_round_by_round(network):
         sparsight.prune(network, 2)
     with pytest.raises(InputError, match="no convolutions"):
         sparsight.prune(nn.Flatten(), 0.5)
+    with pytest.raises(InputError, match="images"):
+        sparsight.prune(network, 0.5, "wanda")
+
+
+def test_pruning_by_what_images_say(network, images):
+    labels = network(images).argmax(1)
+    for criterion in ("wanda", "snip", "synflow", "obs"):
+        pruned, masks = sparsight.prune(
+            network, 0.5, criterion, scope="layer", images=images, labels=labels
+        )
+        for name, mask in masks.items():
+            assert int(mask.sum()) == -(-mask.numel() // 2)
+            assert torch.equal(pruned.get_parameter(name) != 0, mask)
+    # survivors make up for what has fallen
+    assert not torch.equal(
+        pruned[0].weight[masks["0.weight"]], network[0].weight[masks["0.weight"]]
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
