@@ -1,6 +1,7 @@
 """Criteria that look at the network or at images, against answers known by definition."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -104,7 +105,8 @@ def linear() -> tuple[nn.Linear, Evidence]:
 
 def single_gradients(network: nn.Linear, evidence: Evidence) -> Tensor:
     """Gradient of the loss of each image, by the formula (p - y) xᵀ: [N, 2, 2]."""
-    assert evidence.images is not None and evidence.labels is not None
+    assert evidence.images is not None
+    assert evidence.labels is not None
     off = network(evidence.images).softmax(1) - functional.one_hot(evidence.labels, 2)
     return (off[:, :, None] * evidence.images[:, None, :]).detach()
 
@@ -122,7 +124,8 @@ def test_gradient_criteria_on_a_linear_layer() -> None:
 
 def test_grasp_is_what_the_hessian_does_to_the_gradient() -> None:
     network, evidence = linear()
-    assert evidence.images is not None and evidence.labels is not None
+    assert evidence.images is not None
+    assert evidence.labels is not None
 
     def loss(flat: Tensor) -> Tensor:
         logits = evidence.images @ flat.reshape(2, 2).T  # type: ignore[union-attr]
@@ -138,7 +141,8 @@ def test_grasp_is_what_the_hessian_does_to_the_gradient() -> None:
 
 def test_movement_sums_over_the_steps_of_a_training() -> None:
     network, evidence = linear()
-    assert evidence.images is not None and evidence.labels is not None
+    assert evidence.images is not None
+    assert evidence.labels is not None
     weight, total = network.weight.detach().clone(), torch.zeros(2, 2)
     fallen = weight == 0
     for start in (0, 2):
@@ -207,7 +211,7 @@ def test_synflow_and_iterative_snip_prune_in_steps() -> None:
     torch.manual_seed(3)
     widths = (4, 64, 64, 4)
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after, bias=False), nn.ReLU()]
     network = nn.Sequential(*layers[:-1])
     masks, step = dense_masks(network), Step(density=0.01)
@@ -244,7 +248,8 @@ def test_relevance_of_a_network_sums_to_its_logits() -> None:
         nn.Conv2d(2, 3, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(108, 3, bias=False)
     )
     evidence = seen(network)
-    assert evidence.images is not None and evidence.labels is not None
+    assert evidence.images is not None
+    assert evidence.labels is not None
     logits = network(evidence.images.float() / 255).gather(1, evidence.labels[:, None]).sum()
     signed = CRITERIA.load("relevance")().signed(evidence)
     assert float(signed["3.weight"].sum()) == pytest.approx(float(logits.detach()), rel=1e-3)
