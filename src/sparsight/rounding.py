@@ -1,4 +1,4 @@
-"""What is constant up to rounding, in one place: such values show nothing."""
+"""What is constant up to rounding, in one place: such values show nothing; bits of weights."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 #: units in the last place of float32. The sums of a layer differ by one or two of these with the
 #: place in a vector register, and bilinear enlargement adds one or two more.
 ROUNDING = 1e-6
+#: of weights that are not quantised
+FULL_BITS = 32
 
 
 def is_constant(values: "Tensor", dims: int | tuple[int, ...], keepdim: bool = False) -> "Tensor":

@@ -22,6 +22,7 @@ from sparsight.analysis.tables import read
 from sparsight.io.errors import InputError
 from sparsight.io.files import remedy
 from sparsight.io.tables import TableWriter, checked_parquet
+from sparsight.rounding import FULL_BITS
 
 DENSE = "dense"
 
@@ -45,8 +46,8 @@ def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFra
     """One performance measure (`metric` of `split`) of all checkpoints in `evaluations.parquet`.
 
     The columns are dataset, model, pruner, seed, level, condition, value, density (share of
-    prunable weights left, in (0, 1]) and checkpoint_pruner; sorted. Without such rows an
-    `InputError` is raised.
+    prunable weights left, in (0, 1]), bits (2 to 32) and checkpoint_pruner; sorted. Without such
+    rows an `InputError` is raised.
     """
     frame = read("evaluations", evaluations)
     checkpoint = ["dataset", "model", "pruner", "seed", "level"]
@@ -55,23 +56,27 @@ def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFra
         raise InputError(
             f"{evaluations} has no '{metric}' of the split '{split}'; evaluate it first"
         )
-    density = frame.loc[frame["metric"] == "density_prunable", [*checkpoint, "value"]]
-    joined = wanted[[*checkpoint, "condition", "value"]].merge(
-        density.rename(columns={"value": "density"}), on=checkpoint, how="left"
-    )
+    joined = wanted[[*checkpoint, "condition", "value"]]
+    for name, column in (("density_prunable", "density"), ("bits", "bits")):
+        found = frame.loc[frame["metric"] == name, [*checkpoint, "value"]]
+        joined = joined.merge(found.rename(columns={"value": column}), on=checkpoint, how="left")
+    # tables of earlier versions have no bits: nothing was quantised
+    joined["bits"] = joined["bits"].fillna(FULL_BITS)
     curves = complete_curves(joined, ["dataset", "model", "seed", "condition"])
     return curves.sort_values([*checkpoint, "condition"], ignore_index=True)
 
 
 def mean_over_seeds(frame: pd.DataFrame, series: Sequence[str], value: str) -> pd.DataFrame:
-    """Mean of the column `value` and of the density over the networks of each level.
+    """Mean of the column `value`, of the density and of bits over the networks of each level.
 
     `series` are the columns that name one curve, without the seed. The columns are those, level,
-    density, `value` and seeds (networks with a value). A level at which a network lacks a value is
-    left out: the mean would jump because its members change, not because the networks do.
+    density, bits where they are known, `value` and seeds (networks with a value). A level at which
+    a network lacks a value is left out: the mean would jump because its members change, not because
+    the networks do.
     """
     expected = frame.groupby(list(series))["seed"].nunique().rename("expected").reset_index()
-    means = {"density": ("density", "mean"), value: (value, "mean"), "seeds": ("seed", "nunique")}
+    averaged = [name for name in ("density", "bits", value) if name in frame]
+    means = {**{name: (name, "mean") for name in averaged}, "seeds": ("seed", "nunique")}
     grouped = frame.dropna(subset=[value]).groupby([*series, "level"], as_index=False).agg(**means)
     whole = grouped.merge(expected, on=list(series)).query("seeds == expected")
     return whole.drop(columns="expected").reset_index(drop=True)

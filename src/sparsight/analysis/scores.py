@@ -282,7 +282,7 @@ def load_scores(
     are the same in all rows of a file: sorting them would take half of the time. An `InputError`
     where a metric with several steps has no reducer, or an image is scored twice.
     """
-    varying = [name for name in SCHEMA.names if name not in IDENTITY]
+    varying = [name for name in SCHEMA.names if name not in (*IDENTITY, "bits")]
     rows = of_study(_read(file.path, varying), file.network, entries)
     database.register("loaded", rows)
     database.execute(
@@ -320,13 +320,17 @@ def _doubled(path: Path, explainer: str, metric: str, image: int) -> InputError:
 
 
 def append_scores(
-    database: duckdb.DuckDBPyConnection, file: ScoreFile, writer: TableWriter
+    database: duckdb.DuckDBPyConnection, file: ScoreFile, bits: int, writer: TableWriter
 ) -> None:
-    """Append the table `scores`, with the identity of its file, to a parquet file by batches."""
+    """Append the table `scores`, with the identity of its file, to a parquet file by batches.
+
+    `bits` are those of the weights of the file's checkpoint.
+    """
+    identity = {**{name: getattr(file, name) for name in IDENTITY}, "bits": bits}
     for batch in pa.RecordBatchReader.from_stream(database.sql("SELECT * FROM scores")):
         rows = pa.Table.from_batches([batch])
-        for name in IDENTITY:
-            same = pa.scalar(getattr(file, name), SCHEMA.field(name).type)
+        for name, value in identity.items():
+            same = pa.scalar(value, SCHEMA.field(name).type)
             rows = rows.append_column(name, pa.repeat(same, len(rows)))
         writer.append(rows)
 

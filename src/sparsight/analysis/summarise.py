@@ -30,6 +30,7 @@ from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
 from sparsight.io.tables import TableWriter, read_table
+from sparsight.rounding import FULL_BITS
 
 CHECKPOINT = ["study", "dataset", "model", "pruner", "seed", "level"]
 EVALUATION_COLUMNS = tables.TABLES["evaluations"].names
@@ -40,7 +41,7 @@ def read_evaluations(paths: Iterable[Path]) -> pd.DataFrame:
 
     The columns are those of the table `evaluations`; rows are sorted by all but the value. Rows
     about weights (`density_prunable`, `density_all`, `density:{layer}` as shares in [0, 1];
-    `surviving` and `prunable` as counts) have neither split nor condition: both are None. A
+    `surviving` and `prunable` as counts, `bits`) have neither split nor condition: both are None. A
     quantity that is not defined (AUROC where there are more than two classes) has no row. An
     `InputError` where a file is missing or no evaluation, where two describe one checkpoint, and
     for files of several studies.
@@ -91,6 +92,8 @@ def _measurements(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         "density_all": density["all_parameters"],
         # Written since masks may be left alone in training; equal to `prunable` before.
         "density_nonzero": density.get("nonzero", density["prunable"]),
+        # Written since weights may be quantised; no earlier ones were.
+        "bits": content.get("bits", FULL_BITS),
         "surviving": content["surviving"],
         "prunable": content["prunable"],
         **{f"density:{layer}": share for layer, share in density["layers"].items()},
@@ -150,7 +153,7 @@ def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 #: of the stage `summary`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 CURVE = ["dataset", "model", "seed", "explainer", "condition", "metric", "subset"]
 LEVEL_KEYS = list(tables.TABLES["levels"].keys)
 LEVEL_COLUMNS = tables.TABLES["levels"].names
@@ -195,6 +198,7 @@ def summarise(
             f"'{evaluated.iloc[0]['study']}'; summarise one study at a time"
         )
     files = _score_files(scores, evaluated, settings.get("entries"))
+    bits = _of_weights(evaluated, "bits")
     tables.write("evaluations", evaluations_table, evaluated)
     described: list[pd.DataFrame] = []
     limit = str(settings.get("memory_limit", DEFAULT_MEMORY))
@@ -209,7 +213,7 @@ def summarise(
                 dense = [one for one in files if one.pruner == DENSE and one.network == loaded]
                 load_dense_correct(database, dense)
             load_scores(database, file, settings.get("entries"))
-            append_scores(database, file, writer)
+            append_scores(database, file, int(bits[_checkpoint(file)]), writer)
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
     split = str(settings.get("split", "test"))
@@ -221,10 +225,9 @@ def _score_files(
 ) -> list[ScoreFile]:
     """All score files in their order, checked against the evaluations of the same checkpoints."""
     files = open_files(paths, entries)
-    rows = evaluated[evaluated["metric"] == "density_prunable"]
-    density = rows.set_index(CHECKPOINT)["value"].to_dict()
+    density = _of_weights(evaluated, "density_prunable")
     for file in files:
-        checkpoint = tuple(getattr(file, name) for name in CHECKPOINT)
+        checkpoint = _checkpoint(file)
         if checkpoint not in density:
             raise InputError(
                 f"{file.path} scores a checkpoint {checkpoint} that was not evaluated; "
@@ -236,6 +239,17 @@ def _score_files(
                 f"evaluated at {density[checkpoint]:g}; explain and score it again"
             )
     return files
+
+
+def _checkpoint(file: ScoreFile) -> tuple[Any, ...]:
+    return tuple(getattr(file, name) for name in CHECKPOINT)
+
+
+def _of_weights(evaluated: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], float]:
+    """Checkpoint to one of the numbers about its weights."""
+    rows = evaluated[evaluated["metric"] == metric]
+    keys = rows[CHECKPOINT].itertuples(index=False, name=None)
+    return dict(zip(keys, rows["value"], strict=True))
 
 
 def _levels(
@@ -253,6 +267,8 @@ def _levels(
             f"'{lost['pruner']}' level {lost['level']} seed {lost['seed']} has no accuracy on the "
             f"split '{split}' under the condition '{lost['condition']}'; evaluate that condition"
         )
+    bits = evaluated.loc[evaluated["metric"] == "bits", [*CHECKPOINT, "value"]]
+    frame = frame.merge(bits.rename(columns={"value": "bits"}), on=CHECKPOINT, validate="m:1")
     curves = complete_curves(frame, CURVE).sort_values(LEVEL_KEYS, ignore_index=True)
     # After the curves are complete: level 0 of each pruner takes its own chain's measurement.
     measured = converted.drop(columns="study")

@@ -3,6 +3,7 @@
 Light to import: planning a study reads it.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import remedy
+from sparsight.rounding import FULL_BITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +43,8 @@ seed_or_mean: str seed of the network, or "mean" over networks
 level: int64 pruning level; 0 is the dense network
 density: float64 [share, 0 to 1] prunable weights left, measured in the masks; in rows over \
 networks their mean
+bits: int64 [2 to 32] the fewest that hold each prunable weight, measured in the weights; 32 where \
+they are not quantised
 explainer: str name of the explainer
 control: bool whether the explainer is a control
 condition: str images as they are ("clean") or with noise ("noisy")
@@ -102,14 +106,14 @@ _TABLES = f"""
 study dataset model pruner seed level
 split: str split of the data; empty in rows about weights
 condition: str "clean" or "noisy"; empty in rows about weights
-metric: str accuracy, balanced_accuracy, auroc, loss, density_prunable, density_all, surviving, …
+metric: str accuracy, balanced_accuracy, auroc, loss, density_prunable, density_all, bits, …
 value: float64 [share, count or (loss) nats] its value
 
 # scores.parquet: Every score of every image
 ## dataset model pruner seed level explainer condition metric image_id step
 study dataset model pruner seed
 level: int32 pruning level; 0 is the dense network
-density explainer condition
+density bits explainer condition
 target: int64 class that is explained
 image_id: int64 id of the image in the original data set
 label: int64 class of the image
@@ -124,7 +128,7 @@ value: float64 [of the metric] the score
 ## dataset model pruner seed level explainer condition metric subset
 dataset model pruner seed level explainer condition metric subset
 checkpoint_pruner: str "dense" at level 0, which all pruners share, else the pruner
-density
+density bits
 accuracy: float64 [share, 0 to 1; higher] over all images of the test split, same condition
 n, undefined: int64 images with (without) a defined score
 mean, sd, median: float64 [of the metric] over the n; sd is the spread of images
@@ -433,10 +437,16 @@ def write(name: str, path: Path, frame: "pd.DataFrame") -> None:
 
 
 _WORDS = {True: "true", False: "false"}
-#: columns that tables of earlier versions lack, the committed references among them
-_LATER: dict[str, list[str]] = {
-    "levels": ["empty_share"],
-    "correlations": [c for c in TABLES["correlations"].names if "shown" in c or "empty" in c],
+#: columns that tables of earlier versions lack, the committed references among them, and what was
+#: so of all their rows
+_LATER: dict[str, dict[str, float]] = {
+    "scores": {"bits": FULL_BITS},
+    "levels": {"empty_share": math.nan, "bits": FULL_BITS},
+    "correlations": {
+        column: math.nan
+        for column in TABLES["correlations"].names
+        if "shown" in column or "empty" in column
+    },
 }
 
 
@@ -444,7 +454,7 @@ def read(name: str, path: Path) -> "pd.DataFrame":
     """Read a table, from CSV or parquet, with the columns and dtypes that `TABLES` states.
 
     Text is never undefined: only an empty *number* is, and an explainer may be called "none". The
-    shares of empty maps, which earlier versions did not write, are undefined where they lack. An
+    columns that earlier versions did not write are undefined, and bits 32, where they lack. An
     `InputError` where the file is missing, or its columns are not those of the table; `CorruptFile`
     where it cannot be read as such a table.
     """
@@ -457,9 +467,9 @@ def read(name: str, path: Path) -> "pd.DataFrame":
         frame = read_table(path).to_pandas()
     else:
         frame = _parse(path, table.dtypes)
-    for column in _LATER.get(name, ()):
+    for column, value in _LATER.get(name, {}).items():
         if column not in frame:
-            frame[column] = float("nan")
+            frame[column] = value
     _check(table, path, frame.columns, remedy(path))
     texts = [column for column, dtype in table.dtypes.items() if dtype == "str"]
     try:

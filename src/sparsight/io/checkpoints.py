@@ -15,6 +15,7 @@ import torch
 from sparsight.io.arrays import read_arrays, read_metadata, write_arrays
 from sparsight.io.errors import CorruptFile, InputError
 from sparsight.io.files import remedy
+from sparsight.rounding import FULL_BITS
 
 Tensors = dict[str, torch.Tensor]
 
@@ -24,8 +25,9 @@ class Checkpoint:
     """Weights (state_dict keys to tensors), masks (prunable parameter to bool tensor), metadata.
 
     The metadata of a result: model, architecture, class_count, dataset, seed, pruner, level,
-    density (from the masks), rewind, epochs; and, where layers are narrower than those of the dense
-    network, `prunable`, the number of that one's prunable weights.
+    density (from the masks), rewind, epochs; where layers are narrower than those of the dense
+    network, `prunable`, the number of that one's prunable weights; and, where they are fewer than
+    32, `bits`, the fewest that hold each prunable weight.
     """
 
     weights: Tensors
@@ -42,6 +44,11 @@ class Checkpoint:
     def density(self) -> float:
         """Share of the dense network's prunable weights that survive, measured from the masks."""
         return self.surviving / self.prunable
+
+    @property
+    def bits(self) -> int:
+        """The fewest bits that hold each prunable weight, as measured when it was written."""
+        return int(self.metadata.get("bits", FULL_BITS))
 
     @property
     def surviving(self) -> int:

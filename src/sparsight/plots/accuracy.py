@@ -1,4 +1,4 @@
-"""Accuracy over pruning levels and over density (figure 3.1 of the thesis)."""
+"""Accuracy over pruning levels, density and bits (figure 3.1 of the thesis)."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +13,9 @@ from sparsight.io.errors import InputError
 from sparsight.plots.style import (
     FLOOR,
     Look,
+    bits_axis,
     density_axis,
+    distinct_bits,
     draw_mean_and_seeds,
     figure_style,
     legend_below,
@@ -26,17 +28,21 @@ from sparsight.plots.style import (
     save_figure,
     seed_handles,
 )
+from sparsight.rounding import FULL_BITS
 
 #: of the stage `figure_accuracy`: see `sparsight.study.versions`
 VERSION = 1
 
-ACROSS = ("level", "density")
+#: column along x to its value for a dense network
+DENSE_AT = {"level": 0.0, "density": 1.0, "bits": float(FULL_BITS)}
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.5
 
 
 def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
-    """Draw accuracy against level (left) and density (right), one row per condition.
+    """Draw accuracy against level, density and bits (side by side), one row per condition.
 
+    A pruner whose levels differ in bits alone stands in the panel of bits, not in that of
+    densities; without such a pruner there is no panel of bits, and with no other none of densities.
     Every network (seed) is a thin line, the mean over them a thick one; colours are pruners. Dense
     networks that were only retrained are hollow diamonds at the dense level. An `InputError` is
     raised where there is nothing to draw.
@@ -63,25 +69,30 @@ def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
         frame["pruner"].isin(list(settings.get("retrain", ()))) & (frame["level"] > 0)
     ]
     conditions = _different(curves)
+    by_bits = [name for name in look if distinct_bits(curves[curves["pruner"] == name])]
+    by_density = [name for name in look if name not in by_bits]
+    shown = {"level": list(look), "density": by_density, "bits": by_bits}
+    shown = {across: names for across, names in shown.items() if names}
     label = f"{settings.get('performance', 'accuracy').replace('_', ' ')}, share, 0 to 1"
-    figure = new_figure(2 * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
+    figure = new_figure(len(shown) * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
     name_figure(figure, settings)
-    grid = figure.subplots(len(conditions), len(ACROSS), squeeze=False, sharey="row")
+    grid = figure.subplots(len(conditions), len(shown), squeeze=False, sharey="row")
     for axes_row, condition in zip(grid, conditions, strict=True):
         rows = curves[curves["condition"] == condition]
         floor = retrained[retrained["condition"] == condition]
-        for across, axes in zip(ACROSS, axes_row, strict=True):
-            drawn = [name for name in look if name in set(rows["pruner"])]
+        for (across, names), axes in zip(shown.items(), axes_row, strict=True):
+            drawn = [name for name in names if name in set(rows["pruner"])]
             for index, name in enumerate(drawn):
                 curve = rows[rows["pruner"] == name]
                 draw_mean_and_seeds(axes, curve, across, "value", look[name], name, index)
-            dense = [0.0 if across == "level" else 1.0] * len(floor)
+            dense = [DENSE_AT[across]] * len(floor)
             if len(floor):
                 axes.plot(dense, floor["value"], color="0.25", gid="retrained", zorder=5, **FLOOR)
             if across == "level":
                 level_axis(axes)
-            else:
-                density_axis(axes, list(curves["density"]))
+                continue
+            draw_axis = density_axis if across == "density" else bits_axis
+            draw_axis(axes, list(curves.loc[curves["pruner"].isin(names), across]))
         axes_row[0].set_ylabel(f"{label}\n(higher is better)")
         axes_row[0].set_title(f"{condition} images", loc="left")
     _legend(figure, look, curves["seed"].nunique(), bool(len(retrained)))

@@ -12,7 +12,9 @@ from matplotlib.lines import Line2D
 from sparsight.analysis import tables
 from sparsight.io.errors import InputError
 from sparsight.plots.style import (
+    bits_axis,
     density_axis,
+    distinct_bits,
     draw_mean_and_seeds,
     figure_style,
     legend_below,
@@ -44,6 +46,8 @@ COMPARISON: dict[str, Any] = {"color": "0.82", "linewidth": 5.0}
 def draw_conversion(levels: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
     """Draw shares of the dense network that are left against the weights left, a panel a pruner.
 
+    Where the levels of a pruner differ in the bits of their weights alone, against these.
+
     Every network (seed) is a thin line, the mean over them a thick one. The broad grey curve is
     where the weights themselves are. A network that cannot be converted has a panel that says so.
     An `InputError` is raised where there is nothing to draw.
@@ -73,8 +77,13 @@ def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figur
     name_figure(figure, settings, ", what is left once dead units are removed")
     panels = figure.subplots(1, len(pruners), squeeze=False, sharey=True)[0]
     for axes, pruner in zip(panels, pruners, strict=True):
-        _panel(axes, frame[frame["pruner"] == pruner])
-        density_axis(axes, list(frame.loc[frame["pruner"].isin(pruners), "density"]))
+        own = frame[frame["pruner"] == pruner]
+        if distinct_bits(own):
+            _panel(axes, own, "bits")
+            bits_axis(axes, list(own["bits"]))
+        else:
+            _panel(axes, own, "density")
+            density_axis(axes, list(frame.loc[frame["pruner"].isin(pruners), "density"]))
         axes.set_title(f"pruner {pruner}", loc="left", fontsize=8)
     panels[0].set_ylabel("share of the dense network\n(lower saves more)")
     panels[0].set_ylim(bottom=0.0)
@@ -85,15 +94,15 @@ def conversion_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figur
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame) -> None:
-    weights = rows.groupby("level")["density"].mean()
-    axes.plot(weights, weights, **COMPARISON, zorder=1, gid="weights", label=WEIGHTS)
+def _panel(axes: Axes, rows: pd.DataFrame, across: str) -> None:
+    means = rows.groupby("level").mean(numeric_only=True)
+    axes.plot(means[across], means["density"], **COMPARISON, zorder=1, gid="weights", label=WEIGHTS)
     known = False
     for index, (name, style) in enumerate(looks(list(QUANTITIES)).items()):
         part, whole = QUANTITIES[name]
         curve = rows.assign(share=rows[part] / rows[whole])
         known = known or bool(curve["share"].notna().any())
-        draw_mean_and_seeds(axes, curve, "density", "share", style, name, index)
+        draw_mean_and_seeds(axes, curve, across, "share", style, name, index)
     if not known:
         axes.text(0.5, 0.5, "networks of this kind\nare not converted", fontsize=8, color="0.35",
                   ha="center", va="center", transform=axes.transAxes, gid="why")  # fmt: skip

@@ -20,7 +20,7 @@ from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
 from sparsight.plots.pages import percent
 from sparsight.plots.style import figure_style, new_page, order_names, save_figure
-from sparsight.rounding import ROUNDING
+from sparsight.rounding import FULL_BITS, ROUNDING
 
 Map = NDArray[np.float32]
 # Which class a map explains, in words.
@@ -37,7 +37,8 @@ class Checkpoint:
 
     Attributes
     ----------
-    level, density : of the checkpoint; the share of prunable weights left, in [0, 1].
+    level, density, bits : of the checkpoint; the share of prunable weights left, in [0, 1], and
+        the bits of each, from 2 to 32.
     predicted : int64 [k], the class that the network predicts; empty before explanations are read.
     maps : explainer to float32 [k, h, w]; one that was not explained at this level is missing.
     """
@@ -45,6 +46,7 @@ class Checkpoint:
     level: int
     density: float
     predicted: NDArray[np.int64]
+    bits: int = FULL_BITS
     maps: dict[str, Map] = field(default_factory=dict)
 
 
@@ -203,10 +205,10 @@ def _checkpoints(evaluations: Sequence[Path]) -> tuple[dict[Path, Checkpoint], s
             if int(facts["level"]) > 0:
                 pruners.add(facts["pruner"])
             density = float(facts["density"]["prunable"])
-            level = int(facts["level"])
+            level, bits = int(facts["level"]), int(facts.get("bits", FULL_BITS))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a complete evaluation; {remedy(path)}") from error
-        found[path.parent] = Checkpoint(level, density, np.empty(0, dtype=np.int64))
+        found[path.parent] = Checkpoint(level, density, np.empty(0, dtype=np.int64), bits)
     if len(owners) > 1 or len(pruners) > 1:
         raise InputError("a sheet of heatmaps shows one network and one pruner; give one at a time")
     dataset, model, seed = owners.pop()
@@ -368,10 +370,12 @@ def _block(axes: Axes, sheet: Sheet, index: int, left: float, top: float) -> Non
 def _header(
     axes: Axes, sheet: Sheet, checkpoint: Checkpoint, index: int, place: tuple[float, float]
 ) -> None:
-    """Level, density, predicted class, and whether it is right (by sign and by colour)."""
+    """Level, density or bits, predicted class, and whether it is right (by sign and by colour)."""
     x, y = place
     _say(axes, x, y + 0.08, str(checkpoint.level), weight="bold")
-    _say(axes, x, y + 0.21, percent(checkpoint.density), colour="0.2")
+    same = [one.bits for one in sheet.checkpoints if one.density == checkpoint.density]
+    left = percent(checkpoint.density) if len(set(same)) == 1 else f"{checkpoint.bits} bits"
+    _say(axes, x, y + 0.21, left, colour="0.2")
     if len(checkpoint.predicted):
         predicted = int(checkpoint.predicted[index])
         right = predicted == int(sheet.labels[index])

@@ -23,6 +23,7 @@ from sparsight.plots.style import (
     beside,
     chain_axis,
     densities,
+    distinct_bits,
     figure_style,
     grouping,
     has_gaps,
@@ -154,7 +155,7 @@ def _panel(
     group: Group,
     grouped: Grouping,
 ) -> None:
-    chain_axis(axes, densities(rows))
+    chain_axis(axes, densities(rows), bits=distinct_bits(rows))
     for name in grouped.everywhere:
         control = mean_over_seeds(rows[rows["explainer"] == name], ["explainer"], "mean")
         control = control.sort_values("level")

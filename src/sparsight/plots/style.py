@@ -25,6 +25,7 @@ from sparsight.analysis.curves import mean_over_seeds
 from sparsight.io.errors import InputError
 from sparsight.io.files import atomic_path
 from sparsight.plots.pages import percent
+from sparsight.rounding import FULL_BITS
 
 DPI = 200
 _RC: dict[str, Any] = {
@@ -255,6 +256,23 @@ def density_axis(axes: Axes, densities: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
 
 
+def bits_axis(axes: Axes, bits: Sequence[float]) -> None:
+    """Bits of weights along x: logarithmic, from many on the left to few on the right.
+
+    Parameters
+    ----------
+    bits : all that are drawn, from 2 to 32.
+    """
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("bits of weights (log scale)")
+    places = sorted({float(one) for one in bits})
+    reach = (places[-1] / places[0]) ** 0.04 * 1.01
+    axes.set_xlim(places[-1] * reach, places[0] / reach)
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 # More curves than this in one panel cannot be told apart.
 CURVES = 6
 TICKS = 6
@@ -414,26 +432,52 @@ def densities(rows: pd.DataFrame) -> dict[int, float]:
     return {int(level): float(share) for level, share in zip(means.index, means, strict=True)}
 
 
+def distinct_bits(rows: pd.DataFrame) -> dict[int, float]:
+    """Level of one pruner to bits of its weights, the mean over what the rows say.
+
+    Empty where the share of weights left tells levels apart, or bits are not known.
+    """
+    if "bits" not in rows:
+        return {}
+    means = rows.groupby("level")[["density", "bits"]].mean()
+    if means.empty or means.groupby("density")["bits"].nunique().max() < 2:
+        return {}
+    return {int(level): float(bits) for level, bits in zip(means.index, means["bits"], strict=True)}
+
+
 def chain_axis(
-    axes: Axes, known: Mapping[int, float], bare: bool = False, labels: int = TICKS
+    axes: Axes,
+    known: Mapping[int, float],
+    bare: bool = False,
+    labels: int = TICKS,
+    bits: Mapping[int, float] | None = None,
 ) -> None:
-    """Levels of one pruner along x, with the share of weights left below some of them.
+    """Levels of one pruner along x, with what tells them apart below some of them.
+
+    That is the share of weights left, where it differs, and bits of weights.
 
     Parameters
     ----------
     known : level to the share of weights left, in [0, 1]; level 0 is dense.
     bare : without the labels, for panels that stand above others with the same axis.
     labels : how many levels are named at most; a few more may have a line.
+    bits : see `distinct_bits`.
     """
-    known = {0: 1.0, **known}
+    known, bits = {0: 1.0, **known}, {0: FULL_BITS, **bits} if bits else {}
+    facts = {
+        ", weights left": {level: percent(share) for level, share in known.items()},
+        ", bits": {level: f"{bits[level]:g} bits" for level in known if level in bits},
+    }
+    facts = {name: texts for name, texts in facts.items() if len(set(texts.values())) > 1}
     last = max(known)
     span = max(last, 1)
     axes.set_xlim(-0.1 * span, last + 0.06 * span)
     lines, named = (_choose_levels(sorted(known), count) for count in (TICKS, labels))
-    texts = [f"{n}\n{percent(known[n])}" if n in named and not bare else "" for n in lines]
+    below = {n: "\n".join([str(n), *(texts.get(n, "") for texts in facts.values())]) for n in known}
+    texts = [below[n] if n in named and not bare else "" for n in lines]
     axes.set_xticks(lines, texts, fontsize=LABEL_SIZE)
     if not bare:
-        axes.set_xlabel("pruning level, weights left", fontsize=7, labelpad=1)
+        axes.set_xlabel(f"pruning level{''.join(facts)}", fontsize=7, labelpad=1)
 
 
 def _choose_levels(levels: list[int], count: int) -> list[int]:
@@ -583,7 +627,7 @@ def _wrap(label: str, letters: int) -> str:
 
 
 def _levels(axes: Axes, rows: pd.DataFrame, bare: bool) -> None:
-    chain_axis(axes, densities(rows), bare=bare, labels=LABELS)
+    chain_axis(axes, densities(rows), bare=bare, labels=LABELS, bits=distinct_bits(rows))
 
 
 def grid_shape(count: int, widths: Sequence[int] = COLUMNS) -> tuple[int, int]:

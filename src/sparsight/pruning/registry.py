@@ -34,6 +34,9 @@ DYNAMIC = ("set", "rigl")
 
 UNSTRUCTURED, UNITS = "unstructured", "units"
 
+#: bits to which weights may be quantised
+FEWEST_BITS, MOST_BITS = 2, 16
+
 
 def group_length(structure: str) -> int:
     """M of a structure `n:M`; 0 of others."""

@@ -37,6 +37,7 @@ from sparsight.models.weights import read_weights, take_body, take_weights, weig
 from sparsight.pruning.criteria import RandomOrder
 from sparsight.pruning.evidence import calibration
 from sparsight.pruning.masks import Step, dense_masks, densities, groups_of
+from sparsight.pruning.quantisation import check_quantised, measured_bits, quantise, quantised
 from sparsight.pruning.registry import (
     CRITERIA,
     DYNAMIC,
@@ -47,6 +48,7 @@ from sparsight.pruning.registry import (
 )
 from sparsight.pruning.schedules import MaskSchedule, mask_schedule
 from sparsight.pruning.selection import Calibration, Rule
+from sparsight.rounding import FULL_BITS
 from sparsight.training.distillation import Distillation, Teacher
 from sparsight.training.evaluation import evaluate
 from sparsight.training.loop import (
@@ -297,6 +299,9 @@ def prune_level(
 ) -> None:
     """One round: score the trained weights, prune, rewind, retrain, check, evaluate, write.
 
+    Where the pruner says so, weights are quantised before the evaluation. Without a criterion
+    nothing falls.
+
     `start` holds the rewind points that the pruner needs, `previous` is the predecessor's
     checkpoint, and the level is written into `folder`. A recipe of 0 epochs does not retrain. Where
     the pruner says so, statistics of batch normalisation are measured anew on the network as it is
@@ -317,6 +322,8 @@ def prune_level(
         point = rewind_point(rewind, points, predecessor.weights)
         if "aliased_biases" in job.published_bugs:
             point = with_aliased_biases(point, predecessor.weights, job.level)
+        if "criterion" not in job.settings:
+            return Pruned(point, before)
         if "no_mask_in_training" in job.published_bugs:
             return Pruned(point, _regrown_masks(job, predecessor.weights, before))
         scored = point if job.schedule not in (ITERATIVE, ONE_SHOT) else predecessor.weights
@@ -472,6 +479,17 @@ def _run_round(
         measured = recalibrate(network, data.images, Recalibration(**facts), job.seed)
         check_recalibrated(network, before, measured)
         logger.info("%d statistics of batch normalisation measured anew", len(measured))
+    if bits := job.settings.get("bits"):
+        before = cpu_state(network)
+        quantise(network, masks, bits)
+        check_quantised(network, before, masks, bits)
+        if outcome.last is not None:
+            tied = tied_names(network)
+            last = {
+                name: quantised(value, bits) if tied.get(name, name) in masks else value
+                for name, value in outcome.last.items()
+            }
+            outcome = replace(outcome, last=last)
     write_level(job, network, masks, folder, data_hash, started, outcome)
     state_file.unlink(missing_ok=True)
 
@@ -582,13 +600,17 @@ def write_level(
     }
     if given is not None:
         metadata["given"] = str(given)
+    weights = cpu_state(network)
+    if (bits := measured_bits({name: weights[name] for name in masks})) < FULL_BITS:
+        metadata["bits"] = str(bits)
     if sizes is not None and any(sizes[name] != mask.numel() for name, mask in masks.items()):
         metadata["prunable"] = str(sum(sizes[name] for name in masks))
-    checkpoint = Checkpoint(cpu_state(network), masks, metadata)
+    checkpoint = Checkpoint(weights, masks, metadata)
     content = {
         **{key: job.identity[key] for key in sorted(job.identity)},
         "splits": splits,
         "density": densities(network, masks, sizes),
+        "bits": bits,
         "surviving": checkpoint.surviving,
         "prunable": checkpoint.prunable,
     }

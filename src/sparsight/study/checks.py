@@ -617,6 +617,12 @@ def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     bugs, falling = entry["published_bugs"], entry.get("densities", [])
     if any(b >= a for a, b in pairwise(falling)):
         yield True, f".densities must fall from level to level, not {as_yaml(falling)}"
+    if "criterion" not in entry:
+        rounded = entry["bits"]
+        falls = all(b < a for a, b in pairwise(rounded))
+        yield not falls, f".bits must fall from level to level, not {as_yaml(rounded)}"
+        yield _resumes_with_a_recipe(entry)
+        return
     for bug in sorted(_BUGS_OF_A_RATE):
         yield (
             bool(falling) and bug in bugs,
@@ -682,6 +688,14 @@ def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         "drop it where rewind is none or schedule is one_shot",
     )
     yield (
+        "no_mask_in_training" in bugs and "bits" in entry,
+        ": no_mask_in_training leaves weights under no mask that bits could keep at zero; drop one",
+    )
+    yield _resumes_with_a_recipe(entry)
+
+
+def _resumes_with_a_recipe(entry: Mapping[str, Any]) -> tuple[bool, str]:
+    return (
         entry["rewind"].startswith("epoch:") and entry["retraining"] is not None,
         f": rewind {entry['rewind']} resumes the model's own schedule and cannot be combined with "
         "a retraining recipe of the pruner; drop one of them",
@@ -750,7 +764,7 @@ def _retraining_conflicts(
         "rewind to none, or retrain",
     )
     yield (
-        entry.get("rate") == 0 and not again,
+        entry.get("rate") == 0 and not again and "bits" not in entry,
         f"{what} and its rate is 0, so that it repeats the dense network; drop it",
     )
     for bug in sorted(BUGS_OF_TRAINING.intersection(bugs)):

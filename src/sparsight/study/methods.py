@@ -41,6 +41,7 @@ PAPERS = {
     "init": "Frankle and Carbin 2019, arXiv:1803.03635",
     "looks": "Lan and DeMets 1983, doi:10.1093/biomet/70.3.659",
     "recalibration": "Li et al. 2020, arXiv:2007.02491",
+    "quantisation": "Nagel et al. 2021, arXiv:2106.08295",
     "rewind": "Frankle et al. 2020, arXiv:1912.05671",
     "snakemake": "Mölder et al. 2021, doi:10.12688/f1000research.29032.2",
     "teacher": "Hinton et al. 2015, arXiv:1503.02531",

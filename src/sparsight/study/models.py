@@ -28,7 +28,13 @@ from sparsight.io.errors import (
     quote_it,
     shorten,
 )
-from sparsight.pruning.registry import CRITERIA, DYNAMIC, WHILE_TRAINING
+from sparsight.pruning.registry import (
+    CRITERIA,
+    DYNAMIC,
+    FEWEST_BITS,
+    MOST_BITS,
+    WHILE_TRAINING,
+)
 from sparsight.study.plan import WORDS
 
 
@@ -107,6 +113,7 @@ _Two = Field(min_length=2, max_length=2)
 TwoNumbers = Annotated[list[Annotated[float, Field(ge=0)]], _Two]
 Level = Annotated[int, Field(ge=0, le=99)]
 Levels = Annotated[list[Level], Field(min_length=1), *_Once]
+Bits = Annotated[int, Field(ge=FEWEST_BITS, le=MOST_BITS)]
 LevelChoice = Annotated[int, Field(ge=2, le=99)] | Levels | Literal["all"]
 ImageCount = Annotated[int, Field(ge=2)] | Literal["all"]
 Target = Literal["true", "predicted", "dense_predicted"]
@@ -352,10 +359,11 @@ class MaskUpdates(Part):
 
 
 class Pruner(Part):
-    """A pruner: `rate` and `levels`, or `densities`; or levels that another tool has pruned."""
+    """A pruner: `rate` and `levels`, `densities` or `bits`; or levels of another tool."""
 
     criterion: str = optional(
-        "What decides which weights are removed; needed unless the levels are `given`."
+        "What decides which weights are removed; needed unless the levels are `given`, or only "
+        "`bits`."
     )
     given: Annotated[list[Text], Field(min_length=1, max_length=99), *_Once] | Text = optional(
         "Files of levels that another tool has pruned (docs/checkpoints.md): a path with {level} "
@@ -379,6 +387,12 @@ class Pruner(Part):
     levels: Annotated[int, Field(ge=1, le=99)] = optional("Rounds.")
     densities: Annotated[list[ShareAboveZero], Field(min_length=1, max_length=99)] = optional(
         "Density of each level from 01 on, falling."
+    )
+    bits: Bits | Annotated[list[Bits], Field(min_length=1, max_length=99)] = optional(
+        "Bits of the weights of each level from 01 on, or of all levels, from 2 to 16: at the end "
+        "of its round they are rounded, channel by channel. Next to densities or rate; or falling "
+        "and alone: then nothing is pruned, each level is the dense network, rewind is none and "
+        "retraining takes 0 epochs where they are not given."
     )
     schedule: Literal["iterative", "one_shot", "at_initialisation", "gradual", "set", "rigl"] = key(
         "iterative",
@@ -412,13 +426,23 @@ class Pruner(Part):
     def _says_how_much(self) -> "Pruner":
         if self.given is not None:
             return self._is_given()
+        given = [name for name in ("rate", "levels") if getattr(self, name) is not None]
+        if self.bits is not None and not given and self.densities is None:
+            return self._only_quantises()
         if self.criterion is None:
             raise _missing("criterion")
-        given = [name for name in ("rate", "levels") if getattr(self, name) is not None]
         if self.densities is not None and given:
             raise _conflicting("densities", " and ".join(given))
         if self.densities is None and len(given) < 2:
             raise _missing(*{"rate": None, "levels": None}.keys() - given)
+        count = self.levels if self.densities is None else len(self.densities)
+        if isinstance(self.bits, list) and len(self.bits) != count:
+            raise PydanticCustomError(
+                "plain",
+                "'bits' holds {given} numbers for {count} levels; give one for each, or one for "
+                "all",
+                {"given": len(self.bits), "count": count},
+            )
         known = self.criterion in CRITERIA
         if known and self.calibration is None and CRITERIA.facts(self.criterion)["needs_data"]:
             self.calibration = Calibration()
@@ -430,6 +454,35 @@ class Pruner(Part):
             raise _conflicting("mask_updates", f"schedule: {self.schedule}")
         if self.schedule == "gradual" and self.mask_updates.drop is not None:
             raise _conflicting("mask_updates.drop", "schedule: gradual")
+        return self._with_teacher()
+
+    def _only_quantises(self) -> "Pruner":
+        """Nothing falls, so that no key may say which weights do."""
+        fields = type(self).model_fields
+        own = ["bits", "rewind", "retraining", "schedule", "recalibrate_batch_norm"]
+        own += ["teacher", "distillation"]
+        others = [name for name in fields if name not in own]
+        changed = [name for name in others if getattr(self, name) != fields[name].default]
+        if changed:
+            names, verb = " and ".join(changed), "goes" if len(changed) == 1 else "go"
+            raise PydanticCustomError(
+                "plain",
+                "{names} {verb} with pruning, but no key says how much falls; add densities, or "
+                "rate and levels, or give bits alone",
+                {"names": names, "verb": verb},
+            )
+        given = self.model_fields_set
+        if "schedule" in given and self.schedule != "one_shot":
+            raise _conflicting("bits without densities or rate", f"schedule: {self.schedule}")
+        self.schedule = "one_shot"
+        self.bits = [self.bits] if isinstance(self.bits, int) else self.bits
+        if "rewind" not in given:
+            self.rewind = "none"
+        if "retraining" not in given:
+            self.retraining = Recipe(epochs=0)
+        return self._with_teacher()
+
+    def _with_teacher(self) -> "Pruner":
         if self.distillation is not None and self.teacher is None:
             raise _missing("teacher")
         if self.teacher is not None and self.distillation is None:

@@ -128,7 +128,9 @@ class Study:
         """Rounds of a pruner; level 00 is not counted."""
         facts = self.catalogue["pruners"][pruner]
         listed = facts.get("densities", facts.get("given"))
-        return len(listed) if isinstance(listed, list) else int(facts["levels"])
+        if isinstance(listed, list):
+            return len(listed)
+        return int(facts["levels"]) if "levels" in facts else len(facts["bits"])
 
     def is_given(self, pruner: str) -> bool:
         """Whether another tool has made a pruner's levels."""
@@ -240,8 +242,9 @@ class Study:
         return [Place(*network, DENSE, 0), *pruned]
 
     def is_retraining(self, pruner: str) -> bool:
-        """Whether a pruner removes nothing: its levels are further dense networks."""
-        return bool(self.catalogue["pruners"][pruner].get("rate") == 0)
+        """Whether a pruner neither removes nor rounds: its levels are further dense networks."""
+        entry = self.catalogue["pruners"][pruner]
+        return bool(entry.get("rate") == 0 and "bits" not in entry)
 
     def retraining_pruners(self, network: Network | None = None) -> list[str]:
         """The pruners, of a network or of all, that give the retrain floor."""

@@ -167,13 +167,17 @@ class RuleSettings(_OfStudy):
         entry = self._entry("pruners", pruner)
         found = {
             **self.dense(dataset, model),
-            **{key: entry[key] for key in ("criterion", "scope", "rewind", "published_bugs")},
+            **{key: entry[key] for key in ("scope", "rewind", "published_bugs")},
             "rate": entry.get("rate"),
             "density": entry["densities"][level - 1] if "densities" in entry else None,
         }
         if entry["retraining"] is not None:
             found["retraining"] = entry["retraining"]
         # Only where it is used: other studies' settings shall stay as they were.
+        if "criterion" in entry:
+            found["criterion"] = entry["criterion"]
+        if bits := entry.get("bits"):
+            found["bits"] = bits[level - 1] if isinstance(bits, list) else bits
         if "recalibrate_batch_norm" in entry:
             found["recalibrate_batch_norm"] = entry["recalibrate_batch_norm"]
         if "teacher" in entry:
@@ -205,7 +209,7 @@ class RuleSettings(_OfStudy):
     def network_items(self, model: str, pruner: str = DENSE) -> list[Item]:
         """The architecture and, where levels are pruned here, the criterion."""
         found = [MODELS.item(self._entry("models", model)["architecture"])]
-        if pruner != DENSE and not self.study.is_given(pruner):
+        if pruner != DENSE and "criterion" in self._entry("pruners", pruner):
             found.append(CRITERIA.item(self._entry("pruners", pruner)["criterion"]))
         return found
 
