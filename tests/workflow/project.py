@@ -79,6 +79,8 @@ TABLES = (
     "correlations.csv",
     "control_gaps.csv",
     "agreement.csv",
+    "exemplars.parquet",
+    "class_harm.csv",
     "claims.csv",
 )
 

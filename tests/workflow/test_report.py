@@ -25,6 +25,7 @@ CATEGORIES = [
 TABLES = [
     "agreement",
     "claims",
+    "class_harm",
     "contrasts",
     "control_gaps",
     "correctness",

@@ -60,6 +60,39 @@ rule compare_explanations:
         "../scripts/compare_explanations.py"
 
 
+rule find_exemplars:
+    """Find images that pruned networks forget, and classes that are harmed."""
+    input:
+        predictions=[
+            place_path(f"{LEVEL}/predictions.parquet", place)
+            for place in STUDY.places()
+        ],
+        agreement=agreement_files,
+    output:
+        exemplars=f"{SUMMARY}/exemplars.parquet",
+        harm=report(
+            f"{SUMMARY}/class_harm.csv",
+            caption="../report/class_harm.rst",
+            category="7 Tables",
+            labels={"table": "class harm"},
+        ),
+    log:
+        f"{RESULTS}/logs/find_exemplars.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/find_exemplars.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(120),
+    params:
+        settings=settings_of(TABLES.exemplars),
+        version=version_of("find_exemplars.py", ["exemplars"]),
+    script:
+        "../scripts/find_exemplars.py"
+
+
 rule summarise_agreement:
     """Summarise agreement next to the retrain floor and the seed floor."""
     input:

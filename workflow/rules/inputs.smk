@@ -241,6 +241,8 @@ def statistics_files():
     names = ["contrasts", "correctness", "strata", "correlations", "control_gaps"]
     if STUDY.agreement_families():
         names.append("agreement")
+    if config["pruners"]:
+        names.append("class_harm")
     if TABLES.step_metrics():
         names.append("curves")
     if config["claims"]:
@@ -251,7 +253,9 @@ def statistics_files():
         names.append("sample_pruning")
     if SAMPLES.draws_toy():
         names.append("sample_pruning_toy")
-    return [f"{SUMMARY}/{name}.csv" for name in names]
+    # Without a pruned network no prediction flips.
+    exemplars = [f"{SUMMARY}/exemplars.parquet"] if config["pruners"] else []
+    return [*(f"{SUMMARY}/{name}.csv" for name in names), *exemplars]
 
 
 def reference_claims():

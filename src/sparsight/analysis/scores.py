@@ -46,8 +46,9 @@ REDUCERS = {
 def read_chain(paths: Sequence[Path]) -> list[dict[str, pd.DataFrame]]:
     """Read `predictions.parquet` of several checkpoints: of each, condition to its predictions.
 
-    They are by image id, ascending, with the columns `label` (int64), `correct` (bool) and `margin`
-    (float64, the top logit minus the second; NaN where a logit is). An `InputError` where a file is
+    They are by image id, ascending, with the columns `label` and `predicted` (int64), `correct`
+    (bool) and `margin` (float64, the top logit minus the second; NaN where a logit is). An
+    `InputError` where a file is
     missing, corrupt, empty or has an image twice, or where images or conditions differ.
     """
     chain = [_read_predictions(path) for path in paths]
@@ -74,9 +75,12 @@ def _read_predictions(path: Path) -> dict[str, pd.DataFrame]:
     if frame.empty:
         raise InputError(f"{path} holds no predictions; delete it and run snakemake again")
     frame["correct"] = frame["predicted"] == frame["label"]
-    frame = frame.astype({"image_id": "int64", "label": "int64", "margin": "float64"})
+    frame = frame.astype(
+        {"image_id": "int64", "label": "int64", "predicted": "int64", "margin": "float64"}
+    )
     parts = frame.set_index("image_id").groupby("condition", sort=True)
-    return {str(condition): rows[["label", "correct", "margin"]] for condition, rows in parts}
+    columns = ["label", "predicted", "correct", "margin"]
+    return {str(condition): rows[columns] for condition, rows in parts}
 
 
 SCHEMA = TABLES["scores"].arrow_schema()

@@ -166,6 +166,8 @@ class Range(NamedTuple):
 UNBOUNDED = Range(-math.inf, math.inf)
 #: of a correlation, of the difference of two, and of a share such as accuracy
 CORRELATION, CORRELATION_GAP, SHARE = Range(-1.0, 1.0), Range(-2.0, 2.0), Range(0.0, 1.0)
+#: of a share minus its chance level of one half
+ABOVE_CHANCE = Range(-0.5, 0.5)
 
 
 def student_interval(

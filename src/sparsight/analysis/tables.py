@@ -223,6 +223,35 @@ images_low, images_high: float64 [of the metric] over images, for these networks
 sd, median: float64 [of the metric] over the n
 {_floors("of the metric")}
 
+# exemplars.parquet: Images whose prediction pruning changes, and how far explanations moved before
+## dataset model pruner condition image_id level explainer metric
+dataset model pruner level
+explainer: str name of the explainer; empty in rows about predictions alone
+metric: str metric of agreement with the dense network; empty in the same rows
+condition
+image_id: int64 id of the image in the original data set
+label: int64 class of the image
+n_seeds
+flipped: float64 [share, 0 to 1] networks whose prediction was not the dense network's by this level
+flips: float64 [share, 0 to 1] networks for which this is the first such level
+first_flips: str first such level by ascending seed, with semicolons between; empty: none
+drift: float64 [of the metric] 1 minus the agreement at the level before, mean over networks
+
+# class_harm.csv: The recall of every class, and its change against that of the accuracy
+## dataset model pruner condition label level
+dataset model pruner level condition
+label: int64 class of the images
+n_seeds
+n_images: int64 test images of the class
+recall: float64 [share, 0 to 1; higher] images of the class that are classified correctly
+recall_low, recall_high: float64 [share, 0 to 1] Student t over networks, of its logit
+change: float64 [share, -1 to 1] recall minus that at level 0 of the same network; empty at level 0
+accuracy_change: float64 [share, -1 to 1] the same of the accuracy over all classes
+relative_change: float64 [share, -2 to 2] change minus accuracy_change: below 0 the class is harmed
+relative_change_low, relative_change_high: float64 [share, -2 to 2] interval of the paired t
+effect_size seeds_up seeds_down p
+p_adjusted: float64 [0 to 1] Benjamini-Hochberg within data set, model and pruner
+
 # concepts.csv: What concept methods measure: difference to dense, drift next to two floors
 ## dataset model pruner level concept method kind measure class concept_label seed
 dataset model pruner level concept method

@@ -1082,7 +1082,8 @@ def _range_of_published(study: Study, claim: Mapping[str, Any]) -> tuple[float, 
     scale, settings = facts["scale"], {**facts["parameters"], **claim}
     if scale == "level":
         return 0.0, float(study.level_count(claim["pruner"]))
-    found = {"correlation": (-1.0, 1.0), "share": (0.0, 1.0)}.get(scale)
+    bounds = {"correlation": (-1.0, 1.0), "share": (0.0, 1.0), "above chance": (-0.5, 0.5)}
+    found = bounds.get(scale)
     measure = settings.get("of", claim.get("metric"))
     if scale in ("measure", "difference") and measure == ACCURACY_MEASURE:
         found = 0.0, 1.0
@@ -1128,6 +1129,8 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
     for key in (*(() if pools else ("pruner",)), *facts["needs"]):
         if key not in claim:
             yield f"'{key}' is missing at {where}; the test {claim['test']} needs it."
+    if facts["of_agreement"]:
+        yield from _agreement_problems(study, where, claim)
     if "concept" in facts["refers"].values():
         for key, harmless in _IDLE.items():
             if key in claim and claim[key] != harmless:
@@ -1144,6 +1147,27 @@ def _common_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iter
         yield f"{where} is about {model} on {dataset}, which networks leaves out; name another."
     if claim.get("pruner") in study.retraining_pruners():
         yield f"{where}.pruner is {claim['pruner']}, which prunes nothing; name one that prunes."
+
+
+def _agreement_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps a claim from being about how explanations agree with those of dense networks."""
+    known, test = study.config["agreement"], claim["test"]
+    if claim.get("metric") in study.config["metrics"]:
+        yield (
+            f"{where}.metric is {claim['metric']}, but {test} needs a metric of agreement"
+            + (f": {join_names(known)}." if known else "; add one to agreement.")
+        )
+    if claim.get("subset", "all") != "all":
+        yield f"{where}.subset says nothing of {test}, which is about all images; drop it."
+    explainer = claim.get("explainer")
+    if explainer in study.config["explainers"]:
+        family = study.catalogue["explainers"][explainer]["family"]
+        if known and family not in study.agreement_families():
+            yield (
+                f"{where}.explainer is {explainer}, whose agreement is not measured: that takes a "
+                f"network, one fixed class (families.{family}.target true or dense_predicted) and "
+                "explanations of level 0; name another."
+            )
 
 
 def _own_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
@@ -1317,6 +1341,12 @@ def _level_problems(
         return
     of_concepts = kind == "levels of concepts"
     least, last = int(of_concepts), study.level_count(pruner)
+    if kind == "range of levels before the last":
+        # dense explanations have not moved, and the last level has no next one
+        least, last = 1, last - 1
+    if last < least:
+        yield f"{key}: {pruner} has one level, which no other follows; name another pruner."
+        return
     if not (whole and least <= levels[0] and levels[1] <= last):
         known = f"{'pruned ' if of_concepts else ''}levels {least} to {last}"
         yield f"{key} is {as_yaml(value)}, but {pruner} has the {known}."

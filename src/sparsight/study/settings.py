@@ -373,6 +373,18 @@ class TableSettings(_OfStudy):
         retrain = self.study.retraining_pruners()
         return {**self.contrasts(), "retrain": retrain, "entries": entries}
 
+    def exemplars(self) -> Settings:
+        """Finding images that are forgotten, and classes that are harmed."""
+        agreement = self.agreement()
+        return {
+            "checkpoints": [
+                [place.dataset, place.model, place.pruner, place.seed, place.level]
+                for place in self.study.places()
+            ],
+            "entries": agreement["entries"],
+            "confidence": self.config["statistics"]["confidence"],
+        }
+
     def step_curves(self) -> Settings:
         """Summarising metrics step by step."""
         return {

@@ -45,6 +45,7 @@ STAGES = {
     "toy": "sparsight.spade.toy",
     "summary": "sparsight.analysis.summarise",
     "agreement_table": "sparsight.analysis.agreement",
+    "exemplars": "sparsight.analysis.exemplars",
     "curves_table": "sparsight.analysis.summarise:CURVES_VERSION",
     "concepts_table": "sparsight.analysis.concepts",
     "sample_pruning_table": "sparsight.analysis.sample_pruning",

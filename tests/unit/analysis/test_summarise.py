@@ -409,3 +409,27 @@ def test_conversions_that_do_not_belong_are_refused(tmp_path, study):
         good.write_text(text)
         with pytest.raises(InputError, match=r"is corrupt|not a complete conversion"):
             run(tmp_path, *study, [good])
+
+
+def test_bits_are_those_of_the_evaluation_and_else_32(tmp_path, study):
+    evaluations, scores = study
+    content = json.loads(evaluations[1].read_text())
+    evaluations[1].write_text(json.dumps({**content, "bits": 4}))
+    outputs = run(tmp_path, evaluations, scores)
+    expected = {("dense", 0): 32, ("magnitude", 1): 4, ("random", 1): 32}
+    evaluated = read("evaluations", outputs[0])
+    rows = evaluated[evaluated["metric"] == "bits"]
+    assert {(p, n): b for p, n, b in rows[["pruner", "level", "value"]].to_numpy()} == expected
+    scored = read("scores", outputs[1])
+    assert {(p, n): b for p, n, b in scored[["pruner", "level", "bits"]].to_numpy()} == expected
+    levels = read("levels", outputs[2])
+    for pruner, bits in (("magnitude", 4), ("random", 32)):
+        of_pruner = levels[levels["pruner"] == pruner]
+        assert set(of_pruner.loc[of_pruner["level"] == 0, "bits"]) == {32}
+        assert set(of_pruner.loc[of_pruner["level"] == 1, "bits"]) == {bits}
+
+
+def test_a_table_of_levels_without_bits_is_of_weights_that_were_not_quantised(tmp_path, study):
+    path = run(tmp_path, *study)[2]
+    pd.read_csv(path).drop(columns="bits").to_csv(path, index=False)
+    assert set(read("levels", path)["bits"]) == {32}

@@ -82,3 +82,38 @@ def test_accuracy_is_drawn_from_the_evaluations(tmp_path, check_draw):
         with pytest.raises(InputError, match=message):
             draw_accuracy(path, [tmp_path / "x.svg"], {**SETTINGS, **change})
     assert not (tmp_path / "x.svg").exists()
+
+
+def rounded(frame, pruner):
+    """The levels of a pruner as those of weights of 16, 8, 4, ... bits."""
+    own = frame["pruner"] == pruner
+    bits = (32.0 / 2.0 ** frame["level"]).where(own, 32.0)
+    return frame.assign(bits=bits, density=frame["density"].mask(own, 1.0))
+
+
+def test_levels_that_differ_in_bits_alone_have_a_panel_of_bits(make_levels, lines_of):
+    frame = performance(make_levels(levels=5, pruners=("magnitude", "rounded")))
+    level, density, bits = accuracy_figure(rounded(frame, "rounded"), SETTINGS).axes
+    drawn = [[line.get_label() for line in lines_of(axes, "mean")] for axes in (level, density)]
+    assert drawn == [["magnitude", "rounded"], ["magnitude"]]
+    assert "bits" in bits.get_xlabel()
+    (mean,) = lines_of(bits, "mean")
+    assert mean.get_label() == "rounded"
+    assert mean.get_xdata().tolist() == [32, 16, 8, 4, 2]
+    assert bits.get_xlim()[0] > 32
+    assert bits.get_xlim()[1] < 2
+    (points,) = lines_of(bits, "retrained")
+    assert set(points.get_xdata()) == {32.0}
+
+
+def test_without_another_pruner_there_is_no_panel_of_densities(make_levels):
+    frame = performance(make_levels(levels=5, pruners=("rounded",)))
+    labels = [
+        axes.get_xlabel() for axes in accuracy_figure(rounded(frame, "rounded"), SETTINGS).axes
+    ]
+    assert [label.split()[0] for label in labels] == ["pruning", "bits"]
+
+
+def test_bits_next_to_densities_are_told_by_these(make_levels):
+    frame = performance(make_levels(levels=5)).assign(bits=lambda rows: 32.0 / 2 ** rows["level"])
+    assert len(accuracy_figure(frame, SETTINGS).axes) == 2

@@ -10,6 +10,7 @@ from sparsight.io.errors import InputError
 from sparsight.plots.style import (
     CURVES,
     chain_axis,
+    distinct_bits,
     grouping,
     has_gaps,
     label_edge,
@@ -119,3 +120,28 @@ def test_labels_at_the_edge_do_not_overlap_and_keep_their_order():
     assert not any(one.overlaps(two) for one, two in pairwise(boxes))
     assert boxes[0].y0 >= axes.get_window_extent().y0 - 1
     assert boxes[-1].y1 <= axes.get_window_extent().y1 + 1
+
+
+def test_levels_of_one_density_are_told_by_their_bits():
+    for bits, texts, label in (
+        ({0: 32, 1: 8, 2: 4}, ["0\n32 bits", "1\n8 bits", "2\n4 bits"], "pruning level, bits"),
+        ({}, ["0", "1", "2"], "pruning level"),
+    ):
+        axes = new_figure(3, 2).subplots()
+        chain_axis(axes, {1: 1.0, 2: 1.0}, bits=bits)
+        assert [text.get_text() for text in axes.get_xticklabels()] == texts
+        assert axes.get_xlabel() == label
+
+
+@pytest.mark.parametrize(
+    ("density", "bits", "found"),
+    [
+        ([1, 1, 1], [32, 8, 4], {0: 32, 1: 8, 2: 4}),
+        ([1, 0.5, 0.2], [32, 8, 4], {}),
+        ([1, 1, 1], [32, 32, 32], {}),
+    ],
+)
+def test_bits_are_named_where_densities_do_not_tell_levels_apart(density, bits, found):
+    rows = pd.DataFrame({"level": [0, 1, 2], "density": density, "bits": bits})
+    assert distinct_bits(rows) == found
+    assert distinct_bits(rows.drop(columns="bits")) == {}

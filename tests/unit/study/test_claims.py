@@ -21,6 +21,7 @@ SOUND = {
     "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
     "between_explainers": {**CAM, "other_explainer": "grad_cam_conv2"},
     "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
+    "drift_foretells_flip": {**CAM, "metric": "spearman", "levels": [1, 4]},
     "concept_change": {"concept": "labels", "measure": "accuracy", "levels": [1, 3]},
     "concept_in_top": {
         **{"concept": "labels", "entry": "red = disc", "class": "red striped disc"},
@@ -422,3 +423,36 @@ def test_levels_of_the_other_pruner_are_its_own(problems):
     for levels in ([1, 2], [1], "all"):
         (found,) = problems({**claim, "other_levels": levels})
         assert found.startswith("claims[0].other_levels is")
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        ({"metric": "soft_iou"}, ["metric is soft_iou", "metric of agreement", "spearman"]),
+        ({"levels": [0, 2]}, ["levels is [0, 2]", "magnitude has the levels 1 to 4"]),
+        # nothing follows the last level
+        ({"levels": [2, 5]}, ["levels is [2, 5]", "magnitude has the levels 1 to 4"]),
+        ({"levels": 2}, ["levels is 2", "list of two levels"]),
+        ({"subset": "hard"}, ["subset", "about all images", "drop it"]),
+        ({"published": 0.8}, ["published is 0.8", "between -0.5 and 0.5"]),
+        ({"explainer": "control_edges"}, ["control_edges", "agreement is not measured"]),
+    ],
+)
+def test_flips_that_nothing_can_foretell(problems, keys, parts):
+    explainers = {"explainers": ["grad_cam_pp_conv2", "control_edges"]}
+    (problem,) = problems(of("drift_foretells_flip", **keys), **explainers)
+    assert all(part in problem for part in parts), problem
+
+
+def test_one_level_has_no_next_one(problems):
+    one = {"criterion": "magnitude", "rate": 0.5, "levels": 1}
+    overlay = {"pruners": ["one"], "catalogue": {"pruners": {"one": one}}}
+    asked = of("drift_foretells_flip", pruner="one", levels=[1, 1])
+    (problem,) = problems(asked, **overlay)
+    assert "claims[0].levels" in problem
+    assert "one level, which no other follows" in problem
+
+
+def test_drift_needs_agreement(problems):
+    found = problems(of("drift_foretells_flip", metric="soft_iou"), agreement=[])
+    assert any("add one to agreement" in problem for problem in found), found

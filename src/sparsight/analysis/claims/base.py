@@ -14,6 +14,7 @@ from sparsight.analysis.claims.images import ImageCurve, Networks, StudyImages
 from sparsight.analysis.claims.registry import COMMON_KEYS
 from sparsight.analysis.crossed import Estimate, NetworkShare, crossed
 from sparsight.analysis.curves import ACCURACY, DENSE, Curve, Quantity
+from sparsight.analysis.exemplars import foretelling
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH
 from sparsight.analysis.statistics import UNBOUNDED, Range
 from sparsight.analysis.tables import COMPARED
@@ -99,9 +100,25 @@ class ClaimCurves:
         return replace(found, changes=self._study.curve(self._networks, *names, CHANGE_AT_BOTH))
 
     def _look(self, curve: ImageCurve) -> ImageCurve:
-        before = self._looked.images
-        self._looked.images = curve.scored if before is None else before | curve.scored
+        self._look_at(curve.scored)
         return curve
+
+    def _look_at(self, images: NDArray[np.bool_]) -> None:
+        before = self._looked.images
+        self._looked.images = images if before is None else np.logical_or(before, images)
+
+    def foretelling(self, explainer: str, metric: str, level: int) -> Quantity:
+        """How well the drift at a level foretells which predictions flip at the next one.
+
+        The area under the ROC curve (`sparsight.analysis.exemplars.foretelling`), over the images
+        whose prediction has not flipped so far; `metric` is one of agreement.
+        """
+        self._looked.maps.add((self._networks, explainer, metric))
+        drift, flips = self._study.drift_before_flips(self._networks, explainer, metric, level)
+        self._look_at(np.asarray(np.isfinite(drift).any(axis=0), dtype=np.bool_))
+        areas = [foretelling(*network) for network in zip(drift, flips, strict=True)]
+        values, without = zip(*areas, strict=True)
+        return Quantity(np.array(values), np.array(without))
 
     def differences(self, quantity: Quantity) -> tuple[NDArray[np.int64], Numbers]:
         """Image ids [N] and the matrix [S, N] of what each image says of a quantity.
@@ -253,17 +270,19 @@ class ClaimTest(ABC):
     needs : those of the common keys `explainer`, `metric`, `published` and `smallest` that a claim
         must give.
     scale : what `published` is, which bounds it: "correlation", "level", "share", "measure" (an
-        accuracy or a metric) or "difference" of such; "" where it has no bounds. A correlation, a
-        share or a difference may be taken from another one.
+        accuracy or a metric), "difference" of such or "above chance" (of a share); "" where it has
+        no bounds. A correlation, a share or a difference may be taken from another one.
     parameters : further keys of a claim to their defaults, `"required"` where there is none.
     allowed : such a key to the words that it may be, or the interval in which its number lies.
     refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
         "any measure" (a metric, an agreement or "accuracy"), "measure" (one of which more is
         better), "pruner", "retraining pruner", "level", "range of levels", "range of levels of the
-        other pruner", "sample pruner", "explainers on copies", "claims" or "whole number";
-        "concept" (a configured concept method), "concept measure",
-        "concept comparison", "levels of concepts", "class of concepts" or "named concept".
+        other pruner", "range of levels before the last", "sample pruner", "explainers on
+        copies", "claims" or "whole number"; "concept" (a configured concept method), "concept
+        measure", "concept comparison", "levels of concepts", "class of concepts" or "named
+        concept".
     orders : whether the orders of concepts (`concept_tables.csv`) are read.
+    of_agreement : whether `metric` must be one of agreement, over all images.
     """
 
     name: ClassVar[str] = ""
@@ -274,6 +293,7 @@ class ClaimTest(ABC):
     allowed: ClassVar[dict[str, Any]] = {}
     refers: ClassVar[dict[str, str]] = {}
     orders: ClassVar[bool] = False
+    of_agreement: ClassVar[bool] = False
 
     def __init__(self, claim: Mapping[str, Any]) -> None:
         self.claim = claim

@@ -139,7 +139,7 @@ class StudyImages:
                         part.image_id[seen], part.values[seen, k], part.empty[seen, k]
                     )
         for path in agreement:
-            found |= _read_agreement(path, named, predicted)
+            found |= read_agreement(path, named, predicted)
         return cls(found, predicted, densities)
 
     def seeds(self, of: Networks) -> list[int]:
@@ -190,6 +190,28 @@ class StudyImages:
             return values, seen
 
         return self._curve(of, levels, at, subset)
+
+    def drift_before_flips(
+        self, of: Networks, explainer: str, metric: str, level: int
+    ) -> tuple[Numbers, Mask]:
+        """How far explanations have moved at a level, and which predictions flip at the next one.
+
+        Of every network and image, [S, N]: 1 minus the agreement with the dense network, NaN where
+        it is undefined or where the prediction has differed from the dense network's at this level
+        or at one before; and whether it differs at the next one.
+        """
+        names, ids, seeds = (of.condition, explainer, metric), self.image_ids(of), self.seeds(of)
+        drift, flips = np.full((len(seeds), len(ids)), np.nan), []
+        for row, seed in enumerate(seeds):
+            predicted = [
+                self._predicted(self._place(of, seed, at), of.condition)["predicted"].to_numpy()
+                for at in range(level + 2)
+            ]
+            if (found := self._scores.get((self._place(of, seed, level), *names))) is not None:
+                drift[row, np.searchsorted(ids, found.image_id)] = 1.0 - found.values
+            drift[row, (np.array(predicted[1:-1]) != predicted[0]).any(axis=0)] = np.nan
+            flips.append(predicted[-1] != predicted[0])
+        return drift, np.array(flips)
 
     def empty_share(
         self, of: Networks, explainer: str, metric: str, levels: Iterable[int]
@@ -352,9 +374,10 @@ def _place_of(file: ScoreFile) -> Checkpoint:
     return Checkpoint(file.dataset, file.model, file.pruner, file.seed, file.level)
 
 
-def _read_agreement(
+def read_agreement(
     path: Path, entries: Entries, predicted: Mapping[Checkpoint, Predictions]
 ) -> Scores:
+    """Agreement of a pruned network with its dense parent; nothing of a dense network's file."""
     file = ScoreFile.open(path)
     rows = read_table(path, [*NAMES, "image_id", "value"]).unify_dictionaries()
     frame = of_study(rows, file.network, entries).to_pandas().sort_values("image_id")

@@ -16,7 +16,13 @@ from sparsight.analysis.claims.base import (
 from sparsight.analysis.correlate import coefficient, drawn_coefficients
 from sparsight.analysis.curves import ACCURACY, ACCURACY_ROWS, Curve, Quantity
 from sparsight.analysis.resample import CORRECT, INCORRECT
-from sparsight.analysis.statistics import CORRELATION, CORRELATION_GAP, SHARE, UNBOUNDED
+from sparsight.analysis.statistics import (
+    ABOVE_CHANCE,
+    CORRELATION,
+    CORRELATION_GAP,
+    SHARE,
+    UNBOUNDED,
+)
 from sparsight.io.errors import InputError
 from sparsight.spade.registry import derived_name
 
@@ -299,6 +305,50 @@ class CorrectMinusIncorrect(SignedClaim):
             Quantity(values, drawn),
             levels=tuple(correct.levels[used.any(axis=0)].tolist()),
             columns={"subset": f"{CORRECT} - {INCORRECT}"},
+        )
+
+
+class DriftForetellsFlip(SignedClaim):
+    """How well drift at a level foretells which predictions flip at the next; true above chance.
+
+    Drift is 1 minus the agreement (`metric`) of an image's explanation with that of the dense
+    network, and a prediction flips where it is not the dense network's (Hooker et al. 2019). The
+    quantity is the area under the ROC curve over the images that have not flipped so far, minus
+    .5, which is what chance gives: an area of 1 is .5, and so `smallest` and `published` are
+    differences from chance too. Each network's areas are averaged over those of the `levels` at
+    whose next level at least two of these images flip and two do not.
+    """
+
+    name: ClassVar[str] = "drift_foretells_flip"
+    reference: ClassVar[str] = "Hooker et al. 2019, arXiv:1911.05248"
+    scale: ClassVar[str] = "above chance"
+    parameters: ClassVar[dict[str, Any]] = {"levels": "required", "expected": "positive"}
+    refers: ClassVar[dict[str, str]] = {"levels": "range of levels before the last"}
+    of_agreement: ClassVar[bool] = True
+
+    def evidence(self, networks: ClaimCurves) -> Evidence:
+        """See `ClaimTest.evidence`."""
+        explainer, metric = self.claim["explainer"], self.claim["metric"]
+        first, last = (int(level) for level in self.settings["levels"])
+        levels = tuple(range(first, last + 1))
+        areas = [networks.foretelling(explainer, metric, level) for level in levels]
+        values = np.array([area.values for area in areas]) - 0.5
+        drawn = np.array([area.drawn for area in areas]) - 0.5
+        defined = np.isfinite(values)
+        count = np.where(defined.any(axis=0), defined.sum(axis=0), np.nan)
+        # an area is defined without each image, or not at all
+        found = Quantity(
+            np.where(defined, values, 0.0).sum(axis=0) / count,
+            np.where(defined[:, :, np.newaxis], drawn, 0.0).sum(axis=0) / count[:, np.newaxis],
+        )
+        at = f"level {first}" if first == last else f"levels {first} to {last}"
+        return self.decide(
+            f"area under the ROC curve of drift by {metric} at {at} for flips at the next level, "
+            "minus .5",
+            found,
+            levels=levels,
+            bounds=ABOVE_CHANCE,
+            remark=f"{defined.sum()} areas of {defined.size} are defined",
         )
 
 

@@ -28,6 +28,7 @@ CLAIMS = Registry(
         "change": "sparsight.analysis.claims.kinds:Change",
         "pooled": "sparsight.analysis.claims.kinds:Pooled",
         "correct_minus_incorrect": "sparsight.analysis.claims.kinds:CorrectMinusIncorrect",
+        "drift_foretells_flip": "sparsight.analysis.claims.kinds:DriftForetellsFlip",
         "concept_change": "sparsight.analysis.claims.concepts:ConceptChange",
         "concept_in_top": "sparsight.analysis.claims.concepts:ConceptInTop",
         "concept_drift_beyond_retraining": "sparsight.analysis.claims.concepts:ConceptDrift",
