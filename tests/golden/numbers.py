@@ -237,7 +237,7 @@ def _ordered(fixed: Fixed) -> Iterator[tuple[Registry, str, Callable[[], Tensor]
     for name in sorted(CRITERIA.entries):
 
         def compute(name: str = name) -> Tensor:
-            network = copy.deepcopy(fixed.network)
+            network = copy.deepcopy(fixed.network).requires_grad_(True)
             shape = tuple(fixed.images.shape[1:])
             seen = Evidence(weights, 3, network, fixed.images, fixed.targets, shape)
             scores = CRITERIA.load(name)().scores(seen)
