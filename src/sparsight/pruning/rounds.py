@@ -43,11 +43,13 @@ from sparsight.pruning.registry import (
     DYNAMIC,
     ITERATIVE,
     ONE_SHOT,
+    UNITS,
     UNSTRUCTURED,
     WHILE_TRAINING,
 )
 from sparsight.pruning.schedules import MaskSchedule, mask_schedule
 from sparsight.pruning.selection import Calibration, Rule
+from sparsight.pruning.structures import Units, find_units
 from sparsight.rounding import FULL_BITS
 from sparsight.training.distillation import Distillation, Teacher
 from sparsight.training.evaluation import evaluate
@@ -369,11 +371,13 @@ class Pruned:
     point : state (parameters and buffers) at the rewind point; masks are not applied yet.
     masks : prunable parameter to bool, as training starts.
     change_masks : of a schedule that changes them while the network trains.
+    units : of the network, where whole units fall.
     """
 
     point: Tensors
     masks: Tensors
     change_masks: MaskSchedule | None = None
+    units: Units | None = None
 
 
 def rule_of(job: Job) -> Rule:
@@ -392,10 +396,11 @@ def _pruned(
     if facts := settings.get("calibration"):
         images, labels = calibration(data.images, data.labels, facts["images"], job.seed)
         subset = Calibration(images, labels, facts["batch_size"])
+    shape = data.images.shape[1:]
+    units = find_units(network, shape) if rule.structure == UNITS else None
 
     def select(network: nn.Module, masks: Tensors, step: Step) -> tuple[Tensors, Tensors]:
-        shape = data.images.shape[1:]
-        found, weights = rule.select(network, masks, step, job.seed, subset, shape)
+        found, weights = rule.select(network, masks, step, job.seed, subset, shape, units)
         if rule.structure == UNSTRUCTURED:
             for group in groups_of(masks, step, rule.scope):
                 old, new = ({name: part[name] for name in group.names} for part in (masks, found))
@@ -408,7 +413,8 @@ def _pruned(
     step = Step(settings["rate"], settings["density"], "openlth_threshold" in job.published_bugs)
     if job.schedule not in WHILE_TRAINING:
         masks, weights = select(network, before, step)
-        return Pruned({**point, **weights} if rule.criterion.adapts_weights else point, masks)
+        point = {**point, **weights} if rule.criterion.adapts_weights else point
+        return Pruned(point, masks, units=units)
 
     def prune_to(network: nn.Module, masks: Tensors, density: float) -> Tensors:
         return select(network, masks, Step(density=density))[0]
@@ -443,15 +449,17 @@ def _run_round(
     data, data_hash, class_count = training_data(job)
     network = new_network(job, class_count)
     pruned = prune(network, data)
-    point, masks = pruned.point, pruned.masks
+    point, masks, units = pruned.point, pruned.masks, pruned.units
+    # what falls with whole units: the checkpoint's masks and densities do not count it
+    zeroed = {**masks, **(units.further_masks(masks) if units else {})}
     started = time.perf_counter()
     network.load_state_dict(point)
     with torch.no_grad():
-        for name, mask in masks.items():
+        for name, mask in zeroed.items():
             network.get_parameter(name).mul_(mask.to(job.device))
-    check_start(network, point, masks)
+    check_start(network, point, zeroed)
     start = cpu_state(network)
-    held = {} if "no_mask_in_training" in job.published_bugs else masks
+    held = {} if "no_mask_in_training" in job.published_bugs else zeroed
     frozen = "negative_weights_frozen" in job.published_bugs
     state_file = folder / ".epoch_state.safetensors"
     logger.info("density %.5f", Checkpoint(start, masks).density)

@@ -1,7 +1,6 @@
 """Which weights fall: criterion, scope and structure together."""
 
 import copy
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from sparsight.io.checkpoints import Tensors
-from sparsight.io.errors import InputError
 from sparsight.pruning.criteria import Criterion, Magnitude
 from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Group, Step, groups_of, lowest_fall
-from sparsight.pruning.registry import UNSTRUCTURED, group_length
-
-logger = logging.getLogger(__name__)
+from sparsight.pruning.registry import UNITS, UNSTRUCTURED, group_length
+from sparsight.pruning.structures import Units, find_units, n_of_m_masks, unit_masks
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ class Rule:
         seed: int,
         calibration: Calibration | None = None,
         image_shape: Sequence[int] = (),
+        units: Units | None = None,
     ) -> tuple[Tensors, Tensors]:
         """Masks after one step, each a subset of the mask before, and the weights under them.
 
@@ -61,6 +59,7 @@ class Rule:
         seed : of the network, for criteria that draw.
         calibration : for criteria that need data.
         image_shape : channels, height and width.
+        units : of the network, for the structure `units`; looked for where they are left out.
 
         Returns
         -------
@@ -82,7 +81,17 @@ class Rule:
                 return Evidence(weights, seed, other, image_shape=image_shape)
             return Evidence(weights, seed, other, **vars(calibration), image_shape=image_shape)
 
-        if self.structure != UNSTRUCTURED:
+        if self.structure == UNITS:
+            assert step.density is not None
+            found = unit_masks(
+                units or find_units(network, image_shape),
+                lambda at: self.criterion.scores(look(at)),
+                masks,
+                step.density,
+                self.scope,
+                self.criterion.rounds,
+            )
+        elif self.structure != UNSTRUCTURED:
             found = n_of_m_masks(
                 self.criterion.scores(look(masks)), masks, step, group_length(self.structure)
             )
@@ -117,53 +126,3 @@ def _survivors(masks: Tensors, group: Group) -> int:
     if group.rows:
         return int(masks[group.names[0]][0].sum())
     return sum(int(masks[name].sum()) for name in group.names)
-
-
-def n_of_m_masks(scores: Tensors, masks: Tensors, step: Step, length: int) -> Tensors:
-    """N of each M weights that follow each other along a layer's input channels survive.
-
-    N is the density times M, to the nearest whole number from 1 on. Layers whose input channels are
-    no multiple of M keep all weights. (Mishra et al. 2021, arXiv 2104.08378, for 2 of 4.)
-
-    Parameters
-    ----------
-    scores, masks : of [outputs, inputs per group of the convolution, ...], on the CPU.
-    step : to a density.
-    length : M.
-
-    Raises
-    ------
-    InputError
-        When no layer has a multiple of M inputs.
-    """
-    assert step.density is not None
-    kept = max(round(step.density * length), 1)
-    if kept != step.density * length:
-        logger.warning(
-            "a density of %g cannot be reached with groups of %d weights: %d of them are kept",
-            step.density,
-            length,
-            kept,
-        )
-    found, dense = {}, []
-    for name, mask in masks.items():
-        if mask.shape[1] % length:
-            dense.append(name)
-            found[name] = mask
-            continue
-        # [outputs, positions, groups, M]
-        own = scores[name].detach().cpu().double().masked_fill(~mask, -torch.inf)
-        grouped = own.flatten(2).transpose(1, 2) if own.ndim > 2 else own[:, None]
-        grouped = grouped.unflatten(2, (-1, length))
-        order = grouped.argsort(dim=3, stable=True, descending=True)[..., :kept]
-        chosen = torch.zeros_like(grouped, dtype=torch.bool).scatter_(3, order, True)
-        chosen = chosen.flatten(2).transpose(1, 2) if own.ndim > 2 else chosen.flatten(2)[:, 0]
-        found[name] = chosen.reshape(mask.shape) & mask
-    if len(dense) == len(masks):
-        raise InputError(
-            f"no layer has a multiple of {length} input channels, so that none can keep {kept} of "
-            f"{length} weights; choose another structure"
-        )
-    if dense:
-        logger.info("%s stay dense: their inputs are no multiple of %d", ", ".join(dense), length)
-    return found

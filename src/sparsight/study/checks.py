@@ -21,6 +21,7 @@ from sparsight.pruning.registry import (
     ITERATIVE,
     ONE_SHOT,
     PUBLISHED_BUGS,
+    UNITS,
     UNSTRUCTURED,
     WHILE_TRAINING,
     group_length,
@@ -661,6 +662,15 @@ def _pruner_conflicts(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         bool(group_length(structure)) and entry["scope"] != "global",
         f": with structure {structure} all groups keep the same number of weights, whatever the "
         "scope; drop scope",
+    )
+    yield (
+        structure == UNITS and entry["scope"] not in ("global", "layer"),
+        f": structure units and scope {entry['scope']} exclude each other; set scope to global "
+        "(all units compete) or layer (each group loses the same share)",
+    )
+    yield (
+        structure == UNITS and bool(bugs),
+        ": published_bugs are about single weights, not about structure units; drop one",
     )
     facts = CRITERIA.facts(entry["criterion"]) if entry["criterion"] in CRITERIA else {}
     yield (

@@ -64,9 +64,13 @@ class Held:
 
     @property
     def density(self) -> float:
-        """Share of the weights with a mask that are there; 1 without any."""
-        whole = sum(mask.numel() for mask in self.masks.values())
-        return sum(int(mask.sum()) for mask in self.masks.values()) / whole if whole else 1.0
+        """Share of the weights with a mask that are there; 1 without any.
+
+        Biases and normalisation that fall with whole units, vectors, are not counted.
+        """
+        counted = [mask for mask in self.masks.values() if mask.ndim > 1]
+        whole = sum(mask.numel() for mask in counted)
+        return sum(int(mask.sum()) for mask in counted) / whole if whole else 1.0
 
 
 #: changes masks after a step, whose number from 1 on it gets

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsight.io.errors import InputError
 from sparsight.pruning.masks import SCOPES, Step, groups_of, next_masks
-from sparsight.pruning.selection import n_of_m_masks
+from sparsight.pruning.structures import n_of_m_masks
 
 SHAPES = {"first": (8, 3, 3, 3), "middle": (16, 8, 3, 3), "wide": (32, 16, 1, 1), "last": (10, 32)}
 

@@ -1,5 +1,6 @@
 """A whole round by every criterion, scope, structure and schedule, with its own checks."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,29 @@ def test_a_round_with_two_of_four(prune: Callable[..., Checkpoint]) -> None:
     grouped = [m.unflatten(1, (-1, 4)) for m in found.masks.values() if not m.shape[1] % 4]
     assert grouped
     assert all((mask.sum(2) == 2).all() for mask in grouped)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_a_round_with_whole_units(prune: Callable[..., Checkpoint], scope: str) -> None:
+    found = prune(f"units_{scope}", structure="units", scope=scope, rewind="init")
+    weights, masks = found.weights, found.masks
+    first, second = (masks[f"{name}.weight"].flatten(1).any(1) for name in ("conv1", "conv2"))
+    assert (1 <= int(first.sum()) < 4) or (1 <= int(second.sum()) < 8)
+    # [outputs, channels, positions]: what makes a channel, and what reads it
+    read = {"conv2": first, "classifier": second}
+    for name, made in (("conv1", first), ("conv2", second), ("classifier", torch.ones(4) > 0)):
+        inputs = read.get(name, torch.tensor([True]))
+        whole = made[:, None, None] & inputs[None, :, None]
+        mask = masks[f"{name}.weight"].reshape(len(made), len(inputs), -1)
+        assert torch.equal(mask, whole.expand_as(mask))
+        assert torch.equal(weights[f"{name}.weight"] != 0, masks[f"{name}.weight"])
+        # the initial biases are none of them zero, and fall with their channels
+        assert torch.equal(weights[f"{name}.bias"] != 0, made)
+    folder: Path = prune.folder  # type: ignore[attr-defined]
+    evaluation = json.loads((folder / f"units_{scope}" / "evaluation.json").read_text())
+    assert evaluation["density"]["prunable"] == found.surviving / PRUNABLE
+    assert found.surviving == sum(int(mask.sum()) for mask in masks.values())
+    assert abs(found.surviving / PRUNABLE - 0.5) < (0.1 if scope == "global" else 0.2)
 
 
 def test_gradual_pruning_ends_at_its_density(prune: Callable[..., Checkpoint]) -> None:
