@@ -364,13 +364,14 @@ def _only_read(network: nn.Module, image: Tensor, groups: Sequence[UnitGroup]) -
 def _attention_groups(network: nn.Module) -> Iterator[UnitGroup]:
     """Attention heads: rows and biases of queries, keys and values, columns of the projection."""
     names = {id(value): name for name, value in network.named_parameters()}
+    read: Any
     for name, module in network.named_modules():
         if isinstance(module, nn.MultiheadAttention):
             made = [(getattr(module, key), 0) for key in (*ATTENDING, "in_proj_bias")]
             made += [(module.bias_k, 2), (module.bias_v, 2)]
             heads, read = module.num_heads, module.out_proj
         else:
-            joint, read = getattr(module, "qkv", None), getattr(module, "proj", None)
+            joint, read = (getattr(module, key, None) for key in ("qkv", "proj"))
             heads = getattr(module, "num_heads", 0)
             if not (isinstance(joint, nn.Linear) and isinstance(read, nn.Linear) and heads):
                 continue
@@ -396,10 +397,11 @@ def _block_groups(network: nn.Module) -> Iterator[UnitGroup]:
     """Hidden units of blocks of two layers: row and bias of the first, column of the second."""
     names = {id(value): name for name, value in network.named_parameters()}
     for name, module in network.named_modules():
-        layers = [getattr(module, "fc1", None), getattr(module, "fc2", None)]
+        own = [getattr(module, key, None) for key in ("fc1", "fc2")]
         if isinstance(module, nn.Sequential):
-            layers = [layer for layer in module if isinstance(layer, nn.Linear)]
-        if len(layers) != 2 or not all(isinstance(one, (nn.Linear, nn.Conv2d)) for one in layers):
+            own = [layer for layer in module if isinstance(layer, nn.Linear)]
+        layers = [one for one in own if isinstance(one, nn.Linear | nn.Conv2d)]
+        if len(own) != 2 or len(layers) != 2:
             continue
         first, second = layers
         if first.weight.shape[0] != second.weight.shape[1]:
@@ -444,22 +446,19 @@ def channel_groups(
     groups = []
     for traced in found:
         root = traced[0].dep.target.module
-        ties: dict[Place, Tensor] | None = {}
-        for item in traced:
-            tied = _tied(graph, item.dep)
-            if tied is None:
-                ties = None
-                break
-            for value, dim in tied:
+        ties: dict[Place, Tensor] = {}
+        tied = [_tied(graph, item.dep) for item in traced]
+        for item, places in zip(traced, tied, strict=True):
+            for value, dim in places or []:
                 unit = ties.setdefault((names[id(value)], dim), torch.full((value.shape[dim],), -1))
                 unit[torch.tensor(item.idxs)] = torch.tensor(item.root_idxs)
-        if ties:
+        if ties and None not in tied:
             groups.append((UnitGroup(modules[root], len(traced[0].idxs), ties), root))
     groups.sort(key=lambda pair: min(place[name] for name, _ in pair[0].ties))
     return graph, groups
 
 
-def _tied(graph: Any, dependency: Any) -> list[tuple[nn.Parameter, int]] | None:
+def _tied(graph: Any, dependency: Any) -> list[tuple[Tensor, int]] | None:
     """Parameters that a dependency of torch-pruning touches, and along which dimension.
 
     None where its channels cannot be units.
