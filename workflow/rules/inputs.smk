@@ -243,6 +243,8 @@ def statistics_files():
         names.append("agreement")
     if config["pruners"]:
         names.append("class_harm")
+    if any(STUDY.compares_pruners(network) for network in STUDY.networks()):
+        names.append("equal_accuracy")
     if TABLES.step_metrics():
         names.append("curves")
     if config["claims"]:
@@ -276,6 +278,9 @@ def figure_names(network):
         "strata": DRAWN.headline_metrics(network),
         "correctness": DRAWN.headline_metrics(network),
         "agreement": config["agreement"] if STUDY.agreement_families() else [],
+        "equal_accuracy": (
+            config["agreement"] if STUDY.compares_pruners(network) else []
+        ),
         "curves": DRAWN.step_metrics(network),
         # Where no level of a pruner is explained, there is no sheet.
         "heatmaps": [pruner for pruner in curves if STUDY.sheet_levels(pruner)],

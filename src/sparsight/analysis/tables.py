@@ -252,6 +252,23 @@ relative_change_low, relative_change_high: float64 [share, -2 to 2] interval of 
 effect_size seeds_up seeds_down p
 p_adjusted: float64 [0 to 1] Benjamini-Hochberg within data set, model and pruner
 
+# equal_accuracy.csv: Pruners where they have lost as much accuracy, interpolated between levels
+## dataset model pruner explainer condition metric kind loss seed
+dataset model pruner explainer control condition metric
+kind: str "agreement" with the dense parent; "change": a metric minus that of the dense network
+loss: float64 [share, 0 to 1] accuracy of the dense network of the same seed minus the pruned one's
+seed_or_mean
+n_seeds: int64 networks that are defined: the loss is first reached between two of their levels
+of_seeds: int64 networks that were measured, whether or not they reach the loss
+value: float64 [of the metric] agreement, or change; in rows of means over networks that are defined
+low, high: float64 [of the metric] Student t interval over networks; rows of means
+density: float64 [share, 0 to 1] prunable weights left there, interpolated in its logarithm
+accuracy_apart: float64 [share, 0 to 1; lower] accuracy between the two levels; 0 at a level itself
+retrain_floor: float64 [of the metric] agreement of networks that were only retrained, rewound alike
+retrain_floor_low, retrain_floor_high: float64 [of the metric] Student t interval; rows of means
+minus_retrain_floor: float64 [of the metric] the agreement minus that of its seed's floor
+minus_retrain_floor_low, minus_retrain_floor_high: float64 [of the metric] interval of the paired t
+
 # concepts.csv: What concept methods measure: difference to dense, drift next to two floors
 ## dataset model pruner level concept method kind measure class concept_label seed
 dataset model pruner level concept method

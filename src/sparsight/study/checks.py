@@ -1204,8 +1204,10 @@ def _reference_problems(
         "metric": config["metrics"],
         "measure": [ACCURACY_MEASURE, *config["metrics"]],
         "any measure": [ACCURACY_MEASURE, *config["metrics"], *config["agreement"]],
+        "metric or agreement": [*config["metrics"], *config["agreement"]],
         "sample pruner": config["sample_pruning"]["pruners"],
         "pruner": config["pruners"],
+        "pruner that prunes": study.pruning_pruners(network),
         "retraining pruner": study.retraining_pruners(network),
         "concept": plan.names(network),
     }
@@ -1213,6 +1215,7 @@ def _reference_problems(
         words = {
             "explainer of the same images": "explainer that runs",
             "retraining pruner": "pruner that only retrains and runs",
+            "pruner that prunes": "pruner that prunes and runs",
         }
         unknown = [*_unknown(words.get(kind, f"{kind} that runs"), key, [value], names[kind])]
         yield from unknown
@@ -1224,6 +1227,10 @@ def _reference_problems(
             yield from _lossless_measure(study, key, value, claim)
         elif not unknown and kind == "any measure" and value != ACCURACY_MEASURE:
             yield from _without_explainer(key, value, claim)
+    elif kind == "pruners that prune":
+        yield from _list_problems(study, key, value, claim)
+    elif kind == "loss of accuracy":
+        yield from _equal_accuracy_problems(study, key.rpartition(".")[0], claim)
     elif kind == "explainers on copies":
         yield from _copies_problems(study, key, value, claim)
     elif kind == "claims":
@@ -1313,6 +1320,41 @@ def _copies_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any
     pruners = claim.get("sample_pruner"), claim.get("other_sample_pruner")
     wanted = [*names, *(derived_name(p, name) for p in pruners if p for name in names)]
     yield from _unknown("explainer that runs", key, wanted, study.config["explainers"])
+
+
+def _list_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Pruners that are no list, come twice, prune nothing or do not run."""
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or len(names) != len(set(names)):
+        yield f"{key} is {as_yaml(names)}, but must be a list of pruners, each once."
+        return
+    known = study.pruning_pruners(_network(study, claim))
+    yield from _unknown("pruner that prunes and runs", key, names, known)
+
+
+def _equal_accuracy_problems(study: Study, where: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    """Sides that cannot be compared at equal accuracy; unknown names are said elsewhere."""
+    own = claim.get("pruners") or [claim["pruner"]]
+    others = claim.get("other_pruners") or [claim.get("other_pruner", "")]
+    if bool(claim.get("other_pruner")) == bool(claim.get("other_pruners")):
+        yield f"{where} needs either other_pruner or other_pruners; give one of them."
+        return
+    if claim["pruner"] not in own:
+        yield f"{where}.pruners leaves out the claim's own pruner {claim['pruner']}; add it."
+    if both := [name for name in own if name in others]:
+        yield f"{where} compares {join_names(both)} with itself; name it on one side only."
+    family = study.catalogue["explainers"][claim["explainer"]]["family"]
+    if claim["of"] in study.config["agreement"] and family not in study.agreement_families():
+        yield (
+            f"{where}.of is the agreement {claim['of']}, which is not measured for "
+            f"{claim['explainer']}; name an explainer of one fixed class, of dense networks too."
+        )
+    for pruner in (*own, *others):
+        if pruner in study.config["pruners"] and len(study.curve_levels(family, pruner)) < 2:
+            yield (
+                f"{where}: {claim['explainer']} is explained at fewer than two pruned levels of "
+                f"{pruner}, between which nothing can be read off; add levels."
+            )
 
 
 def _pooled_problems(study: Study, key: str, names: Any, claim: Mapping[str, Any]) -> Iterator[str]:

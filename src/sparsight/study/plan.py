@@ -351,6 +351,33 @@ class Study:
         """Whether a family is explained at a level; retrained networks always are."""
         return self._takes_in(self.explaining(family).get("levels", "all"), pruner, level)
 
+    def curve_levels(self, family: str, pruner: str) -> list[int]:
+        """The pruned levels of a pruner at which a family is explained."""
+        levels = range(1, self.level_count(pruner) + 1)
+        return [level for level in levels if self.explains(family, pruner, level)]
+
+    def compares_pruners(self, network: Network) -> bool:
+        """Whether agreement can be read off between levels of two pruners, at equal accuracy."""
+        families = [name for name in self.agreement_families() if name in self.families(network)]
+        curves = [
+            pruner
+            for pruner in self.pruning_pruners(network)
+            if any(len(self.curve_levels(family, pruner)) > 1 for family in families)
+        ]
+        return len(curves) > 1
+
+    def floors(self) -> dict[str, list[str]]:
+        """Each pruner that prunes, to those that only retrain, in the way in which it does."""
+        entries = self.catalogue["pruners"]
+
+        def retrains(pruner: str) -> tuple[Any, Any]:
+            return entries[pruner].get("rewind", "none"), entries[pruner].get("teacher")
+
+        return {
+            pruner: [f for f in self.retraining_pruners() if retrains(f) == retrains(pruner)]
+            for pruner in self.pruning_pruners()
+        }
+
     def explained_levels(self, network: Network) -> int:
         """At most so many levels, dense included, of a pruner of a network are explained."""
         families = self.families(network)

@@ -43,7 +43,7 @@ Settings = dict[str, Any]
 #: kinds of names (`ClaimTest.refers`) that are explainers
 _EXPLAINERS = ("explainer", "explainer of the same images")
 #: kinds of names that are pruners
-_PRUNERS = ("pruner", "retraining pruner")
+_PRUNERS = ("pruner", "retraining pruner", "pruner that prunes", "pruners that prune")
 
 _PLACE = "benchmarks/{rule}/{dataset}__{model}__seed{seed}__"
 #: the `benchmark:` paths of all rules, the first that fits counts; what a job has beside these
@@ -385,6 +385,10 @@ class TableSettings(_OfStudy):
             "confidence": self.config["statistics"]["confidence"],
         }
 
+    def equal_accuracy(self) -> Settings:
+        """Comparing pruners where their networks have lost as much accuracy."""
+        return {**self.contrasts(), "floors": self.study.floors()}
+
     def step_curves(self) -> Settings:
         """Summarising metrics step by step."""
         return {
@@ -425,8 +429,8 @@ class TableSettings(_OfStudy):
         first, chains = self.study.networks()[0], set()
         for claim in self.config["claims"]:
             refers = CLAIMS.facts(claim["test"])["refers"]
-            pruners = [key for key, kind in refers.items() if kind in _PRUNERS]
-            named = {claim.get(key) for key in pruners}
+            pruners = [claim.get(key) for key, kind in refers.items() if kind in _PRUNERS]
+            named = {name for of in pruners for name in (of if isinstance(of, list) else [of])}
             network = claim.get("dataset", first.dataset), claim.get("model", first.model)
             chains |= {(*network, pruner) for pruner in (DENSE, claim.get("pruner"), *named)}
         return [

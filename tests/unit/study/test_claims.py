@@ -19,6 +19,10 @@ SOUND = {
     "gain_explained": {**CAM, "matched_metric": "affine_iou", "to_level": 2},
     "correct_minus_incorrect": CAM,
     "between_pruners": {"of": "accuracy", "other_pruner": "retrain", "levels": [1, 1]},
+    "at_equal_accuracy": {
+        **{"explainer": CAM["explainer"], "of": "soft_iou", "loss": 0.02},
+        "other_pruner": "random",
+    },
     "between_explainers": {**CAM, "other_explainer": "grad_cam_conv2"},
     "change": {**CAM, "levels": [1, 3], "minus_pruner": "retrain"},
     "drift_foretells_flip": {**CAM, "metric": "spearman", "levels": [1, 4]},
@@ -64,7 +68,7 @@ def test_every_test_has_a_sound_claim_and_its_facts(problems):
     # two need other studies: see below, and tests/unit/study/test_sample_pruning.py
     assert sorted([*SOUND, "pooled", "between_copies"]) == CLAIMS.names()
     claims = (of(test, name=f"claim_{i}") for i, test in enumerate(SOUND))
-    assert problems(*claims, **SHAPES) == []
+    assert problems(*claims, **SHAPES, pruners=["magnitude", "random", "retrain"]) == []
     for test in CLAIMS.names():
         facts = CLAIMS.facts(test)
         assert facts["name"] == test
@@ -456,3 +460,50 @@ def test_one_level_has_no_next_one(problems):
 def test_drift_needs_agreement(problems):
     found = problems(of("drift_foretells_flip", metric="soft_iou"), agreement=[])
     assert any("add one to agreement" in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (of("at_equal_accuracy", loss=0), "claims[0].loss is 0, but must be above 0 and below 1"),
+        (of("at_equal_accuracy", loss=1), "claims[0].loss is 1, but must be above 0 and below 1"),
+        (of("at_equal_accuracy", loss="all"), "claims[0].loss is 'all', but must be a number"),
+        (of("at_equal_accuracy", of="accuracy"), "unknown metric or agreement that runs"),
+        (of("at_equal_accuracy", other_pruner="snip"), "unknown pruner that prunes and runs"),
+        (of("at_equal_accuracy", other_pruner="retrain"), "unknown pruner that prunes and runs"),
+        (of("at_equal_accuracy", other_pruner="magnitude"), "compares magnitude with itself"),
+        (of("at_equal_accuracy", pruners=["random"], other_pruner="lamp"), "leaves out the claim"),
+        (
+            of("at_equal_accuracy", pruners=["magnitude", "retrain"]),
+            "claims[0].pruners names the unknown pruner that prunes and runs 'retrain'",
+        ),
+        (
+            of("at_equal_accuracy", pruners=["magnitude", "magnitude"]),
+            "must be a list of pruners, each once",
+        ),
+        (
+            without(of("at_equal_accuracy"), "other_pruner"),
+            "claims[0] needs either other_pruner or other_pruners; give one of them.",
+        ),
+        (
+            of("at_equal_accuracy", other_pruners=["lamp"]),
+            "claims[0] needs either other_pruner or other_pruners; give one of them.",
+        ),
+        (
+            of("at_equal_accuracy", explainer="control_edges", of="spearman"),
+            "claims[0].of is the agreement spearman, which is not measured for control_edges",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_at_equal_accuracy(problems, claim, words):
+    study = {"pruners": ["magnitude", "random", "lamp", "retrain"], "agreement": ["spearman"]}
+    assert problems(of("at_equal_accuracy"), **study) == []
+    found = problems(claim, **study)
+    assert found, words
+    assert words in found[0]
+
+
+def test_a_loss_is_read_off_between_levels_that_are_explained(problems):
+    study = {"pruners": ["magnitude", "random"], "families": {"cam": {"levels": [0, 3]}}}
+    assert len(found := problems(of("at_equal_accuracy"), **study)) == 2
+    assert "explained at fewer than two pruned levels of magnitude" in found[0]

@@ -273,3 +273,30 @@ def test_how_many_levels_are_explained(study_of):
     for levels, count in (([0], 1), ([0, 3], 2), ([0, 2, 3], 3), ("all", 4)):
         study = study_of({**overlay, "pruners": ["three", "two"], "explaining": {"levels": levels}})
         assert {study.explained_levels(n) for n in study.networks()} == {count}, levels
+
+
+def test_pruners_are_compared_where_two_have_levels_to_read_agreement_off(study_of):
+    pruners = {**PRUNERS, "one": {"criterion": "magnitude", "densities": [0.5]}}
+    small = {**SMALL, "catalogue": {"pruners": pruners}}
+
+    def compares(**changes):
+        study = study_of({**small, **changes})
+        return study.compares_pruners(study.networks()[0])
+
+    assert compares()
+    assert not compares(agreement=[])
+    assert not compares(pruners=["three", "retrain"])
+    assert not compares(pruners=["three", "one"])
+    assert not compares(explaining={"target": "dense_predicted", "levels": [0, 1]})
+
+
+def test_floors_are_pruners_that_retrain_as_a_pruner_does(study_of):
+    pruners = {
+        "rewound": {"criterion": "magnitude", "rate": 0.5, "levels": 2, "rewind": "init"},
+        "again": {"criterion": "magnitude", "rate": 0, "levels": 2, "rewind": "init"},
+        "tuned": {"criterion": "magnitude", "rate": 0.5, "levels": 2, "rewind": "none"},
+        "taught": {"criterion": "magnitude", "rate": 0.5, "levels": 2, "rewind": "init",
+                   "teacher": "dense"},
+    }  # fmt: skip
+    study = study_of({**SMALL, "pruners": list(pruners), "catalogue": {"pruners": pruners}})
+    assert study.floors() == {"rewound": ["again"], "tuned": [], "taught": []}

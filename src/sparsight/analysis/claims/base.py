@@ -23,7 +23,7 @@ from sparsight.io.errors import InputError
 
 Numbers = NDArray[np.float64]
 #: kinds of names (`ClaimTest.refers`) that are metrics
-_METRICS = ("metric", "measure", "any measure")
+_METRICS = ("metric", "measure", "any measure", "metric or agreement")
 
 
 class ConceptMeasure(NamedTuple):
@@ -135,16 +135,22 @@ class ClaimCurves:
             return ids, values[:, np.newaxis]
         return ids, n * values[:, np.newaxis] - (n - 1) * without
 
-    def empty_share(self, levels: Iterable[int], other_levels: Iterable[int] = ()) -> float:
+    def empty_share(
+        self, levels: Iterable[int], other_levels: Iterable[int] | Mapping[str, Iterable[int]] = ()
+    ) -> float:
         """Largest share of images with an empty map at one of the levels; NaN without maps.
 
-        `other_levels` are those of `of_pruner`.
+        `other_levels` are those of `of_pruner`, or those of each pruner.
         """
-        at = {True: list(levels), False: list(other_levels)}
-        shares = [
-            self._study.empty_share(of, explainer, metric, at[of == self._networks])
-            for of, explainer, metric in sorted(self._looked.maps)
-        ]
+        shares = []
+        for of, explainer, metric in sorted(self._looked.maps):
+            if of == self._networks:
+                at = levels
+            elif isinstance(other_levels, Mapping):
+                at = other_levels[of.pruner]
+            else:
+                at = other_levels
+            shares.append(self._study.empty_share(of, explainer, metric, at))
         return max((share for share in shares if not math.isnan(share)), default=math.nan)
 
     def not_learnt(self) -> str:
@@ -221,7 +227,8 @@ class Evidence:
     quantity : one number of each network, and the same without each image (N is 0 for a quantity
         of the network as a whole, or one that jumps).
     holds_from, holds_to : the claim is true where the quantity lies between them; NaN is no bound.
-    levels, other_levels : at which maps must not be empty, and at which those of another pruner.
+    levels, other_levels : at which maps must not be empty, and at which those of another pruner, or
+        of each of several.
     bounds : range of the quantity, which its interval does not leave.
     also, also_words : what must be above 0 too for the claim to hold, and that in words.
     choices : from how many quantities, by their values, this one was chosen.
@@ -237,7 +244,7 @@ class Evidence:
     holds_from: float = math.nan
     holds_to: float = math.nan
     levels: tuple[int, ...] = ()
-    other_levels: tuple[int, ...] = ()
+    other_levels: tuple[int, ...] | Mapping[str, tuple[int, ...]] = ()
     bounds: Range = UNBOUNDED
     also: Quantity | None = None
     also_words: str = ""
@@ -276,7 +283,8 @@ class ClaimTest(ABC):
     allowed : such a key to the words that it may be, or the interval in which its number lies.
     refers : such a key to what it names: "explainer", "explainer of the same images", "metric",
         "any measure" (a metric, an agreement or "accuracy"), "measure" (one of which more is
-        better), "pruner", "retraining pruner", "level", "range of levels", "range of levels of the
+        better), "metric or agreement", "loss of accuracy", "pruner", "retraining pruner", "pruner
+        that prunes", "pruners that prune", "level", "range of levels", "range of levels of the
         other pruner", "range of levels before the last", "sample pruner", "explainers on
         copies", "claims" or "whole number"; "concept" (a configured concept method), "concept
         measure", "concept comparison", "levels of concepts", "class of concepts" or "named

@@ -23,6 +23,7 @@ CLAIMS = Registry(
         "rise": "sparsight.analysis.claims.kinds:Rise",
         "gain_explained": "sparsight.analysis.claims.kinds:GainExplained",
         "between_pruners": "sparsight.analysis.claims.kinds:BetweenPruners",
+        "at_equal_accuracy": "sparsight.analysis.claims.equal_accuracy:AtEqualAccuracy",
         "between_explainers": "sparsight.analysis.claims.kinds:BetweenExplainers",
         "between_copies": "sparsight.analysis.claims.kinds:BetweenCopies",
         "change": "sparsight.analysis.claims.kinds:Change",

@@ -1,0 +1,66 @@
+"""Pruners compared where their networks have lost as much accuracy."""
+
+
+rule equal_accuracy:
+    """Read agreement and metrics off where networks have lost as much accuracy."""
+    input:
+        evaluations=rules.summarise.output.evaluations,
+        levels=rules.summarise.output.levels,
+        agreement=rules.summarise_agreement.output.agreement,
+    output:
+        equal_accuracy=report(
+            f"{SUMMARY}/equal_accuracy.csv",
+            caption="../report/equal_accuracy.rst",
+            category="7 Tables",
+            labels={"table": "equal accuracy"},
+        ),
+    log:
+        f"{RESULTS}/logs/equal_accuracy.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/equal_accuracy.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        settings=settings_of(TABLES.equal_accuracy),
+        version=version_of("call.py", ["sparsight.analysis.equal_accuracy"]),
+    script:
+        "../scripts/call.py"
+
+
+rule draw_equal_accuracy:
+    """Draw agreement over the loss of accuracy, a line for each pruner."""
+    input:
+        equal_accuracy=rules.equal_accuracy.output.equal_accuracy,
+    output:
+        svg=report(
+            f"{FIGURES}/equal_accuracy/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/equal_accuracy_figure.rst",
+            category="5 Agreement",
+            labels={
+                "figure": "at equal accuracy",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/equal_accuracy/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_equal_accuracy/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_equal_accuracy/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        settings=settings_of(DRAWN.agreement, "dataset", "model", "metric"),
+        version=version_of("call.py", ["sparsight.plots.equal_accuracy"]),
+    script:
+        "../scripts/call.py"
