@@ -1350,7 +1350,7 @@ def _equal_accuracy_problems(study: Study, where: str, claim: Mapping[str, Any])
             f"{claim['explainer']}; name an explainer of one fixed class, of dense networks too."
         )
     for pruner in (*own, *others):
-        if pruner in study.config["pruners"] and len(study.curve_levels(family, pruner)) < 2:
+        if pruner in study.pruning_pruners() and len(study.curve_levels(family, pruner)) < 2:
             yield (
                 f"{where}: {claim['explainer']} is explained at fewer than two pruned levels of "
                 f"{pruner}, between which nothing can be read off; add levels."
