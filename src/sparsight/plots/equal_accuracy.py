@@ -152,9 +152,9 @@ def _loss_axis(axes: Axes, bare: bool) -> None:
 
 def _handles(drawn: pd.DataFrame, look: Mapping[str, Look]) -> list[Any]:
     handles: list[Any] = [
-        Line2D([], [], color=style.colour, linestyle=style.dash, marker=style.marker, markersize=4,
-               linewidth=1.0, label=name) for name, style in look.items()
-    ]  # fmt: skip
+        Line2D([], [], **{**style.line, "markersize": 4, "linewidth": 1.0}, label=name)
+        for name, style in look.items()
+    ]
     if (drawn["n_seeds"] < drawn["of_seeds"]).any():
         handles.append(Line2D([], [], linestyle="", marker="o", markersize=4, color="0.25",
                               markerfacecolor="white", label="some networks only"))  # fmt: skip

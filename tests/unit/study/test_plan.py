@@ -287,6 +287,9 @@ def test_pruners_are_compared_where_two_have_levels_to_read_agreement_off(study_
     assert not compares(agreement=[])
     assert not compares(pruners=["three", "retrain"])
     assert not compares(pruners=["three", "one"])
+    # gradients have levels of their own in the default study
+    assert compares(explainers=["grad_cam_conv2"])
+    assert not compares(explainers=["grad_cam_conv2"], explaining={"levels": [0, 1]})
 
 
 def test_floors_are_pruners_that_retrain_as_a_pruner_does(study_of):
