@@ -59,7 +59,7 @@ def _of_networks(study: Study) -> list[Any]:
         pair = (network.dataset, network.model)
         found += [study.initial_weights(network.model), study.imagenet_weights(network.model)]
         found += [rules.start(*pair), rules.epoch_point(*pair), rules.dense(*pair)]
-        found += [rules.conversion(), rules.network_items(network.model)]
+        found += [rules.network_items(network.model)]
         found += [study.explained_levels(network), drawn.accuracy(*pair), drawn.sheet(*pair)]
         found.append(drawn.correlations(*pair))
         found += [drawn.metric(*pair, metric) for metric in study.config["metrics"]]

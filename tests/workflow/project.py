@@ -59,7 +59,6 @@ TINY: dict[str, Any] = {
     "claims": CLAIMS,
     "explaining": {"conditions": ["noisy"], "images": 40},
     "statistics": {"replicates": 100},
-    "conversion": {"batch_size": 10, "repeats": 3},
     "figures": {"sheet_levels": 3, "sheet_images": 2},
     "catalogue": {
         "models": {

@@ -34,7 +34,6 @@ FIGURES = {
     "draw_correctness": 1,
     "draw_correlations": 1,
     "draw_correlation_table": 1,
-    "draw_conversion": 1,
 }
 #: what follows when comparisons change
 AGREEMENT = {"summarise_agreement": 1, "draw_agreement": 1, "find_exemplars": 1}
@@ -56,7 +55,6 @@ def test_job_counts_follow_from_the_configuration(fresh: Project) -> None:
         "make_controls": 1,
         "score_explanations": 2 * 4 * 2,
         "compare_explanations": 2 * 4,
-        "measure_conversion": 2 * 2,
         **TABLES,
         "resample_images": 2 * 2,
         **AGREEMENT,
@@ -83,7 +81,6 @@ def test_costs_are_those_of_all_jobs_but_statistics_and_figures(fresh: Project) 
         "make_rewind_point",
         "train_dense",
         "prune_level",
-        "measure_conversion",
         "make_controls",
         "explain_images",
         "score_explanations",
@@ -148,15 +145,7 @@ def test_what_is_not_chosen_is_not_made(fresh: Project) -> None:
     # predictions flip without agreement too
     assert left_out & set(planned) == {"find_exemplars"}
     assert planned["prune_level"] == 2
-    assert planned["resample_images"] == planned["measure_conversion"] == 1
-
-
-def test_savings_are_drawn_where_pruned_levels_are_explained(fresh: Project) -> None:
-    assert fresh.planned()["draw_conversion"] == 1
-    fresh.configure(agreement=[], claims=[], explaining={"images": 40, "levels": [0]})
-    planned = fresh.planned()
-    assert "draw_conversion" not in planned
-    assert planned["draw_accuracy"] == 1
+    assert planned["resample_images"] == 1
 
 
 def test_curves_are_made_where_a_metric_has_steps(fresh: Project) -> None:
@@ -327,7 +316,7 @@ def test_a_new_level_runs_alone(finished: Project) -> None:
     assert planned["explain_images"] == 1
     assert planned["compare_explanations"] == 1
     # the chain that grew, not that of the retraining
-    assert planned["resample_images"] == planned["measure_conversion"] == 1
+    assert planned["resample_images"] == 1
     # its network family and its controls
     assert planned["score_explanations"] == 2
     assert not {"make_rewind_point", "train_dense", "make_controls"} & set(planned)

@@ -242,7 +242,6 @@ def test_every_recipe_runs(followed):
         explaining={"images": 10},
         families={"gradient": {"images": 10, "levels": "all"}},
         statistics={"replicates": 100},
-        conversion={"batch_size": 10, "repeats": 3},
         figures={"sheet_levels": 2, "sheet_images": 2},
     )
     (followed.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")

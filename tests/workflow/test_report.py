@@ -94,7 +94,7 @@ def test_every_figure_is_there_in_both_forms(finished_once: Project) -> None:
     figures = finished_once.folder / "results" / "tiny" / "figures"
     network = "digits__tiny"
     names = {
-        *(f"{folder}/{network}" for folder in ("accuracy", "conversion", "correlations")),
+        *(f"{folder}/{network}" for folder in ("accuracy", "correlations")),
         f"correlation_tables/{network}",
         *(f"{kind}/{network}__soft_iou" for kind in ("metrics", "contrasts", "strata")),
         f"correctness/{network}__soft_iou",

@@ -49,7 +49,7 @@ def data_benchmarks():
 
 
 def training_benchmarks():
-    """What the rewind points, all trainings and the conversion of each chain took."""
+    """What the rewind points and all trainings took."""
     found = []
     for place in STUDY.places():
         if place.pruner != DENSE:
@@ -65,8 +65,7 @@ def training_benchmarks():
                 name = rewind.replace(":", "")
                 found.append(benchmark_file("make_epoch_point", name, place))
         found.append(benchmark_file("train_dense", AT_LEVEL, place))
-    conversion = job_files("benchmarks", "measure_conversion", "{pruner}.jsonl")
-    return [*found, *of_all_chains(conversion)]
+    return found
 
 
 def explanation_benchmarks():

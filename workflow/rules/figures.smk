@@ -191,33 +191,3 @@ rule draw_correlation_table:
         version=version_of("draw_correlation_table.py", ["figure_correlation_table"]),
     script:
         "../scripts/draw_correlation_table.py"
-
-
-rule draw_conversion:
-    """Draw what removing dead units saves."""
-    input:
-        levels=rules.summarise.output.levels,
-    output:
-        svg=report(
-            f"{FIGURES}/conversion/{{dataset}}__{{model}}.svg",
-            caption="../report/conversion.rst",
-            category="6 Savings",
-            labels={"figure": "savings", "data set": "{dataset}", "model": "{model}"},
-        ),
-        png=f"{FIGURES}/conversion/{{dataset}}__{{model}}.png",
-    log:
-        f"{RESULTS}/logs/draw_conversion/{{dataset}}__{{model}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/draw_conversion/{{dataset}}__{{model}}.jsonl"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
-    params:
-        settings=settings_of(DRAWN.accuracy, "dataset", "model"),
-        version=version_of("draw_conversion.py", ["figure_conversion"]),
-    script:
-        "../scripts/draw_conversion.py"

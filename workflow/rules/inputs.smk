@@ -300,9 +300,6 @@ def figure_names(network):
             folder: suffixes[folder]
             for folder in ("heatmaps", "concepts", "concept_sheets")
         }
-    else:
-        # Savings are drawn from the levels that are explained.
-        whole.append("conversion")
     if levels >= FEWEST_LEVELS:
         whole += ["correlations", "correlation_tables"]
     return [

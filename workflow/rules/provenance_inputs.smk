@@ -10,14 +10,13 @@ def study_files():
 
 
 def recorded_files(wildcards):
-    """What carries no whole checksum of its own: tables, figures, pages, conversions, sparsities.
+    """What carries no whole checksum of its own: tables, figures, pages, sparsities.
 
     The checksums inside parquet files are those of pages; headers and footers have none.
     """
     found = [*rules.summarise.output, *statistics_files(), *rules.gather_costs.output]
     found += [*rules.write_guide.output, *rules.write_methods.output]
-    for name in ("conversion.json", "statistics.parquet"):
-        found += of_all_chains(f"{CHAIN}/{name}")
+    found += of_all_chains(f"{CHAIN}/statistics.parquet")
     found += [*score_files(wildcards), *agreement_files(wildcards)]
     for ending in (".parquet", "_measures.parquet"):
         found += concept_files(f"{FOUND}{ending}")

@@ -6,7 +6,6 @@ rule summarise:
     input:
         evaluations=evaluation_files,
         scores=score_files,
-        conversions=of_all_chains(f"{CHAIN}/conversion.json"),
     output:
         evaluations=f"{SUMMARY}/evaluations.parquet",
         scores=f"{SUMMARY}/scores.parquet",

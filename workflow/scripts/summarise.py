@@ -10,7 +10,6 @@ with job(snakemake.log[0]):
     summarise(
         evaluations=[Path(path) for path in snakemake.input.evaluations],
         scores=[Path(path) for path in snakemake.input.scores],
-        conversions=[Path(path) for path in snakemake.input.conversions],
         evaluations_table=Path(snakemake.output.evaluations),
         scores_table=Path(snakemake.output.scores),
         levels_table=Path(snakemake.output.levels),

@@ -102,54 +102,23 @@ def _measurements(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"split": None, "condition": None, "metric": metric, "value": float(value)}
 
 
-CHAIN = ["study", "dataset", "model", "pruner", "seed"]
-#: column of the table of levels to what conversion.json calls it
-COUNTS = {
-    "channels": "channels",
-    "channels_left": "channels_left",
-    "multiply_adds": "multiply_adds",
-    "multiply_adds_left": "multiply_adds_converted",
-    "multiply_adds_nonzero": "multiply_adds_nonzero",
-}
-TIMES = ["milliseconds", "milliseconds_converted"]
-CONVERSION_COLUMNS = [*COUNTS, *TIMES]
+def read_removals(paths: Iterable[Path]) -> pd.DataFrame:
+    """What removing whole units saves, of each `evaluation.json` that says so; there may be none.
 
-
-def read_conversions(paths: Iterable[Path]) -> pd.DataFrame:
-    """Gather the `conversion.json` of chains into one frame; there may be none.
-
-    The columns are study, dataset, model, pruner, seed, level and `CONVERSION_COLUMNS`: units and
-    multiply-adds per image (Int64) and milliseconds per batch (float64); undefined where a network
-    could not be converted. Level 0 is the dense network as the chain measured it. An `InputError`
-    where a file is missing or no conversion, and where two describe one chain.
+    The columns are those of a checkpoint and `tables.SAVINGS`.
     """
     rows: list[dict[str, Any]] = []
-    owner: dict[tuple[Any, ...], Path] = {}
     for path in map(Path, paths):
         content = read_json(path)
-        try:
-            chain = {name: content[name] for name in CHAIN}
-            found = [
-                {
-                    **chain,
-                    "level": int(entry["level"]),
-                    **{column: entry[name] for column, name in COUNTS.items()},
-                    **{column: entry[column] for column in TIMES},
-                }
-                for entry in content["levels"]
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise _incomplete_file(path, "conversion", error) from error
-        if not found:
-            raise InputError(f"{path} holds no level; {remedy(path)}")
-        key = tuple(chain.values())
-        if key in owner:
-            raise InputError(f"{path} and {owner[key]} convert the same chain; give each once")
-        owner[key] = path
-        rows += found
-    whole = dict.fromkeys(("seed", "level"), "int64")
-    types = {**whole, **dict.fromkeys(COUNTS, "Int64"), **dict.fromkeys(TIMES, "float64")}
-    return pd.DataFrame(rows, columns=[*CHAIN, "level", *CONVERSION_COLUMNS]).astype(types)
+        if removal := content.get("removal"):
+            try:
+                identity = {name: content[name] for name in CHECKPOINT}
+                rows.append({**identity, **{name: removal[name] for name in tables.SAVINGS}})
+            except (KeyError, TypeError) as error:
+                raise _incomplete_file(path, "evaluation", error) from error
+    types = {name: tables.TABLES["levels"].dtypes[name] for name in tables.SAVINGS}
+    types |= dict.fromkeys(("seed", "level"), "int64")
+    return pd.DataFrame(rows, columns=[*CHECKPOINT, *tables.SAVINGS]).astype(types)
 
 
 #: of the stage `summary`: see `sparsight.study.versions`
@@ -163,7 +132,6 @@ DEFAULT_MEMORY = "1500MB"
 def summarise(
     evaluations: Iterable[Path],
     scores: Iterable[Path],
-    conversions: Iterable[Path] = (),
     *,
     evaluations_table: Path,
     scores_table: Path,
@@ -179,24 +147,17 @@ def summarise(
     ----------
     evaluations : `evaluation.json` of every checkpoint.
     scores : `scores/{family}.parquet` of every scored checkpoint, the dense ones included.
-    conversions : `conversion.json` of the chains; may be empty.
     evaluations_table : see `read_evaluations`.
     scores_table : all score rows, ordered by checkpoint, then by file (its explainers), then by
         explainer, condition, metric, image and step.
     levels_table : see `describe_scores` for the statistics. Level 0 is the dense network, repeated
-        under each pruner (`checkpoint_pruner` is then `dense`). What conversion saves is the same
-        in all rows of a level; empty where that is not known.
+        under each pruner (`checkpoint_pruner` is then `dense`). What the removal of units saves
+        is the same in all rows of a level; empty where no whole channels were pruned.
     settings : `memory_limit` (default "1500MB"), `split` that reports (default "test"), `reducers`
         (metric name to mean, sum, first or last; only for metrics that score several steps).
     """
-    evaluated = read_evaluations(evaluations)
-    converted = read_conversions(conversions)
-    foreign = converted[~converted["study"].isin(evaluated["study"])]
-    if not foreign.empty:
-        raise InputError(
-            f"a conversion of the study '{foreign.iloc[0]['study']}' was given with evaluations of "
-            f"'{evaluated.iloc[0]['study']}'; summarise one study at a time"
-        )
+    evaluations = list(evaluations)
+    evaluated, savings = read_evaluations(evaluations), read_removals(evaluations)
     files = _score_files(scores, evaluated, settings.get("entries"))
     bits = _of_weights(evaluated, "bits")
     tables.write("evaluations", evaluations_table, evaluated)
@@ -217,7 +178,7 @@ def summarise(
             statistics = describe_scores(database, file)
             described.append(statistics.assign(**{name: getattr(file, name) for name in IDENTITY}))
     split = str(settings.get("split", "test"))
-    tables.write("levels", levels_table, _levels(described, evaluated, converted, split))
+    tables.write("levels", levels_table, _levels(described, evaluated, savings, split))
 
 
 def _score_files(
@@ -253,7 +214,7 @@ def _of_weights(evaluated: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], f
 
 
 def _levels(
-    described: list[pd.DataFrame], evaluated: pd.DataFrame, converted: pd.DataFrame, split: str
+    described: list[pd.DataFrame], evaluated: pd.DataFrame, savings: pd.DataFrame, split: str
 ) -> pd.DataFrame:
     if not described:
         return pd.DataFrame(columns=LEVEL_COLUMNS)
@@ -270,9 +231,8 @@ def _levels(
     bits = evaluated.loc[evaluated["metric"] == "bits", [*CHECKPOINT, "value"]]
     frame = frame.merge(bits.rename(columns={"value": "bits"}), on=CHECKPOINT, validate="m:1")
     curves = complete_curves(frame, CURVE).sort_values(LEVEL_KEYS, ignore_index=True)
-    # After the curves are complete: level 0 of each pruner takes its own chain's measurement.
-    measured = converted.drop(columns="study")
-    whole = curves.merge(measured, on=[*CHAIN[1:], "level"], how="left", validate="m:1")
+    savings = savings.drop(columns="study")
+    whole = curves.merge(savings, on=CHECKPOINT[1:], how="left", validate="m:1")
     return whole[LEVEL_COLUMNS]
 
 

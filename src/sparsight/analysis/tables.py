@@ -133,10 +133,9 @@ accuracy: float64 [share, 0 to 1; higher] over all images of the test split, sam
 n, undefined: int64 images with (without) a defined score
 mean, sd, median: float64 [of the metric] over the n; sd is the spread of images
 empty_share: float64 [share, 0 to 1] images whose map is empty: constant up to rounding
-channels, channels_left: Int64 channels and hidden neurons, before and after removing dead units
-multiply_adds, multiply_adds_left: Int64 [per image] dense kernels, before and after removing them
-multiply_adds_nonzero: Int64 [per image] only of weights that are not zero
-milliseconds, milliseconds_converted: float64 [ms of CPU time per batch] before and after, median
+parameters, parameters_left: Int64 that predict, before and after removing fallen channels
+multiply_adds, multiply_adds_left: Int64 [per image] before and after removing them
+milliseconds, milliseconds_left: float64 [ms of CPU time per image] before and after, median
 
 # curves.csv: Metrics with steps (ROAD, insertion, …): the mean over images at every step
 ## dataset model pruner seed level explainer condition metric step
@@ -483,11 +482,23 @@ def write(name: str, path: Path, frame: "pd.DataFrame") -> None:
 
 
 _WORDS = {True: "true", False: "false"}
+#: what levels of earlier versions say of the removal of dead units
+_FORMER = (
+    "channels",
+    "channels_left",
+    "multiply_adds",
+    "multiply_adds_left",
+    "multiply_adds_nonzero",
+    "milliseconds",
+    "milliseconds_converted",
+)
+#: columns of the table of levels that say what the removal of whole channels saves
+SAVINGS = TABLES["levels"].names[-6:]
 #: columns that tables of earlier versions lack, the committed references among them, and what was
 #: so of all their rows
 _LATER: dict[str, dict[str, float]] = {
     "scores": {"bits": FULL_BITS},
-    "levels": {"empty_share": math.nan, "bits": FULL_BITS},
+    "levels": {"empty_share": math.nan, "bits": FULL_BITS, **dict.fromkeys(SAVINGS, math.nan)},
     "correlations": {
         column: math.nan
         for column in TABLES["correlations"].names
@@ -513,6 +524,8 @@ def read(name: str, path: Path) -> "pd.DataFrame":
         frame = read_table(path).to_pandas()
     else:
         frame = _parse(path, table.dtypes)
+    if name == "levels" and "channels" in frame:
+        frame = frame.drop(columns=[column for column in _FORMER if column in frame])
     for column, value in _LATER.get(name, {}).items():
         if column not in frame:
             frame[column] = value

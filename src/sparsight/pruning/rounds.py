@@ -47,6 +47,7 @@ from sparsight.pruning.registry import (
     UNSTRUCTURED,
     WHILE_TRAINING,
 )
+from sparsight.pruning.removal import measure_removal
 from sparsight.pruning.schedules import MaskSchedule, mask_schedule
 from sparsight.pruning.selection import Calibration, Rule
 from sparsight.pruning.structures import Units, find_units
@@ -73,6 +74,8 @@ VERSION = 1
 DENSE = "dense"
 #: images per forward pass where a job does not say
 DEFAULT_BATCH_SIZE = 500
+#: images of a batch that is timed with and without the units that have fallen
+TIMED_IMAGES = 8
 #: value of `initial_weights` for torchvision's weights; other values are paths, or `random`
 IMAGENET = "imagenet"
 #: below it, the code of arXiv 2307.13698 takes a weight for pruned; the code that it follows: 1e-6
@@ -498,8 +501,22 @@ def _run_round(
                 for name, value in outcome.last.items()
             }
             outcome = replace(outcome, last=last)
-    write_level(job, network, masks, folder, data_hash, started, outcome)
+    removal = _removal(job, network, units, masks) if units and units.removable else None
+    write_level(job, network, masks, folder, data_hash, started, outcome, removal=removal)
     state_file.unlink(missing_ok=True)
+
+
+def _removal(
+    job: Job, network: nn.Module, units: Units, masks: Tensors
+) -> Mapping[str, int | float] | None:
+    """What removing the fallen channels saves; None, with a warning, where that is impossible."""
+    with PackedSplit.open(job.splits["test"]) as split:
+        images = split.select(torch.arange(TIMED_IMAGES) % len(split)).images("clean")
+    try:
+        return measure_removal(network, units, masks, images)
+    except InputError as error:
+        logger.warning("%s; what removal saves stays empty", error)
+        return None
 
 
 def _recipe(job: Job) -> Mapping[str, Any]:
@@ -587,12 +604,13 @@ def write_level(
     *,
     given: Path | None = None,
     sizes: Mapping[str, int] | None = None,
+    removal: Mapping[str, int | float] | None = None,
 ) -> None:
     """Evaluate a trained network and write checkpoint, predictions, evaluation and provenance.
 
     The round began at `started` (`time.perf_counter()`); `outcome` is that of its training. A
     network that was not trained here has the file that it was `given` in, and the `sizes` of the
-    dense network's parameters (`densities`).
+    dense network's parameters (`densities`). `removal` is what `measure_removal` has found.
     """
     paths = [path for _, path in sorted(job.splits.items())]
     batch_size = job.settings["evaluation_batch_size"]
@@ -622,6 +640,8 @@ def write_level(
         "surviving": checkpoint.surviving,
         "prunable": checkpoint.prunable,
     }
+    if removal is not None:
+        content["removal"] = dict(removal)
     if outcome is not None:
         facts = {"rule": outcome.rule, "epoch": outcome.epoch, "history": outcome.history}
         if outcome.last is not None:  # what taking the last epoch's network would have given

@@ -112,12 +112,14 @@ class Units:
     group : int64 [units], the group of each unit.
     ties : as those of a `UnitGroup`, with the numbers of all units.
     shapes : of the tied parameters.
+    removable : whether they are channels, which `sparsight.pruning.removal` can take out.
     """
 
     names: tuple[str, ...]
     group: Tensor
     ties: Mapping[Place, Tensor]
     shapes: Mapping[str, torch.Size]
+    removable: bool = False
 
     def __len__(self) -> int:
         return len(self.group)
@@ -333,6 +335,7 @@ def find_units(network: nn.Module, image_shape: Sequence[int]) -> Units:
         torch.arange(len(groups)).repeat_interleave(counts),
         ties,
         {name: parameters[name].shape for name, _ in ties},
+        removable=not blocks,
     )
 
 

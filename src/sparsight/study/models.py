@@ -771,13 +771,6 @@ class Statistics(Part):
     )
 
 
-class Conversion(Part):
-    """What the removal of dead units saves."""
-
-    batch_size: Count = key(100, "Images per timed batch.")
-    repeats: Annotated[int, Field(ge=3)] = key(30, "Timed batches; the median counts.")
-
-
 class Figures(Part):
     """What the figures show."""
 
@@ -849,7 +842,6 @@ class StudyFile(Part):
     explaining: Explaining = key(Explaining(), "What is explained, and how.")
     families: dict[Name, Family] = key({}, "Exceptions from `explaining` for families.")
     statistics: Statistics = key(Statistics(), "Intervals and tests.")
-    conversion: Conversion = key(Conversion(), "What the removal of dead units saves.")
     figures: Figures = key(Figures(), "What the figures show.")
     torch_threads: Count = key(
         1,

@@ -303,10 +303,6 @@ class RuleSettings(_OfStudy):
         methods = {self._entry("agreement", name)["method"] for name in self.config["agreement"]}
         return [AGREEMENT.item(method) for method in sorted(methods)]
 
-    def conversion(self) -> Settings:
-        """Removing the dead units of a chain's networks, and timing them."""
-        return {**self.config["conversion"], "study": self.study.name, **self._threads}
-
 
 class TableSettings(_OfStudy):
     """The `settings` of every rule that makes a table or a figure."""
@@ -521,7 +517,7 @@ class FigureSettings(_OfStudy):
         return [name for name in self._tables.step_metrics() if name in network.metrics]
 
     def accuracy(self, dataset: str, model: str) -> Settings:
-        """Accuracy against level and density; also what removing dead units saves."""
+        """Accuracy against level and density."""
         network = self.study.network(dataset, model)
         return {
             "dataset": dataset,

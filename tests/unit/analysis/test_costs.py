@@ -94,7 +94,7 @@ def test_the_paths_of_all_rules(tmp_path, write):
         f"{here}/make_controls/digits_8__controls.jsonl",
         f"{here}/make_epoch_point/digits_8__cnn_a__seed3__epoch5.jsonl",
         f"{here}/make_rewind_point/digits_8__cnn_a__seed3__start.jsonl",
-        f"{here}/measure_conversion/digits_8__cnn_a__seed3__random.jsonl",
+        f"{here}/resample_images/digits_8__cnn_a__seed3__random.jsonl",
     ]
     files = [write(path, record) for path in paths]
     gather_costs(files, tmp_path / "costs.csv", {"study": "demo", "patterns": list(PATTERNS)})
@@ -107,8 +107,8 @@ def test_the_paths_of_all_rules(tmp_path, write):
         "make_controls,demo,digits_8,,,,,controls,1,1,1",
         "make_epoch_point,demo,digits_8,cnn_a,3,,,5,1,1,1",
         "make_rewind_point,demo,digits_8,cnn_a,3,,,,1,1,1",
-        "measure_conversion,demo,digits_8,cnn_a,3,random,,,1,1,1",
         "prepare_dataset,demo,digits_8,,,,,,1,1,1",
+        "resample_images,demo,digits_8,cnn_a,3,random,,,1,1,1",
     ]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ def run(
     folder: Path,
     evaluations: list[Path],
     scores: list[Path],
-    conversions: Sequence[Path] = (),
     **settings: Any,
 ) -> tuple[Path, Path, Path]:
     outputs = (
@@ -32,7 +30,6 @@ def run(
     summarise(
         evaluations,
         scores,
-        conversions,
         evaluations_table=outputs[0],
         scores_table=outputs[1],
         levels_table=outputs[2],
@@ -318,97 +315,40 @@ def test_without_pruned_levels_there_are_no_curves(tmp_path, write_evaluation, w
     assert levels_of(tmp_path, [write_evaluation()], [write_scores(ROW)]).empty
 
 
-def write_conversion(
-    folder: Path, pruner: str, *levels: dict[str, Any], seed: int = 1, **changes: Any
-) -> Path:
-    names = ("channels", "channels_left", "multiply_adds", "multiply_adds_converted")
-    times = ("multiply_adds_nonzero", "milliseconds", "milliseconds_converted")
-    empty = dict.fromkeys((*names, *times))
-    chain = {"study": "demo", "dataset": "digits", "model": "cnn", "pruner": pruner, "seed": seed}
-    entries = [{"level": index, **empty, **entry} for index, entry in enumerate(levels)]
-    path = folder / f"{pruner}{seed}.json"
-    path.write_text(json.dumps({**chain, "levels": entries, **changes}))
-    return path
-
-
-CONVERTED = [
-    "channels",
-    "channels_left",
+SAVINGS = [
+    "parameters",
+    "parameters_left",
     "multiply_adds",
     "multiply_adds_left",
-    "multiply_adds_nonzero",
     "milliseconds",
-    "milliseconds_converted",
+    "milliseconds_left",
 ]
+SAVED = [5_000_000_000, 40, 123456789012, 4500, 3.0, 1.5]
 
 
-def counts(left: int, milliseconds: float) -> dict[str, Any]:
-    return {
-        "channels": 12,
-        "channels_left": left,
-        "multiply_adds": 123456789012,
-        "multiply_adds_converted": 5000 * left,
-        "multiply_adds_nonzero": 400 * left,
-        "milliseconds": milliseconds,
-        "milliseconds_converted": milliseconds / 2,
-    }
-
-
-def test_conversion_is_joined_by_chain_and_level(tmp_path, study):
-    conversions = [
-        write_conversion(tmp_path, "random", counts(12, 5.0), counts(7, 6.0)),
-        write_conversion(tmp_path, "magnitude", counts(12, 3.0), counts(9, 4.0)),
-        write_conversion(tmp_path, "magnitude", counts(1, 1.0), counts(1, 1.0), seed=2),
-    ]
-    path = run(tmp_path, *study, conversions)[2]
+def test_what_removed_units_save_is_joined_by_checkpoint(tmp_path, study):
+    evaluations, scores = study
+    for path in evaluations:
+        content = json.loads(path.read_text())
+        if (content["pruner"], content["level"]) == ("magnitude", 1):
+            content["removal"] = dict(zip(SAVINGS, SAVED, strict=True))
+            path.write_text(json.dumps(content))
+    path = run(tmp_path, evaluations, scores)[2]
     frame = read("levels", path)
-    found = {
-        (row.pruner, row.level): [getattr(row, name) for name in CONVERTED]
-        for row in frame.itertuples()
-    }
-    assert found == {
-        ("magnitude", 0): [12, 12, 123456789012, 60000, 4800, 3.0, 1.5],
-        ("magnitude", 1): [12, 9, 123456789012, 45000, 3600, 4.0, 2.0],
-        ("random", 0): [12, 12, 123456789012, 60000, 4800, 5.0, 2.5],
-        ("random", 1): [12, 7, 123456789012, 35000, 2800, 6.0, 3.0],
-    }
-    assert list(frame.columns) == TABLES["levels"].names
-    assert TABLES["levels"].names[-9:] == ["median", "empty_share", *CONVERTED]
+    assert TABLES["levels"].names[-8:] == ["median", "empty_share", *SAVINGS]
+    pruned = (frame["pruner"] == "magnitude") & (frame["level"] == 1)
+    assert frame.loc[pruned, SAVINGS].to_numpy().tolist() == [SAVED] * pruned.sum()
+    assert frame.loc[~pruned, SAVINGS].isna().all(axis=None)
     # Whole numbers keep all their digits.
-    assert path.read_text().splitlines()[1].endswith(",12,12,123456789012,60000,4800,3,1.5")
+    assert ",5000000000,40,123456789012,4500,3,1.5" in path.read_text()
 
 
-def test_what_was_not_converted_is_empty(tmp_path, study):
-    half = [write_conversion(tmp_path, "magnitude", counts(12, 3.0), {"reason": "a branch"})]
-    path = run(tmp_path, *study, half)[2]
-    frame = read("levels", path)
-    unknown = frame[CONVERTED].isna().all(axis=1)
-    rows = zip(frame["pruner"], frame["level"], unknown, strict=True)
-    assert set(rows) == {
-        ("magnitude", 0, False),
-        ("magnitude", 1, True),
-        ("random", 0, True),
-        ("random", 1, True),
-    }
-    assert ",12,12,123456789012,60000,4800,3,1.5" in path.read_text()
-    assert levels_of(tmp_path, *study)[CONVERTED].isna().all(axis=None)
-
-
-def test_conversions_that_do_not_belong_are_refused(tmp_path, study):
-    good = write_conversion(tmp_path, "magnitude", counts(12, 3.0))
-    with pytest.raises(InputError, match="convert the same chain"):
-        run(tmp_path, *study, [good, good])
-    foreign = write_conversion(tmp_path, "random", counts(12, 3.0), study="other")
-    with pytest.raises(InputError, match=r"of the study 'other' was given .* of 'demo'"):
-        run(tmp_path, *study, [good, foreign])
-    with pytest.raises(InputError, match="does not exist"):
-        run(tmp_path, *study, [tmp_path / "none.json"])
-    with pytest.raises(InputError, match="holds no level"):
-        run(tmp_path, *study, [write_conversion(tmp_path, "empty")])
-    for text in ("{", "[]", '{"study": "demo"}', '{"levels": [{}]}'):
-        good.write_text(text)
-        with pytest.raises(InputError, match=r"is corrupt|not a complete conversion"):
-            run(tmp_path, *study, [good])
+def test_an_incomplete_removal_is_refused(tmp_path, study):
+    evaluations, scores = study
+    content = json.loads(evaluations[0].read_text())
+    evaluations[0].write_text(json.dumps({**content, "removal": {"parameters": 1}}))
+    with pytest.raises(InputError, match="not a complete evaluation"):
+        run(tmp_path, evaluations, scores)
 
 
 def test_bits_are_those_of_the_evaluation_and_else_32(tmp_path, study):
@@ -433,3 +373,13 @@ def test_a_table_of_levels_without_bits_is_of_weights_that_were_not_quantised(tm
     path = run(tmp_path, *study)[2]
     pd.read_csv(path).drop(columns="bits").to_csv(path, index=False)
     assert set(read("levels", path)["bits"]) == {32}
+
+
+def test_levels_of_earlier_versions_are_read_without_their_savings(tmp_path, study):
+    frame = levels_of(tmp_path, *study)
+    former = ["channels", "channels_left", "multiply_adds", "milliseconds_converted"]
+    old = frame.drop(columns=SAVINGS).assign(**dict.fromkeys(former, 7))
+    old.to_csv(tmp_path / "old.csv", index=False)
+    found = read("levels", tmp_path / "old.csv")
+    assert found[SAVINGS].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found, frame)

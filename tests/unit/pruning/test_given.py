@@ -20,7 +20,6 @@ from sparsight.models.networks import load_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.models.tracing import trace
-from sparsight.pruning.conversion import measure_conversion
 from sparsight.pruning.given import take_level
 from sparsight.pruning.rounds import Job
 
@@ -177,21 +176,6 @@ def test_a_narrower_network_has_shares_of_the_dense_one(
     assert torch.allclose(logits, by_hand, atol=1e-5)
     measured = facts["splits"]["test"]["clean"]["accuracy"]
     assert measured == (by_hand.argmax(1) == labels).double().mean().item()
-
-    # Conversion compares with the dense shapes, and says so of others.
-    whole = tmp_path / "level00"
-    torch.save(build_network(ThesisCnn, 4, 1).state_dict(), tmp_path / "whole.pth")
-    take_level(given_job(make_job), [tmp_path / "whole.pth"], dense, whole)
-    identity = dict.fromkeys(("study", "dataset", "model", "pruner"), "x")
-    measure_conversion(
-        {**identity, "seed": 1, "threads": 1, "batch_size": 4, "repeats": 1},
-        checkpoints=[whole / "checkpoint.safetensors", path],
-        packed_test=quarters["test"],
-        output=tmp_path / "conversion.json",
-    )
-    first, second = json.loads((tmp_path / "conversion.json").read_text())["levels"]
-    assert first["reason"] is None
-    assert (second["channels"], "narrower" in second["reason"]) == (None, True)
 
 
 FACTORY = """

@@ -103,6 +103,12 @@ def test_a_round_with_whole_units(prune: Callable[..., Checkpoint], scope: str) 
     folder: Path = prune.folder  # type: ignore[attr-defined]
     evaluation = json.loads((folder / f"units_{scope}" / "evaluation.json").read_text())
     assert evaluation["density"]["prunable"] == found.surviving / PRUNABLE
+    # biases count as parameters
+    everything, left = 4 + 8 + 4, int(first.sum()) + int(second.sum()) + 4
+    assert evaluation["removal"]["parameters"] == PRUNABLE + everything
+    assert evaluation["removal"]["parameters_left"] == found.surviving + left
+    assert 0 < evaluation["removal"]["multiply_adds_left"] < evaluation["removal"]["multiply_adds"]
+    assert min(evaluation["removal"].values()) > 0
     assert found.surviving == sum(int(mask.sum()) for mask in masks.values())
     assert abs(found.surviving / PRUNABLE - 0.5) < (0.1 if scope == "global" else 0.2)
 

@@ -266,7 +266,6 @@ def test_defaults_are_filled_at_every_depth():
             "confidence": 0.95,
             "density_floor": 0.02,
         },
-        "conversion": {"batch_size": 100, "repeats": 30},
         "figures": {
             "headline_metrics": [],
             "sheet_images": 4,

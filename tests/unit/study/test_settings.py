@@ -73,7 +73,6 @@ def jobs_of(study):
                 modules = rules.network_items(model, pruner)
                 for level in range(1, study.level_count(pruner) + 1):
                     add("level", rules.level, modules, *place, pruner, level)
-            add("conversion", rules.conversion, rules.network_items(model))
             add_figures(add, drawn, study, *place)
     for place in study.places():
         for family in study.agreement_families():
@@ -107,7 +106,6 @@ def jobs_of(study):
 def add_figures(add, drawn, study, dataset, model):
     """The figures of one network."""
     add("accuracy_figure", drawn.accuracy, [], dataset, model)
-    add("conversion_figure", drawn.accuracy, [], dataset, model)
     add("correlation_figure", drawn.correlations, [], dataset, model)
     for metric in study.config["metrics"]:
         add("metric_figure", drawn.metric, [], dataset, model, metric)
@@ -295,7 +293,6 @@ CHANGES = {
     "replicates": ({"statistics": {"replicates": 100}}, STATISTICS),
     "seed of the bootstrap": ({"statistics": {"bootstrap_seed": 1}}, STATISTICS),
     "density floor": ({"statistics": {"density_floor": 0.1}}, STATISTICS),
-    "repeats of conversion": ({"conversion": {"repeats": 9}}, {"conversion"}),
     "headline metrics": ({"figures": {"headline_metrics": ["complexity"]}}, set()),
     "text of a claim": ({"claims": [{**CLAIM, "claim": "It is not so."}]}, {"claims"}),
     "test of a claim": ({"claims": [{**CLAIM, "test": "correct_minus_incorrect"}]}, {"claims"}),
@@ -363,7 +360,7 @@ def test_confidence_reaches_tables_and_figures_with_intervals(jobs):
         (in_catalogue("datasets", "digits", noise={"maximum": 9}), NETWORKS | {"packing"}),
         (in_catalogue("models", "thesis_cnn", retraining={"batch_size": 9}), NETWORKS - {"start"}),
         (in_catalogue("models", "thesis_cnn", evaluation_batch_size=9), {"dense", "level"}),
-        ({"torch_threads": 2}, NETWORKS | {"explain", "score", "compare", "conversion"}),
+        ({"torch_threads": 2}, NETWORKS | {"explain", "score", "compare"}),
     ],
     ids=["noise", "retraining", "evaluation", "threads"],
 )
@@ -471,7 +468,6 @@ def test_what_a_chosen_order_is_worth(jobs):
     assert reached == {
         "whole",
         "accuracy_figure",
-        "conversion_figure",
         "correlation_figure",
         "metric_figure",
         "agreement_figure",
@@ -677,7 +673,7 @@ def test_a_network_is_scored_and_drawn_with_metrics_of_its_own(study_of):
     assert drawn.step_metrics(network) == []
 
 
-def test_settings_of_comparisons_and_conversion(study_of):
+def test_settings_of_comparisons(study_of):
     study = study_of(WITH_FLOOR)
     rules = RuleSettings(study)
     place = ("digits", "thesis_cnn")
@@ -708,12 +704,6 @@ def test_settings_of_comparisons_and_conversion(study_of):
         "agreement metric spearman",
         "agreement metric top_k_iou",
         "agreement metric ssim",
-    }
-    assert rules.conversion() == {
-        "batch_size": 100,
-        "repeats": 30,
-        "study": study.name,
-        "threads": 1,
     }
     assert named(rules.network_items("thesis_cnn")) == {"architecture thesis_cnn"}
 

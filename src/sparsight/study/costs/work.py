@@ -344,12 +344,6 @@ class StudyWork:
         passes = images * (entry["augmentations"] + self._family_cost(wild))
         return {**self._passes(wild, passes), "images": images / 1e3}
 
-    def conversion(self, wild: Wildcards) -> Work:
-        """Conversion: the timed passes of both networks of every level."""
-        timed = self.study.config["conversion"]
-        levels = self.study.level_count(wild["pruner"]) + 1
-        return self._passes(wild, 2 * timed["batch_size"] * timed["repeats"] * levels)
-
     def explained(self, network: Network, pruner: str) -> dict[str, int]:
         """Family to the number of levels at which a pruner's networks are explained.
 
@@ -392,7 +386,6 @@ _WORK: dict[str, Callable[[StudyWork, Wildcards], Work]] = {
     "extract_features": StudyWork.features,
     "find_concepts": StudyWork.concepts,
     "explain_pruned_samples": StudyWork.pruned_samples,
-    "measure_conversion": StudyWork.conversion,
     "resample_images": StudyWork.chain,
 }
 
