@@ -303,6 +303,10 @@ def read_measurements(file: Path) -> dict[str, list[MeasuredJob]]:
     return found
 
 
+#: rules that no study has any more, in tables of studies that ran when they did
+_FORMER_RULES = ("measure_conversion", "draw_conversion")
+
+
 def _measured_jobs(table: Path, work: "StudyWork") -> Iterator[MeasuredJob]:
     import pandas as pd
 
@@ -310,7 +314,8 @@ def _measured_jobs(table: Path, work: "StudyWork") -> Iterator[MeasuredJob]:
 
     jobs: dict[JobKind, CostJob] = {}
     names = ("dataset", "model", "seed", "pruner", "level", "family")
-    for row in tables.read("costs", table).to_dict("records"):
+    frame = tables.read("costs", table)
+    for row in frame[~frame["rule"].isin(_FORMER_RULES)].to_dict("records"):
         wildcards = {n: str(row[n]) for n in names if not pd.isna(row[n]) and row[n] != ""}
         if row["rule"] == "make_epoch_point":
             wildcards["epoch"] = wildcards.pop("family", "0")
