@@ -22,7 +22,7 @@ GROUPS = {
         "norm_layer_ablation",
     ),
     "SPADE: sample-targeted pruning (arXiv 2310.04519)": ("spade_",),
-    "Beyond the studies": ("four_datasets_", "concepts_", "distillation_"),
+    "Beyond the studies": ("four_datasets_", "concepts_", "distillation_", "pruning_ways"),
 }
 
 
