@@ -30,9 +30,8 @@ CATEGORIES = [
     "3 Explanations",
     "4 Correlations",
     "5 Agreement",
-    "6 Savings",
-    "7 Tables",
-    "8 Concepts",
+    "6 Tables",
+    "7 Concepts",
 ]
 ACTIONS = {"script", "shell", "run", "notebook", "wrapper", "template_engine"}
 

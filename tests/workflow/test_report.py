@@ -19,8 +19,7 @@ CATEGORIES = [
     "3 Explanations",
     "4 Correlations",
     "5 Agreement",
-    "6 Savings",
-    "7 Tables",
+    "6 Tables",
 ]
 TABLES = [
     "agreement",

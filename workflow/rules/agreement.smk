@@ -73,7 +73,7 @@ rule find_exemplars:
         harm=report(
             f"{SUMMARY}/class_harm.csv",
             caption="../report/class_harm.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "class harm"},
         ),
     log:
@@ -101,7 +101,7 @@ rule summarise_agreement:
         agreement=report(
             f"{SUMMARY}/agreement.csv",
             caption="../report/agreement.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "agreement"},
         ),
     log:

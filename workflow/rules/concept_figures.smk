@@ -9,7 +9,7 @@ rule draw_concepts:
         svg=report(
             f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.svg",
             caption="../report/concepts_figure.rst",
-            category="8 Concepts",
+            category="7 Concepts",
             labels={
                 "figure": "levels",
                 "data set": "{dataset}",
@@ -45,7 +45,7 @@ rule write_concept_tables:
         html=report(
             f"{SUMMARY}/concept_tables.html",
             caption="../report/concept_tables.rst",
-            category="8 Concepts",
+            category="7 Concepts",
             labels={"table": "most important concepts"},
         ),
     log:
@@ -78,7 +78,7 @@ rule draw_concept_sheet:
         png=report(
             f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.png",
             caption="../report/concept_sheet.rst",
-            category="8 Concepts",
+            category="7 Concepts",
             labels={
                 "figure": "sheet",
                 "data set": "{dataset}",

@@ -108,13 +108,13 @@ rule summarise_concepts:
         concepts=report(
             f"{SUMMARY}/concepts.csv",
             caption="../report/concepts.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "concepts"},
         ),
         tables=report(
             f"{SUMMARY}/concept_tables.csv",
             caption="../report/concept_tables.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "most important concepts"},
         ),
         notes=f"{SUMMARY}/concept_notes.csv",

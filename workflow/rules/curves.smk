@@ -9,7 +9,7 @@ rule summarise_curves:
         curves=report(
             f"{SUMMARY}/curves.csv",
             caption="../report/curves.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "curves"},
         ),
     log:

@@ -11,7 +11,7 @@ rule equal_accuracy:
         equal_accuracy=report(
             f"{SUMMARY}/equal_accuracy.csv",
             caption="../report/equal_accuracy.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "equal accuracy"},
         ),
     log:

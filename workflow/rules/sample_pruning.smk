@@ -114,7 +114,7 @@ rule summarise_sample_pruning:
         table=report(
             f"{SUMMARY}/sample_pruning.csv",
             caption="../report/sample_pruning.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "sample-targeted pruning"},
         ),
     log:

@@ -36,7 +36,7 @@ rule contrast:
         contrasts=report(
             f"{SUMMARY}/contrasts.csv",
             caption="../report/contrasts.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "contrasts"},
         ),
     log:
@@ -64,7 +64,7 @@ rule compare_predictions:
         correctness=report(
             f"{SUMMARY}/correctness.csv",
             caption="../report/correctness.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "correctness"},
         ),
     log:
@@ -92,7 +92,7 @@ rule stratify:
         strata=report(
             f"{SUMMARY}/strata.csv",
             caption="../report/strata.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "strata"},
         ),
     log:
@@ -121,13 +121,13 @@ rule correlate:
         correlations=report(
             f"{SUMMARY}/correlations.csv",
             caption="../report/correlations.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "correlations"},
         ),
         gaps=report(
             f"{SUMMARY}/control_gaps.csv",
             caption="../report/control_gaps.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "control gaps"},
         ),
     log:

@@ -12,7 +12,7 @@ rule summarise:
         levels=report(
             f"{SUMMARY}/levels.csv",
             caption="../report/levels.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "levels"},
         ),
     log:
@@ -40,7 +40,7 @@ rule gather_costs:
         costs=report(
             f"{SUMMARY}/costs.csv",
             caption="../report/costs.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "costs"},
         ),
     log:

@@ -73,7 +73,7 @@ rule prune_toy:
         table=report(
             f"{SUMMARY}/sample_pruning_toy.csv",
             caption="../report/toy.rst",
-            category="7 Tables",
+            category="6 Tables",
             labels={"table": "toy of sample-targeted pruning"},
         ),
         planes=f"{SUMMARY}/sample_pruning_toy.safetensors",
