@@ -87,12 +87,12 @@ def bare_synflow(network: nn.Module) -> None:
 
 
 def epoch(network: nn.Module, dynamic: bool) -> None:
-    """An epoch of a sparse network, with or without RigL's changes."""
+    """Epochs of a sparse network, with or without RigL's changes as often as published."""
     masks = Rule(CRITERIA.load("random")(), "erk").select(
         network, dense_masks(network), Step(density=DENSITY), 0
     )[0]
-    recipe = Recipe(epochs=1, batch_size=16, optimiser={"name": "sgd", "learning_rate": 0.01})
-    change = RigL(0, every=10, until=0.75, drop=0.3) if dynamic else None
+    recipe = Recipe(epochs=15, batch_size=16, optimiser={"name": "sgd", "learning_rate": 0.01})
+    change = RigL(0, every=100, until=0.75, drop=0.3) if dynamic else None
     train(
         copy.deepcopy(network),
         TrainingData(*images(), 0),
@@ -133,7 +133,7 @@ def rows() -> list[Row]:
             pairs=3,
         ),
         compare(
-            "an epoch with RigL, width 16, masks changed every 10 steps",
+            "an epoch with RigL, width 16, masks changed every 100 of 480 steps",
             lambda: epoch(narrow, True),
             lambda: epoch(narrow, False),
             "the same without changes",

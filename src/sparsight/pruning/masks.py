@@ -191,18 +191,24 @@ def lowest_fall(scores: Tensors, masks: Tensors, groups: Sequence[Group]) -> Ten
     return {name: found[name] for name in masks}
 
 
+def lowest(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """Where the `count` lowest scores [N] are, bool [N]; ties go in the order of the elements.
+
+    By a threshold, which is found in a tenth of the time that sorting takes.
+    """
+    if count == 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = scores.kthvalue(count).values
+    found = scores < threshold
+    found[(scores == threshold).nonzero().squeeze(1)[: count - int(found.sum())]] = True
+    return found
+
+
 def _prune_group(scores: Tensors, masks: Tensors, count: int) -> Tensors:
     flat_mask = torch.cat([mask.flatten() for mask in masks.values()])
     flat_scores = torch.cat([scores[name].detach().flatten().cpu() for name in masks])
     alive = flat_mask.nonzero().squeeze(1)
-    if count:
-        # a threshold, which is found in a tenth of the time that sorting takes
-        own = flat_scores[alive]
-        threshold = own.kthvalue(count).values
-        below = own < threshold
-        ties = (own == threshold).nonzero().squeeze(1)[: count - int(below.sum())]
-        flat_mask[alive[below]] = False
-        flat_mask[alive[ties]] = False
+    flat_mask[alive[lowest(flat_scores[alive], count)]] = False
     parts = flat_mask.split([mask.numel() for mask in masks.values()])
     return {
         name: part.reshape(mask.shape)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sparsight.io.checkpoints import Tensors
 from sparsight.io.errors import InvariantError
+from sparsight.pruning.masks import lowest
 from sparsight.training.loop import Held, generator
 
 logger = logging.getLogger(__name__)
@@ -113,12 +114,9 @@ class Set(MaskSchedule):
             count = min(int(share * survivors), mask.numel() - survivors)
             flat = mask.view(-1)
             size = parameter.detach().abs().flatten().masked_fill(~flat, math.inf)
-            falling = size.argsort(stable=True)[:count]
-            stay = flat.clone()
-            stay[falling] = False
-            growing = self.growth(name, parameter, step).flatten().masked_fill(stay, -math.inf)
-            stay[growing.argsort(descending=True, stable=True)[:count]] = True
-            flat.copy_(stay)
+            stay = flat & ~lowest(size, count)
+            growing = self.growth(name, parameter, step).flatten().neg().masked_fill(stay, math.inf)
+            flat.copy_(stay | lowest(growing, count))
             if int(mask.sum()) != survivors:
                 raise InvariantError(
                     f"{name} holds {int(mask.sum())} weights after step {step}, not {survivors}"
