@@ -8,7 +8,10 @@ import time
 from tests.workflow.project import BIN, Project
 
 #: the rules that make the tables of `Project.tables`; figures are left out
-RULES = "summarise contrast compare_predictions stratify correlate summarise_agreement check_claims"
+RULES = (
+    "summarise contrast compare_predictions stratify correlate summarise_agreement find_exemplars "
+    "check_claims"
+)
 STATE = "results/tiny/digits/tiny/seed1/tiny/level01/.epoch_state.safetensors"
 
 

@@ -114,9 +114,9 @@ def join_names(names: Iterable[object], room: int = 130) -> str:
 
 
 def hint(wrong: object, known: Iterable[str]) -> str:
-    """Tail of a message on an unknown name: the nearest known name, and all of them."""
+    """Tail of a message on an unknown name: the nearest known name, and as many as fit."""
     names = list(known)
-    return f"{near_miss(wrong, names)} (known: {', '.join(names) or 'none'})"
+    return f"{near_miss(wrong, names)} (known: {join_names(names, 200) or 'none'})"
 
 
 def unknown_name(kind: str, key: str, name: object, known: Iterable[object]) -> str:
