@@ -231,6 +231,14 @@ def test_relevance_of_weights_is_what_the_outputs_hand_down() -> None:
     assert (found >= 0).all()
     assert (found[layer.weight < 0] == 0).all()
     assert float(found.sum()) == pytest.approx(float(relevance.sum()), rel=1e-3)
+    # negative inputs count with negative weights: image, output, input, row, column
+    point, signed = nn.Conv2d(2, 3, 1, bias=False), torch.randn(4, 2, 3, 3)
+    given = torch.rand(4, 3, 3, 3)
+    positive = (point.weight.detach()[None] * signed[:, None]).clamp(min=0)
+    shares = positive / (positive.sum(2, keepdim=True) + 1e-6)
+    by_hand = (shares * given[:, :, None]).sum((0, 3, 4))[..., None, None]
+    found = weight_relevance(point, signed, point(signed).detach(), given)
+    assert torch.allclose(found, by_hand, rtol=1e-4)
     linear_layer = nn.Linear(4, 3, bias=False)
     vectors = torch.randn(5, 4)
     gave = linear_layer(vectors).detach()
