@@ -12,9 +12,10 @@ from torch.nn.utils import prune
 from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.resnet import ResNet18
 from sparsight.pruning.masks import Step, dense_masks
+from sparsight.pruning.observation import Calibration
 from sparsight.pruning.registry import CRITERIA
 from sparsight.pruning.schedules import RigL
-from sparsight.pruning.selection import Calibration, Rule
+from sparsight.pruning.selection import Rule
 from sparsight.training.loop import Recipe, Stream, TrainingData, train
 
 SIDE, CLASSES, IMAGES, BATCH, DENSITY = 32, 10, 512, 64, 0.1

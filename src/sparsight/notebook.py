@@ -26,8 +26,9 @@ from sparsight.metrics.base import BatchExplainer, MapBatch, Metric
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.base import prunable_parameters
 from sparsight.pruning.masks import Step, dense_masks
+from sparsight.pruning.observation import Calibration
 from sparsight.pruning.registry import CRITERIA
-from sparsight.pruning.selection import Calibration, Rule
+from sparsight.pruning.selection import Rule
 from sparsight.registration import Registry, UnknownName
 
 if TYPE_CHECKING:

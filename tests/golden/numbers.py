@@ -32,7 +32,7 @@ from sparsight.metrics.base import BatchExplainer, MapBatch
 from sparsight.metrics.preparation import masks_for, prepare
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.registry import MODELS
-from sparsight.pruning.evidence import Evidence
+from sparsight.pruning.observation import Observation
 from sparsight.pruning.registry import CRITERIA
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
@@ -239,7 +239,7 @@ def _ordered(fixed: Fixed) -> Iterator[tuple[Registry, str, Callable[[], Tensor]
         def compute(name: str = name) -> Tensor:
             network = copy.deepcopy(fixed.network).requires_grad_(True)
             shape = tuple(fixed.images.shape[1:])
-            seen = Evidence(weights, 3, network, fixed.images, fixed.targets, shape)
+            seen = Observation(weights, 3, network, fixed.images, fixed.targets, shape)
             scores = CRITERIA.load(name)().scores(seen)
             return torch.cat([score.flatten() for score in scores.values()])
 

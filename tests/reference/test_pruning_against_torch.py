@@ -7,15 +7,15 @@ from torch.nn.utils import prune
 from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.criteria import Magnitude
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step, dense_masks, next_masks
+from sparsight.pruning.observation import Observation
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.93])
 def test_masks_over_three_rounds(scope: str, rate: float) -> None:
     network, reference = build_network(ThesisCnn, 10, 3), build_network(ThesisCnn, 10, 3)
-    scores = Magnitude().scores(Evidence(prunable_parameters(network), 0))
+    scores = Magnitude().scores(Observation(prunable_parameters(network), 0))
     masks = dense_masks(network)
     modules = [(reference.get_submodule(name.removesuffix(".weight")), "weight") for name in masks]
     for _ in range(3):

@@ -10,8 +10,9 @@ from torch.nn import functional
 from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.resnet import ResNet18
 from sparsight.pruning.masks import Step, dense_masks
+from sparsight.pruning.observation import Calibration
 from sparsight.pruning.registry import CRITERIA
-from sparsight.pruning.selection import Calibration, Rule
+from sparsight.pruning.selection import Rule
 
 SIDE, COUNT, CLASSES = 32, 24, 5
 

@@ -32,8 +32,8 @@ from sparsight.metrics.preparation import prepare
 from sparsight.metrics.registry import AGREEMENT, METRICS
 from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.registry import MODELS
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step, dense_masks, next_masks
+from sparsight.pruning.observation import Observation
 from sparsight.pruning.registry import CRITERIA
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import (
@@ -114,14 +114,14 @@ def pruner(network):
     """Two levels of the new pruner on a network, and scores of a layer worked out by hand."""
     entry = entries("example_lamp", "pruners")["example_lamp"]
     criterion = CRITERIA.load(entry["criterion"])()
-    scores = criterion.scores(Evidence(prunable_parameters(network), seed=1))
+    scores = criterion.scores(Observation(prunable_parameters(network), seed=1))
     masks, counts, nested = dense_masks(network), [], True
     for density in entry["densities"]:
         before = masks
         masks = next_masks(scores, before, Step(density=density), entry.get("scope", "global"))
         counts.append(sum(int(mask.sum()) for mask in masks.values()))
         nested &= all(bool((before[name] | ~masks[name]).all()) for name in masks)
-    by_hand = criterion.scores(Evidence({"w": torch.tensor([[-3.0, 1.0], [2.0, 0.0]])}, seed=1))[
+    by_hand = criterion.scores(Observation({"w": torch.tensor([[-3.0, 1.0], [2.0, 0.0]])}, seed=1))[
         "w"
     ]
     return {"counts": counts, "nested": nested, "by_hand": by_hand.tolist()}

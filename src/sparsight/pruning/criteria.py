@@ -1,6 +1,6 @@
 """Criteria: a score for every prunable weight; the lowest fall first.
 
-A criterion that needs more than the weights asks its `Evidence` for gradients or layer inputs.
+A criterion that needs more than the weights asks its `Observation` for gradients or layer inputs.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from sparsight.explain.base import ImageBatch
 from sparsight.explain.lrp import Lrp
 from sparsight.io.checkpoints import Tensors
 from sparsight.io.errors import InputError
-from sparsight.pruning.evidence import Evidence
+from sparsight.pruning.observation import Observation
 from sparsight.spade.layers import PrunedLayer, layer_of, matrices, observed_inputs, unfold_inputs
 from sparsight.spade.solvers import ObsFast, add_damping, cholesky, columns_with_signal
 from sparsight.training.loop import generator
@@ -50,13 +50,13 @@ class Criterion(ABC):
     adapts_weights: ClassVar[bool] = False
 
     @abstractmethod
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """Scores by prunable parameter, each float and of its shape; lower falls first.
 
         What has fallen may have any score.
         """
 
-    def adapt(self, seen: Evidence, masks: Tensors) -> tuple[Tensors, Tensors]:
+    def adapt(self, seen: Observation, masks: Tensors) -> tuple[Tensors, Tensors]:
         """Masks and weights after pruning each layer to as many weights as `masks` keep in it.
 
         Only criteria that adapt weights choose others than `masks`.
@@ -71,7 +71,7 @@ class Magnitude(Criterion):
     reference: ClassVar[str] = "Han et al. 2015, arXiv 1506.02626"
     cost: ClassVar[str] = "none"
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """|w| of every weight."""
         return {name: weight.detach().abs() for name, weight in seen.weights.items()}
 
@@ -87,7 +87,7 @@ class RandomOrder(Criterion):
     reference: ClassVar[str] = "control; Frankle and Carbin 2019, arXiv 1803.03635, section 2"
     cost: ClassVar[str] = "none"
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """Uniform scores in [0, 1)."""
         cpu = torch.device("cpu")
         return {
@@ -105,7 +105,7 @@ class Lamp(Criterion):
     reference: ClassVar[str] = "Lee et al. 2021, arXiv 2010.07611, equation 4"
     cost: ClassVar[str] = "a sort of each layer"
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """In (0, 1]; the largest weight of each layer has 1."""
         found = {}
         for name, weight in seen.weights.items():
@@ -127,14 +127,9 @@ class Taylor(Criterion):
     cost: ClassVar[str] = "a forward and a backward pass per image"
     needs_data: ClassVar[bool] = True
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more, in units of the squared loss."""
-        total, weights, count = seen.zeros(), seen.parameters(), 0
-        for images, gradients in seen.gradients():
-            count += images
-            for name, gradient in gradients.items():
-                total[name] += images * (gradient * weights[name].detach()).square()
-        return {name: value / count for name, value in total.items()}
+        return seen.mean(lambda weight, gradient: (weight * gradient).square())
 
 
 class Snip(Criterion):
@@ -145,7 +140,7 @@ class Snip(Criterion):
     cost: ClassVar[str] = "a forward and a backward pass per image"
     needs_data: ClassVar[bool] = True
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more; the paper's division by their sum changes no order."""
         with seen.own_statistics():
             gradients = seen.mean_gradient()
@@ -176,7 +171,7 @@ class Grasp(Criterion):
     needs_data: ClassVar[bool] = True
     temperature: ClassVar[float] = 200.0
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """Any number; negative where removal makes the gradients flow better."""
 
         def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -213,7 +208,7 @@ class SynFlow(Criterion):
     needs_network: ClassVar[bool] = True
     rounds: ClassVar[int] = 100
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more; 0 for weights that no path from the images to the logits leads through."""
         network, weights = seen.network.double(), seen.parameters()
         with torch.no_grad():
@@ -252,17 +247,9 @@ class Fisher(Criterion):
     cost: ClassVar[str] = "a forward and a backward pass per image, one image at a time"
     needs_data: ClassVar[bool] = True
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more: the growth of the loss, to second order, where gradients vanish on average."""
-        total, count = seen.zeros(), 0
-        for images, gradients in seen.gradients(batch_size=1):
-            count += images
-            for name, gradient in gradients.items():
-                total[name] += gradient.square()
-        return {
-            name: weight.detach().square() * total[name] / (2 * count)
-            for name, weight in seen.parameters().items()
-        }
+        return seen.mean(lambda weight, gradient: (weight * gradient).square() / 2, batch_size=1)
 
 
 class Movement(Criterion):
@@ -278,7 +265,7 @@ class Movement(Criterion):
     needs_data: ClassVar[bool] = True
     learning_rate: ClassVar[float] = 0.01
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """Negative for weights that shrink."""
         total, weights = seen.zeros(), seen.parameters()
         # each batch's gradient is taken where the steps before it have led
@@ -305,7 +292,7 @@ class Wanda(Criterion):
     cost: ClassVar[str] = "a forward pass per image"
     needs_data: ClassVar[bool] = True
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more."""
         squares: Tensors = {}
 
@@ -343,7 +330,7 @@ class Obs(Criterion):
     #: share of the mean of the Hessian's diagonal that is added to it
     damping: ClassVar[float] = 0.01
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more: growth of a layer's squared error once the rest of its output has adapted."""
         hessians, layers = input_hessians(seen)
         found = {}
@@ -357,7 +344,7 @@ class Obs(Criterion):
             found[name] = losses.reshape(weight.shape)
         return found
 
-    def adapt(self, seen: Evidence, masks: Tensors) -> tuple[Tensors, Tensors]:
+    def adapt(self, seen: Observation, masks: Tensors) -> tuple[Tensors, Tensors]:
         """See `Criterion.adapt`."""
         hessians, layers = input_hessians(seen)
         solver = ObsFast(damping=self.damping)
@@ -390,11 +377,11 @@ class Relevance(Criterion):
     cost: ClassVar[str] = "about seven forward passes per image"
     needs_data: ClassVar[bool] = True
 
-    def scores(self, seen: Evidence) -> Tensors:
+    def scores(self, seen: Observation) -> Tensors:
         """0 or more, in units of the logit."""
         return {name: value.abs() for name, value in self.signed(seen).items()}
 
-    def signed(self, seen: Evidence) -> Tensors:
+    def signed(self, seen: Observation) -> Tensors:
         """The sums with their signs; without biases, each layer's is that of the logits."""
         total = {name: torch.zeros(weight.shape) for name, weight in seen.weights.items()}
 
@@ -446,7 +433,9 @@ def _outputs(module: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:
     return functional.linear(inputs, weight)
 
 
-def layer_inputs(seen: Evidence, receive: Callable[[str, Tensor], None]) -> dict[str, PrunedLayer]:
+def layer_inputs(
+    seen: Observation, receive: Callable[[str, Tensor], None]
+) -> dict[str, PrunedLayer]:
     """Hand the inputs of every layer to `receive`, batch by batch, as `unfold_inputs` gives them.
 
     Returns the layer of each prunable weight. Raises InputError for weights whose layer is no
@@ -479,7 +468,7 @@ def layer_inputs(seen: Evidence, receive: Callable[[str, Tensor], None]) -> dict
     return layers
 
 
-def input_hessians(seen: Evidence) -> tuple[dict[str, Tensor], dict[str, PrunedLayer]]:
+def input_hessians(seen: Observation) -> tuple[dict[str, Tensor], dict[str, PrunedLayer]]:
     """(2/N) X Xᵀ over the N inputs of each layer, [groups, K, K] on the CPU, and the layers."""
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}

@@ -194,7 +194,8 @@ def lowest_fall(scores: Tensors, masks: Tensors, groups: Sequence[Group]) -> Ten
 def lowest(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Where the `count` lowest scores [N] are, bool [N]; ties go in the order of the elements.
 
-    By a threshold, which is found in a tenth of the time that sorting takes.
+    By a threshold, which is found in a tenth of the time that sorting takes: all weights of a
+    network may compete here. (`sparsight.spade.solvers.lowest` takes many small rows at once.)
     """
     if count == 0:
         return torch.zeros_like(scores, dtype=torch.bool)

@@ -35,8 +35,8 @@ from sparsight.models.networks import load_network, traced_metadata
 from sparsight.models.registry import MODELS
 from sparsight.models.weights import read_weights, take_body, take_weights, weights_file
 from sparsight.pruning.criteria import RandomOrder
-from sparsight.pruning.evidence import calibration
 from sparsight.pruning.masks import Step, dense_masks, densities, groups_of
+from sparsight.pruning.observation import Calibration
 from sparsight.pruning.quantisation import check_quantised, measured_bits, quantise, quantised
 from sparsight.pruning.registry import (
     CRITERIA,
@@ -49,7 +49,7 @@ from sparsight.pruning.registry import (
 )
 from sparsight.pruning.removal import measure_removal
 from sparsight.pruning.schedules import MaskSchedule, mask_schedule
-from sparsight.pruning.selection import Calibration, Rule
+from sparsight.pruning.selection import Rule
 from sparsight.pruning.structures import Units, find_units
 from sparsight.rounding import FULL_BITS
 from sparsight.training.distillation import Distillation, Teacher
@@ -397,8 +397,8 @@ def _pruned(
     settings, rule = job.settings, rule_of(job)
     subset = None
     if facts := settings.get("calibration"):
-        images, labels = calibration(data.images, data.labels, facts["images"], job.seed)
-        subset = Calibration(images, labels, facts["batch_size"])
+        whole = Calibration(data.images, data.labels, facts["batch_size"])
+        subset = whole.drawn(facts["images"], job.seed)
     shape = data.images.shape[1:]
     units = find_units(network, shape) if rule.structure == UNITS else None
 

@@ -5,30 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sparsight.io.checkpoints import Tensors
 from sparsight.pruning.criteria import Criterion, Magnitude
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Group, Step, groups_of, lowest_fall
+from sparsight.pruning.observation import Calibration, Observation
 from sparsight.pruning.registry import UNITS, UNSTRUCTURED, group_length
 from sparsight.pruning.structures import Units, find_units, n_of_m_masks, unit_masks
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Images that criteria look at.
-
-    Attributes
-    ----------
-    images : [N, C, H, W] on the network's device, uint8, or float32 in [0, 1].
-    labels : int64 [N].
-    batch_size : images per forward pass.
-    """
-
-    images: Tensor
-    labels: Tensor
-    batch_size: int = 64
 
 
 @dataclass(frozen=True)
@@ -69,17 +53,17 @@ class Rule:
         own = {name: network.get_parameter(name).detach().cpu() for name in masks}
         asks = self.criterion.needs_network or self.criterion.needs_data
 
-        def look(at: Tensors) -> Evidence:
+        def look(at: Tensors) -> Observation:
             weights = {name: own[name] * mask for name, mask in at.items()}
             if not asks:
-                return Evidence(weights, seed)
+                return Observation(weights, seed)
             other = copy.deepcopy(network).eval().requires_grad_(True)
             with torch.no_grad():
                 for name, weight in weights.items():
                     other.get_parameter(name).copy_(weight)
             if calibration is None:
-                return Evidence(weights, seed, other, image_shape=image_shape)
-            return Evidence(weights, seed, other, **vars(calibration), image_shape=image_shape)
+                return Observation(weights, seed, other, image_shape=image_shape)
+            return Observation(weights, seed, other, **vars(calibration), image_shape=image_shape)
 
         if self.structure == UNITS:
             assert step.density is not None
@@ -101,7 +85,7 @@ class Rule:
             return self.criterion.adapt(look(masks), found)
         return found, {name: own[name] * mask for name, mask in found.items()}
 
-    def _fall(self, look: Callable[[Tensors], Evidence], masks: Tensors, step: Step) -> Tensors:
+    def _fall(self, look: Callable[[Tensors], Observation], masks: Tensors, step: Step) -> Tensors:
         groups = groups_of(masks, step, self.scope)
         if self.criterion.adapts_weights and all(len(group.names) == 1 for group in groups):
             # it chooses in each layer by itself: all that counts is how many

@@ -11,10 +11,10 @@ from torch.nn import functional
 from sparsight.io.errors import InputError
 from sparsight.models.base import prunable_parameters
 from sparsight.pruning.criteria import layer_inputs, weight_relevance
-from sparsight.pruning.evidence import Evidence, calibration
 from sparsight.pruning.masks import Step, dense_masks
+from sparsight.pruning.observation import Calibration, Observation
 from sparsight.pruning.registry import CRITERIA
-from sparsight.pruning.selection import Calibration, Rule
+from sparsight.pruning.selection import Rule
 
 COUNT, SIDE, CLASSES = 24, 8, 3
 
@@ -46,14 +46,16 @@ def images() -> tuple[Tensor, Tensor]:
     return pixels, torch.randint(CLASSES, (COUNT,), generator=draw)
 
 
-def seen(network: nn.Module, batch_size: int = 7) -> Evidence:
+def seen(network: nn.Module, batch_size: int = 7) -> Observation:
     """All that a criterion may ask."""
     weights = {name: value.detach().clone() for name, value in prunable_parameters(network).items()}
     pixels, labels = images()
-    return Evidence(weights, 5, copy.deepcopy(network), pixels, labels, (2, SIDE, SIDE), batch_size)
+    return Observation(
+        weights, 5, copy.deepcopy(network), pixels, labels, (2, SIDE, SIDE), batch_size
+    )
 
 
-def scores(name: str, evidence: Evidence) -> dict[str, Tensor]:
+def scores(name: str, evidence: Observation) -> dict[str, Tensor]:
     """Of a criterion of the registry."""
     found: dict[str, Tensor] = CRITERIA.load(name)().scores(evidence)
     return {key: value.detach() for key, value in found.items()}
@@ -88,11 +90,11 @@ def test_a_criterion_has_at_most_25_lines_beside_what_it_says_of_itself(name: st
 
 
 def test_lamp_by_hand() -> None:
-    found = scores("lamp", Evidence({"a": torch.tensor([[-3.0, 1.0], [2.0, 0.0]])}, 0))["a"]
+    found = scores("lamp", Observation({"a": torch.tensor([[-3.0, 1.0], [2.0, 0.0]])}, 0))["a"]
     assert found.flatten().tolist() == pytest.approx([1, 1 / 14, 4 / 13, 0])
 
 
-def linear() -> tuple[nn.Linear, Evidence]:
+def linear() -> tuple[nn.Linear, Observation]:
     """A linear layer, and what a criterion sees of it: four images of two pixels."""
     layer = nn.Linear(2, 2, bias=False)
     layer.weight.data = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
@@ -100,10 +102,10 @@ def linear() -> tuple[nn.Linear, Evidence]:
     labels = torch.tensor([0, 1, 1, 0])
     weights = {"0.weight": layer.weight.detach().clone()}
     network = nn.Sequential(copy.deepcopy(layer))
-    return layer, Evidence(weights, 0, network, pixels, labels, (2,), 2)
+    return layer, Observation(weights, 0, network, pixels, labels, (2,), 2)
 
 
-def single_gradients(network: nn.Linear, evidence: Evidence) -> Tensor:
+def single_gradients(network: nn.Linear, evidence: Observation) -> Tensor:
     """Gradient of the loss of each image, by the formula (p - y) xᵀ: [N, 2, 2]."""
     assert evidence.images is not None
     assert evidence.labels is not None
@@ -179,7 +181,7 @@ def test_obs_scores_and_compensation_of_one_row() -> None:
     draw = torch.Generator().manual_seed(0)
     one = torch.randn(4000, 1, generator=draw)
     pixels = torch.cat([one, one + 0.01 * torch.randn(4000, 1, generator=draw)], 1)
-    evidence = Evidence(
+    evidence = Observation(
         {"0.weight": network.weight.detach().clone()},
         0,
         nn.Sequential(network),
@@ -286,12 +288,13 @@ def test_obs_keeps_the_outputs_of_layers_better_than_magnitude(scope: str) -> No
 
 def test_what_needs_images_says_so() -> None:
     with pytest.raises(InputError, match="training images"):
-        scores("snip", Evidence({"7.weight": small()[7].weight}, 0, small()))
+        scores("snip", Observation({"7.weight": small()[7].weight}, 0, small()))
 
 
 def test_calibration_is_one_subset_for_a_seed() -> None:
-    pixels, labels = images()
-    first = calibration(pixels, labels, 10, 4)
-    assert torch.equal(first[0], calibration(pixels, labels, 10, 4)[0])
-    assert not torch.equal(first[0], calibration(pixels, labels, 10, 5)[0])
-    assert len(calibration(pixels, labels, 1000, 4)[1]) == COUNT
+    whole = Calibration(*images())
+    first = whole.drawn(10, 4)
+    assert len(first.labels) == 10
+    assert torch.equal(first.images, whole.drawn(10, 4).images)
+    assert not torch.equal(first.images, whole.drawn(10, 5).images)
+    assert len(whole.drawn(1000, 4).labels) == COUNT

@@ -15,8 +15,8 @@ from sparsight.io.tables import read_table
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning import rounds, selection
 from sparsight.pruning.criteria import RandomOrder
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step
+from sparsight.pruning.observation import Observation
 from sparsight.pruning.rounds import (
     Job,
     make_epoch_point,
@@ -122,7 +122,7 @@ def test_random_masks_are_nested_and_blind_to_weights_and_rewinding(chain: Chain
 
 def test_random_scores_differ_between_layers_of_one_shape() -> None:
     same = {"a.weight": torch.zeros(30), "b.weight": torch.zeros(30)}
-    scores = RandomOrder().scores(Evidence(same, 1))
+    scores = RandomOrder().scores(Observation(same, 1))
     assert not torch.equal(scores["a.weight"], scores["b.weight"])
 
 

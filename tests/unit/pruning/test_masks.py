@@ -12,8 +12,8 @@ from sparsight.models.base import build_network, prunable_parameters
 from sparsight.models.inception import InceptionV3
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.criteria import Magnitude, RandomOrder
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step, dense_masks, densities, next_masks
+from sparsight.pruning.observation import Observation
 
 NAMES = ("a", "b")
 
@@ -134,13 +134,13 @@ def test_masks_are_nested_and_counts_exact(
 
 
 def test_random_order_is_one_per_seed_whatever_the_weights() -> None:
-    first = RandomOrder().scores(Evidence({"a": torch.zeros(50)}, 1))["a"]
-    assert torch.equal(first, RandomOrder().scores(Evidence({"a": torch.ones(50)}, 1))["a"])
-    assert not torch.equal(first, RandomOrder().scores(Evidence({"a": torch.zeros(50)}, 2))["a"])
+    first = RandomOrder().scores(Observation({"a": torch.zeros(50)}, 1))["a"]
+    assert torch.equal(first, RandomOrder().scores(Observation({"a": torch.ones(50)}, 1))["a"])
+    assert not torch.equal(first, RandomOrder().scores(Observation({"a": torch.zeros(50)}, 2))["a"])
 
 
 def test_random_masks_are_nested_in_a_chain_and_in_one_shot() -> None:
-    scores = RandomOrder().scores(Evidence({"a": torch.zeros(100)}, 1))
+    scores = RandomOrder().scores(Observation({"a": torch.zeros(100)}, 1))
     dense = {"a": torch.ones(100, dtype=torch.bool)}
     chain = next_masks(scores, dense, Step(density=0.5), "global")
     chain = next_masks(scores, chain, Step(density=0.2), "global")
@@ -148,7 +148,7 @@ def test_random_masks_are_nested_in_a_chain_and_in_one_shot() -> None:
 
 
 def test_magnitude_scores_are_absolute_values() -> None:
-    assert Magnitude().scores(Evidence({"a": torch.tensor([-2.0, 1.0])}, 0))["a"].tolist() == [
+    assert Magnitude().scores(Observation({"a": torch.tensor([-2.0, 1.0])}, 0))["a"].tolist() == [
         2.0,
         1.0,
     ]

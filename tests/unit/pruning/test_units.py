@@ -13,8 +13,8 @@ from torchvision.models.vision_transformer import Encoder
 
 from sparsight.io.errors import InputError, InvariantError
 from sparsight.pruning.criteria import Magnitude
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step, dense_masks
+from sparsight.pruning.observation import Observation
 from sparsight.pruning.removal import measure_removal, remove_units
 from sparsight.pruning.selection import Rule
 from sparsight.pruning.structures import Units, check_units, find_units
@@ -264,7 +264,9 @@ def test_the_nearest_number_of_the_worst_units_falls(wanted: float) -> None:
     network = trained("residual")
     units = find_units(network, SHAPE)
     dense = dense_masks(network)
-    order = units.scores(Magnitude().scores(Evidence(dense_weights(network), 1)), dense).argsort()
+    order = units.scores(
+        Magnitude().scores(Observation(dense_weights(network), 1)), dense
+    ).argsort()
     alive, reached = torch.ones(14, dtype=torch.bool), {0: 1.0}
     for number, unit in enumerate(order.tolist(), 1):
         alive[unit] = False

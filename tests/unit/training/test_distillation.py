@@ -13,8 +13,8 @@ from sparsight.models.base import build_network
 from sparsight.models.resnet import ResNet18
 from sparsight.models.thesis_cnn import ThesisCnn
 from sparsight.pruning.criteria import Magnitude
-from sparsight.pruning.evidence import Evidence
 from sparsight.pruning.masks import Step, dense_masks, next_masks
+from sparsight.pruning.observation import Observation
 from sparsight.training.distillation import (
     Distillation,
     Teacher,
@@ -115,7 +115,7 @@ def test_a_pruned_network_comes_nearer_to_its_teacher(
     train(dense, data, plan, Stream(0, "dense/level00"), masks={})
     before = copy.deepcopy(dense.state_dict())
     weights = {name: dense.get_parameter(name).detach() for name in dense_masks(dense)}
-    scores = Magnitude().scores(Evidence(weights, 0))
+    scores = Magnitude().scores(Observation(weights, 0))
     masks = next_masks(scores, dense_masks(dense), Step(rate=0.9), "global")
 
     def distances(facts: Distillation | None) -> tuple[float, float]:

@@ -17,7 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass
-class Evidence:
+class Observation:
     """A network that is about to be pruned, and its calibration images.
 
     Attributes
@@ -66,14 +66,27 @@ class Evidence:
             found = torch.autograd.grad(value, list(parameters.values()))
             yield len(labels), dict(zip(parameters, found, strict=True))
 
-    def mean_gradient(self, loss: Loss = functional.cross_entropy) -> Tensors:
-        """Gradient of the mean loss over all calibration images."""
-        total, count = self.zeros(), 0
-        for images, gradients in self.gradients(loss=loss):
+    def mean(
+        self,
+        of: Callable[[Tensor, Tensor], Tensor],
+        batch_size: int | None = None,
+        loss: Loss = functional.cross_entropy,
+    ) -> Tensors:
+        """Mean over the batches of what `of` makes of a weight and its gradient.
+
+        A batch counts by its images.
+        """
+        weights, count = self.parameters(), 0
+        total = self.zeros()
+        for images, gradients in self.gradients(batch_size, loss):
             count += images
             for name, gradient in gradients.items():
-                total[name] += images * gradient
+                total[name] += images * of(weights[name].detach(), gradient)
         return {name: value / count for name, value in total.items()}
+
+    def mean_gradient(self, loss: Loss = functional.cross_entropy) -> Tensors:
+        """Gradient of the mean loss over all calibration images."""
+        return self.mean(lambda _weight, gradient: gradient, loss=loss)
 
     @contextmanager
     def own_statistics(self) -> Iterator[None]:
@@ -89,11 +102,27 @@ class Evidence:
             norm.eval()
 
 
-def calibration(images: Tensor, labels: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """A random subset of `count` training images, all where there are fewer.
+@dataclass(frozen=True)
+class Calibration:
+    """Images that criteria look at.
 
-    It is the same at every level and for every pruner of a seed.
+    Attributes
+    ----------
+    images : [N, C, H, W] on the network's device, uint8, or float32 in [0, 1].
+    labels : int64 [N].
+    batch_size : images per forward pass.
     """
-    draw = generator(images.device, seed, "calibration")
-    chosen = torch.randperm(len(images), generator=draw, device=images.device)[:count]
-    return images[chosen], labels[chosen]
+
+    images: Tensor
+    labels: Tensor
+    batch_size: int = 64
+
+    def drawn(self, count: int, seed: int) -> "Calibration":
+        """A random subset of `count` images, all where there are fewer.
+
+        It is the same at every level and for every pruner of a seed.
+        """
+        draw = generator(self.images.device, seed, "calibration")
+        order = torch.randperm(len(self.images), generator=draw, device=self.images.device)
+        chosen = order[:count]
+        return Calibration(self.images[chosen], self.labels[chosen], self.batch_size)
