@@ -752,6 +752,18 @@ def _retraining_conflicts(
         f".teacher: rounds of {model} are not retrained (retraining takes 0 epochs), so that there "
         "is nothing to teach; drop the key, or give the retraining epochs",
     )
+    changing = entry["schedule"] in WHILE_TRAINING
+    yield (
+        changing and not recipe["epochs"],
+        f": schedule {entry['schedule']} changes masks while a level trains, but retraining "
+        f"{model} takes 0 epochs; give it epochs, or choose another schedule",
+    )
+    yield (
+        changing and recipe["select"] != "last",
+        # an earlier epoch's network has other masks, and as a rule another density
+        f": schedule {entry['schedule']} ends with the last epoch's masks, but retraining {model} "
+        f"selects {recipe['select']}; set select to last",
+    )
     facts = architecture_facts(study, network.dataset, model)
     yield (
         bool(entry.get("distillation", {}).get("attention"))

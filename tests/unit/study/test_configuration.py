@@ -534,6 +534,14 @@ CASES = {
         pruner(schedule="at_initialisation", densities=[0.5], rewind="none"),
         ["catalogue.pruners.new", "at_initialisation", "rewind"],
     ),
+    "masks that no training changes": (
+        pruner(densities=[0.5], schedule="gradual", rewind="none", retraining={"epochs": 0}),
+        ["catalogue.pruners.new", "gradual", "0 epochs"],
+    ),
+    "masks of an epoch that is not kept": (
+        pruner(densities=[0.5], schedule="rigl", retraining={**RECIPE, "select": "best_test"}),
+        ["catalogue.pruners.new", "rigl", "select", "last"],
+    ),
     "growth by another criterion": (
         pruner(schedule="rigl", densities=[0.5], criterion="random"),
         ["catalogue.pruners.new", "rigl", "magnitude"],
