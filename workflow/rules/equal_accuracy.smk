@@ -64,3 +64,39 @@ rule draw_equal_accuracy:
         version=version_of("call.py", ["sparsight.plots.equal_accuracy"]),
     script:
         "../scripts/call.py"
+
+
+rule draw_checkpoints:
+    """Draw the agreement of every checkpoint over the accuracy that it has lost."""
+    input:
+        agreement=rules.summarise_agreement.output.agreement,
+        evaluations=rules.summarise.output.evaluations,
+    output:
+        svg=report(
+            f"{FIGURES}/checkpoints/{{dataset}}__{{model}}__{{metric}}.svg",
+            caption="../report/checkpoints_figure.rst",
+            category="5 Agreement",
+            labels={
+                "figure": "every checkpoint",
+                "data set": "{dataset}",
+                "model": "{model}",
+                "metric": "{metric}",
+            },
+        ),
+        png=f"{FIGURES}/checkpoints/{{dataset}}__{{model}}__{{metric}}.png",
+    log:
+        f"{RESULTS}/logs/draw_checkpoints/{{dataset}}__{{model}}__{{metric}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_checkpoints/{{dataset}}__{{model}}__{{metric}}.jsonl"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        settings=settings_of(DRAWN.agreement, "dataset", "model", "metric"),
+        version=version_of("call.py", ["sparsight.plots.checkpoints"]),
+    script:
+        "../scripts/call.py"
