@@ -52,6 +52,14 @@ def concept_pages():
     return [f"{SUMMARY}/concept_tables.html"] if PLAN.names() else []
 
 
+def atlas_concepts(ending):
+    """A file of every checkpoint and method whose concepts the atlas shows."""
+    return [
+        place_path(f"{FOUND}{ending}", place).format(concept=name)
+        for place, name in PLAN.drawn()
+    ]
+
+
 def sheet_findings(which, ending):
     """An input function: a file of the `dense` or the `pruned` network of a sheet of concepts."""
 

@@ -236,6 +236,22 @@ def sheet_controls(wildcards):
     )
 
 
+def atlas_maps():
+    """All stored maps that look at a network, in the order of the settings of the atlas."""
+    return [
+        place_path(f"{LEVEL}/explanations/{family}.safetensors", place)
+        for place, family in STUDY.explained_places()
+    ]
+
+
+def atlas_controls():
+    """Maps of all controls, in the order of the settings of the atlas."""
+    return [
+        CONTROLS.format(dataset=dataset, family=family)
+        for dataset, family in STUDY.controlled_datasets()
+    ]
+
+
 def statistics_files():
     """The tables of statistics that the study asks for."""
     names = ["contrasts", "correctness", "strata", "correlations", "control_gaps"]

@@ -89,7 +89,7 @@ def load_sheet(
 ) -> Sheet:
     """Read what `draw_heatmaps` shows; see there."""
     condition = str(settings["condition"])
-    files = [_ExplanationFile(path, condition, settings) for path in (*explanations, *controls)]
+    files = [ExplanationFile(path, condition, settings) for path in (*explanations, *controls)]
     if not evaluations or not files:
         raise InputError("a sheet of heatmaps needs at least one evaluation and its explanations")
     positions = _first_of_each_class(packed, files, int(settings["images"]))
@@ -131,8 +131,16 @@ def load_sheet(
     )
 
 
-class _ExplanationFile:
-    """Facts of an explanations file and its rows for chosen images."""
+class ExplanationFile:
+    """Facts of an explanations file under one condition, and its rows for chosen images.
+
+    Attributes
+    ----------
+    explainers : those of the file, or of them those in `settings["explainers"]`, if it has any.
+    signed : of them those whose negative values mean evidence against the class.
+    row_of : image id to its row.
+    target : which class the maps explain, a key of `TARGETS`.
+    """
 
     def __init__(self, path: Path, condition: str, settings: Mapping[str, Any]) -> None:
         self.path = path
@@ -165,14 +173,20 @@ class _ExplanationFile:
             rows = [self.row_of[int(image_id)] for image_id in image_ids]
             return np.concatenate([reader.rows(tensor, row, row + 1).numpy() for row in rows])
 
+    def map_rows(self, explainer: str, image_ids: Iterable[int]) -> Map:
+        """Maps of one explainer, float32 [n, h, w]; every image must be in `row_of`."""
+        return self._rows(f"{explainer}/{self.condition}", image_ids)
+
     def maps(self, image_ids: NDArray[np.int64]) -> dict[str, Map]:
-        return {n: self._rows(f"{n}/{self.condition}", image_ids) for n in self.explainers}
+        """Explainer to its maps [n, h, w]."""
+        return {name: self.map_rows(name, image_ids) for name in self.explainers}
 
     def predicted(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Classes that the network predicts, int64 [n]."""
         return self._rows(f"predictions/{self.condition}", image_ids)
 
 
-def _first_of_each_class(packed: Path, files: Sequence[_ExplanationFile], count: int) -> list[int]:
+def _first_of_each_class(packed: Path, files: Sequence[ExplanationFile], count: int) -> list[int]:
     """Positions of the first `count` images of the evaluation subset, from different classes.
 
     Where there are fewer classes than `count`, classes repeat once all have had their turn.

@@ -351,6 +351,26 @@ class Study:
         """Whether a family is explained at a level; retrained networks always are."""
         return self._takes_in(self.explaining(family).get("levels", "all"), pruner, level)
 
+    def explained_places(self) -> list[tuple[Place, str]]:
+        """Every checkpoint with each family that explains it, controls left out."""
+        looking = self.network_families()
+        return [
+            (place, family)
+            for place in self.places()
+            for family in self.families(self.network(place.dataset, place.model))
+            if family in looking and self.explains(family, place.pruner, place.level)
+        ]
+
+    def controlled_datasets(self) -> list[tuple[str, str]]:
+        """Every explained data set with each family of controls that need no network."""
+        named = {
+            (network.dataset, family)
+            for network in self.networks()
+            for family in self.families(network)
+            if family in self.network_free_families()
+        }
+        return sorted(named)
+
     def curve_levels(self, family: str, pruner: str) -> list[int]:
         """The pruned levels of a pruner at which a family is explained."""
         levels = range(1, self.level_count(pruner) + 1)
@@ -449,6 +469,10 @@ class ConceptPlan:
     def sheets(self, network: Network) -> list[str]:
         """A network's methods whose concepts are drawn as a sheet."""
         return [name for name in self.names(network) if self.facts(name)["sheet"]]
+
+    def drawn(self) -> list[tuple[Place, str]]:
+        """Every checkpoint with each method whose concepts can be drawn."""
+        return [(place, name) for place, name in self.places() if self.facts(name)["sheet"]]
 
     def sheet_place(self, dataset: str, model: str, pruner: str) -> Place:
         """The pruned checkpoint in a sheet, of the first seed.

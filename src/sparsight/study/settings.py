@@ -304,6 +304,11 @@ class RuleSettings(_OfStudy):
         return [AGREEMENT.item(method) for method in sorted(methods)]
 
 
+def _listed(place: Place) -> list[Any]:
+    """A checkpoint as tables name it."""
+    return [place.dataset, place.model, place.pruner, place.seed, place.level]
+
+
 class TableSettings(_OfStudy):
     """The `settings` of every rule that makes a table or a figure."""
 
@@ -373,12 +378,48 @@ class TableSettings(_OfStudy):
         """Finding images that are forgotten, and classes that are harmed."""
         agreement = self.agreement()
         return {
-            "checkpoints": [
-                [place.dataset, place.model, place.pruner, place.seed, place.level]
-                for place in self.study.places()
-            ],
+            "checkpoints": [_listed(place) for place in self.study.places()],
             "entries": agreement["entries"],
             "confidence": self.config["statistics"]["confidence"],
+        }
+
+    def atlas(self) -> Settings:
+        """Writing the atlas; files are parallel to the lists of their places."""
+        floors = self.study.floors()
+        agreement = {n: self._entry("agreement", n)["method"] for n in self.config["agreement"]}
+        return {
+            "study": self.study.name,
+            "networks": [
+                {
+                    "dataset": network.dataset,
+                    "model": network.model,
+                    "seeds": list(network.seeds),
+                    "conditions": self.study.conditions(network.dataset),
+                    "pruners": {name: self.study.level_count(name) for name in network.pruners},
+                    "floors": {
+                        name: [floor for floor in floors[name] if floor in network.pruners]
+                        for name in self.study.pruning_pruners(network)
+                    },
+                    "explainers": list(network.explainers),
+                    "metrics": list(network.metrics),
+                    "concepts": ConceptPlan(self.study).sheets(network),
+                }
+                for network in self.study.networks()
+            ],
+            "metrics": self.metric_facts(),
+            "agreement": {
+                name: {key: AGREEMENT.facts(method)[key] for key in ("direction", "unit")}
+                for name, method in agreement.items()
+            },
+            "checkpoints": [_listed(place) for place in self.study.places()],
+            "explained": [_listed(place) for place, _ in self.study.explained_places()],
+            "controls": [dataset for dataset, _ in self.study.controlled_datasets()],
+            "described": [
+                [*_listed(place), name] for place, name in ConceptPlan(self.study).drawn()
+            ],
+            "reducers": self._reducers(),
+            "entries": self.entries(),
+            "agreement_entries": self.agreement()["entries"],
         }
 
     def equal_accuracy(self) -> Settings:
@@ -404,10 +445,7 @@ class TableSettings(_OfStudy):
         for claim in claims:
             # The first that the claim's own data set has.
             claim.setdefault("condition", self.study.conditions(claim["dataset"])[0])
-        checkpoints = [
-            [place.dataset, place.model, place.pruner, place.seed, place.level]
-            for place in self.claim_places()
-        ]
+        checkpoints = [_listed(place) for place in self.claim_places()]
         named = {value for claim in claims for value in claim.values() if isinstance(value, str)}
         return {
             "statistics": {"confidence": self.config["statistics"]["confidence"]},

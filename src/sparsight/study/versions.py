@@ -56,6 +56,7 @@ STAGES = {
     "claims": "sparsight.analysis.claims.decide",
     "costs": "sparsight.analysis.costs",
     "provenance": "sparsight.analysis.provenance",
+    "atlas": "sparsight.atlas.write",
     "concept_tables_page": "sparsight.plots.pages:CONCEPT_TABLES_PAGE_VERSION",
     "guide_page": "sparsight.plots.pages:GUIDE_PAGE_VERSION",
     "verdicts_page": "sparsight.plots.verdicts",
