@@ -297,9 +297,7 @@ def figure_names(network):
         "equal_accuracy": (
             config["agreement"] if STUDY.compares_pruners(network) else []
         ),
-        "checkpoints": (
-            config["agreement"] if STUDY.compares_pruners(network) else []
-        ),
+        "checkpoints": (config["agreement"] if STUDY.compares_pruners(network) else []),
         "curves": DRAWN.step_metrics(network),
         # Where no level of a pruner is explained, there is no sheet.
         "heatmaps": [pruner for pruner in curves if STUDY.sheet_levels(pruner)],
