@@ -99,6 +99,8 @@ def checkpoints_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figu
     ]
     rows, columns = grid_shape(len(panels))
     figure = new_figure(WIDTH, rows * PANEL_HEIGHT + 0.9)
+    theme: dict[str, Any] = {str(name): value for name, value in matplotlib.rcParams.items()}
+    theme |= dict.fromkeys(_TEXTS, SIZE)
     name_figure(figure, settings, f", agreement by {settings['metric']}, every checkpoint")
     (
         so.Plot(frame, x="lost", y="mean", color="pruner", marker="pruner")
@@ -110,7 +112,7 @@ def checkpoints_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figu
             marker=so.Nominal({name: of.marker for name, of in look.items()}, order=[*look]),
         )
         .label(x="accuracy lost (percentage points)", y="agreement with dense")
-        .theme({**matplotlib.rcParams, **dict.fromkeys(_TEXTS, SIZE)})
+        .theme(theme)
         .on(figure)
         .plot()
     )
