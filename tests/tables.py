@@ -39,3 +39,11 @@ def write_statistics(
     with StatisticsWriter(path, replicates.shape[1], bootstrap_seed) as writer:
         for _, rows in whole.groupby("explainer", sort=True):
             writer.append_explainer(rows, replicates[rows.index.to_numpy()])
+
+
+def write_bits(folder: Path, *rows: tuple[str, str, str, int, int, int]) -> Path:
+    """Write an `evaluations.parquet` of dataset, model, pruner, seed, level and bits alone."""
+    names = ["dataset", "model", "pruner", "seed", "level", "value"]
+    path = folder / "evaluations.parquet"
+    write_rows("evaluations", path, pd.DataFrame([*rows], columns=names).assign(metric="bits"))
+    return path

@@ -96,6 +96,7 @@ rule find_exemplars:
 rule summarise_agreement:
     """Summarise agreement next to the retrain floor and the seed floor."""
     input:
+        evaluations=f"{SUMMARY}/evaluations.parquet",
         agreement=agreement_files,
     output:
         agreement=report(

@@ -4,6 +4,7 @@
 rule summarise_curves:
     """Describe every level at every step of the metrics that have steps."""
     input:
+        evaluations=rules.summarise.output.evaluations,
         scores=score_files,
     output:
         curves=report(

@@ -31,6 +31,7 @@ rule resample_images:
 rule contrast:
     """Hold every level against the dense networks, with the network as unit."""
     input:
+        evaluations=rules.summarise.output.evaluations,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
         contrasts=report(
@@ -59,6 +60,7 @@ rule contrast:
 rule compare_predictions:
     """Compare correct with incorrect predictions, matched on the label."""
     input:
+        evaluations=rules.summarise.output.evaluations,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
         correctness=report(
@@ -87,6 +89,7 @@ rule compare_predictions:
 rule stratify:
     """Hold levels against dense among hard, medium and easy images."""
     input:
+        evaluations=rules.summarise.output.evaluations,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
         strata=report(

@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
 
     contrast(
         statistics=[Path(path) for path in snakemake.input.statistics],
+        evaluations=Path(snakemake.input.evaluations),
         output=Path(snakemake.output.contrasts),
         settings=snakemake.params.settings,
     )

@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
 
     stratify(
         statistics=[Path(path) for path in snakemake.input.statistics],
+        evaluations=Path(snakemake.input.evaluations),
         output=Path(snakemake.output.strata),
         settings=snakemake.params.settings,
     )

@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
 
     summarise_agreement(
         agreement=[Path(path) for path in snakemake.input.agreement],
+        evaluations=Path(snakemake.input.evaluations),
         output=Path(snakemake.output.agreement),
         settings=snakemake.params.settings,
     )

@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
 
     summarise_steps(
         scores=[Path(path) for path in snakemake.input.scores],
+        evaluations=Path(snakemake.input.evaluations),
         output=Path(snakemake.output.curves),
         settings=snakemake.params.settings,
     )

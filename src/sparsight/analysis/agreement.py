@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sparsight.analysis import tables
-from sparsight.analysis.curves import DENSE
+from sparsight.analysis.curves import DENSE, with_bits
 from sparsight.analysis.scores import Entries, ScoreFile, of_study, open_files
 from sparsight.analysis.statistics import (
     Counts,
@@ -231,12 +231,12 @@ def _differences(values: Mapping[int, float], floor: Mapping[int, float]) -> lis
 
 
 #: of the stage `agreement_table`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 LEVEL = ["dataset", "model", "pruner", "level"]
 
 
 def summarise_agreement(
-    agreement: Iterable[Path], output: Path, settings: Mapping[str, Any]
+    agreement: Iterable[Path], evaluations: Path, output: Path, settings: Mapping[str, Any]
 ) -> None:
     """Write `agreement.csv` from the agreement of all checkpoints.
 
@@ -282,6 +282,7 @@ def summarise_agreement(
                 images[place + curve] = (float(low), float(high))
     rows = list(_with_means(by_seed, images, set(settings["retrain"]), confidence))
     table = pd.DataFrame(rows, columns=tables.TABLES["agreement"].names)
+    table = with_bits(table, evaluations)
     table["control"] = control_flags(table, settings["controls"])
     for floor in FLOORS:
         table[f"minus_{floor}_p_adjusted"] = adjusted_p(

@@ -23,6 +23,7 @@ from sparsight.analysis.curves import (
     networks_by_subset,
     read_curves,
     read_explainers,
+    with_bits,
 )
 from sparsight.analysis.resample import BOTH, CHANGE_AT_BOTH, CORRECT, INCORRECT, STRATA
 from sparsight.analysis.statistics import (
@@ -39,12 +40,14 @@ from sparsight.analysis.statistics import (
 from sparsight.analysis.tables import ALL_LEVELS, MEAN
 
 #: of the stage `contrasts`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 CONTRASTED_SUBSETS = ("all", BOTH)
 PLACE = ["dataset", "model", "pruner", "level", "explainer", "condition", "metric", "subset"]
 
 
-def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+def contrast(
+    statistics: Iterable[Path], evaluations: Path, output: Path, settings: Mapping[str, Any]
+) -> None:
     """Write `contrasts.csv`.
 
     One row per data set, model, pruner, level, explainer, condition, metric and subset (`all`,
@@ -68,7 +71,7 @@ def contrast(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
             SHARE if names["metric"] == ACCURACY else UNBOUNDED,
         )
     ]
-    _write_contrasts("contrasts", rows, output, settings["controls"])
+    _write_contrasts("contrasts", rows, evaluations, output, settings["controls"])
 
 
 def _curves(
@@ -124,6 +127,7 @@ def _mean_density(curve: Curve, place: int) -> float:
 def _write_contrasts(
     name: str,
     rows: Sequence[Mapping[str, Any]],
+    evaluations: Path,
     output: Path,
     controls: Sequence[str],
     family: Sequence[str] = FAMILY,
@@ -131,17 +135,20 @@ def _write_contrasts(
     """Write the table `name` from rows of contrasts; see `adjusted_p` for `family`."""
     names = tables.TABLES[name].names
     table = pd.DataFrame(rows, columns=[*names, *(set(family) - set(names))])
+    table = with_bits(table, evaluations)
     table["control"] = control_flags(table, controls)
     table["p_adjusted"] = adjusted_p(table, controls, family)
     tables.write(name, output, table.sort_values(PLACE)[names])
 
 
 #: of the stage `strata`: see `sparsight.study.versions`
-STRATA_VERSION = 1
+STRATA_VERSION = 2
 GAP = "hard_minus_easy"
 
 
-def stratify(statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+def stratify(
+    statistics: Iterable[Path], evaluations: Path, output: Path, settings: Mapping[str, Any]
+) -> None:
     """Write `strata.csv`: rows as those of `contrast`, for other subsets.
 
     They are `hard`, `medium` and `easy` (thirds of the images by the *dense* network's margin, the
@@ -157,7 +164,7 @@ def stratify(statistics: Iterable[Path], output: Path, settings: Mapping[str, An
         for subset, values, changes in _strata(found)
         for row in _contrast_rows(values, changes, confidence)
     ]
-    _write_contrasts("strata", rows, output, settings["controls"], (*FAMILY, "is_gap"))
+    _write_contrasts("strata", rows, evaluations, output, settings["controls"], (*FAMILY, "is_gap"))
 
 
 def _strata(found: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Curve]]:
@@ -171,12 +178,12 @@ def _strata(found: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Curve]]:
 
 
 #: of the stage `correctness`: see `sparsight.study.versions`
-CORRECTNESS_VERSION = 1
+CORRECTNESS_VERSION = 2
 Entering = NDArray[np.bool_]
 
 
 def compare_predictions(
-    statistics: Iterable[Path], output: Path, settings: Mapping[str, Any]
+    statistics: Iterable[Path], evaluations: Path, output: Path, settings: Mapping[str, Any]
 ) -> None:
     """Write `correctness.csv`.
 
@@ -193,6 +200,7 @@ def compare_predictions(
         for row in _correctness(found[CORRECT], found[INCORRECT], confidence)
     ]
     table = pd.DataFrame(rows, columns=tables.TABLES["correctness"].names)
+    table = with_bits(table, evaluations)
     table["control"] = control_flags(table, settings["controls"])
     table["p_adjusted"] = adjusted_p(table, settings["controls"])
     # Stable: levels and seeds of a curve stay in their order.

@@ -66,6 +66,24 @@ def performance_curves(evaluations: Path, split: str, metric: str) -> pd.DataFra
     return curves.sort_values([*checkpoint, "condition"], ignore_index=True)
 
 
+def with_bits(table: pd.DataFrame, evaluations: Path) -> pd.DataFrame:
+    """The table with the column `bits`, as `evaluations.parquet` has them of each level's weights.
+
+    `table` has dataset, model, pruner and level (a number, or text that may name no level: then
+    bits are undefined). They are the mean over networks, and those of the dense network at level 0,
+    which all pruners share.
+    """
+    frame = read("evaluations", evaluations)
+    place = ["dataset", "model", "pruner", "level"]
+    found = frame[frame["metric"] == "bits"].groupby(place)["value"].mean().rename("bits")
+    level = pd.to_numeric(table["level"], errors="coerce").fillna(-1).astype(int)
+    owner = table["pruner"].where(level > 0, DENSE)
+    asked = table[["dataset", "model"]].assign(pruner=owner, level=level)
+    # Tables of earlier versions have no bits: nothing was quantised.
+    bits = asked.join(found, on=place)["bits"].fillna(FULL_BITS).where(level >= 0)
+    return table.assign(bits=bits)
+
+
 def mean_over_seeds(frame: pd.DataFrame, series: Sequence[str], value: str) -> pd.DataFrame:
     """Mean of the column `value`, of the density and of bits over the networks of each level.
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from sparsight.analysis import tables
-from sparsight.analysis.curves import DENSE, complete_curves
+from sparsight.analysis.curves import DENSE, complete_curves, with_bits
 from sparsight.analysis.scores import (
     IDENTITY,
     NAMES,
@@ -237,11 +237,13 @@ def _levels(
 
 
 #: of the stage `curves_table`: see `sparsight.study.versions`
-CURVES_VERSION = 1
+CURVES_VERSION = 2
 STEP_CURVE = ["dataset", "model", "pruner", "level", *NAMES]
 
 
-def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
+def summarise_steps(
+    scores: Iterable[Path], evaluations: Path, output: Path, settings: Mapping[str, Any]
+) -> None:
     """Write `curves.csv`: at every step of a metric, the mean over the images.
 
     One row per data set, model, pruner, seed, level, explainer, condition, metric and step, and one
@@ -257,6 +259,7 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     ----------
     scores : `scores/{family}.parquet` of every scored checkpoint. They are read one at a time, and
         only the rows with steps are kept while one is described.
+    evaluations : `evaluations.parquet`, for the bits of the weights.
     settings : `metrics` (names of those whose steps are wanted), `controls` (explainers that are
         controls), `confidence` of the intervals.
     """
@@ -270,7 +273,8 @@ def summarise_steps(scores: Iterable[Path], output: Path, settings: Mapping[str,
     means = _over_seeds(by_seed, float(settings["confidence"]))
     rows = pd.concat([by_seed.assign(order=by_seed["seed"]), means])
     rows = rows.sort_values([*STEP_CURVE, "order", "step"], ignore_index=True)
-    table = rows.assign(control=control_flags(rows, settings["controls"]))
+    table = with_bits(rows, evaluations)
+    table = table.assign(control=control_flags(rows, settings["controls"]))
     tables.write("curves", output, table[tables.TABLES["curves"].names])
 
 

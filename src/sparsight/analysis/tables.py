@@ -58,7 +58,13 @@ p_adjusted: float64 [0 to 1] Benjamini-Hochberg within data set, model and prune
 concept, method: str configured name of the concept method, and the method behind it
 """
 
-_CONTRAST = """density n_seeds
+_BITS = (
+    "bits: float64 [2 to 32] the fewest that hold each prunable weight of the level, measured in "
+    "the weights; mean over networks"
+)
+_CONTRAST = f"""density
+{_BITS}
+n_seeds
 mean: float64 [of the metric] mean over networks of the mean over images
 mean_low, mean_high: float64 [of the metric] Student t over networks; of accuracy, of its logit
 mean_images_low, mean_images_high: float64 [of the metric] over images, for these networks
@@ -139,7 +145,9 @@ milliseconds, milliseconds_left: float64 [ms of CPU time per image] before and a
 
 # curves.csv: Metrics with steps (ROAD, insertion, …): the mean over images at every step
 ## dataset model pruner seed level explainer condition metric step
-dataset model pruner seed_or_mean level density explainer control condition metric
+dataset model pruner seed_or_mean level density
+{_BITS}
+explainer control condition metric
 step: int64 0, 1, 2, …
 axis_value: float64 [of the metric's axis] where the step lies
 n_seeds
@@ -167,6 +175,7 @@ level: str pruning level, or "all": the mean over levels that have both
 explainer control condition metric seed_or_mean n_seeds
 n_levels: int64 levels that enter; in rows of means the fewest of one network
 density
+{_BITS}; empty in rows over all levels
 n_correct, n_incorrect: int64 images of labels that have both, summed over what enters
 mean_correct, mean_incorrect: float64 [of the metric] matched on the label
 difference: float64 [of the metric] of correct minus incorrect predictions
@@ -214,6 +223,7 @@ effect_size seeds_up seeds_down p p_adjusted
 dataset model pruner level explainer control condition metric subset seed_or_mean
 reference: str compared with "dense_parent"; "seed_floor": dense networks of other seeds
 density
+{_BITS}
 n_seeds: int64 networks with a defined value
 n, undefined: int64 images (for the seed floor times other seeds) with (without) a defined value
 mean: float64 [of the metric; higher] agreement; in rows of means over networks
@@ -494,10 +504,12 @@ _FORMER = (
 )
 #: columns of the table of levels that say what the removal of whole channels saves
 SAVINGS = TABLES["levels"].names[-6:]
+#: tables that say of their rows how many bits the weights have, from their second version on
+_ROUNDED = ("scores", "contrasts", "strata", "correctness", "curves", "agreement")
 #: columns that tables of earlier versions lack, the committed references among them, and what was
 #: so of all their rows
 _LATER: dict[str, dict[str, float]] = {
-    "scores": {"bits": FULL_BITS},
+    **{name: {"bits": FULL_BITS} for name in _ROUNDED},
     "levels": {"empty_share": math.nan, "bits": FULL_BITS, **dict.fromkeys(SAVINGS, math.nan)},
     "correlations": {
         column: math.nan

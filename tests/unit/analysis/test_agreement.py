@@ -13,6 +13,7 @@ from sparsight.analysis.statistics import draw_counts
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
+from tests.tables import write_bits
 
 SETTINGS = {
     "statistics": {"replicates": 200, "bootstrap_seed": 0, "confidence": 0.95},
@@ -63,7 +64,7 @@ def write(tmp_path):
 
 def summarise(paths, tmp_path, **changes):
     output = tmp_path / "agreement.csv"
-    summarise_agreement(paths, output, {**SETTINGS, **changes})
+    summarise_agreement(paths, write_bits(tmp_path), output, {**SETTINGS, **changes})
     return pd.read_csv(output, dtype={"seed": str, "control": str})
 
 

@@ -8,8 +8,10 @@ import pytest
 from scipy import stats
 
 from sparsight.analysis.contrasts import contrast
+from sparsight.analysis.curves import with_bits
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
+from tests.tables import write_bits
 
 SETTINGS = {"controls": ["edges"], "statistics": {"confidence": 0.5}}
 # Differences to level 0: 0.01, 0.02, 0.03
@@ -26,7 +28,7 @@ def rows_of(*levels, **more):
 
 def run(tmp_path, paths, confidence=0.5):
     settings = {**SETTINGS, "statistics": {"confidence": confidence}}
-    contrast(paths, tmp_path / "contrasts.csv", settings)
+    contrast(paths, write_bits(tmp_path), tmp_path / "contrasts.csv", settings)
     return pd.read_csv(tmp_path / "contrasts.csv", keep_default_na=False, na_values=[""]).assign(
         explainer=lambda frame: frame["explainer"].fillna("")
     )
@@ -227,3 +229,24 @@ def test_a_draw_that_lacks_a_network_is_no_draw_of_others(tmp_path, write_chains
     assert row["n_seeds"] == 3
     # A fifth of the draws is undefined: those that are left would be a selection.
     assert row[["mean_images_low", "difference_images_high"]].isna().all()
+
+
+def test_levels_say_how_many_bits_their_weights_have(tmp_path):
+    place = ("digits", "cnn")
+    evaluations = write_bits(
+        tmp_path,
+        (*place, "dense", 1, 0, 32),
+        (*place, "rounded", 1, 1, 4),
+        (*place, "rounded", 2, 1, 3),
+    )
+    rows = [("rounded", 0), ("rounded", 1), ("magnitude", 1), ("dense", 0)]
+    table = pd.DataFrame(
+        [{"dataset": "digits", "model": "cnn", "pruner": pruner, "level": level}
+         for pruner, level in rows]
+    )  # fmt: skip
+    # of two networks the mean; without a row, of an earlier version that did not round
+    assert list(with_bits(table, evaluations)["bits"]) == [32, 3.5, 32, 32]
+    text = table.assign(level=["0", "1", "1", "all"])
+    assert list(with_bits(text, evaluations)["bits"].fillna(-1)) == [32, 3.5, 32, -1]
+    eight = write_bits(tmp_path, (*place, "dense", 1, 0, 8))
+    assert list(with_bits(table, eight)["bits"]) == [8, 32, 32, 8]

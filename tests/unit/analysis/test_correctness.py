@@ -9,6 +9,7 @@ from scipy import stats
 
 from sparsight.analysis.contrasts import compare_predictions
 from sparsight.analysis.tables import TABLES
+from tests.tables import write_bits
 
 # level to the means of seeds 1, 2, 3
 CORRECT = [(0.30, 0.31, 0.32), (0.25, 0.26, 0.27)]
@@ -29,7 +30,7 @@ def rows_of(correct=CORRECT, incorrect=INCORRECT, **more):
 
 def run(tmp_path, paths, confidence=0.5):
     settings = {"controls": ["edges"], "statistics": {"confidence": confidence}}
-    compare_predictions(paths, tmp_path / "correctness.csv", settings)
+    compare_predictions(paths, write_bits(tmp_path), tmp_path / "correctness.csv", settings)
     return pd.read_csv(tmp_path / "correctness.csv", dtype={"level": "str", "seed": "str"})
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 from sparsight.analysis.summarise import summarise_steps
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
+from tests.tables import write_bits
 
 SETTINGS = {"metrics": ["deletion"], "controls": ["edges"], "confidence": 0.9}
 AXIS = {"metrics": json.dumps({"deletion": {"step_values": [0.0, 50.0, 100.0]}})}
@@ -40,7 +41,7 @@ def write(write_scores):
 
 def summarise(paths, tmp_path, **changes):
     output = tmp_path / "curves.csv"
-    summarise_steps(paths, output, {**SETTINGS, **changes})
+    summarise_steps(paths, write_bits(tmp_path), output, {**SETTINGS, **changes})
     return pd.read_csv(output, dtype={"seed": str, "control": str})
 
 

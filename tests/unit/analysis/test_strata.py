@@ -7,6 +7,7 @@ import pytest
 
 from sparsight.analysis.contrasts import stratify
 from sparsight.analysis.tables import TABLES
+from tests.tables import write_bits
 
 # subset to level to the mean of seeds 1, 2, 3
 MEANS = {
@@ -27,7 +28,7 @@ def rows_of(means=MEANS, **more):
 
 def run(tmp_path, paths):
     settings = {"controls": ["edges"], "statistics": {"confidence": 0.5}}
-    stratify(paths, tmp_path / "strata.csv", settings)
+    stratify(paths, write_bits(tmp_path), tmp_path / "strata.csv", settings)
     return pd.read_csv(tmp_path / "strata.csv")
 
 
