@@ -236,6 +236,9 @@ class _Atlas:
         for condition in network["conditions"]:
             maps = self._maps(network, condition)
             facts |= maps.facts()
+            for chunk, (start, stop) in enumerate(chunks(len(images.positions))):
+                found = self._sprites([None], maps, images.image_ids[start:stop])
+                self._send(f"networks/{number}/controls/{condition}/{chunk}", found)
             for seed in network["seeds"]:
                 key = f"networks/{number}/{seed}/{condition}"
                 self._send(key, self._overview(network, seed, condition, images))
@@ -244,7 +247,7 @@ class _Atlas:
                 )
                 for chunk, (start, stop) in enumerate(chunks(len(images.positions))):
                     ids = images.image_ids[start:stop]
-                    found = self._chunk(network, seed, maps, ids)
+                    found = self._sprites(checkpoints_of(network, seed), maps, ids)
                     part = {"maps": found, "scores": _part(scores, start, stop)}
                     self._send(f"{key}/{chunk}", part)
                 logger.info("%s on %s, seed %s, %s images", network["model"], network["dataset"],
@@ -318,17 +321,20 @@ class _Atlas:
                 found.setdefault(explainer, {})[metric] = table, floors
         return found
 
-    def _chunk(
-        self, network: Mapping[str, Any], seed: int, maps: Maps, image_ids: NDArray[np.int64]
+    def _sprites(
+        self,
+        places: Sequence[Checkpoint | None],
+        maps: Maps,
+        image_ids: NDArray[np.int64],
     ) -> dict[str, Any]:
-        """Explainer to the sprite of its maps of a few images."""
-        places, ids = checkpoints_of(network, seed), image_ids.tolist()
+        """Explainer to the sprite of its maps of a few images; those of controls have no place."""
         found = {}
         for explainer, facts in maps.facts().items():
-            columns: list[Checkpoint | None] = [None] if facts["control"] else [*places]
-            by_column = [maps.of(place, explainer, ids) for place in columns]
-            if any(by_column):
-                found[explainer] = _map_sprite(by_column, ids, bool(facts["signed"]))
+            if facts["control"] == (places == [None]):
+                by_column = [maps.of(place, explainer, image_ids.tolist()) for place in places]
+                if any(by_column):
+                    signed = bool(facts["signed"])
+                    found[explainer] = _map_sprite(by_column, image_ids.tolist(), signed)
         return found
 
     def _write_concepts(self, number: int, network: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -75,7 +75,9 @@ def test_maps_come_back_from_their_sprite(atlas, explainer, shift):
 
 
 def test_a_control_has_one_map_for_all_checkpoints(atlas):
-    assert received(atlas, "networks/0/1/clean/0")["maps"]["edges"]["of"] == 1
+    controls = received(atlas, "networks/0/controls/clean/0")
+    assert {name: sprite["of"] for name, sprite in controls.items()} == {"edges": 1}
+    assert "edges" not in received(atlas, "networks/0/1/clean/0")["maps"]
 
 
 def test_libraries_come_with_their_licences(atlas):

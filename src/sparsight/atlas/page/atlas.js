@@ -669,12 +669,14 @@ async function refresh() {
 async function showImage(mine = ++turn) {
   const part = Math.floor(row() / study.chunk);
   const key = `networks/${state.network}/${state.seed}/${state.condition}/${part}`;
-  const [found, sheet] = await Promise.all([load(key), load(`images/${network.dataset}/${state.condition}/${part}`)]);
+  const [found, controls, sheet] = await Promise.all([load(key),
+    load(`networks/${state.network}/controls/${state.condition}/${part}`), load(`images/${network.dataset}/${state.condition}/${part}`)]);
   const bitmap = new Image();
   bitmap.src = sheet.source;
-  await Promise.all([bitmap.decode(), ...Object.values(found.maps).map(decode)]);
+  const maps = {...found.maps, ...controls};
+  await Promise.all([bitmap.decode(), ...Object.values(maps).map(decode)]);
   if (mine !== turn) return;
-  chunk = found;
+  chunk = {...found, maps};
   pictures = {...pictures, sheet, bitmap};
   markThumbnail();
   showStage();
