@@ -38,8 +38,8 @@ from sparsight.rounding import FULL_BITS
 
 VERSION = 1
 logger = logging.getLogger(__name__)
-#: images whose maps are in one script
-CHUNK = 10
+#: images whose maps are in one script: fewer make more files, more take longer to show the first
+CHUNK = 5
 #: longest side of an image, and of its thumbnail, in pixels
 LARGEST_IMAGE, LARGEST_THUMBNAIL = 256, 48
 #: classes, concepts of each, and crops of each that the view of concepts shows at most
