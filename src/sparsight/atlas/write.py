@@ -414,6 +414,8 @@ def _concepts_at(table: Path, arrays: Path) -> dict[str, Any]:
     """Class to its first concepts, with their weights, and one sprite of all crops."""
     concepts = load_concepts(table, arrays)
     names = list(concepts.names)[:CLASSES]
+    if not names:
+        return {"classes": [], "crops": 0, "sprite": None}
     crops = {name: concepts.crops[name][:CONCEPTS, :CROPS] for name in names}
     cells = [
         to_colours((np.moveaxis(found, -1, -3) * 255).round().astype(np.uint8), LARGEST_CROP)
