@@ -23,6 +23,8 @@ TABLES = {
     "stratify": 1,
     "correlate": 1,
     "check_claims": 1,
+    # it takes the bits of weights from the table of evaluations, made with that of scores
+    "summarise_agreement": 1,
 }
 #: what is drawn from these tables
 FIGURES = {
@@ -34,6 +36,7 @@ FIGURES = {
     "draw_correctness": 1,
     "draw_correlations": 1,
     "draw_correlation_table": 1,
+    "draw_agreement": 1,
 }
 #: what follows when comparisons change
 AGREEMENT = {"summarise_agreement": 1, "draw_agreement": 1, "find_exemplars": 1}
