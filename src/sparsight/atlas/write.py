@@ -45,7 +45,7 @@ LARGEST_IMAGE, LARGEST_THUMBNAIL = 256, 48
 #: classes, concepts of each, and crops of each that the view of concepts shows at most
 CLASSES, CONCEPTS, CROPS = 20, 5, 5
 LARGEST_CROP = 64
-#: explainer and metric to scores [C, N], and to the edges of the floors of pruners, two of [N]
+#: explainer and metric to scores [C, N], and to the floors, by `floor_name`: two edges of [N]
 Scores = dict[str, dict[str, tuple[Numbers, dict[str, list[Numbers]]]]]
 #: the page, and the libraries that it loads from its own folder
 PARTS = ("page", "vendor")
@@ -255,7 +255,7 @@ class _Atlas:
         return {
             **{key: network[key] for key in ("dataset", "model", "seeds", "conditions")},
             "pruners": list(network["pruners"]),
-            "floors": network["floors"],
+            "floors": {pruner: floor_name(of) for pruner, of in network["floors"].items()},
             "checkpoints": self._checkpoints(network),
             "explainers": [
                 {"name": name, **facts[name]} for name in network["explainers"] if name in facts
@@ -306,6 +306,7 @@ class _Atlas:
     ) -> Scores:
         """All scores of one seed; explainers, metrics and floors without any are left out."""
         places = checkpoints_of(network, seed)
+        distinct = {floor_name(of): of for of in network["floors"].values()}
         found: Scores = {}
         for explainer in network["explainers"]:
             for metric in metrics:
@@ -314,10 +315,10 @@ class _Atlas:
                 if not np.isfinite(table).any():
                     continue
                 floors = {}
-                for pruner, retraining in network["floors"].items():
+                for name, retraining in distinct.items():
                     edges = floor_range(self.values, network, retraining, score, image_ids)
                     if np.isfinite(edges[0]).any():
-                        floors[pruner] = edges
+                        floors[name] = edges
                 found.setdefault(explainer, {})[metric] = table, floors
         return found
 
@@ -354,7 +355,7 @@ class _Atlas:
 
 
 def _part(scores: Scores, start: int, stop: int) -> dict[str, dict[str, Any]]:
-    """Scores of some images: `at` [C][n], and `floor`, pruner to its lowest and highest [n].
+    """Scores of some images: `at` [C][n], and `floor`, its name to its lowest and highest [n].
 
     A checkpoint without any score has None.
     """
@@ -365,8 +366,8 @@ def _part(scores: Scores, start: int, stop: int) -> dict[str, dict[str, Any]]:
                     _rounded(row) if known else None for row, known in _rows(table, start, stop)
                 ],
                 "floor": {
-                    pruner: [_rounded(edge[start:stop]) for edge in edges]
-                    for pruner, edges in floors.items()
+                    name: [_rounded(edge[start:stop]) for edge in edges]
+                    for name, edges in floors.items()
                 },
             }
             for metric, (table, floors) in by_metric.items()
@@ -379,6 +380,11 @@ def _rows(table: Numbers, start: int, stop: int) -> Iterator[tuple[Numbers, bool
     """Rows of some images, and whether there is a number."""
     for row in table:
         yield row[start:stop], bool(np.isfinite(row).any())
+
+
+def floor_name(retraining: Sequence[str]) -> str:
+    """What the floor of these pruners is called; pruners that rewind alike share one."""
+    return " ".join(retraining)
 
 
 def chunks(count: int) -> Iterator[tuple[int, int]]:

@@ -48,7 +48,7 @@ def test_predictions_and_agreement_stand_by_checkpoint_and_image(atlas):
     spearman = overview["agreement"]["cam"]["spearman"]
     assert spearman["at"][DENSE] is None
     assert spearman["at"][FIRST] == [-0.5, 0.9, None]
-    assert spearman["floor"]["p"] == [[0.5, 0.6, 0.4], [0.5, 0.6, 0.4]]
+    assert spearman["floor"]["retrain"] == [[0.5, 0.6, 0.4], [0.5, 0.6, 0.4]]
 
 
 @pytest.mark.parametrize(("explainer", "shift"), [("cam", 0.0), ("gradient", -5.0)])

@@ -143,7 +143,7 @@ const agreed = (image, place, name = state.explainer) => overview.agreement[name
 
 /** The floor [low, high] of an image's agreement; null where nothing was only retrained. */
 function agreementFloor(image) {
-  const floor = overview.agreement[state.explainer]?.[state.metric]?.floor[state.pruner];
+  const floor = overview.agreement[state.explainer]?.[state.metric]?.floor[network.floors[state.pruner]];
   return floor && floor[0][image] !== null ? [floor[0][image], floor[1][image]] : null;
 }
 
@@ -512,7 +512,7 @@ function showScores(image) {
   const found = [];
   const take = (metrics, at) => {
     for (const [metric, {at: rows, floor}] of Object.entries(metrics ?? {})) {
-      const edges = floor[state.pruner];
+      const edges = floor[network.floors[state.pruner]];
       found.push(sparkline(metric, chain().map((place) => rows[place]?.[at] ?? null),
         edges && edges[0][at] !== null ? [edges[0][at], edges[1][at]] : null));
     }
@@ -560,8 +560,9 @@ function scatter(points, groups, label) {
     style: {fontSize: "13px", color: "#1a1a1a"},
     x: {label: `${state.metric} of ${state.explainer} with dense →`, grid: true, labelAnchor: "center", labelArrow: "none"},
     y: {label, grid: true, labelArrow: "none"},
+    // six colours and seven symbols: 42 groups look different
     color: {domain: groups, range: ["#1f4e8c", "#b8430f", "#2a7d5a", "#a3195b", "#5a5a5a", "#7d6000"]},
-    symbol: {domain: groups, range: ["circle", "triangle", "square", "diamond2", "cross", "star"], legend: true, style: {fontSize: "13px"}},
+    symbol: {domain: groups, range: ["circle", "triangle", "square", "diamond2", "cross", "star", "wye"], legend: true, style: {fontSize: "13px"}},
     marks: [
       Plot.dot(points, {x: "x", y: "y", stroke: "group", fill: "group", fillOpacity: 0.35, symbol: "group", r: 5.5, className: "points", ariaLabel: "text"}),
       Plot.dot(points.filter((point) => point.chosen), {x: "x", y: "y", r: 11, stroke: "#1a1a1a", strokeWidth: 2, pointerEvents: "none"}),
