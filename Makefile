@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references docs tutorial lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references site docs tutorial lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -89,6 +89,10 @@ house: $(READY) ## Count lines, files, tests, modules with one importer, and fil
 
 references: $(READY) ## Decide the claims of references again whose tables are of an earlier version
 	$(BIN)/python benchmarks/decide_references.py
+
+site: $(READY) ## Build the documentation site (build/site/index.html)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Site: build/site/index.html"
 
 docs: $(READY) ## Write the reference pages, those of results, and the schemas for editors
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas

@@ -224,7 +224,9 @@ def _allowed(part: Mapping[str, Any]) -> str:
     items = part.get("items", {})
     each = "" if "$ref" in items else allowed_by(items)
     text = f"{found}, each {each}" if each else found
-    return re.sub(r"text matching \S+ and of at most 40 characters", "a name", text)
+    text = re.sub(r"text matching \S+ and of at most 40 characters", "a name", text)
+    # A pattern's brackets are no link.
+    return re.sub(r"text matching (\S+)", r"text matching `\1`", text)
 
 
 def _default(part: Mapping[str, Any], needed: bool) -> str:
