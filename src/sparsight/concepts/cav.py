@@ -598,6 +598,7 @@ class Cav(LinearMethod):
     """
 
     name: ClassVar[str] = "cav"
+    label: ClassVar[str] = "CAV"
     reference: ClassVar[str] = "Kim et al. 2018, arXiv:1711.11279"
     parameters: ClassVar[dict[str, Any]] = {
         "classifier": "svm",

@@ -1010,6 +1010,7 @@ class Craft(ConceptMethod):
     """
 
     name: ClassVar[str] = "craft"
+    label: ClassVar[str] = "CRAFT"
     reference: ClassVar[str] = "Fel et al. 2023, arXiv:2211.10154"
     shared_names: ClassVar[bool] = False
     sheet: ClassVar[bool] = True

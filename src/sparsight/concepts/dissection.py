@@ -148,6 +148,7 @@ class Dissection(ConceptMethod):
     """
 
     name: ClassVar[str] = "dissection"
+    label: ClassVar[str] = "network dissection"
     reference: ClassVar[str] = "Bau et al. 2017, arXiv:1704.05796"
     needs: ClassVar[tuple[str, ...]] = ("masks",)
     measures: ClassVar[dict[str, tuple[str, str, str]]] = {

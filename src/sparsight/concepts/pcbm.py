@@ -360,6 +360,7 @@ class Pcbm(ConceptMethod):
     """
 
     name: ClassVar[str] = "pcbm"
+    label: ClassVar[str] = "PCBM"
     reference: ClassVar[str] = "Yuksekgonul et al. 2023, arXiv:2205.15480"
     needs: ClassVar[tuple[str, ...]] = ("concept_labels",)
     measures: ClassVar[dict[str, tuple[str, str, str]]] = {

@@ -248,6 +248,7 @@ class Tcav(ConceptMethod):
     """
 
     name: ClassVar[str] = "tcav"
+    label: ClassVar[str] = "TCAV"
     reference: ClassVar[str] = "Kim et al. 2018, arXiv:1711.11279"
     needs: ClassVar[tuple[str, ...]] = ("concept_labels",)
     measures: ClassVar[dict[str, tuple[str, str, str]]] = {

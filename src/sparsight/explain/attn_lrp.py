@@ -47,6 +47,7 @@ class AttnLrp(Explainer):
     """
 
     name: ClassVar[str] = "attn_lrp"
+    label: ClassVar[str] = "AttnLRP"
     reference: ClassVar[str] = "arXiv:2402.05602"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"

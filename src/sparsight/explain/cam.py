@@ -99,6 +99,7 @@ class GradCam(WeightedCam):
     """Grad-CAM, equations 1 and 2: channels weighted by their mean gradient."""
 
     name: ClassVar[str] = "grad_cam"
+    label: ClassVar[str] = "Grad-CAM"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     def weights(self, activations: Tensor, gradients: Tensor) -> Tensor:
@@ -122,6 +123,7 @@ class GradCamPlusPlus(WeightedCam):
     """
 
     name: ClassVar[str] = "grad_cam_pp"
+    label: ClassVar[str] = "Grad-CAM++"
     reference: ClassVar[str] = "Chattopadhyay et al. 2018, arXiv:1710.11063"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 0.0}
     allowed: ClassVar[dict[str, Any]] = {"epsilon": "[0, inf)"}
@@ -154,6 +156,7 @@ class XGradCam(WeightedCam):
     """
 
     name: ClassVar[str] = "xgrad_cam"
+    label: ClassVar[str] = "XGrad-CAM"
     reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
     parameters: ClassVar[dict[str, Any]] = {"layer": "", "epsilon": 1e-7}
     allowed: ClassVar[dict[str, Any]] = {"epsilon": "[0, inf)"}
@@ -173,6 +176,7 @@ class HiResCam(ClassActivationMap):
     """
 
     name: ClassVar[str] = "hires_cam"
+    label: ClassVar[str] = "HiResCAM"
     reference: ClassVar[str] = "Draelos and Carin 2020, arXiv:2011.08891"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
@@ -189,6 +193,7 @@ class LayerCam(ClassActivationMap):
     """
 
     name: ClassVar[str] = "layer_cam"
+    label: ClassVar[str] = "LayerCAM"
     reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
 
     def map_of(self, activations: Tensor, gradients: Tensor) -> Tensor:
@@ -217,6 +222,7 @@ class EigenCam(ClassActivationMap):
     """
 
     name: ClassVar[str] = "eigen_cam"
+    label: ClassVar[str] = "Eigen-CAM"
     reference: ClassVar[str] = "Muhammad and Yeasin 2020, arXiv:2008.00299"
     reduction: ClassVar[str] = "first principal component"
     cost: ClassVar[int] = 1
@@ -321,6 +327,7 @@ class AblationCam(PerturbationCam):
     """
 
     name: ClassVar[str] = "ablation_cam"
+    label: ClassVar[str] = "Ablation-CAM"
     reference: ClassVar[str] = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
     value_range: ClassVar[str] = "0 or more; in units of the logit times the activation"
 
@@ -393,6 +400,7 @@ class ScoreCam(PerturbationCam):
     """
 
     name: ClassVar[str] = "score_cam"
+    label: ClassVar[str] = "Score-CAM"
     reference: ClassVar[str] = "Wang et al. 2020, arXiv:1910.01279"
     value_range: ClassVar[str] = "0 or more; a weighted mean of the channels"
 

@@ -37,6 +37,7 @@ class RandomMap(Control):
     """Independent uniform values, drawn from the image's id and the explainer's name."""
 
     name: ClassVar[str] = "random"
+    label: ClassVar[str] = "random control"
     reference: ClassVar[str] = "control"
     reduction: ClassVar[str] = "none"
     value_range: ClassVar[str] = "0 to 1"
@@ -54,6 +55,7 @@ class Edges(Control):
     """
 
     name: ClassVar[str] = "edges"
+    label: ClassVar[str] = "edge control"
     reference: ClassVar[str] = (
         "control; Sobel and Feldman 1968; as a control: Adebayo et al., NeurIPS 2018, "
         "arXiv:1810.03292"
@@ -75,6 +77,7 @@ class CentrePrior(Control):
     """
 
     name: ClassVar[str] = "centre"
+    label: ClassVar[str] = "centre control"
     reference: ClassVar[str] = "control; centre bias: Tatler 2007, doi:10.1167/7.14.4"
     reduction: ClassVar[str] = "none"
     value_range: ClassVar[str] = "above 0, up to 1"
@@ -95,6 +98,7 @@ class InputImage(Control):
     """The greyscale image itself."""
 
     name: ClassVar[str] = "input"
+    label: ClassVar[str] = "input control"
     reference: ClassVar[str] = "control"
     reduction: ClassVar[str] = "luma"
     value_range: ClassVar[str] = "0 to 1"

@@ -45,6 +45,7 @@ class DeepLift(Explainer):
     """
 
     name: ClassVar[str] = "deep_lift"
+    label: ClassVar[str] = "DeepLIFT"
     reference: ClassVar[str] = "Shrikumar et al. 2017, arXiv:1704.02685"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"

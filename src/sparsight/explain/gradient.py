@@ -91,6 +91,7 @@ class InputXGradient(Explainer):
     """
 
     name: ClassVar[str] = "input_x_gradient"
+    label: ClassVar[str] = "input × gradient"
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv:1605.01713"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
@@ -113,6 +114,7 @@ class SmoothGrad(Explainer):
     """
 
     name: ClassVar[str] = "smooth_grad"
+    label: ClassVar[str] = "SmoothGrad"
     reference: ClassVar[str] = "Smilkov et al. 2017, arXiv:1706.03825"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "max"
@@ -150,6 +152,7 @@ class GradientShap(Explainer):
     """
 
     name: ClassVar[str] = "gradient_shap"
+    label: ClassVar[str] = "GradientSHAP"
     reference: ClassVar[str] = (
         "Lundberg and Lee 2017, arXiv:1705.07874; expected gradients: Erion et al. 2021, "
         "arXiv:1906.10670"
@@ -195,6 +198,7 @@ class GuidedBackprop(Explainer):
     """
 
     name: ClassVar[str] = "guided_backprop"
+    label: ClassVar[str] = "guided backpropagation"
     reference: ClassVar[str] = "Springenberg et al. 2015, arXiv:1412.6806"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
@@ -228,6 +232,7 @@ class GuidedGradCam(Explainer):
     """
 
     name: ClassVar[str] = "guided_grad_cam"
+    label: ClassVar[str] = "Guided Grad-CAM"
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
     signed: ClassVar[bool] = True
     reduction: ClassVar[str] = "sum"
@@ -266,6 +271,7 @@ class FullGrad(Explainer):
     """
 
     name: ClassVar[str] = "full_grad"
+    label: ClassVar[str] = "FullGrad"
     reference: ClassVar[str] = "Srinivas and Fleuret 2019, arXiv:1905.00780"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "sum"

@@ -56,6 +56,7 @@ class Lrp(Explainer):
     """
 
     name: ClassVar[str] = "lrp"
+    label: ClassVar[str] = "LRP"
     reference: ClassVar[str] = (
         "Bach et al., PLoS ONE 10 (2015), doi:10.1371/journal.pone.0130140; rules of zennit: "
         "Anders et al. 2021, arXiv:2106.13200"

@@ -172,6 +172,7 @@ class Lime(CoalitionExplainer):
     """
 
     name: ClassVar[str] = "lime"
+    label: ClassVar[str] = "LIME"
     reference: ClassVar[str] = "Ribeiro et al. 2016, arXiv:1602.04938"
     value_range: ClassVar[str] = "any; in units of the output per superpixel"
     cost: ClassVar[int] = 500
@@ -246,6 +247,7 @@ class KernelShap(CoalitionExplainer):
     """
 
     name: ClassVar[str] = "kernel_shap"
+    label: ClassVar[str] = "KernelSHAP"
     reference: ClassVar[str] = "Lundberg and Lee 2017, arXiv:1705.07874"
     value_range: ClassVar[str] = (
         "any; the superpixels' values sum to the output minus that with all of them off"

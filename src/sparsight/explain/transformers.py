@@ -90,6 +90,7 @@ class GradientAttention(AttentionMap):
     """
 
     name: ClassVar[str] = "gradient_attention"
+    label: ClassVar[str] = "gradient × attention"
     reference: ClassVar[str] = "arXiv:2103.15679"
     value_range: ClassVar[str] = "0 or more"
     cost: ClassVar[int] = 3
@@ -109,6 +110,7 @@ class LeGrad(Explainer):
     """
 
     name: ClassVar[str] = "legrad"
+    label: ClassVar[str] = "LeGrad"
     reference: ClassVar[str] = "arXiv:2404.03214"
     signed: ClassVar[bool] = False
     reduction: ClassVar[str] = "mean over heads"

@@ -70,6 +70,7 @@ class Spearman(Agreement):
     """
 
     name = "spearman"
+    label = "Spearman correlation"
     reference = "Adebayo et al., NeurIPS 2018, arXiv:1810.03292"
     unit = "rank correlation, -1 to 1"
 
@@ -116,6 +117,7 @@ class TopKIou(Agreement):
     """
 
     name = "top_k_iou"
+    label = "top-k IoU"
     reference = "after Ghorbani et al., AAAI 2019, arXiv:1710.10547 (top-k intersection)"
     unit = "share, 0 to 1"
     treatment = "absolute"
@@ -180,6 +182,7 @@ class Ssim(Agreement):
     """
 
     name = "ssim"
+    label = "SSIM"
     reference = (
         "Wang et al., IEEE Trans. Image Process. 13 (2004), doi:10.1109/TIP.2003.819861; for "
         "explanations Adebayo et al., NeurIPS 2018, arXiv:1810.03292"

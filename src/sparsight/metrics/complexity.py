@@ -59,6 +59,7 @@ class GiniSparseness(Complexity):
     """
 
     name = "gini_sparseness"
+    label = "Gini sparseness"
     version = 2
     reference = "Chalasani et al., ICML 2020, arXiv:1810.06583"
     direction = "higher"

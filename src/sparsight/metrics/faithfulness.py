@@ -588,6 +588,7 @@ class Irof(Metric):
     """
 
     name = "irof"
+    label = "IROF"
     version = 2
     reference = "Rieger and Hansen 2020, arXiv:2003.08747"
     category = "faithfulness"

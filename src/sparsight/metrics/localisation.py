@@ -72,6 +72,7 @@ class SoftIou(Localisation):
     """
 
     name = "soft_iou"
+    label = "soft IoU"
     reference = (
         "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps, "
         "equation 2.8"
@@ -113,6 +114,7 @@ class AreaMatchedIou(Localisation):
     """
 
     name = "area_matched_iou"
+    label = "area-matched IoU"
     reference = (
         "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps, "
         "equation 2.8 on binary sets; threshold by the ground truth's own area"
@@ -184,6 +186,7 @@ class BackgroundShare(Localisation):
     """
 
     name = "background_share"
+    label = "share on the background"
     version = 2
     reference = (
         "Ghosh and Batmanghelich 2023, arXiv:2307.13698; one minus "
@@ -266,6 +269,7 @@ class PixelRocAuc(Localisation):
     """
 
     name = "pixel_roc_auc"
+    label = "pixel ROC-AUC"
     version = 2
     reference = (
         "Fawcett, Pattern Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010; of "
@@ -324,6 +328,7 @@ class OtsuIou(Localisation):
     """
 
     name = "otsu_iou"
+    label = "Otsu IoU"
     reference = (
         "Otsu 1979, doi:10.1109/TSMC.1979.4310076; Lukkien, The effect of unstructured pruning on "
         "the explanatory quality of heatmaps, equation 2.8 on binary sets"
@@ -359,6 +364,7 @@ class AffineIou(Localisation):
     """
 
     name = "affine_iou"
+    label = "affine IoU"
     reference = (
         "Lukkien, The effect of unstructured pruning on the explanatory quality of heatmaps, "
         "equation 2.8; least squares of the mask on the heatmap"

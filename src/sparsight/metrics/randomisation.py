@@ -173,6 +173,7 @@ class EfficientMprt(Metric):
     """
 
     name = "efficient_mprt"
+    label = "efficient MPRT"
     reference = (
         "Hedström et al. 2024, arXiv:2401.06465; the test: Adebayo et al., NeurIPS 2018, "
         "arXiv:1810.03292"
@@ -235,6 +236,7 @@ class SmoothMprt(Metric):
     """
 
     name = "smooth_mprt"
+    label = "smooth MPRT"
     reference = (
         "Hedström et al. 2024, arXiv:2401.06465; the test: Adebayo et al., NeurIPS 2018, "
         "arXiv:1810.03292"

@@ -91,6 +91,7 @@ class RoadMorf(Road):
     """
 
     name = "road_morf"
+    label = "ROAD, most relevant first"
     unit = "output for the target at each step, 0 to 1; the number is their mean loss"
 
 
@@ -103,6 +104,7 @@ class RoadLerf(Road):
     """
 
     name = "road_lerf"
+    label = "ROAD, least relevant first"
     unit = "output for the target at each step, 0 to 1"
     reducer = "mean"
     least_first: ClassVar[bool] = True
@@ -116,6 +118,7 @@ class RoadMorfPublished(Road):
     """
 
     name = "road_morf_published"
+    label = "ROAD as published"
     reference = "Rong et al., ICML 2022, arXiv:2202.00449; area as in arXiv:2509.21387"
     unit = "output for the target at each step, 0 to 1; the number is their loss since the first"
     reducer = "aopc_published"

@@ -110,6 +110,7 @@ class MaxSensitivity(PerturbationMetric):
     """
 
     name = "max_sensitivity"
+    label = "maximum sensitivity"
     reference = "Yeh et al., NeurIPS 2019, arXiv:1901.09392"
     unit = "change relative to the map's norm, 0 or more"
 
@@ -148,6 +149,7 @@ class LocalLipschitz(PerturbationMetric):
     """
 
     name = "local_lipschitz"
+    label = "local Lipschitz constant"
     reference = "Alvarez-Melis and Jaakkola 2018, arXiv:1806.08049"
     unit = "change of the map for the change of the image, 0 or more"
     parameters: ClassVar[dict[str, Any]] = {

@@ -119,6 +119,8 @@ ImageCount = Annotated[int, Field(ge=2)] | Literal["all"]
 Target = Literal["true", "predicted", "dense_predicted"]
 Condition = Literal["clean", "noisy"]
 Text = Annotated[str, Field(min_length=1)]
+# One line, and no braces: Snakemake would take them for wildcards.
+Label = Annotated[str, Field(pattern="^[^{}\\n]+$", max_length=60)]
 
 
 class Part(BaseModel):
@@ -126,6 +128,14 @@ class Part(BaseModel):
 
     # Built when the first study is validated: all at once, and not in jobs that never ask.
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class Entry(Part):
+    """An entry of the catalogue."""
+
+    label: Label = optional(
+        "What figures and pages call it; made of method and parameters, or of its name, by default."
+    )
 
 
 class Crop(Part):
@@ -237,7 +247,7 @@ class Noise(Part):
     seed: Seed = key(0, "Seed of the noise.")
 
 
-class DataSet(Part):
+class DataSet(Entry):
     """A data set: a source with options, or a base with a trojan."""
 
     base: Name = optional("Data set of the catalogue in which a trojan is planted.")
@@ -265,7 +275,7 @@ class DataSet(Part):
         return self
 
 
-class Model(Part):
+class Model(Entry):
     """An architecture with its recipes."""
 
     architecture: str = needed(
@@ -358,7 +368,7 @@ class MaskUpdates(Part):
     )
 
 
-class Pruner(Part):
+class Pruner(Entry):
     """A pruner: `rate` and `levels`, `densities` or `bits`; or levels of another tool."""
 
     criterion: str = optional(
@@ -459,7 +469,7 @@ class Pruner(Part):
     def _only_quantises(self) -> "Pruner":
         """Nothing falls, so that no key may say which weights do."""
         fields = type(self).model_fields
-        own = ["bits", "rewind", "retraining", "schedule", "recalibrate_batch_norm"]
+        own = ["label", "bits", "rewind", "retraining", "schedule", "recalibrate_batch_norm"]
         own += ["teacher", "distillation"]
         others = [name for name in fields if name not in own]
         changed = [name for name in others if getattr(self, name) != fields[name].default]
@@ -493,7 +503,7 @@ class Pruner(Part):
         """Files come with `levels` alone, or, in a list, without."""
         fields = type(self).model_fields
         several = isinstance(self.given, list)
-        own = ("given",) if several else ("given", "levels")
+        own = ("label", "given") if several else ("label", "given", "levels")
         others = [name for name in fields if name not in own]
         changed = [name for name in others if getattr(self, name) != fields[name].default]
         if changed:
@@ -509,7 +519,7 @@ class Pruner(Part):
         return self
 
 
-class Explainer(Part):
+class Explainer(Entry):
     """An explainer."""
 
     family: Name = needed("Explainers that run in one job, on the same images, levels and target.")
@@ -520,7 +530,7 @@ class Explainer(Part):
     target: Target = optional("The class that is explained; the family's by default.")
 
 
-class Agreement(Part):
+class Agreement(Entry):
     """A metric of agreement."""
 
     method: str = needed("A registered name; of a metric, also quantus.<Class>.")
@@ -580,7 +590,7 @@ class Sparsities(Part):
         return self
 
 
-class SamplePruner(Part):
+class SamplePruner(Entry):
     """How a copy of the network is pruned for an image."""
 
     solver: str = needed("A registered solver.")

@@ -6,6 +6,7 @@ not use must not be here, and one that it uses must be.
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from sparsight.pruning.registry import CRITERIA, ITERATIVE, ONE_SHOT, UNSTRUCTUR
 from sparsight.registration import Item
 from sparsight.spade.registry import SOLVERS, derived_name
 from sparsight.study.configuration import source_and_options, source_items, without_mirrors
+from sparsight.study.labels import study_labels
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
@@ -87,7 +89,31 @@ class _OfStudy:
         self._threads = {"threads": study.config["torch_threads"]}
 
     def _entry(self, group: str, name: str) -> Settings:
-        return dict(self.study.catalogue[group][name])
+        # What something is called changes nothing that is computed.
+        entry = self.study.catalogue[group][name]
+        return {key: value for key, value in entry.items() if key != "label"}
+
+    @cached_property
+    def _labels(self) -> dict[str, dict[str, str]]:
+        return study_labels(self.config)
+
+    def labels(self, network: Network | None = None, **more: Iterable[str]) -> Settings:
+        """Labels of a network's names, or of the whole study's, for `sparsight.plots.labels`.
+
+        `more` are further names, or others than those of the network, by column of the tables.
+        """
+        if network is None:
+            return self._labels
+        names = {
+            "dataset": [network.dataset],
+            "model": [network.model],
+            "pruner": network.pruners,
+            **more,
+        }
+        return {
+            column: {name: self._labels[column][name] for name in chosen}
+            for column, chosen in names.items()
+        }
 
     def _references(self, place: Place) -> list[Settings]:
         return [
@@ -417,6 +443,7 @@ class TableSettings(_OfStudy):
             "described": [
                 [*_listed(place), name] for place, name in ConceptPlan(self.study).drawn()
             ],
+            "labels": self.labels(),
             "reducers": self._reducers(),
             "entries": self.entries(),
             "agreement_entries": self.agreement()["entries"],
@@ -494,7 +521,7 @@ class TableSettings(_OfStudy):
 
     def drawn_claims(self) -> Settings:
         """Drawing the claims."""
-        return {"study": self.study.name}
+        return {"study": self.study.name, "labels": self.labels()}
 
     def claim_copies(self) -> dict[str, list[str]]:
         """Claim to the sample pruners on whose copies it explains, where it does."""
@@ -525,6 +552,7 @@ class TableSettings(_OfStudy):
         return {
             "study": self.study.name,
             "confidence": self.config["statistics"]["confidence"],
+            "labels": self.labels(),
             "studied": {group.capitalize(): names for group, names in studied.items()},
         }
 
@@ -534,7 +562,8 @@ class TableSettings(_OfStudy):
 
     def whole(self) -> Settings:
         """The choices of the study and the catalogue's entries that it uses."""
-        used = {group: {n: self._entry(group, n) for n in self.config[group]} for group in CHOICES}
+        catalogue = self.study.catalogue
+        used = {group: {n: catalogue[group][n] for n in self.config[group]} for group in CHOICES}
         return {**self.config, "catalogue": used}
 
 
@@ -562,12 +591,15 @@ class FigureSettings(_OfStudy):
             "model": model,
             "pruners": self.study.pruning_pruners(network),
             "retrain": self.study.retraining_pruners(network),
+            "labels": self.labels(network),
         }
 
-    def _explained(self, dataset: str, model: str) -> Settings:
+    def _explained(self, dataset: str, model: str, metrics: Iterable[str] = ()) -> Settings:
         families = self._families(dataset, model)
+        network = self.study.network(dataset, model)
         return {
             **self.accuracy(dataset, model),
+            "labels": self.labels(network, explainer=network.explainers, metric=metrics),
             "controls": self.study.controls(),
             "explainers": self._explainers(dataset, model),
             "families": families,
@@ -586,28 +618,30 @@ class FigureSettings(_OfStudy):
     def metric(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric: against level and density, against dense, by stratum, by prediction."""
         facts = {metric: self._tables.metric_facts()[metric]}
-        return {**self._explained(dataset, model), "metric": metric, "metrics": facts}
+        return {**self._explained(dataset, model, facts), "metric": metric, "metrics": facts}
 
     def step_curves(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric step by step."""
         facts = {metric: self._tables.step_facts(metric)}
-        return {**self._explained(dataset, model), "metric": metric, "metrics": facts}
+        return {**self._explained(dataset, model, facts), "metric": metric, "metrics": facts}
 
     def agreement(self, dataset: str, model: str, metric: str) -> Settings:
         """One metric of agreement."""
-        return {**self._explained(dataset, model), "metric": metric}
+        return {**self._explained(dataset, model, [metric]), "metric": metric}
 
     def correlations(self, dataset: str, model: str) -> Settings:
         """Correlations with accuracy."""
         metrics = list(self.study.network(dataset, model).metrics)
-        return {**self._explained(dataset, model), "metrics": metrics}
+        return {**self._explained(dataset, model, metrics), "metrics": metrics}
 
     def sheet(self, dataset: str, model: str) -> Settings:
         """Sheet of heatmaps."""
+        network = self.study.network(dataset, model)
         return {
             "condition": self.study.conditions(dataset)[0],
             "images": self.config["figures"]["sheet_images"],
             "explainers": self._explainers(dataset, model),
+            "labels": self.labels(network, explainer=network.explainers),
         }
 
 
@@ -672,6 +706,7 @@ class ConceptSettings(_OfStudy):
         """One method's measures and drift over levels."""
         return {
             **FigureSettings(self.study).accuracy(dataset, model),
+            "labels": self.labels(self.study.network(dataset, model), concept=[concept]),
             "concept": concept,
             "confidence": self.config["statistics"]["confidence"],
             "measures": self._facts(concept),
@@ -680,7 +715,11 @@ class ConceptSettings(_OfStudy):
 
     def page(self) -> Settings:
         """The page of tables of the most important concepts."""
-        return {"study": self.study.name, "retrain": self.study.retraining_pruners()}
+        return {
+            "study": self.study.name,
+            "retrain": self.study.retraining_pruners(),
+            "labels": self.labels(),
+        }
 
 
 #: memory in MB of a job without what is recorded of images: libraries, network, a batch of copies
@@ -770,13 +809,20 @@ class SampleSettings(_OfStudy):
 
     def figure(self, dataset: str, model: str) -> Settings:
         """Explainers of a network with and without sample-targeted pruning, by a metric."""
-        runs = self.study.network(dataset, model).explainers
+        network = self.study.network(dataset, model)
+        runs = network.explainers
         return {
             "dataset": dataset,
             "model": model,
             "explainers": [name for name in explainers_for_copies(self.config) if name in runs],
             "sample_pruners": list(self._pruners),
             "metrics": self._tables.metric_facts(),
+            "labels": self.labels(
+                network,
+                explainer=network.explainers,
+                metric=network.metrics,
+                sample_pruner=self._pruners,
+            ),
             "confidence": self.config["statistics"]["confidence"],
         }
 

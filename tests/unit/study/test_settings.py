@@ -8,6 +8,7 @@ import pytest
 
 from sparsight.metrics import registry
 from sparsight.study.configuration import normalise
+from sparsight.study.labels import study_labels
 from sparsight.study.plan import DENSE
 from sparsight.study.settings import FigureSettings, RuleSettings, TableSettings
 
@@ -15,7 +16,13 @@ PRUNERS = {
     "densities": {"criterion": "magnitude", "densities": [0.9, 0.5, 0.1]},
     "rewound": {"criterion": "random", "rate": 0.5, "levels": 2, "rewind": "epoch:2"},
 }
-METRICS = {"complexity": {"method": "quantus.Complexity", "parameters": {"abs": True}}}
+COMPLEXITY = {"method": "quantus.Complexity", "parameters": {"abs": True}}
+# Without labels of their own, what figures call them would change with their parameters.
+LABELS = {
+    "metrics": {"complexity": {**COMPLEXITY, "label": "complexity"}},
+    "explainers": {"integrated_gradients": {"label": "integrated gradients"}},
+    "agreement": {"top_k_iou": {"label": "top-k IoU"}},
+}
 CLAIM = {
     "name": "same_course",
     "claim": "It is so.",
@@ -35,7 +42,7 @@ BASE = {
     "agreement": ["spearman", "top_k_iou", "ssim"],
     "claims": [CLAIM],
     "families": {"gradient": {"images": 100, "levels": "all"}},
-    "catalogue": {"pruners": PRUNERS, "metrics": METRICS},
+    "catalogue": {"pruners": PRUNERS, **LABELS},
 }
 NETWORKS = {"start", "epoch_point", "dense", "level"}
 #: jobs that list all explainers, because tables or figures keep their order
@@ -259,6 +266,10 @@ EXPLAINED = {
 #: jobs that know how intervals are made; figures know the confidence only
 STATISTICS = chains("magnitude", "densities", "rewound") | {"contrasts", "agreement"}
 CHANGES = {
+    "label": (
+        in_catalogue("metrics", "complexity", label="renamed"),
+        {"metric_figure:digits:thesis_cnn:complexity", "correlation_figure:digits:thesis_cnn"},
+    ),
     "metric": (
         in_catalogue("metrics", "complexity", parameters={"abs": False}),
         {"score:cam", "score:gradient", "score:controls"},
@@ -630,18 +641,36 @@ def test_settings_of_figures(study_of):
         "confidence": 0.95,
     }
     place = ("digits", "thesis_cnn")
+    # retrained networks have labels too: floors are drawn
+    names = {"dataset": ["digits"], "model": ["thesis_cnn"], "pruner": WITH_FLOOR["pruners"]}
+
+    def labels_of(**more):
+        labels = study_labels(drawn.config)
+        shown = {**names, **more}
+        return {column: {n: labels[column][n] for n in chosen} for column, chosen in shown.items()}
+
+    network["labels"] = labels_of()
     assert drawn.accuracy(*place) == network
+
+    def explained_by(metrics):
+        return {
+            **explained,
+            "labels": labels_of(explainer=BASE["explainers"], metric=metrics),
+        }
+
     assert drawn.metric(*place, "complexity") == {
-        **explained,
+        **explained_by(["complexity"]),
         "metric": "complexity",
         "metrics": {"complexity": {"direction": "lower", "unit": "as defined by quantus"}},
     }
-    assert drawn.agreement(*place, "ssim") == {**explained, "metric": "ssim"}
-    assert drawn.correlations(*place) == {**explained, "metrics": BASE["metrics"]}
+    assert drawn.agreement(*place, "ssim") == {**explained_by(["ssim"]), "metric": "ssim"}
+    expected = {**explained_by(BASE["metrics"]), "metrics": BASE["metrics"]}
+    assert drawn.correlations(*place) == expected
     assert drawn.sheet("digits", "thesis_cnn") == {
         "condition": "noisy",
         "images": 4,
         "explainers": BASE["explainers"],
+        "labels": labels_of(explainer=BASE["explainers"]),
     }
 
 
@@ -680,7 +709,8 @@ def test_settings_of_comparisons(study_of):
     found = rules.compare(*place, "2", "rewound", 1, "cam")
     assert rules.compare_entries("cam", *place).groups == {
         "agreement": {
-            name: study.catalogue["agreement"][name] for name in study.config["agreement"]
+            name: {"method": name, "parameters": study.catalogue["agreement"][name]["parameters"]}
+            for name in study.config["agreement"]
         },
         "explainers": {
             "grad_cam_conv2": {
