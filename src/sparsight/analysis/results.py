@@ -14,6 +14,9 @@ from sparsight.registration import Registry, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
+#: what a study's provenance says of its networks, beyond their seeds
+_ORIGIN = ("commit", "device", "data_hash", "code_version", "versions")
+
 
 class Results(Mapping[str, "pd.DataFrame"]):
     """Name to table, as a mapping or by attributes: `results["levels"]` is `results.levels`.
@@ -23,12 +26,19 @@ class Results(Mapping[str, "pd.DataFrame"]):
     `meanings` by column, and `metrics`: the unit and direction of each of its metrics.
 
     `files` are by name; the `configuration` of the study ({} where it is not known) says what
-    metrics' names stand for.
+    metrics' names stand for. `origin` says what its networks were made with: each distinct commit,
+    device, data hash, and version of libraries and stages.
     """
 
-    def __init__(self, files: Mapping[str, Path], configuration: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        configuration: Mapping[str, Any],
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
         self._files = dict(files)
-        self._configuration = configuration
+        self.configuration = configuration
+        self.origin = origin or {}
         self._read: dict[str, pd.DataFrame] = {}
 
     def __getitem__(self, name: str) -> "pd.DataFrame":
@@ -79,7 +89,7 @@ class Results(Mapping[str, "pd.DataFrame"]):
 
     def _facts(self, kind: str, registry: Registry) -> dict[str, dict[str, str]]:
         """Configured name to unit and direction; a name that is none stands for itself."""
-        entries = self._configuration.get("catalogue", {}).get(kind, {})
+        entries = self.configuration.get("catalogue", {}).get(kind, {})
         methods = {name: name for name in registry.entries}
         methods |= {name: str(entry.get("method", name)) for name, entry in entries.items()}
         found: dict[str, dict[str, str]] = {}
@@ -114,5 +124,7 @@ def load_results(folder: Path | str) -> Results:
     if not files:
         raise InputError(f"{place} holds no tables of a study; give its folder, results/NAME")
     provenance = summary / "provenance.json"
-    settings = read_json(provenance).get("settings", {}) if provenance.is_file() else {}
-    return Results(files, settings)
+    facts = read_json(provenance) if provenance.is_file() else {}
+    known = facts.get("checkpoints", {})
+    origin = {key: known[key] for key in _ORIGIN if key in known}
+    return Results(files, facts.get("settings", {}), origin)
