@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references site docs tutorial lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references site docs gallery tutorial lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -95,6 +95,11 @@ site: $(READY) ## Build the documentation site (build/site/index.html)
 	@echo "Site: build/site/index.html"
 
 docs: $(READY) ## Write the reference pages, those of results, and the schemas for editors
+	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
+
+gallery: $(READY) ## Train the networks of docs/gallery.md, and draw each explainer's maps
+	$(BIN)/python benchmarks/gallery.py $(ARGS)
+	$(BIN)/python benchmarks/documentation_figures.py
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
 
 tutorial: $(READY) ## Run docs/tutorial.ipynb, and write its tables and pictures into it

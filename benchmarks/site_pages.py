@@ -69,7 +69,7 @@ def notebook_page(text: str) -> str:
     """Markdown of a notebook: its text, its code, and the tables and pictures that this gave."""
     parts = []
     for cell in json.loads(text)["cells"]:
-        source = "".join(cell["source"])
+        source = "".join(cell["source"]).strip()
         parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
         for output in cell.get("outputs", ()):
             data = output["data"]
@@ -96,6 +96,9 @@ class Docstrings(Extension):
 def docstring_page(text: str) -> str:
     """A docstring with its headed sections as paragraphs and lists."""
     before, *sections = re.split(r"^(.+)\n-{3,}$\n", text, flags=re.MULTILINE)
+    examples = r"(?:^(?:>>>|\.\.\.) .*\n?(?:^(?!>>>).+\n?)*)+"
+    before = re.sub(r" +# doctest: \+SKIP", "", before)
+    before = re.sub(examples, r"```pycon\n\g<0>```\n", before, flags=re.MULTILINE)
     parts = [before.strip()]
     for heading, body in zip(sections[::2], sections[1::2], strict=True):
         items = re.sub(r"^(\w[\w, *]*) : ", r"* `\1`: ", body.strip(), flags=re.MULTILINE)

@@ -32,6 +32,7 @@ PAGES = (
     "README.md",
     "configuration.md",
     "explainers.md",
+    "gallery.md",
     "metrics.md",
     "networks.md",
     "concepts.md",
@@ -63,6 +64,7 @@ def pages() -> dict[str, str]:
         "CONCEPTS": CONCEPTS,
         "CRITERIA": CRITERIA,
         "EXPLAINERS": EXPLAINERS,
+        "GALLERY": json.loads(GALLERY.read_text(encoding="utf-8")),
         "METRICS": METRICS,
         "ON_NETWORKS": on_networks(),
         "PUBLISHED_BUGS": PUBLISHED_BUGS,
@@ -105,6 +107,8 @@ def write_schemas(folder: Path) -> None:
 
 #: which explainers run on which networks of libraries, as `make networks` records it
 RECORD = Path(__file__).parent / "pages" / "networks.json"
+#: what `make gallery` has drawn
+GALLERY = Path(__file__).parent / "pages" / "gallery.json"
 
 
 def on_networks() -> dict[str, Any]:
