@@ -36,7 +36,7 @@ from sparsight.plots.concept_sheet import load_concepts
 from sparsight.plots.heatmaps import SEQUENTIAL, diverging
 from sparsight.rounding import FULL_BITS
 
-VERSION = 1
+VERSION = 2
 logger = logging.getLogger(__name__)
 #: images whose maps are in one script: fewer make more files, more take longer to show the first
 CHUNK = 5
@@ -125,7 +125,7 @@ def write_atlas(files: Files, folder: Path, settings: Mapping[str, Any]) -> None
     settings : `study`; `networks`, a list of `dataset`, `model`, `seeds`, `conditions`, `pruners`
         (name to the number of its levels), `floors` (pruner to those that only retrain),
         `explainers`, `metrics` and `concepts`; `metrics` and `agreement`, name to `direction` and
-        `unit`; `reducers`, `entries`, `agreement_entries`.
+        `unit`; `labels` (`sparsight.plots.labels`); `reducers`, `entries`, `agreement_entries`.
     """
     if not any(files.explanations.values()):
         raise InputError(
@@ -170,6 +170,7 @@ class _Atlas:
             "study",
             {
                 "study": self.settings["study"],
+                "labels": self.settings.get("labels", {}),
                 "chunk": CHUNK,
                 "networks": networks,
                 "datasets": datasets,

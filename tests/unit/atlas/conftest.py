@@ -55,6 +55,7 @@ SETTINGS = {
     ],
     "metrics": {"soft_iou": {"direction": "higher", "unit": "share, 0 to 1"}},
     "agreement": {"spearman": {"direction": "higher", "unit": "rank correlation, -1 to 1"}},
+    "labels": {"explainer": {"cam": "Grad-CAM at conv2"}, "pruner": {"q": "random"}},
     "reducers": {},
     "entries": {"shapes/cnn": {"explainers": ["cam", "gradient"], "metrics": ["soft_iou"]}},
     "agreement_entries": {"shapes/cnn": {"explainers": ["cam"], "metrics": ["spearman"]}},

@@ -182,3 +182,14 @@ def test_concepts_stand_by_rank_and_level(visit):
     assert [row.locator("td").count() for row in rows] == [0, 2, 2]
     assert rows[1].locator("td").first.inner_text().startswith("cross_dense_1 (1.00)")
     assert rows[2].locator("[role=img]").count() == 4
+
+
+def test_names_are_shown_by_their_labels(visit):
+    page = visit("#image=11&level=1&show=all&explainer=cam")
+    options = page.locator("#networks option").all_inner_texts()
+    # what has no label is called by its name
+    assert {"Grad-CAM at conv2", "gradient", "p", "random"} <= set(options)
+    assert page.input_value("#networks [name=explainer]") == "cam"
+    assert "explainer=cam" in page.evaluate("location.hash")
+    assert "random at equal density" in page.locator("#compare option").all_inner_texts()
+    assert page.inner_text("#explainers").startswith("Grad-CAM at conv2")

@@ -86,6 +86,9 @@ function options(select, values, chosen) {
 const number = (value, digits = 2) => value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−");
 const percent = (share) => share === null ? "–" : `${share >= 0.0995 ? (100 * share).toFixed(0) : (100 * share).toPrecision(2)}%`;
 
+/** What people read in place of a configured name; `column` is that of the tables. */
+const called = (column, name) => study.labels[column]?.[name] ?? name;
+
 function readHash() {
   const given = new URLSearchParams(location.hash.slice(1));
   for (const [key, value] of given) state[key] = value;
@@ -213,12 +216,12 @@ function chosenImages() {
 
 function fillChoices() {
   const form = $("#networks");
-  options(form.network, study.networks.map((one, place) => [place, `${one.model} on ${one.dataset}`]), state.network);
-  options(form.pruner, (network.pruners.length ? network.pruners : ["dense"]).map((name) => [name, name]), state.pruner);
+  options(form.network, study.networks.map((one, place) => [place, `${called("model", one.model)} on ${called("dataset", one.dataset)}`]), state.network);
+  options(form.pruner, (network.pruners.length ? network.pruners : ["dense"]).map((name) => [name, called("pruner", name)]), state.pruner);
   options(form.seed, network.seeds.map((seed) => [seed, seed]), state.seed);
   options(form.condition, network.conditions.map((name) => [name, name]), state.condition);
-  options(form.explainer, network.explainers.map((one) => [one.name, one.name]), state.explainer);
-  options(form.metric, Object.keys(study.agreement).map((name) => [name, name]), state.metric);
+  options(form.explainer, network.explainers.map((one) => [one.name, called("explainer", one.name)]), state.explainer);
+  options(form.metric, Object.keys(study.agreement).map((name) => [name, called("metric", name)]), state.metric);
   form.condition.closest("label").hidden = network.conditions.length < 2;
   form.metric.closest("label").hidden = !Object.keys(study.agreement).length;
   $("[data-view=concepts]").hidden = !study.networks.some((one) => Object.keys(one.concepts).length);
@@ -243,7 +246,7 @@ function fillChoices() {
 
   const compared = [["dense", "the dense network"]];
   for (const name of network.pruners.filter((one) => one !== state.pruner)) {
-    compared.push([`density ${name}`, `${name} at equal density`], [`accuracy ${name}`, `${name} at equal accuracy`]);
+    compared.push([`density ${name}`, `${called("pruner", name)} at equal density`], [`accuracy ${name}`, `${called("pruner", name)} at equal accuracy`]);
   }
   state.compare = oneOf(state.compare, compared.map(([value]) => value));
   options($("#compare"), compared, state.compare);
@@ -273,7 +276,7 @@ function showThumbnails() {
   }));
   const shown = state.show === "moved first"
     ? agreementFloor(0) || all().some(agreementFloor)
-      ? `Their ${state.explainer} map left the range of retrained networks while the prediction was still that of the dense network.`
+      ? `Their ${called("explainer", state.explainer)} map left the range of retrained networks while the prediction was still that of the dense network.`
       : "Their prediction flips at level 2 or later; nothing was only retrained, so there is no floor to leave."
     : "";
   const more = dataset.explained > dataset.image_ids.length ? ` (${dataset.explained} were explained; the first are shown)` : "";
@@ -420,7 +423,7 @@ function comparison() {
   const goal = of(here());
   const places = chain(name).slice(name === "dense" ? 0 : 1);
   const place = places.reduce((best, one) => Math.abs(of(one) - goal) < Math.abs(of(best) - goal) ? one : best);
-  return {place, text: `${name}, level ${network.checkpoints[place].level}`};
+  return {place, text: `${called("pruner", name)}, level ${network.checkpoints[place].level}`};
 }
 
 function predictionText(place, image) {
@@ -436,7 +439,7 @@ function showStage() {
   const story = [end ? `The prediction flips at level ${end}.` : "The prediction never flips."];
   if (moved) {
     const value = number(agreed(image, chain()[moved.level]));
-    story.push(`Before that, at level ${moved.level}, the explanation had moved: ${state.metric} with dense is ${value}` +
+    story.push(`Before that, at level ${moved.level}, the explanation had moved: ${called("metric", state.metric)} with dense is ${value}` +
       (floor ? `, outside of the floor of ${number(floor[0])} to ${number(floor[1])}.` : "."));
   }
   $("#story").textContent = story.join(" ");
@@ -477,7 +480,7 @@ function showLevel() {
   const a = showMap(first.firstChild, state.explainer, other.place, image);
   const b = showMap(second.firstChild, state.explainer, place, image);
   showDifference(third.firstChild, a, b, state.explainer, image);
-  const name = state.level ? `${state.pruner}, level ${state.level}` : "dense";
+  const name = state.level ? `${called("pruner", state.pruner)}, level ${state.level}` : "dense";
   const caption = (text, at) => [el("b", {}, text), el("br"), `${leftOf(at)} of weights, accuracy ${percent(accuracy(at))}`, el("br"), predictionText(at, image)];
   first.lastChild.replaceChildren(...caption(other.text, other.place));
   second.lastChild.replaceChildren(...caption(name, place));
@@ -487,7 +490,7 @@ function showLevel() {
     const own = node.dataset.explainer;
     showMap(node.firstChild, own, place, image);
     const value = agreed(image, place, own);
-    node.lastChild.textContent = value === null ? own : `${own}: ${number(value)}`;
+    node.lastChild.textContent = called("explainer", own) + (value === null ? "" : `: ${number(value)}`);
     node.setAttribute("aria-pressed", own === state.explainer);
   }
   performance.measure("level change", "level");
@@ -533,11 +536,12 @@ function sparkline(metric, values, band) {
   parts.push(svg("polyline", {class: "line", points: points.map(([a, b]) => `${a},${b}`).join(" ")}));
   for (const [a, b, level] of points) parts.push(svg("circle", {class: level === state.level ? "dot now" : "dot", cx: a, cy: b, r: level === state.level ? 4.5 : 3}));
   const floor = band ? `; floor ${number(band[0])} to ${number(band[1])}` : "";
-  const spoken = `${metric} by level: ${values.map((value) => number(value)).join(", ")}${floor}`;
+  const name = called("metric", metric);
+  const spoken = `${name} by level: ${values.map((value) => number(value)).join(", ")}${floor}`;
   const {unit} = study.metrics[metric] ?? study.agreement[metric] ?? {unit: ""};
   const chart = svg("svg", {viewBox: "0 0 200 44", preserveAspectRatio: "none", role: "img", "aria-label": spoken});
   chart.append(...parts);
-  return el("div", {title: `${spoken}${unit ? ` (${unit})` : ""}`}, el("b", {}, metric in study.agreement ? `${metric} with dense` : metric),
+  return el("div", {title: `${spoken}${unit ? ` (${unit})` : ""}`}, el("b", {}, metric in study.agreement ? `${name} with dense` : name),
     `: ${number(values[state.level])}`, chart);
 }
 
@@ -547,18 +551,18 @@ async function showScatter() {
   await libraries();
   const seeds = await Promise.all(network.seeds.map((seed) => load(`networks/${state.network}/${seed}/${state.condition}`)));
   if (state.view !== "scatter") return;
-  $("#checkpoints").replaceChildren(scatter(checkpointPoints(seeds), network.pruners, "↑ accuracy on the test split"));
-  $("#points-of").textContent = `Images at level ${state.level} of ${state.pruner}, seed ${state.seed}`;
+  $("#checkpoints").replaceChildren(scatter(checkpointPoints(seeds), network.pruners.map((name) => called("pruner", name)), "↑ accuracy on the test split"));
+  $("#points-of").textContent = `Images at level ${state.level} of ${called("pruner", state.pruner)}, seed ${state.seed}`;
   $("#points").replaceChildren(scatter(imagePoints(), ["as dense", "flipped"], "↑ probability of the predicted class"));
 }
 
 /** A chart whose points {x, y, group, text, to, chosen} are picked by mouse, and by arrow keys and Enter. */
 function scatter(points, groups, label) {
-  if (!points.length) return el("p", {}, `No agreement of ${state.explainer} is known here: choose another explainer, or a checkpoint at which it runs.`);
+  if (!points.length) return el("p", {}, `No agreement of ${called("explainer", state.explainer)} is known here: choose another explainer, or a checkpoint at which it runs.`);
   const chart = Plot.plot({
     width: Math.min(640, document.documentElement.clientWidth - 26), height: 440, marginLeft: 52, marginBottom: 46, inset: 14,
     style: {fontSize: "13px", color: "#1a1a1a"},
-    x: {label: `${state.metric} of ${state.explainer} with dense →`, grid: true, labelAnchor: "center", labelArrow: "none"},
+    x: {label: `${called("metric", state.metric)} of ${called("explainer", state.explainer)} with dense →`, grid: true, labelAnchor: "center", labelArrow: "none"},
     y: {label, grid: true, labelArrow: "none"},
     // six colours and seven symbols: 42 groups look different
     color: {domain: groups, range: ["#1f4e8c", "#b8430f", "#2a7d5a", "#a3195b", "#5a5a5a", "#7d6000"]},
@@ -592,8 +596,9 @@ function checkpointPoints(seeds) {
     const values = (seeds[which].agreement[state.explainer]?.[state.metric]?.at[place] ?? []).filter((value) => value !== null);
     if (!level || !values.length) return [];
     const x = values.reduce((sum, value) => sum + value, 0) / values.length, y = accuracy(place, seed);
-    const text = `${pruner}, level ${level}, seed ${seed}: ${percent(facts(place, seed).density)} of weights, agreement ${number(x)}, accuracy ${percent(y)}`;
-    return [{x, y, group: pruner, text, to: {pruner, level, seed}, chosen: pruner === state.pruner && level === state.level && seed === state.seed}];
+    const group = called("pruner", pruner);
+    const text = `${group}, level ${level}, seed ${seed}: ${percent(facts(place, seed).density)} of weights, agreement ${number(x)}, accuracy ${percent(y)}`;
+    return [{x, y, group, text, to: {pruner, level, seed}, chosen: pruner === state.pruner && level === state.level && seed === state.seed}];
   }));
 }
 
@@ -626,7 +631,7 @@ async function showConcepts() {
   const places = chain().filter((place) => found[place]);
   const names = [...new Set(places.flatMap((place) => found[place].classes.map((one) => one.name)))];
   state.class = oneOf(state.class, names);
-  options($("#method"), methods.map((name) => [name, name]), state.method);
+  options($("#method"), methods.map((name) => [name, called("concept", name)]), state.method);
   options($("#concept-class"), names.map((name) => [name, name || "all classes"]), state.class);
   const rows = Math.max(0, ...places.map((place) => found[place].classes.find((one) => one.name === state.class)?.rows ?? 0));
   const head = el("tr", {}, el("th", {}, "rank"), ...places.map((place) => el("th", {}, `${network.checkpoints[place].level || "dense"}: ${leftOf(place)} of weights`)));
