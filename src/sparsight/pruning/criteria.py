@@ -5,12 +5,13 @@ A criterion that needs more than the weights asks its `Observation` for gradient
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import ExitStack
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from sparsight.explain.base import ImageBatch
 from sparsight.explain.lrp import Lrp
@@ -216,11 +217,8 @@ class SynFlow(Criterion):
                 if value.is_floating_point():
                     shift = name.rpartition(".")[2] in ("bias", "running_mean")
                     value.zero_() if shift else value.abs_()
-        with ExitStack() as hooks:
-            for module in network.modules():
-                if isinstance(module, nn.LayerNorm | nn.GroupNorm):
-                    hooks.callback(module.register_forward_hook(_scaled).remove)
-            channels, *sides = seen.image_shape
+        channels, *sides = seen.image_shape
+        with _Scaled():
             flow = network(next(iter(weights.values())).new_ones(1, channels, *sides)).sum()
             gradients = torch.autograd.grad(flow, list(weights.values()))
         return {
@@ -229,14 +227,28 @@ class SynFlow(Criterion):
         }
 
 
-def _scaled(module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
-    """What a normalisation does but for its division: the inputs times its scale."""
-    scale: Tensor | None = getattr(module, "weight", None)
-    if scale is None:
-        return inputs[0]
-    if isinstance(module, nn.GroupNorm):
-        scale = scale.reshape(-1, *[1] * (inputs[0].ndim - 2))
-    return inputs[0] * scale
+class _Scaled(TorchFunctionMode):
+    """Normalisation by an image's own statistics becomes its scale.
+
+    Which axis that goes along is known where the function is called: modules turn their inputs in
+    ways of their own (timm's and torchvision's `LayerNorm2d`). Normalisation that a module spells
+    out in other operations stays as it is.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run `func`, without the division where it normalises."""
+        kwargs = kwargs or {}
+        if func not in (functional.layer_norm, functional.rms_norm, functional.group_norm):
+            return func(*args, **kwargs)
+        given = signature(func).bind(*args, **kwargs).arguments
+        inputs, scale = given["input"], given.get("weight")
+        if scale is None:
+            return inputs
+        if func is functional.group_norm:
+            scale = scale.reshape(-1, *[1] * (inputs.ndim - 2))
+        return inputs * scale
 
 
 class Fisher(Criterion):

@@ -4,7 +4,9 @@ import copy
 import itertools
 
 import pytest
+import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -206,6 +208,37 @@ def test_synflow_conserves_what_flows_through_each_layer_without_bias() -> None:
     # behind the pooling the same flow passes each layer; the first is normalised by positive scales
     sums = [float(value.sum()) for value in found.values()]
     assert sums == pytest.approx([sums[0]] * 3, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "normalisation",
+    [
+        nn.GroupNorm(2, 4),
+        timm.layers.LayerNorm2d(4),
+        torchvision.models.convnext.LayerNorm2d(4),
+        nn.Sequential(nn.Flatten(2), nn.RMSNorm(16), nn.Unflatten(2, (4, 4))),
+        nn.Sequential(nn.Flatten(2), nn.LayerNorm(16), nn.Unflatten(2, (4, 4))),
+    ],
+    ids=["groups", "timm", "torchvision", "mean square", "last axis"],
+)
+def test_synflow_conserves_what_flows_through_normalisations(normalisation: nn.Module) -> None:
+    # four channels of 4 x 4 pixels: scales along a wrong axis give another flow, not an error
+    torch.manual_seed(0)
+    for value in normalisation.parameters():
+        nn.init.uniform_(value, 0.5, 2)
+    first, second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 3)
+    network = nn.Sequential(first, normalisation, second, nn.Flatten(), nn.Linear(8, 2))
+    weights = {name: value.detach().clone() for name, value in prunable_parameters(network).items()}
+    found = scores(
+        "synflow", Observation(weights, 0, copy.deepcopy(network), image_shape=(1, 4, 4))
+    )
+    scale = next(normalisation.parameters()).detach()
+    along = scale[:, None, None] if len(scale) == 4 else scale.reshape(4, 4)
+    kernels = [weights[name].abs() for name in ("0.weight", "2.weight", "4.weight")]
+    flow = functional.conv2d(torch.ones(1, 1, 4, 4), kernels[0], padding=1) * along
+    flow = functional.conv2d(flow, kernels[1]).flatten() @ kernels[2].T
+    for value in found.values():
+        assert float(value.sum()) == pytest.approx(float(flow.sum()), rel=1e-5)
 
 
 def test_synflow_and_iterative_snip_prune_in_steps() -> None:
