@@ -98,7 +98,7 @@ docs: $(READY) ## Write the reference pages, those of results, and the schemas f
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
 
 gallery: $(READY) ## Train the networks of docs/gallery.md, and draw each explainer's maps
-	$(BIN)/python benchmarks/gallery.py $(ARGS)
+	$(BIN)/python benchmarks/gallery.py
 	$(BIN)/python benchmarks/documentation_figures.py
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
 

@@ -4,11 +4,11 @@
 transformer on these, prunes them, and writes a picture for each explainer into docs/gallery, and
 what was drawn into the record from which `make docs` writes docs/gallery.md.
 
-With the folder of `CUB_200_2011` as argument it adds a bird, and writes into build/gallery: the
-licence of those photographs lets nobody pass them on.
+Where the photographs of CUB-200 lie in `data/` or `$SPARSIGHT_DATA`, pictures with a bird go into
+build/gallery: the licence of those photographs lets nobody pass them on.
 """
 
-import sys
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import sparsight
+from sparsight.data.location import find_folder
 from sparsight.data.registry import SOURCES
 from sparsight.explain.registry import EXPLAINERS
 from sparsight.io.files import write_json
@@ -34,6 +35,7 @@ from sparsight.study.reference_pages import GALLERY
 from sparsight.training.loop import Recipe, Stream, TrainingData, train
 
 ROOT = Path(__file__).parents[1]
+PICTURES, BIRDS = ROOT / "docs" / "gallery", ROOT / "build" / "gallery"
 DENSITY, SEED = 0.1, 0
 SIDE, GAP, CAPTION, COLOURS = 96, 4, 15, 96
 #: a small transformer, for explainers that look at attention
@@ -47,6 +49,9 @@ ATTENTION = {
         "schedule": {"name": "cosine"},
     },
 }
+
+#: a caption, and the picture above it; None of a map that is the same everywhere
+Tile = tuple[str, Image.Image | None]
 
 
 @dataclass
@@ -156,7 +161,7 @@ def photograph(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def strip(tiles: list[tuple[str, Image.Image | None]]) -> Image.Image:
+def strip(tiles: list[Tile]) -> Image.Image:
     """Pictures with captions side by side, in few colours; three make a group."""
     step = SIDE + GAP
     groups = len(tiles) // 3
@@ -177,59 +182,58 @@ def strip(tiles: list[tuple[str, Image.Image | None]]) -> Image.Image:
     return sheet.quantize(COLOURS, dither=Image.Dither.NONE)
 
 
-def main(birds: Path | None) -> None:
+def tiles_of(one: Subject, entry: Mapping[str, Any], signed: bool) -> list[Tile]:
+    """The image and both maps with their captions; none where the network lacks the layer."""
+    maps = maps_of(one, entry)
+    captions = ("dense", f"{DENSITY:.0%} of weights")
+    drawn = [coloured(values, signed) for values in maps]
+    return [(one.name, photograph(one.image)), *zip(captions, drawn, strict=True)] if maps else []
+
+
+def main() -> None:
     """Write the pictures and the record."""
     models = catalogue("models")
+    # with maps of 8 x 8 in its third stage
+    finer = {**models["resnet18_shapes"], "options": {"width": 8, "stem": "strided"}}
     convolutions = [
         subject("digits", models["thesis_cnn_digits"], subject="digit", network="thesis_cnn"),
-        subject(
-            "shapes", models["resnet18_shapes"], layer="layer2", subject="shape", network="resnet18"
-        ),
+        subject("shapes", finer, layer="layer3", subject="shape", network="resnet18"),
     ]
-    if birds is not None:
-        model = {**models["resnet18_w32_cub"], "training": models["resnet18_w32"]["training"]}
-        convolutions.append(
-            subject("cub200_64", model, birds, layer="layer3", subject="bird", network="resnet18")
-        )
     transformers = [subject("shapes", ATTENTION, subject="shape", network="vit")]
-    folder = ROOT / ("docs/gallery" if birds is None else "build/gallery")
-    folder.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "subjects": [one.facts for one in (*convolutions, *transformers)],
         "explainers": {},
     }
+    birds = find_folder("CUB_200_2011")
+    if birds is not None:
+        again = models["resnet18_w32_cub"]["retraining"]
+        slower = {**again, "epochs": 40, "schedule": {**again["schedule"], "every": 20}}
+        model = {**models["resnet18_w32_cub"], "training": slower}
+        bird = subject("cub200_64", model, birds, "layer3", subject="bird", network="resnet18")
+        BIRDS.mkdir(parents=True, exist_ok=True)
+        (BIRDS / "facts.json").write_text(json.dumps(bird.facts, indent=1), encoding="utf-8")
+    PICTURES.mkdir(exist_ok=True)
     for name, entry in catalogue("explainers").items():
         facts = EXPLAINERS.facts(entry["method"])
-        shown = {}
-        for one in transformers if facts.get("needs_attention") else convolutions:
-            if maps := maps_of(one, entry):
-                shown[one.name] = (
-                    photograph(one.image),
-                    [coloured(m, facts["signed"]) for m in maps],
-                )
-        tiles = [
-            tile
-            for name_of, (picture, (dense, pruned)) in shown.items()
-            for tile in (
-                (name_of, picture),
-                ("dense", dense),
-                (f"{DENSITY:.0%} of weights", pruned),
-            )
-        ]
-        strip(tiles).save(folder / f"{name}.png", optimize=True)
+        chosen = transformers if facts.get("needs_attention") else convolutions
+        shown = {one.name: tiles_of(one, entry, facts["signed"]) for one in chosen}
+        tiles = [tile for group in shown.values() for tile in group]
+        strip(tiles).save(PICTURES / f"{name}.png", optimize=True)
+        if birds is not None and chosen is convolutions:
+            more = tiles_of(bird, entry, facts["signed"])
+            strip(tiles + more).save(BIRDS / f"{name}.png", optimize=True)
         record["explainers"][name] = {
             "family": entry["family"],
             "method": entry["method"],
             "parameters": entry.get("parameters", {}),
-            "subjects": list(shown),
+            **{key: entry[key] for key in ("label",) if key in entry},
+            "subjects": [name_of for name_of, group in shown.items() if group],
         }
-    for old in set(folder.glob("*.png")) - {
-        folder / f"{name}.png" for name in record["explainers"]
-    }:
-        old.unlink()
-    if birds is None:
-        write_json(GALLERY, record)
+    for path in PICTURES.glob("*.png"):
+        if path.stem not in record["explainers"]:
+            path.unlink()
+    write_json(GALLERY, record)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main()

@@ -25,6 +25,7 @@ from sparsight.pruning.registry import CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import REQUIRED, Registry
 from sparsight.spade.registry import SOLVERS
 from sparsight.study import result_pages
+from sparsight.study.labels import COLUMNS, study_labels
 from sparsight.study.models import allowed_by, editor_schemas, json_schema
 
 #: pages that are made; all others in `docs/` are written by hand
@@ -64,7 +65,7 @@ def pages() -> dict[str, str]:
         "CONCEPTS": CONCEPTS,
         "CRITERIA": CRITERIA,
         "EXPLAINERS": EXPLAINERS,
-        "GALLERY": json.loads(GALLERY.read_text(encoding="utf-8")),
+        "GALLERY": gallery(),
         "METRICS": METRICS,
         "ON_NETWORKS": on_networks(),
         "PUBLISHED_BUGS": PUBLISHED_BUGS,
@@ -135,6 +136,15 @@ def on_networks() -> dict[str, Any]:
         for (text, explainers), networks in grouped.items()
     ]
     return {**record, "reasons": reasons}
+
+
+def gallery() -> dict[str, Any]:
+    """The record of the gallery; each explainer has its `label`, too."""
+    record: dict[str, Any] = json.loads(GALLERY.read_text(encoding="utf-8"))
+    entries = record["explainers"]
+    study = {**dict.fromkeys(COLUMNS, ()), "explainers": list(entries)}
+    labels = study_labels({**study, "catalogue": {"explainers": entries}})["explainer"]
+    return {**record, "explainers": {n: {**of, "label": labels[n]} for n, of in entries.items()}}
 
 
 def paragraphs(registry: Registry, name: str) -> list[str]:
