@@ -1,41 +1,48 @@
 """Accuracy over pruning levels, density and bits (figure 3.1 of the thesis)."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sparsight.analysis.curves import performance_curves
 from sparsight.io.errors import InputError
-from sparsight.plots.style import (
-    FLOOR,
-    Look,
-    bits_axis,
-    density_axis,
+from sparsight.plots.pages import percent
+from sparsight.plots.panels import (
+    KEYS,
+    Axis,
+    Block,
+    Panel,
+    counts,
     distinct_bits,
-    draw_mean_and_seeds,
-    figure_style,
-    legend_below,
+    draw_curves,
     level_axis,
+    look_handles,
+    pages,
+    with_means,
+)
+from sparsight.plots.style import (
+    Look,
+    figure_style,
     looks,
-    name_figure,
-    new_figure,
     of_network,
     pruners_of,
     save_figure,
-    seed_handles,
+    title_of,
 )
 from sparsight.rounding import FULL_BITS
 
 #: of the stage `figure_accuracy`: see `sparsight.study.versions`
 VERSION = 1
 
+_NAMES = {"level": "pruning levels", "density": "weights left", "bits": "bits of weights"}
 #: column along x to its value for a dense network
 DENSE_AT = {"level": 0.0, "density": 1.0, "bits": float(FULL_BITS)}
-PANEL_WIDTH, PANEL_HEIGHT = 3.6, 2.5
 
 
 def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[str, Any]) -> None:
@@ -55,48 +62,81 @@ def draw_accuracy(evaluations: Path, outputs: Iterable[Path], settings: Mapping[
     frame = performance_curves(evaluations, split, measure)
     frame = of_network(frame, evaluations, settings)
     with figure_style():
-        save_figure(accuracy_figure(frame, settings), outputs)
+        save_figure(accuracy_pages(frame, settings), outputs)
 
 
-def accuracy_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """The figure of `draw_accuracy`, from the rows that `performance_curves` gives."""
+def accuracy_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Figure]:
+    """The pages of `draw_accuracy`, from the rows that `performance_curves` gives."""
     pruners = pruners_of(frame, settings)
     if not pruners:
         raise InputError("no pruner has an accuracy to draw; choose a pruner that removes weights")
     look = looks(pruners)
     curves = frame[frame["pruner"].isin(pruners)]
-    retrained = frame[
-        frame["pruner"].isin(list(settings.get("retrain", ()))) & (frame["level"] > 0)
-    ]
-    conditions = _different(curves)
+    floors = frame[frame["pruner"].isin(list(settings.get("retrain", ()))) & (frame["level"] > 0)]
     by_bits = [name for name in look if distinct_bits(curves[curves["pruner"] == name])]
     by_density = [name for name in look if name not in by_bits]
     shown = {"level": list(look), "density": by_density, "bits": by_bits}
-    shown = {across: names for across, names in shown.items() if names}
-    label = f"{settings.get('performance', 'accuracy').replace('_', ' ')}, share, 0 to 1"
-    figure = new_figure(len(shown) * PANEL_WIDTH + 1.0, PANEL_HEIGHT * len(conditions) + 0.4)
-    name_figure(figure, settings)
-    grid = figure.subplots(len(conditions), len(shown), squeeze=False, sharey="row")
-    for axes_row, condition in zip(grid, conditions, strict=True):
+    measure = settings.get("performance", "accuracy").replace("_", " ")
+    label = f"{measure}, share, 0 to 1\n(higher is better)"
+    blocks = []
+    for condition in _different(curves):
         rows = curves[curves["condition"] == condition]
-        floor = retrained[retrained["condition"] == condition]
-        for (across, names), axes in zip(shown.items(), axes_row, strict=True):
-            drawn = [name for name in names if name in set(rows["pruner"])]
-            for index, name in enumerate(drawn):
-                curve = rows[rows["pruner"] == name]
-                draw_mean_and_seeds(axes, curve, across, "value", look[name], name, index)
-            dense = [DENSE_AT[across]] * len(floor)
-            if len(floor):
-                axes.plot(dense, floor["value"], color="0.25", gid="retrained", zorder=5, **FLOOR)
-            if across == "level":
-                level_axis(axes)
-                continue
-            draw_axis = density_axis if across == "density" else bits_axis
-            draw_axis(axes, list(curves.loc[curves["pruner"].isin(names), across]))
-        axes_row[0].set_ylabel(f"{label}\n(higher is better)")
-        axes_row[0].set_title(f"{condition} images", loc="left")
-    _legend(figure, look, curves["seed"].nunique(), bool(len(retrained)))
-    return figure
+        floor = floors[floors["condition"] == condition]
+        known = {across: rows[rows["pruner"].isin(names)] for across, names in shown.items()}
+        panels = [
+            Panel(f"over {_NAMES[across]}",
+                  partial(_draw, rows=own, floor=floor, across=across, look=look), "",
+                  _axis(own, across))
+            for across, own in known.items() if len(own)
+        ]  # fmt: skip
+        blocks.append(Block(f"{condition} images", panels, label=label, height=2.2))
+    return pages(f"{title_of(settings)}, {measure}", blocks,
+                 counts(frame, {"test_images": "all"}),
+                 extra=look_handles(look, settings, "pruner"))  # fmt: skip
+
+
+def _draw(
+    axes: Axes, rows: pd.DataFrame, floor: pd.DataFrame, across: str, look: Mapping[str, Look]
+) -> None:
+    draw_curves(axes, with_means(rows, ["pruner"], "value"), look, hue="pruner", value="value",
+                across=across)  # fmt: skip
+    if len(floor):
+        axes.plot([DENSE_AT[across]] * len(floor), floor["value"], gid="retrained", zorder=5,
+                  **KEYS["retrained"][1])  # fmt: skip
+
+
+def _axis(rows: pd.DataFrame, across: str) -> Axis:
+    """Levels, or a logarithmic axis from dense on the left; an empty network has no place on it."""
+    if across == "level":
+        levels, label = level_axis(rows)
+    values = [value for value in rows[across] if value > 0] or [DENSE_AT[across]]
+    lowest, highest = min(values), max([*values, DENSE_AT[across]])
+
+    def draw(axes: Axes, bare: bool, labels: int) -> None:
+        if across == "level":
+            levels(axes, bare, labels)
+            axes.set_xlabel(label)
+            return
+        reach = max(highest / lowest, 1.5) ** 0.05
+        axes.set_xscale("log", nonpositive="mask")
+        axes.set_xlim(highest * reach, lowest / reach)
+        ticks = sorted(set(values)) if across == "bits" else density_ticks(lowest, highest)
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        form = percent if across == "density" else "{:g}".format
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+        axes.set_xlabel(f"{_NAMES[across]} (log scale)")
+
+    return draw
+
+
+def density_ticks(lowest: float, highest: float) -> list[float]:
+    """Round shares from dense to the sparsest, which is among them."""
+    steps: tuple[int, ...] = (1, 2, 5) if highest / lowest <= 150 else (1, 3)
+    if highest / lowest > 3000:
+        steps = (1,)
+    ticks = [step * 10.0**power for power in range(-9, 1) for step in steps]
+    return [lowest, *(tick for tick in ticks if 1.4 * lowest <= tick <= highest)]
 
 
 def _different(curves: pd.DataFrame) -> list[str]:
@@ -106,11 +146,3 @@ def _different(curves: pd.DataFrame) -> list[str]:
         values = rows.sort_values(["pruner", "seed", "level"])["value"]
         found.setdefault(tuple(values), str(condition))
     return list(found.values())
-
-
-def _legend(figure: Figure, look: Mapping[str, Look], seeds: int, retrained: bool) -> None:
-    handles = [Line2D([], [], **style.line, label=name) for name, style in look.items()]
-    handles += seed_handles(seeds)
-    if retrained:
-        handles.append(Line2D([], [], color="0.25", label="dense, retrained", **FLOOR))
-    legend_below(figure, handles)

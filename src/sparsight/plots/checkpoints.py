@@ -4,40 +4,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 import seaborn.objects as so
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from sparsight.analysis import tables
 from sparsight.analysis.agreement import DENSE_PARENT
 from sparsight.analysis.curves import ACCURACY, performance_curves
 from sparsight.analysis.tables import MEAN
+from sparsight.plots.panels import counts, explainer_pages, look_handles
 from sparsight.plots.style import (
     Look,
     figure_style,
-    grid_shape,
-    grouping,
-    legend_below,
     looks,
-    name_figure,
-    new_figure,
+    metric_of,
     of_network,
-    order_names,
     pruners_of,
     save_figure,
 )
 
 VERSION = 1
-#: inches: 180 mm, at which no text is below 7 points
-WIDTH, PANEL_HEIGHT = 7.09, 1.9
-SIZE = 7
-_TEXTS = (
-    *("axes.labelsize", "axes.titlesize", "xtick.labelsize", "ytick.labelsize"),
-    *("legend.fontsize",),
-)
-_RETRAINED = "0.25"
 
 
 def run(
@@ -58,8 +46,7 @@ def run(
         frame, agreement, settings, metric=settings["metric"], reference=DENSE_PARENT
     )
     with figure_style():
-        figure = checkpoints_figure(with_loss(frame, evaluations), settings)
-        save_figure(figure, [svg, png])
+        save_figure(checkpoints_pages(with_loss(frame, evaluations), settings), [svg, png])
 
 
 def with_loss(agreement: pd.DataFrame, evaluations: Path) -> pd.DataFrame:
@@ -73,51 +60,36 @@ def with_loss(agreement: pd.DataFrame, evaluations: Path) -> pd.DataFrame:
     return rows.merge(accuracy[[*network, "level", "lost"]], on=[*network, "level"])
 
 
-def checkpoints_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """The figure of `run`, from the rows that `with_loss` gives."""
-    controls = set(settings.get("controls", ()))
-    known = grouping(frame["explainer"].unique(), settings).explainers
-    pruners = pruners_of(frame, settings)
+def checkpoints_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Figure]:
+    """The pages of `run`, from the rows that `with_loss` gives."""
     # Without what is only retrained, colours are those of the other figures of these pruners.
-    look = looks(pruners) | {
-        name: Look(_RETRAINED, "X", "-")
+    look = looks(pruners_of(frame, settings)) | {
+        name: Look("0.25", "X", "-")
         for name in settings.get("retrain", ())
         if name in set(frame["pruner"])
     }
-    conditions = sorted(frame["condition"].unique())
-    frame = frame.assign(
-        panel=frame["explainer"] + (", " + frame["condition"] if len(conditions) > 1 else "")
-    )
-    order = order_names(known, known, controls)
-    panels = [
-        name
-        for explainer in order
-        for name in (
-            f"{explainer}, {of}" if len(conditions) > 1 else explainer for of in conditions
+    scales = {
+        "color": so.Nominal({name: of.colour for name, of in look.items()}, order=[*look]),
+        "marker": so.Nominal({name: of.marker for name, of in look.items()}, order=[*look]),
+    }
+
+    def draw(axes: Axes, rows: pd.DataFrame) -> None:
+        (
+            so.Plot(rows, x="lost", y="mean", color="pruner", marker="pruner")
+            .add(so.Dot(pointsize=4, edgecolor="w", edgewidth=0.4), legend=False)
+            .scale(**scales)
+            .on(axes)
+            .plot()
         )
-        if name in set(frame["panel"])
-    ]
-    rows, columns = grid_shape(len(panels))
-    figure = new_figure(WIDTH, rows * PANEL_HEIGHT + 0.9)
-    theme: dict[str, Any] = {str(name): value for name, value in matplotlib.rcParams.items()}
-    theme |= dict.fromkeys(_TEXTS, SIZE)
-    name_figure(figure, settings, f", agreement by {settings['metric']}, every checkpoint")
-    (
-        so.Plot(frame, x="lost", y="mean", color="pruner", marker="pruner")
-        .facet("panel", order=panels, wrap=columns)
-        .share(y=False)
-        .add(so.Dot(pointsize=4, edgecolor="w", edgewidth=0.4), legend=False)
-        .scale(
-            color=so.Nominal({name: of.colour for name, of in look.items()}, order=[*look]),
-            marker=so.Nominal({name: of.marker for name, of in look.items()}, order=[*look]),
-        )
-        .label(x="accuracy lost (percentage points)", y="agreement with dense")
-        .theme(theme)
-        .on(figure)
-        .plot()
-    )
-    legend_below(figure, [
-        Line2D([], [], color=of.colour, marker=of.marker, linestyle="", markersize=4, label=name)
-        for name, of in look.items()
-    ], column=1.7)  # fmt: skip
-    return figure
+
+    return explainer_pages(
+        frame, settings, f"agreement by {metric_of(settings)}, every checkpoint",
+        "agreement with dense", "mean", draw,
+        lambda _: (_losses, "accuracy lost (percentage points)"), together=True,
+        facts=counts(frame, settings),
+        extra=look_handles(look, settings, "pruner", linestyle=""),
+    )  # fmt: skip
+
+
+def _losses(axes: Axes, bare: bool, labels: int) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(labels))

@@ -1,42 +1,42 @@
 """How metrics correlate with accuracy: every network, their mean, the controls; and as a table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
 from sparsight.analysis import tables
 from sparsight.analysis.tables import FEWEST_LEVELS, MEAN
 from sparsight.io.errors import InputError
+from sparsight.plots.labels import label_of, labels_of
+from sparsight.plots.panels import Block, Panel, counts, draw_curves, pages, place_title
 from sparsight.plots.style import (
+    CONTROL,
+    INK,
+    Look,
     figure_style,
-    grid_of,
-    grid_shape,
-    legend_below,
-    name_figure,
-    new_figure,
     of_network,
     order_names,
     places,
     save_figure,
+    title_of,
 )
 
 #: of the stage `figure_correlations`: see `sparsight.study.versions`
 VERSION = 1
-COLOUR, CONTROL = "#1f2a6b", "0.45"
-# Panels a row; one more where that leaves fewer empty places.
-COLUMNS = (5, 4)
-PANEL_WIDTH, ROW_HEIGHT = 1.5, 0.175
-# Vertical places inside an explainer's row: seeds above, mean in the middle, published form below.
-SEEDS_AT, PUBLISHED_AT = -0.28, 0.26
-LIMIT = 1.12
+_ROW = 0.165
+_LOOK = {"explainer": Look(INK, "o", "-"), "control": Look(CONTROL, "o", "-")}
+# Seeds stand above the mean, the published form below.
+_PUBLISHED_AT = 0.28
+_PUBLISHED: dict[str, Any] = {"linestyle": "", "marker": "s", "markersize": 2.8,
+                              "markerfacecolor": "white", "markeredgewidth": 0.8}  # fmt: skip
 
 
 def draw_correlations(
@@ -47,8 +47,8 @@ def draw_correlations(
     A block per pruner and condition; in it a panel per metric, rows are explainers, controls below
     a line. The mean is filled where it differs from 0 after adjustment. Where r is not defined the
     row says why ("constant" series, or "too few levels") instead of showing a number; where it is
-    defined for some seeds only, their number is given. Intervals may reach beyond the axis, which
-    ends at 1. An `InputError` is raised where there is nothing to draw.
+    defined for some seeds only, their number is given. An `InputError` is raised where there is
+    nothing to draw.
 
     From `correlations.csv`; `settings` hold `dataset`, `model`; optional `levels` (default "all"),
     `subset` (default "all"), `metrics` and `explainers` (their order; `metrics` may be a mapping),
@@ -56,7 +56,7 @@ def draw_correlations(
     """
     frame = correlation_rows(correlations, settings)
     with figure_style():
-        save_figure(correlations_figure(frame, settings), outputs)
+        save_figure(correlations_pages(frame, settings), outputs)
 
 
 def correlation_rows(correlations: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
@@ -74,118 +74,96 @@ def correlation_rows(correlations: Path, settings: Mapping[str, Any]) -> pd.Data
     return frame
 
 
-def order_of(
-    frame: pd.DataFrame, settings: Mapping[str, Any]
-) -> tuple[list[str], list[str], set[str]]:
-    """Explainers with controls last, metrics, and which explainers are controls."""
+def _order(frame: pd.DataFrame, settings: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
+    """Explainers with controls last, metrics, and how many explainers are none."""
     controls = set(frame.loc[frame["control"], "explainer"])
     explainers = order_names(frame["explainer"], settings.get("explainers", ()), controls)
-    return explainers, order_names(frame["metric"], settings.get("metrics", ()), ()), controls
+    metrics = order_names(frame["metric"], settings.get("metrics", ()), ())
+    return explainers, metrics, len(explainers) - len(controls)
 
 
-def correlations_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """The figure of `draw_correlations`, from its rows of `correlations.csv`."""
-    explainers, metrics, controls = order_of(frame, settings)
-    blocks = places(frame, settings)
-    rows, columns = grid_shape(len(metrics), COLUMNS)
-    height = rows * (ROW_HEIGHT * len(explainers) + 0.45) + 0.35
-    figure = new_figure(max(2.0 + PANEL_WIDTH * columns, 6.0), height * len(blocks) + 0.95)
-    which = settings.get("levels", "all").replace("_", " ")
-    name_figure(figure, settings, f", correlation with accuracy, levels: {which}")
+def _blocks(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[tuple[str, pd.DataFrame]]:
+    """Heading and rows of each pruner and condition."""
     alpha = 1 - float(settings.get("confidence", 0.95))
-    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-    for part, (pruner, condition) in zip(parts, blocks, strict=True):
-        here = frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)]
-        part.suptitle(f"pruner {pruner}, {condition} images", fontsize=8, x=0.01, ha="left")
-        for axes, metric in zip(
-            grid_of(part, rows, columns, len(metrics), sharex=True, sharey=True),
-            metrics,
-            strict=True,
-        ):
-            _panel(axes, here[here["metric"] == metric], explainers, controls, alpha)
-            axes.set_title(metric, loc="left", fontsize=7.5, pad=2)
-            axes.tick_params(labelbottom=True)
-        part.supxlabel("Pearson r with accuracy over levels", fontsize=7.5)
-    _legend(figure, sorted(set(frame["seed"]) - {MEAN}), alpha)
-    return figure
+    frame = frame.assign(differs=frame["p_adjusted"] < alpha)
+    return [
+        (place_title(pruner, condition, settings),
+         frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)])
+        for pruner, condition in places(frame, settings)
+    ]  # fmt: skip
 
 
-def _panel(
+def correlations_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Figure]:
+    """The pages of `draw_correlations`, from the rows that `correlation_rows` gives."""
+    explainers, metrics, real = _order(frame, settings)
+    frame = frame.assign(
+        row=frame["explainer"].map({name: place for place, name in enumerate(explainers)}),
+        kind=frame["control"].map({True: "control", False: "explainer"}),
+    )
+    blocks = []
+    for heading, here in _blocks(frame, settings):
+        panels = [
+            Panel(label_of(settings, "metric", metric),
+                  partial(_draw, rows=here[here["metric"] == metric], explainers=explainers,
+                          real=real, settings=settings), None)
+            for metric in metrics
+        ]  # fmt: skip
+        blocks.append(Block(heading, panels, across="Pearson r with accuracy over levels",
+                            height=_ROW * len(explainers)))  # fmt: skip
+    alpha = 1 - float(settings.get("confidence", 0.95))
+    which = settings.get("levels", "all").replace("_", " ")
+    return pages(
+        f"{title_of(settings)}, correlation with accuracy, levels: {which}", blocks,
+        counts(frame, settings), columns=4,
+        words={"filled": f"mean, differs from 0 (adjusted p < {alpha:.2g})", "open": "mean",
+               "mean": ""},
+        extra=[Line2D([], [], color=INK, label="published form (seeds averaged first)",
+                      **_PUBLISHED)],
+    )  # fmt: skip
+
+
+def _draw(
     axes: Axes,
     rows: pd.DataFrame,
-    explainers: Sequence[str],
-    controls: Iterable[str],
-    alpha: float,
+    explainers: list[str],
+    real: int,
+    settings: Mapping[str, Any],
 ) -> None:
-    last = set(controls)
     axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=1)
-    for place, explainer in enumerate(explainers):
-        # Bands guide the eye from a name to a panel far to its right.
-        if place % 2:
-            axes.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0, linewidth=0)
-        found = rows[rows["explainer"] == explainer]
-        if not found.empty:
-            _dots(axes, found, place, CONTROL if explainer in last else COLOUR, alpha)
-    real = len(explainers) - len(last)
+    # Bands guide the eye from a name to a panel far to its right.
+    for place in range(1, len(explainers), 2):
+        axes.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0, linewidth=0)
+    means = rows[rows["seed"] == MEAN]
+    if rows["pearson"].notna().any():
+        draw_curves(axes, rows, _LOOK, hue="kind", value="pearson", across="row", flat=True,
+                    ends=("pearson_low", "pearson_high"), filled="differs")  # fmt: skip
+    defined = means.dropna(subset=["pearson"])
+    for kind, found in defined.groupby("kind", sort=False):
+        axes.plot(found["published_form"], found["row"] + _PUBLISHED_AT, gid="published",
+                  zorder=3, color=_LOOK[str(kind)].colour, **_PUBLISHED)  # fmt: skip
+    for row in means.to_dict("records"):
+        why = "too few levels" if row["n_levels"] < FEWEST_LEVELS else "constant"
+        if row["pearson"] == row["pearson"]:
+            few = row["pearson_seeds"] < row["n_seeds"]
+            why = f"{row['pearson_seeds']} of {row['n_seeds']} networks" if few else ""
+        left = -1.05 if why.endswith("networks") and row["pearson"] > 0 else 0.0
+        axes.text(left, row["row"], why, color="0.35", va="center", gid="why",
+                  ha="left" if left else "center")  # fmt: skip
     if 0 < real < len(explainers):
-        axes.axhline(real - 0.5, color="0.4", linewidth=0.8)
-    axes.set_yticks(range(len(explainers)), explainers, fontsize=6.5)
+        axes.axhline(real - 0.5, color="0.4", linewidth=0.8, gid="controls")
+    axes.set_yticks(range(len(explainers)), labels_of(settings, "explainer", explainers))
     axes.set_ylim(len(explainers) - 0.5, -0.5)
-    axes.set_xlim(-LIMIT, LIMIT)
-    axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0], ["−1", "−½", "0", "½", "1"], fontsize=6.5)
+    axes.set_xlim(-1.12, 1.12)
+    axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0], ["−1", "−½", "0", "½", "1"])
     axes.grid(axis="y", visible=False)
-
-
-def _dots(axes: Axes, rows: pd.DataFrame, place: int, colour: str, alpha: float) -> None:
-    """One explainer under one metric: its seeds, their mean and interval, the published form."""
-    seeds = rows.loc[rows["seed"] != MEAN, "pearson"].dropna().to_numpy()
-    summary = rows[rows["seed"] == MEAN].iloc[0]
-    if not len(seeds):
-        why = "too few levels" if summary["n_levels"] < FEWEST_LEVELS else "constant"
-        axes.text(0.0, place, why, fontsize=6, color="0.35", ha="center", va="center", gid="why",
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # fmt: skip
-    else:
-        axes.plot(seeds, np.full(len(seeds), place + SEEDS_AT), linestyle="", marker="o",
-                  markersize=2.4, color=colour, alpha=0.7, markeredgewidth=0, gid="seeds",
-                  zorder=3)  # fmt: skip
-        axes.plot([summary["pearson_low"], summary["pearson_high"]], [place, place], color=colour,
-                  linewidth=1.3, solid_capstyle="butt", gid="interval", zorder=2)  # fmt: skip
-        differs = summary["p_adjusted"] < alpha
-        axes.plot([summary["pearson"]], [place], linestyle="", marker="D", markersize=3.6,
-                  markeredgecolor=colour, markerfacecolor=colour if differs else "white",
-                  markeredgewidth=0.8, gid="mean", zorder=4)  # fmt: skip
-        if summary["pearson_seeds"] < summary["n_seeds"]:
-            text = f"{int(summary['pearson_seeds'])} of {int(summary['n_seeds'])} seeds"
-            side = -1.0 if summary["pearson"] > 0 else 1.0
-            axes.text(side, place, text, fontsize=5.5, color="0.35", va="center", gid="some",
-                      ha="left" if side < 0 else "right")  # fmt: skip
-    axes.plot([summary["published_form"]], [place + PUBLISHED_AT], linestyle="", marker="s",
-              markersize=2.6, markerfacecolor="white", markeredgecolor=colour,
-              markeredgewidth=0.8, gid="published", zorder=3)  # fmt: skip
-
-
-def _legend(figure: Figure, seeds: Sequence[str], alpha: float) -> None:
-    mean: dict[str, Any] = {"linewidth": 1.3, "marker": "D", "markersize": 4.0, "color": COLOUR}
-    handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=3.0, color=COLOUR, alpha=0.7,
-               label="one seed"),
-        Line2D([], [], **mean, label=f"mean, differs from 0 (adjusted p < {alpha:.2g})"),
-        Line2D([], [], **mean, markerfacecolor="white",
-               label=f"mean of {len(seeds)} seeds, t interval"
-               if len(seeds) > 1
-               else "mean (one seed: no interval)"),
-        Line2D([], [], linestyle="", marker="s", markersize=3.6, markerfacecolor="white",
-               markeredgecolor=COLOUR, label="published form (seeds averaged first)"),
-        Line2D([], [], linestyle="", marker="D", markersize=4.0, color=CONTROL, label="control"),
-    ]  # fmt: skip
-    legend_below(figure, handles)
 
 
 #: of the stage `figure_correlation_table`: see `sparsight.study.versions`
 CORRELATION_TABLE_VERSION = 1
-CELL_WIDTH, CELL_HEIGHT = 0.52, 0.2
 # As dark as each other: the sign is printed, the strength can be seen in grey.
-POSITIVE, NEGATIVE = "#c8501e", "#2f6fb0"
+_TINTS = LinearSegmentedColormap.from_list("signed", ["#82a9d4", "#ffffff", "#de9678"])
+#: columns of a table that a page has room for
+_WIDEST = 11
 
 
 def draw_correlation_table(
@@ -201,52 +179,56 @@ def draw_correlation_table(
     """
     frame = correlation_rows(correlations, settings)
     with figure_style():
-        save_figure(correlation_table_figure(frame, settings), outputs)
+        save_figure(correlation_table_pages(frame, settings), outputs)
 
 
-def correlation_table_figure(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Figure:
-    """The figure of `draw_correlation_table`, from its rows of `correlations.csv`."""
-    explainers, metrics, controls = order_of(frame, settings)
-    blocks = places(frame, settings)
-    width = max(2.1 + CELL_WIDTH * len(metrics) + 0.7, 5.0)
-    figure = new_figure(width, (CELL_HEIGHT * len(explainers) + 1.45) * len(blocks) + 0.5)
-    name_figure(figure, settings, ", mean Pearson r with accuracy")
-    alpha = 1 - float(settings.get("confidence", 0.95))
-    panels = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
-    means = frame[frame["seed"] == MEAN]
-    for axes, (pruner, condition) in zip(panels, blocks, strict=True):
-        here = means[(means["pruner"] == pruner) & (means["condition"] == condition)]
-        for _, row in here.iterrows():
-            place = (metrics.index(row["metric"]), explainers.index(row["explainer"]))
-            _cell(axes, row, place, alpha)
-        axes.set_yticks(range(len(explainers)), explainers, fontsize=7)
-        axes.set_ylim(len(explainers) - 0.5, -0.5)
-        axes.set_xticks(range(len(metrics)), metrics, fontsize=7, rotation=35, ha="left",
-                        rotation_mode="anchor")  # fmt: skip
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0, pad=2)
-        axes.set_xlim(-0.5, len(metrics) - 0.5)
-        axes.grid(visible=False)
-        axes.set_xlabel(f"pruner {pruner}, {condition} images", fontsize=8, loc="left")
-        real = len(explainers) - len(controls)
-        if 0 < real < len(explainers):
-            axes.axhline(real - 0.5, color="0.2", linewidth=1.0)
-    return figure
+def correlation_table_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Figure]:
+    """The pages of `draw_correlation_table`, from the rows that `correlation_rows` gives."""
+    explainers, metrics, real = _order(frame, settings)
+    parts = -(-len(metrics) // _WIDEST)
+    chunks = [metrics[len(metrics) * i // parts : len(metrics) * (i + 1) // parts]
+              for i in range(parts)]  # fmt: skip
+    blocks = [
+        Block(heading, [
+            Panel("", partial(_table, rows=here[here["seed"] == MEAN], explainers=explainers,
+                              metrics=chunk, real=real, settings=settings), None)
+            for chunk in chunks
+        ], height=0.19 * len(explainers) + 0.45)
+        for heading, here in _blocks(frame, settings)
+    ]  # fmt: skip
+    return pages(f"{title_of(settings)}, mean Pearson r with accuracy; bold: differs from 0",
+                 blocks, counts(frame, settings), columns=1)  # fmt: skip
 
 
-def _cell(axes: Axes, row: "pd.Series[Any]", place: tuple[int, int], alpha: float) -> None:
-    across, down = place
-    value = row["pearson"]
-    text, weight = "–", "normal"
-    if value == value:
-        text = f"{value:+.2f}".replace("-", "−")
-        if row["pearson_seeds"] < row["n_seeds"]:
-            text = f"({text})"
-        hue = to_rgb(POSITIVE if value > 0 else NEGATIVE)
-        strength = 0.6 * min(abs(float(value)), 1.0)
-        tint = tuple(1 - strength * (1 - part) for part in hue)
-        axes.add_patch(Rectangle((across - 0.5, down - 0.5), 1, 1, facecolor=tint,
-                                 edgecolor="white", linewidth=0.8))  # fmt: skip
-        weight = "bold" if row["p_adjusted"] < alpha else "normal"
-    axes.text(across, down, text, fontsize=6.5, ha="center", va="center", fontweight=weight,
-              gid="r")  # fmt: skip
+def _table(
+    axes: Axes,
+    rows: pd.DataFrame,
+    explainers: list[str],
+    metrics: list[str],
+    real: int,
+    settings: Mapping[str, Any],
+) -> None:
+    cells = rows.set_index(["explainer", "metric"])
+    values = cells["pearson"].unstack().reindex(index=explainers, columns=metrics)
+    sns.heatmap(values, vmin=-1, vmax=1, cmap=_TINTS, cbar=False, linewidths=0.8,
+                linecolor="white", ax=axes)  # fmt: skip
+    for row in rows.to_dict("records"):
+        explainer, metric = row["explainer"], row["metric"]
+        if metric in metrics:
+            few = row["pearson_seeds"] < row["n_seeds"]
+            text = f"{row['pearson']:+.2f}".replace("-", "−")
+            text = "–" if row["pearson"] != row["pearson"] else f"({text})" if few else text
+            axes.text(metrics.index(metric) + 0.5, explainers.index(explainer) + 0.5, text,
+                      ha="center", va="center", gid="r",
+                      fontweight="bold" if row["differs"] else "normal")  # fmt: skip
+    axes.set_yticks(
+        [n + 0.5 for n in range(len(explainers))],
+        [label_of(settings, "explainer", name) for name in explainers],
+        rotation=0,
+    )
+    axes.set_xticks([n + 0.5 for n in range(len(metrics))], labels_of(settings, "metric", metrics),
+                    rotation=35, ha="left",
+                    rotation_mode="anchor")  # fmt: skip
+    axes.xaxis.tick_top()
+    if 0 < real < len(explainers):
+        axes.axhline(real, color="0.2", linewidth=1.0, gid="controls")

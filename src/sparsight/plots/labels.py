@@ -8,7 +8,7 @@ The settings of jobs that draw, or write pages, have `labels`: column of tables 
 are in `metric` too. Select and look up by name first: labels are for what is seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 def label_of(settings: Mapping[str, Any], column: str, name: str) -> str:
     """The label of a name; the name itself where it has none, as `dense` has."""
     return str(settings.get("labels", {}).get(column, {}).get(name, name))
+
+
+def labels_of(settings: Mapping[str, Any], column: str, names: Iterable[str]) -> list[str]:
+    """The labels of names of a column, in their order."""
+    return [label_of(settings, column, name) for name in names]
 
 
 def labelled(frame: "pd.DataFrame", settings: Mapping[str, Any]) -> "pd.DataFrame":

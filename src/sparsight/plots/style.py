@@ -1,42 +1,41 @@
-"""What all figures share: how they look, their axes and panels, and how they are written.
+"""What all figures share: how they look, whose rows they show, and how they are written.
 
 Equal tables give equal bytes. Colours also differ in lightness, and every curve has its own marker
 and dash, so that figures can be read in grey and by the colour-blind.
 """
 
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
-import numpy as np
+import matplotlib
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
-from sparsight.analysis.curves import mean_over_seeds
 from sparsight.io.errors import InputError
 from sparsight.io.files import atomic_path
-from sparsight.plots.pages import percent
-from sparsight.rounding import FULL_BITS
+from sparsight.plots.labels import label_of
 
 DPI = 200
+#: inches of a journal's page: 180 mm wide, and at most 247 mm tall
+WIDTH, TALLEST = 180 / 25.4, 247 / 25.4
+#: points of the smallest text
+SIZE = 7
+_TEXTS = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize")
 _RC: dict[str, Any] = {
+    **dict.fromkeys([*_TEXTS, "legend.fontsize", "legend.title_fontsize"], SIZE),
     "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
     "axes.edgecolor": "0.6",
+    "axes.linewidth": 0.6,
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "savefig.dpi": DPI,
@@ -44,25 +43,10 @@ _RC: dict[str, Any] = {
     "svg.hashsalt": "sparsight",
 }
 
+#: of what looks at the network, and of controls
+INK, CONTROL = "#1f2a6b", "0.4"
 # A mean shows about this many markers, however many levels there are.
 MARKERS = 9
-# One network. Small dots keep a lone defined level between undefined ones visible.
-THIN: dict[str, Any] = {
-    "alpha": 0.5,
-    "linewidth": 0.7,
-    "marker": ".",
-    "markersize": 2.5,
-    "markeredgewidth": 0,
-}
-# One dense network that was retrained.
-FLOOR: dict[str, Any] = {
-    "linestyle": "",
-    "marker": "D",
-    "markersize": 3.0,
-    "fillstyle": "none",
-    "markeredgewidth": 0.8,
-}
-
 Dash = str | tuple[int, tuple[float, ...]]
 
 
@@ -131,7 +115,8 @@ def order_names(names: Iterable[str], first: Iterable[str], controls: Iterable[s
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Seaborn's white grid with our sizes; matplotlib's own settings come back afterwards."""
-    with matplotlib.style.context(["seaborn-v0_8-whitegrid", _RC]):
+    theme: dict[Any, Any] = {**sns.axes_style("whitegrid"), **_RC}
+    with matplotlib.rc_context(theme):
         yield
 
 
@@ -153,9 +138,10 @@ def new_page(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def save_figure(figure: Figure, outputs: Iterable[Path]) -> None:
+def save_figure(figure: Figure | Sequence[Figure], outputs: Iterable[Path]) -> None:
     """Write a figure to each path, atomically, in the format of its suffix (svg, png or pdf).
 
+    Of several pages the first is that file; others lie next to it as `name.page2.svg`, and so on.
     The files hold no date and no version, so that equal figures are equal files.
 
     Raises
@@ -168,13 +154,19 @@ def save_figure(figure: Figure, outputs: Iterable[Path]) -> None:
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
-    _settle(figure)
+    pages = [figure] if isinstance(figure, Figure) else list(figure)
+    for page in pages:
+        _settle(page)
     for output in map(Path, outputs):
         kind = output.suffix.removeprefix(".")
         if kind not in metadata:
             raise InputError(f"{output} is no figure; its name must end in .svg, .png or .pdf")
-        with atomic_path(output) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata[kind], dpi=DPI)
+        for former in output.parent.glob(f"{output.stem}.page*{output.suffix}"):
+            former.unlink()
+        for number, page in enumerate(pages, start=1):
+            name = output.name if number == 1 else f"{output.stem}.page{number}{output.suffix}"
+            with atomic_path(output.with_name(name)) as temporary:
+                page.savefig(temporary, format=kind, metadata=metadata[kind], dpi=DPI)
 
 
 def _settle(figure: Figure) -> None:
@@ -190,98 +182,44 @@ def _settle(figure: Figure) -> None:
         axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
-def name_figure(figure: Figure, settings: Mapping[str, Any], about: str = "") -> None:
-    """Write above a figure whose networks it shows, and what of them."""
-    title = f"{settings['model']} on {settings['dataset']}{about}"
-    figure.suptitle(title, fontsize=9, fontweight="bold", x=0.01, ha="left")
+def text_width(text: str, size: float = SIZE, **style: Any) -> float:
+    """Inches that a line takes in a figure."""
+    return float(TextPath((0, 0), text, size, FontProperties(**style)).get_extents().width) / 72
 
 
-def markers(index: int, points: int) -> tuple[int, int]:
-    """Which points of the curve number `index` show a marker: first, and every so many.
-
-    Curves that lie upon each other show different markers, since these start staggered.
-    """
-    every = max(1, round(points / MARKERS))
-    return (index % every, every)
-
-
-def seed_handles(seeds: int) -> list[Line2D]:
-    """What a legend says of thick and thin lines."""
-    if seeds < 2:
-        return [Line2D([], [], linestyle="", label="one seed: no spread to show")]
-    return [
-        Line2D([], [], color="0.3", linewidth=1.7, label=f"mean of {seeds} seeds"),
-        Line2D([], [], color="0.3", label="one seed", **THIN),
-    ]
-
-
-def legend_below(figure: Figure, handles: Sequence[Any], column: float = 2.3) -> None:
-    """A legend under all panels, in as many columns of `column` inches as there is room for."""
-    room = max(1, int(figure.get_figwidth() / column))
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(room, len(handles)),
-                  handlelength=3.0)  # fmt: skip
+def wrap_lines(text: str, width: float, size: float = SIZE, **style: Any) -> list[str]:
+    """Lines of a text that fit a width in inches; words break where they are longer."""
+    lines = [""]
+    for word in re.findall(r"\S+", text):
+        joined = f"{lines[-1]} {word}".strip()
+        if text_width(joined, size, **style) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        # A name breaks behind its underscores, and what is still too long anywhere.
+        for part in re.findall(r"[^_]*_+|[^_]+", word):
+            letters = [part] if text_width(part, size, **style) <= width else list(part)
+            for piece in letters:
+                if lines[-1] and text_width(lines[-1] + piece, size, **style) > width:
+                    lines.append("")
+                lines[-1] += piece
+    return lines
 
 
-def level_axis(axes: Axes) -> None:
-    """Pruning levels along x: whole numbers."""
-    axes.set_xlabel("pruning level")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
+def title_of(settings: Mapping[str, Any]) -> str:
+    """Whose networks a figure shows."""
+    model, dataset = (label_of(settings, key, settings[key]) for key in ("model", "dataset"))
+    return f"{model} on {dataset}"
 
 
-def density_axis(axes: Axes, densities: Sequence[float]) -> None:
-    """Weights left along x: logarithmic, from dense on the left to sparse on the right.
-
-    Parameters
-    ----------
-    densities : all that are drawn, in [0, 1]. An empty network (0) has no place on the axis; the
-        panel over levels shows it.
-    """
-    axes.set_xscale("log", nonpositive="mask")
-    axes.set_xlabel("weights left (log scale)")
-    positive = [density for density in densities if density > 0]
-    lowest, highest = (min(positive), max(positive)) if positive else (0.1, 1.0)
-    if lowest == highest:
-        lowest, highest = lowest / 1.5, highest * 1.5
-    reach = (highest / lowest) ** 0.04
-    axes.set_xlim(highest * reach, lowest / reach)
-    steps: tuple[int, ...] = (1, 2, 5) if highest / lowest <= 150 else (1, 3)
-    if highest / lowest > 3000:
-        steps = (1,)
-    ticks = [step * 10.0**power for power in range(-9, 1) for step in steps]
-    inside = [tick for tick in ticks if lowest / reach <= tick <= highest * reach]
-    if len(inside) < 2:
-        inside = [lowest, highest]
-    axes.xaxis.set_major_locator(FixedLocator(inside))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
-
-
-def bits_axis(axes: Axes, bits: Sequence[float]) -> None:
-    """Bits of weights along x: logarithmic, from many on the left to few on the right.
-
-    Parameters
-    ----------
-    bits : all that are drawn, from 2 to 32.
-    """
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("bits of weights (log scale)")
-    places = sorted({float(one) for one in bits})
-    reach = (places[-1] / places[0]) ** 0.04 * 1.01
-    axes.set_xlim(places[-1] * reach, places[0] / reach)
-    axes.xaxis.set_major_locator(FixedLocator(places))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def metric_of(settings: Mapping[str, Any]) -> str:
+    """The label of the settings' metric."""
+    return label_of(settings, "metric", settings["metric"])
 
 
 # More curves than this in one panel cannot be told apart.
 CURVES = 6
-TICKS = 6
-# Labels of levels this part of the axis apart do not touch.
-CLOSEST = 6
-STEPS = (1, 2, 5, 10, 20, 50, 100)
-LABEL_SIZE = 6.5
-# Height of a label at the edge, in inches.
-LABEL_HEIGHT = 0.135
 
 
 @dataclass(frozen=True)
@@ -407,324 +345,3 @@ def pruners_of(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     floors = set(settings.get("retrain", ()))
     listed = list(settings.get("pruners", ())) or sorted(there)
     return [name for name in listed if name in there and name not in floors]
-
-
-def has_gaps(levels: Iterable[int]) -> bool:
-    """Whether levels were left out between the first and the last, so that no line is known."""
-    found = sorted(set(levels))
-    return any(after - before > 1 for before, after in pairwise(found))
-
-
-def beside(levels: Iterable[int], steps: float) -> float:
-    """How far along x a mark stands from its level so as not to hide another: small in any panel.
-
-    Parameters
-    ----------
-    levels : all of the curve.
-    steps : 1 is about a third of a marker's width.
-    """
-    return steps * 0.009 * max([1, *levels])
-
-
-def densities(rows: pd.DataFrame) -> dict[int, float]:
-    """Level to the share of weights left, in [0, 1], the mean over what the rows say."""
-    means = rows.groupby("level")["density"].mean().dropna()
-    return {int(level): float(share) for level, share in zip(means.index, means, strict=True)}
-
-
-def distinct_bits(rows: pd.DataFrame) -> dict[int, float]:
-    """Level of one pruner to bits of its weights, the mean over what the rows say.
-
-    Empty where the share of weights left tells levels apart, or bits are not known.
-    """
-    if "bits" not in rows:
-        return {}
-    means = rows.groupby("level")[["density", "bits"]].mean()
-    if means.empty or means.groupby("density")["bits"].nunique().max() < 2:
-        return {}
-    return {int(level): float(bits) for level, bits in zip(means.index, means["bits"], strict=True)}
-
-
-def chain_axis(
-    axes: Axes,
-    known: Mapping[int, float],
-    bare: bool = False,
-    labels: int = TICKS,
-    bits: Mapping[int, float] | None = None,
-) -> None:
-    """Levels of one pruner along x, with what tells them apart below some of them.
-
-    That is the share of weights left, where it differs, and bits of weights.
-
-    Parameters
-    ----------
-    known : level to the share of weights left, in [0, 1]; level 0 is dense.
-    bare : without the labels, for panels that stand above others with the same axis.
-    labels : how many levels are named at most; a few more may have a line.
-    bits : see `distinct_bits`.
-    """
-    known, bits = {0: 1.0, **known}, {0: FULL_BITS, **bits} if bits else {}
-    facts = {
-        ", weights left": {level: percent(share) for level, share in known.items()},
-        ", bits": {level: f"{bits[level]:g} bits" for level in known if level in bits},
-    }
-    facts = {name: texts for name, texts in facts.items() if len(set(texts.values())) > 1}
-    last = max(known)
-    span = max(last, 1)
-    axes.set_xlim(-0.1 * span, last + 0.06 * span)
-    lines, named = (_choose_levels(sorted(known), count) for count in (TICKS, labels))
-    below = {n: "\n".join([str(n), *(texts.get(n, "") for texts in facts.values())]) for n in known}
-    texts = [below[n] if n in named and not bare else "" for n in lines]
-    axes.set_xticks(lines, texts, fontsize=LABEL_SIZE)
-    if not bare:
-        axes.set_xlabel(f"pruning level{''.join(facts)}", fontsize=7, labelpad=1)
-
-
-def _choose_levels(levels: list[int], count: int) -> list[int]:
-    """About `count` of the levels: all of a few that stand apart, else every so many."""
-    gaps = [after - before for before, after in pairwise(levels)]
-    if len(levels) <= count and min(gaps, default=1) * CLOSEST >= levels[-1]:
-        return levels
-    return [level for level in levels if level % _step(levels[-1], count) == 0]
-
-
-def _step(last: int, count: int) -> int:
-    return next((step for step in STEPS if last // step < count), max(last, 1))
-
-
-def label_edge(
-    axes: Axes, values: Mapping[str, float], height: float, colour: str = "0.35"
-) -> None:
-    """Name horizontal lines at the right edge of a panel, without overlaps.
-
-    Values outside the panel are named with their number and an arrow at the side where they lie.
-
-    Parameters
-    ----------
-    axes : with its final limits of y.
-    values : name to where its line ends.
-    height : of the panel, in inches.
-    """
-    low, high = axes.get_ylim()
-    gap = LABEL_HEIGHT / height
-    known = {name: value for name, value in values.items() if value == value}
-    at = {name: (value - low) / (high - low) for name, value in known.items()}
-    names = sorted(at, key=lambda name: (at[name], name))
-    wanted = [min(max(at[name], gap / 2), 1 - gap / 2) for name in names]
-    for name, place in zip(names, _spread(wanted, gap), strict=True):
-        outside = not 0 <= at[name] <= 1
-        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0,
-                 "relpos": (0.0, 0.5)}  # fmt: skip
-        text = f"{name} {known[name]:.3g} {'↑' if at[name] > 1 else '↓'}" if outside else name
-        axes.annotate(
-            text,
-            (1.0, place if outside else at[name]),
-            xytext=(1.03, place),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            arrowprops=None if outside else arrow,
-            fontsize=LABEL_SIZE,
-            color=colour,
-            va="center",
-            ha="left",
-            gid="edge",
-            annotation_clip=False,
-        )
-
-
-def _spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Ascending places, at least `gap` apart and as near to what is wanted as passes allow."""
-    found = list(wanted)
-    for _ in range(100):
-        moved = False
-        for i in range(len(found) - 1):
-            lack = gap - (found[i + 1] - found[i])
-            if lack > 1e-6:
-                found[i] -= lack / 2
-                found[i + 1] += lack / 2
-                moved = True
-        if found and found[0] < gap / 2:
-            found[0] = gap / 2
-        if found and found[-1] > 1 - gap / 2:
-            found[-1] = 1 - gap / 2
-        if not moved:
-            break
-    return found
-
-
-COLUMNS = (5, 4, 3)
-PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.15
-LABELS = 4
-# of a label along the y axis for each row of panels
-LETTERS = 26
-INK, CONTROL = "#1f2a6b", "0.4"
-#: draws the rows of one explainer under one pruner and condition, in a colour
-Draw = Callable[[Axes, pd.DataFrame, str], None]
-#: draws the x axis of a panel from the rows of its pruner and condition; whether without labels
-Axis = Callable[[Axes, pd.DataFrame, bool], None]
-
-
-def multiples_figure(
-    frame: pd.DataFrame,
-    settings: Mapping[str, Any],
-    label: str,
-    about: str,
-    draw: Draw,
-    axis: Axis | None = None,
-    all_controls: bool = False,
-) -> Figure:
-    """A figure with a panel for each explainer that looks at a network; all share one y axis.
-
-    An `InputError` is raised where there is nothing to draw.
-
-    Parameters
-    ----------
-    frame : rows with pruner, condition, explainer, level and density.
-    settings : `dataset`, `model`; see `grouping` and `places`.
-    label : of the y axis.
-    about : what the figure shows, for its heading.
-    draw : called for every panel.
-    axis : draws the x axis of every panel; by default that of pruning levels.
-    all_controls : whether controls that look at no network have panels too, and all controls the
-        last ones. Their maps do not change with the level; what is measured with them may.
-    """
-    controls = set(settings.get("controls", ()))
-    grouped = grouping(frame["explainer"].unique(), settings)
-    explainers, blocks = grouped.explainers, places(frame, settings)
-    if all_controls:
-        # Sorting keeps the order of those that are alike.
-        explainers = sorted([*explainers, *grouped.everywhere], key=lambda name: name in controls)
-    if not explainers or not blocks:
-        raise InputError(
-            f"no explainer that looks at a network has levels to draw ({about.strip(', ')}); "
-            "choose such an explainer and a pruner that removes weights"
-        )
-    rows, columns = grid_shape(len(explainers))
-    height = rows * (PANEL_HEIGHT + 0.25) + 0.75
-    figure = new_figure(max(PANEL_WIDTH * columns + 0.7, 5.6), height * len(blocks) + 0.95)
-    name_figure(figure, settings, about)
-    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-    for part, (pruner, condition) in zip(parts, blocks, strict=True):
-        here = frame[(frame["pruner"] == pruner) & (frame["condition"] == condition)]
-        part.suptitle(f"pruner {pruner}, {condition} images", fontsize=8, x=0.01, ha="left")
-        for index, axes in enumerate(grid_of(part, rows, columns, len(explainers), sharey=True)):
-            name = explainers[index]
-            found = here[here["explainer"] == name].sort_values("level")
-            draw(axes, found, CONTROL if name in controls else INK)
-            (axis or _levels)(axes, here, index + columns < len(explainers))
-            title = f"{name} (control)" if name in controls else name
-            axes.set_title(title, loc="left", fontsize=7, pad=2)
-            axes.tick_params(axis="y", labelsize=6.5)
-        part.supylabel(_wrap(label, LETTERS * rows), fontsize=7.5)
-    share_limits(figure.axes)
-    return figure
-
-
-def _wrap(label: str, letters: int) -> str:
-    """A label of several lines, none longer than there is room along the panels."""
-    lines = [part for line in label.split("\n") for part in textwrap.wrap(line, letters)]
-    return "\n".join(lines)
-
-
-def _levels(axes: Axes, rows: pd.DataFrame, bare: bool) -> None:
-    chain_axis(axes, densities(rows), bare=bare, labels=LABELS, bits=distinct_bits(rows))
-
-
-def grid_shape(count: int, widths: Sequence[int] = COLUMNS) -> tuple[int, int]:
-    """Rows and columns for `count` panels: of these widths the one that leaves fewest gaps."""
-    columns = min(count, min(widths, key=lambda n: -count % n))
-    return -(-count // columns), columns
-
-
-def grid_of(part: SubFigure, rows: int, columns: int, count: int, **shared: Any) -> list[Axes]:
-    """The first `count` panels of a grid; `shared` are `sharex` and `sharey` of matplotlib."""
-    panels: list[Axes] = part.subplots(rows, columns, squeeze=False, **shared).flatten().tolist()
-    for axes in panels[count:]:
-        axes.remove()
-    return panels[:count]
-
-
-def share_limits(panels: Iterable[Axes]) -> None:
-    """Give all panels the limits that their lines and points need; intervals may be cut."""
-    found = list(panels)
-    shown = [line for axes in found for line in axes.lines]
-    values = [v for line in shown for v in np.asarray(line.get_ydata(), dtype=np.float64).tolist()]
-    values = [value for value in values if value == value]
-    low, high = min(values, default=-1.0), max(values, default=1.0)
-    margin = 0.12 * ((high - low) or max(abs(high), 1e-3))
-    for axes in found:
-        axes.set_ylim(low - margin, high + margin)
-
-
-def draw_zero(axes: Axes) -> None:
-    """The line of no difference."""
-    axes.axhline(0.0, color="0.35", linewidth=0.8, zorder=1.5, gid="zero")
-
-
-def draw_estimates(
-    axes: Axes, rows: pd.DataFrame, colour: str, alpha: float, value: str = "difference"
-) -> None:
-    """An estimate per level, its t interval (pale bar) and its image interval (thin line).
-
-    Filled where `p_adjusted` is below `alpha`, hollow elsewhere.
-    """
-    if not has_gaps(rows["level"]):
-        axes.plot(rows["level"], rows[value], color=colour, linewidth=0.6, zorder=2.2, gid="mean")
-    rows = rows.dropna(subset=[value])
-    level = rows["level"]
-    axes.vlines(level, rows[f"{value}_low"], rows[f"{value}_high"], color=colour, alpha=0.3,
-                linewidth=2.2, zorder=2, gid="interval")  # fmt: skip
-    axes.vlines(level, rows[f"{value}_images_low"], rows[f"{value}_images_high"], color=colour,
-                linewidth=0.8, zorder=2.5, gid="images")  # fmt: skip
-    draw_points(axes, rows, value, rows["p_adjusted"] < alpha, colour, 3.2, 3)
-
-
-def draw_points(
-    axes: Axes,
-    rows: pd.DataFrame,
-    value: str,
-    significant: "pd.Series[bool]",
-    colour: str,
-    size: float,
-    zorder: float,
-) -> None:
-    """A point per level, filled where it is significant, hollow elsewhere."""
-    for found, gid, face in ((rows[significant], "significant", colour),
-                             (rows[~significant], "open", "white")):  # fmt: skip
-        axes.plot(found["level"], found[value], linestyle="", marker="o", markersize=size,
-                  markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.8, zorder=zorder,
-                  gid=gid)  # fmt: skip
-
-
-def draw_mean_and_seeds(
-    axes: Axes, curve: pd.DataFrame, across: str, value: str, look: Look, name: str, index: int
-) -> None:
-    """One pruner's curve, number `index` of the panel: thin lines of seeds, a thick mean."""
-    for _, rows in curve.groupby("seed"):
-        rows = rows.sort_values("level")
-        axes.plot(rows[across], rows[value], color=look.colour, zorder=2, gid="seed", **THIN)
-    mean = mean_over_seeds(curve, ["pruner"], value).sort_values("level")
-    axes.plot(mean[across], mean[value], **look.line, markevery=markers(index, len(mean)),
-              zorder=3, gid="mean", label=name)  # fmt: skip
-
-
-def draw_networks(axes: Axes, rows: pd.DataFrame, colour: str, value: str) -> None:
-    """Every network: a thin line, or dots beside the mean where levels were left out."""
-    gaps = has_gaps(rows["level"])
-    for _, found in rows.groupby("seed"):
-        style = {**THIN, "linestyle": "", "markersize": 4.0} if gaps else THIN
-        across = found["level"] + (beside(rows["level"], 2.6) if gaps else 0.0)
-        axes.plot(across, found[value], color=colour, zorder=2, gid="seed", **style)
-
-
-def estimate_handles(seeds: bool, alpha: float, tested: str) -> list[Any]:
-    """What a legend says of `draw_estimates`; `seeds`: whether there are intervals over them."""
-    point: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 3.6,
-                             "markeredgecolor": INK}  # fmt: skip
-    return [
-        Line2D([], [], markerfacecolor=INK, label=f"{tested}, adjusted p < {alpha:.2g}", **point),
-        Line2D([], [], markerfacecolor="white", label="otherwise", **point),
-        Line2D([], [], color=INK, alpha=0.3, linewidth=3.0,
-               label="t interval over seeds" if seeds else "one seed: no t interval"),
-        Line2D([], [], color=INK, linewidth=0.9, label="image interval, for these networks"),
-    ]  # fmt: skip

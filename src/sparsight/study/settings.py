@@ -592,6 +592,7 @@ class FigureSettings(_OfStudy):
             "pruners": self.study.pruning_pruners(network),
             "retrain": self.study.retraining_pruners(network),
             "labels": self.labels(network),
+            "test_images": self.config["explaining"]["images"],
         }
 
     def _explained(self, dataset: str, model: str, metrics: Iterable[str] = ()) -> Settings:

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from sparsight.io.errors import InputError
-from sparsight.plots.checkpoints import checkpoints_figure, run, with_loss
+from sparsight.plots.checkpoints import checkpoints_pages, run, with_loss
 from tests.tables import write_rows
+from tests.unit.plots.conftest import PRUNERS
 
-PRUNERS = [f"pruner_{letter}_of_weights" for letter in "abcdefghijklmn"]
 PLACE = {"dataset": "digits", "model": "cnn", "condition": "noisy"}
 EXPLAINERS = ("mean_activation", "saliency", "cam")
 
@@ -73,23 +72,14 @@ def test_each_network_stands_by_what_it_has_lost_of_its_own_parent(agreement, ev
 
 def test_a_mark_for_each_checkpoint_and_a_look_for_each_pruner(settings, agreement, evaluations):
     of_parent = agreement[agreement["reference"] == "dense_parent"]
-    figure = checkpoints_figure(with_loss(of_parent, evaluations), settings)
-    assert [axes.get_title() for axes in figure.axes] == ["cam", "saliency", "mean_activation"]
+    (figure,) = checkpoints_pages(with_loss(of_parent, evaluations), settings)
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == ["cam", "mean_activation (control)", "saliency"]
     for axes in figure.axes:
         (marks,) = axes.collections
         assert len(marks.get_offsets()) == 15 * 2 * 2
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == [*PRUNERS, "retrain"]
-
-
-def test_no_text_is_small_or_covers_another(settings, agreement, evaluations, overlaps):
-    of_parent = agreement[agreement["reference"] == "dense_parent"]
-    figure = checkpoints_figure(with_loss(of_parent, evaluations), settings)
-    figure.draw_without_rendering()
-    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-    assert figure.get_figwidth() <= 180 / 25.4 + 0.01
-    assert min(text.get_fontsize() for text in shown) >= 7
-    assert overlaps(figure.legends[0].get_texts()) == []
 
 
 def test_the_files_are_whole_and_equal(settings, agreement, evaluations, tmp_path, check_draw):

@@ -14,66 +14,32 @@ from sparsight.io.arrays import write_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
 from sparsight.plots.concept_sheet import draw_concept_sheet, load_concepts, sheet_figure
-from sparsight.plots.concepts import concepts_figure, draw_concepts
+from sparsight.plots.concepts import concepts_pages, draw_concepts
 from sparsight.plots.pages import write_concept_tables
 from tests.tables import write_rows
 
-MEASURES = {
-    "found": {
-        "accuracy": ("higher", "share, 0 to 1"),
-        "error": ("lower", "share, 0 to 1"),
-        "size": ("", "concepts"),
-        "undefined": ("", "nothing"),
-    },
-    "compared": {"jaccard": ("", "0 to 1")},
-}
+
+@pytest.fixture
+def settings(concepts_settings):
+    return concepts_settings
 
 
 @pytest.fixture
-def settings():
-    return {
-        **{"dataset": "birds", "model": "cnn", "concept": "pcbm", "pruners": ["magnitude"]},
-        **{"retrain": ["retrain"], "confidence": 0.95, "measures": MEASURES},
-    }
-
-
-@pytest.fixture
-def table():
-    """Rows of `concepts.csv`: dense, levels 1 to 4 and one retraining of three seeds."""
-    rows = []
-    places = [("dense", 0), *(("magnitude", level) for level in (1, 2, 3, 4)), ("retrain", 1)]
-    for pruner, level in places:
-        for kind, measures in MEASURES.items():
-            for measure in measures:
-                for seed in ("1", "2", "3", "mean"):
-                    fall = 0.1 * level if pruner == "magnitude" else 0.0
-                    value = 0.9 - fall + (0.01 * int(seed) if seed != "mean" else 0.02)
-                    rows.append(
-                        {
-                            **{"dataset": "birds", "model": "cnn", "pruner": pruner},
-                            **{"level": level, "concept": "pcbm", "method": "pcbm"},
-                            **{"kind": kind, "measure": measure, "class": "", "seed": seed},
-                            **{"concept_label": "", "density": 0.5**level},
-                            "value": np.nan if measure == "undefined" else value,
-                            "low": value - 0.03 if seed == "mean" else np.nan,
-                            "high": value + 0.03 if seed == "mean" else np.nan,
-                            # significant from level 3 on
-                            "difference_p_adjusted": 0.01 if level > 2 else 0.5,
-                            "minus_retrain_floor_p_adjusted": 0.01 if level > 3 else 0.5,
-                        }
-                    )
-    return pd.DataFrame(rows).reindex(columns=TABLES["concepts"].names)
+def table(concepts_table):
+    return concepts_table
 
 
 def test_every_measure_with_values_has_a_panel(table, settings):
-    figure = concepts_figure(table, settings)
+    (figure,) = concepts_pages(table, settings)
     titles = [axes.get_title("left") for axes in figure.axes]
-    assert titles == ["accuracy ↑", "error ↓", "size", "jaccard with dense"]
-    assert figure.axes[0].get_ylabel() == "share, 0 to 1"
+    assert titles == [
+        *("accuracy ↑\n(share, 0 to 1)", "error ↓\n(share, 0 to 1)", "size\n(concepts)"),
+        "jaccard with dense\n(0 to 1)",
+    ]
 
 
 def test_curves_begin_with_dense_and_comparisons_do_not(table, settings, panel_of, lines_of):
-    figure = concepts_figure(table, settings)
+    (figure,) = concepts_pages(table, settings)
     (mean,) = lines_of(panel_of(figure, "accuracy"), "mean")
     assert list(mean.get_xdata()) == [0, 1, 2, 3, 4]
     assert list(mean.get_ydata()) == pytest.approx([0.92, 0.82, 0.72, 0.62, 0.52])
@@ -82,17 +48,15 @@ def test_curves_begin_with_dense_and_comparisons_do_not(table, settings, panel_o
     assert list(mean.get_xdata()) == [1, 2, 3, 4]
 
 
-def test_what_differs_is_filled(table, settings, panel_of, lines_of):
-    figure = concepts_figure(table, settings)
+def test_what_differs_is_filled(table, settings, panel_of, points_of):
+    (figure,) = concepts_pages(table, settings)
     for title, filled in (("accuracy", [3, 4]), ("jaccard", [4])):
-        (line,) = lines_of(panel_of(figure, title), "significant")
-        assert list(line.get_xdata()) == filled
-        assert line.get_markerfacecolor() != "white"
+        assert points_of(panel_of(figure, title), "filled")[:, 0].tolist() == filled
 
 
 def test_a_chance_level_is_a_line_in_the_panel_of_its_measure(table, settings, panel_of, lines_of):
-    figure = concepts_figure(table, {**settings, "chance": {"accuracy": "error"}})
-    titles = [axes.get_title("left") for axes in figure.axes]
+    (figure,) = concepts_pages(table, {**settings, "chance": {"accuracy": "error"}})
+    titles = [axes.get_title("left").split("\n")[0] for axes in figure.axes]
     assert titles == ["accuracy ↑", "size", "jaccard with dense"]
     (line,) = lines_of(panel_of(figure, "accuracy"), "chance")
     assert list(line.get_xdata()) == [0, 1, 2, 3, 4]
@@ -101,20 +65,22 @@ def test_a_chance_level_is_a_line_in_the_panel_of_its_measure(table, settings, p
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert "by chance" in texts
     # a level of chance without its measure has a panel of its own
-    alone = concepts_figure(
+    (alone,) = concepts_pages(
         table[table["measure"] != "accuracy"], {**settings, "chance": {"accuracy": "error"}}
     )
-    assert alone.axes[0].get_title("left") == "error ↓"
+    assert alone.axes[0].get_title("left").startswith("error ↓")
 
 
 def test_floors_are_drawn_where_they_belong(table, settings, panel_of, lines_of):
-    figure = concepts_figure(table, settings)
+    (figure,) = concepts_pages(table, settings)
     # the retrained networks beside all; other seeds beside comparisons
-    assert len(lines_of(panel_of(figure, "accuracy"), "floor")) == 1
-    floors = lines_of(panel_of(figure, "jaccard"), "floor")
+    assert len(lines_of(panel_of(figure, "accuracy"), "retrain floor")) == 1
+    assert lines_of(panel_of(figure, "accuracy"), "seed floor") == []
+    floors = [lines_of(panel_of(figure, "jaccard"), f"{kind} floor")[0]
+              for kind in ("retrain", "seed")]  # fmt: skip
     assert [line.get_ydata()[0] for line in floors] == pytest.approx([0.92, 0.92])
-    without = concepts_figure(table[table["pruner"] != "retrain"], settings)
-    assert lines_of(panel_of(without, "accuracy"), "floor") == []
+    (without,) = concepts_pages(table[table["pruner"] != "retrain"], settings)
+    assert lines_of(panel_of(without, "accuracy"), "retrain floor") == []
 
 
 def test_panels_of_one_measure_share_their_axis_over_pruners(table, settings):
@@ -122,19 +88,10 @@ def test_panels_of_one_measure_share_their_axis_over_pruners(table, settings):
         pruner="random", value=table["value"] - 0.3
     )
     both = pd.concat([table, other])
-    figure = concepts_figure(both, {**settings, "pruners": ["magnitude", "random"]})
+    (figure,) = concepts_pages(both, {**settings, "pruners": ["magnitude", "random"]})
     first, second = (figure.axes[i] for i in (0, 4))
     assert first.get_title("left") == second.get_title("left")
     assert first.get_ylim() == second.get_ylim()
-
-
-def test_titles_and_labels_do_not_overlap(table, settings, overlaps):
-    figure = concepts_figure(table, settings)
-    figure.draw_without_rendering()
-    texts = [axes.title for axes in figure.axes]
-    texts += [axes._left_title for axes in figure.axes] + [axes.yaxis.label for axes in figure.axes]
-    texts += [text for axes in figure.axes for text in axes.get_xticklabels()]
-    assert overlaps(texts) == []
 
 
 def test_the_figure_is_written_twice_alike(table, settings, tmp_path, check_draw):
@@ -147,7 +104,7 @@ def test_the_figure_is_written_twice_alike(table, settings, tmp_path, check_draw
 
 def test_without_values_there_is_a_sentence(table, settings):
     with pytest.raises(InputError, match="pcbm has no measure with a value"):
-        concepts_figure(table.assign(value=np.nan), settings)
+        concepts_pages(table.assign(value=np.nan), settings)
 
 
 # --- the page of tables

@@ -3,36 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from matplotlib.colors import to_rgb
 
 from sparsight.analysis.equal_accuracy import LOSSES
-from sparsight.plots.equal_accuracy import equal_accuracy_figure, run
+from sparsight.plots.equal_accuracy import equal_accuracy_pages, run
 from tests.tables import write_rows
-
-PRUNERS = [f"pruner_{letter}_of_weights" for letter in "abcdefghijklmn"]
-
-
-def make_rows(explainers=("cam", "mean_activation", "saliency"), pruners=PRUNERS, seeds=5):
-    """Rows of means: the first pruner loses .02 at least, and all but two networks .2."""
-    rows = [
-        {
-            **{"dataset": "digits", "model": "cnn", "condition": "noisy", "kind": "agreement"},
-            **{"pruner": pruner, "explainer": explainer, "metric": "ssim", "seed": "mean"},
-            **{"loss": loss, "of_seeds": seeds, "n_seeds": seeds if loss < 0.2 else seeds - 2},
-            "value": 0.9 - 0.1 * place - 2 * loss * (1 + number / 14),
-            "retrain_floor": 0.92,
-        }
-        for place, explainer in enumerate(explainers)
-        for number, pruner in enumerate(pruners)
-        for loss in LOSSES
-    ]
-    frame = pd.DataFrame(rows)
-    lost = (frame["pruner"] == pruners[0]) & (frame["loss"] < 0.02)
-    frame.loc[lost, ["value", "n_seeds"]] = [np.nan, 0]
-    for name, wide in (("retrain_floor", 0.02), ("value", 0.03)):
-        low, high = ("low", "high") if name == "value" else (f"{name}_low", f"{name}_high")
-        frame[low], frame[high] = frame[name] - wide, frame[name] + wide
-    return frame
+from tests.unit.plots.conftest import PRUNERS, make_rows
 
 
 @pytest.fixture
@@ -40,10 +16,12 @@ def settings(settings):
     return {**settings, "metric": "ssim", "pruners": PRUNERS}
 
 
-def test_a_line_for_each_pruner_beside_its_losses(settings, lines_of, marks_of, panel_of):
-    figure = equal_accuracy_figure(make_rows(), settings)
+def test_a_line_for_each_pruner_beside_its_losses(
+    settings, lines_of, marks_of, panel_of, points_of
+):
+    (figure,) = equal_accuracy_pages(make_rows(), settings)
     titles = [axes.get_title("left") for axes in figure.axes]
-    assert titles == ["cam", "saliency", "mean_activation (control)"]
+    assert titles == ["cam", "mean_activation (control)", "saliency"]
     axes = panel_of(figure, "cam")
     first, last = lines_of(axes, "mean")[0], lines_of(axes, "mean")[-1]
     assert len(lines_of(axes, "mean")) == 14
@@ -53,42 +31,32 @@ def test_a_line_for_each_pruner_beside_its_losses(settings, lines_of, marks_of, 
     places = [line.get_xdata()[2] for line in lines_of(axes, "mean")]
     assert places == sorted(set(places))
     assert 2 / 1.42 < places[0] < 2 < places[-1] < 2 * 1.42
-    assert len(marks_of(axes, "interval")) == 14
-    assert len(marks_of(axes, "floor band")) == 1
+    assert len(marks_of(axes, "interval")[0].get_segments()) == 14 * len(LOSSES) - 2
+    assert len(marks_of(axes, "retrain floor")) == 1
     # hollow where not all networks reach the loss
-    hollow = lines_of(axes, "some networks")[-1]
-    assert list(hollow.get_ydata()) == [last.get_ydata()[-1]]
-    assert hollow.get_markerfacecolor() == "white"
+    hollow = points_of(axes, "open")
+    assert sorted(hollow[:, 1]) == sorted(line.get_ydata()[-1] for line in lines_of(axes, "mean"))
 
 
 def test_pruners_differ_in_more_than_their_colour(settings, lines_of):
-    axes = equal_accuracy_figure(make_rows(), settings).axes[0]
-    pairs = zip(lines_of(axes, "mean"), lines_of(axes, "all networks"), strict=True)
-    looks = [(line.get_linestyle(), str(line._dash_pattern), mark.get_marker())
-             for line, mark in pairs]  # fmt: skip
-    colours = [line.get_color() for line in lines_of(axes, "mean")]
-    assert len(set(zip(colours, looks, strict=True))) == 14
-    assert len({look for colour, look in zip(colours, looks, strict=True)
-                if colour == colours[0]}) == 2  # fmt: skip
-
-
-def test_no_text_is_small_or_covers_another(settings, overlaps):
-    figure = equal_accuracy_figure(make_rows(), settings)
-    figure.draw_without_rendering()
-    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-    assert figure.get_figwidth() <= 180 / 25.4 + 0.01
-    assert min(text.get_fontsize() for text in shown) >= 7
-    assert overlaps(figure.legends[0].get_texts()) == []
-    titles = [axes.get_title("left") for axes in figure.axes]
-    assert overlaps([text for text in shown if text.get_text() in titles]) == []
+    (figure,) = equal_accuracy_pages(make_rows(), settings)
+    shown = [
+        (line.get_color(), line.get_linestyle(), str(line._dash_pattern), line.get_marker())
+        for line in figure.legends[0].get_lines()[:14]
+    ]
+    assert len(set(shown)) == 14
+    assert len({look[1:] for look in shown if look[0] == shown[0][0]}) == 2
+    # and the lines are drawn as the legend has them
+    drawn = [line.get_color()[:3] for line in lines_of(figure.axes[0], "mean")]
+    assert drawn == [to_rgb(look[0]) for look in shown]
 
 
 def test_explainers_and_studies_without_any_value_have_no_empty_panels(settings, tmp_path):
     rows = make_rows()
     rows.loc[rows["explainer"] == "cam", "value"] = np.nan
-    titles = [axes.get_title("left") for axes in equal_accuracy_figure(rows, settings).axes]
-    assert titles == ["saliency", "mean_activation (control)"]
-    figure = equal_accuracy_figure(rows.assign(value=np.nan), settings)
+    titles = [axes.get_title("left") for axes in equal_accuracy_pages(rows, settings)[0].axes]
+    assert titles == ["mean_activation (control)", "saliency"]
+    (figure,) = equal_accuracy_pages(rows.assign(value=np.nan), settings)
     assert figure.axes == []
     assert "nothing to compare" in figure.texts[-1].get_text()
 

@@ -1,24 +1,20 @@
-"""Grouping of explainers, the level axis, and labels at the edge."""
-
-from itertools import pairwise
+"""Grouping of explainers, the level axis, and pages of panels."""
 
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from sparsight.io.errors import InputError
-from sparsight.plots.style import (
-    CURVES,
-    chain_axis,
+from sparsight.plots.pages import percent
+from sparsight.plots.panels import (
+    Block,
+    Panel,
+    choose_levels,
     distinct_bits,
-    grouping,
     has_gaps,
-    label_edge,
-    new_figure,
-    of_network,
-    percent,
-    places,
+    level_axis,
+    pages,
 )
+from sparsight.plots.style import CURVES, grouping, new_figure, of_network, places
 
 
 def test_large_families_are_split_evenly_and_keep_their_order():
@@ -78,25 +74,50 @@ def test_gaps_are_levels_left_out_between():
 
 
 @pytest.mark.parametrize(
-    ("last", "labels", "named"),
-    [(25, 6, [0, 5, 10, 15, 20, 25]), (25, 4, [0, 10, 20]), (5, 6, [0, 1, 2, 3, 4, 5]),
-     (5, 4, [0, 2, 4]), (1, 6, [0, 1]), (300, 6, [0, 100, 200, 300])],
+    ("levels", "count", "named"),
+    [(range(26), 6, [0, 5, 10, 15, 20, 25]), (range(26), 4, [0, 10, 25]),
+     (range(6), 6, [0, 1, 2, 3, 4, 5]), (range(6), 4, [0, 2, 5]), ([0, 1], 6, [0, 1]),
+     (range(301), 6, [0, 100, 200, 300]), ([0], 4, [0]), ([0, 1, 2, 5], 6, [0, 1, 2, 5]),
+     ([0, 1, 2, 25], 4, [0, 25])],
 )  # fmt: skip
-def test_level_axis_names_round_levels_with_their_weights(last, labels, named):
+def test_the_last_level_is_named_and_labels_do_not_touch(levels, count, named):
+    assert choose_levels(list(levels), count) == named
+
+
+def test_level_axis_names_levels_with_their_weights():
     axes = new_figure(3, 2).subplots()
-    chain_axis(axes, {level: 0.5**level for level in range(1, last + 1)}, labels=labels)
-    texts = [text.get_text() for text in axes.get_xticklabels() if text.get_text()]
-    assert texts == [f"{level}\n{percent(0.5**level)}" for level in named]
+    rows = pd.DataFrame({"level": range(1, 26), "density": [0.5**n for n in range(1, 26)]})
+    draw, label = level_axis(rows)
+    draw(axes, False, 6)
+    texts = [text.get_text() for text in axes.get_xticklabels()]
+    assert texts == [f"{level}\n{percent(0.5**level)}" for level in (0, 5, 10, 15, 20, 25)]
+    assert label == "pruning level, weights left"
     assert axes.get_xlim()[0] < 0
-    assert axes.get_xlim()[1] > last
+    assert axes.get_xlim()[1] > 25
 
 
-@pytest.mark.parametrize(("levels", "named"), [([1, 2, 5], [0, 1, 2, 5]), ([1, 2, 25], [0])])
-def test_a_few_levels_that_stand_apart_are_all_named(levels, named):
-    axes = new_figure(3, 2).subplots()
-    chain_axis(axes, dict.fromkeys(levels, 0.5), labels=4)
-    texts = [text.get_text() for text in axes.get_xticklabels() if text.get_text()]
-    assert [int(text.split("\n")[0]) for text in texts] == named
+@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (5, [5]), (7, [4, 3]), (11, [4, 3, 4])])
+def test_panels_fill_their_rows(count, rows):
+    panels = [Panel(str(n), lambda axes: axes.plot([0, 1], [0, 1])) for n in range(count)]
+    (page,) = pages("title", [Block("block", panels)], "facts")
+    page.draw_without_rendering()
+    boxes = [axes.get_position() for axes in page.axes]
+    tops = sorted({round(box.y1, 3) for box in boxes}, reverse=True)
+    found = [[box for box in boxes if round(box.y1, 3) == top] for top in tops]
+    assert [len(row) for row in found] == rows
+    for row in found:
+        assert max(box.x1 for box in row) - min(box.x0 for box in row) > 0.85
+
+
+def test_what_does_not_fit_on_a_page_goes_on_on_the_next_one():
+    panels = [Panel(str(n), lambda axes: axes.plot([0, 1], [0, 1])) for n in range(60)]
+    found = pages("title", [Block("block", panels)], "facts")
+    assert len(found) > 1
+    assert sum(len(page.axes) for page in found) == 60
+    assert [page.get_suptitle() for page in found] == [
+        f"title ({n + 1} of {len(found)})" for n in range(len(found))
+    ]
+    assert {page.subfigs[0].get_suptitle() for page in found} == {"block"}
 
 
 def test_percent_keeps_two_figures():
@@ -106,31 +127,17 @@ def test_percent_keeps_two_figures():
     ]  # fmt: skip
 
 
-def test_labels_at_the_edge_do_not_overlap_and_keep_their_order():
-    figure = new_figure(4, 2)
-    axes = figure.subplots()
-    axes.set_ylim(0.0, 1.0)
-    values = {"a": 0.50, "b": 0.51, "c": 0.505, "low": 0.01, "far": 7.0, "deep": -3.0}
-    label_edge(axes, {**values, "unknown": float("nan")}, 1.6)
-    figure.draw_without_rendering()
-    texts = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
-    ordered = sorted(texts, key=lambda text: texts[text].y0)
-    assert ordered == ["deep -3 ↓", "low", "a", "c", "b", "far 7 ↑"]
-    boxes = [texts[text] for text in ordered]
-    assert not any(one.overlaps(two) for one, two in pairwise(boxes))
-    assert boxes[0].y0 >= axes.get_window_extent().y0 - 1
-    assert boxes[-1].y1 <= axes.get_window_extent().y1 + 1
-
-
 def test_levels_of_one_density_are_told_by_their_bits():
     for bits, texts, label in (
-        ({0: 32, 1: 8, 2: 4}, ["0\n32 bits", "1\n8 bits", "2\n4 bits"], "pruning level, bits"),
-        ({}, ["0", "1", "2"], "pruning level"),
+        ([32, 8, 4], ["0\n32 bits", "1\n8 bits", "2\n4 bits"], "pruning level, bits"),
+        ([32, 32, 32], ["0", "1", "2"], "pruning level"),
     ):
         axes = new_figure(3, 2).subplots()
-        chain_axis(axes, {1: 1.0, 2: 1.0}, bits=bits)
+        rows = pd.DataFrame({"level": [0, 1, 2], "density": 1.0, "bits": bits})
+        draw, found = level_axis(rows)
+        draw(axes, False, 6)
         assert [text.get_text() for text in axes.get_xticklabels()] == texts
-        assert axes.get_xlabel() == label
+        assert found == label
 
 
 @pytest.mark.parametrize(

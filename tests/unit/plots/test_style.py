@@ -8,7 +8,6 @@ from matplotlib.colors import to_rgb
 
 from sparsight.io.errors import InputError
 from sparsight.plots.style import (
-    density_axis,
     figure_style,
     looks,
     new_figure,
@@ -74,14 +73,10 @@ def test_unknown_format_is_refused(tmp_path):
         save_figure(new_figure(1, 1), [tmp_path / "figure.jpg"])
 
 
-@pytest.mark.parametrize("lowest", [1.0, 0.5, 0.03, 0.0047, 0.00086, 0.0])
-def test_density_axis_goes_from_dense_to_sparse_with_several_ticks(lowest):
-    axes = new_figure(4, 3).subplots()
-    axes.plot([1.0, lowest], [0, 1])
-    density_axis(axes, [1.0, lowest])
-    left, right = axes.get_xlim()
-    assert left > 1.0 > right > 0
-    assert lowest == 0 or right < lowest
-    ticks = axes.get_xticks()
-    assert 1 <= len(ticks) <= 10
-    assert all(right <= tick <= left for tick in ticks)
+def test_further_pages_lie_beside_the_first_and_do_not_outlive_it(tmp_path):
+    pages = [new_figure(1, 1) for _ in range(3)]
+    save_figure(pages, [tmp_path / "figure.svg"])
+    names = ["figure.page2.svg", "figure.page3.svg", "figure.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    save_figure(pages[:2], [tmp_path / "figure.svg"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [names[0], names[2]]

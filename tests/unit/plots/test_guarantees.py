@@ -1,0 +1,235 @@
+"""What every figure keeps to: its size, its text, full rows, and what it says of its numbers."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.text import Text
+
+from sparsight.plots.accuracy import accuracy_pages
+from sparsight.plots.agreement import agreement_pages
+from sparsight.plots.checkpoints import checkpoints_pages
+from sparsight.plots.concepts import concepts_pages
+from sparsight.plots.contrasts import STRATA, contrasts_pages, correctness_pages, strata_pages
+from sparsight.plots.correlations import correlation_table_pages, correlations_pages
+from sparsight.plots.equal_accuracy import equal_accuracy_pages
+from sparsight.plots.metric import metric_pages
+from sparsight.plots.sample_pruning import sample_pruning_pages
+from sparsight.plots.step_curves import step_curves_pages
+from sparsight.plots.style import figure_style
+from tests.unit.plots.conftest import FAMILIES
+
+WIDTH, TALLEST, SMALLEST = 180 / 25.4, 247 / 25.4, 7
+#: explainers of the long study: too many for one row, under names that are too long for a panel
+COPIES = [f"_of_a_layer_{letter}" for letter in "abc"]
+
+
+def long(frame):
+    """A study of as many explainers as there are `COPIES` of each, under both conditions."""
+    copies = [frame.assign(explainer=frame["explainer"] + copy) for copy in COPIES]
+    return pd.concat([copy.assign(condition=of) for copy in copies for of in ("clean", "noisy")])
+
+
+def long_settings(settings):
+    def names(found):
+        return [name + copy for name in found for copy in COPIES]
+
+    families = {family: names(members) for family, members in FAMILIES.items()}
+    return {**settings, "families": families, "controls": names(settings["controls"])}
+
+
+def accuracy(made, settings):
+    levels = made("make_levels")(levels=26, pruners=("magnitude", "a_pruner_of_a_long_name"))
+    one = levels[levels["explainer"] == "cam"]
+    frame = one.assign(value=one["accuracy"])
+    return accuracy_pages(frame, {**settings, "pruners": ["magnitude", "a_pruner_of_a_long_name"]})
+
+
+def metric(made, settings):
+    levels = made("make_levels")(levels=26)
+    return metric_pages(long(levels), long(made("contrasts_of")(levels)), long_settings(settings))
+
+
+def contrasts(made, settings):
+    frame = long(made("contrasts_of")(made("make_levels")(levels=26)))
+    return contrasts_pages(frame, long_settings(settings))
+
+
+def strata(made, settings):
+    frame = made("strata")
+    return strata_pages(long(frame[frame["subset"].isin(STRATA)]), long_settings(settings))
+
+
+def correctness(made, settings):
+    return correctness_pages(long(made("correctness")), long_settings(settings))
+
+
+def agreement(made, settings):
+    return agreement_pages(long(made("agreement")), {**long_settings(settings), "metric": "ssim"})
+
+
+def curves(made, settings):
+    facts = {"unit": "output for the target at each step, 0 to 1", "step_axis": "pixels imputed, %"}
+    settings = {**long_settings(settings), "metric": "road", "metrics": {"road": facts}}
+    return step_curves_pages(long(made("make_curves")()), settings)
+
+
+def checkpoints(made, settings):
+    frame = made("agreement")
+    frame = frame[(frame["seed"] != "mean") & (frame["reference"] == "dense_parent")]
+    lost = frame.assign(lost=3.0 * frame["level"])
+    return checkpoints_pages(long(lost), {**long_settings(settings), "metric": "ssim"})
+
+
+def equal_accuracy(made, settings):
+    settings = {**long_settings(settings), "metric": "ssim", "pruners": made("many_pruners")}
+    return equal_accuracy_pages(long(made("equal_rows")()), settings)
+
+
+def concepts(made, settings):
+    table, settings = made("concepts_table"), {**settings, **made("concepts_settings")}
+    names = {f"{name}_that_is_long_{i}": of for i in range(4)
+             for name, of in settings["measures"]["found"].items()}  # fmt: skip
+    found = table[table["kind"] == "found"]
+    more = [found.assign(measure=found["measure"] + f"_that_is_long_{i}") for i in range(4)]
+    settings["measures"] = {**settings["measures"], "found": names}
+    return concepts_pages(pd.concat([table, *more]), settings)
+
+
+def correlations(made, settings, pages=correlations_pages):
+    metrics = [f"metric_of_a_long_name_{i:02d}" for i in range(14)]
+    names = [f"explainer_of_a_long_name_{i:02d}" for i in range(25)]
+    values = {name: (0.1 * i - 1.2, 0.3, 0.5) for i, name in enumerate(names)}
+    frame = made("make_correlations")(metrics, ("magnitude", "random"), values)
+    return pages(frame, {"dataset": "digits", "model": "cnn", "test_images": 200})
+
+
+def correlation_tables(made, settings):
+    return correlations(made, settings, correlation_table_pages)
+
+
+def sample_pruning(made, settings):
+    names = [f"explainer_of_a_long_name_{i}" for i in range(12)]
+    metrics = {f"metric_{i}": {"direction": "higher"} for i in range(7)}
+    rows = [
+        {"pruner": "dense", "level": 0, "condition": "clean", "explainer": name, "n_seeds": 4,
+         "n_images": 20, "metric": metric, "sample_pruner": pruner, "difference": 0.01 * i,
+         "difference_low": -0.5, "difference_high": 0.5, "images_low": -0.1, "images_high": 0.1,
+         "p_adjusted": 0.01, "against_mean": 0.123456}
+        for i, (name, metric, pruner) in enumerate(
+            itertools.product(names, metrics, ["spade_fast", "control"])
+        )
+    ]  # fmt: skip
+    chosen = {"explainers": names, "metrics": metrics, "sample_pruners": ["spade_fast", "control"]}
+    return sample_pruning_pages(pd.DataFrame(rows), {**settings, **chosen})
+
+
+FIGURES = [
+    accuracy, metric, contrasts, strata, correctness, agreement, curves, checkpoints,
+    equal_accuracy, concepts, correlations, correlation_tables, sample_pruning,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Figures that were drawn."""
+    return {}
+
+
+@pytest.fixture(params=FIGURES, ids=lambda draw: draw.__name__)
+def drawn(request, settings, known):
+    """The pages of a figure, laid out as they are written."""
+    if request.param not in known:
+        with figure_style():
+            pages = request.param(request.getfixturevalue, {**settings, "test_images": "all"})
+            for page in pages:
+                page.draw_without_rendering()
+        known[request.param] = pages
+    return known[request.param]
+
+
+def shown(page):
+    """Texts that can be seen: matplotlib keeps tick labels beyond an axis."""
+    beyond = {
+        tick.label1
+        for axes in page.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    }
+    return [
+        text
+        for text in page.findobj(Text)
+        if text.get_visible() and text.get_text().strip() and text not in beyond
+    ]
+
+
+def test_every_page_is_one_that_a_reader_can_use(drawn, overlaps):
+    for page in drawn:
+        width, height = page.get_size_inches()
+        assert width <= WIDTH + 0.01
+        assert height <= TALLEST + 0.01
+        texts = shown(page)
+        assert min(text.get_fontsize() for text in texts) >= SMALLEST
+        outside = [
+            text.get_text()
+            for text in texts
+            if not page.bbox.padded(1).contains(*text.get_window_extent().min)
+            or not page.bbox.padded(1).contains(*text.get_window_extent().max)
+        ]
+        assert outside == []
+        # the box around a slanted name is larger than the name
+        assert overlaps([text for text in texts if text.get_rotation() in (0, 90)]) == []
+
+
+def test_every_row_is_full_and_no_panel_is_empty(drawn):
+    for page in drawn:
+        rows: dict[float, list] = {}
+        for axes in page.axes:
+            assert axes.has_data()
+            rows.setdefault(round(axes.get_position().y1, 2), []).append(axes.get_position())
+        ends = [max(box.x1 for box in row) for row in rows.values()]
+        starts = [min(box.x0 for box in row) for row in rows.values()]
+        assert max(ends) - min(ends) < 0.06
+        assert max(starts) - min(starts) < 0.06
+
+
+def test_every_page_says_how_many_networks_levels_and_images_it_shows(drawn, legend_of):
+    for page in drawn:
+        facts, *names = legend_of(page)
+        for word in ("network", "level", "image"):
+            assert word in facts
+        assert len(set(names)) == len(names)
+
+
+def test_every_interval_that_leaves_its_panel_is_marked(drawn, lines_of):
+    for page in drawn:
+        for axes in page.axes:
+            low, high = sorted(axes.get_ylim())
+            ends = [
+                segment
+                for marks in axes.collections
+                if isinstance(marks, LineCollection) and marks.get_gid() in ("interval", "images")
+                for segment in marks.get_segments()
+            ]
+            beyond = {x for segment in ends for x, y in segment if not low <= y <= high}
+            marked = {x for line in lines_of(axes, "cut") for x in line.get_xdata()}
+            assert beyond <= marked
+
+
+def test_the_last_level_has_its_label(drawn):
+    for page in drawn:
+        for part in page.subfigs:
+            if "pruning level" not in part.get_supxlabel():
+                continue
+            lowest = min(axes.get_position().y0 for axes in part.axes)
+            for axes in part.axes:
+                if axes.get_position().y0 > lowest + 0.01:
+                    continue
+                drawn_at = [x for line in axes.lines if line.get_gid() in ("mean", "gapped")
+                            for x in np.asarray(line.get_xdata())]  # fmt: skip
+                last = axes.get_xticklabels()[-1]
+                assert last.get_text()
+                assert last.get_position()[0] >= np.nanmax([0, *drawn_at]) - 0.5
