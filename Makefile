@@ -33,11 +33,13 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
 	touch $@
 
-demo: $(READY) ## Run a small study on embedded data (studies/demo.yaml), then the report
-	$(SNAKEMAKE) --cores $(CORES) --configfile studies/demo.yaml $(ARGS)
+demo: $(READY) ## Run a small study on embedded data (studies/demo.yaml), then its atlas and report
+	$(BIN)/python workflow/warm/run.py $(SNAKEMAKE) all atlas --cores $(CORES) --configfile studies/demo.yaml $(ARGS)
 	$(SNAKEMAKE) --configfile studies/demo.yaml --report results/demo/report.html
 	@$(BIN)/python -m sparsight.analysis.show results/demo/summary/correlations.csv
 	@echo "Report: results/demo/report.html    Tables: results/demo/summary/"
+	@echo "Atlas:  results/demo/atlas/index.html    (open it in a browser)"
+	@$(BIN)/python -m sparsight.analysis.headline results/demo
 
 test: $(READY) ## Run the test suite
 	$(BIN)/python -m pytest $(SHARED) -m "not cluster and not faults" $(ARGS)

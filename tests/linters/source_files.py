@@ -9,7 +9,7 @@ from sparsight.registration import Registry
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "src").rglob("*.py"))
-SCRIPTS = sorted((ROOT / "workflow").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 #: not Python, so that they have no tree
 RULE_FILES = [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "workflow" / "Snakefile"]
 

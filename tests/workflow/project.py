@@ -1,22 +1,20 @@
 """A copy of the project that a test runs Snakemake in."""
 
-import atexit
 import csv
 import functools
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from workflow.warm.run import start, warmed
+
 BIN = Path(sys.executable).parent
-WARM = Path(__file__).parent / "warm"
 RECIPE = {
     "epochs": 6,
     "batch_size": 16,
@@ -86,15 +84,8 @@ TABLES = (
 
 @functools.cache
 def warm_python() -> str:
-    """The Python that starts scripts in forks of `warm/server.py`, which runs from then on."""
-    folder = Path(tempfile.mkdtemp(prefix="warm"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    subprocess.Popen([sys.executable, WARM / "server.py", folder / "socket"])
-    python = folder / "python"
-    client = f"{sys.executable} -IS {WARM / 'client.py'} {folder / 'socket'} {sys.executable}"
-    python.write_text(f'#!/bin/sh\nexec {client} "$@"\n', encoding="utf-8")
-    python.chmod(0o755)
-    return str(python)
+    """The Python that starts scripts in forks of one process, for all tests."""
+    return start()
 
 
 class Project:
@@ -105,16 +96,15 @@ class Project:
 
     def __init__(self, folder: Path, warm: bool = True) -> None:
         self.folder = folder
-        # The copy's own library comes before the installed one.
-        path = [str(folder / "src")]
         self.environment = {
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": os.pathsep.join([*path, str(WARM)] if warm else path),
+            # The copy's own library comes before the installed one.
+            "PYTHONPATH": str(folder / "src"),
             "OMP_NUM_THREADS": "1",
         }
         if warm:
-            self.environment["SPARSIGHT_WARM_PYTHON"] = warm_python()
+            self.environment = warmed(self.environment, warm_python())
 
     def configure(self, **changes: Any) -> None:
         """Write `tiny.yaml`: the tiny study with some top-level keys changed."""

@@ -14,13 +14,16 @@ from sparsight.io.errors import InputError
 
 #: of the stage `costs`: see `sparsight.study.versions`
 VERSION = 1
+#: MiB of memory that every job takes, since all import numpy; the client of a warm job takes 15
+_SMALLEST = 40
 
 
 def gather_costs(benchmarks: Iterable[Path], output: Path, settings: Mapping[str, Any]) -> None:
     """Write `costs.csv`: one row per benchmark record, sorted.
 
     The columns are those of `sparsight.analysis.tables`. CPU and memory are empty for a job that
-    ended before Snakemake could sample it (about half a second).
+    ended before Snakemake could sample it (about half a second), and for one that was started warm
+    (`workflow/warm/run.py`): it ran in another process than the one that Snakemake sampled.
 
     Parameters
     ----------
@@ -72,11 +75,13 @@ def _rows(path: Path, patterns: Sequence[re.Pattern[str]]) -> Iterator[dict[str,
     try:
         for line in filter(str.strip, path.read_text(encoding="utf-8").splitlines()):
             record = json.loads(line)
+            memory = _number(record["max_rss"])
+            sampled = memory >= _SMALLEST
             yield {
                 **names,
                 "seconds": float(record["s"]),
-                "cpu_seconds": _number(record["cpu_time"]),
-                "max_rss_mb": _number(record["max_rss"]),
+                "cpu_seconds": _number(record["cpu_time"]) if sampled else math.nan,
+                "max_rss_mb": memory if sampled else math.nan,
             }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -62,8 +62,18 @@ def test_what_was_not_sampled_is_empty(tmp_path, write):
     assert pd.isna(row["max_rss_mb"])
 
 
+def test_of_a_job_that_was_started_warm_only_the_time_is_known(tmp_path, write):
+    """Snakemake samples the client, which has imported nothing."""
+    path = write("a.jsonl", {"s": 2.5, "cpu_time": 0.03, "max_rss": 14.5})
+    gather_costs([path], tmp_path / "costs.csv", {"patterns": ["{rule}.jsonl"]})
+    row = pd.read_csv(tmp_path / "costs.csv").iloc[0]
+    assert row["seconds"] == 2.5
+    assert pd.isna(row["cpu_seconds"])
+    assert pd.isna(row["max_rss_mb"])
+
+
 def test_names_with_two_underscores_between_them(tmp_path, write):
-    record = {"s": 1, "cpu_time": 1, "max_rss": 1}
+    record = {"s": 1, "cpu_time": 1, "max_rss": 90}
     folder = "results/demo/benchmarks"
     paths = [
         write(f"{folder}/score/digits_8__cnn_a__seed3__random__level02__cam.jsonl", record),
@@ -76,14 +86,14 @@ def test_names_with_two_underscores_between_them(tmp_path, write):
     gather_costs(paths, tmp_path / "costs.csv", settings)
     lines = (tmp_path / "costs.csv").read_text().splitlines()[1:]
     assert lines == [
-        "begin,demo,digits_8,cnn_a,3,,,,1,1,1",
-        "prune,demo,digits_8,cnn_a,3,random,2,,1,1,1",
-        "score,demo,digits_8,cnn_a,3,random,2,cam,1,1,1",
+        "begin,demo,digits_8,cnn_a,3,,,,1,1,90",
+        "prune,demo,digits_8,cnn_a,3,random,2,,1,1,90",
+        "score,demo,digits_8,cnn_a,3,random,2,cam,1,1,90",
     ]
 
 
 def test_the_paths_of_all_rules(tmp_path, write):
-    record = {"s": 1, "cpu_time": 1, "max_rss": 1}
+    record = {"s": 1, "cpu_time": 1, "max_rss": 90}
     here = "results/demo/benchmarks"
     paths = [
         "data/benchmarks/prepare_dataset__digits_8.jsonl",
@@ -100,15 +110,15 @@ def test_the_paths_of_all_rules(tmp_path, write):
     gather_costs(files, tmp_path / "costs.csv", {"study": "demo", "patterns": list(PATTERNS)})
     lines = (tmp_path / "costs.csv").read_text().splitlines()[1:]
     assert lines == [
-        "contrast,demo,,,,,,,1,1,1",
-        "draw_accuracy,demo,digits_8,cnn_a,,,,,1,1,1",
-        "draw_metric,demo,digits_8,cnn_a,,,,soft_iou,1,1,1",
-        "explain,demo,digits_8,cnn_a,3,random,2,spade_fast__cam,1,1,1",
-        "make_controls,demo,digits_8,,,,,controls,1,1,1",
-        "make_epoch_point,demo,digits_8,cnn_a,3,,,5,1,1,1",
-        "make_rewind_point,demo,digits_8,cnn_a,3,,,,1,1,1",
-        "prepare_dataset,demo,digits_8,,,,,,1,1,1",
-        "resample_images,demo,digits_8,cnn_a,3,random,,,1,1,1",
+        "contrast,demo,,,,,,,1,1,90",
+        "draw_accuracy,demo,digits_8,cnn_a,,,,,1,1,90",
+        "draw_metric,demo,digits_8,cnn_a,,,,soft_iou,1,1,90",
+        "explain,demo,digits_8,cnn_a,3,random,2,spade_fast__cam,1,1,90",
+        "make_controls,demo,digits_8,,,,,controls,1,1,90",
+        "make_epoch_point,demo,digits_8,cnn_a,3,,,5,1,1,90",
+        "make_rewind_point,demo,digits_8,cnn_a,3,,,,1,1,90",
+        "prepare_dataset,demo,digits_8,,,,,,1,1,90",
+        "resample_images,demo,digits_8,cnn_a,3,random,,,1,1,90",
     ]
 
 

@@ -1,6 +1,6 @@
 """Stands in for Python: hands a script or a module of the library to the server.
 
-It ends as the script does.
+It ends as the script does. Where the server does not answer, it becomes Python itself.
 """
 
 import json
@@ -14,7 +14,10 @@ _, NAME, *_ = [*ARGUMENTS, "", ""]
 if not (ARGUMENTS[0].endswith(".py") or NAME.startswith("sparsight.")):
     os.execv(REAL, [REAL, *ARGUMENTS])
 with socket.socket(socket.AF_UNIX) as server:
-    server.connect(ADDRESS)
+    try:
+        server.connect(ADDRESS)
+    except OSError:
+        os.execv(REAL, [REAL, *ARGUMENTS])
     message = json.dumps([ARGUMENTS, str(Path.cwd()), dict(os.environ)]).encode()
     socket.send_fds(server, [len(message).to_bytes(4, "big")], [0, 1, 2])
     server.sendall(message)

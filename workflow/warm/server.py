@@ -1,8 +1,8 @@
 """Runs scripts in forks of a process that has imported the large libraries: no job waits for them.
 
-A job takes about four seconds of which torch takes three, and the tests run hundreds. The script
-runs as in a process of its own: with the folder, environment, import path and console of its
-client, which is `client.py`. When the client is killed, so is the script.
+See `run.py`, which starts it. The script runs as in a process of its own: with the folder,
+environment, import path and console of its client, which is `client.py`. When the client is killed,
+so is the script.
 """
 
 import json
