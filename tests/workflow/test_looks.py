@@ -34,8 +34,14 @@ def test_a_look_adds_networks_and_leaves_the_others(
     monkeypatch.setitem(finished.environment, "OMP_NUM_THREADS", "1")
     networks = finished.planned("--forceall")
     finished.configure(seeds=SEEDS)
-    # claims and methods know the looks, and the provenance the whole study
-    told = ("check_claims", "draw_claims", "write_methods", "write_study_provenance")
+    # claims and methods know the looks, the report shows the claims, the provenance the whole study
+    told = (
+        "check_claims",
+        "draw_claims",
+        "write_methods",
+        "write_report",
+        "write_study_provenance",
+    )
     assert finished.planned() == dict.fromkeys(told, 1)
     finished.environment[LOOK_VARIABLE] = "2"
     made = finished.planned_outputs()

@@ -9,18 +9,9 @@ import subprocess
 import pytest
 
 from sparsight.analysis.verdicts import NOT_TESTABLE, OPEN
-from tests.workflow.conftest import PARTS, ROOT, copy_of
+from sparsight.study.report_pages import CATEGORIES
 from tests.workflow.project import CLAIMS, Project
 
-CATEGORIES = [
-    "0 Guide",
-    "1 Claims",
-    "2 Accuracy",
-    "3 Explanations",
-    "4 Correlations",
-    "5 Agreement",
-    "6 Tables",
-]
 TABLES = [
     "agreement",
     "claims",
@@ -40,26 +31,31 @@ def test_the_report_is_built_with_captions(finished: Project) -> None:
     # docutils reports what it cannot lay out, and goes on
     assert not re.search(r"\((WARNING|ERROR|SEVERE)/\d\)", said), said[-2000:]
     text = (finished.folder / "report.html").read_text(encoding="utf-8")
-    for category in CATEGORIES:
+    # the tiny study has no concepts
+    for category in [*CATEGORIES.values()][:-1]:
         assert category in text
-    for table in TABLES:
-        assert f"{table}.csv" in text
     for part in (
         "claims, with verdicts",
         "claims.html",
         "guide.html",
         '"page": "methods, with references"',
-        '"figure": "heatmaps"',
-        "soft_iou",
-        "ssim",
+        '"figure": "maps"',
+        '"metric": "soft IoU"',
+        '"metric": "SSIM"',
+        "What the study tiny found",
     ):
         assert part in text
-    captions = re.findall(r'"caption": (\S{4})', text)
-    # every table and figure, with the pages of claims and of the guide
-    assert len(captions) >= len(TABLES) + 2 + 11
-    assert [start for start in captions if not start.startswith('"<')] == []
-    for sentence in ("naive and must not be read as a test", "never look at the network"):
-        assert sentence in text
+    pages = finished.folder / "results" / "tiny" / "report"
+    shown = {path.relative_to(pages).as_posix() for path in pages.glob("*/*.html")}
+    assert {f"tables/{table}.html" for table in TABLES} <= shown
+    assert len(shown) == len(TABLES) + 10 + 1
+    assert [path for path in shown if f"results/tiny/report/{path}" not in text] == []
+    gaps = (pages / "tables" / "correlations.html").read_text(encoding="utf-8")
+    assert "naive and must not be read as a test" in gaps
+    (metric,) = pages.glob("explanations/metrics__*.html")
+    caption = metric.read_text(encoding="utf-8").partition("<figcaption>")[2]
+    assert "never look at the network" in caption
+    assert "1 trained network, 3 levels, 40 explained images" in caption
 
 
 def test_every_claim_has_its_row_and_its_line_for_browsers(finished_once: Project) -> None:
@@ -121,19 +117,21 @@ def test_the_landing_text_fits_the_window(landing_page: Project, width: int) -> 
     found = re.search(r'data-landing="(\[.*?\])"', done.stdout)
     assert found is not None, done.stderr[-2000:]
     top, bottom = json.loads(found.group(1))
-    assert top >= 0
+    # its first line is in the window
+    assert 0 <= top < 300
     assert 0 < bottom - top <= 600
+    assert "What the study tiny found" in done.stdout
 
 
 @pytest.fixture(scope="module")
-def landing_page(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A report of nothing but the guide, with a script that measures its first page."""
+def landing_page(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The report of the finished study, with a script that measures its first page."""
     if shutil.which("chromium") is None:
         pytest.skip("chromium is not installed, so nothing can draw the report")
-    project = copy_of(ROOT, tmp_path_factory.mktemp("landing") / "project", PARTS)
-    guide = "results/tiny/summary/guide.html"
-    project.run("--cores", "1", guide)
-    project.run("--report", "report.html", guide)
+    folder = tmp_path_factory.mktemp("landing") / "project"
+    shutil.copytree(finished_once.folder, folder, symlinks=True)
+    project = Project(folder)
+    project.run("--report", "report.html")
     text = (project.folder / "report.html").read_text(encoding="utf-8")
     (project.folder / "measured.html").write_text(text + MEASURE, encoding="utf-8")
     return project

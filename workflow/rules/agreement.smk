@@ -70,12 +70,7 @@ rule find_exemplars:
         agreement=agreement_files,
     output:
         exemplars=f"{SUMMARY}/exemplars.parquet",
-        harm=report(
-            f"{SUMMARY}/class_harm.csv",
-            caption="../report/class_harm.rst",
-            category="6 Tables",
-            labels={"table": "class harm"},
-        ),
+        harm=f"{SUMMARY}/class_harm.csv",
     log:
         f"{RESULTS}/logs/find_exemplars.log",
     benchmark:
@@ -99,12 +94,7 @@ rule summarise_agreement:
         evaluations=f"{SUMMARY}/evaluations.parquet",
         agreement=agreement_files,
     output:
-        agreement=report(
-            f"{SUMMARY}/agreement.csv",
-            caption="../report/agreement.rst",
-            category="6 Tables",
-            labels={"table": "agreement"},
-        ),
+        agreement=f"{SUMMARY}/agreement.csv",
     log:
         f"{RESULTS}/logs/summarise_agreement.log",
     benchmark:

@@ -32,6 +32,7 @@ from sparsight.study.plan import (
     stored_bytes,
 )
 from sparsight.study.quick import assumptions, is_quick
+from sparsight.study.report_pages import CATEGORIES, ReportSettings
 from sparsight.study.settings import (
     ConceptSettings,
     FigureSettings,

@@ -6,17 +6,7 @@ rule draw_concepts:
     input:
         concepts=rules.summarise_concepts.output.concepts,
     output:
-        svg=report(
-            f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.svg",
-            caption="../report/concepts_figure.rst",
-            category="7 Concepts",
-            labels={
-                "figure": "levels",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "concepts": "{concept}",
-            },
-        ),
+        svg=f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.svg",
         png=f"{FIGURES}/concepts/{{dataset}}__{{model}}__{{concept}}.png",
     log:
         f"{RESULTS}/logs/draw_concepts/{{dataset}}__{{model}}__{{concept}}.log",
@@ -75,18 +65,7 @@ rule draw_concept_sheet:
         pruned_arrays=sheet_findings("pruned", ".safetensors"),
     output:
         svg=f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.svg",
-        png=report(
-            f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.png",
-            caption="../report/concept_sheet.rst",
-            category="7 Concepts",
-            labels={
-                "figure": "sheet",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "concepts": "{concept}",
-                "pruner": "{pruner}",
-            },
-        ),
+        png=f"{FIGURES}/concept_sheets/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.png",
     log:
         f"{RESULTS}/logs/draw_concept_sheet/{{dataset}}__{{model}}__{{pruner}}__{{concept}}.log",
     benchmark:

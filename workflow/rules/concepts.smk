@@ -105,18 +105,8 @@ rule summarise_concepts:
         drift=drift_files(),
         rankings=concept_files(f"{FOUND}.parquet"),
     output:
-        concepts=report(
-            f"{SUMMARY}/concepts.csv",
-            caption="../report/concepts.rst",
-            category="6 Tables",
-            labels={"table": "concepts"},
-        ),
-        tables=report(
-            f"{SUMMARY}/concept_tables.csv",
-            caption="../report/concept_tables.rst",
-            category="6 Tables",
-            labels={"table": "most important concepts"},
-        ),
+        concepts=f"{SUMMARY}/concepts.csv",
+        tables=f"{SUMMARY}/concept_tables.csv",
         notes=f"{SUMMARY}/concept_notes.csv",
     log:
         f"{RESULTS}/logs/summarise_concepts.log",

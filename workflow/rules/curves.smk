@@ -7,12 +7,7 @@ rule summarise_curves:
         evaluations=rules.summarise.output.evaluations,
         scores=score_files,
     output:
-        curves=report(
-            f"{SUMMARY}/curves.csv",
-            caption="../report/curves.rst",
-            category="6 Tables",
-            labels={"table": "curves"},
-        ),
+        curves=f"{SUMMARY}/curves.csv",
     log:
         f"{RESULTS}/logs/summarise_curves.log",
     benchmark:
@@ -35,17 +30,7 @@ rule draw_curves:
     input:
         curves=rules.summarise_curves.output.curves,
     output:
-        svg=report(
-            f"{FIGURES}/curves/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/curves_figure.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "step by step",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/curves/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/curves/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_curves/{{dataset}}__{{model}}__{{metric}}.log",

@@ -8,12 +8,7 @@ rule equal_accuracy:
         levels=rules.summarise.output.levels,
         agreement=rules.summarise_agreement.output.agreement,
     output:
-        equal_accuracy=report(
-            f"{SUMMARY}/equal_accuracy.csv",
-            caption="../report/equal_accuracy.rst",
-            category="6 Tables",
-            labels={"table": "equal accuracy"},
-        ),
+        equal_accuracy=f"{SUMMARY}/equal_accuracy.csv",
     log:
         f"{RESULTS}/logs/equal_accuracy.log",
     benchmark:
@@ -36,17 +31,7 @@ rule draw_equal_accuracy:
     input:
         equal_accuracy=rules.equal_accuracy.output.equal_accuracy,
     output:
-        svg=report(
-            f"{FIGURES}/equal_accuracy/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/equal_accuracy_figure.rst",
-            category="5 Agreement",
-            labels={
-                "figure": "at equal accuracy",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/equal_accuracy/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/equal_accuracy/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_equal_accuracy/{{dataset}}__{{model}}__{{metric}}.log",
@@ -72,17 +57,7 @@ rule draw_checkpoints:
         agreement=rules.summarise_agreement.output.agreement,
         evaluations=rules.summarise.output.evaluations,
     output:
-        svg=report(
-            f"{FIGURES}/checkpoints/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/checkpoints_figure.rst",
-            category="5 Agreement",
-            labels={
-                "figure": "every checkpoint",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/checkpoints/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/checkpoints/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_checkpoints/{{dataset}}__{{model}}__{{metric}}.log",

@@ -7,17 +7,7 @@ rule draw_metric:
         levels=rules.summarise.output.levels,
         contrasts=rules.contrast.output.contrasts,
     output:
-        svg=report(
-            f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/metric.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "levels",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/metrics/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_metric/{{dataset}}__{{model}}__{{metric}}.log",
@@ -42,17 +32,7 @@ rule draw_contrasts:
     input:
         contrasts=rules.contrast.output.contrasts,
     output:
-        svg=report(
-            f"{FIGURES}/contrasts/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/contrasts_figure.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "against dense",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/contrasts/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/contrasts/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_contrasts/{{dataset}}__{{model}}__{{metric}}.log",
@@ -77,17 +57,7 @@ rule draw_strata:
     input:
         strata=rules.stratify.output.strata,
     output:
-        svg=report(
-            f"{FIGURES}/strata/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/strata_figure.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "hard and easy images",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/strata/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/strata/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_strata/{{dataset}}__{{model}}__{{metric}}.log",
@@ -112,17 +82,7 @@ rule draw_correctness:
     input:
         correctness=rules.compare_predictions.output.correctness,
     output:
-        svg=report(
-            f"{FIGURES}/correctness/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/correctness_figure.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "correct and incorrect",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/correctness/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/correctness/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_correctness/{{dataset}}__{{model}}__{{metric}}.log",
@@ -151,17 +111,7 @@ rule draw_heatmaps:
         controls=sheet_controls,
     output:
         svg=f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.svg",
-        png=report(
-            f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.png",
-            caption="../report/heatmaps.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "heatmaps",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "pruner": "{pruner}",
-            },
-        ),
+        png=f"{FIGURES}/heatmaps/{{dataset}}__{{model}}__{{pruner}}.png",
     log:
         f"{RESULTS}/logs/draw_heatmaps/{{dataset}}__{{model}}__{{pruner}}.log",
     benchmark:
@@ -185,17 +135,7 @@ rule draw_agreement:
     input:
         agreement=rules.summarise_agreement.output.agreement,
     output:
-        svg=report(
-            f"{FIGURES}/agreement/{{dataset}}__{{model}}__{{metric}}.svg",
-            caption="../report/agreement_figure.rst",
-            category="5 Agreement",
-            labels={
-                "figure": "agreement",
-                "data set": "{dataset}",
-                "model": "{model}",
-                "metric": "{metric}",
-            },
-        ),
+        svg=f"{FIGURES}/agreement/{{dataset}}__{{model}}__{{metric}}.svg",
         png=f"{FIGURES}/agreement/{{dataset}}__{{model}}__{{metric}}.png",
     log:
         f"{RESULTS}/logs/draw_agreement/{{dataset}}__{{model}}__{{metric}}.log",

@@ -13,12 +13,7 @@ rule draw_claims:
             category="1 Claims",
             labels={"table": "claims, with verdicts"},
         ),
-        svg=report(
-            f"{FIGURES}/claims.svg",
-            caption="../report/claims.rst",
-            category="1 Claims",
-            labels={"table": "claims, drawn"},
-        ),
+        svg=f"{FIGURES}/claims.svg",
         png=f"{FIGURES}/claims.png",
         verdicts=report(
             f"{SUMMARY}/verdicts.html",
@@ -50,7 +45,7 @@ rule write_guide:
         html=report(
             f"{SUMMARY}/guide.html",
             caption="../report/guide.rst",
-            category="0 Guide",
+            category="0 Answer",
             labels={"page": "how to read this report"},
         ),
     log:
@@ -77,7 +72,7 @@ rule write_methods:
         methods=report(
             f"{SUMMARY}/methods.md",
             caption="../report/methods.rst",
-            category="0 Guide",
+            category="0 Answer",
             labels={"page": "methods, with references"},
         ),
         references=f"{SUMMARY}/references.bib",
@@ -104,12 +99,7 @@ rule draw_accuracy:
     input:
         evaluations=rules.summarise.output.evaluations,
     output:
-        svg=report(
-            f"{FIGURES}/accuracy/{{dataset}}__{{model}}.svg",
-            caption="../report/accuracy.rst",
-            category="2 Accuracy",
-            labels={"figure": "accuracy", "data set": "{dataset}", "model": "{model}"},
-        ),
+        svg=f"{FIGURES}/accuracy/{{dataset}}__{{model}}.svg",
         png=f"{FIGURES}/accuracy/{{dataset}}__{{model}}.png",
     log:
         f"{RESULTS}/logs/draw_accuracy/{{dataset}}__{{model}}.log",
@@ -134,16 +124,7 @@ rule draw_correlations:
     input:
         correlations=rules.correlate.output.correlations,
     output:
-        svg=report(
-            f"{FIGURES}/correlations/{{dataset}}__{{model}}.svg",
-            caption="../report/correlations.rst",
-            category="4 Correlations",
-            labels={
-                "figure": "in detail",
-                "data set": "{dataset}",
-                "model": "{model}",
-            },
-        ),
+        svg=f"{FIGURES}/correlations/{{dataset}}__{{model}}.svg",
         png=f"{FIGURES}/correlations/{{dataset}}__{{model}}.png",
     log:
         f"{RESULTS}/logs/draw_correlations/{{dataset}}__{{model}}.log",
@@ -168,12 +149,7 @@ rule draw_correlation_table:
     input:
         correlations=rules.correlate.output.correlations,
     output:
-        svg=report(
-            f"{FIGURES}/correlation_tables/{{dataset}}__{{model}}.svg",
-            caption="../report/correlation_table.rst",
-            category="4 Correlations",
-            labels={"figure": "overview", "data set": "{dataset}", "model": "{model}"},
-        ),
+        svg=f"{FIGURES}/correlation_tables/{{dataset}}__{{model}}.svg",
         png=f"{FIGURES}/correlation_tables/{{dataset}}__{{model}}.png",
     log:
         f"{RESULTS}/logs/draw_correlation_table/{{dataset}}__{{model}}.log",

@@ -111,12 +111,7 @@ rule summarise_sample_pruning:
         scores=paired_scores,
         fidelity=fidelity_files,
     output:
-        table=report(
-            f"{SUMMARY}/sample_pruning.csv",
-            caption="../report/sample_pruning.rst",
-            category="6 Tables",
-            labels={"table": "sample-targeted pruning"},
-        ),
+        table=f"{SUMMARY}/sample_pruning.csv",
     log:
         f"{RESULTS}/logs/summarise_sample_pruning.log",
     benchmark:
@@ -139,16 +134,7 @@ rule draw_sample_pruning:
     input:
         table=rules.summarise_sample_pruning.output.table,
     output:
-        svg=report(
-            f"{FIGURES}/sample_pruning/{{dataset}}__{{model}}.svg",
-            caption="../report/sample_pruning.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "sample-targeted pruning",
-                "data set": "{dataset}",
-                "model": "{model}",
-            },
-        ),
+        svg=f"{FIGURES}/sample_pruning/{{dataset}}__{{model}}.svg",
         png=f"{FIGURES}/sample_pruning/{{dataset}}__{{model}}.png",
     log:
         f"{RESULTS}/logs/draw_sample_pruning/{{dataset}}__{{model}}.log",

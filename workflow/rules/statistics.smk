@@ -34,12 +34,7 @@ rule contrast:
         evaluations=rules.summarise.output.evaluations,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
-        contrasts=report(
-            f"{SUMMARY}/contrasts.csv",
-            caption="../report/contrasts.rst",
-            category="6 Tables",
-            labels={"table": "contrasts"},
-        ),
+        contrasts=f"{SUMMARY}/contrasts.csv",
     log:
         f"{RESULTS}/logs/contrast.log",
     benchmark:
@@ -63,12 +58,7 @@ rule compare_predictions:
         evaluations=rules.summarise.output.evaluations,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
-        correctness=report(
-            f"{SUMMARY}/correctness.csv",
-            caption="../report/correctness.rst",
-            category="6 Tables",
-            labels={"table": "correctness"},
-        ),
+        correctness=f"{SUMMARY}/correctness.csv",
     log:
         f"{RESULTS}/logs/compare_predictions.log",
     benchmark:
@@ -92,12 +82,7 @@ rule stratify:
         evaluations=rules.summarise.output.evaluations,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
-        strata=report(
-            f"{SUMMARY}/strata.csv",
-            caption="../report/strata.rst",
-            category="6 Tables",
-            labels={"table": "strata"},
-        ),
+        strata=f"{SUMMARY}/strata.csv",
     log:
         f"{RESULTS}/logs/stratify.log",
     benchmark:
@@ -121,18 +106,8 @@ rule correlate:
         levels=rules.summarise.output.levels,
         statistics=of_all_chains(f"{CHAIN}/statistics.parquet"),
     output:
-        correlations=report(
-            f"{SUMMARY}/correlations.csv",
-            caption="../report/correlations.rst",
-            category="6 Tables",
-            labels={"table": "correlations"},
-        ),
-        gaps=report(
-            f"{SUMMARY}/control_gaps.csv",
-            caption="../report/control_gaps.rst",
-            category="6 Tables",
-            labels={"table": "control gaps"},
-        ),
+        correlations=f"{SUMMARY}/correlations.csv",
+        gaps=f"{SUMMARY}/control_gaps.csv",
     log:
         f"{RESULTS}/logs/correlate.log",
     benchmark:
@@ -161,12 +136,7 @@ rule check_claims:
         concepts=concepts_of_claims(),
         orders=orders_of_claims(),
     output:
-        claims=report(
-            f"{SUMMARY}/claims.csv",
-            caption="../report/claims.rst",
-            category="1 Claims",
-            labels={"table": "claims, as csv"},
-        ),
+        claims=f"{SUMMARY}/claims.csv",
         matrices=claim_matrices(),
     log:
         f"{RESULTS}/logs/check_claims.log",

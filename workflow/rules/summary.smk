@@ -9,12 +9,7 @@ rule summarise:
     output:
         evaluations=f"{SUMMARY}/evaluations.parquet",
         scores=f"{SUMMARY}/scores.parquet",
-        levels=report(
-            f"{SUMMARY}/levels.csv",
-            caption="../report/levels.rst",
-            category="6 Tables",
-            labels={"table": "levels"},
-        ),
+        levels=f"{SUMMARY}/levels.csv",
     log:
         f"{RESULTS}/logs/summarise.log",
     benchmark:
@@ -37,12 +32,7 @@ rule gather_costs:
     input:
         benchmarks=benchmark_files,
     output:
-        costs=report(
-            f"{SUMMARY}/costs.csv",
-            caption="../report/costs.rst",
-            category="6 Tables",
-            labels={"table": "costs"},
-        ),
+        costs=f"{SUMMARY}/costs.csv",
     log:
         f"{RESULTS}/logs/gather_costs.log",
     benchmark:

@@ -39,16 +39,7 @@ rule draw_visualisation:
         pictures=shown_pictures,
     output:
         svg=f"{FIGURES}/visualisation/{{dataset}}__{{model}}.svg",
-        png=report(
-            f"{FIGURES}/visualisation/{{dataset}}__{{model}}.png",
-            caption="../report/visualisation.rst",
-            category="3 Explanations",
-            labels={
-                "figure": "feature visualisation",
-                "data set": "{dataset}",
-                "model": "{model}",
-            },
-        ),
+        png=f"{FIGURES}/visualisation/{{dataset}}__{{model}}.png",
     log:
         f"{RESULTS}/logs/draw_visualisation/{{dataset}}__{{model}}.log",
     benchmark:
@@ -70,12 +61,7 @@ rule draw_visualisation:
 rule prune_toy:
     """Prune a unit that answers to two regions of a plane, for a sample from each."""
     output:
-        table=report(
-            f"{SUMMARY}/sample_pruning_toy.csv",
-            caption="../report/toy.rst",
-            category="6 Tables",
-            labels={"table": "toy of sample-targeted pruning"},
-        ),
+        table=f"{SUMMARY}/sample_pruning_toy.csv",
         planes=f"{SUMMARY}/sample_pruning_toy.safetensors",
     log:
         f"{RESULTS}/logs/prune_toy.log",
@@ -102,12 +88,7 @@ rule draw_toy:
         planes=rules.prune_toy.output.planes,
     output:
         svg=f"{FIGURES}/sample_pruning_toy.svg",
-        png=report(
-            f"{FIGURES}/sample_pruning_toy.png",
-            caption="../report/toy.rst",
-            category="3 Explanations",
-            labels={"figure": "toy of sample-targeted pruning"},
-        ),
+        png=f"{FIGURES}/sample_pruning_toy.png",
     log:
         f"{RESULTS}/logs/draw_toy.log",
     benchmark:

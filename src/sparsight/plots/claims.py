@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sparsight.analysis import tables
 from sparsight.analysis.tables import split_values
 from sparsight.io.errors import InputError
 from sparsight.io.files import remedy, write_text
@@ -20,6 +19,7 @@ from sparsight.plots.pages import (
     TIERS,
     axis_limits,
     by_tier,
+    claim_rows,
     claims_page,
     error_words,
     facts,
@@ -31,7 +31,7 @@ from sparsight.plots.pages import (
 from sparsight.plots.style import figure_style, new_figure, save_figure
 
 #: of the stage `figure_claims`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 
 COLOUR = "#1f2a6b"
 # Columns, in inches: claim, forest, numbers, standard error, verdict.
@@ -80,15 +80,12 @@ def draw_claims(
     claims : `claims.csv`.
     figures : .svg, .png or .pdf files.
     page : .html file, with the same numbers as text.
-    settings : optional `study`.
+    settings : optional `study` and `labels`.
     """
-    table = tables.read("claims", claims)
+    rows = claim_rows(claims, settings)
     for column, known in (("verdict", SIGNS), ("tier", TIERS)):
-        if unknown := sorted(set(table[column]) - set(known)):
+        if unknown := sorted({row[column] for row in rows} - set(known)):
             raise InputError(f"{claims} has the {column} '{unknown[0]}'; {remedy(claims)}")
-    # an undefined count is a number too
-    defined = table.astype(object).where(table.notna(), float("nan"))
-    rows = [{str(key): value for key, value in row.items()} for row in defined.to_dict("records")]
     title = f"Claims of the study {settings.get('study', '')}".strip()
     with figure_style():
         save_figure(claims_figure(rows, title), figures)

@@ -8,6 +8,7 @@ The settings of jobs that draw, or write pages, have `labels`: column of tables 
 are in `metric` too. Select and look up by name first: labels are for what is seen.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,3 +35,21 @@ def labelled(frame: "pd.DataFrame", settings: Mapping[str, Any]) -> "pd.DataFram
             for column in columns
         }
     )
+
+
+def worded(text: str, settings: Mapping[str, Any]) -> str:
+    """A text in which configured names with an underscore are replaced by their labels.
+
+    A name without one may be a word of the text.
+    """
+    labels = {
+        name: label
+        for of_column in settings.get("labels", {}).values()
+        for name, label in of_column.items()
+        if "_" in name
+    }
+    if not labels:
+        return text
+    names = sorted(labels, key=len, reverse=True)
+    pattern = rf"(?<!\w)({'|'.join(map(re.escape, names))})(?!\w)"
+    return re.sub(pattern, lambda match: labels[match[1]], text)

@@ -12,6 +12,7 @@ from sparsight.analysis.curves import DENSE
 from sparsight.analysis.tables import SHORT, read, split_values
 from sparsight.io.files import write_text
 from sparsight.io.templates import templates
+from sparsight.plots.labels import label_of, labelled, worded
 
 
 def render(template: str, **values: Any) -> str:
@@ -64,6 +65,14 @@ def percent(share: float) -> str:
     """A share as a percentage with two figures that count: 100%, 33%, 0.086%."""
     value = 100 * share
     return f"{value:.0f}%" if value >= 9.95 else f"{value:.2g}%"
+
+
+def claim_rows(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Records of `claims.csv` with labels in place of names; an undefined count is NaN too."""
+    frame = labelled(read("claims", path), settings)
+    frame = frame.assign(statistic=[worded(text, settings) for text in frame["statistic"]])
+    defined = frame.astype(object).where(frame.notna(), float("nan"))
+    return [{str(key): value for key, value in row.items()} for row in defined.to_dict("records")]
 
 
 def by_tier(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -220,7 +229,7 @@ def _marks(row: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
 
 
 #: of the stage `concept_tables_page`: see `sparsight.study.versions`
-CONCEPT_TABLES_PAGE_VERSION = 1
+CONCEPT_TABLES_PAGE_VERSION = 2
 #: a concept that the dense network does not have among its first is never told by colour alone
 NEW = "+"
 
@@ -237,14 +246,14 @@ def write_concept_tables(
     ----------
     tables, notes : `concept_tables.csv`, `concept_notes.csv`.
     page : .html file.
-    settings : `study`; `retrain` (pruners that only retrain), whose tables come last.
+    settings : `study`; `retrain` (pruners that only retrain), whose tables come last; `labels`.
     """
     table, retrain = read("concept_tables", tables), set(settings.get("retrain", ()))
     text = render(
         "concept_tables.html",
         title=f"Most important concepts of the study {settings.get('study', '')}".strip(),
         any_order=not table.empty,
-        sections=list(_sections(table, read("concept_notes", notes), retrain)),
+        sections=list(_sections(table, read("concept_notes", notes), retrain, settings)),
         percent=percent,
         number=number,
         new=NEW,
@@ -254,20 +263,26 @@ def write_concept_tables(
 
 
 def _sections(
-    table: pd.DataFrame, notes: pd.DataFrame, retrain: set[str]
+    table: pd.DataFrame, notes: pd.DataFrame, retrain: set[str], settings: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """One for each network and concept method: its notes, and a table per pruner and seed."""
     keys = ["dataset", "model", "concept"]
     owned = [dict(list(frame.groupby(keys))) for frame in (table, notes)]
     for names in sorted({*owned[0], *owned[1]}):
-        dataset, model, concept = names
+        dataset, model, concept = (
+            label_of(settings, column, str(name)) for column, name in zip(keys, names, strict=True)
+        )
         rows = owned[0].get(names, table[:0])
         pruners = sorted(set(rows["pruner"]) - {DENSE}, key=lambda name: (name in retrain, name))
         yield {
             "heading": f"{concept}: {model} on {dataset}",
             "notes": owned[1].get(names, notes[:0]).to_dict("records"),
             "tables": [
-                {"pruner": pruner, "seed": seed, **_levels(rows[own & (rows["seed"] == seed)])}
+                {
+                    "pruner": label_of(settings, "pruner", pruner),
+                    "seed": seed,
+                    **_levels(rows[own & (rows["seed"] == seed)]),
+                }
                 for pruner in pruners or [DENSE]
                 for own in [rows["pruner"].isin([DENSE, pruner])]
                 for seed in sorted(set(rows["seed"]), key=int)

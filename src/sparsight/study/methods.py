@@ -27,9 +27,10 @@ from sparsight.pruning.registry import CRITERIA, PUBLISHED_BUGS
 from sparsight.registration import Registry
 from sparsight.spade.registry import SOLVERS
 from sparsight.study.configuration import source_items, without_mirrors
+from sparsight.study.labels import study_labels
 from sparsight.study.plan import EXPLAINED, Study, explainers_for_copies, metric_facts
 
-VERSION = 1
+VERSION = 2
 
 #: what is cited beside the items
 PAPERS = {
@@ -224,6 +225,7 @@ def methods_of(study: Study) -> dict[str, Any]:
     ]
     return {
         "study": study.name,
+        "labels": study_labels(config),
         "data": [_dataset(study, name) for name in study.prepared_datasets()],
         "models": {
             name: {key: entry[key] for key in MODEL_KEYS} | _cited(MODELS, entry["architecture"])

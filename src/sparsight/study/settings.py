@@ -21,7 +21,7 @@ from sparsight.pruning.registry import CRITERIA, ITERATIVE, ONE_SHOT, UNSTRUCTUR
 from sparsight.registration import Item
 from sparsight.spade.registry import SOLVERS, derived_name
 from sparsight.study.configuration import source_and_options, source_items, without_mirrors
-from sparsight.study.labels import study_labels
+from sparsight.study.labels import COLUMNS, study_labels
 from sparsight.study.plan import (
     CHOICES,
     DENSE,
@@ -543,16 +543,19 @@ class TableSettings(_OfStudy):
 
     def guide(self) -> Settings:
         """Writing the guide to the report: what was studied, by name."""
-        studied = {group: list(self.config[group]) for group in CHOICES[2:5]}
+        labels = self.labels()
+        studied = {
+            group: [labels[COLUMNS[group]][name] for name in self.config[group]]
+            for group in (*CHOICES[2:5], "concepts")
+        }
         studied["networks"] = [
-            f"{network.model} on {network.dataset} (seeds {', '.join(map(str, network.seeds))})"
+            f"{labels['model'][network.model]} on {labels['dataset'][network.dataset]} "
+            f"(seeds {', '.join(map(str, network.seeds))})"
             for network in self.study.networks()
         ]
-        studied["concepts"] = list(self.config["concepts"])
         return {
             "study": self.study.name,
             "confidence": self.config["statistics"]["confidence"],
-            "labels": self.labels(),
             "studied": {group.capitalize(): names for group, names in studied.items()},
         }
 

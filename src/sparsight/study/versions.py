@@ -59,6 +59,7 @@ STAGES = {
     "atlas": "sparsight.atlas.write",
     "concept_tables_page": "sparsight.plots.pages:CONCEPT_TABLES_PAGE_VERSION",
     "guide_page": "sparsight.plots.pages:GUIDE_PAGE_VERSION",
+    "report_pages": "sparsight.plots.report",
     "verdicts_page": "sparsight.plots.verdicts",
     "figure_accuracy": "sparsight.plots.accuracy",
     "figure_agreement": "sparsight.plots.agreement",

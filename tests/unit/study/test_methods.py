@@ -175,7 +175,8 @@ def test_everything_that_a_study_uses_is_named_and_every_key_stands_in_the_list(
         *study.config["sample_pruning"]["pruners"],
         *(claim["name"] for claim in study.config["claims"]),
     ]
-    assert [name for name in chosen if f"* *{name}*" not in text] == []
+    missing = (n for n in chosen if f"(`{n}`)" not in text and f"* *{n}*" not in text)
+    assert [*missing] == []
     entries = re.findall(r"^@\w+\{([^,]+),", (tmp_path / "references.bib").read_text("utf-8"), re.M)
     assert len(entries) == len(set(entries))
     cited = {key for found in re.findall(r"\[(@[^\]]+)\]", text) for key in found.split("; ")}
