@@ -24,6 +24,17 @@ def page_labels(wildcards):
     return PAGES[wildcards.folder, wildcards.page]
 
 
+def report_settings():
+    """Settings of the pages, and their captions: files that are touched write no page again."""
+    settings = REPORT.report(reported_figures(), reported_tables())
+    names = {page["caption"] for page in settings["pages"]}
+    texts = {
+        name: (WORKFLOW / "report" / f"{name}.rst").read_text(encoding="utf-8")
+        for name in names
+    }
+    return {**settings, "captions": texts}
+
+
 REPORT = ReportSettings(STUDY)
 PAGES = REPORT.of_page(reported_figures(), reported_tables())
 
@@ -33,7 +44,6 @@ rule write_report:
     input:
         figures=figure_files(),
         tables=expand(f"{SUMMARY}/{{table}}.csv", table=reported_tables()),
-        captions=sorted(map(str, (WORKFLOW / "report").glob("*.rst"))),
     output:
         pages=report(
             directory(f"{RESULTS}/report"),
@@ -54,9 +64,7 @@ rule write_report:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=settings_of(
-            lambda: REPORT.report(reported_figures(), reported_tables())
-        ),
+        settings=settings_of(report_settings),
         version=version_of("write_report.py", ["report_pages"]),
     script:
         "../scripts/write_report.py"

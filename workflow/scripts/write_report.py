@@ -12,6 +12,5 @@ with job(snakemake.log[0]):
         pages,
         figures=pages.parent / "figures",
         tables_in=pages.parent / "summary",
-        captions=Path(snakemake.input.captions[0]).parent,
         settings=snakemake.params.settings,
     )

@@ -35,7 +35,6 @@ def write_report(
     *,
     figures: Path,
     tables_in: Path,
-    captions: Path,
     settings: Mapping[str, Any],
 ) -> None:
     """Write `answer/answer.html`, a page for each figure and table, and `landing.html`.
@@ -48,12 +47,12 @@ def write_report(
     folder : made anew by who calls.
     figures : folder of the study's figures.
     tables_in : folder of its tables.
-    captions : folder of templates of captions, reStructuredText.
-    settings : as `sparsight.study.report_pages.ReportSettings.report` gives them.
+    settings : as `sparsight.study.report_pages.ReportSettings.report` gives them; and `captions`,
+        name to template, reStructuredText.
     """
     shown: dict[str, dict[str, str]] = {}
     for page in settings["pages"]:
-        caption = caption_of(captions / f"{page['caption']}.rst", page["names"], settings)
+        caption = caption_of(settings["captions"][page["caption"]], page["names"], settings)
         target = folder / page["page"]
         title = page["title"]
         if page["file"].endswith(".csv"):
@@ -103,7 +102,7 @@ def network_of(names: Mapping[str, str]) -> str:
     return f"{names.get('dataset', '')}/{names.get('model', '')}"
 
 
-def caption_of(path: Path, names: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+def caption_of(template: str, names: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     """A caption as HTML, with labels in place of names."""
     from docutils.core import publish_parts  # late: only this job writes captions
     from jinja2 import Environment
@@ -122,16 +121,19 @@ def caption_of(path: Path, names: Mapping[str, str], settings: Mapping[str, Any]
         config={"study": settings["study"]},
     )
     environment = Environment(trim_blocks=True, lstrip_blocks=True)
-    source = environment.from_string(path.read_text(encoding="utf-8")).render(snakemake=snakemake)
+    source = environment.from_string(template).render(snakemake=snakemake)
     return str(publish_parts(source, writer="html", settings_overrides={"report_level": 2})["body"])
 
 
 def picture(path: Path) -> str:
-    """A figure as HTML: an svg as it is, a png as data."""
-    if path.suffix == ".svg":
+    """A figure as HTML, one page below the other; a single svg as it is, all else as data."""
+    others = path.parent.glob(f"{path.stem}.page*{path.suffix}")
+    pages = [path, *sorted(others, key=lambda other: int(other.stem.rpartition(".page")[2]))]
+    if path.suffix == ".svg" and len(pages) == 1:
         text = path.read_text(encoding="utf-8")
         return text[text.index("<svg") :]
-    return f'<img alt="" src="{_data("image/png", path.read_bytes())}">'
+    kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
+    return "".join(f'<img alt="" src="{_data(kind, page.read_bytes())}">' for page in pages)
 
 
 def thumbnail(path: Path) -> str:

@@ -1,5 +1,7 @@
 """The pages of the report: the answer, figures with captions, tables to sort and filter."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -46,6 +48,10 @@ SETTINGS = {
     "study": "small",
     "pages": PAGES,
     "carrying": [PAGES[0]["file"]],
+    "captions": {
+        page["caption"]: (CAPTIONS / f"{page['caption']}.rst").read_text(encoding="utf-8")
+        for page in PAGES
+    },
     "labels": {"metric": {"soft_iou": "soft IoU"}, "dataset": {"digits": "Digits"}},
     "metrics": {"soft_iou": {"direction": "higher", "unit": "share, 0 to 1"}},
     "statistics": {"confidence": 0.95},
@@ -87,6 +93,9 @@ def written(tmp_path_factory):
         Image.fromarray(np.full((900, 600, 3), 200, dtype=np.uint8)).save(path)
     svg = '<?xml version="1.0"?>\n<svg width="10" height="10"><rect id="drawn"/></svg>'
     (figures / PAGES[0]["file"]).write_text(svg, encoding="utf-8")
+    for number in (10, 2):
+        other = figures / f"heatmaps/digits__cnn__magnitude.page{number}.png"
+        Image.fromarray(np.full((2, number, 3), 200, dtype=np.uint8)).save(other)
     summary.mkdir()
     rows = [gaps(explainer="a", gap=-0.5), gaps(explainer="b</script>", gap=np.nan)]
     write_rows("control_gaps", summary / "control_gaps.csv", pd.DataFrame(rows))
@@ -95,7 +104,6 @@ def written(tmp_path_factory):
         folder / "report",
         figures=figures,
         tables_in=summary,
-        captions=CAPTIONS,
         settings=SETTINGS,
     )
     return folder / "report"
@@ -115,7 +123,10 @@ def test_a_figure_has_its_caption_with_labels_and_counts(written):
     assert "for cnn on Digits" in caption
     assert "Higher is better." in caption
     assert "3 trained networks, 6 levels, 40 explained images" in caption
-    assert 'src="data:image/png;base64,' in text_of(written / PAGES[1]["page"])
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', text_of(written / PAGES[1]["page"]))
+    widths = [Image.open(io.BytesIO(base64.b64decode(data))).width for data in found]
+    # the pages of a figure come in their order
+    assert widths == [600, 2, 10]
 
 
 def test_the_answer_has_verdicts_and_then_the_figures_that_carry_them(written):
@@ -139,7 +150,6 @@ def test_without_claims_the_first_page_says_so(written, tmp_path):
         tmp_path,
         figures=written.parent / "figures",
         tables_in=written.parent / "summary",
-        captions=CAPTIONS,
         settings={**SETTINGS, "claims": False, "carrying": []},
     )
     for page in ("landing.html", "answer/answer.html"):
