@@ -50,6 +50,13 @@ ATTENTION = {
     },
 }
 
+BIRD_TRAINING = {
+    "epochs": 30,
+    "batch_size": 32,
+    "optimiser": {"name": "adamw", "learning_rate": 0.003, "weight_decay": 0.01},
+    "schedule": {"name": "cosine"},
+    "augment": {"flip": True},
+}
 #: a caption, and the picture above it; None of a map that is the same everywhere
 Tile = tuple[str, Image.Image | None]
 
@@ -206,9 +213,8 @@ def main() -> None:
     }
     birds = find_folder("CUB_200_2011")
     if birds is not None:
-        again = models["resnet18_w32_cub"]["retraining"]
-        slower = {**again, "epochs": 40, "schedule": {**again["schedule"], "every": 20}}
-        model = {**models["resnet18_w32_cub"], "training": slower}
+        narrow = {"width": 16, "stem": "strided"}
+        model = {**models["resnet18_w32_cub"], "options": narrow, "training": BIRD_TRAINING}
         bird = subject("cub200_64", model, birds, "layer3", subject="bird", network="resnet18")
         BIRDS.mkdir(parents=True, exist_ok=True)
         (BIRDS / "facts.json").write_text(json.dumps(bird.facts, indent=1), encoding="utf-8")

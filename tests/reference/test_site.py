@@ -1,11 +1,13 @@
 """The documentation site: it builds without a warning, and all that it refers to is in it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
@@ -105,3 +107,35 @@ def test_the_site_has_every_page_of_the_documentation(site: dict[Path, Reference
                   for _, a in site[page].addresses)  # fmt: skip
     linked = {Path(address).name for address in everywhere}
     assert [name for name in names if Path(name).name not in linked] == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium without a network."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed, so nothing can show the site")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        context = chromium.new_context(offline=True, viewport={"width": 390, "height": 900})
+        yield context
+        chromium.close()
+
+
+def test_the_site_is_searched_from_a_file_and_fits_a_phone(
+    site: dict[Path, References], browser: Any
+) -> None:
+    front = min((page for page in site if page.name == "index.html"), key=lambda p: len(p.parts))
+    page = browser.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(request.url))
+    for name in ("index.html", "docs/gallery.html", "docs/configuration.html", "docs/api.html"):
+        page.goto((front.parent / name).as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+    page.locator("label[for=__search]").first.click()
+    page.locator(".md-search__input").press_sequentially("occlusion")
+    page.locator(".md-search-result__link").first.wait_for()
+    assert "occlusion" in page.locator(".md-search-result__list").inner_text().lower()
+    assert faults == []
