@@ -1,7 +1,6 @@
 """The table of claims: each with its estimate, interval, parts of the error, and verdict."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +27,39 @@ from sparsight.plots.pages import (
     too_small,
     variance_shares,
 )
-from sparsight.plots.style import figure_style, new_figure, save_figure
+from sparsight.plots.style import (
+    INK,
+    SIZE,
+    TALLEST,
+    WIDTH,
+    Page,
+    figure_style,
+    save_figure,
+    wrap_lines,
+)
 
 #: of the stage `figure_claims`: see `sparsight.study.versions`
 VERSION = 3
 
-COLOUR = "#1f2a6b"
-# Columns, in inches: claim, forest, numbers, standard error, verdict.
-LEFT = (0.12, 3.95, 7.2, 8.9, 10.3)
-#: of the texts in all columns but the second
-TEXT_WIDTH, NUMBERS_WIDTH, ERRORS_WIDTH, VERDICT_WIDTH = 3.6, 1.6, 1.3, 1.75
-FOREST_WIDTH, BAR_WIDTH, WIDTH = 3.05, 1.15, 12.2
-TITLE, LEGEND, HEADS, TIER, GAP = 0.36, 0.3, 0.26, 0.3, 0.2
+# Columns, in inches: claim, forest, numbers, verdict; and how wide their texts are.
+LEFT = (0.1, 2.72, 4.62, 6.08)
+WIDTHS = (2.5, 1.72, 1.36, 0.92)
+TITLE, HEADS, TIER, GAP, LINE, STRONG = 0.3, 0.24, 0.3, 0.18, 0.122, 0.145
+_LEGEND = 0.62
 # Below a forest there are its numbers.
-FOREST, TICKS, BAR = 0.6, 0.2, 0.11
+FOREST, TICKS, BAR = 0.55, 0.2, 0.1
 # Lanes of a forest: every network, their mean, the published number.
 SEEDS_AT, MEAN_AT, PUBLISHED_AT = 0.82, 0.5, 0.18
 _VERDICTS: dict[str, dict[str, Any]] = {
-    "holds": {"color": "white", "facecolor": COLOUR, "edgecolor": COLOUR},
+    "holds": {"color": "white", "facecolor": INK, "edgecolor": INK},
     "against": {"color": "#8a1049", "facecolor": "white", "edgecolor": "#8a1049"},
     "neither": {"color": "0.15", "facecolor": "0.9", "edgecolor": "0.9"},
 }
 _MARKS: dict[str, dict[str, Any]] = {
     "seeds": {"linestyle": "", "marker": "o", "markersize": 3.2, "markeredgewidth": 0,
-              "color": COLOUR, "alpha": 0.7},
-    "mean": {"linestyle": "", "marker": "D", "markersize": 4.5, "color": COLOUR},
-    "interval": {"linewidth": 1.6, "color": COLOUR, "solid_capstyle": "butt"},
+              "color": INK, "alpha": 0.7},
+    "mean": {"linestyle": "", "marker": "D", "markersize": 4.5, "color": INK},
+    "interval": {"linewidth": 1.6, "color": INK, "solid_capstyle": "butt"},
     "published": {"linestyle": "", "marker": "s", "markersize": 4.2, "markerfacecolor": "white",
                   "markeredgecolor": "black", "markeredgewidth": 1.0},
 }  # fmt: skip
@@ -88,161 +94,107 @@ def draw_claims(
             raise InputError(f"{claims} has the {column} '{unknown[0]}'; {remedy(claims)}")
     title = f"Claims of the study {settings.get('study', '')}".strip()
     with figure_style():
-        save_figure(claims_figure(rows, title), figures)
+        save_figure(claims_pages(rows, title), figures)
     write_text(page, claims_page(rows, title))
 
 
-@dataclass(frozen=True)
-class _Font:
-    """Size in points, height of a line in inches, further properties."""
-
-    size: float
-    height: float
-    style: Mapping[str, Any]
-
-
-_STRONG = _Font(8.5, 0.155, {"fontweight": "bold"})
-_PLAIN = _Font(6.8, 0.125, {"color": "0.25"})
-_VERDICT = _Font(8.0, 0.15, {"fontweight": "bold"})
-_Lines = list[tuple[str, _Font]]
-
-
-def claims_figure(rows: list[dict[str, Any]], title: str) -> Figure:
-    """The figure of `draw_claims`, from the records of `claims.csv`."""
-    # widths of text do not depend on the size of the figure that measures them
-    ruler = new_figure(WIDTH, 1.0)
-    groups = {tier: [_Row(ruler, row) for row in found] for tier, found in by_tier(rows).items()}
-    heights = [TIER + sum(row.height for row in found) for found in groups.values()]
-    height = TITLE + LEGEND + HEADS + sum(heights) + 0.05
-    figure = new_figure(WIDTH, height)
-    # every place is given here
-    figure.set_layout_engine("none")
-    page = _Page(figure, height)
-    page.text(LEFT[0], 0.1, title, _Font(10.0, 0.2, {"fontweight": "bold"}))
+def claims_pages(rows: list[dict[str, Any]], title: str) -> list[Figure]:
+    """The pages of `draw_claims`, from the records of `claims.csv`."""
     if not rows:
-        page.text(LEFT[0], TITLE + 0.1, "The study makes no claims.", _Font(8.5, 0.2, {}))
-        return figure
-    _legend(page)
-    heads = ("claim", "networks, mean with interval, published", "numbers", "standard error")
-    for left, head in zip(LEFT, (*heads, "verdict"), strict=True):
-        page.text(left, TITLE + LEGEND, head, _PLAIN)
-    top = TITLE + LEGEND + HEADS
-    for tier, found in groups.items():
+        page = Page(1.0)
+        page.text(LEFT[0], 0.1, title, SIZE + 1, fontweight="bold")
+        page.text(LEFT[0], 0.5, "The study makes no claims.")
+        return [page.figure]
+    sheets: list[list[tuple[str, list[_Row]]]] = [[]]
+    room = free = TALLEST - TITLE - HEADS - _LEGEND
+    for tier, found in by_tier(rows).items():
+        for row in map(_Row, found):
+            new = not sheets[-1] or sheets[-1][-1][0] != tier
+            if sheets[-1] and row.height + TIER * new > free:
+                sheets.append([])
+                free, new = room, True
+            if new:
+                sheets[-1].append((tier, []))
+            sheets[-1][-1][1].append(row)
+            free -= row.height + TIER * new
+    return [
+        _page(title + (f" ({n} of {len(sheets)})" if len(sheets) > 1 else ""), sheet)
+        for n, sheet in enumerate(sheets, start=1)
+    ]
+
+
+def _page(title: str, sheet: list[tuple[str, list["_Row"]]]) -> Figure:
+    heights = [TIER + sum(row.height for row in found) for _, found in sheet]
+    page = Page(TITLE + HEADS + sum(heights) + _LEGEND)
+    page.text(LEFT[0], 0.1, title, SIZE + 1, fontweight="bold")
+    heads = ("claim", "networks, mean with interval, published", "numbers", "verdict")
+    for left, width, head in zip(LEFT, WIDTHS, heads, strict=True):
+        page.text(left, TITLE, "\n".join(wrap_lines(head, width)), color="0.25")
+    top = TITLE + HEADS + 0.06
+    for tier, found in sheet:
         heading, correction = TIERS[tier]
-        page.rule(top - 0.06, "0.2")
-        page.text(LEFT[0], top, heading, _Font(9.0, 0.2, {"fontweight": "bold"}))
-        page.text(LEFT[1], top + 0.03, correction, _PLAIN)
-        top += TIER
+        page.rule(top - 0.04, "0.2")
+        page.text(LEFT[0], top, heading, SIZE + 1, fontweight="bold")
+        page.text(LEFT[1], top + 0.01, correction, color="0.25")
+        top += TIER - 0.06
         for row in found:
-            page.rule(top - 0.08, "0.75")
+            page.rule(top - 0.06)
             row.draw(page, top)
             top += row.height
-    return figure
-
-
-class _Page:
-    """A figure addressed in inches from its left and upper edge."""
-
-    def __init__(self, figure: Figure, height: float) -> None:
-        self.figure = figure
-        self.height = height
-
-    def text(self, left: float, top: float, text: str, font: _Font, **style: Any) -> None:
-        """Text whose upper left corner is there; a dollar is a dollar."""
-        self.figure.text(
-            left / WIDTH, 1 - top / self.height, text, fontsize=font.size, va="top", ha="left",
-            parse_math=False, **{**font.style, **style},
-        )  # fmt: skip
-
-    def lines(self, left: float, top: float, lines: _Lines, gid: str) -> None:
-        """Lines below each other."""
-        for text, font in lines:
-            self.text(left, top, text, font, gid=gid)
-            top += font.height
-
-    def rule(self, top: float, colour: str) -> None:
-        """A thin line across."""
-        place = 1 - top / self.height
-        edges = (LEFT[0] / WIDTH, 1 - LEFT[0] / WIDTH)
-        self.figure.add_artist(Line2D(edges, (place, place), color=colour, linewidth=0.6))
-
-    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """A panel."""
-        bottom = 1 - (top + height) / self.height
-        return self.figure.add_axes((left / WIDTH, bottom, width / WIDTH, height / self.height))
+        top += 0.06
+    _legend(page)
+    return page.frame()
 
 
 class _Row:
     """A claim: its texts, wrapped, and the height in inches that it takes."""
 
-    def __init__(self, ruler: Figure, row: Mapping[str, Any]) -> None:
-        def wrapped(texts: Iterable[str], width: float, font: _Font) -> _Lines:
-            return [(x, font) for text in texts for x in wrap_lines(ruler, text, width, font)]
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        def wrapped(texts: Iterable[str], width: float) -> list[str]:
+            return [line for text in texts for line in wrap_lines(text, width)]
 
         self.row = row
-        self.claim = wrapped([row["claim"]], TEXT_WIDTH, _STRONG)
-        self.claim += wrapped(notes(row), TEXT_WIDTH, _PLAIN)
-        beside = (f"{name} {words}" for name, words in facts(row))
-        self.numbers: _Lines = [(number(row["estimate"]), _STRONG)]
-        self.numbers += wrapped(beside, NUMBERS_WIDTH, _PLAIN)
-        self.errors = wrapped(error_words(row) or ["–"], ERRORS_WIDTH, _PLAIN)
+        self.claim = wrap_lines(row["claim"], WIDTHS[0], weight="bold")
+        self.notes = wrapped(notes(row), WIDTHS[0])
+        self.numbers = wrapped((f"{name} {words}" for name, words in facts(row)), WIDTHS[2])
+        self.errors = wrapped(error_words(row), WIDTHS[1])
         self.bar = BAR + 0.06 if variance_shares(row) else 0.0
         verdict = f"{SIGNS[row['verdict']].symbol} {row['verdict']}"
-        self.verdict = wrap_lines(ruler, verdict, VERDICT_WIDTH - 0.15, _VERDICT)
-        reason = filter(None, [row["verdict_reason"]])
-        self.reason = wrapped(reason, VERDICT_WIDTH, _PLAIN)
-        self.reason_at = 0.12 + len(self.verdict) * _VERDICT.height
-        heights = (
-            _height(self.claim),
-            _height(self.numbers),
-            self.bar + _height(self.errors),
-            self.reason_at + _height(self.reason),
-            FOREST + TICKS,
+        self.verdict = wrap_lines(verdict, WIDTHS[3] - 0.12, weight="bold")
+        self.reason = wrapped(filter(None, [row["verdict_reason"]]), WIDTHS[3])
+        self.reason_at = 0.14 + len(self.verdict) * LINE
+        self.height = GAP + max(
+            STRONG * len(self.claim) + LINE * len(self.notes),
+            STRONG + LINE * len(self.numbers),
+            self.reason_at + LINE * len(self.reason),
+            FOREST + TICKS + self.bar + LINE * len(self.errors),
         )
-        self.height = max(heights) + GAP
 
-    def draw(self, page: _Page, top: float) -> None:
-        page.lines(LEFT[0], top, self.claim, "claim")
-        _forest(page.axes(LEFT[1], top, FOREST_WIDTH, FOREST), self.row)
-        page.lines(LEFT[2], top, self.numbers, "numbers")
+    def draw(self, page: Page, top: float) -> None:
+        left = LEFT[0]
+        _lines(page, left, top, self.claim, "claim", STRONG, fontweight="bold")
+        _lines(page, left, top + STRONG * len(self.claim), self.notes, "claim")
+        _forest(page.panel(LEFT[1], top, WIDTHS[1], FOREST), self.row)
+        page.text(LEFT[2], top, number(self.row["estimate"]), fontweight="bold", gid="numbers")
+        _lines(page, LEFT[2], top + STRONG, self.numbers, "numbers")
+        at = top + FOREST + TICKS + 0.02
         if self.bar:
-            _bar(page.axes(LEFT[3], top + 0.03, BAR_WIDTH, BAR), self.row)
-        page.lines(LEFT[3], top + self.bar, self.errors, "errors")
+            _bar(page.panel(LEFT[1], at, WIDTHS[1], BAR), self.row)
+        _lines(page, LEFT[1], at + self.bar, self.errors, "errors")
         box = dict(_VERDICTS[SIGNS[self.row["verdict"]].kind])
         page.text(
-            LEFT[4] + 0.06, top + 0.03, "\n".join(self.verdict), _VERDICT, gid="verdict",
-            color=box.pop("color"), bbox={"boxstyle": "round,pad=0.35", "linewidth": 1.2, **box},
+            LEFT[3] + 0.04, top + 0.02, "\n".join(self.verdict), gid="verdict", fontweight="bold",
+            color=box.pop("color"), bbox={"boxstyle": "round,pad=0.3", "linewidth": 1.0, **box},
         )  # fmt: skip
-        page.lines(LEFT[4], top + self.reason_at, self.reason, "reason")
+        _lines(page, LEFT[3], top + self.reason_at, self.reason, "reason")
 
 
-def _height(lines: _Lines) -> float:
-    return sum(font.height for _, font in lines)
-
-
-def wrap_lines(ruler: Figure, text: str, width: float, font: _Font) -> list[str]:
-    """Lines of a text that fit a width in inches, by the real width of its letters."""
-
-    def fits(line: str) -> bool:
-        artist = ruler.text(0, 0, line, fontsize=font.size, parse_math=False, **font.style)
-        found = artist.get_window_extent().width / ruler.dpi
-        artist.remove()
-        return bool(found <= width)
-
-    lines = [""]
-    for word in text.split(" "):
-        joined = f"{lines[-1]} {word}".strip()
-        if fits(joined):
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        # a word that is wider than the column is broken
-        for letter in word:
-            if lines[-1] and not fits(lines[-1] + letter):
-                lines.append("")
-            lines[-1] += letter
-    return lines
+def _lines(
+    page: Page, left: float, top: float, lines: Iterable[str], gid: str, height: float = LINE,
+    **style: Any,
+) -> None:  # fmt: skip
+    for place, line in enumerate(lines):
+        page.text(left, top + height * place, line, gid=gid, **{"color": "0.2", **style})
 
 
 def _forest(axes: Axes, row: Mapping[str, Any]) -> None:
@@ -258,7 +210,7 @@ def _forest(axes: Axes, row: Mapping[str, Any]) -> None:
     for bound in limits:
         axes.axvline(bound, color="0.2", linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     if row["estimate"] != row["estimate"]:
-        axes.text(0.5, MEAN_AT, "undefined", transform=axes.transAxes, fontsize=7, color="0.2",
+        axes.text(0.5, MEAN_AT, "undefined", transform=axes.transAxes, color="0.2",
                   ha="center", va="center", backgroundcolor="white")  # fmt: skip
     drawn = (
         ("seeds", split_values(row["per_seed"]), SEEDS_AT),
@@ -269,9 +221,9 @@ def _forest(axes: Axes, row: Mapping[str, Any]) -> None:
     for kind, values, height in drawn:
         axes.plot(values, [height] * len(values), gid=kind, zorder=3, **_MARKS[kind])
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 10) + 0.0)))
-    axes.tick_params(axis="x", labelsize=6.5, length=2, pad=1.5, bottom=True, color="0.5")
+    axes.tick_params(axis="x", length=2, pad=1.5, bottom=True, color="0.5")
     axes.grid(visible=False)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
@@ -286,7 +238,7 @@ def _bar(axes: Axes, row: Mapping[str, Any]) -> None:
     axes.set_axis_off()
 
 
-def _legend(page: _Page) -> None:
+def _legend(page: Page) -> None:
     mean = {**_MARKS["mean"], **_MARKS["interval"], "linestyle": "-"}
     handles = [
         Line2D([], [], label="one network", **_MARKS["seeds"]),
@@ -297,7 +249,6 @@ def _legend(page: _Page) -> None:
         *(Patch(label=f"variance: {part}", **style) for part, style in _PARTS.items()),
     ]
     page.figure.legend(
-        handles=handles, loc="upper left", ncols=len(handles), fontsize=7, frameon=False,
-        borderaxespad=0.0, bbox_to_anchor=(LEFT[0] / WIDTH, 1 - TITLE / page.height),
-        columnspacing=1.3, borderpad=0.0, handlelength=1.8,
+        handles=handles, loc="lower left", ncols=3, frameon=False, borderaxespad=0.0,
+        bbox_to_anchor=(LEFT[0] / WIDTH, 0.06 / page.height), handlelength=1.8,
     )  # fmt: skip

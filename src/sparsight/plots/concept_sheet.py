@@ -1,13 +1,11 @@
 """A sheet of concepts: crops that have most of each, of a dense network beside a pruned one."""
 
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -15,8 +13,17 @@ from sparsight.concepts.identity import read_identity
 from sparsight.io.arrays import read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.tables import read_table
+from sparsight.plots.labels import label_of
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_page, save_figure
+from sparsight.plots.style import (
+    SIZE,
+    WIDTH,
+    Page,
+    figure_style,
+    save_figure,
+    title_of,
+    wrap_lines,
+)
 
 #: of the stage `figure_concept_sheet`: see `sparsight.study.versions`
 VERSION = 1
@@ -26,10 +33,9 @@ ARRAYS = ("top_crops", "pictures", "heat_maps")
 CLASSES, CONCEPTS, CROPS = 4, 4, 5
 SEQUENTIAL = "magma"
 # All lengths are inches.
-CELL, PITCH = 0.62, 0.66
-LEFT, BETWEEN, LABEL = 0.1, 0.35, 0.72
-TITLE, HEADS, CLASS, KEYS = 0.36, 0.36, 0.3, 0.42
-NAME_LETTERS = 80
+CELL, PITCH = 0.43, 0.45
+LEFT, BETWEEN, LABEL = 0.1, 0.2, 0.62
+TITLE, HEADS, CLASS, KEYS = 0.32, 0.4, 0.24, 0.5
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def _pictures(values: NDArray[np.uint8]) -> NDArray[np.floating]:
 
 
 def sheet_figure(dense: Concepts, pruned: Concepts, settings: Mapping[str, Any]) -> Figure:
-    """The figure of `draw_concept_sheet`: one panel whose axes are inches, from the upper left."""
+    """The figure of `draw_concept_sheet`."""
     classes = [name for name in dense.names if name in pruned.names][:CLASSES]
     if not classes:
         raise InputError(
@@ -123,88 +129,68 @@ def sheet_figure(dense: Concepts, pruned: Concepts, settings: Mapping[str, Any])
             "another figures.concept_sheet_level"
         )
     columns = min(CROPS, next(iter(dense.crops.values())).shape[1])
-    side = LABEL + PITCH * (columns + 1)
-    width = 2 * (LEFT + side) + BETWEEN
+    lefts = (LEFT, LEFT + LABEL + PITCH * (columns + 1) + BETWEEN)
     rows = {name: min(CONCEPTS, len(dense.crops[name])) for name in classes}
-    height = TITLE + HEADS + sum(CLASS + PITCH * count for count in rows.values()) + KEYS
-    figure, axes = new_page(width, height)
-    page = _Page(axes, width)
-    title = f"{settings['model']} on {settings['dataset']}, concepts by {settings['concept']}"
-    page.text(LEFT, 0.1, title, 9.5, fontweight="bold")
-    lefts = (LEFT, LEFT + side + BETWEEN)
+    page = Page(TITLE + HEADS + sum(CLASS + PITCH * count for count in rows.values()) + KEYS)
+    method = label_of(settings, "concept", settings["concept"])
+    title = f"{title_of(settings)}, concepts by {method}"
+    page.text(LEFT, 0.1, title, SIZE + 1, fontweight="bold")
     for left, of in zip(lefts, (dense, pruned), strict=True):
-        page.text(left, TITLE, of.title, 8, fontweight="bold")
-        page.text(left, TITLE + 0.17, "importance", 6.2, color="0.3")
-        page.text(left + LABEL, TITLE + 0.17, "crops with most of it", 6.2, color="0.3")
-        page.text(left + LABEL + PITCH * columns, TITLE + 0.17, "where it is", 6.2, color="0.3")
+        page.text(left, TITLE, of.title, fontweight="bold")
+        page.text(left, TITLE + 0.2, "importance", color="0.3")
+        page.text(left + LABEL, TITLE + 0.2, "crops with most of it", color="0.3")
+        end = left + LABEL + PITCH * columns + CELL
+        page.text(end, TITLE + 0.2, "where it is", color="0.3", ha="right")
     top = TITLE + HEADS
     for name in classes:
-        page.rule(top + 0.03)
-        words = textwrap.shorten(name.replace("_", " "), NAME_LETTERS)
-        page.text(LEFT, top + 0.09, words or "all classes", 7.5, fontweight="bold")
+        page.rule(top + 0.02)
+        words = wrap_lines(name.replace("_", " "), WIDTH - 0.3, weight="bold")[0]
+        page.text(LEFT, top + 0.06, words or "all classes", fontweight="bold")
         for left, of in zip(lefts, (dense, pruned), strict=True):
             for place in range(min(rows[name], len(of.names[name]), len(of.crops[name]))):
                 _concept(page, of, name, place, (left, top + CLASS + PITCH * place), columns)
         top += CLASS + PITCH * rows[name]
     note = (
-        "Concepts in one row have the same rank, not the same content. Line: where a concept has "
-        "more than half of its largest value in the image."
+        f"1 network · 2 levels · 1 image of each of {len(classes)} classes. Concepts in one row "
+        "have the same rank, not the same content. Line: where a concept has more than half of its "
+        "largest value in the image."
     )
-    page.text(LEFT, height - KEYS + 0.14, note, 6.5, color="0.3")
-    return figure
+    page.text(LEFT, top + 0.1, "\n".join(wrap_lines(note, WIDTH - 0.2)), color="0.3")
+    return page.frame()
 
 
 def _concept(
-    page: "_Page", of: Concepts, name: str, place: int, at: tuple[float, float], columns: int
+    page: Page, of: Concepts, name: str, place: int, at: tuple[float, float], columns: int
 ) -> None:
     """A concept of a network: its name and importance, its crops, and where it is in an image."""
     left, top = at
     label, weight = of.names[name][place]
-    page.text(left, top + 0.12, f"{place + 1}.  {weight:.2g}", 7.5)
-    page.text(left, top + 0.3, label.replace("concept_", "no. "), 6, color="0.3")
+    page.text(left, top + 0.03, f"{place + 1}.  {weight:.2g}")
+    words = wrap_lines(label.replace("concept_", "no. "), LABEL - 0.05)[:2]
+    page.text(left, top + 0.16, "\n".join(words), color="0.3")
     for index, crop in enumerate(of.crops[name][place][:columns]):
-        page.picture(crop, left + LABEL + PITCH * index, top)
-    page.heat(of.picture[name], of.heat[name][place], left + LABEL + PITCH * columns, top)
+        x = left + LABEL + PITCH * index
+        if crop.any():
+            page.picture(crop, (x, top, CELL), gid="crop")
+        else:
+            page.text(x + CELL / 2, top + CELL / 2, "–", color="0.5", ha="center", va="center")
+    _heat(page, of.picture[name], of.heat[name][place], left + LABEL + PITCH * columns, top)
 
 
-class _Page:
-    """What is drawn on a page of this width; see `new_page`."""
-
-    def __init__(self, axes: Axes, width: float) -> None:
-        self.axes, self.width = axes, width
-
-    def text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
-        self.axes.text(x, y, text, fontsize=size, va="top", ha="left", **style)
-
-    def rule(self, y: float) -> None:
-        self.axes.plot([LEFT, self.width - LEFT], [y, y], color="0.75", linewidth=0.6, gid="rule")
-
-    def picture(self, image: NDArray[np.floating], x: float, y: float) -> None:
-        """A picture in a cell; nothing where there is none."""
-        if not image.any():
-            self.text(x + 0.24, y + 0.22, "–", 8, color="0.5")
-            return
-        extent = (x, x + CELL, y + CELL, y)
-        self.axes.imshow(image, extent=extent, aspect="auto", zorder=2, gid="crop")
-
-    def heat(
-        self, image: NDArray[np.floating], values: NDArray[np.floating], x: float, y: float
-    ) -> None:
-        """A heat map over a grey picture, and a line around the upper half of its values."""
-        grey = image.mean(axis=-1)
-        extent = (x, x + CELL, y + CELL, y)
-        self.axes.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0, extent=extent, aspect="auto",
-                         zorder=2, gid="image")  # fmt: skip
-        highest = float(values.max(initial=0.0))
-        if highest <= 0:
-            return
-        share = np.clip(values / highest, 0.0, 1.0)
-        self.axes.imshow(share, cmap=SEQUENTIAL, vmin=0.0, vmax=1.0, alpha=0.55, extent=extent,
-                         aspect="auto", interpolation="bilinear", zorder=3, gid="heat")  # fmt: skip
-        rows, columns = share.shape
-        if min(rows, columns) > 1:
-            across = x + (np.arange(columns) + 0.5) * CELL / columns
-            down = y + (np.arange(rows) + 0.5) * CELL / rows
-            for colour, width in (("black", 1.6), ("white", 0.7)):
-                self.axes.contour(across, down, share, levels=[0.5], colors=colour,
-                                  linewidths=width, zorder=4)  # fmt: skip
+def _heat(
+    page: Page, image: NDArray[np.floating], values: NDArray[np.floating], x: float, y: float
+) -> None:
+    """A heat map over a grey picture, and a line around the upper half of its values."""
+    box = (x, y, CELL)
+    page.picture(image.mean(axis=-1), box, cmap="gray", vmin=0.0, vmax=1.0, gid="image")
+    highest = float(values.max(initial=0.0))
+    if highest <= 0:
+        return
+    share = np.clip(values / highest, 0.0, 1.0)
+    page.picture(share, box, cmap=SEQUENTIAL, vmin=0.0, vmax=1.0, alpha=0.55, gid="heat",
+                 interpolation="bilinear", zorder=2.5)  # fmt: skip
+    if min(share.shape) > 1:
+        across, down = ((np.arange(n) + 0.5) * CELL / n for n in share.shape[::-1])
+        for colour, width in (("black", 1.6), ("white", 0.7)):
+            page.axes.contour(x + across, y + down, share, levels=[0.5], colors=colour,
+                              linewidths=width, zorder=4)  # fmt: skip

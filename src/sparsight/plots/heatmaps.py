@@ -1,14 +1,12 @@
 """A sheet of heatmaps: the same few images at several levels under several explainers."""
 
 import json
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -18,8 +16,19 @@ from sparsight.data.packed import PackedSplit
 from sparsight.io.arrays import ArrayReader, read_arrays
 from sparsight.io.errors import InputError
 from sparsight.io.files import read_json, remedy
+from sparsight.plots.labels import label_of
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_page, order_names, save_figure
+from sparsight.plots.style import (
+    SIZE,
+    TALLEST,
+    WIDTH,
+    Page,
+    figure_style,
+    order_names,
+    save_figure,
+    text_width,
+    wrap_lines,
+)
 from sparsight.rounding import FULL_BITS, ROUNDING
 
 Map = NDArray[np.float32]
@@ -234,21 +243,16 @@ def _checkpoints(evaluations: Sequence[Path]) -> tuple[dict[Path, Checkpoint], s
 VERSION = 1
 SEQUENTIAL = "magma"
 # Both ends of an ordinary diverging map turn into the same grey; here the negative end stays light.
+#: share of the largest value from which on a negative one is hatched
+NEGATIVE = 0.15
 DIVERGING = ("#3f9bd8", "#ffffff", "#67001f")
 WRONG = "#a3195b"
-# All lengths are inches.
-CELL, PITCH = 0.43, 0.46
-LABELS = 1.85
-BETWEEN = 0.28
-PICTURE, NARROWEST_LABEL = 0.95, 0.75
-HEADER, LINE = 0.45, 0.085
-HEADING = 0.19
-CAPTION = 0.16
-TITLE, KEYS = 0.35, 0.6
-WIDEST = 14.2
-# Letters that fit into the width of a cell, in small and in ordinary print, and in an inch, of a
-# class and of an image's number.
-CELL_LETTERS, CELL_LETTERS_LARGE, INCH_LETTERS, INCH_LETTERS_SMALL = 11, 6, 13, 16
+# All lengths are inches. Cells are as large as a page's width allows, from the smallest on.
+LARGEST, SMALLEST, AIR = 0.46, 0.4, 0.03
+LABELS, BETWEEN, PICTURE = 1.25, 0.16, 0.85
+HEADING, LINE, TITLE, KEYS = 0.19, 0.115, 0.32, 0.72
+#: of the class's name that a network predicts, which stands upright
+NAME = 0.95
 # x, y of the upper left corner and the length of the sides
 Box = tuple[float, float, float]
 
@@ -283,159 +287,170 @@ def draw_heatmaps(
         packed, _paths(evaluations), _paths(explanations), _paths(controls), settings
     )
     with figure_style():
-        save_figure(sheet_figure(sheet), outputs)
+        save_figure(sheet_pages(sheet, settings), outputs)
 
 
 def _paths(given: Iterable[Path]) -> list[Path]:
     return [Path(path) for path in given]
 
 
-def sheet_figure(sheet: Sheet) -> Figure:
-    """The figure of `draw_heatmaps`: one panel whose axes are inches, from the upper left."""
-    columns = max(len(sheet.checkpoints), 1)
-    block = _block_width(sheet)
-    count = len(sheet.images)
-    bands = -(-count // max(1, int((WIDEST - LABELS) / block)))
-    per_band = -(-count // bands)
-    control_rows = -(-len(sheet.controls) // columns)
-    rows = sum(len(names) for names in sheet.families.values())
-    below = HEADING + (PITCH + CAPTION) * control_rows if control_rows else 0.0
-    header = _header_height(sheet)
-    band = PICTURE + header + HEADING * len(sheet.families) + PITCH * rows + below + BETWEEN
-    width, height = max(LABELS + block * per_band, 5.0), TITLE + band * bands + KEYS
-    figure, axes = new_page(width, height)
-    # Else neighbouring maps are merged into one picture of fewer pixels.
-    figure.suppressComposite = True
-    _say(axes, 0.1, 0.18, sheet.title, size=9, weight="bold", ha="left")
-    for index in range(count):
-        top = TITLE + band * (index // per_band)
-        if index % per_band == 0:
-            _names(axes, sheet, top)
-        _block(axes, sheet, index, LABELS + block * (index % per_band), top)
-    shown = {name for names in sheet.families.values() for name in names} | set(sheet.controls)
-    _keys(axes, height - KEYS, bool(sheet.signed & shown))
-    # Drawing a picture moves the limits.
-    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
-    return figure
+@dataclass(frozen=True)
+class _Grid:
+    """Where a page's cells are: columns are levels, bands of images stand below each other."""
+
+    cell: float
+    block: float
+    per_band: int
+    header: float
+    band: float
+    controls: int
+
+    @classmethod
+    def of(cls, sheet: Sheet) -> "_Grid":
+        """As many images side by side as there is room for."""
+        columns = max(len(sheet.checkpoints), 1)
+        room = WIDTH - LABELS - 0.1
+        narrowest = max(columns * (SMALLEST + AIR), PICTURE + 0.75) + BETWEEN
+        per_band = max(1, min(len(sheet.images), int(room / narrowest)))
+        block = room / per_band
+        cell = min(LARGEST, (block - BETWEEN) / columns - AIR)
+        header = 0.3 + (NAME + 0.1 if _upright(sheet) else LINE)
+        rows = sum(len(names) for names in sheet.families.values())
+        controls = -(-len(sheet.controls) // columns)
+        below = HEADING + (cell + AIR + 3 * LINE) * controls if controls else 0.0
+        band = PICTURE + 0.1 + header + HEADING * len(sheet.families) + (cell + AIR) * rows + below
+        return cls(cell, block, per_band, header, band + BETWEEN, controls)
 
 
-def _block_width(sheet: Sheet) -> float:
-    """An image's levels, or the image and its label where the levels take less."""
-    return max(PITCH * len(sheet.checkpoints), PICTURE + NARROWEST_LABEL) + BETWEEN
+def _upright(sheet: Sheet) -> bool:
+    """Whether names of classes stand upright, all of them: as soon as one is too long."""
+    return any(text_width(f"{name} ✓") > SMALLEST for name in sheet.classes)
 
 
-def _names(axes: Axes, sheet: Sheet, top: float) -> None:
+def sheet_pages(sheet: Sheet, settings: Mapping[str, Any] = {}) -> list[Figure]:
+    """The pages of `draw_heatmaps`; `settings` hold labels."""
+    grid = _Grid.of(sheet)
+    bands = -(-len(sheet.images) // grid.per_band)
+    on_page = max(1, int((TALLEST - TITLE - KEYS) / grid.band))
+    count = -(-bands // on_page)
+    found = []
+    for number in range(count):
+        shown = range(number * on_page, min((number + 1) * on_page, bands))
+        page = Page(TITLE + grid.band * len(shown) + KEYS)
+        which = f" ({number + 1} of {count})" if count > 1 else ""
+        page.text(0.1, 0.1, sheet.title + which, SIZE + 1, fontweight="bold")
+        for place, band in enumerate(shown):
+            top = TITLE + grid.band * place
+            _names(page, sheet, grid, top, settings)
+            first = band * grid.per_band
+            for index in range(first, min(first + grid.per_band, len(sheet.images))):
+                _block(page, sheet, grid, index, (LABELS + grid.block * (index - first), top))
+        names = {name for names in sheet.families.values() for name in names} | set(sheet.controls)
+        _keys(page, page.height - KEYS, sheet, bool(sheet.signed & names))
+        found.append(page.frame())
+    return found
+
+
+def _names(page: Page, sheet: Sheet, grid: _Grid, top: float, settings: Mapping[str, Any]) -> None:
     """Left of a band of images: what the rows are."""
-    right, y = LABELS - 0.12, top + PICTURE
+    right, y = LABELS - 0.1, top + PICTURE + 0.1
     for line, text in enumerate(("pruning level", "weights left", "predicted class")):
-        _say(axes, right, y + 0.08 + 0.13 * line, text, ha="right", colour="0.35")
-    y += _header_height(sheet)
+        page.text(right, y + 0.125 * line, text, ha="right", color="0.35")
+    y += grid.header
     for family, names in sheet.families.items():
         target = sheet.targets.get(family)
         said = f"{family}: explains {target}" if target else family
-        _say(axes, 0.1, y + HEADING / 2, said, ha="left", colour="0.35", size=6)
+        page.text(0.1, y + 0.04, said, color="0.35")
         y += HEADING
         for name in names:
-            _say(axes, right, y + CELL / 2, _break_name(name), ha="right")
-            y += PITCH
+            lines = wrap_lines(label_of(settings, "explainer", name), LABELS - 0.2)
+            page.text(right, y + grid.cell / 2, "\n".join(lines), ha="right", va="center")
+            y += grid.cell + AIR
     if sheet.controls:
-        _say(axes, 0.1, y + HEADING / 2, "controls: the same at every level", ha="left",
-             colour="0.35", size=6)  # fmt: skip
+        page.text(0.1, y + 0.04, "controls: the same at every level", color="0.35")
 
 
-def _block(axes: Axes, sheet: Sheet, index: int, left: float, top: float) -> None:
+def _block(page: Page, sheet: Sheet, grid: _Grid, index: int, place: tuple[float, float]) -> None:
     """One image: itself, then its levels as columns and the explainers as rows."""
-    side = PICTURE - 0.1
-    pixels = sheet.images[index]
-    shown: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
+    left, top = place
+    pixels, pitch = sheet.images[index], grid.cell + AIR
     picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels[:3], 0, -1)
-    _show(axes, picture, (left, top, side), **(shown if len(pixels) == 1 else {}))
-    label = f"class {sheet.classes[int(sheet.labels[index])]}"
-    columns = max(len(sheet.checkpoints), 1)
-    room = _block_width(sheet) - side - 0.1
-    lines = textwrap.wrap(label, max(8, int(room * INCH_LETTERS)))
-    _say(axes, left + side + 0.08, top + 0.3, "\n".join(lines), ha="left", size=8)
-    name = textwrap.wrap(f"image {int(sheet.image_ids[index])}", int(room * INCH_LETTERS_SMALL))
-    under = top + 0.42 + 0.065 * len(lines) + LINE / 2 * (len(name) - 1)
-    _say(axes, left + side + 0.08, under, "\n".join(name), ha="left", colour="0.35")
-    header = _header_height(sheet)
+    page.picture(picture, (left, top, PICTURE), cmap="gray", vmin=0.0, vmax=1.0)
+    said = (f"class {sheet.classes[int(sheet.labels[index])]}", f"image {sheet.image_ids[index]}")
+    room = grid.block - PICTURE - 0.12
+    lines = [line for text in said for line in wrap_lines(text, room)]
+    page.text(left + PICTURE + 0.06, top + 0.1, "\n".join(lines))
     for column, checkpoint in enumerate(sheet.checkpoints):
-        x, y = left + PITCH * column, top + PICTURE
-        _header(axes, sheet, checkpoint, index, (x + CELL / 2, y))
-        y += header
+        x, y = left + pitch * column, top + PICTURE + 0.1
+        _header(page, sheet, checkpoint, index, (x + grid.cell / 2, y))
+        y += grid.header
         for names in sheet.families.values():
             y += HEADING
             for explainer in names:
+                box = (x, y, grid.cell)
                 if explainer in checkpoint.maps:
                     signed = explainer in sheet.signed
-                    draw_map(axes, checkpoint.maps[explainer][index], signed, (x, y, CELL))
+                    draw_map(page, checkpoint.maps[explainer][index], signed, box)
                 else:
-                    _blank(axes, "not\nexplained\nat this level", (x, y, CELL))
-                y += PITCH
-    y = top + PICTURE + header + sum(HEADING + PITCH * len(n) for n in sheet.families.values())
+                    _blank(page, "–", box)
+                y += pitch
+    y = top + grid.band - BETWEEN - (pitch + 3 * LINE) * grid.controls
     for number, (control, maps) in enumerate(sheet.controls.items()):
-        x = left + PITCH * (number % columns)
-        under = y + HEADING + (PITCH + CAPTION) * (number // columns)
-        draw_map(axes, maps[index], control in sheet.signed, (x, under, CELL))
-        text = control.removeprefix("control_")
-        _say(axes, x + CELL / 2, under + CELL + 0.07, text, size=6)
+        x = left + pitch * (number % max(len(sheet.checkpoints), 1))
+        under = y + (pitch + 3 * LINE) * (number // max(len(sheet.checkpoints), 1))
+        draw_map(page, maps[index], control in sheet.signed, (x, under, grid.cell))
+        lines = wrap_lines(control.removeprefix("control_"), grid.cell)
+        page.text(x + grid.cell / 2, under + grid.cell + 0.02, "\n".join(lines[:3]), ha="center")
 
 
 def _header(
-    axes: Axes, sheet: Sheet, checkpoint: Checkpoint, index: int, place: tuple[float, float]
+    page: Page, sheet: Sheet, checkpoint: Checkpoint, index: int, place: tuple[float, float]
 ) -> None:
     """Level, density or bits, predicted class, and whether it is right (by sign and by colour)."""
     x, y = place
-    _say(axes, x, y + 0.08, str(checkpoint.level), weight="bold")
+    page.text(x, y, str(checkpoint.level), ha="center", fontweight="bold")
     same = [one.bits for one in sheet.checkpoints if one.density == checkpoint.density]
     left = percent(checkpoint.density) if len(set(same)) == 1 else f"{checkpoint.bits} bits"
-    _say(axes, x, y + 0.21, left, colour="0.2")
+    page.text(x, y + 0.125, left, ha="center", color="0.2")
     if len(checkpoint.predicted):
         predicted = int(checkpoint.predicted[index])
         right = predicted == int(sheet.labels[index])
-        lines = _class_lines(sheet.classes[predicted], "✓" if right else "✗")
-        size = _class_print(sheet)
-        place = (x, y + 0.34 + LINE / 2 * (len(lines) - 1))
-        text, colour = "\n".join(lines), "black" if right else WRONG
-        _say(axes, *place, text, colour=colour, size=size)
+        said = f"{sheet.classes[predicted]} {'✓' if right else '✗'}"
+        upright = _upright(sheet)
+        lines = wrap_lines(said, NAME if upright else 9.0)
+        page.text(x, y + 0.25, "\n".join(lines), ha="center", rotation=90 if upright else 0,
+                  color="black" if right else WRONG,
+                  fontweight="normal" if right else "bold")  # fmt: skip
 
 
-def _class_lines(name: str, verdict: str = "✓") -> list[str]:
-    """A class's name and whether it is right, in lines that fit a cell."""
-    whole = f"{name} {verdict}"
-    return [whole] if len(name) <= CELL_LETTERS_LARGE else textwrap.wrap(whole, CELL_LETTERS)
-
-
-def _class_print(sheet: Sheet) -> float:
-    """One size for all: small as soon as one name needs it."""
-    return 4.6 if any(len(name) > CELL_LETTERS_LARGE for name in sheet.classes) else 6.5
-
-
-def _header_height(sheet: Sheet) -> float:
-    """Level, density, and as many lines as the longest of the class names takes."""
-    return HEADER + LINE * (max(len(_class_lines(name)) for name in sheet.classes) - 1)
-
-
-def draw_map(axes: Axes, values: Map, signed: bool, box: Box) -> None:
+def draw_map(page: Page, values: Map, signed: bool, box: Box) -> None:
     """Draw one heatmap [h, w], scaled by itself and at its own resolution.
 
-    Unsigned maps go from their minimum to their maximum, signed ones are centred on zero. A map
-    without contrast is drawn flat and says "constant"; one with values that are not finite is not
-    drawn and says "undefined".
+    Unsigned maps go from their minimum to their maximum, signed ones are centred on zero, and what
+    is clearly negative is hatched. A map without contrast is drawn flat and says so; one with
+    values that are not finite is not drawn.
     """
     if not np.isfinite(values).all():
-        _blank(axes, "undefined", box)
+        _blank(page, "NaN", box)
         return
     low, high = float(values.min()), float(values.max())
     if high - low <= ROUNDING * max(abs(low), abs(high)):
-        _show(axes, values, box, cmap="gray", vmin=low - 1.0, vmax=low + 0.25)
-        _say(axes, box[0] + box[2] / 2, box[1] + box[2] / 2, "constant", size=5.5)
+        page.picture(values, box, cmap="gray", vmin=low - 1.0, vmax=low + 0.25)
+        page.text(box[0] + box[2] / 2, box[1] + box[2] / 2, "flat", ha="center", va="center")
         return
-    if signed:
-        reach = max(abs(low), abs(high))
-        _show(axes, values, box, cmap=diverging(), vmin=-reach, vmax=reach)
-    else:
-        _show(axes, values, box, cmap=SEQUENTIAL, vmin=low, vmax=high)
+    if not signed:
+        page.picture(values, box, cmap=SEQUENTIAL, vmin=low, vmax=high)
+        return
+    reach = max(abs(low), abs(high))
+    page.picture(values, box, cmap=diverging(), vmin=-reach, vmax=reach)
+    if low < -NEGATIVE * reach and min(values.shape) > 1:
+        x, y, side = box
+        across, down = ((np.arange(n) + 0.5) * side / n for n in values.shape[::-1])
+        hatched = page.axes.contourf(
+            x + across, y + down, values, levels=[-reach, -NEGATIVE * reach], colors="none",
+            hatches=["/" * 7], zorder=2.5,
+        )  # fmt: skip
+        hatched.set(edgecolor="0.25", linewidth=0.0)
 
 
 def diverging() -> Colormap:
@@ -443,46 +458,29 @@ def diverging() -> Colormap:
     return LinearSegmentedColormap.from_list("evidence", list(DIVERGING))
 
 
-def _show(axes: Axes, values: Map, box: Box, height: float = 0.0, **how: Any) -> None:
-    """A picture in a frame. Nearest: what is seen is what the explainer gave."""
-    x, y, width = box
-    height = height or width
-    axes.imshow(values, extent=(x, x + width, y + height, y), interpolation="nearest", **how)
-    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="0.6", linewidth=0.4))
-
-
-def _blank(axes: Axes, text: str, box: Box) -> None:
+def _blank(page: Page, text: str, box: Box) -> None:
     x, y, side = box
-    axes.add_patch(Rectangle((x, y), side, side, facecolor="0.94", edgecolor="0.8", linewidth=0.4))
-    _say(axes, x + side / 2, y + side / 2, text, size=5, colour="0.35")
+    look: dict[str, Any] = {"facecolor": "0.94", "edgecolor": "0.8", "linewidth": 0.4}
+    page.axes.add_patch(Rectangle((x, y), side, side, **look))
+    page.text(box[0] + box[2] / 2, box[1] + box[2] / 2, text, ha="center", va="center",
+              color="0.35")  # fmt: skip
 
 
-def _say(axes: Axes, x: float, y: float, text: str, **how: Any) -> None:
-    size, weight = how.get("size", 6.5), how.get("weight", "normal")
-    axes.text(x, y, text, fontsize=size, fontweight=weight, color=how.get("colour", "black"),
-              ha=how.get("ha", "center"), va="center", linespacing=1.05)  # fmt: skip
-
-
-def _break_name(name: str) -> str:
-    """Long names break where their words do."""
-    if len(name) <= 26:
-        return name
-    places = [i for i, letter in enumerate(name) if letter == "_"] or [len(name) - 1]
-    middle = min(places, key=lambda i: abs(i - len(name) / 2))
-    return f"{name[: middle + 1]}\n{name[middle + 1 :]}"
-
-
-def _keys(axes: Axes, top: float, any_signed: bool) -> None:
-    """What the colours mean; every map has its own scale."""
+def _keys(page: Page, top: float, sheet: Sheet, any_signed: bool) -> None:
+    """What the colours and words mean; every map has its own scale."""
     ramp = np.linspace(0.0, 1.0, 128, dtype=np.float32)[None]
     keys: list[tuple[str, Any, tuple[str, str]]] = [
         ("unsigned map", SEQUENTIAL, ("its minimum", "its maximum"))
     ]
     if any_signed:
-        keys.append(("signed map", diverging(), ("against the class", "in favour")))
+        keys.append(("signed map", diverging(), ("against the class (hatched)", "in favour")))
     for number, (title, colours, ends) in enumerate(keys):
-        x, width = 0.25 + 2.45 * number, 2.0
-        _say(axes, x + width / 2, top + 0.1, f"{title} (each scaled by itself)")
-        _show(axes, ramp, (x, top + 0.2, width), height=0.1, cmap=colours)
-        _say(axes, x, top + 0.4, ends[0], ha="left")
-        _say(axes, x + width, top + 0.4, ends[1], ha="right")
+        x, width = 0.1 + 3.4 * number, 3.2
+        page.text(x, top, f"{title} (each scaled by itself)")
+        page.picture(ramp, (x, top + 0.14, width), 0.09, cmap=colours, zorder=1)
+        page.text(x, top + 0.26, ends[0])
+        page.text(x + width, top + 0.26, ends[1], ha="right")
+    levels, images = len(sheet.checkpoints), len(sheet.images)
+    counted = f"1 network · {levels} level{'s' * (levels != 1)} · {images} images"
+    words = "flat: constant map, NaN: undefined, –: not explained at this level"
+    page.text(0.1, top + 0.42, f"{counted}   {words}", color="0.35")

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
 from sparsight.io.errors import InputError
@@ -127,15 +128,48 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def new_page(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure and one panel all over it, whose axes are inches from the upper left corner."""
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0.0, width)
-    axes.set_ylim(height, 0.0)
-    axes.set_axis_off()
-    return figure, axes
+class Page:
+    """A page addressed in inches from its left and upper edge: texts, pictures and panels."""
+
+    def __init__(self, height: float) -> None:
+        self.height = height
+        self.figure = new_figure(WIDTH, height)
+        self.figure.set_layout_engine("none")
+        # Else neighbouring pictures are merged into one of fewer pixels.
+        self.figure.suppressComposite = True
+        self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        self.axes.set_axis_off()
+        self.frame()
+
+    def frame(self) -> Figure:
+        """The figure; drawing a picture moves the limits, which are set here."""
+        self.axes.set(xlim=(0.0, WIDTH), ylim=(self.height, 0.0), aspect="auto")
+        return self.figure
+
+    def text(self, x: float, y: float, text: str, size: float = SIZE, **style: Any) -> None:
+        """Text whose upper left corner is there; a dollar is a dollar."""
+        self.axes.text(x, y, text, fontsize=size, parse_math=False,
+                       **{"va": "top", "ha": "left", "linespacing": 1.1, **style})  # fmt: skip
+
+    def picture(
+        self, pixels: Any, box: tuple[float, float, float], height: float = 0.0, **how: Any
+    ) -> None:
+        """Pixels in a frame: x, y and width of the box. What is seen is what there is."""
+        x, y, width = box
+        height = height or width
+        self.axes.imshow(pixels, extent=(x, x + width, y + height, y),
+                         **{"interpolation": "nearest", "zorder": 2, **how})  # fmt: skip
+        self.axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="0.6",
+                                      linewidth=0.4, zorder=3))  # fmt: skip
+
+    def rule(self, y: float, colour: str = "0.75") -> None:
+        """A thin line across."""
+        self.axes.plot([0.1, WIDTH - 0.1], [y, y], color=colour, linewidth=0.6, gid="rule")
+
+    def panel(self, x: float, y: float, width: float, height: float) -> Axes:
+        """A panel of its own."""
+        return self.figure.add_axes((x / WIDTH, 1 - (y + height) / self.height, width / WIDTH,
+                                     height / self.height))  # fmt: skip
 
 
 def save_figure(figure: Figure | Sequence[Figure], outputs: Iterable[Path]) -> None:
@@ -190,7 +224,8 @@ def text_width(text: str, size: float = SIZE, **style: Any) -> float:
 def wrap_lines(text: str, width: float, size: float = SIZE, **style: Any) -> list[str]:
     """Lines of a text that fit a width in inches; words break where they are longer."""
     lines = [""]
-    for word in re.findall(r"\S+", text):
+    # A no-break space keeps words together.
+    for word in filter(None, text.split(" ")):
         joined = f"{lines[-1]} {word}".strip()
         if text_width(joined, size, **style) <= width:
             lines[-1] = joined

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sparsight.analysis import tables
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, looks, new_figure, save_figure
+from sparsight.plots.style import SIZE, WIDTH, figure_style, looks, new_figure, save_figure
 
 #: of the stage `figure_toy`: see `sparsight.study.versions`
 VERSION = 1
@@ -49,32 +49,32 @@ def draw_toy(table: Path, planes: Path, outputs: Iterable[Path]) -> None:
 
 def toy_figure(frame: pd.DataFrame, planes: Planes, sparsity: float, reach: float) -> Figure:
     """The figure of `draw_toy`."""
-    figure = new_figure(7.2, 7.6)
+    figure = new_figure(WIDTH, 7.6)
     figure.suptitle("A unit that answers to two regions, pruned for a sample from one",
-                    fontsize=9.5, fontweight="bold", x=0.01, ha="left")  # fmt: skip
+                    fontsize=SIZE + 1, fontweight="bold", x=0.01, ha="left")  # fmt: skip
     grid = figure.subplots(3, 3, height_ratios=(1.25, 1.25, 1.0))
     for row, (solver, name) in enumerate(SOLVERS.items()):
         if row == 0:
             _plane(grid[0, 0], planes["dense"], planes, None, reach)
-            grid[0, 0].set_title("not pruned", fontsize=8, loc="left")
+            grid[0, 0].set_title("not pruned", loc="left")
         else:
             _key(grid[row, 0])
         for place, scenario in enumerate(SCENARIOS):
             axes = grid[row, place + 1]
             _plane(axes, planes[solver][place], planes, place, reach)
-            axes.set_title(f"{name}, {percent(sparsity)} fall", fontsize=8, loc="left")
+            axes.set_title(f"{name}, {percent(sparsity)} fall", loc="left")
             mine = _of(frame, scenario, solver, 0)
             here = mine.loc[np.isclose(mine["sparsity"], sparsity), "own_region"]
             before = _of(frame, scenario, "dense", 0)["own_region"]
             if len(here) and len(before):
                 axes.set_xlabel(
                     f"in the sample's region: {percent(float(before.iloc[0]))} → "
-                    f"{percent(float(here.iloc[0]))}", fontsize=7, labelpad=3,
+                    f"{percent(float(here.iloc[0]))}", labelpad=3,
                 )  # fmt: skip
     grid[2, 0].set_axis_off()
     for place, scenario in enumerate(SCENARIOS):
         _curves(grid[2, place + 1], frame, scenario)
-    _legend(grid[2, 0], int(frame["seed"].nunique()))
+    _legend(grid[2, 0], frame["seed"].nunique(), frame["sparsity"].nunique())
     return figure
 
 
@@ -95,24 +95,9 @@ def _plane(
     if highest > 0:
         axes.contour(axis, axis, values, levels=[1e-6], colors="#0072b2", linewidths=1.0)
     points, inside = planes["points"][:_TRAINING], planes["inside"][:_TRAINING].astype(bool)
-    axes.scatter(
-        points[inside, 0],
-        points[inside, 1],
-        s=5,
-        marker="o",
-        color="#d9a100",
-        linewidths=0.0,
-        zorder=3,
-    )
-    axes.scatter(
-        points[~inside, 0],
-        points[~inside, 1],
-        s=5,
-        marker="x",
-        color="0.45",
-        linewidths=0.4,
-        zorder=3,
-    )
+    marks: dict[str, Any] = {"s": 5, "zorder": 3}
+    axes.scatter(*points[inside].T, marker="o", color="#d9a100", linewidths=0.0, **marks)
+    axes.scatter(*points[~inside].T, marker="x", color="0.45", linewidths=0.4, **marks)
     if place is not None:
         sample = planes["samples"][place][:_SAMPLE]
         axes.scatter(sample[:, 0], sample[:, 1], s=9, marker="^", facecolor="white",
@@ -137,7 +122,7 @@ def _key(axes: Axes) -> None:
         Line2D([], [], marker="^", markerfacecolor="white", markeredgecolor="#a3195b", markersize=5,
                label="sample", **point),
     ]  # fmt: skip
-    axes.legend(handles=handles, loc="center left", fontsize=7, frameon=False, borderaxespad=0.0)
+    axes.legend(handles=handles, loc="center left", frameon=False, borderaxespad=0.0)
 
 
 def _curves(axes: Axes, frame: pd.DataFrame, scenario: int) -> None:
@@ -154,16 +139,18 @@ def _curves(axes: Axes, frame: pd.DataFrame, scenario: int) -> None:
         mean = pd.concat(lines, axis=1).mean(axis=1)
         axes.plot(mean.index, mean, **look[solver].line, gid="mean")
     axes.set_ylim(-0.04, 1.04)
-    axes.set_title(SCENARIOS[scenario], fontsize=8, loc="left")
-    axes.set_xlabel("share of weights that fall", fontsize=7.5)
-    axes.set_ylabel("activation in its region" if scenario == 1 else "", fontsize=7.5)
-    axes.tick_params(labelsize=7)
+    axes.set_title(SCENARIOS[scenario], loc="left")
+    axes.set_xlabel("share of weights that fall")
+    axes.set_ylabel("activation in its region" if scenario == 1 else "")
 
 
-def _legend(axes: Axes, networks: int) -> None:
+def _legend(axes: Axes, networks: int, levels: int) -> None:
     look = looks(list(SOLVERS), ["magnitude"])
     handles = [Line2D([], [], label=name, **look[key].line) for key, name in SOLVERS.items()]
-    thin = f"thin: each of {networks} networks,\nthick: their mean"
+    thin = (
+        f"thin: each of {networks} networks,\nthick: their mean; {levels} levels,\n"
+        f"{_TRAINING} points in place of images"
+    )
     handles.append(Line2D([], [], color="0.3", alpha=0.5, linewidth=0.7, label=thin))
-    axes.legend(handles=handles, loc="center left", fontsize=7, frameon=False, borderaxespad=0.0,
+    axes.legend(handles=handles, loc="center left", frameon=False, borderaxespad=0.0,
                 handlelength=3.0)  # fmt: skip

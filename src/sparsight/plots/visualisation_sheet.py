@@ -1,28 +1,33 @@
 """Pictures that most excite a trojaned class, of a network and of copies pruned for an image."""
 
 import json
-import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
 from sparsight.plots.pages import percent
-from sparsight.plots.style import figure_style, new_page, save_figure
+from sparsight.plots.style import (
+    SIZE,
+    WIDTH,
+    Page,
+    figure_style,
+    save_figure,
+    title_of,
+    wrap_lines,
+)
 
 #: of the stage `figure_visualisation`: see `sparsight.study.versions`
 VERSION = 1
 
 # All lengths are inches.
-CELL, GAP, BETWEEN = 1.25, 0.12, 0.3
-LEFT, NAME, TITLE, HEADS, WORDS, FOOT = 0.12, 1.0, 0.42, 0.5, 0.36, 0.5
-NAME_LETTERS = 15
+CELL, GAP, BETWEEN = 1.04, 0.1, 0.24
+LEFT, NAME, TITLE, HEADS, WORDS, FOOT = 0.1, 0.95, 0.36, 0.4, 0.42, 0.62
 #: left edges of dense, image with sticker, its copy, image without, its copy
 _STEPS = (0.0, CELL + BETWEEN, CELL + GAP, CELL + BETWEEN, CELL + GAP)
 HEADINGS = (
@@ -53,7 +58,7 @@ def draw_visualisations(
 
 
 def visualisation_figure(path: Path, settings: Mapping[str, Any]) -> Figure:
-    """The figure of `draw_visualisations`: one panel whose axes are inches from the upper left."""
+    """The figure of `draw_visualisations`: one page."""
     facts = read_metadata(path)
     names = ("labels", "images", "predicted", "sparsity", "pictures", "probability")
     found = {
@@ -68,41 +73,41 @@ def visualisation_figure(path: Path, settings: Mapping[str, Any]) -> Figure:
         )
     except (KeyError, ValueError) as error:
         raise InputError(f"{path} holds no pictures of classes; delete it and run again") from error
-    lefts = LEFT + NAME + np.cumsum(_STEPS)
-    width = float(lefts[-1]) + CELL + LEFT
+    lefts = (LEFT + NAME + np.cumsum(_STEPS)).tolist()
     row = CELL + WORDS
-    height = TITLE + HEADS + row * len(stickers) + FOOT
-    figure, axes = new_page(width, height)
-    title = f"{settings['model']} on {settings['dataset']}: what the stickers' classes look like"
-    _text(axes, LEFT, 0.1, title, 9.5, fontweight="bold")
+    page = Page(TITLE + HEADS + row * len(stickers) + FOOT)
+    title = f"{title_of(settings)}: what the stickers' classes look like"
+    page.text(LEFT, 0.1, title, SIZE + 1, fontweight="bold")
     for left, (first, second) in zip(lefts, HEADINGS, strict=True):
-        _text(axes, left, TITLE + 0.08, first, 7, fontweight="bold")
-        _text(axes, left, TITLE + 0.24, second, 6, color="0.3")
+        page.text(left, TITLE, first, fontweight="bold")
+        page.text(left, TITLE + 0.14, second, color="0.3")
     for index, sticker in enumerate(stickers):
-        label = int(found["labels"][index])
         top = TITLE + HEADS + row * index
-        name = textwrap.fill(str(classes[label]).replace("_", " "), NAME_LETTERS)
-        _text(axes, LEFT, top + 0.02, name, 8, fontweight="bold")
-        lines = 1 + name.count("\n")
-        _text(axes, LEFT, top + 0.06 + 0.16 * lines, f"sticker: {sticker}", 6.5, color="0.3")
+        name = str(classes[int(found["labels"][index])]).replace("_", " ")
+        lines = wrap_lines(name, NAME - 0.1, weight="bold")
+        page.text(LEFT, top + 0.02, "\n".join(lines), fontweight="bold")
+        about = wrap_lines(f"sticker: {sticker}", NAME - 0.1)
+        page.text(LEFT, top + 0.06 + 0.125 * len(lines), "\n".join(about), color="0.3")
         said = [str(classes[int(k)]).replace("_", " ") for k in found["predicted"][index]]
         shown = (
             (found["pictures"][index, 0], _of_picture(found, index, 0), "picture"),
-            (found["images"][index, 0], f"taken for\n{_short(said[0])}", "image"),
+            (found["images"][index, 0], f"taken for {said[0]}", "image"),
             (found["pictures"][index, 1], _of_picture(found, index, 1), "picture"),
-            (found["images"][index, 1], f"taken for\n{_short(said[1])}", "image"),
+            (found["images"][index, 1], f"taken for {said[1]}", "image"),
             (found["pictures"][index, 2], _of_picture(found, index, 2), "picture"),
         )
         for left, (pixels, words, kind) in zip(lefts, shown, strict=True):
-            _picture(axes, pixels, float(left), top, kind)
-            _text(axes, left, top + CELL + 0.04, words, 6.2, color="0.3")
-    _text(axes, LEFT, height - FOOT + 0.1, how + ".", 6.5, color="0.3")
+            _picture(page, pixels, left, top, kind)
+            lines = [part for line in words.split("\n") for part in wrap_lines(line, CELL)]
+            page.text(left, top + CELL + 0.04, "\n".join(lines[:3]), color="0.3")
     note = (
-        "Below a picture: the class's probability in it, by the network that it was made for, and "
-        "by the unpruned one. All start from the same noise."
+        f"1 network, dense · {2 * len(stickers)} images. {how}. Below a picture: the class's "
+        "probability in it, by the network that it was made for, and by the unpruned one. All "
+        "start from the same noise."
     )
-    _text(axes, LEFT, height - FOOT + 0.26, note, 6.5, color="0.3")
-    return figure
+    lines = wrap_lines(note, WIDTH - 2 * LEFT)
+    page.text(LEFT, page.height - FOOT + 0.1, "\n".join(lines), color="0.3")
+    return page.frame()
 
 
 def _of_picture(found: Mapping[str, NDArray[Any]], index: int, place: int) -> str:
@@ -112,21 +117,12 @@ def _of_picture(found: Mapping[str, NDArray[Any]], index: int, place: int) -> st
     return f"class: {own};\nunpruned: {percent(float(found['network_probability'][index, place]))}"
 
 
-def _short(words: str) -> str:
-    return textwrap.shorten(words, 26, placeholder=" …") or words[:26]
-
-
-def _picture(axes: Axes, pixels: NDArray[np.floating], left: float, top: float, kind: str) -> None:
+def _picture(page: Page, pixels: NDArray[np.floating], left: float, top: float, kind: str) -> None:
     colours = np.moveaxis(np.clip(pixels, 0.0, 1.0), 0, -1)
     if colours.shape[-1] == 1:
         colours = np.repeat(colours, 3, axis=-1)
-    axes.imshow(colours, extent=(left, left + CELL, top + CELL, top), aspect="auto",
-                interpolation="nearest", zorder=2, gid=kind)  # fmt: skip
+    page.picture(colours, (left, top, CELL), gid=kind)
     if kind == "image":
         right, bottom = left + CELL, top + CELL
-        axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top],
-                  color="0.1", linewidth=1.4, zorder=3)  # fmt: skip
-
-
-def _text(axes: Axes, x: float, y: float, words: str, size: float, **style: Any) -> None:
-    axes.text(x, y, words, fontsize=size, va="top", ha="left", linespacing=1.15, **style)
+        page.axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top],
+                       color="0.1", linewidth=1.4, zorder=3)  # fmt: skip

@@ -11,19 +11,7 @@ import pytest
 
 from sparsight.analysis import verdicts
 from sparsight.io.errors import InputError
-from sparsight.plots.claims import (
-    BAR_WIDTH,
-    ERRORS_WIDTH,
-    LEFT,
-    NUMBERS_WIDTH,
-    TEXT_WIDTH,
-    VERDICT_WIDTH,
-    WIDTH,
-    _Font,
-    claims_figure,
-    draw_claims,
-    wrap_lines,
-)
+from sparsight.plots.claims import LEFT, WIDTHS, claims_pages, draw_claims
 from sparsight.plots.pages import (
     SIGNS,
     axis_limits,
@@ -37,7 +25,7 @@ from sparsight.plots.pages import (
     number,
     variance_shares,
 )
-from sparsight.plots.style import new_figure
+from sparsight.plots.style import WIDTH, figure_style, wrap_lines
 from tests.tables import write_rows
 
 SETTINGS = {"study": "demo"}
@@ -96,20 +84,23 @@ GIDS = ("claim", "numbers", "errors", "verdict", "reason")
 
 @pytest.fixture(scope="module")
 def figure():
-    return claims_figure(ROWS, "Claims")
+    with figure_style():
+        (page,) = claims_pages(ROWS, "Claims")
+    return page
 
 
 @pytest.fixture(scope="module")
 def whole():
-    return claims_figure(ALL, "Claims")
+    with figure_style():
+        return claims_pages(ALL, "Claims")
 
 
 def texts_of(figure, kind):
-    return [text for text in figure.texts if text.get_gid() == kind]
+    return [text for text in figure.axes[0].texts if text.get_gid() == kind]
 
 
 def forests_of(figure):
-    return [axes for axes in figure.axes if axes.lines]
+    return [axes for axes in figure.axes[1:] if axes.lines]
 
 
 def test_a_forest_shows_the_row(figure, lines_of):
@@ -151,7 +142,7 @@ def test_a_published_value_is_not_compared_with_effects_round_0(marks_of):
     """The axis of an accuracy of .92 does not reach down to 0."""
     value = next(one for one in ALL if one["test"] == "value")
     assert axis_limits(value)[0] > 0.8
-    axes = forests_of(claims_figure([value], "Claims"))[0]
+    axes = forests_of(claims_pages([value], "Claims")[0])[0]
     assert all(math.isnan(span.get_x()) for span in marks_of(axes, "small"))
 
 
@@ -159,7 +150,7 @@ def test_a_bar_has_the_shares_of_the_variance(figure):
     assert variance_shares(row()) == pytest.approx(
         {"networks": 0.36, "images": 0.64, "residual": 0}
     )
-    bars = [axes for axes in figure.axes if not axes.lines]
+    bars = [axes for axes in figure.axes[1:] if not axes.lines]
     assert len(bars) == 2
     widths = [patch.get_width() for patch in bars[0].patches]
     assert widths == pytest.approx([0.36, 0.64, 0.0])
@@ -180,7 +171,11 @@ def test_parts_of_the_error_that_are_not_known_are_not_drawn():
 
 
 def test_every_verdict_has_a_word_a_symbol_and_a_ground(whole):
-    found = {text.get_text().replace("\n", " "): text for text in texts_of(whole, "verdict")}
+    found = {
+        text.get_text().replace("\n", " "): text
+        for page in whole
+        for text in texts_of(page, "verdict")
+    }
     assert set(found) == {f"{sign.symbol} {name}" for name, sign in SIGNS.items()}
     assert len({sign.symbol for sign in SIGNS.values()}) == len(SIGNS) == 9
     grounds = {
@@ -200,9 +195,8 @@ def test_every_verdict_has_a_word_a_symbol_and_a_ground(whole):
 
 def test_what_is_undefined_says_so(figure):
     assert [text.get_text() for text in forests_of(figure)[2].texts] == ["undefined"]
-    assert [text.get_text() for text in texts_of(figure, "reason")] == [
-        "the networks do not differ"
-    ]
+    reason = " ".join(text.get_text() for text in texts_of(figure, "reason"))
+    assert reason == "the networks do not differ"
 
 
 def test_primaries_come_first_and_in_their_order(whole):
@@ -210,7 +204,7 @@ def test_primaries_come_first_and_in_their_order(whole):
     assert list(found) == ["primary", "secondary", "exploratory"]
     assert found["primary"] == ["first", "second"]
     assert found["exploratory"][0] == "value"
-    headings = [text.get_text() for text in whole.texts]
+    headings = [text.get_text() for page in whole for text in page.axes[0].texts]
     places = [headings.index(f"{tier.capitalize()} claims") for tier in found]
     assert places == sorted(places)
     assert "secondary" not in by_tier(ROWS)
@@ -247,10 +241,18 @@ def test_nothing_overlaps_and_nothing_is_cut():
     wide = {"low": -0.000123, "high": -0.0000456, "estimate": -0.0000789, "alpha": 0.0062123}
     nasty = row(claim=long, remark=long, because=long, verdict=verdicts.SUPPORTED_SMALLER,
                 verdict_reason=long, se_retrain=0.0000123, se_images=0.0000123, **wide)  # fmt: skip
-    figure = claims_figure([nasty, *ALL], "Claims")
-    figure.draw_without_rendering()
+    with figure_style():
+        pages = claims_pages([nasty, *ALL], "Claims")
+        for figure in pages:
+            figure.draw_without_rendering()
+    assert len(pages) > 1
+    for figure in pages:
+        _check_page(figure)
+
+
+def _check_page(figure):
     legend = figure.legends[0].get_texts()
-    extents = [text.get_window_extent() for text in (*figure.texts, *legend)]
+    extents = [text.get_window_extent() for text in (*figure.axes[0].texts, *legend)]
     width, height = figure.get_size_inches() * figure.dpi
     assert all(x.x0 >= 0 and x.x1 <= width and x.y0 >= 0 and x.y1 <= height for x in extents)
     covered = [
@@ -267,29 +269,28 @@ def test_nothing_overlaps_and_nothing_is_cut():
     assert max(box.x1 for box in boxes) < width
     assert not any(box.overlaps(reason) for box in boxes for reason in reasons)
     # each column ends before the next begins
-    for column, kind in ((1, "claim"), (3, "numbers"), (4, "errors")):
+    for column, kind in ((1, "claim"), (2, "errors"), (3, "numbers")):
         edge = LEFT[column] / WIDTH * width
         assert max(text.get_window_extent().x1 for text in texts_of(figure, kind)) < edge
-    panels = [axes.get_tightbbox() for axes in figure.axes]
+    panels = [axes.get_tightbbox() for axes in figure.axes[1:]]
     texts = [text.get_window_extent() for kind in GIDS for text in texts_of(figure, kind)]
     assert not any(panel.overlaps(text) for panel in panels for text in texts)
     assert not any(one.overlaps(two) for i, one in enumerate(panels) for two in panels[:i])
 
 
 def test_columns_leave_room():
-    widths = (TEXT_WIDTH, None, NUMBERS_WIDTH, max(BAR_WIDTH, ERRORS_WIDTH), VERDICT_WIDTH)
-    ends = [*LEFT[1:], WIDTH]
-    for left, width, end in zip(LEFT, widths, ends, strict=True):
-        assert width is None or left + width < end
+    for left, width, end in zip(LEFT, WIDTHS, [*LEFT[1:], WIDTH], strict=True):
+        assert left + width < end
 
 
 def test_wrapping_loses_no_letter():
     text = "one two_that_is_much_longer_than_the_column_is_wide_" + "x" * 60 + " $3 and four"
-    bold = _Font(8.5, 0.1, {"fontweight": "bold"})
-    lines = wrap_lines(new_figure(1, 1), text, 3.6, bold)
+    lines = wrap_lines(text, 3.6, 8.5, weight="bold")
     assert len(lines) > 2
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert wrap_lines(new_figure(1, 1), "short one", 3.6, bold) == ["short one"]
+    assert wrap_lines("short one", 3.6) == ["short one"]
+    # a name breaks behind its underscores
+    assert wrap_lines("a_name_of_many_words", 0.5) == ["a_name_", "of_many_", "words"]
 
 
 def test_words():
@@ -362,10 +363,11 @@ def test_text_of_a_claim_is_no_markup():
     text = claims_page([row(**changes)], nasty)
     assert "<script" not in text
     assert Page(text).cells[5].startswith(nasty)
-    figure = claims_figure([row(**changes)], nasty)
+    (figure,) = claims_pages([row(**changes)], nasty)
     figure.draw_without_rendering()
-    assert "$a_1$" in " ".join(text.get_text() for text in figure.texts)
-    assert not any(text.get_parse_math() for text in figure.texts)
+    texts = figure.axes[0].texts
+    assert "$a_1$" in " ".join(text.get_text() for text in texts)
+    assert not any(text.get_parse_math() for text in texts)
 
 
 def test_files(tmp_path, check_file):
@@ -394,8 +396,8 @@ def test_a_study_without_claims(tmp_path):
     draw_claims(tmp_path / "claims.csv", [tmp_path / "c.svg"], tmp_path / "c.html", SETTINGS)
     assert (tmp_path / "c.svg").is_file()
     assert "The study makes no claims." in (tmp_path / "c.html").read_text()
-    figure = claims_figure([], "Claims")
-    assert [text.get_text() for text in figure.texts][-1] == "The study makes no claims."
+    (figure,) = claims_pages([], "Claims")
+    assert [text.get_text() for text in figure.axes[0].texts][-1] == "The study makes no claims."
 
 
 @pytest.mark.parametrize("settings", [{}, {"statistics": {"confidence": 0.95}, "claims": []}])

@@ -13,9 +13,9 @@ from sparsight.plots.heatmaps import (
     draw_heatmaps,
     draw_map,
     load_sheet,
-    sheet_figure,
+    sheet_pages,
 )
-from sparsight.plots.style import new_figure
+from sparsight.plots.style import Page
 
 COUNT = 12
 SETTINGS = {"condition": "noisy", "images": 3}
@@ -110,7 +110,7 @@ def words(figure):
 
 
 def test_sheet_draws_each_map_once_with_its_level_and_verdict(study):
-    figure = sheet_figure(load_sheet(*study, SETTINGS))
+    (figure,) = sheet_pages(load_sheet(*study, SETTINGS))
     (axes,) = figure.axes
     # Per image: itself, 2 explainers x 3 levels, 2 controls; and two keys of colours.
     assert len(axes.images) == 3 * (1 + 6 + 2) + 2
@@ -127,7 +127,7 @@ def test_sheet_draws_each_map_once_with_its_level_and_verdict(study):
 
 def test_maps_stand_under_their_level_and_beside_their_explainer(study):
     sheet = load_sheet(*study, SETTINGS)
-    axes = sheet_figure(sheet).axes[0]
+    axes = sheet_pages(sheet)[0].axes[0]
     at = {text.get_text(): text.get_position() for text in axes.texts}
     for image in axes.images:
         if np.array_equal(image.get_array(), sheet.checkpoints[2].maps["cam"][0]):
@@ -141,7 +141,7 @@ def test_maps_stand_under_their_level_and_beside_their_explainer(study):
 
 
 def test_nothing_on_the_sheet_overlaps(study, overlaps):
-    figure = sheet_figure(load_sheet(*study, {**SETTINGS, "images": 6}))
+    (figure,) = sheet_pages(load_sheet(*study, {**SETTINGS, "images": 6}))
     figure.draw_without_rendering()
     (axes,) = figure.axes
     assert not overlaps(axes.texts)
@@ -160,7 +160,7 @@ def test_one_level_leaves_room_for_images_and_their_labels(study, overlaps):
     packed, evaluations, explanations, controls = study
     sheet = load_sheet(packed, evaluations[-1:], explanations[:1], controls, SETTINGS)
     names = ["English springer", "cassette player", "garbage truck"]
-    figure = sheet_figure(replace(sheet, classes=names, image_ids=sheet.image_ids + 10**12))
+    (figure,) = sheet_pages(replace(sheet, classes=names, image_ids=sheet.image_ids + 10**12))
     figure.draw_without_rendering()
     (axes,) = figure.axes
     assert not overlaps(axes.texts)
@@ -181,16 +181,16 @@ def test_one_level_leaves_room_for_images_and_their_labels(study, overlaps):
     ],
 )
 def test_long_names_of_classes_do_not_overlap(study, overlaps, names):
-    sheet = load_sheet(*study, {**SETTINGS, "images": 6})
-    figure = sheet_figure(replace(sheet, classes=names))
+    sheet = load_sheet(*study, {**SETTINGS, "images": 3})
+    (figure,) = sheet_pages(replace(sheet, classes=names))
     figure.draw_without_rendering()
     (axes,) = figure.axes
     assert not overlaps(axes.texts)
     said = " ".join(text.get_text().replace("\n", " ") for text in axes.texts)
     assert all(f"class {name}" in said for name in names)
-    # in as many print sizes as levels or images there are, the verdicts are in one
+    # all upright, or none
     verdicts = [text for text in axes.texts if text.get_text().endswith(("✓", "✗"))]
-    assert len({text.get_fontsize() for text in verdicts}) == 1
+    assert len({text.get_rotation() for text in verdicts}) == 1
     # lines break between words
     words = {word for name in names for word in name.split()} | {"✓", "✗"}
     assert all(set(text.get_text().split()) <= words for text in verdicts)
@@ -198,9 +198,8 @@ def test_long_names_of_classes_do_not_overlap(study, overlaps, names):
 
 def test_many_images_go_on_in_a_second_band(study):
     sheet = load_sheet(*study, {**SETTINGS, "images": 8})
-    figure = sheet_figure(sheet)
-    assert figure.get_figwidth() < 15
-    assert words(figure).count("gradient") == 2
+    bands = [words(page).count("gradient") for page in sheet_pages(sheet)]
+    assert sum(bands) == 3
 
 
 def add_family(study, level=1, images=4):
@@ -223,8 +222,8 @@ def test_families_may_differ_in_images_levels_and_targets(study):
     # Only images that every family explained: 105, 104, 103, 102.
     assert sheet.image_ids.tolist() == [105, 103, 104]
     assert sheet.families == {"cam": ["cam", "gradient"], "pixels": ["saliency"]}
-    found = words(sheet_figure(sheet))
-    assert found.count("not\nexplained\nat this level") == 3 * 2
+    found = words(sheet_pages(sheet)[0])
+    assert found.count("–") == 3 * 2
     assert "pixels: explains the class that the dense network predicts" in found
 
 
@@ -238,13 +237,14 @@ def test_a_choice_of_explainers_and_their_order(study):
 
 def test_an_unexplained_level_says_so(study):
     packed, evaluations, explanations, controls = study
-    figure = sheet_figure(load_sheet(packed, evaluations, explanations[1:], controls, SETTINGS))
-    assert words(figure).count("not\nexplained\nat this level") == 3 * 2
+    (figure,) = sheet_pages(load_sheet(packed, evaluations, explanations[1:], controls, SETTINGS))
+    assert words(figure).count("–") == 3 * 2
 
 
 def limits(values, signed):
-    axes = new_figure(1, 1).subplots()
-    draw_map(axes, np.asarray(values, dtype=np.float32), signed, (0.0, 0.0, 1.0))
+    page = Page(1.0)
+    draw_map(page, np.asarray(values, dtype=np.float32), signed, (0.0, 0.0, 1.0))
+    axes = page.axes
     said = [text.get_text() for text in axes.texts]
     return (axes.images[0].get_clim() if axes.images else None), said
 
@@ -256,11 +256,18 @@ def test_maps_are_scaled_by_themselves():
     assert limits([[-4.0, 0.0], [0.5, 1.0]], signed=True) == ((-4.0, 4.0), [])
 
 
+def test_what_is_clearly_negative_is_hatched():
+    for values, hatched in (([[-1.0, 0.0], [0.5, 4.0]], True), ([[-0.1, 0.0], [0.5, 4.0]], False)):
+        page = Page(1.0)
+        draw_map(page, np.asarray(values, dtype=np.float32), True, (0.0, 0.0, 1.0))
+        assert bool(page.axes.collections) == hatched
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_maps_without_contrast_or_with_nan_say_so(signed):
-    assert limits(np.zeros((2, 2)), signed)[1] == ["constant"]
-    assert limits(np.full((2, 2), 0.3), signed)[1] == ["constant"]
-    assert limits([[np.nan, 1.0], [0.0, 2.0]], signed) == (None, ["undefined"])
+    assert limits(np.zeros((2, 2)), signed)[1] == ["flat"]
+    assert limits(np.full((2, 2), 0.3), signed)[1] == ["flat"]
+    assert limits([[np.nan, 1.0], [0.0, 2.0]], signed) == (None, ["NaN"])
 
 
 def test_files_are_deterministic(study, check_draw):
