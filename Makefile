@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references site docs gallery tutorial lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references site docs gallery pictures tutorial lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -103,6 +103,9 @@ gallery: $(READY) ## Train the networks of docs/gallery.md, and draw each explai
 	$(BIN)/python benchmarks/gallery.py
 	$(BIN)/python benchmarks/documentation_figures.py
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
+
+pictures: $(READY) ## Run studies/pictures.yaml, and draw the picture of README.md
+	$(BIN)/python benchmarks/pictures.py $(CORES)
 
 tutorial: $(READY) ## Run docs/tutorial.ipynb, and write its tables and pictures into it
 	$(BIN)/python benchmarks/run_tutorial.py

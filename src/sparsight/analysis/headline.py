@@ -1,12 +1,15 @@
 """One sentence of result: `python -m sparsight.analysis.headline results/STUDY`."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from sparsight.analysis.results import Results, load_results
 from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
+from sparsight.rounding import FULL_BITS
 
 _CHAIN = ["dataset", "model", "condition"]
 
@@ -23,7 +26,8 @@ def headline(results: Results) -> str:
         named = results.configuration.get("explainers", [])
         floors = _floors(results["agreement"], named)
         if len(floors):
-            return _moved_first(results["exemplars"], floors.iloc[0])
+            names = results.configuration.get("catalogue", {}).get("explainers", {})
+            return _moved_first(results["exemplars"], floors.iloc[0], names)
     for claim in results["claims"].to_dict("records") if "claims" in results else ():
         return f"{claim['claim']} Verdict: {claim['verdict']}."
     return "No network was only retrained and nothing was claimed, so there is nothing to sum up."
@@ -31,7 +35,8 @@ def headline(results: Results) -> str:
 
 def _floors(agreement: pd.DataFrame, named: list[str]) -> pd.DataFrame:
     """Rows of networks that were only retrained, by the order in which explainers are named."""
-    retrained = (agreement["density"] == 1) & (agreement["pruner"] != "dense")
+    whole = (agreement["density"] == 1) & (agreement["bits"] == FULL_BITS)
+    retrained = whole & (agreement["pruner"] != "dense")
     chosen = (agreement["seed"] == MEAN) & (agreement["subset"] == "all") & ~agreement["control"]
     rows = agreement[retrained & chosen & (agreement["level"] > 0)]
     place = {name: number for number, name in enumerate(named)}
@@ -39,7 +44,7 @@ def _floors(agreement: pd.DataFrame, named: list[str]) -> pd.DataFrame:
     return rows.assign(order=order).sort_values(["order", "level"], kind="stable")
 
 
-def _moved_first(exemplars: pd.DataFrame, floor: pd.Series) -> str:
+def _moved_first(exemplars: pd.DataFrame, floor: pd.Series, names: Mapping[str, Any]) -> str:
     same = (
         exemplars[[*_CHAIN, "explainer", "metric"]] == floor[[*_CHAIN, "explainer", "metric"]]
     ).all(axis=1)
@@ -51,10 +56,11 @@ def _moved_first(exemplars: pd.DataFrame, floor: pd.Series) -> str:
         return f"Pruning flips the prediction of no explained image of {where} after level 1."
     moved = int((first["drift"] > 1 - floor["mean"]).sum())
     networks = int(first["n_seeds"].iloc[0])
+    label = names.get(floor["explainer"], {}).get("label", floor["explainer"])
     return (
         f"On {floor['dataset']}, pruning flips the prediction of {len(first)} explained images at "
         f"level 2 or later in at least one of {networks} networks; at the level before, the "
-        f"{floor['explainer']} map of {moved} of them had already moved further from that of the "
+        f"{label} map of {moved} of them had already moved further from that of the "
         f"dense network than retraining alone moves maps on average ({floor['metric']})."
     )
 

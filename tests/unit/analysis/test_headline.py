@@ -12,7 +12,14 @@ NAMES = {"dataset": "digits", "model": "cnn", "condition": "noisy", "metric": "s
 
 
 def agreement(explainer, mean, pruner="retrain", **more):
-    row = {**NAMES, "explainer": explainer, "pruner": pruner, "level": 1, "density": 1.0}
+    row = {
+        **NAMES,
+        "explainer": explainer,
+        "pruner": pruner,
+        "level": 1,
+        "density": 1.0,
+        "bits": 32,
+    }
     return {**row, "seed": "mean", "subset": "all", "mean": mean, **more}
 
 
@@ -27,7 +34,9 @@ def said(tmp_path):
         for name, rows in (("agreement", floors), ("exemplars", images), ("claims", claims)):
             if rows:
                 write_rows(name, tmp_path / f"{name}.parquet", pd.DataFrame(rows))
-        write_json(tmp_path / "provenance.json", {"settings": {"explainers": list(explainers)}})
+        catalogue = {"explainers": {"cam": {"label": "Grad-CAM"}}}
+        settings = {"explainers": list(explainers), "catalogue": catalogue}
+        write_json(tmp_path / "provenance.json", {"settings": settings})
         return headline(load_results(tmp_path))
 
     return of
@@ -45,11 +54,12 @@ def test_maps_that_moved_further_than_retraining_moves_them(said):
         image(6, 2, drift=0.9, flips=0),
         image(7, 2, drift=0.9, explainer="saliency"),
     ]
-    floors = [agreement("saliency", 0.1), agreement("cam", 0.8), agreement("cam", 0.1, density=0.5)]
+    floors = [agreement("saliency", 0.1), agreement("cam", 0.8)]
+    floors += [agreement("cam", 0.1, density=0.5), agreement("cam", 0.1, bits=8)]
     assert said(floors, images) == (
         "On digits, pruning flips the prediction of 4 explained images at level 2 or later in at "
-        "least one of 2 networks; at the level before, the cam map of 2 of them had already moved "
-        "further from that of the dense network than retraining alone moves maps on average "
+        "least one of 2 networks; at the level before, the Grad-CAM map of 2 of them had already "
+        "moved further from that of the dense network than retraining alone moves maps on average "
         "(spearman)."
     )
 
