@@ -200,7 +200,7 @@ def _configuration() -> Iterator[tuple[str, str, list[tuple[str, ...]]]]:
     parts = {"StudyFile": schema, **schema["$defs"]}
     for name in order:
         part = parts[name]
-        order += [n for n in _models_in(part["properties"]) if n not in order]
+        order += [n for n in dict.fromkeys(_models_in(part["properties"])) if n not in order]
         needed = part.get("required", ())
         yield (
             "A study" if name == "StudyFile" else _title(name),

@@ -41,6 +41,12 @@ def test_the_page_of_tables_has_every_column_with_its_unit() -> None:
     )
 
 
+def test_every_part_of_a_configuration_is_described_once() -> None:
+    titles = re.findall(r"^## (.*)$", PAGES["configuration.md"], re.MULTILINE)
+    assert {"A study", "recipe", "pruner"} <= set(titles)
+    assert len(set(titles)) == len(titles)
+
+
 def test_the_index_names_every_page() -> None:
     named = re.findall(r"\]\((\w+\.md)\)", PAGES["README.md"])
     there = [path.name for path in DOCS.glob("*.md")]
