@@ -216,8 +216,7 @@ def test_the_report_shows_concepts(ran: Project) -> None:
     text = (ran.folder / "report.html").read_text(encoding="utf-8")
     # categories are numbered in the order of reading
     assert re.search(r"\d Concepts", text)
-    for part in ("concepts.csv", "concept_tables.csv", "concept_tables.html", '"figure": "sheet"'):
-        assert part in text
+    assert "concept_tables.html" in text
 
 
 def test_what_has_run_has_nothing_to_do(ran: Project) -> None:

@@ -1,6 +1,13 @@
 """What the report shows: pages in categories, the figures that carry the answer, the counts."""
 
+from pathlib import Path
+
+from sparsight.study.configuration import catalogue_and_study, normalise, overlaid, resolve
+from sparsight.study.plan import Study
 from sparsight.study.report_pages import CATEGORIES, FIGURES, ReportSettings
+from sparsight.study.yaml_files import load_yaml
+
+ROOT = Path(__file__).parents[3]
 
 FILES = [
     "claims.svg",
@@ -42,6 +49,20 @@ def test_every_figure_is_a_page_in_one_form_and_every_table_is_one(study_of):
     assert metric["title"] == "level by level, soft IoU, thesis CNN on digits"
     assert {page["page"].partition("/")[0] for page in pages} <= {*CATEGORIES}
     assert {kind.folder for kind in FIGURES.values()} <= {*CATEGORIES}
+
+
+def test_figures_of_concepts_are_pages():
+    given = load_yaml(ROOT / "studies" / "concepts_shapes.yaml")
+    whole, _ = resolve(normalise(overlaid(catalogue_and_study(ROOT, own=True), given)))
+    network = "shapes__resnet18_shapes"
+    files = [
+        f"concepts/{network}__tcav_layer3.svg",
+        f"concept_sheets/{network}__magnitude__craft_shapes.png",
+    ]
+    found = {page["file"]: page for page in ReportSettings(Study(whole)).pages(files, [])}
+    assert found[files[0]]["labels"]["concept"] == "TCAV at layer3"
+    names = found[files[1]]["names"]
+    assert (names["pruner"], names["concept"]) == ("magnitude", "craft_shapes")
 
 
 def test_the_first_claim_says_which_figures_carry_the_answer(study_of):
