@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 
 from sparsight.io.errors import InputError
 from sparsight.io.files import atomic_path
@@ -216,27 +216,35 @@ def _settle(figure: Figure) -> None:
         axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
-def text_width(text: str, size: float = SIZE, **style: Any) -> float:
-    """Inches that a line takes in a figure."""
-    return float(TextPath((0, 0), text, size, FontProperties(**style)).get_extents().width) / 72
+def text_width(text: str, size: float = SIZE, weight: str = "normal") -> float:
+    """Inches that a line takes in a figure, without the little that kerning changes."""
+    return sum(_advance(letter, weight) for letter in text) * size / 72
 
 
-def wrap_lines(text: str, width: float, size: float = SIZE, **style: Any) -> list[str]:
+@cache
+def _advance(letter: str, weight: str) -> float:
+    """The width of a letter, as a share of the size."""
+    font = get_font(findfont(FontProperties(family=_RC["font.family"], weight=weight)))
+    font.set_size(1000, 72)
+    return float(font.load_char(ord(letter)).linearHoriAdvance) / 65536 / 1000
+
+
+def wrap_lines(text: str, width: float, size: float = SIZE, weight: str = "normal") -> list[str]:
     """Lines of a text that fit a width in inches; words break where they are longer."""
     lines = [""]
     # A no-break space keeps words together.
     for word in filter(None, text.split(" ")):
         joined = f"{lines[-1]} {word}".strip()
-        if text_width(joined, size, **style) <= width:
+        if text_width(joined, size, weight) <= width:
             lines[-1] = joined
             continue
         if lines[-1]:
             lines.append("")
         # A name breaks behind its underscores, and what is still too long anywhere.
         for part in re.findall(r"[^_]*_+|[^_]+", word):
-            letters = [part] if text_width(part, size, **style) <= width else list(part)
+            letters = [part] if text_width(part, size, weight) <= width else list(part)
             for piece in letters:
-                if lines[-1] and text_width(lines[-1] + piece, size, **style) > width:
+                if lines[-1] and text_width(lines[-1] + piece, size, weight) > width:
                     lines.append("")
                 lines[-1] += piece
     return lines

@@ -32,7 +32,7 @@ LEFT, NAME, TITLE, HEADS, WORDS, FOOT = 0.1, 0.95, 0.36, 0.4, 0.42, 0.62
 _STEPS = (0.0, CELL + BETWEEN, CELL + GAP, CELL + BETWEEN, CELL + GAP)
 HEADINGS = (
     ("network as it is", "picture of the class"),
-    ("image with the sticker", "what it is pruned for"),
+    ("with the sticker", "what it is pruned for"),
     ("pruned for it", "picture of the class"),
     ("clean image", "what it is pruned for"),
     ("pruned for it", "picture of the class"),

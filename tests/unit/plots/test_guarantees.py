@@ -1,15 +1,18 @@
 """What every figure keeps to: its size, its text, full rows, and what it says of its numbers."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.collections import LineCollection
 from matplotlib.text import Text
 
 from sparsight import plots
+from sparsight.io.arrays import write_arrays
 from sparsight.plots.accuracy import accuracy_pages
 from sparsight.plots.agreement import agreement_pages
 from sparsight.plots.checkpoints import checkpoints_pages
@@ -24,6 +27,8 @@ from sparsight.plots.metric import metric_pages
 from sparsight.plots.sample_pruning import sample_pruning_pages
 from sparsight.plots.step_curves import step_curves_pages
 from sparsight.plots.style import figure_style
+from sparsight.plots.toy import toy_figure
+from sparsight.plots.visualisation_sheet import visualisation_figure
 from tests.unit.plots.conftest import FAMILIES
 from tests.unit.plots.test_claims import ALL
 
@@ -167,8 +172,38 @@ def concept_sheet(made, settings):
     return [sheet_figure(network, network, {**settings, "concept": "craft"})]
 
 
+def visualisations(made, settings):
+    path, generator = made("tmp_path") / "pictures.safetensors", torch.Generator().manual_seed(0)
+    shapes = {"images": (2, 2, 1, 8, 8), "pictures": (2, 3, 3, 8, 8), "probability": (2, 3),
+              "network_probability": (2, 3), "sparsity": (2, 2)}  # fmt: skip
+    arrays = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
+    arrays |= {"labels": torch.tensor([0, 1]), "predicted": torch.tensor([[0, 1], [1, 1]])}
+    classes = ["English springer", "a_truck_of_a_long_name"]
+    facts = {"stickers": ["smiley", "heart"], "classes": classes}
+    facts = {name: json.dumps(value) for name, value in facts.items()}
+    write_arrays(path, arrays, {**facts, "method": "fourier", "steps": "256",
+                                "sample_pruner": "spade_fast"})  # fmt: skip
+    return [visualisation_figure(path, settings)]
+
+
+def toy(made, settings):
+    generator = np.random.default_rng(0)
+    rows = [
+        {"seed": seed, "scenario": scenario, "solver": solver, "sparsity": sparsity,
+         "own_region": generator.random()}
+        for seed, scenario in itertools.product(range(3), (1, 2))
+        for solver, chosen in (("dense", [0]), ("obs_fast", [0.3, 0.8]), ("magnitude", [0.3]))
+        for sparsity in chosen
+    ]  # fmt: skip
+    planes = {name: generator.random((2, 9, 9)) for name in ("obs_fast", "magnitude")}
+    planes |= {"dense": planes["obs_fast"][0], "inside": np.arange(90) % 2,
+               "points": generator.normal(size=(90, 2)),
+               "samples": generator.normal(size=(2, 20, 2))}  # fmt: skip
+    return [toy_figure(pd.DataFrame(rows), planes, 0.8, 3.0)]
+
+
 #: pages of pictures and of texts, without panels of curves
-SHEETS = [claims, heatmaps, concept_sheet]
+SHEETS = [claims, heatmaps, concept_sheet, visualisations, toy]
 FIGURES = [
     accuracy, metric, contrasts, strata, correctness, agreement, curves, checkpoints,
     equal_accuracy, concepts, correlations, correlation_tables, sample_pruning,
@@ -206,10 +241,9 @@ def drawn(request, draw):
 def test_every_figure_is_here():
     modules = {path.stem for path in Path(plots.__file__).parent.glob("*.py")}
     named = {figure.__name__ for figure in (*FIGURES, *SHEETS)}
-    # contrasts.py and correlations.py hold several figures; toy and visualisations need a network
-    others = {"__init__", "labels", "pages", "panels", "style", "verdicts"}
-    apart = {"toy", "visualisation_sheet", "step_curves"}
-    assert modules - others - apart <= named
+    others = {"__init__", "labels", "pages", "panels", "report", "style", "verdicts"}
+    renamed = {"step_curves": "curves", "visualisation_sheet": "visualisations"}
+    assert {renamed.get(name, name) for name in modules - others} <= named
 
 
 def shown(page):
