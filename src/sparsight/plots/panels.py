@@ -3,7 +3,6 @@
 A page is 180 mm wide and at most 247 mm tall; what does not fit goes on on the next one.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -196,21 +195,21 @@ def _draw_block(
         part.legend(handles=list(block.names), loc="outside right upper", frameon=False,
                     handlelength=2.6, borderpad=0)  # fmt: skip
     sizes = [len(row) for row in rows]
-    width = math.lcm(*sizes)
-    grid = part.add_gridspec(len(rows), width)
+    grid = part.add_gridspec(len(rows), 1)
     room = WIDTH - 0.6 - (1.6 if block.names else 0.0)
     for place, row in enumerate(rows):
         first = row[0].scale
-        step = width // len(row)
+        places = grid[place].subgridspec(1, len(row))
         for column, panel in enumerate(row):
-            axes = part.add_subplot(grid[place, column * step : (column + 1) * step])
+            axes = part.add_subplot(places[column])
             panel.draw(axes)
             axes.set(xlabel="", ylabel="")
             # Under panels of another width there are no levels at the same place.
             bare = place + 1 < len(rows) and len(set(sizes)) == 1
             if axis := panel.axis or block.axis:
                 axis(axes, bare, max(2, int(room / len(row) / 0.38)))
-            wide = room / len(row) - 0.12
+            # Where panels have limits of their own, each has its numbers.
+            wide = room / len(row) - (0.12 if {one.scale for one in row} == {first} else 0.42)
             title = [x for line in panel.title.split("\n") for x in wrap_lines(line, wide)]
             axes.set_title("\n".join(title), loc="left", pad=2.5)
             axes.tick_params(pad=1.5, length=0)
@@ -505,7 +504,7 @@ def draw_curves(
     step = {name: max(dodge, 0.016 if gaps.get(name) else 0.0) * span for name in names}
     aside = {name: (i - (len(names) - 1) / 2) * step[name] for i, name in enumerate(names)}
     place = rows[across] + rows[hue].map(aside).astype(float)
-    rows = rows.assign(place=place, gap=rows[hue].map(gaps).fillna(flat).astype(bool))
+    rows = rows.assign(place=place, gap=[gaps.get(name, flat) for name in rows[hue]])
     mean, one = rows[rows["seed"] == MEAN], rows[rows["seed"] != MEAN]
     beside = one[one["gap"]].assign(
         place=lambda rows: rows["place"] + (-0.28 if flat else 0.02) * span

@@ -32,6 +32,8 @@ from sparsight.plots.visualisation_sheet import visualisation_figure
 from tests.unit.plots.conftest import FAMILIES
 from tests.unit.plots.test_claims import ALL
 
+# Panels that have no room lie upon each other, and matplotlib only warns.
+pytestmark = pytest.mark.filterwarnings("error:constrained_layout not applied")
 WIDTH, TALLEST, SMALLEST = 180 / 25.4, 247 / 25.4, 7
 #: explainers of the long study: too many for one row, under names that are too long for a panel
 COPIES = [f"_of_a_layer_{letter}" for letter in "abc"]
@@ -287,6 +289,8 @@ def test_every_page_is_one_that_a_reader_can_use(figure, draw, overlaps):
 def test_every_row_is_full_and_no_panel_is_empty(drawn):
     for page in drawn:
         rows: dict[float, list] = {}
+        boxes = [axes.get_window_extent() for axes in page.axes]
+        assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
         for axes in page.axes:
             assert axes.has_data()
             rows.setdefault(round(axes.get_position().y1, 2), []).append(axes.get_position())
