@@ -573,6 +573,8 @@ function scatter(points, groups, label) {
       Plot.tip(points, Plot.pointer({x: "x", y: "y", title: "text"})),
     ],
   });
+  // Plot names groups of marks without a role that may have a name
+  for (const group of chart.querySelectorAll("g[aria-label]")) group.setAttribute("role", "group");
   const nodes = [...chart.querySelectorAll("[aria-label]")].filter((node) => points.some((point) => point.text === node.getAttribute("aria-label")));
   nodes.forEach((node, place) => {
     const point = points.find(({text}) => text === node.getAttribute("aria-label"));
