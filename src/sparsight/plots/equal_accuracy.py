@@ -33,7 +33,7 @@ from sparsight.plots.style import (
     title_of,
 )
 
-VERSION = 1
+VERSION = 2
 # Marks of one loss share this much of the distance to the next one on the logarithmic axis.
 _DODGE = 0.5
 
@@ -94,7 +94,8 @@ def _nothing(settings: Mapping[str, Any], about: str) -> Figure:
     figure = new_figure(WIDTH, 0.9)
     figure.suptitle(f"{title_of(settings)}, {about}", x=0.01, ha="left", fontweight="bold")
     figure.text(0.01, 0.3, f"No network loses {100 * LOSSES[0]:g} to {100 * LOSSES[-1]:g} points "
-                "of accuracy between two of its levels: there is nothing to compare.")  # fmt: skip
+                "of accuracy between two of its levels: there is nothing to compare.",
+                gid="nothing")  # fmt: skip
     return figure
 
 

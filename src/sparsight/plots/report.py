@@ -21,7 +21,9 @@ from sparsight.io.files import write_text
 from sparsight.plots.labels import label_of, labelled
 from sparsight.plots.pages import SIGNS, by_tier, claim_rows, interval, number, render
 
-VERSION = 1
+VERSION = 2
+#: in the file of a figure that has nothing to show, which the report does not list
+NOTHING = b'id="nothing"'
 #: rows of a table that its page holds; the file has all
 MOST_ROWS = 20_000
 #: claims on the first page of the report
@@ -58,6 +60,8 @@ def write_report(
         if page["file"].endswith(".csv"):
             write_text(target, table_page(tables_in / page["file"], title, caption, settings))
             continue
+        if NOTHING in (figures / page["file"]).read_bytes():
+            continue
         counted = settings["counts"].get(network_of(page["names"]), "")
         figure = {
             "title": title,
@@ -70,12 +74,13 @@ def write_report(
         write_text(target, render("figure.html", title=title, figures=[figure]))
         if page["file"] in settings["carrying"]:
             shown[page["file"]] = figure
-    carrying = [shown[file] for file in settings["carrying"]]
+    carrying = [shown[file] for file in settings["carrying"] if file in shown]
     rows = claim_rows(tables_in / "claims.csv", settings) if settings["claims"] else []
     told: dict[str, Any] = {
         "title": f"What the study {settings['study']} found",
         "groups": by_tier(rows),
         "counts": count_verdicts(rows),
+        "total": len(rows),
         "signs": SIGNS,
         "number": number,
         "interval": interval,

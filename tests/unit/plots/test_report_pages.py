@@ -129,6 +129,20 @@ def test_a_figure_has_its_caption_with_labels_and_counts(written):
     assert widths == [600, 2, 10]
 
 
+def test_a_figure_with_nothing_to_show_is_not_listed(written, tmp_path):
+    figures = tmp_path / "figures"
+    shutil.copytree(written.parent / "figures", figures)
+    (figures / PAGES[0]["file"]).write_text('<svg><g id="nothing"/></svg>', encoding="utf-8")
+    write_report(
+        tmp_path / "report",
+        figures=figures,
+        tables_in=written.parent / "summary",
+        settings=SETTINGS,
+    )
+    assert not (tmp_path / "report" / PAGES[0]["page"]).exists()
+    assert (tmp_path / "report" / PAGES[1]["page"]).exists()
+
+
 def test_the_answer_has_verdicts_and_then_the_figures_that_carry_them(written):
     page = text_of(written / "answer" / "answer.html")
     assert "It &lt;grows&gt;." in page
@@ -141,6 +155,7 @@ def test_the_answer_has_verdicts_and_then_the_figures_that_carry_them(written):
 def test_the_first_page_says_the_verdict_and_links_to_the_figures(written):
     page = text_of(written / "landing.html")
     assert "supported</b>: It &lt;grows&gt;." in page
+    assert "1 claim: 1 supported." in page
     assert f"{written.as_posix()}/{PAGES[0]['page']}" in page
     assert "data:image/webp" in page
 
