@@ -595,7 +595,6 @@ class FigureSettings(_OfStudy):
             "pruners": self.study.pruning_pruners(network),
             "retrain": self.study.retraining_pruners(network),
             "labels": self.labels(network),
-            "test_images": self.config["explaining"]["images"],
         }
 
     def _explained(self, dataset: str, model: str, metrics: Iterable[str] = ()) -> Settings:
@@ -604,6 +603,7 @@ class FigureSettings(_OfStudy):
         return {
             **self.accuracy(dataset, model),
             "labels": self.labels(network, explainer=network.explainers, metric=metrics),
+            "test_images": self.config["explaining"]["images"],
             "controls": self.study.controls(),
             "explainers": self._explainers(dataset, model),
             "families": families,
@@ -711,6 +711,7 @@ class ConceptSettings(_OfStudy):
         return {
             **FigureSettings(self.study).accuracy(dataset, model),
             "labels": self.labels(self.study.network(dataset, model), concept=[concept]),
+            "test_images": self.config["concept_analysis"]["images"],
             "concept": concept,
             "confidence": self.config["statistics"]["confidence"],
             "measures": self._facts(concept),

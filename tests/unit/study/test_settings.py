@@ -288,7 +288,16 @@ CHANGES = {
     ),
     # which images were explained is in the file that is scored
     "images of a family": ({"families": {"cam": {"images": 7}}}, {"explain:cam"}),
-    "images": ({"explaining": {"images": 60}}, {"explain:cam", "explain:controls"}),
+    # figures say how many they are
+    "images": (
+        {"explaining": {"images": 60}},
+        {"explain:cam", "explain:controls", "correlation_figure:digits:thesis_cnn"}
+        | {f"metric_figure:digits:thesis_cnn:{metric}" for metric in BASE["metrics"]}
+        | {
+            f"agreement_figure:digits:thesis_cnn:{metric}"
+            for metric in ("ssim", "spearman", "top_k_iou")
+        },
+    ),
     "target": (
         {"explaining": {"target": True}},
         EXPLAINED | all_comparisons("cam", "gradient"),
@@ -639,6 +648,7 @@ def test_settings_of_figures(study_of):
             "controls": ["control_edges"],
         },
         "confidence": 0.95,
+        "test_images": drawn.config["explaining"]["images"],
     }
     place = ("digits", "thesis_cnn")
     # retrained networks have labels too: floors are drawn
