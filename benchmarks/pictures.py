@@ -4,22 +4,35 @@
 of the evaluation subset, as in every sheet of heatmaps: nobody chose it.
 """
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
 from PIL import Image
 
-from sparsight.plots.heatmaps import draw_heatmaps
+from sparsight.plots.heatmaps import SEQUENTIAL, Sheet, diverging, load_sheet
+from sparsight.plots.pages import percent
+from sparsight.rounding import ROUNDING
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "assets" / "digit.png"
 STUDY = "studies/pictures.yaml"
 NETWORK = Path("results", "pictures", "digits", "thesis_cnn_digits", "seed333")
-EXPLAINERS = ("grad_cam_pp_conv2", "saliency", "input_x_gradient", "deep_lift")
+LABELS = {
+    "grad_cam_pp_conv2": "Grad-CAM++",
+    "saliency": "Saliency",
+    "input_x_gradient": "Input × gradient",
+    "deep_lift": "DeepLIFT",
+}
 #: levels 0 to 25
 LEVELS = 26
-COLOURS, WIDTH = 255, 1800
+#: in cells of the picture: left of the maps, and above them
+LEFT, ABOVE = 3.2, 1.6
+COLOURS = 255
 
 
 def main() -> None:
@@ -29,18 +42,53 @@ def main() -> None:
     command = ["snakemake", "--cores", *(sys.argv[1:2] or ["1"]), "--configfile", STUDY, "--"]
     warm = [sys.executable, "workflow/warm/run.py"]
     subprocess.run([*warm, *command, *map(str, explanations)], cwd=ROOT, check=True)
-    draw_heatmaps(
+    sheet = load_sheet(
         ROOT / "data" / "packed" / "digits" / "test.safetensors",
         [ROOT / folder / "evaluation.json" for folder in folders],
         [ROOT / path for path in explanations],
         [],
-        [PICTURE],
-        {"condition": "clean", "images": 1, "explainers": EXPLAINERS},
+        {"condition": "clean", "images": 1, "explainers": list(LABELS)},
     )
-    with Image.open(PICTURE) as whole:
-        picture = whole.convert("RGB")
-    size = (WIDTH, round(WIDTH * picture.height / picture.width))
-    picture.resize(size, Image.Resampling.LANCZOS).quantize(COLOURS).save(PICTURE, optimize=True)
+    drawn = io.BytesIO()
+    strip(sheet).savefig(drawn, format="png", dpi=120)
+    with Image.open(drawn) as whole:
+        whole.convert("RGB").quantize(COLOURS).save(PICTURE, optimize=True)
+
+
+def strip(sheet: Sheet) -> Figure:
+    """The first image, and below each level's density and prediction its maps."""
+    width, height = LEFT + LEVELS, ABOVE + len(LABELS)
+    figure = Figure(figsize=(15, 15 * height / width))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(sheet.images[0].transpose(1, 2, 0), cmap="gray", extent=(0.1, 1.4, 1.4, 0.1))
+    for y, text in ((0.35, "weights left"), (1.15, "prediction")):
+        axes.text(LEFT - 0.1, y, text, ha="right", va="center", color="0.35", fontsize=9)
+    for row, label in enumerate(LABELS.values()):
+        axes.text(LEFT - 0.1, ABOVE + row + 0.5, label, ha="right", va="center", fontsize=10)
+    for column, checkpoint in enumerate(sheet.checkpoints):
+        left, predicted = LEFT + column, int(checkpoint.predicted[0])
+        middle = {"x": left + 0.5, "ha": "center", "va": "center"}
+        right = predicted == sheet.labels[0]
+        said = {"color": "black"} if right else {"color": "#a3195b", "fontweight": "bold"}
+        axes.text(y=0.35, s=percent(checkpoint.density), fontsize=8, **middle)
+        axes.text(y=1.15, s=f"{predicted} {'✓' if right else '✗'}", fontsize=10, **middle, **said)
+        for row, name in enumerate(LABELS):
+            top = ABOVE + row
+            values = checkpoint.maps[name][0]
+            low, high = float(values.min()), float(values.max())
+            box = (left + 0.04, left + 0.96, top + 0.96, top + 0.04)
+            if high - low <= ROUNDING * max(abs(low), abs(high)):
+                axes.imshow(np.full((1, 1, 3), 0.85), extent=box)
+                axes.text(y=top + 0.5, s="empty", fontsize=8, **middle)
+                continue
+            signed = name in sheet.signed
+            reach = max(abs(low), abs(high))
+            colours = diverging() if signed else colormaps[SEQUENTIAL]
+            axes.imshow(values, cmap=colours, interpolation="nearest", extent=box,
+                        vmin=-reach if signed else low, vmax=reach if signed else high)  # fmt: skip
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+    axes.axis("off")
+    return figure
 
 
 if __name__ == "__main__":
