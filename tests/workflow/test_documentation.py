@@ -71,7 +71,10 @@ def problems(page: str, words: list[str]) -> Iterator[str]:
     if program == "make":
         yield from (f"no target {target}" for target in arguments[:1] if target not in TARGETS)
     elif program == "python":
-        if arguments[0] != "-m" or importlib.util.find_spec(arguments[1]) is None:
+        if (ROOT / arguments[0]).is_file():
+            # a script that runs another command
+            yield from problems(page, arguments[1:])
+        elif arguments[0] != "-m" or importlib.util.find_spec(arguments[1]) is None:
             yield f"no module {arguments[1]}"
     elif program == "sparsight":
         if arguments[0] != "compare" or not {*arguments[3:]} <= {"--page", "difference.html"}:
