@@ -102,11 +102,13 @@ CHANGES = {
     "parameter": (
         {"catalogue": {"concepts": {**CATALOGUE["concepts"], "labels": {
             "method": "labelled", "parameters": {"strength": 0.25}}}}},
-        {"find labels", "compare labels"},
+        # the label of the method names its parameters
+        {"find labels", "compare labels", "figure labels", "page"},
     ),
     "images": (
         {"concept_analysis": {"images": 50}},
-        {"find labels", "find crops", "find parts"},
+        # figures say how many they are
+        {f"{job} {name}" for job in ("find", "figure") for name in ("labels", "crops", "parts")},
     ),
     "batch size": (
         {"concept_analysis": {"batch_size": 5}},
