@@ -38,7 +38,7 @@ from sparsight.plots.style import (
 from sparsight.rounding import FULL_BITS
 
 #: of the stage `figure_accuracy`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 _NAMES = {"level": "pruning levels", "density": "weights left", "bits": "bits of weights"}
 #: column along x to its value for a dense network

@@ -21,7 +21,7 @@ from sparsight.plots.panels import (
 from sparsight.plots.style import figure_style, metric_of, of_network, save_figure
 
 #: of the stage `figure_agreement`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 SEED_FLOOR = "seed_floor"
 

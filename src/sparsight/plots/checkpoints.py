@@ -25,7 +25,7 @@ from sparsight.plots.style import (
     save_figure,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 def run(

@@ -26,7 +26,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_concept_sheet`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 #: arrays that a method with a sheet keeps
 ARRAYS = ("top_crops", "pictures", "heat_maps")

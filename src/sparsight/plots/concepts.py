@@ -27,7 +27,7 @@ from sparsight.plots.panels import (
 from sparsight.plots.style import INK, Look, figure_style, of_network, save_figure, title_of
 
 #: of the stage `figure_concepts`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 # What a measure is tested against, by kind.
 _TESTED = {FOUND: "difference_p_adjusted", COMPARED: "minus_retrain_floor_p_adjusted"}

@@ -24,7 +24,7 @@ from sparsight.plots.panels import (
 from sparsight.plots.style import Look, figure_style, metric_of, of_network, save_figure
 
 #: of the stage `figure_contrasts`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 _ENDS = ("difference_low", "difference_high")
 _IMAGES = ("difference_images_low", "difference_images_high")
 
@@ -78,7 +78,7 @@ def difference_label(settings: Mapping[str, Any], what: str) -> str:
 
 
 #: of the stage `figure_strata`: see `sparsight.study.versions`
-STRATA_VERSION = 1
+STRATA_VERSION = 2
 STRATA = {
     "hard": Look("#1f2a6b", "o", "-"),
     "medium": Look("#c8501e", "s", (0, (5, 1.5)), hollow=True),
@@ -119,7 +119,7 @@ def strata_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Figur
 
 
 #: of the stage `figure_correctness`: see `sparsight.study.versions`
-CORRECTNESS_VERSION = 1
+CORRECTNESS_VERSION = 2
 
 
 def draw_correctness(

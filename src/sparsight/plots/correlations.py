@@ -30,7 +30,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_correlations`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 _ROW = 0.165
 _LOOK = {"explainer": Look(INK, "o", "-"), "control": Look(CONTROL, "o", "-")}
 # Seeds stand above the mean, the published form below.
@@ -159,7 +159,7 @@ def _draw(
 
 
 #: of the stage `figure_correlation_table`: see `sparsight.study.versions`
-CORRELATION_TABLE_VERSION = 1
+CORRELATION_TABLE_VERSION = 2
 # As dark as each other: the sign is printed, the strength can be seen in grey.
 _TINTS = LinearSegmentedColormap.from_list("signed", ["#82a9d4", "#ffffff", "#de9678"])
 #: columns of a table that a page has room for

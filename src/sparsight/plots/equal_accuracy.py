@@ -33,7 +33,7 @@ from sparsight.plots.style import (
     title_of,
 )
 
-VERSION = 2
+VERSION = 3
 # Marks of one loss share this much of the distance to the next one on the logarithmic axis.
 _DODGE = 0.5
 

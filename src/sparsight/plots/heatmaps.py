@@ -240,7 +240,7 @@ def _checkpoints(evaluations: Sequence[Path]) -> tuple[dict[Path, Checkpoint], s
 
 
 #: of the stage `figure_heatmaps`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 SEQUENTIAL = "magma"
 # Both ends of an ordinary diverging map turn into the same grey; here the negative end stays light.
 #: share of the largest value from which on a negative one is hatched

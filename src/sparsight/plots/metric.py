@@ -39,7 +39,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_metric`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 _CURVE = ["pruner", "explainer", "condition"]
 #: pruners and conditions side by side
 _COLUMNS = 3

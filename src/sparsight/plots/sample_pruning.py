@@ -18,7 +18,7 @@ from sparsight.plots.panels import Block, Panel, counts, draw_curves, look_handl
 from sparsight.plots.style import figure_style, looks, of_network, save_figure, title_of
 
 #: of the stage `figure_sample_pruning`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 _LINE_HEIGHT = 0.27
 _BETTER = {"higher": "right is better", "lower": "left is better"}

@@ -21,7 +21,7 @@ from sparsight.plots.panels import Axis, counts, explainer_pages, same_place
 from sparsight.plots.style import figure_style, metric_of, of_network, save_figure
 
 #: of the stage `figure_curves`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 RETRAINED: dict[str, Any] = {"color": "0.62", "linewidth": 1.0, "linestyle": (0, (3, 1.5)),
                              "zorder": 2.8}  # fmt: skip

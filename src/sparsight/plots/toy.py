@@ -18,7 +18,7 @@ from sparsight.plots.pages import percent
 from sparsight.plots.style import SIZE, WIDTH, figure_style, looks, new_figure, save_figure
 
 #: of the stage `figure_toy`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 #: what the solvers are called in the figure, in the order of its rows
 SOLVERS = {"obs_fast": "SPADE (obs_fast)", "magnitude": "control: smallest weights"}

@@ -23,7 +23,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_visualisation`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 
 # All lengths are inches.
 CELL, GAP, BETWEEN = 1.04, 0.1, 0.24
