@@ -20,17 +20,15 @@ from sparsight.plots.panels import (
     draw_floor,
     explainer_pages,
     look_handles,
+    nothing_to_show,
 )
 from sparsight.plots.style import (
-    WIDTH,
     figure_style,
     looks,
     metric_of,
-    new_figure,
     of_network,
     pruners_of,
     save_figure,
-    title_of,
 )
 
 VERSION = 3
@@ -61,7 +59,9 @@ def equal_accuracy_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> li
     means = frame[(frame["seed"] == MEAN) & frame["pruner"].isin(look)]
     about = f"agreement by {metric_of(settings)} at equal accuracy"
     if not means["value"].notna().any():
-        return [_nothing(settings, about)]
+        lost = f"{100 * LOSSES[0]:g} to {100 * LOSSES[-1]:g} points of accuracy"
+        why = f"No network loses {lost} between two of its levels: there is nothing to compare."
+        return [nothing_to_show(settings, about, why)]
     shown = [name for name in look if means.loc[means["pruner"] == name, "value"].notna().any()]
     whole = means["n_seeds"] == means["of_seeds"]
     # Pruners stand beside their loss, so that none is hidden.
@@ -88,15 +88,6 @@ def equal_accuracy_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> li
                "open": "some networks only"},
         extra=look_handles({name: look[name] for name in shown}, settings, "pruner", linewidth=1.0),
     )  # fmt: skip
-
-
-def _nothing(settings: Mapping[str, Any], about: str) -> Figure:
-    figure = new_figure(WIDTH, 0.9)
-    figure.suptitle(f"{title_of(settings)}, {about}", x=0.01, ha="left", fontweight="bold")
-    figure.text(0.01, 0.3, f"No network loses {100 * LOSSES[0]:g} to {100 * LOSSES[-1]:g} points "
-                "of accuracy between two of its levels: there is nothing to compare.",
-                gid="nothing")  # fmt: skip
-    return figure
 
 
 def _losses(rows: pd.DataFrame) -> tuple[Axis, str]:

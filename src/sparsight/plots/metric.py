@@ -22,6 +22,7 @@ from sparsight.plots.panels import (
     draw_curves,
     level_axis,
     look_handles,
+    nothing_to_show,
     pages,
     place_title,
     with_means,
@@ -77,6 +78,9 @@ def metric_pages(
     frame: pd.DataFrame, intervals: pd.DataFrame, settings: Mapping[str, Any]
 ) -> list[Figure]:
     """The pages of `draw_metric`, from the rows of both tables of one metric and subset."""
+    about = metric_of(settings)
+    if not frame["mean"].notna().any():
+        return [nothing_to_show(settings, about)]
     grouped = grouping(frame["explainer"].unique(), settings)
     # A study may run nothing but controls.
     groups = grouped.groups or (Group("controls", ()),)
@@ -101,7 +105,7 @@ def metric_pages(
             group.title, panels, label=metric_label(settings), across=level_axis(curves)[1],
             names=_names(group, grouped, curves, settings), height=1.5,
         ))  # fmt: skip
-    return pages(f"{title_of(settings)}, {metric_of(settings)}", blocks, counts(frame, settings),
+    return pages(f"{title_of(settings)}, {about}", blocks, counts(frame, settings),
                  columns=_COLUMNS)  # fmt: skip
 
 

@@ -39,6 +39,8 @@ SIGNS = {
     verdicts.OPEN: Sign("○", "neither"),
     verdicts.NOT_TESTABLE: Sign("–", "neither"),
 }
+#: the `gid` of a figure that has nothing to show, which the report does not list
+NOTHING = "nothing"
 #: tier to its heading, and to what its verdicts are corrected for
 TIERS = {
     "primary": ("Primary claims", "in their order, each at the full level while all before it are "

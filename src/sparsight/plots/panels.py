@@ -23,7 +23,7 @@ from sparsight.analysis.curves import mean_over_seeds
 from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
 from sparsight.plots.labels import label_of
-from sparsight.plots.pages import percent
+from sparsight.plots.pages import NOTHING, percent
 from sparsight.plots.style import (
     CONTROL,
     INK,
@@ -41,6 +41,7 @@ from sparsight.plots.style import (
 )
 from sparsight.rounding import FULL_BITS
 
+_UNDEFINED = "No value is defined here, for want of networks or of maps that are not empty."
 #: panels side by side at most
 COLUMNS = 5
 # inches: heading and facts of a page, heading of a block, title and tick labels of a row, its x
@@ -323,7 +324,8 @@ def explainer_pages(
 ) -> list[Figure]:
     """Pages with a panel for each explainer that looks at a network; all share one y axis.
 
-    An `InputError` is raised where there is nothing to draw.
+    Where no value is defined, the one page says so. An `InputError` is raised where no explainer
+    that looks at a network has rows.
 
     Parameters
     ----------
@@ -359,12 +361,22 @@ def explainer_pages(
         if panels:
             heading = place_title(pruner, condition, settings)
             blocks.append(Block(heading, panels, own, label, across))
+    if not blocks and frame["explainer"].isin(explainers).any():
+        return [nothing_to_show(settings, about)]
     if not blocks:
         raise InputError(
             f"no explainer that looks at a network has levels to draw ({about}); "
             "choose such an explainer and a pruner that removes weights"
         )
     return pages(f"{title_of(settings)}, {about}", blocks, **more)
+
+
+def nothing_to_show(settings: Mapping[str, Any], about: str, why: str = _UNDEFINED) -> Figure:
+    """A page of one sentence, which the report does not list."""
+    figure = new_figure(WIDTH, 0.9)
+    figure.suptitle(f"{title_of(settings)}, {about}", x=0.01, ha="left", fontweight="bold")
+    figure.text(0.01, 0.3, why, gid=NOTHING)
+    return figure
 
 
 def look_handles(

@@ -19,11 +19,11 @@ from sparsight.analysis import tables
 from sparsight.analysis.verdict_table import count_verdicts
 from sparsight.io.files import write_text
 from sparsight.plots.labels import label_of, labelled
-from sparsight.plots.pages import SIGNS, by_tier, claim_rows, interval, number, render
+from sparsight.plots.pages import NOTHING, SIGNS, by_tier, claim_rows, interval, number, render
 
 VERSION = 2
-#: in the file of a figure that has nothing to show, which the report does not list
-NOTHING = b'id="nothing"'
+#: in the file of such a figure
+_NOTHING = f'id="{NOTHING}"'.encode()
 #: rows of a table that its page holds; the file has all
 MOST_ROWS = 20_000
 #: claims on the first page of the report
@@ -60,7 +60,7 @@ def write_report(
         if page["file"].endswith(".csv"):
             write_text(target, table_page(tables_in / page["file"], title, caption, settings))
             continue
-        if NOTHING in (figures / page["file"]).read_bytes():
+        if _NOTHING in (figures / page["file"]).read_bytes():
             continue
         counted = settings["counts"].get(network_of(page["names"]), "")
         figure = {

@@ -177,6 +177,12 @@ def test_the_mean_stops_where_a_seed_is_undefined(draw, make_levels, lines_of):
     assert list(lines_of(axes, "seed")[1].get_xdata()) == [0, 1, 2, 3, 4, 5]
 
 
+def test_where_no_value_is_defined_a_sentence_says_so(draw, make_levels):
+    figure = draw(make_levels().assign(mean=math.nan))
+    assert figure.axes == []
+    assert figure.texts[-1].get_gid() == "nothing"
+
+
 def test_files(tmp_path, make_levels, contrasts_of, settings, check_draw):
     frame = make_levels(levels=3)
     frame = frame[frame["explainer"].isin(["cam", "control_edges"])]

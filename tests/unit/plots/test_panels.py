@@ -4,12 +4,13 @@ import pandas as pd
 import pytest
 
 from sparsight.io.errors import InputError
-from sparsight.plots.pages import percent
+from sparsight.plots.pages import NOTHING, percent
 from sparsight.plots.panels import (
     Block,
     Panel,
     choose_levels,
     distinct_bits,
+    explainer_pages,
     has_gaps,
     level_axis,
     pages,
@@ -118,6 +119,16 @@ def test_what_does_not_fit_on_a_page_goes_on_on_the_next_one():
         f"title ({n + 1} of {len(found)})" for n in range(len(found))
     ]
     assert {page.subfigs[0].get_suptitle() for page in found} == {"block"}
+
+
+def test_where_no_value_is_defined_a_sentence_says_so_instead_of_an_error(settings):
+    rows = pd.DataFrame({"pruner": "p", "condition": "clean", "explainer": ["cam", "saliency"],
+                         "level": 1, "density": 0.5, "spread": float("nan")})  # fmt: skip
+    (figure,) = explainer_pages(rows, settings, "spread", "spread", "spread", pytest.fail)
+    assert figure.axes == []
+    assert figure.texts[-1].get_gid() == NOTHING
+    with pytest.raises(InputError, match="spread"):
+        explainer_pages(rows[:0], settings, "spread", "spread", "spread", pytest.fail)
 
 
 def test_percent_keeps_two_figures():
