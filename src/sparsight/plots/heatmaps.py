@@ -27,6 +27,7 @@ from sparsight.plots.style import (
     order_names,
     save_figure,
     text_width,
+    title_of,
     wrap_lines,
 )
 from sparsight.rounding import FULL_BITS, ROUNDING
@@ -106,7 +107,7 @@ def load_sheet(
         batch = split.select(positions)
         classes = split.classes
     image_ids = batch.image_ids.numpy()
-    checkpoints, title = _checkpoints(evaluations)
+    checkpoints, title = _checkpoints(evaluations, settings)
     shared: dict[str, Map] = {}
     members: dict[str, str] = {}
     targets: dict[str, str] = {}
@@ -216,8 +217,10 @@ def _first_of_each_class(packed: Path, files: Sequence[ExplanationFile], count: 
     return sorted(ranked, key=lambda position: turn_of[position])[:count]
 
 
-def _checkpoints(evaluations: Sequence[Path]) -> tuple[dict[Path, Checkpoint], str]:
-    """Checkpoints by folder, and whose networks they are."""
+def _checkpoints(
+    evaluations: Sequence[Path], settings: Mapping[str, Any]
+) -> tuple[dict[Path, Checkpoint], str]:
+    """Checkpoints by folder, and whose networks they are, by their labels."""
     found: dict[Path, Checkpoint] = {}
     owners: set[tuple[str, str, int]] = set()
     pruners: set[str] = set()
@@ -235,12 +238,13 @@ def _checkpoints(evaluations: Sequence[Path]) -> tuple[dict[Path, Checkpoint], s
     if len(owners) > 1 or len(pruners) > 1:
         raise InputError("a sheet of heatmaps shows one network and one pruner; give one at a time")
     dataset, model, seed = owners.pop()
-    pruner = f", pruner {pruners.pop()}" if pruners else ""
-    return found, f"{model} on {dataset}, seed {seed}{pruner}"
+    pruner = f", pruner {label_of(settings, 'pruner', pruners.pop())}" if pruners else ""
+    whose = title_of({**settings, "dataset": dataset, "model": model})
+    return found, f"{whose}, seed {seed}{pruner}"
 
 
 #: of the stage `figure_heatmaps`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 SEQUENTIAL = "magma"
 # Both ends of an ordinary diverging map turn into the same grey; here the negative end stays light.
 #: share of the largest value from which on a negative one is hatched
