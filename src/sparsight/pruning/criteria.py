@@ -5,7 +5,6 @@ A criterion that needs more than the weights asks its `Observation` for gradient
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -242,8 +241,9 @@ class _Scaled(TorchFunctionMode):
         kwargs = kwargs or {}
         if func not in (functional.layer_norm, functional.rms_norm, functional.group_norm):
             return func(*args, **kwargs)
-        given = signature(func).bind(*args, **kwargs).arguments
-        inputs, scale = given["input"], given.get("weight")
+        # The scale is the third argument of each of them.
+        inputs = args[0] if args else kwargs["input"]
+        scale = args[2] if len(args) > 2 else kwargs.get("weight")
         if scale is None:
             return inputs
         if func is functional.group_norm:
