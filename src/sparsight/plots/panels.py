@@ -342,7 +342,7 @@ def explainer_pages(
     """
     controls = set(settings.get("controls", ()))
     grouped = grouping(frame["explainer"].unique(), settings)
-    explainers, blocks = grouped.explainers, []
+    explainers, blocks, rows_there = grouped.explainers, [], False
     if all_controls:
         # Sorting keeps the order of those that are alike.
         explainers = sorted([*explainers, *grouped.everywhere], key=lambda name: name in controls)
@@ -351,6 +351,7 @@ def explainer_pages(
     for pruner, condition in wanted:
         here = frame[frame["condition"] == condition]
         here = here if together else here[here["pruner"] == pruner]
+        rows_there |= bool(here["explainer"].isin(explainers).any())
         own, across = (axis or level_axis)(here)
         panels = [
             Panel(explainer_title(name, settings),
@@ -361,7 +362,7 @@ def explainer_pages(
         if panels:
             heading = place_title(pruner, condition, settings)
             blocks.append(Block(heading, panels, own, label, across))
-    if not blocks and frame["explainer"].isin(explainers).any():
+    if not blocks and rows_there:
         return [nothing_to_show(settings, about)]
     if not blocks:
         raise InputError(

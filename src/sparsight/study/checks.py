@@ -548,10 +548,12 @@ def family_problems(config: Config) -> Iterator[str]:
         if family in RESERVED:
             yield f"explainers: the family name '{family}' is reserved; choose another one."
         free = [name for name in names if not study.needs_network(name)]
-        if free and len(free) < len(names):
+        others = [name for name in names if name not in free]
+        if free and others:
             yield (
                 f"explainers: family {family} mixes controls ({', '.join(free)}) with "
-                "explainers that need the network; give the controls a family of their own."
+                f"explainers that need the network ({', '.join(others)}); give the controls a "
+                "family of their own."
             )
 
 

@@ -122,7 +122,7 @@ def test_what_does_not_fit_on_a_page_goes_on_on_the_next_one():
 
 
 def test_where_no_value_is_defined_a_sentence_says_so_instead_of_an_error(settings):
-    rows = pd.DataFrame({"pruner": "p", "condition": "clean", "explainer": ["cam", "saliency"],
+    rows = pd.DataFrame({"pruner": "magnitude", "condition": "noisy", "explainer": ["cam", "saliency"],
                          "level": 1, "density": 0.5, "spread": float("nan")})  # fmt: skip
     (figure,) = explainer_pages(rows, settings, "spread", "spread", "spread", pytest.fail)
     assert figure.axes == []

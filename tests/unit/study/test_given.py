@@ -92,10 +92,10 @@ def test_methods_say_whose_levels_they_are(study_of, runs, tmp_path):
     run(methods, tmp_path / "references.bib", methods_of(study_of(both)))
     lines = methods.read_text(encoding="utf-8").splitlines()
     theirs = f"another tool has made (`{runs}/seed{{seed}}/level{{level:02}}.pth`)"
-    (line,) = (line for line in lines if line.startswith("* *theirs*: "))
+    (line,) = (line for line in lines if "(`theirs`): " in line)
     assert theirs in line
     assert "rewound" not in line
-    assert any(line.startswith("* *magnitude*: ") and "rewound" in line for line in lines)
+    assert any("(`magnitude`): " in line and "rewound" in line for line in lines)
 
 
 def test_other_studies_keep_their_settings(study_of):
