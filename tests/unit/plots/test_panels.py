@@ -122,8 +122,8 @@ def test_what_does_not_fit_on_a_page_goes_on_on_the_next_one():
 
 
 def test_where_no_value_is_defined_a_sentence_says_so_instead_of_an_error(settings):
-    rows = pd.DataFrame({"pruner": "magnitude", "condition": "noisy", "explainer": ["cam", "saliency"],
-                         "level": 1, "density": 0.5, "spread": float("nan")})  # fmt: skip
+    place = {"pruner": "magnitude", "condition": "noisy", "level": 1, "density": 0.5}
+    rows = pd.DataFrame({**place, "explainer": ["cam", "saliency"], "spread": float("nan")})
     (figure,) = explainer_pages(rows, settings, "spread", "spread", "spread", pytest.fail)
     assert figure.axes == []
     assert figure.texts[-1].get_gid() == NOTHING
