@@ -34,7 +34,7 @@ class Architectures(Registry):
     def names(self) -> list[str]:
         """All names, sorted, and the forms of those of others."""
         forms = [f"{library}.<name>" for library in LIBRARIES]
-        return [*sorted(self.entries), *forms, "FILE.py:<function>"]
+        return [*sorted(self.entries), *forms, "FILE.py:FUNCTION"]
 
     def _target(self, name: str) -> str:
         return _FOREIGN if factory_of(name) else super()._target(name)
