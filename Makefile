@@ -39,7 +39,7 @@ demo: $(READY) ## Run a small study on embedded data (studies/demo.yaml), then i
 	@$(BIN)/python -m sparsight.analysis.show results/demo/summary/correlations.csv
 	@echo "Report: results/demo/report.html    Tables: results/demo/summary/"
 	@echo "Atlas:  results/demo/atlas/index.html    (open it in a browser)"
-	@$(BIN)/python -m sparsight.analysis.headline results/demo
+	@$(BIN)/python -m sparsight.study.headline results/demo
 
 test: $(READY) ## Run the test suite
 	$(BIN)/python -m pytest $(SHARED) -m "not cluster and not faults" $(ARGS)

@@ -1,7 +1,6 @@
 """The documentation site: it builds without a warning, and all that it refers to is in it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,25 +108,11 @@ def test_the_site_has_every_page_of_the_documentation(site: dict[Path, Reference
     assert [name for name in names if Path(name).name not in linked] == []
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A Chromium without a network."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed, so nothing can show the site")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        context = chromium.new_context(offline=True, viewport={"width": 390, "height": 900})
-        yield context
-        chromium.close()
-
-
 def test_the_site_is_searched_from_a_file_and_fits_a_phone(
-    site: dict[Path, References], browser: Any
+    site: dict[Path, References], chromium: Any
 ) -> None:
     front = min((page for page in site if page.name == "index.html"), key=lambda p: len(p.parts))
-    page = browser.new_page()
+    page = chromium.new_page(offline=True, viewport={"width": 390, "height": 900})
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("requestfailed", lambda request: faults.append(request.url))
@@ -139,3 +124,4 @@ def test_the_site_is_searched_from_a_file_and_fits_a_phone(
     page.locator(".md-search-result__link").first.wait_for()
     assert "occlusion" in page.locator(".md-search-result__list").inner_text().lower()
     assert faults == []
+    page.close()

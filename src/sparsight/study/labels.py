@@ -56,7 +56,7 @@ def study_labels(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     for part, column in COLUMNS.items():
         chosen = config if part in CHOICES else config.get("sample_pruning", {}).get("pruners", [])
         names = chosen[part] if isinstance(chosen, Mapping) else chosen
-        found[column] |= {name: _label(config["catalogue"], part, name) for name in names}
+        found[column] |= {name: entry_label(config["catalogue"], part, name) for name in names}
     return {column: _told_apart(labels) for column, labels in found.items()}
 
 
@@ -67,12 +67,13 @@ def _told_apart(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _label(catalogue: Mapping[str, Any], part: str, name: str) -> str:
+def entry_label(catalogue: Mapping[str, Any], part: str, name: str) -> str:
+    """The label of an entry in a part of the catalogue, whatever else has the same."""
     entry = catalogue[part][name]
     if pruner := entry.get("sample_pruner"):
         base = name.removeprefix(derived_name(pruner, ""))
-        copies = _label(catalogue, "sample_pruners", pruner)
-        return f"{_label(catalogue, part, base)} on {copies} copies"
+        copies = entry_label(catalogue, "sample_pruners", pruner)
+        return f"{entry_label(catalogue, part, base)} on {copies} copies"
     if "label" in entry:
         return str(entry["label"])
     if part not in _METHODS:

@@ -1,34 +1,19 @@
 """The page of an atlas in a real browser, from a file."""
 
-import shutil
-
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 SIZES = [(390, 844), (1920, 1080)]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium as the system has it."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed, so nothing can show the atlas")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def visit(browser, atlas):
+def visit(chromium, atlas):
     """Open the atlas at a link; anything that the browser complains of fails the test."""
     complaints, pages = [], []
 
     def visited(link="", size=SIZES[1]):
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
         pages.append(page)
         page.set_default_timeout(120_000)
         page.on("console", lambda said: complaints.append(said.text))

@@ -182,38 +182,32 @@ def test_a_table_stands_in_its_page(written):
     assert {row["metric"] for row in found} == {"soft IoU"}
 
 
-def test_tables_are_sorted_searched_and_filtered_in_a_browser(written):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed, so nothing can show the table")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page()
-        complaints = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto((written / "tables" / "control_gaps.html").as_uri())
-        place = [column.name for column in TABLES["control_gaps"].columns].index("explainer")
+def test_tables_are_sorted_searched_and_filtered_in_a_browser(written, chromium):
+    page = chromium.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((written / "tables" / "control_gaps.html").as_uri())
+    place = [column.name for column in TABLES["control_gaps"].columns].index("explainer")
 
-        def explainers():
-            return page.locator(f"tbody td:nth-child({place + 1})").all_inner_texts()
+    def explainers():
+        return page.locator(f"tbody td:nth-child({place + 1})").all_inner_texts()
 
-        assert explainers() == ["a", "b</script>"]
-        head = page.locator(f"thead th:nth-child({place + 1}) button")
-        head.click()
-        head.click()
-        assert explainers() == ["b</script>", "a"]
-        page.fill("[name=search]", "script")
-        assert explainers() == ["b</script>"]
-        page.fill("[name=search]", "")
-        page.select_option(f"[name='{place}']", '"a"')
-        assert explainers() == ["a"]
-        # what is undefined comes last in both directions
-        page.select_option(f"[name='{place}']", "")
-        gap = page.locator("thead button", has_text=re.compile("^gap$"))
-        gap.click()
-        assert explainers() == ["a", "b</script>"]
-        page.locator("thead button", has_text=re.compile("^gap")).first.click()
-        assert explainers() == ["a", "b</script>"]
-        browser.close()
-        assert complaints == []
+    assert explainers() == ["a", "b</script>"]
+    head = page.locator(f"thead th:nth-child({place + 1}) button")
+    head.click()
+    head.click()
+    assert explainers() == ["b</script>", "a"]
+    page.fill("[name=search]", "script")
+    assert explainers() == ["b</script>"]
+    page.fill("[name=search]", "")
+    page.select_option(f"[name='{place}']", '"a"')
+    assert explainers() == ["a"]
+    # what is undefined comes last in both directions
+    page.select_option(f"[name='{place}']", "")
+    gap = page.locator("thead button", has_text=re.compile("^gap$"))
+    gap.click()
+    assert explainers() == ["a", "b</script>"]
+    page.locator("thead button", has_text=re.compile("^gap")).first.click()
+    assert explainers() == ["a", "b</script>"]
+    page.close()
+    assert complaints == []

@@ -1,4 +1,4 @@
-"""One sentence of result: `python -m sparsight.analysis.headline results/STUDY`."""
+"""One sentence of result: `python -m sparsight.study.headline results/STUDY`."""
 
 import sys
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from sparsight.analysis.results import Results, load_results
 from sparsight.analysis.tables import MEAN
 from sparsight.io.errors import InputError
 from sparsight.rounding import FULL_BITS
+from sparsight.study.labels import entry_label
 
 _CHAIN = ["dataset", "model", "condition"]
 
@@ -26,8 +27,8 @@ def headline(results: Results) -> str:
         named = results.configuration.get("explainers", [])
         floors = _floors(results["agreement"], named)
         if len(floors):
-            names = results.configuration.get("catalogue", {}).get("explainers", {})
-            return _moved_first(results["exemplars"], floors.iloc[0], names)
+            catalogue = results.configuration.get("catalogue", {})
+            return _moved_first(results["exemplars"], floors.iloc[0], catalogue)
     for claim in results["claims"].to_dict("records") if "claims" in results else ():
         return f"{claim['claim']} Verdict: {claim['verdict']}."
     return "No network was only retrained and nothing was claimed, so there is nothing to sum up."
@@ -44,7 +45,7 @@ def _floors(agreement: pd.DataFrame, named: list[str]) -> pd.DataFrame:
     return rows.assign(order=order).sort_values(["order", "level"], kind="stable")
 
 
-def _moved_first(exemplars: pd.DataFrame, floor: pd.Series, names: Mapping[str, Any]) -> str:
+def _moved_first(exemplars: pd.DataFrame, floor: pd.Series, catalogue: Mapping[str, Any]) -> str:
     same = (
         exemplars[[*_CHAIN, "explainer", "metric"]] == floor[[*_CHAIN, "explainer", "metric"]]
     ).all(axis=1)
@@ -56,7 +57,9 @@ def _moved_first(exemplars: pd.DataFrame, floor: pd.Series, names: Mapping[str, 
         return f"Pruning flips the prediction of no explained image of {where} after level 1."
     moved = int((first["drift"] > 1 - floor["mean"]).sum())
     networks = int(first["n_seeds"].iloc[0])
-    label = names.get(floor["explainer"], {}).get("label", floor["explainer"])
+    name = floor["explainer"]
+    known = name in catalogue.get("explainers", {})
+    label = entry_label(catalogue, "explainers", name) if known else name
     return (
         f"On {floor['dataset']}, pruning flips the prediction of {len(first)} explained images at "
         f"level 2 or later in at least one of {networks} networks; at the level before, the "
@@ -68,7 +71,7 @@ def _moved_first(exemplars: pd.DataFrame, floor: pd.Series, names: Mapping[str, 
 def main(arguments: list[str]) -> None:
     """Entry point; leaves with an error message when the folder cannot be used."""
     if len(arguments) != 1:
-        sys.exit("usage: python -m sparsight.analysis.headline FOLDER    (such as results/STUDY)")
+        sys.exit("usage: python -m sparsight.study.headline FOLDER    (such as results/STUDY)")
     try:
         sys.stdout.write(headline(load_results(arguments[0])) + "\n")
     except InputError as error:

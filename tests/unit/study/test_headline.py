@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from sparsight.analysis.headline import headline, main
 from sparsight.analysis.results import load_results
 from sparsight.io.files import write_json
+from sparsight.study.headline import headline, main
 from tests.tables import write_rows
 
 NAMES = {"dataset": "digits", "model": "cnn", "condition": "noisy", "metric": "spearman"}
@@ -34,7 +34,9 @@ def said(tmp_path):
         for name, rows in (("agreement", floors), ("exemplars", images), ("claims", claims)):
             if rows:
                 write_rows(name, tmp_path / f"{name}.parquet", pd.DataFrame(rows))
-        catalogue = {"explainers": {"cam": {"label": "Grad-CAM"}}}
+        catalogue = {
+            "explainers": {"cam": {"method": "grad_cam", "parameters": {"layer": "conv2"}}}
+        }
         settings = {"explainers": list(explainers), "catalogue": catalogue}
         write_json(tmp_path / "provenance.json", {"settings": settings})
         return headline(load_results(tmp_path))
@@ -58,9 +60,9 @@ def test_maps_that_moved_further_than_retraining_moves_them(said):
     floors += [agreement("cam", 0.1, density=0.5), agreement("cam", 0.1, bits=8)]
     assert said(floors, images) == (
         "On digits, pruning flips the prediction of 4 explained images at level 2 or later in at "
-        "least one of 2 networks; at the level before, the Grad-CAM map of 2 of them had already "
-        "moved further from that of the dense network than retraining alone moves maps on average "
-        "(spearman)."
+        "least one of 2 networks; at the level before, the Grad-CAM at conv2 map of 2 of them had "
+        "already moved further from that of the dense network than retraining alone moves maps on "
+        "average (spearman)."
     )
 
 
