@@ -16,8 +16,8 @@ from pathlib import Path
 
 LIBRARIES = """
     captum.attr duckdb matplotlib.pyplot numpy pandas PIL.Image pyarrow.parquet pydantic
-    safetensors.torch scipy.optimize scipy.stats skimage.segmentation sklearn.linear_model torch
-    torch.nn.functional torchvision yaml
+    safetensors.torch scipy.optimize scipy.stats seaborn.objects skimage.segmentation
+    sklearn.linear_model snakemake.script timm torch torch.nn.functional torchvision yaml
 """
 
 

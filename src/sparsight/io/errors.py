@@ -39,7 +39,7 @@ TYPES = {
 #: characters of an error message
 LONGEST = 280
 #: end of a name that stands for all names of a library, which nobody could guess from the others
-_FORM = (".<Class>", ".<name>", ":<function>")
+_FORM = (".<Class>", ".<name>", ":FUNCTION")
 
 
 def shorten(text: str, longest: int) -> str:
