@@ -16,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake
 # Snakemake starts scripts with the first python on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house references site docs gallery pictures tutorial lock clean
+.PHONY: help env demo test test-all test-avx2 resume plan look golden simulations networks lint format bench house keep references site docs gallery pictures tutorial lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,9 @@ bench: $(READY) ## Print the table of ratios
 
 house: $(READY) ## Count lines, files, tests, modules with one importer, and files that a question runs through
 	$(BIN)/python benchmarks/house.py
+
+keep: $(READY) ## Keep results/STUDY in results/reference, with FIGURES="kinds": make keep STUDY=spade_shapes FIGURES=claims
+	$(BIN)/python benchmarks/keep_reference.py $(STUDY) $(FIGURES)
 
 references: $(READY) ## Decide the claims of references again whose tables are of an earlier version
 	$(BIN)/python benchmarks/decide_references.py

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from keep_reference import keep_picture
 
 from sparsight.analysis import tables
 from sparsight.analysis.claims.base import Evidence
@@ -209,9 +209,7 @@ def main() -> None:
         tables.write("claims", folder / "claims.csv", table)
         figure = folder / "figures" / "claims.png"
         draw_claims(folder / "claims.csv", [figure], folder / "claims.html", {"study": folder.name})
-        with Image.open(figure) as picture:
-            small = picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=32)
-        small.save(figure, optimize=True)
+        keep_picture(figure, figure)
         print(f"{folder.name}: {table['verdict'].value_counts().to_dict()}")
 
 
