@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparsight.io.files import read_json
-from workflow.warm import run
+from workflow.warm import run, server
 
 SNAKEFILE = """
 rule look:
@@ -22,6 +22,7 @@ seen = {"torch": "torch" in sys.modules, "name": __name__, "here": os.getcwd()}
 seen["set"] = os.environ["SET"]
 with open(snakemake.output[0], "w") as file:
     json.dump(seen, file)
+print("said, and not yet written")
 sys.exit(int(os.environ["STATUS"]))
 """
 BIN = Path(sys.executable).parent
@@ -47,6 +48,24 @@ def test_a_job_finds_torch_imported_and_is_else_as_always(tmp_path):
     assert seen == {"torch": True, "name": "__main__", "here": here, "set": "by the client"}
     # Snakemake measures the client: costs.csv leaves such CPU seconds and memory out
     assert read_json(tmp_path / "benchmark.jsonl")["s"] > 0
+    assert "said, and not yet written" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("", 0, ""),
+        ("import sys; sys.exit()", 0, ""),
+        ("import sys; sys.exit(3)", 3, ""),
+        ("import sys; sys.exit('why')", 1, "why\n"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+    ],
+)
+def test_a_script_ends_as_in_a_process_of_its_own(script, status, said, tmp_path, capsys):
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    assert server.run(str(path), module=False) == status
+    assert said in capsys.readouterr().err
 
 
 def test_a_job_that_fails_fails_the_command(tmp_path):

@@ -191,6 +191,12 @@ onstart:
         )
     if STUDY.looks:
         record_look(config["looks"], Path(RESULTS))
+    # A limit of jobs per second makes Snakemake look at all ready jobs again a second after each look,
+    # so that looks add up until they take a core (snakemake pull request 3744). Its default of 100 jobs
+    # limits nothing here; what a user sets stays.
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
 
 
 onerror:

@@ -5,6 +5,8 @@ environment, import path and console of its client, which is `client.py`. When t
 so is the script.
 """
 
+import atexit
+import gc
 import json
 import os
 import runpy
@@ -12,7 +14,10 @@ import select
 import signal
 import socket
 import sys
+import threading
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 LIBRARIES = """
     captum.attr duckdb matplotlib.pyplot numpy pandas PIL.Image pyarrow.parquet pydantic
@@ -29,6 +34,9 @@ def serve(address: Path) -> None:
         listener.listen(64)
         for library in LIBRARIES.split():
             __import__(library)
+        # The collector writes to each object that it looks at, and a fork copies what it writes to.
+        gc.collect()
+        gc.freeze()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while os.getppid() == parent:
             if select.select([listener], [], [], 1)[0]:
@@ -38,6 +46,33 @@ def serve(address: Path) -> None:
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     answer(client)
                 client.close()
+
+
+def run(name: str, module: bool) -> int:
+    """Run a script, or a module by its name; its exit status."""
+    try:
+        if module:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(name, run_name="__main__")
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            return end.code or 0
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def leave(status: int) -> NoReturn:
+    """End as Python does, but for the objects, whose freeing copies all that the fork shares."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def answer(client: socket.socket) -> None:
@@ -59,15 +94,10 @@ def answer(client: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(environment)
         own = environment.get("PYTHONPATH", "").split(os.pathsep)
-        if arguments[0] == "-m":
-            sys.argv = arguments[1:]
-            sys.path[:] = [*own, *sys.path[1:]]
-            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = arguments
-            sys.path[:] = [str(Path(arguments[0]).parent), *own, *sys.path[1:]]
-            runpy.run_path(arguments[0], run_name="__main__")
-        sys.exit()
+        module = arguments[0] == "-m"
+        sys.argv = arguments[module:]
+        sys.path[:] = [*([] if module else [str(Path(arguments[0]).parent)]), *own, *sys.path[1:]]
+        leave(run(sys.argv[0], module))
     ended = os.pidfd_open(job)
     if client in select.select([client, ended], [], [])[0]:
         os.killpg(job, signal.SIGKILL)
@@ -80,3 +110,4 @@ def answer(client: socket.socket) -> None:
 
 if __name__ == "__main__":
     serve(Path(sys.argv[1]))
+    leave(0)
