@@ -107,7 +107,7 @@ gallery: $(READY) ## Train the networks of docs/gallery.md, and draw each explai
 	$(BIN)/python benchmarks/documentation_figures.py
 	$(BIN)/python -m sparsight.study.reference_pages docs workflow/schemas
 
-pictures: $(READY) ## Run studies/pictures.yaml, and draw the picture of README.md
+pictures: $(READY) ## Run what docs/pictures.md shows of the studies, and draw its pictures
 	$(BIN)/python benchmarks/pictures.py $(CORES)
 
 tutorial: $(READY) ## Run docs/tutorial.ipynb, and write its tables and pictures into it

@@ -1,15 +1,17 @@
-"""Draw the picture that opens README.md: a handwritten digit and its maps at 26 levels of pruning.
+"""Draw the pictures of docs/pictures.md: a digit and its maps at 26 levels of pruning, and sheets.
 
-`make pictures` runs studies/pictures.yaml and writes docs/assets/digit.png. The digit is the first
-of the evaluation subset, as in every sheet of heatmaps: nobody chose it.
+`make pictures` runs what they need of the studies, and writes docs/assets. The digit, which opens
+README.md, is the first of the evaluation subset, as in every sheet of heatmaps: nobody chose it.
 """
 
 import io
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from keep_reference import keep_picture
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,8 +21,7 @@ from sparsight.plots.pages import percent
 from sparsight.rounding import ROUNDING
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "assets" / "digit.png"
-STUDY = "studies/pictures.yaml"
+ASSETS = ROOT / "docs" / "assets"
 NETWORK = Path("results", "pictures", "digits", "thesis_cnn_digits", "seed333")
 LABELS = {
     "grad_cam_pp_conv2": "Grad-CAM++",
@@ -33,15 +34,47 @@ LEVELS = 26
 #: in cells of the picture: left of the maps, and above them
 LEFT, ABOVE = 3.2, 1.6
 COLOURS = 255
+#: sheets as studies draw them: the study, settings beyond its own, and the figure
+SHEETS: dict[str, tuple[str, str, str]] = {
+    "sheet_shapes": ("demo", "", "heatmaps/shapes__resnet18_shapes__demo_shapes"),
+    "sheet_digits": ("demo", "", "heatmaps/digits__thesis_cnn_digits__demo_digits"),
+    "sheet_concepts": (
+        "concepts_shapes",
+        "",
+        "concept_sheets/shapes__resnet18_shapes__magnitude__craft_shapes",
+    ),
+    "sheet_visualisation": (
+        "spade_shapes",
+        "sample_pruning={visualised: {classes: 2, steps: 256}}",
+        "visualisation/shapes_4000_stickers__resnet18_shapes",
+    ),
+    "toy": ("spade_shapes", "sample_pruning={toy: true}", "sample_pruning_toy"),
+}
 
 
 def main() -> None:
+    """Run the studies and write the pictures."""
+    digit()
+    for name, (study, settings, figure) in SHEETS.items():
+        picture = f"results/{study}/figures/{figure}.png"
+        run(study, [picture], ["--config", settings] if settings else [])
+        keep_picture(ROOT / picture, ASSETS / f"{name}.png", COLOURS)
+
+
+def run(study: str, files: Sequence[str], settings: Sequence[str] = ()) -> None:
+    """Make these files of a study."""
+    snakemake = ["snakemake", "--cores", *(sys.argv[1:2] or ["1"]), *settings]
+    warm = [sys.executable, "workflow/warm/run.py", *snakemake]
+    command = [*warm, "--configfile", f"studies/{study}.yaml", "--", *files]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def digit() -> None:
+    """The digit over all levels."""
     folders = [NETWORK / "dense" / "level00"]
     folders += [NETWORK / "thesis_lth_exact" / f"level{level:02d}" for level in range(1, LEVELS)]
     explanations = [folder / "explanations" / "gradient.safetensors" for folder in folders]
-    command = ["snakemake", "--cores", *(sys.argv[1:2] or ["1"]), "--configfile", STUDY, "--"]
-    warm = [sys.executable, "workflow/warm/run.py"]
-    subprocess.run([*warm, *command, *map(str, explanations)], cwd=ROOT, check=True)
+    run("pictures", [str(path) for path in explanations])
     sheet = load_sheet(
         ROOT / "data" / "packed" / "digits" / "test.safetensors",
         [ROOT / folder / "evaluation.json" for folder in folders],
@@ -52,7 +85,7 @@ def main() -> None:
     drawn = io.BytesIO()
     strip(sheet).savefig(drawn, format="png", dpi=120)
     with Image.open(drawn) as whole:
-        whole.convert("RGB").quantize(COLOURS).save(PICTURE, optimize=True)
+        whole.convert("RGB").quantize(COLOURS).save(ASSETS / "digit.png", optimize=True)
 
 
 def strip(sheet: Sheet) -> Figure:
