@@ -38,3 +38,10 @@ def test_a_dry_run_fits_a_screen_and_lists_its_jobs_on_request(fresh: Project) -
     assert re.search(r"stores \d+\.\d+ GB", text), text
     listed = fresh.run("-n", "-p", "--until", "fetch_dataset")
     assert "rule fetch_dataset:" in listed
+
+
+def test_ready_jobs_are_looked_at_when_a_job_has_ended_and_not_every_second(fresh: Project) -> None:
+    fresh.configure(seeds=[1, 2, 3])
+    text = fresh.run("--cores", "1", "--verbose", "--until", "make_rewind_point")
+    # Fetching, preparing, three rewind points, and once before.
+    assert 3 <= text.count("Ready jobs: ") <= 6, text

@@ -13,7 +13,7 @@ NOT_RUN = "not run"
 TIERS = ("primary", "secondary", "exploratory")
 #: what was published, and how the names of the studies that are about it begin
 GROUPS = {
-    "Lukkien: pruning and the explanatory quality of heatmaps": ("thesis_mnist",),
+    "Lukkien: pruning and the explanatory quality of heatmaps": ("thesis_",),
     "Do sparse subnetworks exhibit cognitively aligned attention? (arXiv 2509.21387)": (
         "coginterp_",
     ),
