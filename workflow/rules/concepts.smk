@@ -104,6 +104,7 @@ rule summarise_concepts:
         measures=concept_files(f"{FOUND}_measures.parquet"),
         drift=drift_files(),
         rankings=concept_files(f"{FOUND}.parquet"),
+        evaluations=f"{SUMMARY}/evaluations.parquet",
     output:
         concepts=f"{SUMMARY}/concepts.csv",
         tables=f"{SUMMARY}/concept_tables.csv",

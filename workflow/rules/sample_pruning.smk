@@ -110,6 +110,7 @@ rule summarise_sample_pruning:
     input:
         scores=paired_scores,
         fidelity=fidelity_files,
+        evaluations=f"{SUMMARY}/evaluations.parquet",
     output:
         table=f"{SUMMARY}/sample_pruning.csv",
     log:

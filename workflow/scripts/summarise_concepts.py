@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
         measures=[Path(path) for path in snakemake.input.measures],
         drift=[Path(path) for path in snakemake.input.drift],
         rankings=[Path(path) for path in snakemake.input.rankings],
+        evaluations=Path(snakemake.input.evaluations),
         concepts=Path(snakemake.output.concepts),
         tables=Path(snakemake.output.tables),
         notes=Path(snakemake.output.notes),

@@ -10,6 +10,7 @@ with job(snakemake.log[0]):
     summarise_sample_pruning(
         [Path(path) for path in snakemake.input.scores],
         [Path(path) for path in snakemake.input.fidelity],
+        Path(snakemake.input.evaluations),
         Path(snakemake.output.table),
         snakemake.params.settings,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sparsight.analysis.agreement import DENSE_PARENT, FLOORS, SEED_FLOOR, Floors
-from sparsight.analysis.curves import DENSE, difference
+from sparsight.analysis.curves import DENSE, difference, with_bits
 from sparsight.analysis.statistics import adjusted_p, one_sample_t
 from sparsight.analysis.tables import COMPARED, FOUND, LONG, MEAN, SHORT, TABLES, write
 from sparsight.concepts.identity import PASSES, identity_of
@@ -197,7 +197,7 @@ def top_concepts(rankings: pd.DataFrame) -> pd.DataFrame:
 
 logger = logging.getLogger(__name__)
 #: of the stage `concepts_table`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 #: measures whose mean is none of its kind
 NOT_AVERAGED = ("p_value", "adjusted_p")
 _COMPARISONS = ("difference", *(f"minus_{floor}" for floor in FLOORS))
@@ -207,6 +207,7 @@ def summarise_concepts(
     measures: Iterable[Path],
     drift: Iterable[Path],
     rankings: Iterable[Path],
+    evaluations: Path,
     concepts: Path,
     tables: Path,
     notes: Path,
@@ -229,6 +230,7 @@ def summarise_concepts(
     Parameters
     ----------
     measures, drift, rankings : files of all checkpoints and methods.
+    evaluations : `evaluations.parquet`, for the bits of the weights.
     settings : `confidence`, `retrain` (pruners that only retrain), `measures` (concept to kind to
         measure to (direction, unit)), `tables` (concepts whose orders can be set side by side).
     """
@@ -247,6 +249,7 @@ def summarise_concepts(
         row["direction"], row["unit"] = known.get(row["measure"], ("", ""))
     names = TABLES["concepts"].names
     table = pd.DataFrame(rows).rename(columns={"mean": "value"}).reindex(columns=names)
+    table = with_bits(table, evaluations)
     # How much was computed is no finding.
     tested = table[(table["seed"] == MEAN) & ~table["measure"].isin(list(PASSES))]
     for name in _COMPARISONS:
@@ -254,7 +257,7 @@ def summarise_concepts(
     write("concepts", concepts, table)
     orders = read_rankings(rankings)
     orders = orders[orders["concept"].isin(settings["tables"])]
-    write("concept_tables", tables, top_concepts(orders))
+    write("concept_tables", tables, with_bits(top_concepts(orders), evaluations))
     write("concept_notes", notes, concept_notes(measures))
     for warning in convergence_warnings(table):
         logger.warning(warning)

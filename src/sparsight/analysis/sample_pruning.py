@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sparsight.analysis import tables
-from sparsight.analysis.curves import difference
+from sparsight.analysis.curves import difference, with_bits
 from sparsight.analysis.scores import Entries, read_scalars
 from sparsight.analysis.statistics import (
     adjusted_p,
@@ -62,7 +62,7 @@ def read_fidelity(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 #: of the stage `sample_pruning_table`: see `sparsight.study.versions`
-VERSION = 1
+VERSION = 2
 #: what a sample pruner is compared with where that is the network itself
 UNPRUNED = "unpruned"
 #: the mean over all explainers, as the published table ends
@@ -77,6 +77,7 @@ _Pair = pd.DataFrame
 def summarise_sample_pruning(
     scores: Iterable[Path],
     fidelities: Iterable[Path],
+    evaluations: Path,
     output: Path,
     settings: Mapping[str, Any],
 ) -> None:
@@ -97,6 +98,7 @@ def summarise_sample_pruning(
     ----------
     scores : score files of the families on pruned copies and of those of their explainers.
     fidelities : fidelity files of the families on pruned copies.
+    evaluations : `evaluations.parquet`, for the bits of the weights.
     settings : `pairs` (derived explainer to its sample pruner and explainer), `sample_pruners` in
         their order, `statistics` (`replicates`, `bootstrap_seed`, `confidence`), `reducers`.
     """
@@ -114,6 +116,7 @@ def summarise_sample_pruning(
             means = fidelity.get((*place, row["sample_pruner"], row["condition"]), {})
             rows.append({**identity, "density": density, **row, **dict(means)})
     table = pd.DataFrame(rows, columns=tables.TABLES["sample_pruning"].names)
+    table = with_bits(table, evaluations)
     table["p_adjusted"] = adjusted_p(table, ())
     names = [*PLACE, "explainer", "sample_pruner", "against", "condition", "metric"]
     tables.write("sample_pruning", output, table.sort_values(names, kind="stable"))

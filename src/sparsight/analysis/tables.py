@@ -287,6 +287,7 @@ class, concept_label: str what it is about; empty for the network as a whole
 direction, unit: str of the number; direction "higher", "lower" or empty
 reference: str compared with "dense_parent" or "seed_floor"; empty where kind is "found"
 seed_or_mean density
+{_BITS}
 n_seeds: int64 networks with a defined value
 averaged_over: int64 numbers of classes or concepts that a row for the whole averages, else 1
 value: float64 [see unit] the number; in rows of means over networks
@@ -304,6 +305,7 @@ dataset model concept method pruner
 seed: str seed of the network
 class: str name of the class; empty where one order holds for all
 level density
+{_BITS}
 {_TOP}
 shared_top_3, shared_top_5: Int64 of the first 3 (5), how many the dense network has among its own
 
@@ -316,6 +318,7 @@ networks, of: int64 in how many of how many checkpoints
 # sample_pruning.csv: Explainers on copies pruned for each image, against the network itself
 ## dataset model pruner level explainer sample_pruner against condition metric
 dataset model pruner level density
+{_BITS}
 explainer: str name of the explainer, or "all": the mean over explainers
 sample_pruner: str name of the sample pruner
 against: str compared with the network itself ("unpruned"), or another sample pruner
@@ -505,7 +508,10 @@ _FORMER = (
 #: columns of the table of levels that say what the removal of whole channels saves
 SAVINGS = TABLES["levels"].names[-6:]
 #: tables that say of their rows how many bits the weights have, from their second version on
-_ROUNDED = ("scores", "contrasts", "strata", "correctness", "curves", "agreement")
+_ROUNDED = (
+    *("scores", "contrasts", "strata", "correctness", "curves", "agreement"),
+    *("concepts", "concept_tables", "sample_pruning"),
+)
 #: columns that tables of earlier versions lack, the committed references among them, and what was
 #: so of all their rows
 _LATER: dict[str, dict[str, float]] = {

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from sparsight.analysis import tables
@@ -39,6 +40,7 @@ PAGES = (
     "norm_layer_ablation.md",
     "spade_imagenette_cpu.md",
     "four_datasets_small.md",
+    "pruning_ways.md",
 )
 
 
@@ -105,12 +107,28 @@ class Numbers:
 
     def value(self, study: str, table: str, column: str, **where: Any) -> float:
         """Mean of a column over all rows that are so: one row, or one of each network."""
-        frame = self._table(study, table)
-        for key, wanted in where.items():
-            frame = frame[frame[key].isna()] if wanted is None else frame[frame[key] == wanted]
+        frame = self._where(study, table, where)
         if frame.empty or frame[column].isna().all():
             raise InputError(f"the table {table} of {study} has no {column} where {where}")
         return float(frame[column].mean())
+
+    def rows(self, study: str, table: str, **where: Any) -> list[dict[str, Any]]:
+        """All rows that are so; there may be none."""
+        return cast(
+            "list[dict[str, Any]]", self._where(study, table, where).to_dict(orient="records")
+        )
+
+    def _where(self, study: str, table: str, where: Mapping[str, Any]) -> pd.DataFrame:
+        frame = self._table(study, table)
+        for key, wanted in where.items():
+            if wanted is None:
+                frame = frame[frame[key].isna()]
+            elif isinstance(wanted, float):
+                # large tables are kept in single precision
+                frame = frame[np.isclose(frame[key], wanted)]
+            else:
+                frame = frame[frame[key] == wanted]
+        return frame
 
 
 def estimate(row: Mapping[str, Any]) -> str:
@@ -185,6 +203,7 @@ def pages(root: Path) -> dict[str, str]:
         "counts": count_verdicts,
         "groups": verdict_rows(numbers.studies.values()),
         "published": numbers.published,
+        "rows": numbers.rows,
         "value": numbers.value,
     }
     texts = {name: environment.get_template(name).render() for name in PAGES}

@@ -18,6 +18,7 @@ from sparsight.analysis.tables import read
 from sparsight.concepts.base import DRIFT_SCHEMA, MEASURES_SCHEMA, RANKING_SCHEMA
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
+from tests.tables import write_bits
 
 SETTINGS = {
     "confidence": 0.95,
@@ -92,6 +93,7 @@ class Files:
         files = {kind: paths[::order] for kind, paths in self.files.items()}
         summarise_concepts(
             **files,
+            evaluations=write_bits(self.folder, ("birds", "cnn", "magnitude", 1, 1, 4)),
             concepts=concepts,
             tables=tables,
             notes=self.folder / "concept_notes.csv",
@@ -135,6 +137,12 @@ def files(tmp_path) -> Files:
             }
             files.write("rankings", RANKING_SCHEMA, place, seed, columns)
     return files
+
+
+def test_the_bits_of_the_weights_stand_next_to_their_density(files):
+    for table in files.summarise():
+        bits = table.groupby("pruner")["bits"].unique().map(list).to_dict()
+        assert bits == {"dense": [32.0], "magnitude": [4.0], "retrain": [32.0]}
 
 
 def test_notes_are_there_once_with_the_networks_that_have_them(files):

@@ -16,6 +16,7 @@ from sparsight.analysis.sample_pruning import (
 from sparsight.analysis.tables import TABLES
 from sparsight.io.errors import InputError
 from sparsight.io.tables import write_table
+from tests.tables import write_bits
 
 from .conftest import WriteScores
 
@@ -56,7 +57,8 @@ def write_fidelity(tmp_path: Path) -> WriteFidelity:
 
 def table(paths: list[Path], fidelities: list[Path], tmp_path: Path) -> pd.DataFrame:
     output = tmp_path / "sample_pruning.csv"
-    summarise_sample_pruning(paths, fidelities, output, SETTINGS)
+    evaluations = write_bits(tmp_path, ("digits", "cnn", "dense", 1, 0, 4))
+    summarise_sample_pruning(paths, fidelities, evaluations, output, SETTINGS)
     return pd.read_csv(output)
 
 
@@ -84,6 +86,7 @@ def test_differences_are_taken_image_by_image_over_the_images_that_both_have(
     row = found[found["against"] == "unpruned"].iloc[0]
     # 0.4-0.2, 0.5-0.3, 0.7-0.9, 0, 0.1, 0.1
     assert row["n_images"] == 6
+    assert row["bits"] == 4
     assert row["difference"] == pytest.approx(0.4 / 6)
     assert row["mean"] == pytest.approx(3.3 / 6)
     assert row["against_mean"] == pytest.approx(2.9 / 6)
