@@ -90,7 +90,7 @@ house: $(READY) ## Count lines, files, tests, modules with one importer, and fil
 	$(BIN)/python benchmarks/house.py
 
 keep: $(READY) ## Keep results/STUDY in results/reference, with FIGURES="kinds": make keep STUDY=spade_shapes FIGURES=claims
-	$(BIN)/python benchmarks/keep_reference.py $(STUDY) $(FIGURES)
+	$(BIN)/python benchmarks/keep_reference.py $(STUDY) $(FIGURES) --without $(WITHOUT)
 
 references: $(READY) ## Decide the claims of references again whose tables are of an earlier version
 	$(BIN)/python benchmarks/decide_references.py

@@ -1,13 +1,15 @@
 """Keep a run as a reference: its tables and the figures that are asked for, small enough for git.
 
-    make keep STUDY=norm_layer_ablation FIGURES="claims accuracy"
+    make keep STUDY=norm_layer_ablation FIGURES="claims accuracy" WITHOUT="curves strata"
 
 writes `results/reference/{study}/` from `results/{study}/`: all tables but the scores of every
-image, `claims/*.parquet`, pages, `provenance.json`, and of each kind of figure its PNGs in fewer
-colours. Large tables are parquet, with numbers in single precision. The README is written by hand,
-and stays. Costs of jobs that started warm are unknown; a table without any is left out.
+image and those of WITHOUT, `claims/*.parquet`, pages, `provenance.json`, and of each kind of figure
+its PNGs in fewer colours. Large tables are parquet, with numbers in single precision. The README is
+written by hand, and stays. Costs of jobs that started warm are unknown; a table without any is left
+out.
 """
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -30,8 +32,8 @@ LEFT_OUT = ("scores",)
 PAGES = ("claims.html", "concept_tables.html", "methods.md", "references.bib", "provenance.json")
 
 
-def main(study: str, kinds: list[str]) -> None:
-    """Keep the tables, and the figures of these kinds."""
+def main(study: str, kinds: list[str], without: list[str]) -> None:
+    """Keep the tables but these, and the figures of these kinds."""
     run, kept = ROOT / "results" / study, REFERENCES / study
     summary = run / "summary"
     if not summary.is_dir():
@@ -46,7 +48,7 @@ def main(study: str, kinds: list[str]) -> None:
     (kept / "figures").mkdir(parents=True)
     for name in TABLES:
         for source in summary.glob(f"{name}.*"):
-            if source.suffix in (".csv", ".parquet") and name not in LEFT_OUT:
+            if source.suffix in (".csv", ".parquet") and name not in (*LEFT_OUT, *without):
                 keep_table(name, source, kept)
     for name in PAGES:
         if (summary / name).is_file():
@@ -70,7 +72,7 @@ def main(study: str, kinds: list[str]) -> None:
 def keep_table(name: str, source: Path, folder: Path) -> None:
     """Copy a table; a large one in single precision."""
     frame = tables.read(name, source)
-    if name == "costs" and frame.select_dtypes("number").isna().all(axis=None):
+    if name == "costs" and frame["cpu_seconds"].isna().all():
         return
     if source.stat().st_size < LARGE or name == "claims":
         shutil.copy(source, folder)
@@ -91,4 +93,9 @@ def keep_picture(source: Path, target: Path, colours: int = COLOURS) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study")
+    parser.add_argument("figures", nargs="*")
+    parser.add_argument("--without", nargs="*", default=[])
+    given = parser.parse_args()
+    main(given.study, given.figures, given.without)
