@@ -27,8 +27,6 @@ REFERENCES = ROOT / "results" / "reference"
 #: bytes of a table from which on it is kept in single precision
 LARGE = 100_000
 COLOURS = 64
-#: tables that are not kept: too large for git
-LEFT_OUT = ("scores",)
 PAGES = ("claims.html", "concept_tables.html", "methods.md", "references.bib", "provenance.json")
 
 
@@ -40,6 +38,14 @@ def main(study: str, kinds: list[str], without: list[str]) -> None:
         sys.exit(f"{summary} is not there; run studies/{study}.yaml first")
     if read_json(summary / "provenance.json")["checkpoints"]["dirty"] != [False]:
         sys.exit(f"results/{study} was not made by committed code alone; run it from a clean clone")
+    pictures = {}
+    for kind in kinds:
+        found = [*(run / "figures").glob(f"{kind}*.png")]
+        pictures |= {path: path.name for path in found}
+        of_kind = [*(run / "figures").glob(f"{kind}/*.png")]
+        pictures |= {path: f"{kind}_{path.name}" for path in of_kind}
+        if not (found or of_kind):
+            sys.exit(f"results/{study}/figures has no {kind}")
     for old in kept.glob("*"):
         if old.is_dir():
             shutil.rmtree(old)
@@ -48,7 +54,7 @@ def main(study: str, kinds: list[str], without: list[str]) -> None:
     (kept / "figures").mkdir(parents=True)
     for name in TABLES:
         for source in summary.glob(f"{name}.*"):
-            if source.suffix in (".csv", ".parquet") and name not in (*LEFT_OUT, *without):
+            if source.suffix in (".csv", ".parquet") and name not in ("scores", *without):
                 keep_table(name, source, kept)
     for name in PAGES:
         if (summary / name).is_file():
@@ -57,16 +63,8 @@ def main(study: str, kinds: list[str], without: list[str]) -> None:
         (kept / "claims").mkdir(exist_ok=True)
         frame = in_single_precision(pd.read_parquet(matrix))
         frame.to_parquet(kept / "claims" / matrix.name, index=False)
-    for kind in kinds:
-        pictures = [
-            *(run / "figures").glob(f"{kind}*.png"),
-            *(run / "figures").glob(f"{kind}/*.png"),
-        ]
-        if not pictures:
-            sys.exit(f"results/{study}/figures has no {kind}")
-        for picture in pictures:
-            name = picture.name if picture.parent.name == "figures" else f"{kind}_{picture.name}"
-            keep_picture(picture, kept / "figures" / name)
+    for picture, name in pictures.items():
+        keep_picture(picture, kept / "figures" / name)
 
 
 def keep_table(name: str, source: Path, folder: Path) -> None:

@@ -4,7 +4,6 @@
 README.md, is the first of the evaluation subset, as in every sheet of heatmaps: nobody chose it.
 """
 
-import io
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ import numpy as np
 from keep_reference import keep_picture
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
 
 from sparsight.plots.heatmaps import SEQUENTIAL, Sheet, diverging, load_sheet
 from sparsight.plots.pages import percent
@@ -82,10 +80,9 @@ def digit() -> None:
         [],
         {"condition": "clean", "images": 1, "explainers": list(LABELS)},
     )
-    drawn = io.BytesIO()
-    strip(sheet).savefig(drawn, format="png", dpi=120)
-    with Image.open(drawn) as whole:
-        whole.convert("RGB").quantize(COLOURS).save(ASSETS / "digit.png", optimize=True)
+    picture = ASSETS / "digit.png"
+    strip(sheet).savefig(picture, dpi=120)
+    keep_picture(picture, picture, COLOURS)
 
 
 def strip(sheet: Sheet) -> Figure:

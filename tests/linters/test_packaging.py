@@ -1,6 +1,7 @@
 """The layout is complete, and all lists of dependencies say the same."""
 
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -34,6 +35,15 @@ def test_layout_is_complete():
         for name, path in paths.items()
         if not (path.is_file() or (path.is_dir() and any(path.iterdir())))
     ] == []
+
+
+def test_no_file_is_a_link():
+    # A link to an environment stands in the way of `make env`.
+    done = subprocess.run(
+        ["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    links = [line for line in done.stdout.splitlines() if line.startswith("120000")]
+    assert not links, listed(links)
 
 
 def test_workflow_catalogue_finds_what_it_asks_for():

@@ -34,7 +34,9 @@ def snakemake(
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "look.py").write_text(SCRIPT)
     command = [sys.executable, run.__file__, str(BIN / "snakemake"), "--cores", "1", "--quiet"]
-    more = {"SET": "by the client", "STATUS": str(status), **environment}
+    # Output waits in a buffer, whatever these tests run with.
+    own = {"PYTHONUNBUFFERED": "", "SET": "by the client", "STATUS": str(status)}
+    more = {**own, **environment}
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **more}, capture_output=True, text=True, check=False
     )
