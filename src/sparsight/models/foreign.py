@@ -7,6 +7,7 @@ module is the classifier, where maps are taken) is found by tracing: see `sparsi
 
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -269,12 +270,27 @@ class ForeignArchitecture:
             )
         return module.train()
 
+    def _stated(self, stated: Mapping[str, Any], key: str) -> Sequence[float]:
+        values = stated[key]
+        smallest = 0 if key == "std" else -math.inf
+        if (
+            isinstance(values, list | tuple)
+            and values
+            and all(type(value) in (int, float) and smallest < value < math.inf for value in values)
+        ):
+            return values
+        raise InputError(
+            f"architecture {self.name}: the option {NORMALISATION}.{key} is "
+            f"{shorten(repr(values), LONGEST)}, but must be a list of "
+            f"{'positive ' * (key == 'std')}numbers, one per channel"
+        )
+
     def _statistics(
         self, module: nn.Module, stated: Any, options: Mapping[str, Any]
     ) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and standard deviation of the channels that it was trained with."""
         if isinstance(stated, Mapping) and set(stated) == {"mean", "std"}:
-            return stated["mean"], stated["std"]
+            return self._stated(stated, "mean"), self._stated(stated, "std")
         if stated == "imagenet":
             return IMAGENET_MEAN, IMAGENET_STD
         if stated not in (None, "none"):

@@ -27,6 +27,7 @@ from sparsight.models.base import (
     prunable_parameters,
 )
 from sparsight.models.foreign import (
+    NORMALISATION,
     ForeignArchitecture,
     ForeignNetwork,
     in_short,
@@ -82,7 +83,7 @@ def watched(network: ForeignNetwork, images: Tensor) -> Pass:
 
         return record
 
-    _check_inputs(network)
+    _check_inputs(network, images)
     with ExitStack() as hooks, torch.enable_grad():
         for name, module in network.named_modules():
             if name and module is not network.normalise:
@@ -143,7 +144,7 @@ def operation_places(network: nn.Module, image: Tensor) -> dict[str, str]:
     return {**places.first, **graph}
 
 
-def _check_inputs(network: ForeignNetwork) -> None:
+def _check_inputs(network: ForeignNetwork, images: Tensor) -> None:
     parameters = inspect.signature(network.module.forward).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in positional if p.default is p.empty]
@@ -152,6 +153,14 @@ def _check_inputs(network: ForeignNetwork) -> None:
             f"architecture {network.name} takes {len(needed)} inputs ({', '.join(needed)}), not "
             "one array of images; let a function wrap it"
         )
+    channels = images.shape[1]
+    for key in ("mean", "std") if network.normalise else ():
+        if (count := len(getattr(network.normalise, key))) not in (1, channels):
+            raise InputError(
+                f"architecture {network.name}: {NORMALISATION}.{key} has {count} values, but the "
+                f"images have {channels} channels; state one value per channel in the option "
+                f"{NORMALISATION}"
+            )
 
 
 def _checked_logits(network: ForeignNetwork, logits: Any, images: Tensor) -> Tensor:

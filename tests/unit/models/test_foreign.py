@@ -374,6 +374,10 @@ def test_what_is_no_classifier_is_refused(nets: Any, function: str, named: str) 
     assert "nets.py" in str(caught.value)
 
 
+def _normalised(mean: Any, std: Any) -> dict[str, Any]:
+    return {"normalisation": {"mean": mean, "std": std}}
+
+
 @pytest.mark.parametrize(
     ("name", "options", "named"),
     [
@@ -382,6 +386,11 @@ def test_what_is_no_classifier_is_refused(nets: Any, function: str, named: str) 
         ("timm.resnet10t", {"widht": 3}, "widht"),
         ("timm.resnet10t", {"pretrained": True}, "pretrained"),
         ("timm.resnet10t", {"normalisation": "mine"}, "normalisation"),
+        ("timm.resnet10t", _normalised([0.5] * 3, [0.5] * 4), r"normalisation\.std"),
+        ("timm.resnet10t", _normalised([0.5] * 2, [0.5] * 3), r"normalisation\.mean"),
+        ("timm.resnet10t", _normalised([0.5] * 3, [0.5, 0, 0.5]), r"normalisation\.std"),
+        ("timm.resnet10t", _normalised("0.5", [0.5]), r"normalisation\.mean"),
+        ("timm.resnet10t", _normalised([], [0.5]), r"normalisation\.mean"),
         ("timm.resnet10t", {"in_chans": 1}, r"\(3, 32, 32\)"),
         ("timm.vit_tiny_patch16_224", {}, r"\(3, 32, 32\)"),
     ],
