@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from sparsight.analysis.statistics import UNBOUNDED
-from sparsight.analysis.verdict_table import NOT_RUN, verdict_rows
+from sparsight.analysis.verdict_table import NOT_RUN, StudyClaims, verdict_rows
 from sparsight.io.errors import InputError
 from sparsight.study.result_pages import (
     Numbers,
     estimate,
     known_studies,
+    most_surprising,
     needed,
     pages,
     plain,
@@ -48,6 +49,35 @@ def test_the_readme_holds_what_the_tables_say() -> None:
 def test_no_template_writes_a_measured_number_out(path: Path) -> None:
     text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|arXiv \d{4}\.\d{5}", "", path.read_text("utf-8"))
     assert re.findall(r"(?<![\w/])[+−-]?\d*\.\d+", text) == []
+
+
+def test_the_readme_shows_what_surprises_most() -> None:
+    def study(name: str, *found: tuple[str, float, str]) -> StudyClaims:
+        claims = [
+            {"name": verdict, "claim": verdict, "tier": tier, "published": published}
+            for verdict, published, tier in found
+        ]
+        rows = [{"name": claim["name"], "verdict": claim["name"]} for claim in claims]
+        return StudyClaims(name, ["digits"], claims, pd.DataFrame(rows))
+
+    shown = most_surprising(
+        [
+            study("thesis_a", ("supported", 1, "primary"), ("open", 1, "primary")),
+            study("thesis_b", ("open", 1, "primary"), ("contradicted", 1, "secondary")),
+            study("coginterp_a", ("no effect of practical size", math.nan, "primary")),
+            study(
+                "lth_a",
+                ("no effect of practical size", 0.1, "primary"),
+                ("supported", 0.1, "primary"),
+            ),
+            study("spade_a", ("less than half of published", 0.1, "primary")),
+            study("spade_b", ("contradicted", math.nan, "primary")),
+            study("pruning_ways", ("replicated", 0.1, "primary")),
+        ]
+    )
+    assert [row["study"] for row in shown] == [
+        *("spade_b", "spade_a", "lth_a", "coginterp_a", "thesis_a")
+    ]
 
 
 def test_every_claim_is_in_the_table_of_verdicts_once() -> None:

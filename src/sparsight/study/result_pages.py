@@ -6,7 +6,7 @@ They are made from the templates in `pages/results/`, the studies and the commit
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,17 @@ from sparsight.analysis.verdict_table import (
     count_verdicts,
     verdict_rows,
 )
-from sparsight.analysis.verdicts import NOT_TESTABLE, OPEN
+from sparsight.analysis.verdicts import (
+    CONTRADICTED,
+    LESS_THAN_HALF,
+    NO_EFFECT,
+    NOT_TESTABLE,
+    OPEN,
+    REPLICATED,
+    SMALLER,
+    SUPPORTED,
+    SUPPORTED_SMALLER,
+)
 from sparsight.io.errors import InputError
 from sparsight.io.files import write_text
 from sparsight.io.templates import templates
@@ -42,6 +52,18 @@ PAGES = (
     "four_datasets_small.md",
     "pruning_ways.md",
 )
+#: verdicts, those first that a reader of the studies expects least
+SURPRISE = (
+    CONTRADICTED,
+    LESS_THAN_HALF,
+    NO_EFFECT,
+    SMALLER,
+    SUPPORTED_SMALLER,
+    SUPPORTED,
+    REPLICATED,
+)
+#: rows of the table in README.md
+SHOWN = 5
 
 
 def known_studies(root: Path) -> dict[str, dict[str, Any]]:
@@ -104,6 +126,10 @@ class Numbers:
         if len(found) != 1 or "published" not in found[0]:
             raise InputError(f"the study {study} has no published number of '{name}'; name another")
         return float(found[0]["published"])
+
+    def matrices(self, study: str) -> int:
+        """For how many claims the numbers by network and image are committed."""
+        return len(list((self._folder / study / "claims").glob("*.parquet")))
 
     def value(self, study: str, table: str, column: str, **where: Any) -> float:
         """Mean of a column over all rows that are so: one row, or one of each network."""
@@ -190,6 +216,7 @@ def pages(root: Path) -> dict[str, str]:
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "needed": needed,
         "decided": lambda rows: [row for row in rows if is_decided(row)],
+        "stated": lambda rows, key: [row for row in rows if row[key] == row[key]],
         "with": lambda rows, *verdicts: [row for row in rows if row["verdict"] in verdicts],
     }
     environment.globals |= {
@@ -202,6 +229,7 @@ def pages(root: Path) -> dict[str, str]:
         "claims_of": lambda name: claims_of(numbers.studies[name]),
         "counts": count_verdicts,
         "groups": verdict_rows(numbers.studies.values()),
+        "matrices": numbers.matrices,
         "published": numbers.published,
         "rows": numbers.rows,
         "value": numbers.value,
@@ -217,24 +245,35 @@ def _tidy(text: str) -> str:
 
 
 def write_pages(root: Path) -> None:
-    """Write all pages into `docs/results/`, and the primary claims into `README.md`."""
+    """Write all pages into `docs/results/`, and the most surprising verdicts into `README.md`."""
     for name, text in pages(root).items():
         write_text(root / "docs" / "results" / name, text)
     readme = root / "README.md"
     write_text(readme, with_verdicts(readme.read_text(encoding="utf-8"), root))
 
 
-def with_verdicts(readme: str, root: Path) -> str:
-    """`README.md` with its table of primary claims that are decided, between two comments."""
-    studies = Numbers(root).studies.values()
+def most_surprising(studies: Iterable[StudyClaims]) -> list[dict[str, Any]]:
+    """Decided primary claims by `SURPRISE`, at most one a study and `SHOWN` in all.
+
+    Of equal verdicts, those about a published number come first.
+    """
     primary = [
         row
         for rows in verdict_rows(studies).values()
         for row in rows
         if row["tier"] == "primary" and is_decided(row)
     ]
-    lines = ["| claim | published | here | verdict |", "| --- | --- | --- | --- |"]
+    primary.sort(key=lambda row: (SURPRISE.index(row["verdict"]), math.isnan(row["published"])))
+    first: dict[str, dict[str, Any]] = {}
     for row in primary:
+        first.setdefault(row["study"], row)
+    return list(first.values())[:SHOWN]
+
+
+def with_verdicts(readme: str, root: Path) -> str:
+    """`README.md` with its table of the most surprising verdicts, between two comments."""
+    lines = ["| claim | published | here | verdict |", "| --- | --- | --- | --- |"]
+    for row in most_surprising(Numbers(root).studies.values()):
         page = "spade_imagenette_cpu" if row["study"] == "spade_shapes" else row["study"]
         cells = (
             f"[{row['study']}](docs/results/{page}.md): {row['claim']}",
