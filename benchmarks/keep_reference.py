@@ -5,8 +5,7 @@
 writes `results/reference/{study}/` from `results/{study}/`: all tables but the scores of every
 image and those of WITHOUT, `claims/*.parquet`, pages, `provenance.json`, and of each kind of figure
 its PNGs in fewer colours. Large tables are parquet, with numbers in single precision. The README is
-written by hand, and stays. Costs of jobs that started warm are unknown; a table without any is left
-out.
+written by hand, and stays.
 """
 
 import argparse
@@ -70,8 +69,6 @@ def main(study: str, kinds: list[str], without: list[str]) -> None:
 def keep_table(name: str, source: Path, folder: Path) -> None:
     """Copy a table; a large one in single precision."""
     frame = tables.read(name, source)
-    if name == "costs" and frame["cpu_seconds"].isna().all():
-        return
     if source.stat().st_size < LARGE or name == "claims":
         shutil.copy(source, folder)
     else:

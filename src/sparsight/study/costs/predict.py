@@ -51,12 +51,16 @@ def _job(work: "StudyWork", kind: JobKind) -> "CostJob":
 
 
 class MeasuredJob(NamedTuple):
-    """A job that ran: wall-clock seconds, largest resident memory in MiB (NaN: not sampled)."""
+    """A job that ran: wall-clock seconds, largest resident memory in MiB (NaN: not sampled).
+
+    A `warm` one had its libraries imported by the server that started it (`workflow/warm`).
+    """
 
     job: "CostJob"
     seconds: float
     megabytes: float
     seed: int | None = None
+    warm: bool = False
 
 
 class Cost(NamedTuple):
@@ -80,11 +84,12 @@ class Fit(NamedTuple):
 class CostModel:
     """Predicts jobs from measured ones.
 
-    Seconds are a sum: a start, and a coefficient (0 or more) times each unit of work, the same for
-    all jobs of a kind (`fits`). They are fitted by least squares, a job of s seconds weighing 1/s,
-    so that totals come out and short jobs count too. Where jobs of a key were measured, their total
-    divided by their prediction corrects all jobs of that key (`corrections`): a pilot run makes its
-    own study's prediction better. Memory is fitted in the same way.
+    Seconds are a sum: a start, which warm jobs do not have, and a coefficient (0 or more) times
+    each unit of work, the same for all jobs of a kind (`fits`). They are fitted by least squares, a
+    job of s seconds weighing 1/s, so that totals come out and short jobs count too. Where jobs of a
+    key were measured, their total divided by their prediction corrects all jobs of that key
+    (`corrections`): a pilot run makes its own study's prediction better. Memory is fitted in the
+    same way.
     """
 
     def __init__(self, fits: Mapping[str, Fit], corrections: Mapping[str, Sequence[float]]) -> None:
@@ -100,7 +105,9 @@ class CostModel:
             keys[one.job.key].append(one)
         fits = {
             kind: Fit(
-                _coefficients((one.job.work, one.seconds) for one in jobs),
+                _coefficients(
+                    ({**one.job.work, START: 0.0 if one.warm else 1.0}, one.seconds) for one in jobs
+                ),
                 _coefficients((one.job.memory, one.megabytes) for one in jobs),
             )
             for kind, jobs in kinds.items()
@@ -122,7 +129,7 @@ class CostModel:
         rounded = json.loads(exact, parse_float=lambda text: float(f"{float(text):.4g}"))
         return json.dumps(rounded, indent=1, sort_keys=True) + "\n"
 
-    def predict(self, job: "CostJob") -> Cost | None:
+    def predict(self, job: "CostJob", warm: bool = False) -> Cost | None:
         """What a job takes; None where no job of its kind had all units of its work."""
         fit = self.fits.get(job.kind)
         units = {unit: amount for unit, amount in job.work.items() if amount}
@@ -131,15 +138,14 @@ class CostModel:
         seconds, memory = self.corrections.get(job.key, (1.0, 1.0))
         work = sum(fit.seconds[unit] * amount for unit, amount in units.items())
         growing = sum(fit.megabytes.get(name, 0.0) * size for name, size in job.memory.items())
-        return Cost(
-            seconds * (fit.seconds[START] + work), memory * (fit.megabytes[START] + growing)
-        )
+        start = 0.0 if warm else fit.seconds[START]
+        return Cost(seconds * (start + work), memory * (fit.megabytes[START] + growing))
 
     def _correction(self, jobs: Sequence[MeasuredJob]) -> tuple[float, float]:
         """What jobs took by what is predicted for them: seconds, and memory where sampled."""
         real = fitted = real_memory = fitted_memory = 0.0
         for one in jobs:
-            cost = self.predict(one.job)
+            cost = self.predict(one.job, one.warm)
             assert cost is not None  # it was fitted to this job
             real, fitted = real + one.seconds, fitted + cost.seconds
             if not math.isnan(one.megabytes):
@@ -152,7 +158,8 @@ class CostModel:
 def _coefficients(measured: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]:
     """Non-negative coefficients of a sum with a constant, by least squares weighted by 1/value.
 
-    `measured` has amounts and the value of their sum, NaN where it was not sampled.
+    `measured` has amounts and the value of their sum, NaN where it was not sampled. The amount of
+    the constant, `START`, is 1 unless stated.
     """
     import numpy as np
     from scipy.optimize import nnls
@@ -160,14 +167,17 @@ def _coefficients(measured: Iterable[tuple[Mapping[str, float], float]]) -> dict
     known = [(amounts, value) for amounts, value in measured if not math.isnan(value)]
     if not known:
         return {START: 0.0}
-    units = sorted({unit for amounts, _ in known for unit, size in amounts.items() if size})
-    design = np.array([[1.0, *(amounts.get(unit, 0.0) for unit in units)] for amounts, _ in known])
+    units = {unit for amounts, _ in known for unit, size in amounts.items() if size}
+    columns = [START, *sorted(units - {START})]
+    design = np.array(
+        [[{START: 1.0, **amounts}.get(unit, 0.0) for unit in columns] for amounts, _ in known]
+    )
     values = np.array([value for _, value in known])
     weights = 1 / np.sqrt(np.maximum(values, 1e-3))
     # Columns of one size, so that the solver's tolerance means the same for all.
     sizes = np.maximum(np.abs(design).max(axis=0), 1e-12)
     found, _ = nnls(design / sizes * weights[:, None], values * weights)
-    return dict(zip([START, *units], (found / sizes).tolist(), strict=True))
+    return dict(zip(columns, (found / sizes).tolist(), strict=True))
 
 
 # --------------------------------------------------------------------------- forecast of a console
@@ -285,19 +295,22 @@ def read_measurements(file: Path) -> dict[str, list[MeasuredJob]]:
     """Name of each study that a file lists to its jobs.
 
     The file is YAML with a list `measured` of `study` (a file) and `costs` (a `costs.csv`), from
-    the current folder, and `images` where a data set held a part of its images: name to train,
-    validation and test. A file that is missing or not what it should be is an InputError.
+    the current folder, `settings` that were others when it ran, `images` where a data set held a
+    part of its images: name to train, validation and test, and `warm: true` where jobs started
+    warm. A file that is missing or not what it should be is an InputError.
     """
     from sparsight.study.costs.work import StudyWork
 
     found = {}
     for entry in load_yaml(file).get("measured") or ():
         own = overlaid(catalogue_and_study(Path(), own=True), load_yaml(Path(entry["study"])))
+        own = overlaid(own, entry.get("settings") or {})
         config, problems = resolve(normalise(own))
         if problems:
             raise InputError(" ".join(f"Configuration: {problem}" for problem in problems))
         work = StudyWork(Study(config), entry.get("images"))
-        found[config["study"]] = list(_measured_jobs(Path(entry["costs"]), work))
+        warm = bool(entry.get("warm"))
+        found[config["study"]] = list(_measured_jobs(Path(entry["costs"]), work, warm))
     if not found:
         raise InputError(f"{file} lists no measured study; see benchmarks/costs/measured.yaml")
     return found
@@ -307,7 +320,7 @@ def read_measurements(file: Path) -> dict[str, list[MeasuredJob]]:
 _FORMER_RULES = ("measure_conversion", "draw_conversion")
 
 
-def _measured_jobs(table: Path, work: "StudyWork") -> Iterator[MeasuredJob]:
+def _measured_jobs(table: Path, work: "StudyWork", warm: bool) -> Iterator[MeasuredJob]:
     import pandas as pd
 
     from sparsight.analysis import tables
@@ -329,7 +342,7 @@ def _measured_jobs(table: Path, work: "StudyWork") -> Iterator[MeasuredJob]:
             ) from error
         if math.isfinite(row["seconds"]):
             seed = int(wildcards["seed"]) if "seed" in wildcards else None
-            yield MeasuredJob(job, float(row["seconds"]), float(row["max_rss_mb"]), seed)
+            yield MeasuredJob(job, float(row["seconds"]), float(row["max_rss_mb"]), seed, warm)
 
 
 def check_lines(measured: Mapping[str, Sequence[MeasuredJob]]) -> Iterator[str]:
@@ -351,7 +364,7 @@ def check_lines(measured: Mapping[str, Sequence[MeasuredJob]]) -> Iterator[str]:
             ("and its first seed", [*others, *first], rest),
         ):
             model = CostModel.fit(fitted)
-            costs = [model.predict(one.job) for one in tested]
+            costs = [model.predict(one.job, one.warm) for one in tested]
             frame = pd.DataFrame(
                 {
                     "rule": [one.job.key.partition("/")[0] for one in tested],

@@ -26,6 +26,20 @@ def test_start_and_coefficients_come_out_where_jobs_are_exact_sums():
     assert fit.seconds == pytest.approx({START: 2, "operations": 3, "images": 0.5})
 
 
+def test_a_job_that_started_warm_has_no_start():
+    cold = [measured(2 + 3 * a, key=f"train/{a}", operations=a) for a in (1, 2)]
+    warm = [
+        MeasuredJob(job(key=f"train/{a}", operations=a), 3.0 * a, math.nan, warm=True)
+        for a in (2, 3, 5)
+    ]
+    model = CostModel.fit([*cold, *warm])
+    assert model.fits["train"].seconds == pytest.approx({START: 2, "operations": 3})
+    # jobs of a key that only ran warm are predicted as cold ones
+    assert model.predict(job(key="train/5", operations=5)).seconds == pytest.approx(17)
+    assert model.predict(job(key="train/5", operations=5), warm=True).seconds == pytest.approx(15)
+    assert CostModel.fit(warm).fits["train"].seconds == pytest.approx({START: 0, "operations": 3})
+
+
 def test_a_predicted_job_of_another_size():
     jobs = [measured(2 + 3 * a, key=f"train/{a}", operations=a) for a in (1, 2, 4)]
     cost = CostModel.fit(jobs).predict(job(key="train/new", operations=10))

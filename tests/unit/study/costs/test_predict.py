@@ -56,10 +56,23 @@ def test_measured_tables_are_read_with_their_study(listed):
     )
     found = read_measurements(listed)["mine"]
     assert [one.seed for one in found] == [None, 333, 333]
+    assert not any(one.warm for one in found)
     job = found[1]
     assert (job.job.kind, job.seconds, job.megabytes) == ("training", 60, 900)
     assert job.job.key == "prune_level/digits/thesis_cnn_digits/"
     assert job.job.work["images"] == pytest.approx(25.94)
+    stated = listed.read_text()
+    listed.write_text(stated.replace("}]", ", warm: true}]"))
+    assert all(one.warm for one in read_measurements(listed)["mine"])
+    table.write_text(f"{HEADER}prune_level,,{place},magnitude,1,,60,50,900\n")
+    recipe = "{optimiser: {name: sgd, learning_rate: 0.1}, epochs: 40, batch_size: 32}"
+    changed = (
+        f"settings: {{catalogue: {{models: {{thesis_cnn_digits: {{retraining: {recipe}}}}}}}}}"
+    )
+    listed.write_text(stated.replace("}]", f", {changed}}}]"))
+    (twice,) = read_measurements(listed)["mine"]
+    assert twice.job.work["images"] == pytest.approx(2 * job.job.work["images"])
+    listed.write_text(stated)
     table.write_text(f"{HEADER}explain_images,,{place},magnitude,1,nothing,7,,\n")
     with pytest.raises(InputError, match="a job of explain_images that mine does not have"):
         read_measurements(listed)
