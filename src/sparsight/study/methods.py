@@ -410,8 +410,6 @@ def recipe_in_words(recipe: Mapping[str, Any]) -> str:
         parts.append(f"label smoothing {words(recipe['label_smoothing'])}")
     if recipe["noise"]:
         parts.append("new noise on zero pixels in every batch")
-    if recipe["frozen_statistics"]:
-        parts.append("batch normalisation by its running statistics, which stay")
     if recipe["select"] != "last":
         parts.append(f"keeping the epoch that is {words(recipe['select']).replace('_', ' on ')}")
     return ", ".join(parts)

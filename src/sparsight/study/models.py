@@ -208,10 +208,6 @@ class Recipe(Part):
         "Whether training keeps the channels of an image innermost in memory, where it is faster.",
     )
     autocast: bool = key(False, "Whether a GPU trains in bfloat16 where that is safe.")
-    frozen_statistics: bool = key(
-        False,
-        "Whether batch normalisation keeps its running mean and variance, and normalises by them.",
-    )
     select: Literal["last", "best_validation", "best_test"] = key(
         "last", "Epoch whose network is kept; best_test repeats a mistake of published code."
     )

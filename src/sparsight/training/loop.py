@@ -123,9 +123,6 @@ class Recipe:
         where that is faster and the network bears it (`memory_format`). It changes rounding only.
     autocast : whether a GPU computes in bfloat16 where that is safe; a CPU never does. The weights,
         and all explaining and scoring, stay float32.
-    frozen_statistics : whether batch normalisation keeps its running mean and variance, and
-        normalises by them, as when predicting; its scales and shifts train. Usual where a trained
-        network is trained further on few images, whose statistics are not those of its training.
     select : which epoch's network is kept: `last`; `best_validation`, the earliest of highest
         accuracy on the clean validation split; or `best_test`, the same on the test split. The
         latter is a mistake of published code, kept to measure what it does: the reported accuracy
@@ -141,7 +138,6 @@ class Recipe:
     label_smoothing: float = 0.0
     channels_last: bool = True
     autocast: bool = False
-    frozen_statistics: bool = False
     select: str = "last"
 
     def build_optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -452,6 +448,7 @@ def train(
     if state_file is not None and (state := read_state(state_file, fingerprint)) is not None:
         epoch = _resume(held, selection, state)
     schedule = recipe.build_schedule(optimiser, epoch)
+    network.train()
     while epoch < last_epoch:
         begun, watch = time.perf_counter(), Stopwatch(data.images.device)
         loss, accuracy = _train_epoch(
@@ -567,10 +564,6 @@ def _train_epoch(
     torch.manual_seed(derived_seed(stream.seed, stream.stage, epoch, "layers"))
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    network.train()
-    if recipe.frozen_statistics:
-        for norm in batch_norms(network).values():
-            norm.eval()
     layout = memory_format(network, recipe)
     low_precision = recipe.autocast and device.type == "cuda"
     batches = batches_of(order, recipe.batch_size)

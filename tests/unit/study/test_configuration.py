@@ -221,7 +221,6 @@ def test_defaults_are_filled_at_every_depth():
         "label_smoothing": 0,
         "channels_last": True,
         "autocast": False,
-        "frozen_statistics": False,
         "select": "last",
         "schedule": {"name": "constant"},
     }

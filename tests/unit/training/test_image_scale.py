@@ -1,7 +1,6 @@
 """Training at image scale: memory formats, smoothing, augmentation, other optimisers, progress."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,27 +132,6 @@ def test_masks_hold_under_lookahead(pictures: TrainingData) -> None:
     assert all(not state[name][~mask].any() for name, mask in masks.items())
     # an element that survives trains; it is zero by chance only
     assert all((state[name][mask] != 0).all() for name, mask in masks.items())
-
-
-def test_frozen_statistics_stay_and_are_used(pictures: TrainingData) -> None:
-    before = small().state_dict()
-
-    # a split that is judged after each epoch, which puts the network in evaluation mode and back
-    def judge(network: nn.Module) -> float:
-        network.eval()
-        network.train()
-        return 0.5
-
-    judged = replace(pictures, judges={"validation": judge})
-    for data, select in ((pictures, "last"), (judged, "best_validation")):
-        after = trained(data, recipe(frozen_statistics=True, select=select))
-        statistics = [name for name in before if "running_" in name]
-        assert statistics
-        assert all(torch.equal(after[name], before[name]) for name in statistics)
-        assert not torch.equal(after["bn1.weight"], before["bn1.weight"])
-    moved = trained(pictures, recipe())
-    assert not any(torch.equal(moved[name], before[name]) for name in statistics)
-    assert not torch.equal(moved["conv1.weight"], after["conv1.weight"])
 
 
 def test_label_smoothing_by_hand(pictures: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
