@@ -13,6 +13,7 @@ from sparsight.analysis.statistics import UNBOUNDED
 from sparsight.analysis.verdict_table import NOT_RUN, StudyClaims, verdict_rows
 from sparsight.io.errors import InputError
 from sparsight.study.result_pages import (
+    PAGES,
     Numbers,
     estimate,
     known_studies,
@@ -38,6 +39,14 @@ def test_the_pages_hold_what_the_tables_say() -> None:
     assert sorted(path.name for path in RESULTS.glob("*.md")) == sorted(made)
     old = [name for name in made if (RESULTS / name).read_text(encoding="utf-8") != made[name]]
     assert not old, "out of date in docs/results: run `make docs` and commit them"
+
+
+def test_the_site_lists_all_pages() -> None:
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    index = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for name in set(PAGES) - {"README.md"}:
+        assert f": docs/results/{name}\n" in listed
+        assert f"]({name})" in index
 
 
 def test_the_readme_holds_what_the_tables_say() -> None:

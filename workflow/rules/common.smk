@@ -252,11 +252,6 @@ def settings_of(get, *names):
     return settings
 
 
-def names_of(*names):
-    """A params function: the job's wildcards of these names."""
-    return settings_of(lambda *values: dict(zip(names, values)), *names)
-
-
 def version_of(script, stages, get=None, *names, apart=()):
     """A params function: versions of `stages` and of the items that `get` names for the wildcards.
 

@@ -80,7 +80,7 @@ rule draw_concept_sheet:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=names_of("dataset", "model", "concept"),
+        settings=settings_of(CONCEPTS.sheet, "dataset", "model", "concept"),
         version=version_of("draw_concept_sheet.py", ["figure_concept_sheet"]),
     script:
         "../scripts/draw_concept_sheet.py"

@@ -52,7 +52,7 @@ rule draw_visualisation:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=names_of("dataset", "model"),
+        settings=settings_of(SAMPLES.pictures, "dataset", "model"),
         version=version_of("draw_visualisation.py", ["figure_visualisation"]),
     script:
         "../scripts/draw_visualisation.py"

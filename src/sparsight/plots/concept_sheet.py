@@ -26,7 +26,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_concept_sheet`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 
 #: arrays that a method with a sheet keeps
 ARRAYS = ("top_crops", "pictures", "heat_maps")
@@ -48,14 +48,16 @@ class Concepts:
     crops : class to float [K, crops, h, w, 3] in [0, 1]; all 0 where there are fewer crops.
     picture : class to float [h, w, 3] in [0, 1], an image of it.
     heat : class to float [K, h, w], how much of each concept is where in that image.
-    title : whose they are.
+    pruner, level, density : whose they are.
     """
 
     names: dict[str, list[tuple[str, float]]]
     crops: dict[str, NDArray[np.floating]]
     picture: dict[str, NDArray[np.floating]]
     heat: dict[str, NDArray[np.floating]]
-    title: str
+    pruner: str
+    level: int
+    density: float
 
 
 def draw_concept_sheet(
@@ -79,7 +81,7 @@ def draw_concept_sheet(
         s, s] and `heat_maps` float32 [classes, concepts, images, h, w]; classes in the order in
         which they come in the table, concepts by rank.
     outputs : .svg, .png or .pdf files.
-    settings : `dataset`, `model`, `concept`.
+    settings : `dataset`, `model`, `concept`, `labels`.
     """
     sides = [load_concepts(*files) for files in (dense, pruned)]
     with figure_style():
@@ -97,14 +99,14 @@ def load_concepts(table: Path, arrays: Path) -> Concepts:
         names[row["class"]].append((row["concept"], row["weight"]))
     found = read_arrays(arrays, ARRAYS)
     shown = list(names)[: len(found["top_crops"])]
-    level = int(identity["level"])
-    whose = f"{identity['pruner']}, level {level}" if level else "dense"
     return Concepts(
         names={name: names[name] for name in shown},
         crops=_by_class(shown, _pictures(found["top_crops"].numpy())),
         picture=_by_class(shown, _pictures(found["pictures"].numpy())[:, 0]),
         heat=_by_class(shown, found["heat_maps"].numpy()[:, :, 0]),
-        title=f"{whose}, {percent(float(identity['density']))} of weights left",
+        pruner=str(identity["pruner"]),
+        level=int(identity["level"]),
+        density=float(identity["density"]),
     )
 
 
@@ -136,7 +138,9 @@ def sheet_figure(dense: Concepts, pruned: Concepts, settings: Mapping[str, Any])
     title = f"{title_of(settings)}, concepts by {method}"
     page.text(LEFT, 0.1, title, SIZE + 1, fontweight="bold")
     for left, of in zip(lefts, (dense, pruned), strict=True):
-        page.text(left, TITLE, of.title, fontweight="bold")
+        pruner = label_of(settings, "pruner", of.pruner)
+        whose = f"{pruner}, level {of.level}" if of.level else "dense"
+        page.text(left, TITLE, f"{whose}, {percent(of.density)} of weights left", fontweight="bold")
         page.text(left, TITLE + 0.2, "importance", color="0.3")
         page.text(left + LABEL, TITLE + 0.2, "crops with most of it", color="0.3")
         end = left + LABEL + PITCH * columns + CELL

@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from sparsight.analysis import tables
 from sparsight.analysis.sample_pruning import ALL_EXPLAINERS, UNPRUNED
@@ -18,7 +20,7 @@ from sparsight.plots.panels import Block, Panel, counts, draw_curves, look_handl
 from sparsight.plots.style import figure_style, looks, of_network, save_figure, title_of
 
 #: of the stage `figure_sample_pruning`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 
 _LINE_HEIGHT = 0.27
 _BETTER = {"higher": "right is better", "lower": "left is better"}
@@ -29,8 +31,10 @@ def draw_sample_pruning(table: Path, outputs: Iterable[Path], settings: Mapping[
 
     Each sample pruner has a mark of its own per explainer: filled where the adjusted p is below 1
     minus the confidence. Pale bars are t intervals over networks, thin lines intervals over images
-    for these networks. At the right stands the explainer's score on the network itself. An
-    `InputError` is raised where there is nothing to draw.
+    for these networks. At the right stands the explainer's score on the network itself. Where the
+    copies of sample pruners lose different shares of their weights, further panels show the mean
+    of all explainers against how far the copies' predictions have moved. An `InputError` is raised
+    where there is nothing to draw.
 
     From `sample_pruning.csv`; `settings` hold `dataset`, `model`, `explainers`, `sample_pruners`
     (in their order), `metrics` (name to `direction`, `unit`), `confidence`.
@@ -51,7 +55,7 @@ def sample_pruning_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> li
     alpha = 1 - float(settings["confidence"])
     row = frame["explainer"].map({name: place for place, name in enumerate(explainers)})
     frame = frame.assign(seed=MEAN, row=row, differs=frame["p_adjusted"] < alpha)
-    blocks = []
+    blocks, doses = [], []
     for (pruner, level, condition), here in frame.groupby(["pruner", "level", "condition"]):
         panels = [
             Panel(_title(name, settings),
@@ -63,11 +67,49 @@ def sample_pruning_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> li
         network = "dense" if level == 0 else f"{pruner}, level {level}"
         blocks.append(Block(f"{network}, {condition} images", panels, across="difference",
                             height=_LINE_HEIGHT * len(explainers)))  # fmt: skip
+        doses += _doses(here[here["explainer"] == ALL_EXPLAINERS], network, metrics, look, settings)
     facts = counts(frame, {"test_images": int(frame["n_images"].max())})
-    return pages(f"{title_of(settings)}, pruned for each image", blocks, facts, columns=3,
-                 words={"filled": f"adjusted p < {alpha:.2g}", "mean": ""},
-                 extra=look_handles(look, settings, "sample_pruner", linestyle=""),
-    )  # fmt: skip
+    draw = partial(
+        pages,
+        facts=facts,
+        words={"filled": f"adjusted p < {alpha:.2g}", "mean": ""},
+        extra=look_handles(look, settings, "sample_pruner", linestyle=""),
+        columns=3,
+    )
+    title = f"{title_of(settings)}, pruned for each image"
+    found = draw(title, blocks)
+    return [*found, *draw(f"{title}: gain and distance", doses)] if doses else found
+
+
+def _doses(
+    rows: pd.DataFrame,
+    network: str,
+    metrics: list[str],
+    look: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> list[Block]:
+    """The gain against the distance of the copies from the network, where their shares differ."""
+    if rows["sparsity"].round(3).nunique() < 2:
+        return []
+
+    def draw(axes: Axes, of_metric: pd.DataFrame) -> None:
+        axes.axhline(0.0, color="0.35", linewidth=0.8, zorder=1.5, gid="zero")
+        draw_curves(axes, of_metric, look, hue="sample_pruner", value="difference",
+                    across="divergence", ends=("difference_low", "difference_high"),
+                    filled="differs", images=("images_low", "images_high"))  # fmt: skip
+        # whole decades, so that at least two have a label
+        reach = np.log10(of_metric["divergence"])
+        axes.set_xscale("log")
+        axes.set_xlim(10 ** np.floor(reach.min() - 0.05), 10 ** np.ceil(reach.max() + 0.05))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+    panels = [
+        Panel(label_of(settings, "metric", name), partial(draw, of_metric=found), name)
+        for name in metrics
+        if len(found := rows[rows["metric"] == name].dropna(subset=["divergence", "difference"]))
+    ]
+    across = "how far the copies' predictions have moved: Kullback-Leibler divergence in nats"
+    return [Block(f"{network}, mean of all explainers", panels, label="difference", across=across)]
 
 
 def _title(metric: str, settings: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sparsight.io.arrays import read_arrays, read_metadata
 from sparsight.io.errors import InputError
+from sparsight.plots.labels import label_of
 from sparsight.plots.pages import percent
 from sparsight.plots.style import (
     SIZE,
@@ -23,7 +24,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_visualisation`: see `sparsight.study.versions`
-VERSION = 2
+VERSION = 3
 
 # All lengths are inches.
 CELL, GAP, BETWEEN = 1.04, 0.1, 0.24
@@ -51,7 +52,7 @@ def draw_visualisations(
     Parameters
     ----------
     pictures : file of `sparsight.spade.visualisation`.
-    settings : `dataset`, `model`.
+    settings : `dataset`, `model`, `labels`.
     """
     with figure_style():
         save_figure(visualisation_figure(pictures, settings), outputs)
@@ -68,7 +69,8 @@ def visualisation_figure(path: Path, settings: Mapping[str, Any]) -> Figure:
     try:
         stickers, classes = json.loads(facts["stickers"]), json.loads(facts["classes"])
         how = (
-            f"{facts['method']}, {facts['steps']} steps; sample pruner {facts['sample_pruner']}, "
+            f"{facts['method']}, {facts['steps']} steps; sample pruner "
+            f"{label_of(settings, 'sample_pruner', facts['sample_pruner'])}, "
             f"{percent(float(found['sparsity'].mean()))} of the weights of pruned layers fall"
         )
     except (KeyError, ValueError) as error:

@@ -51,6 +51,7 @@ PAGES = (
     "spade_imagenette_cpu.md",
     "four_datasets_small.md",
     "pruning_ways.md",
+    "pruning_ways_photographs.md",
 )
 #: verdicts, those first that a reader of the studies expects least
 SURPRISE = (

@@ -718,6 +718,16 @@ class ConceptSettings(_OfStudy):
             "chance": dict(self.plan.facts(concept)["chance"]),
         }
 
+    def sheet(self, dataset: str, model: str, concept: str) -> Settings:
+        """A sheet of one method's concepts."""
+        network = self.study.network(dataset, model)
+        return {
+            "dataset": dataset,
+            "model": model,
+            "concept": concept,
+            "labels": self.labels(network, concept=[concept]),
+        }
+
     def page(self) -> Settings:
         """The page of tables of the most important concepts."""
         return {
@@ -847,6 +857,15 @@ class SampleSettings(_OfStudy):
             "visualised": {key: chosen[key] for key in ("method", "steps", "crops", "seed")},
             "sample_pruner": self._pruning(self.visualisation_pruner()),
             **self._threads,
+        }
+
+    def pictures(self, dataset: str, model: str) -> Settings:
+        """A sheet of these pictures."""
+        network, pruner = self.study.network(dataset, model), [self.visualisation_pruner()]
+        return {
+            "dataset": dataset,
+            "model": model,
+            "labels": self.labels(network, sample_pruner=pruner),
         }
 
     def visualise_items(self, model: str) -> list[Item]:

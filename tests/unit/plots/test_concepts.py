@@ -234,7 +234,7 @@ SHEET = {"dataset": "birds", "model": "cnn", "concept": "craft"}
 
 def test_what_a_sheet_reads(network):
     found = load_concepts(*network("dense", "dense", 0))
-    assert found.title == "dense, 100% of weights left"
+    assert (found.pruner, found.level, found.density) == ("dense", 0, 1)
     assert found.names["gull"] == [
         ("concept_00", 0.5),
         ("concept_02", 0.25),
@@ -243,9 +243,8 @@ def test_what_a_sheet_reads(network):
     assert found.crops["tern"].shape == (3, 4, 6, 6, 3)
     assert found.heat["tern"].shape == (3, 4, 4)
     assert found.picture["gull"].shape == (6, 6, 3)
-    assert load_concepts(*network("pruned", "magnitude", 3)).title == (
-        "magnitude, level 3, 12% of weights left"
-    )
+    found = load_concepts(*network("pruned", "magnitude", 3))
+    assert (found.pruner, found.level, found.density) == ("magnitude", 3, 0.125)
 
 
 def test_a_sheet_shows_both_networks(network):
@@ -260,6 +259,13 @@ def test_a_sheet_shows_both_networks(network):
     assert texts.count("–") == 2
     assert texts.count("gull") == texts.count("tern") == 1
     assert texts.count("1.  0.5") == 4
+    assert {"dense, 100% of weights left", "magnitude, level 3, 12% of weights left"} <= {*texts}
+    labels = {"pruner": {"magnitude": "smallest"}, "model": {"cnn": "CNN"}, "concept": {}}
+    texts = [
+        t.get_text() for t in sheet_figure(dense, pruned, SHEET | {"labels": labels}).axes[0].texts
+    ]
+    assert "smallest, level 3, 12% of weights left" in texts
+    assert "CNN on birds, concepts by craft" in texts
 
 
 def test_texts_of_a_sheet_do_not_overlap(network, overlaps):

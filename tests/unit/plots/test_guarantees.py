@@ -124,18 +124,18 @@ def correlation_tables(made, settings):
 
 
 def sample_pruning(made, settings):
-    names = [f"explainer_of_a_long_name_{i}" for i in range(12)]
+    names = [*(f"explainer_of_a_long_name_{i}" for i in range(12)), "all"]
     metrics = {f"metric_{i}": {"direction": "higher"} for i in range(7)}
+    shares = {"spade_fast": 0.5, "control": 0.7}
     rows = [
         {"pruner": "dense", "level": 0, "condition": "clean", "explainer": name, "n_seeds": 4,
          "n_images": 20, "metric": metric, "sample_pruner": pruner, "difference": 0.01 * i,
          "difference_low": -0.5, "difference_high": 0.5, "images_low": -0.1, "images_high": 0.1,
-         "p_adjusted": 0.01, "against_mean": 0.123456}
-        for i, (name, metric, pruner) in enumerate(
-            itertools.product(names, metrics, ["spade_fast", "control"])
-        )
+         "p_adjusted": 0.01, "against_mean": 0.123456, "sparsity": shares[pruner],
+         "divergence": shares[pruner] / 50}
+        for i, (name, metric, pruner) in enumerate(itertools.product(names, metrics, shares))
     ]  # fmt: skip
-    chosen = {"explainers": names, "metrics": metrics, "sample_pruners": ["spade_fast", "control"]}
+    chosen = {"explainers": names, "metrics": metrics, "sample_pruners": list(shares)}
     return sample_pruning_pages(pd.DataFrame(rows), {**settings, **chosen})
 
 
@@ -166,7 +166,7 @@ def concept_sheet(made, settings):
     generator = np.random.default_rng(0)
     kept = {name: [(f"concept_of_a_long_name_{i}", 0.123456) for i in range(4)] for name in "abcd"}
     network = Concepts(
-        names=kept, title="magnitude, level 3, 12% of weights left",
+        names=kept, pruner="magnitude", level=3, density=0.125,
         crops={name: generator.random((4, 5, 6, 6, 3)) for name in kept},
         picture={name: generator.random((6, 6, 3)) for name in kept},
         heat={name: generator.random((4, 4, 4)) for name in kept},
