@@ -39,7 +39,7 @@ from sparsight.plots.style import (
 )
 
 #: of the stage `figure_claims`: see `sparsight.study.versions`
-VERSION = 4
+VERSION = 5
 
 # Columns, in inches: claim, forest, numbers, verdict; and how wide their texts are.
 LEFT = (0.1, 2.72, 4.62, 6.08)

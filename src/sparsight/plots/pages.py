@@ -72,7 +72,8 @@ def percent(share: float) -> str:
 def claim_rows(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Records of `claims.csv` with labels in place of names; an undefined count is NaN too."""
     frame = labelled(read("claims", path), settings)
-    frame = frame.assign(statistic=[worded(text, settings) for text in frame["statistic"]])
+    for column in ("statistic", "remark"):
+        frame[column] = [worded(text, settings) for text in frame[column]]
     defined = frame.astype(object).where(frame.notna(), float("nan"))
     return [{str(key): value for key, value in row.items()} for row in defined.to_dict("records")]
 

@@ -17,6 +17,7 @@ from sparsight.plots.pages import (
     axis_limits,
     bounds,
     by_tier,
+    claim_rows,
     claims_page,
     error_words,
     facts,
@@ -381,6 +382,16 @@ def test_files(tmp_path, check_file):
     for output in figures:
         check_file(output)
     assert "Claims of the study demo" in page.read_text(encoding="utf-8")
+
+
+def test_texts_name_what_is_configured_by_its_label(tmp_path):
+    path = tmp_path / "claims.csv"
+    texts = {"statistic": "accuracy under whole_units", "remark": "undefined (whole_units)"}
+    write_rows("claims", path, pd.DataFrame([row(pruner="whole_units", **texts)]))
+    (found,) = claim_rows(path, {"labels": {"pruner": {"whole_units": "whole units"}}})
+    assert found["statistic"] == "accuracy under whole units"
+    assert found["remark"] == "undefined (whole units)"
+    assert found["pruner"] == "whole units"
 
 
 @pytest.mark.parametrize(("column", "value"), [("verdict", "proved"), ("tier", "tertiary")])
