@@ -45,6 +45,7 @@ PAGES = (
     "verdicts.md",
     "thesis_mnist.md",
     "coginterp_imagenette_cpu.md",
+    "coginterp_regrowth_cpu.md",
     "lth_cub200_cpu.md",
     "lth_ham10000_cpu.md",
     "norm_layer_ablation.md",
