@@ -153,13 +153,16 @@ def _check_inputs(network: ForeignNetwork, images: Tensor) -> None:
             f"architecture {network.name} takes {len(needed)} inputs ({', '.join(needed)}), not "
             "one array of images; let a function wrap it"
         )
-    channels = images.shape[1]
-    for key in ("mean", "std") if network.normalise else ():
-        if (count := len(getattr(network.normalise, key))) not in (1, channels):
+    if network.normalise is None:
+        return
+    # Grey images become as many equal channels as there are values.
+    counts = {key: len(getattr(network.normalise, key)) for key in ("mean", "std")}
+    channels = images.shape[1] if images.shape[1] > 1 else max(counts.values())
+    for key, count in counts.items():
+        if count not in (1, channels):
             raise InputError(
-                f"architecture {network.name}: {NORMALISATION}.{key} has {count} values, but the "
-                f"images have {channels} channels; state one value per channel in the option "
-                f"{NORMALISATION}"
+                f"architecture {network.name}: {NORMALISATION}.{key} has {count} values for "
+                f"{channels} channels; state one value per channel, or choose another data set"
             )
 
 

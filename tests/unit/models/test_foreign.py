@@ -403,6 +403,15 @@ def test_what_a_library_does_not_build_is_refused(
     assert name in str(caught.value)
 
 
+def test_grey_images_become_channels_by_their_normalisation() -> None:
+    options = _normalised([0.1, 0.2, 0.3], [0.5])
+    _, network = trace(MODELS.load("timm.resnet10t"), 5, options, (1, 32, 32))
+    grey = torch.rand(2, 1, 32, 32)
+    assert torch.equal(network.eval()(grey), network(grey.expand(-1, 3, -1, -1)))
+    with pytest.raises(InputError, match=r"normalisation\.mean"):
+        trace(MODELS.load("timm.resnet10t"), 5, _normalised([0.5] * 2, [0.5] * 3), (1, 32, 32))
+
+
 def test_files_that_hold_no_function_are_refused(tmp_path: Path) -> None:
     for text, named in (("x = (", "SyntaxError"), ("import no_such_thing", "no_such_thing")):
         path = tmp_path / "broken.py"
