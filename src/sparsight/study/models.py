@@ -939,7 +939,7 @@ def validated(config: Any) -> tuple[dict[str, Any], list[str]]:
     """A configuration with all defaults, and one error message for each fault in it.
 
     Messages are in the order of places, without duplicates; the configuration is empty where there
-    are any. Keys that are not text and numbers that JSON cannot write are faults everywhere: params
+    are any. Keys that are not text and values that JSON cannot write are faults everywhere: params
     with them have no defined order, and Snakemake hands them on changed.
     """
     unusable: dict[Place, str] = {}
@@ -957,7 +957,7 @@ def validated(config: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def _usable(value: Any, place: Place, unusable: dict[Place, str]) -> Any:
-    """A copy without keys that are not text and numbers beyond JSON, which are noted."""
+    """A copy without keys that are not text and values beyond JSON, which are noted."""
     if isinstance(value, dict):
         copy: dict[str, Any] = {}
         for key, inner in value.items():
@@ -975,6 +975,10 @@ def _usable(value: Any, place: Place, unusable: dict[Place, str]) -> Any:
     if isinstance(value, int) and abs(value) > 2**63:
         unusable[place] = f"{dotted_key(place)} is a number beyond 64 bits"
         return 0
+    if not isinstance(value, str | int | float | None):
+        # YAML also knows dates, binary data and sets.
+        unusable[place] = f"{dotted_key(place)} is {in_words(value)}{quote_it(value)}"
+        return ""
     return value
 
 

@@ -113,6 +113,14 @@ CASES = {
     ),
     "not finite": (pruner("rate", float("nan")), ["magnitude.rate is nan", "finite"]),
     "no 64 bits": (changed("disk_budget_gb", 10**400), ["disk_budget_gb", "64 bits"]),
+    "binary data": (
+        changed("catalogue.datasets.mnist.options.variant", b"x"),
+        ["options.variant is", "in quotes"],
+    ),
+    "a date below": (
+        changed("catalogue.datasets.mnist.options.variant", datetime.date(2026, 1, 2)),
+        ["options.variant is", "2026-01-02", "in quotes"],
+    ),
     "no mapping": ([], ["the top level is an empty list", "a mapping"]),
 }
 
