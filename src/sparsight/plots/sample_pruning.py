@@ -23,6 +23,8 @@ from sparsight.plots.style import figure_style, looks, of_network, save_figure, 
 VERSION = 3
 
 _LINE_HEIGHT = 0.27
+#: nats below which distances between predictions are rounding
+_SAME = 1e-6
 _BETTER = {"higher": "right is better", "lower": "left is better"}
 
 
@@ -64,10 +66,13 @@ def sample_pruning_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> li
             for name in metrics
             if len(rows := here[here["metric"] == name])
         ]  # fmt: skip
-        network = "dense" if level == 0 else f"{pruner}, level {level}"
-        blocks.append(Block(f"{network}, {condition} images", panels, across="difference",
+        network = (
+            f"{label_of(settings, 'pruner', str(pruner))}, level {level}" if level else "dense"
+        )
+        heading = f"{network}, {condition} images"
+        blocks.append(Block(heading, panels, across="difference",
                             height=_LINE_HEIGHT * len(explainers)))  # fmt: skip
-        doses += _doses(here[here["explainer"] == ALL_EXPLAINERS], network, metrics, look, settings)
+        doses += _doses(here[here["explainer"] == ALL_EXPLAINERS], heading, metrics, look, settings)
     facts = counts(frame, {"test_images": int(frame["n_images"].max())})
     draw = partial(
         pages,
@@ -83,7 +88,7 @@ def sample_pruning_pages(frame: pd.DataFrame, settings: Mapping[str, Any]) -> li
 
 def _doses(
     rows: pd.DataFrame,
-    network: str,
+    heading: str,
     metrics: list[str],
     look: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -91,6 +96,8 @@ def _doses(
     """The gain against the distance of the copies from the network, where their shares differ."""
     if rows["sparsity"].round(3).nunique() < 2:
         return []
+    # A copy that says what the network says stands at the edge of the logarithmic axis.
+    rows = rows.assign(divergence=rows["divergence"].clip(lower=_SAME))
 
     def draw(axes: Axes, of_metric: pd.DataFrame) -> None:
         axes.axhline(0.0, color="0.35", linewidth=0.8, zorder=1.5, gid="zero")
@@ -109,7 +116,7 @@ def _doses(
         if len(found := rows[rows["metric"] == name].dropna(subset=["divergence", "difference"]))
     ]
     across = "how far the copies' predictions have moved: Kullback-Leibler divergence in nats"
-    return [Block(f"{network}, mean of all explainers", panels, label="difference", across=across)]
+    return [Block(f"{heading}, mean of all explainers", panels, label="difference", across=across)]
 
 
 def _title(metric: str, settings: Mapping[str, Any]) -> str:

@@ -45,5 +45,11 @@ def test_shares_that_differ_are_shown_by_distance_from_the_network():
     )
 
 
+def test_a_copy_that_has_not_moved_is_shown_at_the_edge():
+    _, doses = panels_of([0.0, 0.5])
+    low, high = doses.get_xlim()
+    assert 0 < low <= 1e-6 < 0.5 < high
+
+
 def test_equal_shares_have_one_panel():
     assert len(panels_of([0.5, 0.5])) == 1
